@@ -1,0 +1,28 @@
+# What people and CI call. `make help` lists the targets.
+
+CARGO ?= cargo
+export RUSTDOCFLAGS ?= -D warnings
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.PHONY: build
+build: ## Build every binary (debug)
+	$(CARGO) build --locked --workspace --bins
+
+.PHONY: release
+release: ## Build every binary (release)
+	$(CARGO) build --locked --workspace --bins --release
+
+.PHONY: test
+test: build ## Build the binaries, then run every test
+	$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: ## Formatting, clippy and rustdoc, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) doc --locked --workspace --no-deps --document-private-items

@@ -1,0 +1,40 @@
+//! The Dragonfly wire as dfcache and fake-dfdaemon speak it.
+//!
+//! [`common`], [`dfdaemon`] and [`errordetails`] hold the generated messages and services of the
+//! `.proto` files beside this crate. The other modules hold the rules of the protocol that are
+//! not RPC: [`task_id`], [`piece`] and [`digest`]. What a daemon decides (states, errors, limits)
+//! does not live here, nor does any transport.
+
+pub mod digest;
+pub mod piece;
+pub mod task_id;
+
+/// Messages of package `common.v2`.
+pub mod common {
+    /// Version 2.
+    pub mod v2 {
+        #![allow(missing_docs, unreachable_pub, clippy::all)]
+        tonic::include_proto!("common.v2");
+    }
+}
+
+/// Messages and services of package `dfdaemon.v2`.
+pub mod dfdaemon {
+    /// Version 2.
+    pub mod v2 {
+        #![allow(missing_docs, unreachable_pub, clippy::all)]
+        tonic::include_proto!("dfdaemon.v2");
+    }
+}
+
+/// Messages of package `errordetails.v2`.
+pub mod errordetails {
+    /// Version 2.
+    pub mod v2 {
+        #![allow(missing_docs, unreachable_pub, clippy::all)]
+        tonic::include_proto!("errordetails.v2");
+    }
+}
+
+/// The encoded `FileDescriptorSet` of the `.proto` files, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,2 @@
+//! dfcache.
+fn main() {}
