@@ -1,1 +1,69 @@
-//! dfcache.
+//! The cache client of Dragonfly: imports files into the P2P cache, exports them again, and shows
+//! their state, by talking to the host's dfdaemon over a Unix socket.
+//!
+//! [`Client`] is the library; [`run`] is the program `dfcache`, a user of it.
+//!
+//! ```no_run
+//! # async fn example() -> dfcache::Result<()> {
+//! use dfcache::options::Endpoint;
+//! use dfcache::{Client, ExportMode, ExportRequest, ImportRequest};
+//!
+//! // What can be checked on this side is checked before there is a connection.
+//! let import = ImportRequest::new("/data/model.bin").check()?;
+//! let client = Client::connect(&Endpoint::default()).await?;
+//! let imported = client.import(&import).await?;
+//!
+//! let request = ExportRequest::new(imported.task.task_id.parse()?);
+//! let exported = client
+//!     .export_to_path(&request, "/data/copy.bin", ExportMode::ByTransfer, false)
+//!     .await?;
+//! assert_eq!(exported.content_length, imported.task.content_length);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod options;
+pub mod pieces;
+
+mod cli;
+mod client;
+mod commands;
+mod content;
+mod error;
+mod export;
+mod import;
+mod logging;
+mod operation;
+mod output_file;
+mod progress;
+mod report;
+mod status;
+mod task;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use client::Client;
+pub use error::{Error, ErrorKind, Interruption, Result};
+pub use export::{ExportMode, ExportRequest, Exported, Progress};
+pub use import::{CheckedImport, ImportRequest, Imported};
+pub use task::{LocalTask, Task};
+
+/// The program `dfcache`: parses `arguments` (the first is the program's name), does what they
+/// say and reports it.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match cli::parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return report::command_line(&error, cli::wants_json(&arguments)),
+    };
+    let format = cli.command.format();
+    if let Some(logs) = cli.command.logs() {
+        logging::start(&logs);
+    }
+    let result = commands::run(cli.command);
+    if let Err(error) = &result {
+        tracing::error!(causes = ?error.causes(), "{error}");
+    }
+    report::report(result, format)
+}

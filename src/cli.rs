@@ -1,0 +1,102 @@
+//! The command line: what was typed, under which names, with which help.
+//!
+//! Values are parsed into `options`; what commands do with them lives in `commands`.
+
+mod common;
+mod environment;
+mod export;
+mod import;
+mod question;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub(crate) use common::{Common, Format, LogLevel, Logs};
+pub(crate) use export::{ExportArguments, Output};
+pub(crate) use import::ImportArguments;
+pub(crate) use question::StatArguments;
+
+const EXAMPLES: &str = "\
+Examples:
+  dfcache import /tmp/file.txt
+  dfcache stat <ID>
+  dfcache export <ID> -O /tmp/copy.txt
+
+Every option can be set in the environment, as DFCACHE_<COMMAND>_<OPTION>; DFCACHE_ENDPOINT sets the
+endpoint of all commands. Exit codes: 0 done, 1 failure, 2 usage, 3 no such task, 4 a file on this side,
+5 dfdaemon or content unavailable, 6 refused by dfdaemon, 7 damaged content, 8 timeout, 9 exists already.";
+
+/// Import files into Dragonfly's P2P cache, export them again, and show their state.
+///
+/// dfcache talks to the dfdaemon of this host over a Unix socket. A file that was imported is a
+/// task: it has an id, replicas on several hosts, and a time to live.
+#[derive(Debug, Parser)]
+#[command(name = "dfcache", version, after_help = EXAMPLES, disable_help_subcommand = false)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Import(Box<ImportArguments>),
+    Export(Box<ExportArguments>),
+    Stat(StatArguments),
+}
+
+impl Command {
+    fn common(&self) -> Option<&Common> {
+        match self {
+            Self::Import(arguments) => Some(&arguments.common),
+            Self::Export(arguments) => Some(&arguments.common),
+            Self::Stat(arguments) => Some(&arguments.common),
+        }
+    }
+
+    /// How results and errors are written.
+    pub(crate) fn format(&self) -> Format {
+        self.common()
+            .map_or(Format::Text, |common| common.output.format)
+    }
+
+    /// Where logs go; none for commands that have nothing to log.
+    pub(crate) fn logs(&self) -> Option<Logs> {
+        self.common().map(|common| common.logs.clone())
+    }
+}
+
+/// The command line's grammar, environment variables included.
+pub(crate) fn grammar() -> clap::Command {
+    environment::with_variables(Cli::command())
+}
+
+/// Parses arguments, the first of which is the program's name.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut grammar = grammar();
+    let matches = grammar.try_get_matches_from_mut(arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
+    if let Command::Export(export) = &cli.command
+        && let Some(option) = export.contradiction()
+    {
+        let message = format!("the argument '--output -' cannot be used with '{option}'");
+        let export = grammar.find_subcommand_mut("export");
+        let error = clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message + "\n");
+        return Err(match export {
+            Some(export) => error.with_cmd(export),
+            None => error,
+        });
+    }
+    Ok(cli)
+}
+
+/// Whether JSON was asked for by a command line that cannot be parsed.
+pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
+    let separate = arguments
+        .windows(2)
+        .any(|pair| pair[0] == "--format" && pair[1] == "json");
+    separate || arguments.iter().any(|argument| argument == "--format=json")
+}
+
+#[cfg(test)]
+mod tests;

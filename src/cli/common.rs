@@ -1,0 +1,105 @@
+//! Options that commands share, declared once.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::options::{DEFAULT_ENDPOINT, Endpoint};
+
+const DEFAULT_LOG_DIRECTORY: &str = "/var/log/dragonfly/dfcache";
+
+/// What every command that asks a daemon has.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) logs: Logs,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// Unix socket of dfdaemon's gRPC server
+    ///
+    /// A path, or unix:///path. In a container, mount the directory of the socket: the socket
+    /// alone goes stale when dfdaemon restarts. Without this option and its own variable,
+    /// DFCACHE_ENDPOINT decides.
+    #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser())]
+    pub(crate) endpoint: Endpoint,
+}
+
+fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {
+    use clap::builder::{PathBufValueParser, TypedValueParser as _};
+
+    PathBufValueParser::new().try_map(Endpoint::new)
+}
+
+/// How results and errors are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one object a line; a failure is the last line of stderr.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
+    /// How results and errors are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub(crate) struct Logs {
+    /// How much is logged
+    #[arg(
+        short,
+        long,
+        value_name = "LOG_LEVEL",
+        value_enum,
+        default_value = "info"
+    )]
+    pub(crate) log_level: LogLevel,
+
+    /// Directory of the log files
+    ///
+    /// Where it cannot be written, logs go to $XDG_STATE_HOME/dragonfly/dfcache (by default
+    /// ~/.local/state/dragonfly/dfcache). A log that cannot be written at all fails no command.
+    #[arg(long, value_name = "LOG_DIR", default_value = DEFAULT_LOG_DIRECTORY)]
+    pub(crate) log_dir: PathBuf,
+
+    /// How many log files are kept, one a day; 0 for no log file
+    #[arg(long, value_name = "LOG_MAX_FILES", default_value_t = 6)]
+    pub(crate) log_max_files: usize,
+
+    /// Print the log to stderr too
+    #[arg(long)]
+    pub(crate) verbose: bool,
+
+    /// Print the log to stderr too: the later name of --verbose
+    #[arg(long)]
+    pub(crate) console: bool,
+}
+
+impl Logs {
+    /// Whether stderr shows the log, and therefore no progress.
+    pub(crate) fn on_stderr(&self) -> bool {
+        self.verbose || self.console
+    }
+}

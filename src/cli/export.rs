@@ -1,0 +1,158 @@
+//! `dfcache export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Common;
+use crate::export::{ExportMode, ExportRequest};
+use crate::options::{Digest, TaskId, Timeout};
+
+const EXAMPLES: &str = "\
+Examples:
+  dfcache export <ID> -O /tmp/file.txt
+  dfcache export --overwrite --digest sha256:<HEX> <ID> -O /tmp/file.txt
+  dfcache export --transfer-from-dfdaemon <ID> -O /tmp/file.txt    (in a container)
+  dfcache export <ID> -O - | tar x";
+
+/// Export a task to a file and print the file's absolute path
+///
+/// By default dfdaemon makes the file: a hard link to its cache, or a copy on another file system.
+/// A hard link shares its content with the cache; --transfer-from-dfdaemon makes a file of one's
+/// own. After a failure the output is as it was before.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExportArguments {
+    /// The id of the task, as import printed it
+    #[arg(value_name = "ID")]
+    id: TaskId,
+
+    /// Where the file goes; - for stdout
+    ///
+    /// A file that exists is not replaced without --overwrite. With -, stdout gets the content
+    /// itself, in order, and --transfer-from-dfdaemon is implied.
+    #[arg(short = 'O', long, value_name = "OUTPUT", help_heading = "Output")]
+    output: PathBuf,
+
+    /// Replace the file if it exists
+    ///
+    /// The old file stays whole until the new one is, and hands on its permission bits if the
+    /// content is transferred. The name is replaced: other hard links of the old file keep the
+    /// old content, and a symbolic link is replaced itself, not followed. Directories, FIFOs,
+    /// sockets and devices are never replaced.
+    #[arg(long, help_heading = "Output", conflicts_with = "force_hard_link")]
+    overwrite: bool,
+
+    /// Digest that the content must have
+    ///
+    /// sha256:<hex>, sha512:<hex>, or crc32:<decimal or 8 hex digits>. Checked here, whatever
+    /// dfdaemon checks.
+    #[arg(long, value_name = "DIGEST", help_heading = "Output")]
+    digest: Option<Digest>,
+
+    /// Get the content over dfdaemon's socket
+    ///
+    /// dfdaemon then needs no access to the output's directory, as from within a container, and
+    /// the output is a file of one's own. Otherwise dfdaemon makes the file itself.
+    #[arg(long, help_heading = "Transfer")]
+    transfer_from_dfdaemon: bool,
+
+    /// Fail if the file cannot be a hard link to dfdaemon's cache
+    ///
+    /// Otherwise dfdaemon copies where it cannot link, as to another file system. Says nothing if
+    /// the content is transferred.
+    #[arg(long, help_heading = "Transfer")]
+    force_hard_link: bool,
+
+    /// Application that asks, for dfdaemon's statistics and access control
+    #[arg(
+        long,
+        value_name = "APPLICATION",
+        default_value = "",
+        help_heading = "Transfer"
+    )]
+    application: String,
+
+    /// Tag that the export is accounted to
+    #[arg(
+        long,
+        value_name = "TAG",
+        default_value = "",
+        help_heading = "Transfer"
+    )]
+    tag: String,
+
+    /// How long the whole export may take
+    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
+    pub(crate) timeout: Timeout,
+
+    /// Show no progress, not even on a terminal
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_progress: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Where an export goes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Stdout,
+    File {
+        path: PathBuf,
+        mode: ExportMode,
+        overwrite: bool,
+    },
+}
+
+impl ExportArguments {
+    pub(crate) fn request(&self) -> ExportRequest {
+        let mut request = ExportRequest::new(self.id.clone());
+        request.tag = Some(self.tag.clone());
+        request.application = Some(self.application.clone());
+        request.timeout = Some(self.timeout);
+        request.digest = self.digest.clone();
+        request
+    }
+
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        if self.to_stdout() {
+            return Output::Stdout;
+        }
+        let mode = match (self.transfer_from_dfdaemon, self.force_hard_link) {
+            (true, _) => ExportMode::ByTransfer,
+            (false, true) => ExportMode::ByHardLink,
+            (false, false) => ExportMode::ByPath,
+        };
+        Output::File {
+            path: self.output.clone(),
+            mode,
+            overwrite: self.overwrite,
+        }
+    }
+
+    fn to_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
+
+    /// What `-O -` excludes; the grammar cannot say it of a value.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        if !self.to_stdout() {
+            return None;
+        }
+        let excluded = [
+            (self.overwrite, "--overwrite"),
+            (self.force_hard_link, "--force-hard-link"),
+            (
+                self.common.output.format == super::Format::Json,
+                "--format json",
+            ),
+        ];
+        let (_, option) = excluded.into_iter().find(|(given, _)| *given)?;
+        Some(option)
+    }
+}

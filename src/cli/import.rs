@@ -1,0 +1,102 @@
+//! `dfcache import`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::Common;
+use crate::import::ImportRequest;
+use crate::options::{PieceLength, ReplicaCount, Timeout, Ttl};
+
+const EXAMPLES: &str = "\
+Examples:
+  dfcache import /tmp/file.txt
+  dfcache import --persistent-replica-count 3 --ttl 2h /tmp/file.txt
+  dfcache import --content-for-calculating-task-id release-1.2/file.txt /tmp/file.txt
+  id=$(dfcache import --skip-existing /tmp/file.txt)";
+
+/// Import a file into the P2P cache and print the id of its task
+///
+/// dfdaemon reads the file and keeps it in its cache; other hosts then get replicas of it. stdout
+/// gets the id of the task and nothing else.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ImportArguments {
+    /// The file to import
+    ///
+    /// A regular file, or a symbolic link to one. dfdaemon reads it, so it must exist in
+    /// dfdaemon's file system and be readable for dfdaemon's user.
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+
+    /// Text to calculate the task's id from, instead of the file
+    ///
+    /// Without it, the id is a hash of the file's content, the piece length, the tag and the
+    /// application, which takes time for large files. With it, the text alone decides: it must be
+    /// as unique as the file is, as a file name may be.
+    #[arg(long, value_name = "CONTENT_FOR_CALCULATING_TASK_ID", value_parser = NonEmptyStringValueParser::new(), help_heading = "Task")]
+    content_for_calculating_task_id: Option<String>,
+
+    /// How many persistent replicas there shall be, at least 1
+    #[arg(long, value_name = "PERSISTENT_REPLICA_COUNT", default_value = ReplicaCount::DEFAULT, help_heading = "Task")]
+    persistent_replica_count: ReplicaCount,
+
+    /// Length of pieces, at least 4mib
+    ///
+    /// Written for people: 4mib, 1gib. Without it, dfdaemon chooses one by the file's size.
+    /// Different piece lengths make different tasks.
+    #[arg(long, value_name = "PIECE_LENGTH", help_heading = "Task")]
+    piece_length: Option<PieceLength>,
+
+    /// Application that the task belongs to
+    ///
+    /// Different applications make different tasks of the same file.
+    #[arg(long, value_name = "APPLICATION", help_heading = "Task")]
+    application: Option<String>,
+
+    /// Tag of the task
+    ///
+    /// Different tags make different tasks of the same file.
+    #[arg(long, value_name = "TAG", help_heading = "Task")]
+    tag: Option<String>,
+
+    /// How long the task lives, from 1m to 7d
+    ///
+    /// Written for people: 90m, 2h 30m. A dfdaemon may have narrower limits of its own.
+    #[arg(long, value_name = "TTL", default_value = Ttl::DEFAULT, help_heading = "Task")]
+    ttl: Ttl,
+
+    /// Take a task that is there already for a success
+    ///
+    /// If it is complete and as long as the file; its id is printed as usual.
+    #[arg(long, help_heading = "Task")]
+    skip_existing: bool,
+
+    /// How long the whole import may take
+    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_IMPORT, help_heading = "Connection")]
+    pub(crate) timeout: Timeout,
+
+    /// Show no progress, not even on a terminal
+    #[arg(long, help_heading = "Output")]
+    pub(crate) no_progress: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl ImportArguments {
+    pub(crate) fn request(&self) -> ImportRequest {
+        ImportRequest {
+            path: self.path.clone(),
+            content_for_calculating_task_id: self.content_for_calculating_task_id.clone(),
+            persistent_replica_count: self.persistent_replica_count,
+            piece_length: self.piece_length,
+            tag: self.tag.clone(),
+            application: self.application.clone(),
+            ttl: self.ttl,
+            timeout: Some(self.timeout),
+            skip_existing: self.skip_existing,
+        }
+    }
+}

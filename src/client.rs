@@ -1,0 +1,97 @@
+//! The client of a daemon: typed calls over one connection.
+//!
+//! What an import or an export does around its call (checks, files, verification) lives in
+//! `import` and `export`; the command line lives in `cli` and `commands`.
+
+mod connection;
+
+use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+use dfdaemon_api::dfdaemon::v2::{
+    ListLocalPersistentCacheTasksRequest, StatPersistentCacheTaskRequest,
+};
+use tracing::info;
+
+use crate::error::Result;
+use crate::options::{Endpoint, TaskId};
+use crate::status::{self, Operation};
+use crate::task::{LocalTask, Task};
+
+use connection::Connection;
+
+/// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
+/// [`crate::ErrorKind::Unavailable`]. Clones share it.
+///
+/// Calls run until they end or are dropped; bound them with `tokio::time::timeout`. Dropping a
+/// call leaves nothing half-done on this side.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connection: Connection,
+    daemon_user: Option<u32>,
+}
+
+impl Client {
+    /// Connects to the daemon at `endpoint`.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Unavailable`] if there is no socket, or nobody listens at it.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
+        let (connection, daemon_user) = connection::connect(endpoint).await?;
+        info!(%endpoint, "connected");
+        Ok(Self {
+            connection,
+            daemon_user,
+        })
+    }
+
+    /// The state of a task, as the scheduler sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::NotFound`] if there is no such task, and whatever a connection can do.
+    pub async fn stat(&self, task_id: &TaskId) -> Result<Task> {
+        let request = StatPersistentCacheTaskRequest {
+            task_id: task_id.to_string(),
+            remote_ip: None,
+        };
+        let response = self.service().stat_persistent_cache_task(request).await;
+        let task = response.map_err(|status| {
+            let message = format!("cannot stat task {task_id}");
+            status::error(&status, Operation::Question, message)
+        })?;
+        Ok(task.into_inner().into())
+    }
+
+    /// The tasks that the daemon's own host has.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Refused`] from a daemon of release 0.2, which does not know the call,
+    /// and whatever a connection can do.
+    pub async fn list(&self) -> Result<Vec<LocalTask>> {
+        let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
+        let response = self
+            .service()
+            .list_local_persistent_cache_tasks(request)
+            .await;
+        let list = response.map_err(|status| {
+            let message = "cannot list the tasks of this host".to_owned();
+            status::error(&status, Operation::Question, message)
+        })?;
+        let tasks = list.into_inner().tasks;
+        Ok(tasks.into_iter().map(LocalTask::from).collect())
+    }
+
+    /// The generated client, without limits for the size of messages: a piece is one message.
+    pub(crate) fn service(&self) -> DfdaemonDownloadClient<Connection> {
+        let origin = http::Uri::from_static("http://localhost");
+        DfdaemonDownloadClient::with_origin(self.connection.clone(), origin)
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX)
+    }
+
+    /// The user that the daemon runs as, if the system tells.
+    pub(crate) fn daemon_user(&self) -> Option<u32> {
+        self.daemon_user
+    }
+}

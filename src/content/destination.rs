@@ -1,0 +1,243 @@
+//! Where content goes: into a file, at each piece's offset, or into a stream, in order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ContentCheck;
+use crate::error::{Error, ErrorKind, Interruption, Result};
+
+/// Receives chunks that neither overlap nor repeat, in any order.
+pub(crate) trait Destination: Send + 'static {
+    /// Takes the bytes at `offset`.
+    fn write(&mut self, offset: u64, content: Bytes) -> Result<()>;
+
+    /// Called after the last chunk, if all went well until then.
+    fn finish(self) -> Result<()>;
+}
+
+/// How much is read back at once, in bytes.
+const READ_LENGTH: usize = 256 << 10;
+
+/// A file that chunks are written into as they come, hashed as far as there is no gap.
+#[derive(Debug)]
+pub(crate) struct FileDestination {
+    file: Arc<File>,
+    shown: String,
+    check: Option<ContentCheck>,
+    /// Hashed so far.
+    hashed: u64,
+    /// Written beyond a gap: end by start. Empty without a check.
+    beyond: BTreeMap<u64, u64>,
+    sync: bool,
+}
+
+impl FileDestination {
+    /// `shown` is the file's name for errors; with `sync` it is on disk when all is finished.
+    pub(crate) fn new(
+        file: Arc<File>,
+        shown: String,
+        check: Option<ContentCheck>,
+        sync: bool,
+    ) -> Self {
+        Self {
+            file,
+            shown,
+            check,
+            hashed: 0,
+            beyond: BTreeMap::new(),
+            sync,
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let is_full = full.contains(&source.kind());
+        let error = Error::local_file(format!("cannot write {}", self.shown)).because(source);
+        if is_full {
+            return error.hint("free some space there, or write to another file system");
+        }
+        error
+    }
+
+    /// Hashes what lies on disk behind the gap that was just closed.
+    fn catch_up(&mut self, check: &mut ContentCheck) -> io::Result<()> {
+        while let Some(end) = self.beyond.remove(&self.hashed) {
+            let mut buffer = vec![0; READ_LENGTH];
+            while self.hashed < end {
+                let left = usize::try_from(end - self.hashed).unwrap_or(READ_LENGTH);
+                let part = &mut buffer[..left.min(READ_LENGTH)];
+                self.file.read_exact_at(part, self.hashed)?;
+                check.update(part);
+                self.hashed += part.len() as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Destination for FileDestination {
+    fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
+        let written = self.file.write_all_at(&content, offset);
+        written.map_err(|source| self.failed(source))?;
+        let Some(mut check) = self.check.take() else {
+            return Ok(());
+        };
+        let end = offset + content.len() as u64;
+        if offset == self.hashed {
+            check.update(&content);
+            self.hashed = end;
+            let caught_up = self.catch_up(&mut check);
+            caught_up.map_err(|source| self.failed(source))?;
+        } else {
+            self.beyond.insert(offset, end);
+        }
+        self.check = Some(check);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if let Some(check) = self.check.take() {
+            check.finish()?;
+        }
+        if self.sync {
+            let synced = self.file.sync_all();
+            synced.map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that wait in memory for a gap to close; what comes beyond them waits on disk.
+const MAX_WAITING: usize = 64 << 20;
+
+/// A stream that gets the content in order, whatever order it comes in.
+#[derive(Debug)]
+pub(crate) struct StreamDestination<W> {
+    writer: W,
+    check: Option<ContentCheck>,
+    written: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    waiting_bytes: usize,
+    max_waiting: usize,
+    /// Made when memory is not enough; without a name, so it cannot be left behind.
+    spill: Option<File>,
+    spill_end: u64,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    InMemory(Bytes),
+    OnDisk { offset: u64, length: u64 },
+}
+
+impl<W: Write + Send + 'static> StreamDestination<W> {
+    pub(crate) fn new(writer: W, check: Option<ContentCheck>) -> Self {
+        Self {
+            writer,
+            check,
+            written: 0,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            max_waiting: MAX_WAITING,
+            spill: None,
+            spill_end: 0,
+        }
+    }
+
+    fn emit(&mut self, content: &[u8]) -> Result<()> {
+        if let Some(check) = &mut self.check {
+            check.update(content);
+        }
+        self.writer.write_all(content).map_err(stream_failed)?;
+        self.written += content.len() as u64;
+        Ok(())
+    }
+
+    fn put_aside(&mut self, offset: u64, content: Bytes) -> io::Result<()> {
+        let length = content.len() as u64;
+        if self.waiting_bytes + content.len() <= self.max_waiting {
+            self.waiting_bytes += content.len();
+            self.waiting.insert(offset, Waiting::InMemory(content));
+            return Ok(());
+        }
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            None => self.spill.insert(tempfile::tempfile()?),
+        };
+        spill.write_all_at(&content, self.spill_end)?;
+        let place = Waiting::OnDisk {
+            offset: self.spill_end,
+            length,
+        };
+        self.spill_end += length;
+        self.waiting.insert(offset, place);
+        Ok(())
+    }
+
+    fn emit_from_disk(&mut self, mut offset: u64, mut length: u64) -> Result<()> {
+        let mut buffer = vec![0; READ_LENGTH];
+        while length > 0 {
+            let left = usize::try_from(length).unwrap_or(READ_LENGTH);
+            let part = &mut buffer[..left.min(READ_LENGTH)];
+            if let Some(spill) = &self.spill {
+                spill.read_exact_at(part, offset).map_err(spill_failed)?;
+            }
+            self.emit(part)?;
+            offset += part.len() as u64;
+            length -= part.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write + Send + 'static> Destination for StreamDestination<W> {
+    fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
+        if offset != self.written {
+            return self.put_aside(offset, content).map_err(spill_failed);
+        }
+        self.emit(&content)?;
+        while let Some(next) = self.waiting.remove(&self.written) {
+            match next {
+                Waiting::InMemory(content) => {
+                    self.waiting_bytes -= content.len();
+                    self.emit(&content)?;
+                }
+                Waiting::OnDisk { offset, length } => self.emit_from_disk(offset, length)?,
+            }
+        }
+        self.writer.flush().map_err(stream_failed)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.writer.flush().map_err(stream_failed)?;
+        match self.check {
+            Some(check) => check.finish(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn spill_failed(source: io::Error) -> Error {
+    let directory = std::env::temp_dir();
+    let message = format!("cannot put pieces aside in {}", directory.display());
+    Error::local_file(message)
+        .because(source)
+        .hint("TMPDIR names another directory for temporary files")
+}
+
+/// The error of whoever takes the content.
+pub(crate) fn stream_failed(source: io::Error) -> Error {
+    let kind = match source.kind() {
+        io::ErrorKind::BrokenPipe => ErrorKind::Interrupted(Interruption::ReaderGone),
+        _ => ErrorKind::LocalFile,
+    };
+    Error::new(kind, "cannot write the content to the output").because(source)
+}
+
+#[cfg(test)]
+mod tests;

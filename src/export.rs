@@ -1,0 +1,219 @@
+//! Exporting: the stream of pieces and its verification, by transfer and by path.
+//!
+//! Nothing that a daemon sends is trusted: places of pieces are checked by `pieces`, their
+//! content by `content`, and the output only takes its place in `output_file` when all is well.
+
+mod by_path;
+mod receive;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
+use tokio::sync::watch;
+
+use crate::client::Client;
+use crate::content::{ContentCheck, ContentWriter, FileDestination, StreamDestination};
+use crate::error::{Error, ErrorKind, Result};
+use crate::import::{given, wire_timeout};
+use crate::options::{Digest, TaskId, Timeout};
+use crate::output_file::{Target, TemporaryFile};
+use crate::status::Operation;
+
+use receive::PieceStream;
+
+/// What to export, and how.
+#[derive(Clone, Debug)]
+pub struct ExportRequest {
+    /// The task.
+    pub task_id: TaskId,
+    /// The tag that the daemon accounts the export to.
+    pub tag: Option<String>,
+    /// The application that the daemon accounts the export to.
+    pub application: Option<String>,
+    /// What the daemon is told about how long it may take.
+    pub timeout: Option<Timeout>,
+    /// What the content must hash to, besides the digests of its pieces.
+    pub digest: Option<Digest>,
+    /// Where progress is reported.
+    pub progress: Option<watch::Sender<Progress>>,
+}
+
+impl ExportRequest {
+    /// An export of the task `task_id`.
+    #[must_use]
+    pub fn new(task_id: TaskId) -> Self {
+        Self {
+            task_id,
+            tag: None,
+            application: None,
+            timeout: None,
+            digest: None,
+            progress: None,
+        }
+    }
+
+    fn check(&self) -> Option<ContentCheck> {
+        let digest = self.digest.clone()?;
+        Some(ContentCheck::new(Arc::new(digest)))
+    }
+
+    fn report(&self, progress: Progress) {
+        if let Some(sender) = &self.progress {
+            sender.send_replace(progress);
+        }
+    }
+
+    fn wire(&self) -> DownloadPersistentCacheTaskRequest {
+        DownloadPersistentCacheTaskRequest {
+            task_id: self.task_id.to_string(),
+            persistent: false,
+            tag: given(self.tag.as_ref()),
+            application: given(self.application.as_ref()),
+            output_path: None,
+            timeout: self.timeout.and_then(wire_timeout),
+            need_piece_content: false,
+            force_hard_link: false,
+            // Daemons of release 0.2 know neither, and later ones do both less carefully.
+            digest: None,
+            overwrite: false,
+            remote_ip: None,
+        }
+    }
+}
+
+/// How far an export is. Lengths are in bytes; repeated pieces count once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Length of the whole content, once it is known.
+    pub content_length: Option<u64>,
+    /// How much of it has come.
+    pub received: u64,
+}
+
+/// An export that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The absolute path that was written; none if the content went to a writer.
+    pub path: Option<PathBuf>,
+    /// Length of the content, in bytes.
+    pub content_length: u64,
+    /// How many pieces came.
+    pub piece_count: usize,
+}
+
+/// How an export gets its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExportMode {
+    /// The daemon writes it: a hard link to its cache, or a copy across file systems.
+    #[default]
+    ByPath,
+    /// The daemon writes it, and only as a hard link.
+    ByHardLink,
+    /// The daemon sends the content over the socket.
+    ByTransfer,
+}
+
+impl Client {
+    /// Exports a task to the file at `path`, which is replaced only with `overwrite`.
+    ///
+    /// After an error, or when the call is dropped, `path` is as it was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LocalFile`] if the file cannot be written there, [`ErrorKind::Integrity`] if
+    /// the content is not what was promised, [`ErrorKind::NotFound`] if there is no such task,
+    /// [`ErrorKind::Unavailable`] if no host has the content, and whatever a connection can do.
+    pub async fn export_to_path(
+        &self,
+        request: &ExportRequest,
+        path: impl Into<PathBuf>,
+        mode: ExportMode,
+        overwrite: bool,
+    ) -> Result<Exported> {
+        let target = Target::check(&path.into(), overwrite)?;
+        self.export(request, target, mode).await
+    }
+
+    pub(crate) async fn export(
+        &self,
+        request: &ExportRequest,
+        target: Target,
+        mode: ExportMode,
+    ) -> Result<Exported> {
+        let exported = match mode {
+            ExportMode::ByTransfer => self.export_by_transfer(request, target).await,
+            ExportMode::ByPath => by_path::export(self, request, target, false).await,
+            ExportMode::ByHardLink => by_path::export(self, request, target, true).await,
+        };
+        exported.map_err(|error| cannot_export(request, error))
+    }
+
+    /// Exports a task into `writer`, in order. Nothing is taken back after an error: what was
+    /// written then is a prefix of the content, or damaged.
+    ///
+    /// The writer is used on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::export_to_path`].
+    pub async fn export_to_writer(
+        &self,
+        request: &ExportRequest,
+        writer: impl Write + Send + 'static,
+    ) -> Result<Exported> {
+        let exported = async {
+            let stream = self.transfer(request).await?;
+            let destination = StreamDestination::new(writer, request.check());
+            let coverage = stream.write_to(ContentWriter::start(destination)?).await?;
+            Ok(Exported {
+                path: None,
+                content_length: coverage.covered(),
+                piece_count: coverage.piece_count(),
+            })
+        };
+        exported
+            .await
+            .map_err(|error| cannot_export(request, error))
+    }
+
+    async fn export_by_transfer(
+        &self,
+        request: &ExportRequest,
+        target: Target,
+    ) -> Result<Exported> {
+        let stream = self.transfer(request).await?;
+        let shown = target.path().display().to_string();
+        let sync = target.must_be_synced();
+        let temporary = TemporaryFile::create(target)?;
+        temporary.reserve(stream.content_length())?;
+        let destination = FileDestination::new(temporary.file(), shown, request.check(), sync);
+        let coverage = stream.write_to(ContentWriter::start(destination)?).await?;
+        Ok(Exported {
+            path: Some(temporary.commit()?),
+            content_length: coverage.covered(),
+            piece_count: coverage.piece_count(),
+        })
+    }
+
+    async fn transfer<'a>(&self, request: &'a ExportRequest) -> Result<PieceStream<'a>> {
+        let wire = DownloadPersistentCacheTaskRequest {
+            need_piece_content: true,
+            ..request.wire()
+        };
+        PieceStream::open(self, request, wire, Operation::ExportByTransfer).await
+    }
+}
+
+fn cannot_export(request: &ExportRequest, error: Error) -> Error {
+    if matches!(error.kind(), ErrorKind::Interrupted(_)) {
+        return error;
+    }
+    error.within(format!("cannot export task {}", request.task_id))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! An export that the daemon writes: into a private directory beside the target where that can
+//! be, else to the target itself.
+//!
+//! The daemon may run as another user and know neither overwriting nor digests; so it always
+//! writes a new name, and this side verifies what arrived and lets it take the target's place.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
+use tracing::info;
+
+use super::receive::PieceStream;
+use super::{ExportRequest, Exported};
+use crate::client::Client;
+use crate::content::{ContentCheck, finished, on_thread};
+use crate::error::{Error, ErrorKind, Result};
+use crate::output_file::{PrivateDirectory, Target, open_regular};
+use crate::pieces::Coverage;
+use crate::status::Operation;
+
+pub(super) async fn export(
+    client: &Client,
+    request: &ExportRequest,
+    target: Target,
+    force_hard_link: bool,
+) -> Result<Exported> {
+    let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
+        Ok(directory) => directory,
+        Err(source) if may_be_the_daemons(&source) && !target.exists() => {
+            info!(%source, "no private directory beside the output: dfdaemon writes it itself");
+            return export_to_target(client, request, &target, force_hard_link).await;
+        }
+        Err(source) => return Err(target.cannot_write(source)),
+    };
+    let written = write(client, request, directory.inner(), force_hard_link).await;
+    let coverage = match written {
+        Err(Written::NotPermitted(_)) if !target.exists() => {
+            info!("dfdaemon may not write beside the output: it writes it itself");
+            drop(directory);
+            return export_to_target(client, request, &target, force_hard_link).await;
+        }
+        written => written.map_err(Written::error)?,
+    };
+    let sync = target.must_be_synced();
+    verify(request, directory.inner(), coverage.1, sync).await?;
+    Ok(Exported {
+        path: Some(directory.commit()?),
+        content_length: coverage.1,
+        piece_count: coverage.0.piece_count(),
+    })
+}
+
+/// Whether a directory that we may not write in could be one that the daemon may.
+fn may_be_the_daemons(error: &io::Error) -> bool {
+    [
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ]
+    .contains(&error.kind())
+}
+
+/// Lets the daemon write the target itself, which does not exist: it never replaces a file.
+async fn export_to_target(
+    client: &Client,
+    request: &ExportRequest,
+    target: &Target,
+    force_hard_link: bool,
+) -> Result<Exported> {
+    let path = target.path();
+    let written = write(client, request, path, force_hard_link).await;
+    let (coverage, content_length) = written.map_err(Written::error)?;
+    // Whatever is there if the daemon failed or is still at it may be somebody else's; what is
+    // there after it succeeded is its work.
+    let made = fs::symlink_metadata(path).map(|made| (made.dev(), made.ino()));
+    if let Err(error) = verify(request, path, content_length, false).await {
+        let now = fs::symlink_metadata(path).map(|now| (now.dev(), now.ino()));
+        if matches!((made, now), (Ok(made), Ok(now)) if made == now) {
+            let _ = fs::remove_file(path);
+        }
+        return Err(error);
+    }
+    Ok(Exported {
+        path: Some(path.to_owned()),
+        content_length,
+        piece_count: coverage.piece_count(),
+    })
+}
+
+/// Why the daemon did not write.
+enum Written {
+    NotPermitted(Error),
+    Failed(Error),
+}
+
+impl Written {
+    fn error(self) -> Error {
+        match self {
+            Self::NotPermitted(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
+/// Has the daemon write to `path`; returns what it said of pieces, and the length it announced.
+async fn write(
+    client: &Client,
+    request: &ExportRequest,
+    path: &Path,
+    force_hard_link: bool,
+) -> std::result::Result<(Coverage, u64), Written> {
+    let output_path = path.to_str().ok_or_else(|| {
+        Written::Failed(
+            Error::local_file(format!("cannot write {}", path.display()))
+                .because("dfdaemon is told the path as text, and this one is not UTF-8")
+                .hint("--transfer-from-dfdaemon writes to any path"),
+        )
+    })?;
+    let wire = DownloadPersistentCacheTaskRequest {
+        output_path: Some(output_path.to_owned()),
+        force_hard_link,
+        ..request.wire()
+    };
+    let operation = Operation::ExportByPath { force_hard_link };
+    let received = async {
+        let stream = PieceStream::open(client, request, wire, operation).await?;
+        let content_length = stream.content_length();
+        Ok((stream.watch().await?, content_length))
+    };
+    received.await.map_err(|error: Error| {
+        let denied =
+            |cause: &String| cause.ends_with("(os error 13)") || cause.ends_with("(os error 1)");
+        if error.kind() == ErrorKind::LocalFile && error.causes().iter().any(denied) {
+            return Written::NotPermitted(error);
+        }
+        Written::Failed(error)
+    })
+}
+
+/// Checks length and digest of what the daemon wrote, and gets it onto the disk if asked.
+async fn verify(
+    request: &ExportRequest,
+    path: &Path,
+    content_length: u64,
+    sync: bool,
+) -> Result<()> {
+    let metadata = fs::symlink_metadata(path).map_err(|source| not_there(path, source))?;
+    if !metadata.is_file() {
+        return Err(Error::integrity(
+            "dfdaemon wrote something else than a file",
+        ));
+    }
+    if metadata.len() != content_length {
+        return Err(Error::integrity(format!(
+            "dfdaemon wrote {} bytes, but announced {content_length}",
+            metadata.len()
+        )));
+    }
+    let check = request.check();
+    if check.is_none() && !sync {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    finished(on_thread("content", move || {
+        check_content(path, check, sync)
+    })?)
+    .await
+}
+
+fn not_there(path: &Path, source: io::Error) -> Error {
+    if source.kind() != io::ErrorKind::NotFound {
+        return Error::local_file(format!("cannot look at {}", path.display())).because(source);
+    }
+    Error::integrity("dfdaemon says that it wrote the file, but it is not there")
+        .because(source)
+        .hint("dfdaemon may see another file system; --transfer-from-dfdaemon gets the content over the socket instead")
+}
+
+/// How much is read at once, in bytes.
+const READ_LENGTH: usize = 256 << 10;
+
+fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: bool) -> Result<()> {
+    let cannot_read = |source: io::Error| {
+        Error::local_file("cannot read what dfdaemon wrote")
+            .because(source)
+            .hint("--transfer-from-dfdaemon gets the content over the socket instead")
+    };
+    let file = match open_regular(&path) {
+        Ok(file) => file,
+        // Not ours to read, so not ours to sync alone: the file system as a whole is.
+        Err(source) if check.is_none() && source.kind() == io::ErrorKind::PermissionDenied => {
+            return sync_around(&path).map_err(cannot_read);
+        }
+        Err(source) => return Err(cannot_read(source)),
+    };
+    if let Some(mut check) = check {
+        let mut content = &file;
+        let mut buffer = vec![0; READ_LENGTH];
+        loop {
+            let length = content.read(&mut buffer).map_err(cannot_read)?;
+            if length == 0 {
+                break;
+            }
+            check.update(&buffer[..length]);
+        }
+        check.finish()?;
+    }
+    if sync {
+        file.sync_all().map_err(cannot_read)?;
+    }
+    Ok(())
+}
+
+fn sync_around(path: &Path) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    Ok(rustix::fs::syncfs(File::open(directory)?)?)
+}

@@ -1,0 +1,226 @@
+//! Importing: the local checks, the one call, and what an existing task means.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
+use tracing::info;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
+use crate::status::{self, Operation};
+use crate::task::{SUCCEEDED, Task};
+
+/// What to import, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportRequest {
+    /// The file. The daemon reads it, so it must exist in the daemon's file system too.
+    pub path: PathBuf,
+    /// What the id is computed from instead of the file and the other options.
+    pub content_for_calculating_task_id: Option<String>,
+    /// How many persistent replicas there shall be.
+    pub persistent_replica_count: ReplicaCount,
+    /// The length of pieces, if the daemon shall not choose it.
+    pub piece_length: Option<PieceLength>,
+    /// A tag; different tags make different tasks.
+    pub tag: Option<String>,
+    /// An application; different applications make different tasks.
+    pub application: Option<String>,
+    /// How long the task lives.
+    pub ttl: Ttl,
+    /// What the daemon is told about how long it may take.
+    pub timeout: Option<Timeout>,
+    /// Whether a task that is already there, complete and of the same length, is a success.
+    pub skip_existing: bool,
+}
+
+impl ImportRequest {
+    /// An import of the file at `path` with two replicas for an hour.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            content_for_calculating_task_id: None,
+            persistent_replica_count: ReplicaCount::default(),
+            piece_length: None,
+            tag: None,
+            application: None,
+            ttl: Ttl::default(),
+            timeout: None,
+            skip_existing: false,
+        }
+    }
+
+    /// Checks the file on this side and makes the request ready to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LocalFile`] if the file is missing, not a regular one, or its path is not
+    /// UTF-8, which the protocol asks for.
+    pub fn check(self) -> Result<CheckedImport> {
+        let shown = self.path.display();
+        let cannot = |why: &str| {
+            let message = format!("cannot import {shown}");
+            Error::local_file(message).because(why.to_owned())
+        };
+        let path = std::path::absolute(&self.path).map_err(|source| {
+            Error::local_file(format!("cannot import {shown}")).because(source)
+        })?;
+        let wire_path = path
+            .to_str()
+            .ok_or_else(|| {
+                cannot("dfdaemon is told the path as text, and this one is not UTF-8")
+                    .hint("rename the file, or import it through a symbolic link")
+            })?
+            .to_owned();
+        let length = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Some(metadata.len()),
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(cannot("it is a directory")
+                    .hint("import its files one by one, or an archive of it"));
+            }
+            Ok(_) => return Err(cannot("it is not a regular file")),
+            // Not for this user to see, but the daemon may be another one.
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => None,
+            Err(source) => {
+                return Err(Error::local_file(format!("cannot import {shown}")).because(source));
+            }
+        };
+        Ok(CheckedImport {
+            request: self,
+            path,
+            wire_path,
+            length,
+        })
+    }
+}
+
+/// An import whose file was there when it was checked.
+#[derive(Clone, Debug)]
+pub struct CheckedImport {
+    request: ImportRequest,
+    path: PathBuf,
+    wire_path: String,
+    length: Option<u64>,
+}
+
+impl CheckedImport {
+    /// The file's absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A task that is there after an import.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The task.
+    pub task: Task,
+    /// Whether it was there before; only with [`ImportRequest::skip_existing`].
+    pub existed: bool,
+}
+
+impl Client {
+    /// Imports a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LocalFile`] if the daemon cannot read the file or it changed meanwhile,
+    /// [`ErrorKind::AlreadyExists`] if the task is there, [`ErrorKind::Refused`] if it exceeds
+    /// the daemon's limits, and whatever a connection can do.
+    pub async fn import(&self, import: &CheckedImport) -> Result<Imported> {
+        let message = format!("cannot import {}", import.path.display());
+        let response = self
+            .service()
+            .upload_persistent_cache_task(wire_request(import))
+            .await;
+        let status = match response {
+            Ok(task) => {
+                let task = Task::from(task.into_inner());
+                check_id(&task).map_err(|error| error.within(message))?;
+                info!(task_id = task.task_id, "imported");
+                return Ok(Imported {
+                    task,
+                    existed: false,
+                });
+            }
+            Err(status) => status,
+        };
+        let error = status::error(&status, Operation::Import, message.clone());
+        if error.kind() != ErrorKind::AlreadyExists || !import.request.skip_existing {
+            return Err(error);
+        }
+        let Some(task_id) = status::existing_task(&status) else {
+            return Err(error);
+        };
+        let task = self.existing(import, &task_id).await;
+        let task = task.map_err(|error| error.within(message))?;
+        Ok(Imported {
+            task,
+            existed: true,
+        })
+    }
+
+    /// The task that is already there, if it is what was to be imported.
+    async fn existing(&self, import: &CheckedImport, task_id: &TaskId) -> Result<Task> {
+        let differs = |why: String| {
+            Error::new(
+                ErrorKind::AlreadyExists,
+                format!("task {task_id} is there already, but {why}"),
+            )
+        };
+        let task = self.stat(task_id).await?;
+        if task.state != SUCCEEDED {
+            return Err(differs(format!("its state is {}", task.state))
+                .hint("another import of it is under way; try again later"));
+        }
+        if import
+            .length
+            .is_some_and(|length| length != task.content_length)
+        {
+            return Err(differs(format!(
+                "it has {} bytes and the file another length",
+                task.content_length
+            )));
+        }
+        Ok(task)
+    }
+}
+
+fn wire_request(import: &CheckedImport) -> UploadPersistentCacheTaskRequest {
+    let request = &import.request;
+    UploadPersistentCacheTaskRequest {
+        content_for_calculating_task_id: request.content_for_calculating_task_id.clone(),
+        path: import.wire_path.clone(),
+        persistent_replica_count: request.persistent_replica_count.get(),
+        tag: given(request.tag.as_ref()),
+        application: given(request.application.as_ref()),
+        piece_length: request.piece_length.map(PieceLength::bytes),
+        ttl: prost_types::Duration::try_from(request.ttl.duration()).ok(),
+        timeout: request.timeout.and_then(wire_timeout),
+        remote_ip: None,
+    }
+}
+
+/// An empty tag or application is none: some daemons would tell them apart.
+pub(crate) fn given(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.is_empty()).cloned()
+}
+
+pub(crate) fn wire_timeout(timeout: Timeout) -> Option<prost_types::Duration> {
+    prost_types::Duration::try_from(timeout.duration()).ok()
+}
+
+/// The id is printed for scripts, alone on a line: it must be one word.
+fn check_id(task: &Task) -> Result<()> {
+    let id = &task.task_id;
+    if id.is_empty() || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
+        return Err(Error::integrity(message));
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! What surrounds an operation: the runtime, the deadline, and signals.
+//!
+//! An operation is a future. When its time is over or a signal comes, it is dropped, and its
+//! destructors take back what it had begun.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{Error, ErrorKind, Interruption, Result};
+use crate::options::Timeout;
+
+/// Runs `operation` to its end, but no longer than `timeout`, and not beyond a signal.
+/// `failure` is what an error says could not be done in time.
+pub(crate) fn run<T>(
+    failure: &str,
+    timeout: Timeout,
+    operation: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::new(ErrorKind::Failure, "cannot start").because(source))?;
+    let result = runtime.block_on(bounded(failure, timeout, operation));
+    // Threads that hang in a system call are left behind.
+    runtime.shutdown_background();
+    result
+}
+
+async fn bounded<T>(
+    failure: &str,
+    timeout: Timeout,
+    operation: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let signals = async {
+        second_signal_ends_the_process()?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let interruption = tokio::select! {
+            _ = interrupt.recv() => Interruption::Interrupt,
+            _ = terminate.recv() => Interruption::Terminate,
+        };
+        std::io::Result::Ok(interruption)
+    };
+    tokio::select! {
+        // A signal is heard before the operation begins, lest it be missed.
+        biased;
+        Ok(interruption) = signals => Err(interrupted(interruption)),
+        result = tokio::time::timeout(timeout.duration(), operation) => {
+            result.unwrap_or_else(|_| Err(timed_out(failure, timeout)))
+        }
+    }
+}
+
+/// The first signal is left to the runtime, which may never get to it if the file system hangs.
+fn second_signal_ends_the_process() -> std::io::Result<()> {
+    for (number, interruption) in [
+        (SIGINT, Interruption::Interrupt),
+        (SIGTERM, Interruption::Terminate),
+    ] {
+        let heard = Arc::new(AtomicBool::new(false));
+        let exit_code = ErrorKind::Interrupted(interruption).exit_code();
+        // In this order: the first signal finds the flag unset, and sets it.
+        signal_hook::flag::register_conditional_shutdown(
+            number,
+            exit_code.into(),
+            Arc::clone(&heard),
+        )?;
+        signal_hook::flag::register(number, heard)?;
+    }
+    Ok(())
+}
+
+fn interrupted(interruption: Interruption) -> Error {
+    let message = match interruption {
+        Interruption::Terminate => "terminated",
+        _ => "interrupted",
+    };
+    Error::new(ErrorKind::Interrupted(interruption), message)
+}
+
+fn timed_out(failure: &str, timeout: Timeout) -> Error {
+    Error::new(ErrorKind::Timeout, failure)
+        .because(format!("it took longer than {timeout}"))
+        .hint("--timeout gives it more time")
+}

@@ -1,0 +1,66 @@
+//! Progress on stderr, for people at a terminal: a spinner while a daemon says nothing, a bar
+//! while content comes.
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+
+use crate::export::Progress;
+
+const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";
+const BAR: &str =
+    "{spinner} [{wide_bar}] {binary_bytes}/{binary_total_bytes} ({binary_bytes_per_sec}, {eta})";
+const TICK: Duration = Duration::from_millis(100);
+
+/// Whether progress can be shown, if it may.
+pub(crate) fn wanted(allowed: bool) -> bool {
+    let dumb = || std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    allowed && io::stderr().is_terminal() && !dumb()
+}
+
+/// Removes what is shown when dropped.
+#[derive(Debug)]
+pub(crate) struct Shown(ProgressBar);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// A spinner for the import of `path`.
+pub(crate) fn spinner(allowed: bool, path: &Path) -> Option<Shown> {
+    if !wanted(allowed) {
+        return None;
+    }
+    let bar = ProgressBar::new_spinner().with_message(path.display().to_string());
+    if let Ok(style) = ProgressStyle::with_template(SPINNER) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(TICK);
+    Some(Shown(bar))
+}
+
+/// A bar that follows an export.
+pub(crate) fn bar(mut progress: watch::Receiver<Progress>) -> Shown {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(TICK);
+    let shown = bar.clone();
+    tokio::spawn(async move {
+        while progress.changed().await.is_ok() {
+            let now = *progress.borrow_and_update();
+            if shown.length().is_none()
+                && let Some(length) = now.content_length
+                && let Ok(style) = ProgressStyle::with_template(BAR)
+            {
+                shown.set_style(style);
+                shown.set_length(length);
+            }
+            shown.set_position(now.received);
+        }
+    });
+    Shown(bar)
+}

@@ -1,0 +1,114 @@
+//! The only printer: results to stdout, errors to stderr, and the exit code.
+//!
+//! What an outcome looks like as text or JSON lives in `text` and `json`.
+
+mod json;
+mod text;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::Format;
+use crate::error::{Error, ErrorKind, Interruption, Result};
+use crate::export::Exported;
+use crate::import::Imported;
+use crate::options::{Digest, TaskId};
+use crate::task::Task;
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Imported {
+        path: PathBuf,
+        imported: Imported,
+    },
+    Exported {
+        task_id: TaskId,
+        exported: Exported,
+        transferred: bool,
+        digest: Option<Digest>,
+    },
+    Stat(Task),
+}
+
+/// Reports the result of a command, and decides the exit code.
+pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
+    let printed = result.and_then(|outcome| {
+        let bytes = match format {
+            Format::Text => text::outcome(&outcome),
+            Format::Json => json::outcome(&outcome)?.into_bytes(),
+        };
+        print(&bytes)
+    });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error, format),
+    }
+}
+
+/// Reports a command line that was not understood, or the help that it asked for.
+pub(crate) fn command_line(error: &clap::Error, as_json: bool) -> ExitCode {
+    if !error.use_stderr() {
+        // Help or version: clap prints it to stdout, coloured as the terminal wants.
+        return match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(source) => failure(&stdout_failed(source), Format::Text),
+        };
+    }
+    if as_json {
+        let rendered = error.render().to_string();
+        let message = rendered.lines().next().unwrap_or_default();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let error = Error::new(ErrorKind::Usage, message).hint("--help shows what there is");
+        return failure(&error, Format::Json);
+    }
+    // Nowhere is left to report a closed stderr.
+    let _ = error.print();
+    ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+fn print(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(stdout_failed)
+}
+
+fn stdout_failed(source: io::Error) -> Error {
+    let kind = match source.kind() {
+        io::ErrorKind::BrokenPipe => ErrorKind::Interrupted(Interruption::ReaderGone),
+        _ => ErrorKind::LocalFile,
+    };
+    Error::new(kind, "cannot write the result to stdout").because(source)
+}
+
+fn failure(error: &Error, format: Format) -> ExitCode {
+    let kind = error.kind();
+    // Whoever closed the pipe knows.
+    if kind != ErrorKind::Interrupted(Interruption::ReaderGone) {
+        let lines = match format {
+            Format::Text => text::error(error, coloured(&io::stderr())),
+            Format::Json => json::error(error),
+        };
+        // Nowhere is left to report a closed stderr.
+        let _ = io::stderr().lock().write_all(lines.as_bytes());
+    }
+    ExitCode::from(kind.exit_code())
+}
+
+/// Whether to colour, by the conventions of `NO_COLOR` and `CLICOLOR_FORCE`.
+fn coloured(stream: &impl io::IsTerminal) -> bool {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if variable("NO_COLOR").is_some() {
+        return false;
+    }
+    if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    stream.is_terminal() && variable("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Results and errors for programs: one object on one line.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::Outcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::task::Task;
+
+#[derive(Serialize)]
+struct Import<'a> {
+    #[serde(flatten)]
+    task: &'a Task,
+    path: &'a str,
+    existed: bool,
+}
+
+#[derive(Serialize)]
+struct Export<'a> {
+    task_id: &'a str,
+    path: Option<&'a str>,
+    content_length: u64,
+    piece_count: usize,
+    transferred: bool,
+    digest: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: FailureFields<'a>,
+}
+
+#[derive(Serialize)]
+struct FailureFields<'a> {
+    kind: &'a str,
+    exit_code: u8,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<&'a str>,
+}
+
+pub(super) fn outcome(outcome: &Outcome) -> Result<String> {
+    match outcome {
+        Outcome::Imported { path, imported } => line(&Import {
+            task: &imported.task,
+            path: text(path)?,
+            existed: imported.existed,
+        }),
+        Outcome::Exported {
+            task_id,
+            exported,
+            transferred,
+            digest,
+        } => line(&Export {
+            task_id: task_id.as_str(),
+            path: exported.path.as_deref().map(text).transpose()?,
+            content_length: exported.content_length,
+            piece_count: exported.piece_count,
+            transferred: *transferred,
+            digest: digest.as_ref().map(ToString::to_string),
+        }),
+        Outcome::Stat(task) => line(task),
+    }
+}
+
+pub(super) fn error(error: &Error) -> String {
+    let failure = Failure {
+        error: FailureFields {
+            kind: error.kind().name(),
+            exit_code: error.kind().exit_code(),
+            message: error.to_string(),
+            causes: error.causes(),
+            hint: error.advice(),
+        },
+    };
+    line(&failure).unwrap_or_default()
+}
+
+fn line(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map(|json| json + "\n")
+        .map_err(|source| Error::new(ErrorKind::Failure, "cannot write JSON").because(source))
+}
+
+/// JSON has no way to write a path that is not text.
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| {
+        Error::local_file(format!("the path {} is not UTF-8", path.display()))
+            .because("JSON cannot carry it")
+            .hint("--format text prints it as it is")
+    })
+}

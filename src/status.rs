@@ -1,0 +1,329 @@
+//! What a daemon's status means.
+//!
+//! Daemons wrap the statuses of their scheduler and their storage into the text of an INTERNAL
+//! one, each release in its own way. Here such a text is unwrapped, and one function decides the
+//! kind of error, the reason to show and the hint.
+
+use std::error::Error as _;
+
+use serde::Deserialize;
+use tonic::{Code, Status};
+
+use crate::error::{Error, ErrorKind};
+use crate::options::TaskId;
+
+/// What the daemon was asked for; the same text can mean different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Import,
+    /// The daemon writes to a path that it was sent.
+    ExportByPath {
+        force_hard_link: bool,
+    },
+    /// The daemon sends the content.
+    ExportByTransfer,
+    /// `stat` or `ls`.
+    Question,
+}
+
+/// The error that `status` is, as the cause of `message`.
+pub(crate) fn error(status: &Status, operation: Operation, message: String) -> Error {
+    let verdict = classify(status, operation);
+    let error = Error::new(verdict.kind, message).because(verdict.reason);
+    match verdict.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The id in `persistent cache task <id> is <state> cannot upload`.
+pub(crate) fn existing_task(status: &Status) -> Option<TaskId> {
+    let (_, text) = unwrap(status.code(), status.message());
+    let text = text
+        .strip_prefix("persistent cache task ")?
+        .strip_suffix(" cannot upload")?;
+    text.rsplit_once(" is ")?.0.parse().ok()
+}
+
+#[derive(Debug)]
+struct Verdict {
+    kind: ErrorKind,
+    reason: String,
+    hint: Option<String>,
+}
+
+const HINT_NO_DAEMON: &str = "check that dfdaemon is still running, then try again";
+const HINT_RETRY: &str = "try again later";
+const HINT_TRANSFER: &str = "dfdaemon may see another file system, or run as a user without rights there; --transfer-from-dfdaemon gets the content over the socket instead";
+const HINT_IMPORT_PATH: &str = "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system";
+const HINT_UNSUPPORTED: &str = "this dfdaemon is too old for that";
+
+fn classify(status: &Status, operation: Operation) -> Verdict {
+    if let Some(source) = status.source() {
+        // Only this side puts sources into a status: the connection broke.
+        return Verdict {
+            kind: ErrorKind::Unavailable,
+            reason: format!("the connection to dfdaemon was lost: {}", innermost(source)),
+            hint: Some(HINT_NO_DAEMON.to_owned()),
+        };
+    }
+    let (code, text) = unwrap(status.code(), status.message());
+    let (kind, hint) = by_text(&text, operation).unwrap_or_else(|| by_code(code, operation));
+    let reason = match backend_error(status.details()) {
+        Some(backend) => format!("{}; {backend}", reason(code, text)),
+        None => reason(code, text),
+    };
+    Verdict { kind, reason, hint }
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+fn reason(code: Code, text: String) -> String {
+    if text.is_empty() {
+        code.description().to_owned()
+    } else {
+        text
+    }
+}
+
+type Meaning = (ErrorKind, Option<String>);
+
+fn because(kind: ErrorKind, hint: &str) -> Option<Meaning> {
+    Some((kind, Some(hint.to_owned())))
+}
+
+fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
+    let not_found = text.ends_with(" not found");
+    if not_found && (text.starts_with("persistent cache task ") || text.starts_with("task ")) {
+        return because(
+            ErrorKind::NotFound,
+            "check the id; the task may have expired",
+        );
+    }
+    if not_found && text.starts_with("peer ") {
+        return because(
+            ErrorKind::Unavailable,
+            "no host holds the whole content now; try again later, or import it again",
+        );
+    }
+    if text.ends_with(" cannot upload") {
+        return because(
+            ErrorKind::AlreadyExists,
+            "--skip-existing takes a task that is already there for a success",
+        );
+    }
+    if let Some(limits) = ttl_limits(text) {
+        let hint = format!("this dfdaemon takes a --ttl from {limits}");
+        return Some((ErrorKind::Refused, Some(hint)));
+    }
+    if text.starts_with("invalid UploadPersistentCacheTask") {
+        return Some((ErrorKind::Refused, None));
+    }
+    if text.starts_with("no space left on device: not enough space") {
+        return because(
+            ErrorKind::Refused,
+            "dfdaemon's own disk is full: free some space on its host, or try again later",
+        );
+    }
+    if text.starts_with("output path ") && text.ends_with(" is already exists") {
+        return because(ErrorKind::LocalFile, "--overwrite replaces it");
+    }
+    if text.starts_with("digest mismatch") {
+        return Some((ErrorKind::Integrity, None));
+    }
+    if text == "Timeout expired" || text == "deadline has elapsed" {
+        return because(ErrorKind::Timeout, "--timeout gives it more time");
+    }
+    os_error(text).map(|number| by_os_error(number, operation))
+}
+
+/// The limits in `… .Ttl: value must be inside range [5m0s, 168h0m0s]`, ready for a sentence.
+fn ttl_limits(text: &str) -> Option<String> {
+    let (_, range) = text
+        .strip_prefix("invalid UploadPersistentCacheTask")?
+        .split_once(".Ttl: value must be inside range [")?;
+    let (minimum, maximum) = range.split_once(']')?.0.split_once(", ")?;
+    Some(format!("{minimum} to {maximum}"))
+}
+
+/// The number in `No such file or directory (os error 2)`, at the end of a text.
+fn os_error(text: &str) -> Option<i32> {
+    let (_, number) = text.strip_suffix(')')?.rsplit_once("(os error ")?;
+    number.parse().ok()
+}
+
+/// What the daemon's system told it. Only a path that we sent makes it an error of a local file.
+fn by_os_error(number: i32, operation: Operation) -> Meaning {
+    use rustix::io::Errno;
+
+    let error = Errno::from_raw_os_error(number);
+    let about_space = [Errno::NOSPC, Errno::DQUOT].contains(&error);
+    let about_path = [
+        Errno::NOENT,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::ISDIR,
+        Errno::NOTDIR,
+        Errno::EXIST,
+        Errno::XDEV,
+        Errno::ROFS,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::INVAL,
+        Errno::MLINK,
+        Errno::TXTBSY,
+    ]
+    .contains(&error);
+    match operation {
+        Operation::ExportByPath { force_hard_link } if error == Errno::XDEV && force_hard_link => (
+            ErrorKind::LocalFile,
+            Some("without --force-hard-link dfdaemon copies across file systems".to_owned()),
+        ),
+        Operation::ExportByPath { .. } if about_space => (
+            ErrorKind::LocalFile,
+            Some("free some space where the output goes".to_owned()),
+        ),
+        Operation::ExportByPath { .. } if about_path => {
+            (ErrorKind::LocalFile, Some(HINT_TRANSFER.to_owned()))
+        }
+        Operation::Import if about_path => {
+            (ErrorKind::LocalFile, Some(HINT_IMPORT_PATH.to_owned()))
+        }
+        _ if about_space => (
+            ErrorKind::Refused,
+            Some("dfdaemon's own disk is full".to_owned()),
+        ),
+        _ if [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&error) => {
+            (ErrorKind::Unavailable, Some(HINT_RETRY.to_owned()))
+        }
+        _ => (ErrorKind::Failure, None),
+    }
+}
+
+fn by_code(code: Code, operation: Operation) -> Meaning {
+    match code {
+        Code::NotFound => (ErrorKind::NotFound, None),
+        Code::AlreadyExists => (ErrorKind::AlreadyExists, None),
+        Code::DeadlineExceeded => (
+            ErrorKind::Timeout,
+            Some("--timeout gives it more time".to_owned()),
+        ),
+        Code::Unavailable | Code::ResourceExhausted => {
+            (ErrorKind::Unavailable, Some(HINT_RETRY.to_owned()))
+        }
+        Code::Unimplemented => (ErrorKind::Refused, Some(HINT_UNSUPPORTED.to_owned())),
+        Code::InvalidArgument
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unauthenticated => (ErrorKind::Refused, None),
+        Code::DataLoss => (ErrorKind::Integrity, None),
+        Code::Aborted if operation == Operation::Import => (
+            ErrorKind::LocalFile,
+            Some(
+                "the file changed while dfdaemon read it; import it when nobody writes to it"
+                    .to_owned(),
+            ),
+        ),
+        Code::Ok | Code::Cancelled | Code::Unknown | Code::Aborted | Code::Internal => {
+            (ErrorKind::Failure, None)
+        }
+    }
+}
+
+/// Statuses are wrapped once, seldom twice; a text that goes on for longer is not honest.
+const MAX_WRAPPINGS: usize = 8;
+
+/// Code and text of the status that is wrapped innermost.
+fn unwrap(code: Code, text: &str) -> (Code, String) {
+    let mut inner = (code, text.to_owned());
+    for _ in 0..MAX_WRAPPINGS {
+        match wrapped(&inner.1) {
+            Some(wrapped) => inner = wrapped,
+            None => break,
+        }
+    }
+    inner
+}
+
+/// The status in `status: NotFound, message: "…", …` (release 0.2) or in
+/// `code: '…', message: "…"` (release 1.5, which leaves out an empty message).
+fn wrapped(text: &str) -> Option<(Code, String)> {
+    let old = after(text, "status: ").and_then(|rest| {
+        let (name, rest) = rest.split_once(", ")?;
+        let message = quoted(rest.strip_prefix("message: ")?)?;
+        Some((code_where(|code| format!("{code:?}") == name)?, message))
+    });
+    old.or_else(|| {
+        // Descriptions may hold an apostrophe themselves.
+        let rest = after(text, "code: '")?;
+        let behind = |code: Code| rest.strip_prefix(code.description())?.strip_prefix('\'');
+        let code = code_where(|code| behind(code).is_some())?;
+        let message = behind(code)?.strip_prefix(", message: ").and_then(quoted);
+        Some((code, message.unwrap_or_default()))
+    })
+}
+
+fn after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
+    text.split_once(marker).map(|(_, rest)| rest)
+}
+
+fn code_where(is: impl Fn(Code) -> bool) -> Option<Code> {
+    (0..=Code::Unauthenticated as i32)
+        .map(Code::from)
+        .find(|code| is(*code))
+}
+
+/// The string that starts with a quotation mark, as Rust's `{:?}` escaped it.
+fn quoted(text: &str) -> Option<String> {
+    let mut unescaped = String::new();
+    let mut characters = text.strip_prefix('"')?.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some(unescaped),
+            '\\' => unescaped.push(match characters.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                '0' => '\0',
+                'u' => unicode_escape(&mut characters)?,
+                other => other,
+            }),
+            other => unescaped.push(other),
+        }
+    }
+}
+
+/// The rest of `\u{1b}`, behind the `u`.
+fn unicode_escape(characters: &mut std::str::Chars<'_>) -> Option<char> {
+    let digits: String = characters.by_ref().take_while(|c| *c != '}').collect();
+    char::from_u32(u32::from_str_radix(digits.strip_prefix('{')?, 16).ok()?)
+}
+
+/// What a backend answered, from details that are JSON of `errordetails.v2.Backend`. Other
+/// details are opaque bytes.
+fn backend_error(details: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Backend {
+        message: String,
+        status_code: Option<i32>,
+    }
+
+    let Backend {
+        message,
+        status_code,
+    } = serde_json::from_slice(details).ok()?;
+    Some(match status_code {
+        Some(status) => format!("the backend answered {status}: {message}"),
+        None => format!("the backend answered: {message}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

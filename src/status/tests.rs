@@ -1,0 +1,256 @@
+use tonic::Code;
+
+use super::*;
+use crate::error::ErrorKind::{
+    AlreadyExists, Failure, Integrity, LocalFile, NotFound, Refused, Timeout, Unavailable,
+};
+
+const BY_PATH: Operation = Operation::ExportByPath {
+    force_hard_link: false,
+};
+const BY_LINK: Operation = Operation::ExportByPath {
+    force_hard_link: true,
+};
+
+fn kind(code: Code, text: &str, operation: Operation) -> ErrorKind {
+    classify(&Status::new(code, text), operation).kind
+}
+
+/// As a daemon of release 0.2 writes the status of its scheduler.
+fn wrapped_by_old(code: Code, text: &str) -> String {
+    format!(
+        "status: {code:?}, message: {text:?}, details: [], metadata: MetadataMap {{ headers: {{\"content-type\": \"application/grpc\"}} }}"
+    )
+}
+
+/// As a daemon of release 1.5 writes it.
+fn wrapped_by_new(code: Code, text: &str) -> String {
+    if text.is_empty() {
+        return format!("code: '{}'", code.description());
+    }
+    format!("code: '{}', message: {text:?}", code.description())
+}
+
+#[test]
+fn wrapped_texts_mean_what_is_inside() {
+    let table = [
+        (
+            Code::NotFound,
+            "persistent cache task 7 not found",
+            Operation::Question,
+            NotFound,
+        ),
+        (
+            Code::NotFound,
+            "persistent cache task ../../etc/passwd not found",
+            BY_PATH,
+            NotFound,
+        ),
+        (
+            Code::NotFound,
+            "peer 10.0.0.1-host-uuid not found",
+            BY_PATH,
+            Unavailable,
+        ),
+        (
+            Code::AlreadyExists,
+            "persistent cache task 7 is Succeeded cannot upload",
+            Operation::Import,
+            AlreadyExists,
+        ),
+        (
+            Code::InvalidArgument,
+            "invalid UploadPersistentCacheTaskStartedRequest.PersistentReplicaCount: value must be greater than or equal to 1",
+            Operation::Import,
+            Refused,
+        ),
+        (
+            Code::InvalidArgument,
+            "invalid UploadPersistentCacheTaskStartedRequest.Ttl: value must be inside range [5m0s, 168h0m0s]",
+            Operation::Import,
+            Refused,
+        ),
+        (
+            Code::Internal,
+            "output path /a/\"b\"\n is already exists",
+            BY_PATH,
+            LocalFile,
+        ),
+        (
+            Code::InvalidArgument,
+            "invalid digest(md5:1): invalid digest algorithm: md5",
+            BY_PATH,
+            Refused,
+        ),
+        (Code::Unavailable, "", Operation::Question, Unavailable),
+        (Code::NotFound, "", Operation::Question, NotFound),
+        (
+            Code::FailedPrecondition,
+            "not now",
+            Operation::Question,
+            Refused,
+        ),
+    ];
+    for (code, text, operation, expected) in table {
+        for wrapping in [wrapped_by_old, wrapped_by_new] {
+            let once = wrapping(code, text);
+            let twice = wrapping(Code::Internal, &once);
+            for message in [&once, &twice] {
+                assert_eq!(
+                    kind(Code::Internal, message, operation),
+                    expected,
+                    "{message}"
+                );
+                let unwrapped = unwrap(Code::Internal, message);
+                assert_eq!(unwrapped, (code, text.to_owned()));
+            }
+        }
+    }
+}
+
+#[test]
+fn plain_texts_mean_what_they_say() {
+    let table = [
+        ("task 7 not found", Operation::Question, NotFound),
+        (
+            "no space left on device: not enough space to store the persistent cache task: content_length=9",
+            Operation::Import,
+            Refused,
+        ),
+        (
+            "digest mismatch expected: sha256:a, actual: sha256:b",
+            BY_PATH,
+            Integrity,
+        ),
+        (
+            "No such file or directory (os error 2)",
+            Operation::Import,
+            LocalFile,
+        ),
+        ("No such file or directory (os error 2)", BY_PATH, LocalFile),
+        (
+            "No such file or directory (os error 2)",
+            Operation::ExportByTransfer,
+            Failure,
+        ),
+        ("Permission denied (os error 13)", BY_PATH, LocalFile),
+        (
+            "Invalid cross-device link (os error 18)",
+            BY_LINK,
+            LocalFile,
+        ),
+        ("No space left on device (os error 28)", BY_PATH, LocalFile),
+        (
+            "No space left on device (os error 28)",
+            Operation::ExportByTransfer,
+            Refused,
+        ),
+        (
+            "No space left on device (os error 28)",
+            Operation::Import,
+            Refused,
+        ),
+        (
+            "Input/output error (os error 5)",
+            Operation::Import,
+            Failure,
+        ),
+        (
+            "Too many open files (os error 24)",
+            Operation::Import,
+            Unavailable,
+        ),
+        ("unexpected response", Operation::Import, Failure),
+    ];
+    for (text, operation, expected) in table {
+        assert_eq!(
+            kind(Code::Internal, text, operation),
+            expected,
+            "{text}, {operation:?}"
+        );
+    }
+}
+
+#[test]
+fn every_code_has_a_kind() {
+    let table = [
+        (Code::Ok, Failure),
+        (Code::Cancelled, Failure),
+        (Code::Unknown, Failure),
+        (Code::InvalidArgument, Refused),
+        (Code::DeadlineExceeded, Timeout),
+        (Code::NotFound, NotFound),
+        (Code::AlreadyExists, AlreadyExists),
+        (Code::PermissionDenied, Refused),
+        (Code::ResourceExhausted, Unavailable),
+        (Code::FailedPrecondition, Refused),
+        (Code::Aborted, Failure),
+        (Code::OutOfRange, Refused),
+        (Code::Unimplemented, Refused),
+        (Code::Internal, Failure),
+        (Code::Unavailable, Unavailable),
+        (Code::DataLoss, Integrity),
+        (Code::Unauthenticated, Refused),
+    ];
+    for (code, expected) in table {
+        assert_eq!(
+            kind(code, "text", Operation::Question),
+            expected,
+            "{code:?}"
+        );
+    }
+    assert_eq!(
+        kind(Code::Aborted, "/x changed", Operation::Import),
+        LocalFile
+    );
+    assert_eq!(kind(Code::Cancelled, "Timeout expired", BY_PATH), Timeout);
+}
+
+#[test]
+fn a_refused_ttl_names_the_limits_of_the_daemon() {
+    let text = "invalid UploadPersistentCacheTaskStartedRequest.Ttl: value must be inside range [5m0s, 168h0m0s]";
+    let status = Status::internal(wrapped_by_old(Code::InvalidArgument, text));
+    let hint = classify(&status, Operation::Import).hint;
+    assert_eq!(
+        hint.as_deref(),
+        Some("this dfdaemon takes a --ttl from 5m0s to 168h0m0s")
+    );
+}
+
+#[test]
+fn a_lost_connection_is_told_from_what_a_daemon_says() {
+    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    for status in [
+        Status::from_error(Box::new(broken)),
+        Status::from_error("connection closed".into()),
+    ] {
+        assert_eq!(classify(&status, BY_PATH).kind, Unavailable);
+    }
+}
+
+#[test]
+fn backend_details_are_shown_and_binary_ones_do_no_harm() {
+    let json = br#"{"message":"gone","header":{"a":"b"},"status_code":404}"#;
+    let status = Status::with_details(Code::Internal, "failed", json.as_slice().into());
+    let reason = classify(&status, BY_PATH).reason;
+    assert_eq!(reason, "failed; the backend answered 404: gone");
+
+    let binary = Status::with_details(Code::Internal, "failed", [0xff, 0, 0xc3].as_slice().into());
+    assert_eq!(classify(&binary, BY_PATH).reason, "failed");
+}
+
+#[test]
+fn broken_wrappings_are_shown_as_they_are() {
+    for text in [
+        "status: NotFound, message: \"no end",
+        "status: Nonsense, message: \"x\"",
+        "code: 'no such code', message: \"x\"",
+        "status: NotFound, message: \"\\u{zz}\"",
+        "status: ",
+    ] {
+        assert_eq!(
+            unwrap(Code::Internal, text),
+            (Code::Internal, text.to_owned())
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! What is known of a task, in terms of this crate rather than of the wire.
+//!
+//! Serialized, these are the results in JSON: times are RFC 3339 in UTC, durations are in
+//! seconds, and what is unknown is null.
+
+use std::time::Duration;
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+/// A task as the scheduler sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Task {
+    /// Its id.
+    pub task_id: String,
+    /// `Uploading`, `Succeeded` or `Failed`.
+    pub state: String,
+    /// How many persistent replicas there shall be.
+    pub persistent_replica_count: u64,
+    /// How many persistent replicas there are.
+    pub current_persistent_replica_count: u64,
+    /// How many replicas there are, persistent or not.
+    pub current_replica_count: u64,
+    /// The tag it was imported with.
+    pub tag: Option<String>,
+    /// The application it was imported with.
+    pub application: Option<String>,
+    /// Length of every piece but the last, in bytes.
+    pub piece_length: u64,
+    /// Length of the whole content, in bytes.
+    pub content_length: u64,
+    /// How many pieces there are.
+    pub piece_count: u32,
+    /// How long it lives after it was created.
+    #[serde(rename = "ttl_seconds", serialize_with = "whole_seconds")]
+    pub ttl: Option<Duration>,
+    /// When its import started.
+    pub created_at: Option<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Option<Timestamp>,
+    /// When it will be gone.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The state of a task whose content is complete.
+pub(crate) const SUCCEEDED: &str = "Succeeded";
+/// The state of a task whose import broke.
+pub(crate) const FAILED: &str = "Failed";
+
+impl From<PersistentCacheTask> for Task {
+    fn from(task: PersistentCacheTask) -> Self {
+        let ttl = task.ttl.as_ref().and_then(duration);
+        let created_at = task.created_at.as_ref().and_then(timestamp);
+        Self {
+            task_id: task.id,
+            state: task.state,
+            persistent_replica_count: task.persistent_replica_count,
+            current_persistent_replica_count: task.current_persistent_replica_count,
+            current_replica_count: task.current_replica_count,
+            tag: given(task.tag),
+            application: given(task.application),
+            piece_length: task.piece_length,
+            content_length: task.content_length,
+            piece_count: task.piece_count,
+            ttl,
+            created_at,
+            updated_at: task.updated_at.as_ref().and_then(timestamp),
+            expires_at: expiry(created_at, ttl),
+        }
+    }
+}
+
+/// A task as the daemon's own host has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LocalTask {
+    /// Its id.
+    pub task_id: String,
+    /// Whether the host keeps it until it expires.
+    pub persistent: bool,
+    /// Length of every piece but the last, in bytes.
+    pub piece_length: Option<u64>,
+    /// Length of the whole content, in bytes.
+    pub content_length: Option<u64>,
+    /// How long it lives after it was created.
+    #[serde(rename = "ttl_seconds", serialize_with = "whole_seconds")]
+    pub ttl: Option<Duration>,
+    /// When this host started to have it.
+    pub created_at: Option<Timestamp>,
+    /// When it last changed.
+    pub updated_at: Option<Timestamp>,
+    /// When it was complete.
+    pub finished_at: Option<Timestamp>,
+    /// When it broke.
+    pub failed_at: Option<Timestamp>,
+    /// When it will be gone.
+    pub expires_at: Option<Timestamp>,
+    /// How many hosts are being sent pieces of it.
+    pub uploading_count: u64,
+    /// How often it was sent to other hosts.
+    pub uploaded_count: u64,
+}
+
+impl From<StatLocalPersistentCacheTaskResponse> for LocalTask {
+    fn from(task: StatLocalPersistentCacheTaskResponse) -> Self {
+        let ttl = task.ttl.as_ref().and_then(duration);
+        let created_at = task.created_at.as_ref().and_then(timestamp);
+        Self {
+            task_id: task.task_id,
+            persistent: task.persistent,
+            piece_length: task.piece_length,
+            content_length: task.content_length,
+            ttl,
+            created_at,
+            updated_at: task.updated_at.as_ref().and_then(timestamp),
+            finished_at: task.finished_at.as_ref().and_then(timestamp),
+            failed_at: task.failed_at.as_ref().and_then(timestamp),
+            expires_at: expiry(created_at, ttl),
+            uploading_count: task.uploading_count,
+            uploaded_count: task.uploaded_count,
+        }
+    }
+}
+
+/// Daemons send an empty text for what was not given.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+fn duration(wire: &prost_types::Duration) -> Option<Duration> {
+    Duration::try_from(*wire).ok()
+}
+
+fn timestamp(wire: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(wire.seconds, wire.nanos).ok()
+}
+
+fn expiry(created_at: Option<Timestamp>, ttl: Option<Duration>) -> Option<Timestamp> {
+    let ttl = SignedDuration::try_from(ttl?).ok()?;
+    created_at?.checked_add(ttl).ok()
+}
+
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
+fn whole_seconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration
+        .map(|duration| duration.as_secs())
+        .serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire() -> PersistentCacheTask {
+        PersistentCacheTask {
+            id: "7".into(),
+            state: SUCCEEDED.into(),
+            tag: Some(String::new()),
+            ttl: Some(prost_types::Duration {
+                seconds: 3600,
+                nanos: 0,
+            }),
+            created_at: Some(prost_types::Timestamp {
+                seconds: 0,
+                nanos: 0,
+            }),
+            ..PersistentCacheTask::default()
+        }
+    }
+
+    #[test]
+    fn a_task_expires_when_its_ttl_is_over() {
+        let json = serde_json::to_value(Task::from(wire())).unwrap();
+        assert_eq!(json["expires_at"], "1970-01-01T01:00:00Z");
+        assert_eq!(json["ttl_seconds"], 3600);
+        assert_eq!(json["tag"], serde_json::Value::Null);
+        assert_eq!(json["updated_at"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn times_that_cannot_be_are_unknown() {
+        let task = Task::from(PersistentCacheTask {
+            ttl: Some(prost_types::Duration {
+                seconds: i64::MAX,
+                nanos: 0,
+            }),
+            updated_at: Some(prost_types::Timestamp {
+                seconds: i64::MAX,
+                nanos: -1,
+            }),
+            ..wire()
+        });
+        assert_eq!((task.updated_at, task.expires_at), (None, None));
+        let negative = Task::from(PersistentCacheTask {
+            ttl: Some(prost_types::Duration {
+                seconds: -1,
+                nanos: 0,
+            }),
+            ..wire()
+        });
+        assert_eq!(negative.ttl, None);
+    }
+}
