@@ -1,0 +1,193 @@
+//! The command line: what was typed, and how it becomes a [`Builder`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use crate::daemon::{Builder, DEFAULT_HOSTS, FakeDfdaemon, MAX_HOSTS};
+use crate::limits::Block;
+use crate::release::Release;
+
+/// A dfdaemon with its scheduler and its peers in one small process, for tests.
+///
+/// It serves persistent cache tasks as a real Dragonfly node does: real files on disk, real
+/// replicas, real expiry, the real wire format; without network, without root, in milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "fake-dfdaemon", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve N hosts, one Unix socket each, until SIGTERM or SIGINT.
+    ///
+    /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
+    /// directory, the process id.
+    Serve(Box<Serve>),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where everything lives. Given, it persists and is locked against a second daemon
+    /// [default: a temporary directory, removed at exit]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// The first host's socket; the others are `<state>/host-N.sock` [default: <state>/host-0.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Permission bits of the sockets, octal
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
+    socket_mode: u32,
+
+    /// How many hosts there are
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = parse_hosts)]
+    hosts: usize,
+
+    /// The release of dfdaemon that is played
+    #[arg(long, value_name = "RELEASE", default_value = "0.2")]
+    dfdaemon_version: Release,
+
+    /// What each host can hold, such as `1gib`; decides no-space and eviction
+    /// [default: what the file system holds]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    capacity: Option<u64>,
+
+    /// The shortest TTL that an import may ask for
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    min_ttl: Duration,
+
+    /// The longest TTL that an import may ask for
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    max_ttl: Duration,
+
+    /// How often expired tasks are collected
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    gc_interval: Duration,
+
+    /// How long after an import the further replicas are made
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    replication_delay: Duration,
+
+    /// How many requests a host has in hand before it answers RESOURCE_EXHAUSTED
+    #[arg(long, value_name = "N")]
+    max_requests: Option<usize>,
+
+    /// Refuse imports or exports by tag or application; repeatable
+    #[arg(long, value_name = "import|export:tag|application=VALUE")]
+    block: Vec<Block>,
+
+    /// Sync what is stored, so that it survives the machine and not only the process
+    #[arg(long)]
+    fsync: bool,
+
+    /// Write the ready line to this file too, atomically
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    /// What to log, to stderr
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Serve {
+    pub(crate) fn builder(&self) -> Builder {
+        let mut builder = FakeDfdaemon::builder()
+            .socket_mode(self.socket_mode)
+            .hosts(self.hosts)
+            .release(self.dfdaemon_version)
+            .min_ttl(self.min_ttl)
+            .max_ttl(self.max_ttl)
+            .gc_interval(self.gc_interval)
+            .replication_delay(self.replication_delay)
+            .fsync(self.fsync);
+        if let Some(dir) = &self.state_dir {
+            builder = builder.state_dir(dir);
+        }
+        if let Some(path) = &self.socket {
+            builder = builder.socket(path);
+        }
+        if let Some(capacity) = self.capacity {
+            builder = builder.capacity(capacity);
+        }
+        if let Some(requests) = self.max_requests {
+            builder = builder.max_requests(requests);
+        }
+        self.block.iter().cloned().fold(builder, Builder::block)
+    }
+
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self.log_level {
+            LogLevel::Trace => LevelFilter::TRACE,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "permission bits are octal, such as 0600 or 0666".to_owned())
+}
+
+fn parse_hosts(text: &str) -> Result<usize, String> {
+    let hosts = text
+        .parse()
+        .ok()
+        .filter(|hosts| (1..=MAX_HOSTS).contains(hosts));
+    hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let size: ByteSize = text.parse()?;
+    Ok(size.as_u64())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        for (option, value) in [
+            ("--socket-mode", "rw"),
+            ("--socket-mode", "1777"),
+            ("--hosts", "0"),
+            ("--hosts", "201"),
+            ("--dfdaemon-version", "1.0"),
+            ("--capacity", "much"),
+            ("--min-ttl", "soon"),
+            ("--block", "import"),
+            ("--log-level", "loud"),
+        ] {
+            let error = Cli::try_parse_from(["fake-dfdaemon", "serve", option, value]).unwrap_err();
+            assert!(error.to_string().contains(option), "{error}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What is to be done, and when: replication, collection, eviction.
+//!
+//! The agenda knows which jobs are due and which are running, so that somebody can wait until all
+//! that is due has been done. It does none of it, and has no clock but the time it is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+/// Jobs by the time that they are due. A job is in it once: whatever is added again keeps the
+/// earlier time, and a job that is running is not started a second time before it has ended.
+#[derive(Debug)]
+pub(crate) struct Agenda<J> {
+    inner: Mutex<Inner<J>>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Inner<J> {
+    due: BTreeMap<(Timestamp, u64), J>,
+    keys: HashMap<J, (Timestamp, u64)>,
+    running: HashMap<J, ()>,
+    next_number: u64,
+}
+
+impl<J: Clone + Eq + Hash> Agenda<J> {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                due: BTreeMap::new(),
+                keys: HashMap::new(),
+                running: HashMap::new(),
+                next_number: 0,
+            }),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// Puts a job down for `at`.
+    pub(crate) fn add(&self, at: Timestamp, job: J) {
+        {
+            let mut inner = self.lock();
+            match inner.keys.get(&job).copied() {
+                Some(key) if key.0 <= at => return,
+                Some(key) => {
+                    inner.due.remove(&key);
+                }
+                None => {}
+            }
+            let key = (at, inner.next_number);
+            inner.next_number += 1;
+            inner.keys.insert(job.clone(), key);
+            inner.due.insert(key, job);
+        }
+        self.changed.send_replace(());
+    }
+
+    /// Takes the first job that is due and not running, which then counts as running.
+    pub(crate) fn start_due(&self, now: Timestamp) -> Option<J> {
+        let mut inner = self.lock();
+        let waiting = |(_, job): &(&(Timestamp, u64), &J)| !inner.running.contains_key(*job);
+        let (key, job) = inner
+            .due
+            .range(..=(now, u64::MAX))
+            .find(waiting)
+            .map(|(key, job)| (*key, job.clone()))?;
+        inner.due.remove(&key);
+        inner.keys.remove(&job);
+        inner.running.insert(job.clone(), ());
+        Some(job)
+    }
+
+    /// Says that a job has ended.
+    pub(crate) fn ended(&self, job: &J) {
+        self.lock().running.remove(job);
+        self.changed.send_replace(());
+    }
+
+    /// When the next job is due that is not running.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let inner = self.lock();
+        let mut waiting = inner
+            .due
+            .iter()
+            .filter(|(_, job)| !inner.running.contains_key(*job));
+        waiting.next().map(|((at, _), _)| *at)
+    }
+
+    /// What only time can bring, or `None` while something is due or running.
+    pub(crate) fn settled(&self, now: Timestamp) -> Option<Vec<(J, Timestamp)>> {
+        let inner = self.lock();
+        let idle = inner.running.is_empty()
+            && inner
+                .due
+                .first_key_value()
+                .is_none_or(|((at, _), _)| *at > now);
+        idle.then(|| {
+            inner
+                .due
+                .iter()
+                .map(|((at, _), job)| (job.clone(), *at))
+                .collect()
+        })
+    }
+
+    /// Sees every change from now on.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<J>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn jobs_start_when_they_are_due_in_order() {
+        let agenda = Agenda::new();
+        agenda.add(at(2), "second");
+        agenda.add(at(1), "first");
+        assert_eq!(
+            (agenda.start_due(at(0)), agenda.next_due()),
+            (None, Some(at(1)))
+        );
+        assert_eq!(agenda.start_due(at(2)), Some("first"));
+        assert_eq!(agenda.start_due(at(2)), Some("second"));
+        assert_eq!(agenda.start_due(at(2)), None);
+    }
+
+    #[test]
+    fn a_job_added_twice_runs_once_at_the_earlier_time() {
+        let agenda = Agenda::new();
+        agenda.add(at(2), "job");
+        agenda.add(at(1), "job");
+        agenda.add(at(3), "job");
+        assert_eq!(agenda.start_due(at(1)), Some("job"));
+        assert_eq!(agenda.next_due(), None);
+    }
+
+    #[test]
+    fn a_running_job_is_not_started_again_before_it_has_ended() {
+        let agenda = Agenda::new();
+        agenda.add(at(0), "job");
+        assert_eq!(agenda.start_due(at(0)), Some("job"));
+        agenda.add(at(0), "job");
+        assert_eq!((agenda.start_due(at(0)), agenda.next_due()), (None, None));
+        assert_eq!(agenda.settled(at(0)), None);
+        agenda.ended(&"job");
+        assert_eq!(agenda.start_due(at(0)), Some("job"));
+    }
+
+    #[test]
+    fn settled_names_what_only_time_can_bring() {
+        let agenda = Agenda::new();
+        agenda.add(at(5), "later");
+        assert_eq!(agenda.settled(at(4)), Some(vec![("later", at(5))]));
+        assert_eq!(agenda.settled(at(5)), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! Why the cluster did not do what it was asked to. Which status and text a client gets for it is
+//! decided in [`crate::service`].
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dfdaemon_api::digest::ParseDigestError;
+
+use crate::limits::InvalidField;
+use crate::store::TaskState;
+
+/// Why an import, an export or a question failed. Cloned for each export that waits for the same
+/// transfer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("persistent cache task {id} not found")]
+    TaskNotFound { id: String },
+    #[error("task {id} not found")]
+    LocalTaskNotFound { id: String },
+    #[error("persistent cache task {id} is {} cannot upload", state.as_str())]
+    TaskExists { id: String, state: TaskState },
+    #[error(transparent)]
+    InvalidField(#[from] InvalidField),
+    /// A release without a default TTL was given none.
+    #[error("unexpected response")]
+    NoTtl,
+    #[error(
+        "no space left on device: not enough space to store the persistent cache task: \
+         content_length={content_length}"
+    )]
+    NoSpace { content_length: u64 },
+    /// The file to import cannot be read, found out while the id was computed.
+    #[error("{0}")]
+    SourceUnreadable(Arc<io::Error>),
+    #[error("{} is not a regular file", path.display())]
+    SourceNotRegular { path: PathBuf },
+    #[error("{} changed while it was read", path.display())]
+    SourceChanged { path: PathBuf },
+    /// A piece length so short that the pieces cannot be numbered.
+    #[error("{0}")]
+    Layout(#[from] dfdaemon_api::piece::LayoutError),
+    #[error("peer {peer_id} not found")]
+    PeerNotFound { peer_id: String },
+    #[error("output path {} is already exists", path.display())]
+    OutputExists { path: PathBuf },
+    #[error("invalid digest({raw}): {why}")]
+    InvalidDigest { raw: String, why: ParseDigestError },
+    #[error("digest mismatch expected: {expected}, actual: {actual}")]
+    DigestMismatch { expected: String, actual: String },
+    #[error("the call was cancelled")]
+    Cancelled,
+    #[error("the daemon is stopping")]
+    Stopping,
+    #[error("{0}")]
+    Io(Arc<io::Error>),
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Self::Cancelled;
+        }
+        Self::Io(Arc::new(error))
+    }
+}

@@ -1,0 +1,231 @@
+//! An export: a task's pieces in the order that they come, and the output file if one was asked for.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use dfdaemon_api::piece::PieceLayout;
+use jiff::Timestamp;
+
+use super::fetch::{Subscription, Wanted};
+use super::output::{Output, OutputRequest};
+use super::{Cluster, Error, Lease, not_found};
+use crate::store::{CancelFlag, TaskRecord, TaskState};
+
+/// What is to be exported, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct ExportRequest {
+    pub(crate) task_id: String,
+    /// Whether the copy on this host becomes a persistent one.
+    pub(crate) persistent: bool,
+    pub(crate) output: Option<OutputRequest>,
+}
+
+/// A piece that this host has, or has got.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) number: u32,
+    /// In bytes, from the start of the content.
+    pub(crate) range: Range<u64>,
+    /// Unless nobody computed it.
+    pub(crate) crc32: Option<u32>,
+    /// The peer that it came from; `None` if this host had it.
+    pub(crate) parent_id: Option<String>,
+    pub(crate) cost: Duration,
+    pub(crate) created_at: Timestamp,
+}
+
+/// An export that is running. Dropped, it stops, and takes away what it has not finished.
+#[derive(Debug)]
+pub(crate) struct Export {
+    pub(crate) task: TaskRecord,
+    /// New for every export.
+    pub(crate) peer_id: String,
+    cluster: Arc<Cluster>,
+    host: usize,
+    persistent: bool,
+    source: Source,
+    output: Option<Output>,
+    cancel: CancelOnDrop,
+    _lease: Lease,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// This host has the whole task.
+    Held {
+        file: Arc<File>,
+        layout: PieceLayout,
+        crc32: Option<Arc<[u32]>>,
+        next: u32,
+    },
+    /// This host is getting it.
+    Fetched {
+        subscription: Subscription,
+        file: Arc<File>,
+    },
+    /// No host has it.
+    Nowhere,
+}
+
+/// Stops blocking work of an export that is gone.
+#[derive(Debug, Default)]
+struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Cluster {
+    /// Begins an export: looks the task up, starts its transfer if this host lacks it, and links
+    /// the output. Blocks on the disk.
+    pub(crate) fn export(
+        self: &Arc<Self>,
+        host: usize,
+        request: ExportRequest,
+    ) -> Result<Export, Error> {
+        let id: Arc<str> = Arc::from(request.task_id.as_str());
+        let (task, lease, held, fetchable) = self.look_up(host, &id)?;
+        let source = if let Some(crc32) = held {
+            let file = Arc::new(self.store(host)?.open_content(&id)?);
+            let layout = PieceLayout::new(task.content_length, task.piece_length)?;
+            Source::Held {
+                file,
+                layout,
+                crc32,
+                next: 0,
+            }
+        } else if fetchable {
+            let wanted = Wanted {
+                persistent: request.persistent,
+            };
+            let subscription = self.fetch(host, &id, wanted)?;
+            let file = Arc::new(subscription.file().try_clone()?);
+            Source::Fetched { subscription, file }
+        } else {
+            Source::Nowhere
+        };
+        let output = match (request.output, source.file()) {
+            (Some(output), Some(file)) => {
+                let disk = self.store(host)?.disk();
+                Some(Output::link_at_once(disk, file.try_clone()?, output)?)
+            }
+            _ => None,
+        };
+        Ok(Export {
+            task,
+            peer_id: self.new_peer_id(host),
+            cluster: Arc::clone(self),
+            host,
+            persistent: request.persistent,
+            source,
+            output,
+            cancel: CancelOnDrop::default(),
+            _lease: lease,
+        })
+    }
+
+    /// The task, the digests of this host's copy if it has one, and whether others could serve it.
+    #[allow(clippy::type_complexity)]
+    fn look_up(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+    ) -> Result<(TaskRecord, Lease, Option<Option<Arc<[u32]>>>, bool), Error> {
+        let now = self.now();
+        let mut state = self.state();
+        let entry = state.live(id, now).ok_or_else(|| not_found(id))?;
+        let succeeded = entry.task.state == TaskState::Succeeded;
+        let held = entry.whole_replica(host).filter(|_| succeeded);
+        let held = held.map(|replica| replica.record.piece_crc32.clone());
+        let fetchable = succeeded && !state.parents(entry, host).is_empty();
+        let task = entry.task.clone();
+        let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
+        Ok((task, self.lease(id, entry), held, fetchable))
+    }
+}
+
+impl Source {
+    fn file(&self) -> Option<&Arc<File>> {
+        match self {
+            Self::Held { file, .. } | Self::Fetched { file, .. } => Some(file),
+            Self::Nowhere => None,
+        }
+    }
+}
+
+impl Export {
+    /// The next piece; `None` when all have come.
+    pub(crate) async fn next_piece(&mut self) -> Result<Option<Arc<Arrival>>, Error> {
+        match &mut self.source {
+            Source::Held {
+                layout,
+                crc32,
+                next,
+                ..
+            } => {
+                let number = *next;
+                let Some(range) = layout.range(number) else {
+                    return Ok(None);
+                };
+                *next += 1;
+                let crc32 = crc32
+                    .as_ref()
+                    .and_then(|crc32| crc32.get(number as usize).copied());
+                let (cost, created_at) = (Duration::ZERO, self.cluster.now());
+                let parent_id = None;
+                Ok(Some(Arc::new(Arrival {
+                    number,
+                    range,
+                    crc32,
+                    parent_id,
+                    cost,
+                    created_at,
+                })))
+            }
+            Source::Fetched { subscription, .. } => subscription.next().await,
+            Source::Nowhere => Err(Error::PeerNotFound {
+                peer_id: self.peer_id.clone(),
+            }),
+        }
+    }
+
+    /// The bytes of a piece that has come.
+    pub(crate) async fn content(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let file = self.source.file().cloned();
+        let host = self.host;
+        self.cluster
+            .blocking(move |cluster| {
+                let Some(file) = file else {
+                    return Ok(Bytes::new());
+                };
+                let length = usize::try_from(range.end - range.start).unwrap_or_default();
+                let mut content = BytesMut::zeroed(length);
+                cluster
+                    .store(host)?
+                    .disk()
+                    .read_exact_at(&file, &mut content, range.start)?;
+                Ok(content.freeze())
+            })
+            .await
+    }
+
+    /// Finishes the output, after the last piece.
+    pub(crate) async fn finish(mut self) -> Result<(), Error> {
+        let (host, persistent) = (self.host, self.persistent);
+        let (output, cancel) = (self.output.take(), self.cancel.0.clone());
+        let id = self.task.task_id.clone();
+        self.cluster
+            .blocking(move |cluster| {
+                if persistent {
+                    cluster.promote(host, &id)?;
+                }
+                output.map_or(Ok(()), |output| output.finish(&cancel))
+            })
+            .await
+    }
+}

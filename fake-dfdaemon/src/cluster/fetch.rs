@@ -1,0 +1,516 @@
+//! The transfer of a task from other hosts to one that lacks it, a piece at a time, in any order.
+//!
+//! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
+//! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Instant;
+
+use dfdaemon_api::piece::PieceLayout;
+use tokio::sync::watch;
+
+use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Lease, Reservation, not_found};
+use crate::store::{
+    CancelFlag, Content, HostStore, ReplicaRecord, TaskRecord, TaskState, crc32_of,
+};
+
+/// What somebody wants of a transfer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Whether the replica shall be a persistent one.
+    pub(super) persistent: bool,
+}
+
+/// A transfer that is running or has ended.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    key: FetchKey,
+    task: TaskRecord,
+    layout: PieceLayout,
+    lease: Lease,
+    file: File,
+    persistent: AtomicBool,
+    cancel: CancelFlag,
+    subscribers: AtomicUsize,
+    progress: watch::Sender<Progress>,
+}
+
+/// What has come of a transfer so far.
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    arrived: Vec<Arc<Arrival>>,
+    ended: Option<Result<(), Error>>,
+}
+
+/// Somebody's interest in a transfer. With the last one the transfer ends.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    fetch: Arc<Fetch>,
+    progress: watch::Receiver<Progress>,
+    seen: usize,
+}
+
+impl Cluster {
+    /// Joins the transfer of a task to a host, or starts it. Blocks on the disk.
+    pub(super) fn fetch(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        wanted: Wanted,
+    ) -> Result<Subscription, Error> {
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, task, lease) = {
+            let now = self.now();
+            let mut state = self.state();
+            let entry = state
+                .tasks
+                .get_mut(id)
+                .filter(|entry| !entry.is_expired(now));
+            let entry = entry.ok_or_else(|| not_found(id))?;
+            let key = (host, Arc::clone(id), entry.incarnation);
+            (key, entry.task.clone(), self.lease(id, entry))
+        };
+        if let Some(fetch) = fetches.get(&key).and_then(Weak::upgrade) {
+            fetch
+                .persistent
+                .fetch_or(wanted.persistent, Ordering::Relaxed);
+            return Ok(Subscription::new(fetch));
+        }
+        let reservation = self.reserve(host, task.content_length)?;
+        let content = self.store(host)?.new_content()?;
+        let fetch = Arc::new(Fetch {
+            layout: PieceLayout::new(task.content_length, task.piece_length)?,
+            file: content.file.try_clone()?,
+            key: key.clone(),
+            task,
+            lease,
+            persistent: AtomicBool::new(wanted.persistent),
+            cancel: CancelFlag::default(),
+            subscribers: AtomicUsize::new(0),
+            progress: watch::Sender::default(),
+        });
+        fetches.insert(key, Arc::downgrade(&fetch));
+        let subscription = Subscription::new(Arc::clone(&fetch));
+        drop(fetches);
+        let cluster = Arc::clone(self);
+        self.running.spawn_blocking(move || {
+            let ended = fetch.run(&cluster, content, reservation);
+            cluster.forget_fetch(&fetch);
+            fetch
+                .progress
+                .send_modify(|progress| progress.ended = Some(ended));
+        });
+        Ok(subscription)
+    }
+
+    fn forget_fetch(&self, fetch: &Fetch) {
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), fetch);
+        if fetches.get(&fetch.key).is_some_and(is_it) {
+            fetches.remove(&fetch.key);
+        }
+    }
+}
+
+impl Fetch {
+    fn run(
+        &self,
+        cluster: &Arc<Cluster>,
+        content: Content,
+        reservation: Reservation,
+    ) -> Result<(), Error> {
+        let host = self.key.0;
+        self.mark_started(cluster);
+        let copied = self
+            .copy_pieces(cluster)
+            .and_then(|crc32| self.commit(cluster, content, reservation, crc32));
+        if copied.is_err()
+            && let Some(entry) = cluster.state().same(&self.key.1, self.key.2)
+            && entry
+                .replicas
+                .get(&host)
+                .is_some_and(|replica| !replica.is_whole())
+        {
+            entry.replicas.remove(&host);
+        }
+        copied
+    }
+
+    /// The host knows of the task from the first piece on.
+    fn mark_started(&self, cluster: &Cluster) {
+        let record = self.record(cluster, None);
+        let mut state = cluster.state();
+        if state
+            .same(&self.key.1, self.key.2)
+            .is_some_and(|entry| !entry.replicas.contains_key(&self.key.0))
+        {
+            state.insert_replica(self.key.0, record);
+        }
+    }
+
+    fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
+        let mut crc32 = vec![0; self.layout.count() as usize];
+        let mut parents = Parents::new(cluster, self);
+        for number in shuffled(self.layout.count(), &self.task.task_id, self.key.0) {
+            let Some(range) = self.layout.range(number) else {
+                continue;
+            };
+            let (arrival, crc) = self.copy_piece(cluster, &mut parents, number, range)?;
+            if let Some(slot) = crc32.get_mut(number as usize) {
+                *slot = crc;
+            }
+            self.progress
+                .send_modify(|progress| progress.arrived.push(Arc::new(arrival)));
+        }
+        parents.transferred();
+        Ok(crc32)
+    }
+
+    /// Takes a piece from the first host that has it as it should be.
+    fn copy_piece(
+        &self,
+        cluster: &Arc<Cluster>,
+        parents: &mut Parents<'_>,
+        number: u32,
+        range: Range<u64>,
+    ) -> Result<(Arrival, u32), Error> {
+        let started = Instant::now();
+        let mut failed = None;
+        for host in parents.hosts() {
+            self.check_wanted(cluster)?;
+            let store = cluster.store(host)?;
+            let parent = parents.parent(host, store);
+            let copied = parent.and_then(|parent| {
+                let crc = self.copy_from(store, &parent.file, range.clone())?;
+                check_digest(parent.crc32.as_deref(), number, crc)?;
+                Ok((parent.peer_id.clone(), crc))
+            });
+            match copied {
+                Ok((peer_id, crc)) => {
+                    let created_at = cluster.now();
+                    let cost = started.elapsed();
+                    let parent_id = Some(peer_id);
+                    let arrival = Arrival {
+                        number,
+                        range,
+                        crc32: Some(crc),
+                        parent_id,
+                        cost,
+                        created_at,
+                    };
+                    return Ok((arrival, crc));
+                }
+                Err(error) => {
+                    tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
+                    parents.forget(host);
+                    failed = Some(error);
+                }
+            }
+        }
+        self.check_wanted(cluster)?;
+        let nobody = || Error::PeerNotFound {
+            peer_id: cluster.new_peer_id(self.key.0),
+        };
+        Err(failed.unwrap_or_else(nobody))
+    }
+
+    fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
+        let runs = cluster.host_status(self.key.0) == HostStatus::Running;
+        if cluster.stopping.is_cancelled() || !runs {
+            return Err(Error::Stopping);
+        }
+        if self.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        Ok(())
+    }
+
+    fn copy_from(&self, store: &HostStore, parent: &File, range: Range<u64>) -> Result<u32, Error> {
+        let go_on = || !self.cancel.is_cancelled();
+        let length = range.end - range.start;
+        store
+            .disk()
+            .copy_range(parent, &self.file, range.start, length, &go_on)?;
+        Ok(crc32_of(store.disk(), &self.file, range)?)
+    }
+
+    fn record(&self, cluster: &Cluster, crc32: Option<Vec<u32>>) -> ReplicaRecord {
+        let now = cluster.now_in_seconds();
+        ReplicaRecord {
+            task_id: self.task.task_id.clone(),
+            task_created_at: self.task.created_at,
+            persistent: self.persistent.load(Ordering::Relaxed),
+            ttl: self.task.ttl,
+            piece_length: self.task.piece_length,
+            content_length: self.task.content_length,
+            finished_at: crc32.as_ref().map(|_| now),
+            piece_crc32: crc32.map(Arc::from),
+            created_at: now,
+            updated_at: now,
+            failed_at: None,
+        }
+    }
+
+    fn commit(
+        &self,
+        cluster: &Arc<Cluster>,
+        mut content: Content,
+        reservation: Reservation,
+        crc32: Vec<u32>,
+    ) -> Result<(), Error> {
+        let (host, id, incarnation) = &self.key;
+        let _locked = cluster.task_lock(id);
+        self.check_wanted(cluster)?;
+        let still_there = |task: &TaskRecord| task.state == TaskState::Succeeded;
+        if !cluster
+            .state()
+            .same(id, *incarnation)
+            .is_some_and(|entry| still_there(&entry.task))
+        {
+            return Err(not_found(id));
+        }
+        let record = self.record(cluster, Some(crc32));
+        cluster.store(*host)?.place(&mut content, &record)?;
+        drop(reservation);
+        cluster.state().insert_replica(*host, record);
+        cluster.evict_if_full(*host);
+        Ok(())
+    }
+}
+
+/// The hosts that a transfer takes its pieces from, their files kept open.
+struct Parents<'a> {
+    cluster: &'a Arc<Cluster>,
+    fetch: &'a Fetch,
+    open: Vec<(usize, Parent)>,
+    bad: Vec<usize>,
+    next: usize,
+}
+
+struct Parent {
+    file: File,
+    crc32: Option<Arc<[u32]>>,
+    peer_id: String,
+}
+
+impl<'a> Parents<'a> {
+    fn new(cluster: &'a Arc<Cluster>, fetch: &'a Fetch) -> Self {
+        Self {
+            cluster,
+            fetch,
+            open: Vec::new(),
+            bad: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// The hosts that can serve right now, another one first each time.
+    fn hosts(&mut self) -> Vec<usize> {
+        let (host, id, incarnation) = &self.fetch.key;
+        let mut state = self.cluster.state();
+        if state.same(id, *incarnation).is_none() {
+            return Vec::new();
+        }
+        let entry = state.tasks.get(id);
+        let mut hosts = entry
+            .map(|entry| state.parents(entry, *host))
+            .unwrap_or_default();
+        hosts.retain(|host| !self.bad.contains(host));
+        if !hosts.is_empty() {
+            let count = hosts.len();
+            hosts.rotate_left(self.next % count);
+            self.next += 1;
+        }
+        hosts
+    }
+
+    fn parent(&mut self, host: usize, store: &HostStore) -> Result<&Parent, Error> {
+        let position = match self.open.iter().position(|(other, _)| *other == host) {
+            Some(position) => position,
+            None => {
+                let file = store.open_content(&self.fetch.task.task_id)?;
+                let crc32 = self.change(host, |replica| {
+                    replica.uploading += 1;
+                    replica.record.piece_crc32.clone()
+                });
+                let peer_id = self.cluster.new_peer_id(host);
+                self.open.push((
+                    host,
+                    Parent {
+                        file,
+                        crc32: crc32.flatten(),
+                        peer_id,
+                    },
+                ));
+                self.open.len() - 1
+            }
+        };
+        let parent = self.open.get(position).map(|(_, parent)| parent);
+        parent.ok_or_else(|| Error::Io(Arc::new(io::Error::other("a parent was lost"))))
+    }
+
+    fn forget(&mut self, host: usize) {
+        self.bad.push(host);
+    }
+
+    fn transferred(&self) {
+        for (host, _) in self
+            .open
+            .iter()
+            .filter(|(host, _)| !self.bad.contains(host))
+        {
+            self.change(*host, |replica| replica.uploaded += 1);
+        }
+    }
+
+    fn change<T>(
+        &self,
+        host: usize,
+        with: impl FnOnce(&mut super::ReplicaState) -> T,
+    ) -> Option<T> {
+        let (_, id, incarnation) = &self.fetch.key;
+        let mut state = self.cluster.state();
+        state
+            .same(id, *incarnation)?
+            .replicas
+            .get_mut(&host)
+            .map(with)
+    }
+}
+
+impl Drop for Parents<'_> {
+    fn drop(&mut self) {
+        for (host, _) in &self.open {
+            self.change(*host, |replica| {
+                replica.uploading = replica.uploading.saturating_sub(1)
+            });
+        }
+    }
+}
+
+fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<(), Error> {
+    let expected = expected.and_then(|crc32| crc32.get(number as usize));
+    match expected {
+        Some(expected) if *expected != actual => {
+            let digest = dfdaemon_api::digest::piece_digest;
+            let (expected, actual) = (digest(*expected), digest(actual));
+            Err(Error::DigestMismatch { expected, actual })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Subscription {
+    /// Callers hold the registry's lock, so that no transfer is joined while its last
+    /// subscriber leaves.
+    fn new(fetch: Arc<Fetch>) -> Self {
+        fetch.subscribers.fetch_add(1, Ordering::Relaxed);
+        let progress = fetch.progress.subscribe();
+        Self {
+            fetch,
+            progress,
+            seen: 0,
+        }
+    }
+
+    /// The next piece that has come, in whatever order; `None` when all have, and the replica is
+    /// in place.
+    pub(super) async fn next(&mut self) -> Result<Option<Arc<Arrival>>, Error> {
+        loop {
+            let (arrival, ended) = {
+                let progress = self.progress.borrow_and_update();
+                (
+                    progress.arrived.get(self.seen).cloned(),
+                    progress.ended.clone(),
+                )
+            };
+            match (arrival, ended) {
+                (Some(arrival), _) => {
+                    self.seen += 1;
+                    return Ok(Some(arrival));
+                }
+                (None, Some(ended)) => return ended.map(|()| None),
+                // The sender lives in `self.fetch`, so waiting cannot fail.
+                (None, None) => _ = self.progress.changed().await,
+            }
+        }
+    }
+
+    /// Waits for the end.
+    pub(super) async fn ended(mut self) -> Result<(), Error> {
+        while self.next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// The content as far as it has come.
+    pub(super) fn file(&self) -> &File {
+        &self.fetch.file
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let cluster = Arc::clone(&self.fetch.lease.cluster);
+        let mut fetches = cluster
+            .fetches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.fetch.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.fetch.cancel.cancel();
+            let is_it =
+                |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(&self.fetch));
+            if fetches.get(&self.fetch.key).is_some_and(is_it) {
+                fetches.remove(&self.fetch.key);
+            }
+        }
+    }
+}
+
+/// The numbers below `count` in an order that depends on the task and the host alone, so that a
+/// failing test fails again.
+fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
+    let mut numbers: Vec<_> = (0..count).collect();
+    let seed = id.bytes().fold(host as u64, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    let mut random = SplitMix64(seed);
+    for last in (1..numbers.len()).rev() {
+        let other = usize::try_from(random.next() % (last as u64 + 1)).unwrap_or_default();
+        numbers.swap(last, other);
+    }
+    numbers
+}
+
+/// The SplitMix64 generator: small, and the same everywhere.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shuffle_has_every_number_once_and_repeats_itself() {
+        for count in [0, 1, 2, 25] {
+            let numbers = shuffled(count, "12345", 1);
+            assert_eq!(numbers, shuffled(count, "12345", 1));
+            let mut sorted = numbers.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..count).collect::<Vec<_>>());
+        }
+        assert_ne!(shuffled(25, "12345", 1), (0..25).collect::<Vec<_>>());
+        assert_ne!(shuffled(25, "12345", 1), shuffled(25, "12345", 2));
+    }
+}

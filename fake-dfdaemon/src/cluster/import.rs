@@ -1,0 +1,474 @@
+//! An import: from a path to a Succeeded task, or to a Failed one.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dfdaemon_api::piece::{PieceLayout, chosen_piece_length};
+use dfdaemon_api::task_id::Parameters;
+use jiff::Timestamp;
+use rustix::fs::OFlags;
+
+use super::state::is_replaceable;
+use super::{Cluster, Error, Reservation, TaskView};
+use crate::limits::check_fields;
+use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportRequest {
+    pub(crate) path: PathBuf,
+    /// If given, the task id is computed from this alone.
+    pub(crate) content_for_id: Option<String>,
+    pub(crate) persistent_replica_count: u64,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    /// In bytes.
+    pub(crate) piece_length: Option<u64>,
+    pub(crate) ttl: RequestedTtl,
+}
+
+/// The TTL of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestedTtl {
+    /// None was given.
+    Absent,
+    /// Negative or too long to hold: out of every range.
+    Impossible,
+    Given(Duration),
+}
+
+impl Cluster {
+    /// Imports a file on a host. Blocks on the disk; ends early if cancelled.
+    ///
+    /// The file is read once. Unless its id is given by the request it is not known before the
+    /// content is stored, so only then is the task started at the scheduler; a client sees the
+    /// same refusals in the same order as from a daemon that reads the file twice.
+    pub(crate) fn import(
+        self: &Arc<Self>,
+        host: usize,
+        request: &ImportRequest,
+        cancel: &CancelFlag,
+    ) -> Result<TaskView, Error> {
+        let source = Source::open(request)?;
+        let ttl = self.ttl(request)?;
+        let length = source.metadata.len();
+        let piece_length = request
+            .piece_length
+            .unwrap_or_else(|| chosen_piece_length(length));
+        let count = request.persistent_replica_count;
+        check_fields(count, piece_length, ttl, self.settings.ttl_limits)?;
+        let layout = PieceLayout::new(length, piece_length)?;
+        let new = NewTask {
+            host,
+            request,
+            layout,
+            ttl: ttl.unwrap_or_default(),
+        };
+        match &request.content_for_id {
+            Some(content) => {
+                let id = self.release().scheme().of_content(content);
+                let begun = self.begin(&new, &id)?;
+                let stored = self
+                    .reserve(host, length)
+                    .and_then(|reservation| self.store_source(&new, &source, reservation, cancel));
+                begun.end(stored, cancel)
+            }
+            None => {
+                let reservation = match self.reserve(host, length) {
+                    Ok(reservation) => reservation,
+                    Err(no_space) => {
+                        let id = self.id_of_source(&new, &source, cancel)?;
+                        return self.begin(&new, &id)?.end(Err(no_space), cancel);
+                    }
+                };
+                let stored = self.store_source(&new, &source, reservation, cancel)?;
+                let id = self.id_of_stored(&new, &stored)?;
+                let begun = self.begin(&new, &id)?;
+                begun.end(Ok(stored), cancel)
+            }
+        }
+    }
+
+    /// The TTL asked for, or the release's own. `None` is out of every range.
+    fn ttl(&self, request: &ImportRequest) -> Result<Option<Duration>, Error> {
+        match request.ttl {
+            RequestedTtl::Given(ttl) => Ok(Some(ttl)),
+            RequestedTtl::Impossible => Ok(None),
+            RequestedTtl::Absent => self.release().default_ttl().map(Some).ok_or(Error::NoTtl),
+        }
+    }
+
+    /// Brings the source's bytes into the host's store, by hard link where the release does that.
+    fn store_source(
+        self: &Arc<Self>,
+        new: &NewTask<'_>,
+        source: &Source,
+        reservation: Reservation,
+        cancel: &CancelFlag,
+    ) -> Result<Stored, Error> {
+        let store = self.store(new.host)?;
+        let linked = self
+            .release()
+            .imports_by_hard_link()
+            .then(|| store.linked_content(&source.file));
+        let (content, crc32) = match linked {
+            Some(Ok(content)) => (content, None),
+            Some(Err(_)) | None => {
+                let content = store.new_content()?;
+                let crc32 = ingest(
+                    store.disk(),
+                    &source.file,
+                    Some(&content.file),
+                    new.layout,
+                    cancel,
+                );
+                (
+                    content,
+                    Some(crc32.map_err(|error| source.read_error(error))?),
+                )
+            }
+        };
+        source.check_unchanged()?;
+        Ok(Stored {
+            content,
+            crc32,
+            reservation,
+        })
+    }
+
+    fn id_of_stored(&self, new: &NewTask<'_>, stored: &Stored) -> Result<String, Error> {
+        let disk = self.store(new.host)?.disk();
+        let (file, crc32) = (&stored.content.file, stored.crc32.as_deref());
+        Ok(id_of(
+            disk,
+            file,
+            self.release().scheme(),
+            new.layout,
+            crc32,
+            new.parameters(),
+        )?)
+    }
+
+    /// The id of a file that there is no room for.
+    fn id_of_source(
+        &self,
+        new: &NewTask<'_>,
+        source: &Source,
+        cancel: &CancelFlag,
+    ) -> Result<String, Error> {
+        let disk = self.store(new.host)?.disk();
+        let read = ingest(disk, &source.file, None, new.layout, cancel).and_then(|crc32| {
+            let scheme = self.release().scheme();
+            id_of(
+                disk,
+                &source.file,
+                scheme,
+                new.layout,
+                Some(&crc32),
+                new.parameters(),
+            )
+        });
+        read.map_err(|error| source.read_error(error))
+    }
+
+    /// Starts a task at the scheduler, in place of an expired or a failed one with its id.
+    fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<Begun, Error> {
+        let _locked = self.task_lock(id);
+        let now = self.now();
+        let old_holders: Vec<_> = {
+            let mut state = self.state();
+            if let Some(entry) = state.live(id, now)
+                && !is_replaceable(entry.task.state)
+            {
+                return Err(Error::TaskExists {
+                    id: id.to_owned(),
+                    state: entry.task.state,
+                });
+            }
+            let entry = state.tasks.get(id);
+            let holders = entry.map(|entry| entry.replicas.keys().copied().collect());
+            state.remove_task(id);
+            holders.unwrap_or_default()
+        };
+        for holder in old_holders {
+            self.store(holder)?.remove(id)?;
+        }
+        let created_at = self.now_in_seconds();
+        let task = new.task_record(id, created_at);
+        self.scheduler.write(&task)?;
+        let mut state = self.state();
+        let incarnation = state.insert_task(task.clone());
+        state.insert_replica(new.host, new.replica_record(id, created_at));
+        Ok(Begun {
+            cluster: Arc::clone(self),
+            host: new.host,
+            task,
+            incarnation,
+            ended: false,
+        })
+    }
+}
+
+/// A task to be, before its id is known.
+struct NewTask<'a> {
+    host: usize,
+    request: &'a ImportRequest,
+    layout: PieceLayout,
+    ttl: Duration,
+}
+
+impl NewTask<'_> {
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            tag: self.request.tag.as_deref(),
+            application: self.request.application.as_deref(),
+            piece_length: self.request.piece_length,
+        }
+    }
+
+    fn task_record(&self, id: &str, created_at: Timestamp) -> TaskRecord {
+        TaskRecord {
+            task_id: id.to_owned(),
+            state: TaskState::Uploading,
+            persistent_replica_count: self.request.persistent_replica_count,
+            tag: self.request.tag.clone(),
+            application: self.request.application.clone(),
+            piece_length: self.layout.piece_length(),
+            content_length: self.layout.content_length(),
+            ttl: self.ttl,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    fn replica_record(&self, id: &str, created_at: Timestamp) -> ReplicaRecord {
+        ReplicaRecord {
+            task_id: id.to_owned(),
+            task_created_at: created_at,
+            persistent: true,
+            ttl: self.ttl,
+            piece_length: self.layout.piece_length(),
+            content_length: self.layout.content_length(),
+            piece_crc32: None,
+            created_at,
+            updated_at: created_at,
+            finished_at: None,
+            failed_at: None,
+        }
+    }
+}
+
+/// Content that is in the store, but in no task yet.
+struct Stored {
+    content: Content,
+    crc32: Option<Vec<u32>>,
+    reservation: Reservation,
+}
+
+/// A task that was started at the scheduler. Dropped before it has ended, it is Failed.
+struct Begun {
+    cluster: Arc<Cluster>,
+    host: usize,
+    task: TaskRecord,
+    incarnation: u64,
+    ended: bool,
+}
+
+impl Begun {
+    /// Ends the task: Succeeded with what was stored, else Failed.
+    fn end(
+        mut self,
+        stored: Result<Stored, Error>,
+        cancel: &CancelFlag,
+    ) -> Result<TaskView, Error> {
+        let ended = stored.and_then(|stored| {
+            if cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.succeed(stored)
+        });
+        self.ended = true;
+        ended.inspect_err(|error| {
+            let leaves_a_trace = !matches!(error, Error::Cancelled);
+            if let Err(error) = self.fail(leaves_a_trace) {
+                tracing::warn!(task = self.task.task_id, %error, "a failed import left its record");
+            }
+        })
+    }
+
+    fn succeed(&self, mut stored: Stored) -> Result<TaskView, Error> {
+        let cluster = &self.cluster;
+        let id = &self.task.task_id;
+        let _locked = cluster.task_lock(id);
+        let now = cluster.now_in_seconds();
+        let task = TaskRecord {
+            state: TaskState::Succeeded,
+            updated_at: now,
+            ..self.task.clone()
+        };
+        let replica = self.replica_record(|record| ReplicaRecord {
+            piece_crc32: stored.crc32.take().map(Arc::from),
+            updated_at: now,
+            finished_at: Some(now),
+            ..record
+        })?;
+        let store = cluster.store(self.host)?;
+        store.place(&mut stored.content, &replica)?;
+        cluster.scheduler.write(&task).inspect_err(|_| {
+            // The first error is the one to tell; a copy without its task is swept at the next start.
+            let _ = store.remove(id);
+        })?;
+        drop(stored.reservation);
+        let view = {
+            let mut state = cluster.state();
+            state.insert_replica(self.host, replica);
+            let entry = state
+                .same(id, self.incarnation)
+                .ok_or_else(|| super::not_found(id))?;
+            entry.task = task.clone();
+            TaskView {
+                task,
+                persistent_replicas: 1,
+                replicas: 1,
+            }
+        };
+        cluster.replicate_later(&Arc::from(id.as_str()));
+        cluster.evict_if_full(self.host);
+        Ok(view)
+    }
+
+    /// Marks the task Failed. The host keeps a record of it, unless nothing shall be left.
+    fn fail(&self, leaves_a_trace: bool) -> Result<(), Error> {
+        let cluster = &self.cluster;
+        let id = &self.task.task_id;
+        let _locked = cluster.task_lock(id);
+        let now = cluster.now_in_seconds();
+        let task = TaskRecord {
+            state: TaskState::Failed,
+            updated_at: now,
+            ..self.task.clone()
+        };
+        let replica = self.replica_record(|record| ReplicaRecord {
+            updated_at: now,
+            failed_at: Some(now),
+            ..record
+        })?;
+        let written = cluster.scheduler.write(&task);
+        let mut state = cluster.state();
+        let entry = state
+            .same(id, self.incarnation)
+            .ok_or_else(|| super::not_found(id))?;
+        entry.task = task;
+        if leaves_a_trace {
+            state.insert_replica(self.host, replica.clone());
+        } else {
+            state.remove_replica(id, self.host);
+        }
+        drop(state);
+        written?;
+        if leaves_a_trace {
+            cluster.store(self.host)?.write_record(&replica)?;
+        }
+        Ok(())
+    }
+
+    fn replica_record(
+        &self,
+        change: impl FnOnce(ReplicaRecord) -> ReplicaRecord,
+    ) -> Result<ReplicaRecord, Error> {
+        let id = &self.task.task_id;
+        let mut state = self.cluster.state();
+        let entry = state
+            .same(id, self.incarnation)
+            .ok_or_else(|| super::not_found(id))?;
+        let replica = entry
+            .replicas
+            .get(&self.host)
+            .ok_or_else(|| super::not_found(id))?;
+        Ok(change(replica.record.clone()))
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.ended {
+            // A panic on the way: there is nobody left to tell.
+            let _ = self.fail(true);
+        }
+    }
+}
+
+/// The file that is imported, and what it looked like when it was opened.
+struct Source {
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+}
+
+impl Source {
+    fn open(request: &ImportRequest) -> Result<Self, Error> {
+        let unreadable = |error| match request.content_for_id {
+            // With the id at hand, the daemon comes to the file only after it has begun.
+            Some(_) => Error::Io(Arc::new(error)),
+            None => Error::SourceUnreadable(Arc::new(error)),
+        };
+        let path = &request.path;
+        // Looked at before it is opened: opening a device can have effects.
+        check_regular(path, &fs::metadata(path).map_err(unreadable)?, unreadable)?;
+        let nonblocking = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = i32::try_from(nonblocking.bits()).unwrap_or_default();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)
+            .map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        check_regular(path, &metadata, unreadable)?;
+        Ok(Self {
+            path: path.clone(),
+            file,
+            metadata,
+        })
+    }
+
+    fn check_unchanged(&self) -> Result<(), Error> {
+        let now = self.file.metadata()?;
+        let look = |at: &Metadata| (at.len(), at.mtime(), at.mtime_nsec());
+        if look(&now) != look(&self.metadata) {
+            return Err(Error::SourceChanged {
+                path: self.path.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// What an error while the source was read means.
+    fn read_error(&self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Error::SourceChanged {
+                path: self.path.clone(),
+            };
+        }
+        Error::from(error)
+    }
+}
+
+fn check_regular(
+    path: &Path,
+    metadata: &Metadata,
+    unreadable: impl FnOnce(io::Error) -> Error,
+) -> Result<(), Error> {
+    if metadata.is_dir() {
+        return Err(unreadable(rustix::io::Errno::ISDIR.into()));
+    }
+    if !metadata.is_file() {
+        return Err(Error::SourceNotRegular {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}

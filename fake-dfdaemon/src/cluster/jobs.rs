@@ -1,0 +1,264 @@
+//! What the cluster does by itself, when it is due: replication, collection, eviction.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::fetch::Wanted;
+use super::placement::{Step, plan};
+use super::state::{Entry, State};
+use super::{Cluster, Error, later};
+use crate::store::TaskState;
+
+/// Above this share of its capacity a host evicts, in percent.
+const EVICT_ABOVE: u64 = 80;
+
+/// Down to this share it does, in percent.
+const EVICT_DOWN_TO: u64 = 60;
+
+/// Work that is put down in the agenda.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Job {
+    /// Makes the persistent replicas of a task that are missing.
+    Replicate(Arc<str>),
+    /// Removes what has expired.
+    Collect,
+    /// Makes room on a host.
+    Evict(usize),
+}
+
+/// Work that only time can bring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// What will be done, in words.
+    pub what: String,
+    /// When it is due, by the daemon's clock.
+    pub due: Timestamp,
+}
+
+impl Cluster {
+    /// Does what is due when it is due, until the daemon stops.
+    pub(crate) async fn run_jobs(self: Arc<Self>) {
+        let mut changed = self.agenda.subscribe();
+        let stopping = self.stopping.clone();
+        while !stopping.is_cancelled() {
+            while let Some(job) = self.agenda.start_due(self.now()) {
+                let cluster = Arc::clone(&self);
+                self.running.spawn(async move {
+                    cluster.run_job(&job).await;
+                    cluster.agenda.ended(&job);
+                });
+            }
+            let next = self.agenda.next_due().unwrap_or(Timestamp::MAX);
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                _ = changed.changed() => {}
+                () = self.clock.sleep_until(next) => {}
+            }
+        }
+    }
+
+    async fn run_job(self: &Arc<Self>, job: &Job) {
+        let done = match job {
+            Job::Replicate(id) => self.replicate(id).await,
+            Job::Collect => {
+                let next = later(self.now(), self.settings.gc_interval);
+                let collected = self.blocking(|cluster| cluster.collect()).await;
+                self.agenda.add(next, Job::Collect);
+                collected
+            }
+            Job::Evict(host) => {
+                let host = *host;
+                self.blocking(move |cluster| cluster.evict(host)).await
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(?job, %error, "a job failed");
+        }
+    }
+
+    /// Waits until nothing is running and nothing is due, and tells what is left for later times.
+    pub(crate) async fn settle(&self) -> Vec<Waiting> {
+        let mut changed = self.agenda.subscribe();
+        loop {
+            if let Some(waiting) = self.agenda.settled(self.now()) {
+                return waiting
+                    .into_iter()
+                    .map(|(job, due)| Waiting {
+                        what: words(&job),
+                        due,
+                    })
+                    .collect();
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => return Vec::new(),
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// Puts a task's replication down for when the scheduler gets to it.
+    pub(super) fn replicate_later(&self, id: &Arc<str>) {
+        let due = later(self.now(), self.settings.replication_delay);
+        self.agenda.add(due, Job::Replicate(Arc::clone(id)));
+    }
+
+    /// Puts eviction down if a host holds more than it should.
+    pub(super) fn evict_if_full(&self, host: usize) {
+        if self.over(host, EVICT_ABOVE) {
+            self.agenda.add(self.now(), Job::Evict(host));
+        }
+    }
+
+    fn over(&self, host: usize, percent: u64) -> bool {
+        let Some(capacity) = self.settings.capacity else {
+            return false;
+        };
+        let used = self.state().hosts.get(host).map_or(0, |host| host.used);
+        u128::from(used) * 100 > u128::from(capacity) * u128::from(percent)
+    }
+
+    pub(super) fn missing_replicas(&self, state: &State, entry: &Entry) -> Vec<Step> {
+        plan(
+            entry.task.persistent_replica_count,
+            &state.candidates(entry, self.settings.capacity),
+        )
+    }
+
+    async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
+        while let Some(step) = self.next_replica(id) {
+            match step {
+                Step::Promote(host) => {
+                    let id = Arc::clone(id);
+                    self.blocking(move |cluster| cluster.promote(host, &id))
+                        .await?;
+                }
+                Step::Copy(host) => {
+                    let wanted = Wanted { persistent: true };
+                    let fetch = {
+                        let id = Arc::clone(id);
+                        self.blocking(move |cluster| cluster.fetch(host, &id, wanted))
+                            .await?
+                    };
+                    fetch.ended().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_replica(&self, id: &str) -> Option<Step> {
+        let state = self.state();
+        let entry = state.live(id, self.now())?;
+        let succeeded = entry.task.state == TaskState::Succeeded;
+        succeeded
+            .then(|| self.missing_replicas(&state, entry))
+            .and_then(|steps| steps.first().copied())
+    }
+
+    /// Makes a host's whole copy a persistent one. Blocks on the disk.
+    pub(crate) fn promote(&self, host: usize, id: &str) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let record = {
+            let state = self.state();
+            let replica = state
+                .tasks
+                .get(id)
+                .and_then(|entry| entry.whole_replica(host));
+            let replica = replica.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
+            let mut record = replica.record.clone();
+            record.persistent = true;
+            record.updated_at = self.now_in_seconds();
+            record
+        };
+        self.store(host)?.write_record(&record)?;
+        let mut state = self.state();
+        let replica = state
+            .tasks
+            .get_mut(id)
+            .and_then(|entry| entry.replicas.get_mut(&host));
+        if let Some(replica) = replica {
+            replica.record = record;
+        }
+        Ok(())
+    }
+
+    /// Removes every task that has expired and that nobody holds. Blocks on the disk.
+    pub(crate) fn collect(&self) -> Result<(), Error> {
+        let now = self.now();
+        let expired: Vec<_> = {
+            let state = self.state();
+            let expired = state
+                .tasks
+                .iter()
+                .filter(|(_, entry)| is_collectable(entry, now));
+            expired.map(|(id, _)| Arc::clone(id)).collect()
+        };
+        for id in expired {
+            if self.stopping.is_cancelled() {
+                return Ok(());
+            }
+            let _locked = self.task_lock(&id);
+            let holders: Vec<_> = {
+                let mut state = self.state();
+                let Some(entry) = state.tasks.get(&*id) else {
+                    continue;
+                };
+                if !is_collectable(entry, now) {
+                    continue;
+                }
+                let holders = entry.replicas.keys().copied().collect();
+                state.remove_task(&id);
+                holders
+            };
+            // The task first: a copy without its task is swept when the state is opened.
+            self.scheduler.remove(&id)?;
+            for host in holders {
+                self.store(host)?.remove(&id)?;
+            }
+        }
+        for host in 0..self.hosts.len() {
+            self.evict_if_full(host);
+        }
+        Ok(())
+    }
+
+    /// Removes a host's non-persistent copies until it has room again. Blocks on the disk.
+    fn evict(&self, host: usize) -> Result<(), Error> {
+        let evictable = self.state().evictable(host);
+        for id in evictable {
+            if !self.over(host, EVICT_DOWN_TO) {
+                break;
+            }
+            let _locked = self.task_lock(&id);
+            {
+                let mut state = self.state();
+                let Some(entry) = state.tasks.get(&*id) else {
+                    continue;
+                };
+                let still_evictable = entry.leases == 0
+                    && entry
+                        .whole_replica(host)
+                        .is_some_and(|replica| !replica.record.persistent);
+                if !still_evictable {
+                    continue;
+                }
+                state.remove_replica(&id, host);
+            }
+            self.store(host)?.remove(&id)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_collectable(entry: &Entry, now: Timestamp) -> bool {
+    entry.leases == 0 && entry.task.state != TaskState::Uploading && entry.is_expired(now)
+}
+
+fn words(job: &Job) -> String {
+    match job {
+        Job::Replicate(id) => format!("replicate task {id}"),
+        Job::Collect => "collect expired tasks".to_owned(),
+        Job::Evict(host) => format!("evict from {}", super::host_name(*host)),
+    }
+}

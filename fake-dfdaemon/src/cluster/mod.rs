@@ -1,0 +1,395 @@
+//! The hosts and the scheduler together: what is imported and exported, where replicas are made,
+//! when they are removed.
+//!
+//! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
+//! what a client is told is said by [`crate::service`]. Methods that touch the disk block and say so.
+
+mod agenda;
+mod error;
+mod export;
+mod fetch;
+mod import;
+mod jobs;
+mod output;
+mod placement;
+mod state;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::agenda::Agenda;
+pub(crate) use self::error::Error;
+pub(crate) use self::export::{Arrival, Export, ExportRequest};
+use self::fetch::Fetch;
+pub(crate) use self::import::{ImportRequest, RequestedTtl};
+use self::jobs::Job;
+pub use self::jobs::Waiting;
+pub(crate) use self::output::OutputRequest;
+pub use self::state::HostStatus;
+pub(crate) use self::state::{ReplicaState, TaskView};
+use self::state::{State, has_room};
+use crate::clock::{Clock, later};
+use crate::limits::TtlLimits;
+use crate::release::Release;
+use crate::state_dir::StateDir;
+use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore};
+
+/// How many locks the tasks share.
+const TASK_LOCKS: usize = 64;
+
+/// What the cluster is told once, at its start.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) release: Release,
+    pub(crate) hosts: usize,
+    /// Of each host, in bytes.
+    pub(crate) capacity: Option<u64>,
+    pub(crate) ttl_limits: TtlLimits,
+    pub(crate) gc_interval: Duration,
+    pub(crate) replication_delay: Duration,
+    pub(crate) fsync: bool,
+}
+
+/// Hosts and scheduler.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    settings: Settings,
+    clock: Clock,
+    scheduler: TaskStore,
+    hosts: Vec<Host>,
+    state: Mutex<State>,
+    /// Whoever changes what lies on disk of a task holds the task's lock. Memory changes after
+    /// the disk when something comes, before it when something goes.
+    task_locks: [Mutex<()>; TASK_LOCKS],
+    fetches: Mutex<HashMap<FetchKey, Weak<Fetch>>>,
+    agenda: Agenda<Job>,
+    stopping: CancellationToken,
+    running: TaskTracker,
+    /// Held as long as anybody works in it.
+    state_dir: StateDir,
+}
+
+/// The host that fetches, and the task by id and incarnation.
+type FetchKey = (usize, Arc<str>, u64);
+
+/// One host of the cluster.
+#[derive(Debug)]
+struct Host {
+    id: String,
+    store: HostStore,
+}
+
+/// The name of a host by its number.
+pub(crate) fn host_name(number: usize) -> String {
+    format!("host-{number}")
+}
+
+impl Cluster {
+    /// Opens the state below `dir`: keeps what is whole, sweeps the rest. Blocks on the disk.
+    pub(crate) fn open(
+        settings: Settings,
+        clock: Clock,
+        state_dir: StateDir,
+    ) -> io::Result<Arc<Self>> {
+        let dir = state_dir.path();
+        let disk = Disk::new(settings.fsync);
+        let (scheduler, mut tasks) = TaskStore::open(disk.clone(), &dir.join("scheduler"))?;
+        for task in tasks
+            .iter_mut()
+            .filter(|task| task.state == TaskState::Uploading)
+        {
+            task.state = TaskState::Failed;
+            scheduler.write(task)?;
+        }
+        let mut state = State::new(settings.hosts);
+        for task in tasks {
+            state.insert_task(task);
+        }
+        let hosts = open_hosts(&disk, &settings, dir, &mut state)?;
+        let now = clock.now();
+        let cluster = Self {
+            clock,
+            scheduler,
+            hosts,
+            state: Mutex::new(state),
+            task_locks: std::array::from_fn(|_| Mutex::default()),
+            fetches: Mutex::default(),
+            agenda: Agenda::new(),
+            stopping: CancellationToken::new(),
+            running: TaskTracker::new(),
+            settings,
+            state_dir,
+        };
+        cluster.agenda.add(now, Job::Collect);
+        cluster.put_down_missing_replicas(now);
+        Ok(Arc::new(cluster))
+    }
+
+    pub(crate) fn release(&self) -> Release {
+        self.settings.release
+    }
+
+    /// Ends when the daemon is told to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Runs blocking work that [`Self::stop`] waits for.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let cluster = Arc::clone(self);
+        let work = self.running.spawn_blocking(move || work(&cluster));
+        work.await
+            .unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
+    }
+
+    /// Runs a task that [`Self::stop`] waits for. It has to end when the daemon is
+    /// [`stopping`](Self::stopping).
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(task);
+    }
+
+    pub(crate) fn state_dir(&self) -> &StateDir {
+        &self.state_dir
+    }
+
+    /// `<ip>-<hostname>` of a host.
+    pub(crate) fn host_id(&self, host: usize) -> &str {
+        self.hosts.get(host).map_or("", |host| &host.id)
+    }
+
+    /// `<host id>-<uuid>`, new for every call.
+    pub(crate) fn new_peer_id(&self, host: usize) -> String {
+        format!("{}-{}", self.host_id(host), uuid::Uuid::new_v4())
+    }
+
+    fn store(&self, host: usize) -> Result<&HostStore, Error> {
+        let host = self.hosts.get(host).ok_or(Error::Stopping)?;
+        Ok(&host.store)
+    }
+
+    /// The scheduler's view of a task.
+    pub(crate) fn stat(&self, id: &str) -> Result<TaskView, Error> {
+        let state = self.state();
+        let entry = state.live(id, self.now()).ok_or_else(|| not_found(id))?;
+        Ok(state.view(entry))
+    }
+
+    /// A host's own records, ordered by id; of the one task, if one is asked for.
+    pub(crate) fn local<T>(
+        &self,
+        host: usize,
+        id: Option<&str>,
+        view: impl Fn(&ReplicaState) -> T,
+    ) -> Vec<T> {
+        let state = self.state();
+        let mut replicas: Vec<_> = match id {
+            Some(id) => state.tasks.get(id).into_iter().collect(),
+            None => state.tasks.values().collect(),
+        };
+        replicas.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
+        replicas
+            .iter()
+            .filter_map(|entry| entry.replicas.get(&host))
+            .map(view)
+            .collect()
+    }
+
+    pub(crate) fn host_status(&self, host: usize) -> HostStatus {
+        self.state().status(host)
+    }
+
+    /// Says that a host runs, stopped or left. What that asks for is put down.
+    pub(crate) fn set_host_status(&self, host: usize, status: HostStatus) {
+        if let Some(host) = self.state().hosts.get_mut(host) {
+            host.status = status;
+        }
+        self.put_down_missing_replicas(self.now());
+    }
+
+    /// Puts down replication of every task that has fewer persistent replicas than it could have.
+    fn put_down_missing_replicas(&self, at: Timestamp) {
+        let state = self.state();
+        let now = self.now();
+        let wanting = state.tasks.iter().filter(|(_, entry)| {
+            entry.task.state == TaskState::Succeeded
+                && !entry.is_expired(now)
+                && !self.missing_replicas(&state, entry).is_empty()
+        });
+        for (id, _) in wanting {
+            self.agenda.add(at, Job::Replicate(Arc::clone(id)));
+        }
+    }
+
+    /// Time in whole seconds, as records hold it.
+    fn now_in_seconds(&self) -> Timestamp {
+        let now = self.now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn task_lock(&self, id: &str) -> MutexGuard<'_, ()> {
+        // Any spread will do; ids are hashes already.
+        let shard = id
+            .bytes()
+            .fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
+        let [first, ..] = &self.task_locks;
+        let lock = self.task_locks.get(shard % TASK_LOCKS).unwrap_or(first);
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that content still fits a host, and keeps the room for it.
+    fn reserve(self: &Arc<Self>, host: usize, content_length: u64) -> Result<Reservation, Error> {
+        let no_space = Error::NoSpace { content_length };
+        if self.settings.capacity.is_none() && self.store(host)?.free_space()? < content_length {
+            return Err(no_space);
+        }
+        let mut state = self.state();
+        let room = state.hosts.get_mut(host).ok_or(Error::Stopping)?;
+        if !has_room(room, content_length, self.settings.capacity) {
+            return Err(no_space);
+        }
+        room.reserved += content_length;
+        drop(state);
+        Ok(Reservation {
+            cluster: Arc::clone(self),
+            host,
+            bytes: content_length,
+        })
+    }
+
+    /// Holds on to a task, so that nothing of it is removed. Its state was looked up by the caller.
+    fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut state::Entry) -> Lease {
+        entry.leases += 1;
+        let incarnation = entry.incarnation;
+        Lease {
+            cluster: Arc::clone(self),
+            id: Arc::clone(id),
+            incarnation,
+        }
+    }
+
+    /// Breaks off what is running and waits until nothing is.
+    pub(crate) async fn stop(&self) {
+        self.stopping.cancel();
+        self.running.close();
+        self.running.wait().await;
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+fn not_found(id: &str) -> Error {
+    Error::TaskNotFound { id: id.to_owned() }
+}
+
+/// Opens every host's files, side by side.
+fn open_hosts(
+    disk: &Disk,
+    settings: &Settings,
+    dir: &std::path::Path,
+    state: &mut State,
+) -> io::Result<Vec<Host>> {
+    let known: &State = state;
+    let is_wanted = |record: &ReplicaRecord| {
+        let task = known
+            .tasks
+            .get(record.task_id.as_str())
+            .map(|entry| &entry.task);
+        task.is_some_and(|task| is_copy_of(record, task))
+    };
+    let open = |number: usize| {
+        let dir = dir.join("hosts").join(host_name(number));
+        HostStore::open(disk.clone(), &dir, is_wanted)
+    };
+    let opened: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..settings.hosts)
+            .map(|number| scope.spawn(move || open(number)))
+            .collect();
+        threads
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    let mut hosts = Vec::new();
+    for (number, opened) in opened.into_iter().enumerate() {
+        let (store, records) =
+            opened.unwrap_or_else(|_| Err(io::Error::other("opening a host's files panicked")))?;
+        for record in records {
+            state.insert_replica(number, record);
+        }
+        let id = format!("127.0.0.{}-{}", number + 1, host_name(number));
+        hosts.push(Host { id, store });
+    }
+    Ok(hosts)
+}
+
+/// Whether a host's record is of this very task, and says of it what a restart must not forget.
+fn is_copy_of(record: &ReplicaRecord, task: &TaskRecord) -> bool {
+    record.task_created_at == task.created_at
+        && match task.state {
+            TaskState::Succeeded => record.finished_at.is_some(),
+            TaskState::Failed => record.failed_at.is_some(),
+            TaskState::Uploading => false,
+        }
+}
+
+/// Room kept on a host for content to come.
+#[derive(Debug)]
+struct Reservation {
+    cluster: Arc<Cluster>,
+    host: usize,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(room) = self.cluster.state().hosts.get_mut(self.host) {
+            room.reserved = room.reserved.saturating_sub(self.bytes);
+        }
+    }
+}
+
+/// Keeps a task from being collected or evicted while it is transferred.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    cluster: Arc<Cluster>,
+    id: Arc<str>,
+    incarnation: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let cluster = &self.cluster;
+        let now = cluster.now();
+        let mut overdue = false;
+        if let Some(entry) = cluster.state().same(&self.id, self.incarnation) {
+            entry.leases = entry.leases.saturating_sub(1);
+            // A collector may have passed this task by while it was held.
+            overdue = entry.leases == 0 && entry.is_expired(now);
+        }
+        if overdue {
+            cluster.agenda.add(later(now, Duration::ZERO), Job::Collect);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The file that an export by path leaves: linked at once where that can be, else made at the end.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use dfdaemon_api::digest::Digest;
+
+use super::Error;
+use crate::store::{CancelFlag, Disk, for_each_chunk};
+
+/// How an output was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputRequest {
+    pub(crate) path: PathBuf,
+    pub(crate) force_hard_link: bool,
+    pub(crate) overwrite: bool,
+    pub(crate) digest: Option<Digest>,
+}
+
+/// An output in the making. Dropped before it is finished, it takes away what it has made.
+#[derive(Debug)]
+pub(super) struct Output {
+    request: OutputRequest,
+    disk: Disk,
+    content: File,
+    link: Link,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// The output's name was made by us.
+    Made,
+    /// The output already was the content, under a further name.
+    AlreadyThere,
+    /// No link could be made; whether a copy can is seen at the end.
+    Refused,
+    /// Nothing to take away any more.
+    Finished,
+}
+
+impl Output {
+    /// Links the output to the content, before any piece is sent.
+    pub(super) fn link_at_once(
+        disk: &Disk,
+        content: File,
+        request: OutputRequest,
+    ) -> Result<Self, Error> {
+        let link = match disk.link_open(&content, &request.path) {
+            Ok(()) => Link::Made,
+            Err(_) if is_same_file(&content, &request.path) => Link::AlreadyThere,
+            Err(error) if request.force_hard_link => return Err(error.into()),
+            Err(_) => Link::Refused,
+        };
+        Ok(Self {
+            request,
+            disk: disk.clone(),
+            content,
+            link,
+        })
+    }
+
+    /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
+    pub(super) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
+        self.check_digest()?;
+        if self.link == Link::Refused {
+            self.replace_or_copy(cancel)?;
+        }
+        self.link = Link::Finished;
+        Ok(())
+    }
+
+    fn check_digest(&self) -> Result<(), Error> {
+        let Some(expected) = &self.request.digest else {
+            return Ok(());
+        };
+        let mut hasher = expected.hasher();
+        let whole = 0..self.content.metadata()?.len();
+        for_each_chunk(&self.disk, &self.content, whole, |chunk| {
+            hasher.update(chunk)
+        })?;
+        let actual = hasher.finish();
+        if expected.matches(&actual) {
+            return Ok(());
+        }
+        let (expected, actual) = (expected.to_string(), actual.to_string());
+        Err(Error::DigestMismatch { expected, actual })
+    }
+
+    /// Makes a file beside the output and renames it: over what is there if that was asked for,
+    /// never written through it.
+    fn replace_or_copy(&self, cancel: &CancelFlag) -> Result<(), Error> {
+        let path = &self.request.path;
+        let exists = fs::symlink_metadata(path).is_ok();
+        if exists && !self.request.overwrite {
+            return Err(Error::OutputExists { path: path.clone() });
+        }
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let beside = self.beside(parent, cancel)?;
+        if self.request.overwrite {
+            beside.persist(path).map_err(|error| error.error)?;
+            return Ok(());
+        }
+        beside
+            .persist_noclobber(path)
+            .map_err(|error| match error.error.kind() {
+                io::ErrorKind::AlreadyExists => Error::OutputExists { path: path.clone() },
+                _ => Error::from(error.error),
+            })
+    }
+
+    /// The content under a new name in `parent`: linked, or copied where that cannot be.
+    fn beside(&self, parent: &Path, cancel: &CancelFlag) -> Result<tempfile::TempPath, Error> {
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix(".dfdaemon-");
+        let linked = builder.make_in(parent, |path| self.disk.link_open(&self.content, path));
+        if let Ok(linked) = linked {
+            return Ok(linked.into_temp_path());
+        }
+        let copy = builder
+            .tempfile_in(parent)
+            .map_err(|error| os_error(&error))?;
+        let metadata = self.content.metadata()?;
+        let go_on = || !cancel.is_cancelled();
+        self.disk
+            .copy_range(&self.content, copy.as_file(), 0, metadata.len(), &go_on)?;
+        self.disk
+            .set_mode(copy.as_file(), metadata.mode() & 0o777)?;
+        self.disk.sync(copy.as_file())?;
+        Ok(copy.into_temp_path())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.link == Link::Made && is_same_file(&self.content, &self.request.path) {
+            // Whatever ended the export is what the caller is told.
+            let _ = self.disk.remove(&self.request.path);
+        }
+    }
+}
+
+/// The plain error of the system: tempfile adds the path, which a daemon's text does not have.
+fn os_error(error: &io::Error) -> io::Error {
+    let code = error
+        .get_ref()
+        .and_then(|inner| inner.source()?.downcast_ref::<io::Error>());
+    let code = code
+        .and_then(io::Error::raw_os_error)
+        .or(error.raw_os_error());
+    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+fn is_same_file(content: &File, path: &Path) -> bool {
+    let (Ok(content), Ok(path)) = (content.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    (content.dev(), content.ino()) == (path.dev(), path.ino())
+}

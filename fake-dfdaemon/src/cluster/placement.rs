@@ -1,0 +1,160 @@
+//! Where a task's persistent replicas go: pure, from what the hosts have.
+
+/// What placement knows of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// The host's number.
+    pub(crate) host: usize,
+    /// Its copy of the task, if it has one that is whole.
+    pub(crate) copy: Option<Copied>,
+    /// Whether the copy it has counts: the host has not left.
+    pub(crate) counts: bool,
+    /// Whether it can be asked to do anything: it runs.
+    pub(crate) runs: bool,
+    /// Whether the content would fit.
+    pub(crate) has_room: bool,
+    /// What it holds of all tasks, in bytes: the emptier host comes first.
+    pub(crate) used: u64,
+}
+
+/// How a host holds its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copied {
+    Persistent,
+    Evictable,
+}
+
+/// One step towards the replicas that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// This host's copy becomes persistent. Nothing is transferred.
+    Promote(usize),
+    /// This host gets a persistent copy.
+    Copy(usize),
+}
+
+/// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
+/// one a host, copies that exist first.
+pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
+    let persistent = candidates
+        .iter()
+        .filter(|candidate| candidate.counts && candidate.copy == Some(Copied::Persistent))
+        .count() as u64;
+    let missing = usize::try_from(wanted.saturating_sub(persistent)).unwrap_or(usize::MAX);
+    let mut usable: Vec<_> = candidates
+        .iter()
+        .filter(|candidate| candidate.counts && candidate.runs)
+        .collect();
+    usable.sort_by_key(|candidate| (candidate.used, candidate.host));
+    let promoted = usable
+        .iter()
+        .filter(|candidate| candidate.copy == Some(Copied::Evictable))
+        .map(|candidate| Step::Promote(candidate.host));
+    let copied = usable
+        .iter()
+        .filter(|candidate| candidate.copy.is_none() && candidate.has_room)
+        .map(|candidate| Step::Copy(candidate.host));
+    promoted.chain(copied).take(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn host(host: usize, copy: Option<Copied>) -> Candidate {
+        Candidate {
+            host,
+            copy,
+            counts: true,
+            runs: true,
+            has_room: true,
+            used: 0,
+        }
+    }
+
+    #[test]
+    fn copies_that_exist_are_promoted_before_any_transfer() {
+        let hosts = [
+            host(0, Some(Copied::Persistent)),
+            host(1, None),
+            host(2, Some(Copied::Evictable)),
+            host(3, None),
+        ];
+        assert_eq!(plan(2, &hosts), [Step::Promote(2)]);
+        assert_eq!(plan(3, &hosts), [Step::Promote(2), Step::Copy(1)]);
+        assert_eq!(
+            plan(9, &hosts),
+            [Step::Promote(2), Step::Copy(1), Step::Copy(3)]
+        );
+        assert_eq!(plan(1, &hosts), []);
+    }
+
+    #[test]
+    fn the_emptier_host_comes_first() {
+        let hosts = [
+            host(0, Some(Copied::Persistent)),
+            Candidate {
+                used: 10,
+                ..host(1, None)
+            },
+            Candidate {
+                used: 5,
+                ..host(2, None)
+            },
+        ];
+        assert_eq!(plan(2, &hosts), [Step::Copy(2)]);
+    }
+
+    #[test]
+    fn hosts_that_left_count_for_nothing_and_full_or_stopped_ones_get_nothing() {
+        let hosts = [
+            Candidate {
+                counts: false,
+                ..host(0, Some(Copied::Persistent))
+            },
+            host(1, Some(Copied::Persistent)),
+            Candidate {
+                has_room: false,
+                ..host(2, None)
+            },
+            Candidate {
+                runs: false,
+                ..host(3, None)
+            },
+            host(4, None),
+        ];
+        assert_eq!(plan(2, &hosts), [Step::Copy(4)]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_never_makes_more_than_wanted_nor_two_on_a_host(
+            wanted in 0u64..6,
+            hosts in prop::collection::vec(
+                (0..3u8, any::<bool>(), any::<bool>(), any::<bool>(), 0..3u64), 0..6),
+        ) {
+            let candidates: Vec<_> = hosts
+                .iter()
+                .enumerate()
+                .map(|(number, &(copy, counts, runs, has_room, used))| Candidate {
+                    host: number,
+                    copy: match copy { 0 => None, 1 => Some(Copied::Persistent), _ => Some(Copied::Evictable) },
+                    counts, runs, has_room, used,
+                })
+                .collect();
+            let persistent = candidates.iter().filter(|c| c.counts && c.copy == Some(Copied::Persistent)).count();
+            let steps = plan(wanted, &candidates);
+            prop_assert!(steps.is_empty() || persistent + steps.len() <= usize::try_from(wanted).unwrap());
+            let mut touched = Vec::new();
+            for step in steps {
+                let (Step::Promote(number) | Step::Copy(number)) = step;
+                let candidate = candidates[number];
+                prop_assert!(candidate.runs && candidate.counts && candidate.copy != Some(Copied::Persistent));
+                prop_assert!(!touched.contains(&number));
+                touched.push(number);
+            }
+        }
+    }
+}

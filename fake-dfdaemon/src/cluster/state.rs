@@ -1,0 +1,266 @@
+//! What the cluster knows in memory: tasks, their replicas, the hosts. Pure: it knows no disk, and
+//! no time but the one it is told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::placement::{Candidate, Copied};
+use crate::clock::later;
+use crate::store::{ReplicaRecord, TaskRecord, TaskState};
+
+/// Tasks and hosts.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) tasks: HashMap<Arc<str>, Entry>,
+    pub(crate) hosts: Vec<HostState>,
+    last_incarnation: u64,
+}
+
+/// A task, as the scheduler and the hosts know it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) task: TaskRecord,
+    /// Tells this task from earlier and later ones with the same id.
+    pub(crate) incarnation: u64,
+    /// By the host's number.
+    pub(crate) replicas: BTreeMap<usize, ReplicaState>,
+    /// Exports and transfers that are running: nothing is collected or evicted under them.
+    pub(crate) leases: usize,
+}
+
+/// A host's copy of a task, whole or not.
+#[derive(Debug)]
+pub(crate) struct ReplicaState {
+    pub(crate) record: ReplicaRecord,
+    /// Transfers to other hosts that are running.
+    pub(crate) uploading: u64,
+    /// Transfers to other hosts that ended well.
+    pub(crate) uploaded: u64,
+}
+
+/// Whether a host takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostStatus {
+    /// Its sockets accept.
+    Running,
+    /// Its sockets are closed; its replicas still count.
+    Stopped,
+    /// Its sockets are closed and its replicas do not count.
+    Left,
+}
+
+/// What is known of a host.
+#[derive(Debug)]
+pub(crate) struct HostState {
+    pub(crate) status: HostStatus,
+    /// Content of whole replicas, in bytes.
+    pub(crate) used: u64,
+    /// Content that is on its way, in bytes.
+    pub(crate) reserved: u64,
+}
+
+/// The scheduler's view of a task at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskView {
+    pub(crate) task: TaskRecord,
+    pub(crate) persistent_replicas: u64,
+    pub(crate) replicas: u64,
+}
+
+impl ReplicaState {
+    pub(crate) fn new(record: ReplicaRecord) -> Self {
+        Self {
+            record,
+            uploading: 0,
+            uploaded: 0,
+        }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.record.finished_at.is_some()
+    }
+}
+
+impl Entry {
+    /// When the task is gone.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        later(self.task.created_at, self.task.ttl)
+    }
+
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at()
+    }
+
+    pub(crate) fn whole_replica(&self, host: usize) -> Option<&ReplicaState> {
+        self.replicas
+            .get(&host)
+            .filter(|replica| replica.is_whole())
+    }
+}
+
+impl State {
+    pub(crate) fn new(hosts: usize) -> Self {
+        let host = || HostState {
+            status: HostStatus::Running,
+            used: 0,
+            reserved: 0,
+        };
+        let hosts = std::iter::repeat_with(host).take(hosts).collect();
+        Self {
+            tasks: HashMap::new(),
+            hosts,
+            last_incarnation: 0,
+        }
+    }
+
+    /// The task with this id, unless it has expired.
+    pub(crate) fn live(&self, id: &str, now: Timestamp) -> Option<&Entry> {
+        self.tasks.get(id).filter(|entry| !entry.is_expired(now))
+    }
+
+    /// The very task that somebody has seen before.
+    pub(crate) fn same(&mut self, id: &str, incarnation: u64) -> Option<&mut Entry> {
+        self.tasks
+            .get_mut(id)
+            .filter(|entry| entry.incarnation == incarnation)
+    }
+
+    /// Puts a task in, in place of an earlier one with its id, and returns its incarnation.
+    pub(crate) fn insert_task(&mut self, task: TaskRecord) -> u64 {
+        self.remove_task(&task.task_id.clone());
+        self.last_incarnation += 1;
+        let id = Arc::from(task.task_id.as_str());
+        let incarnation = self.last_incarnation;
+        let entry = Entry {
+            task,
+            incarnation,
+            replicas: BTreeMap::new(),
+            leases: 0,
+        };
+        self.tasks.insert(id, entry);
+        incarnation
+    }
+
+    pub(crate) fn remove_task(&mut self, id: &str) {
+        let Some(entry) = self.tasks.remove(id) else {
+            return;
+        };
+        for (host, replica) in entry.replicas {
+            self.count_used(host, &replica, false);
+        }
+    }
+
+    pub(crate) fn insert_replica(&mut self, host: usize, record: ReplicaRecord) {
+        let id = record.task_id.clone();
+        self.remove_replica(&id, host);
+        let replica = ReplicaState::new(record);
+        if self.tasks.contains_key(id.as_str()) {
+            self.count_used(host, &replica, true);
+        }
+        if let Some(entry) = self.tasks.get_mut(id.as_str()) {
+            entry.replicas.insert(host, replica);
+        }
+    }
+
+    pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
+        let replica = self.tasks.get_mut(id)?.replicas.remove(&host)?;
+        self.count_used(host, &replica, false);
+        Some(replica)
+    }
+
+    fn count_used(&mut self, host: usize, replica: &ReplicaState, comes: bool) {
+        let Some(host) = self.hosts.get_mut(host).filter(|_| replica.is_whole()) else {
+            return;
+        };
+        let length = replica.record.content_length;
+        host.used = if comes {
+            host.used + length
+        } else {
+            host.used.saturating_sub(length)
+        };
+    }
+
+    pub(crate) fn status(&self, host: usize) -> HostStatus {
+        self.hosts
+            .get(host)
+            .map_or(HostStatus::Left, |host| host.status)
+    }
+
+    /// The scheduler's view of a task.
+    pub(crate) fn view(&self, entry: &Entry) -> TaskView {
+        let counted = || {
+            entry.replicas.iter().filter(|(host, replica)| {
+                replica.is_whole() && self.status(**host) != HostStatus::Left
+            })
+        };
+        TaskView {
+            task: entry.task.clone(),
+            persistent_replicas: counted()
+                .filter(|(_, replica)| replica.record.persistent)
+                .count() as u64,
+            replicas: counted().count() as u64,
+        }
+    }
+
+    /// What placement has to know of the hosts to place a task's replicas.
+    pub(crate) fn candidates(&self, entry: &Entry, capacity: Option<u64>) -> Vec<Candidate> {
+        let candidate = |(number, host): (usize, &HostState)| Candidate {
+            host: number,
+            copy: entry.whole_replica(number).map(|replica| {
+                if replica.record.persistent {
+                    Copied::Persistent
+                } else {
+                    Copied::Evictable
+                }
+            }),
+            counts: host.status != HostStatus::Left,
+            runs: host.status == HostStatus::Running,
+            has_room: has_room(host, entry.task.content_length, capacity),
+            used: host.used + host.reserved,
+        };
+        self.hosts.iter().enumerate().map(candidate).collect()
+    }
+
+    /// Whole replicas of a task that running hosts can serve, except `to`'s own.
+    pub(crate) fn parents(&self, entry: &Entry, to: usize) -> Vec<usize> {
+        let serves = |host: &usize| *host != to && self.status(*host) == HostStatus::Running;
+        let whole = entry
+            .replicas
+            .iter()
+            .filter(|(_, replica)| replica.is_whole());
+        whole.map(|(host, _)| *host).filter(serves).collect()
+    }
+
+    /// The replicas that a host may evict, the one first that was updated longest ago.
+    pub(crate) fn evictable(&self, host: usize) -> Vec<Arc<str>> {
+        let mut evictable: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, entry)| entry.leases == 0)
+            .filter_map(|(id, entry)| Some((id, entry.whole_replica(host)?)))
+            .filter(|(_, replica)| !replica.record.persistent)
+            .map(|(id, replica)| (replica.record.updated_at, Arc::clone(id)))
+            .collect();
+        evictable.sort();
+        evictable.into_iter().map(|(_, id)| id).collect()
+    }
+}
+
+/// Whether content of `length` bytes fits a host.
+pub(crate) fn has_room(host: &HostState, length: u64, capacity: Option<u64>) -> bool {
+    let taken = host
+        .used
+        .saturating_add(host.reserved)
+        .saturating_add(length);
+    capacity.is_none_or(|capacity| taken <= capacity)
+}
+
+/// Whether an import may take the place of a task in this state.
+pub(crate) fn is_replaceable(state: TaskState) -> bool {
+    match state {
+        TaskState::Failed => true,
+        TaskState::Uploading | TaskState::Succeeded => false,
+    }
+}

@@ -1,0 +1,252 @@
+//! What a daemon and its scheduler refuse: limits of a task, the blocklist, overload.
+//!
+//! The words of a refused limit are those of the scheduler's validation.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dfdaemon_api::piece::MIN_PIECE_LENGTH;
+
+/// The shortest TTL by default: 1 minute.
+pub const MIN_TTL: Duration = Duration::from_secs(60);
+
+/// The longest TTL by default: 7 days.
+pub const MAX_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The TTLs that the scheduler allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TtlLimits {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl Default for TtlLimits {
+    fn default() -> Self {
+        Self {
+            min: MIN_TTL,
+            max: MAX_TTL,
+        }
+    }
+}
+
+/// A field of an import that the scheduler does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid UploadPersistentCacheTaskStartedRequest.{field}: value must be {constraint}")]
+pub(crate) struct InvalidField {
+    field: &'static str,
+    constraint: String,
+}
+
+/// Checks an import's fields in the order of the scheduler. `None` as TTL is one that is out of
+/// every range (negative, or too long to hold).
+pub(crate) fn check_fields(
+    persistent_replica_count: u64,
+    piece_length: u64,
+    ttl: Option<Duration>,
+    limits: TtlLimits,
+) -> Result<(), InvalidField> {
+    let refuse = |field, constraint| Err(InvalidField { field, constraint });
+    if persistent_replica_count < 1 {
+        return refuse(
+            "PersistentReplicaCount",
+            "greater than or equal to 1".to_owned(),
+        );
+    }
+    if piece_length < MIN_PIECE_LENGTH {
+        return refuse(
+            "PieceLength",
+            format!("greater than or equal to {MIN_PIECE_LENGTH}"),
+        );
+    }
+    if !ttl.is_some_and(|ttl| (limits.min..=limits.max).contains(&ttl)) {
+        let (min, max) = (go_duration(limits.min), go_duration(limits.max));
+        return refuse("Ttl", format!("inside range [{min}, {max}]"));
+    }
+    Ok(())
+}
+
+/// A duration as Go's `Duration.String` writes one of a second or more: `168h0m0s`, `1m30.5s`.
+fn go_duration(duration: Duration) -> String {
+    let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
+    let mut seconds = format!("{}.{:09}", duration.as_secs() % 60, duration.subsec_nanos());
+    seconds.truncate(seconds.trim_end_matches('0').trim_end_matches('.').len());
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// What a [`Block`] applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Imports.
+    Import,
+    /// Exports.
+    Export,
+}
+
+/// A row of the blocklist: `import|export:tag|application=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    blocked: Blocked,
+    field: BlockField,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BlockField {
+    Tag,
+    Application,
+}
+
+impl Block {
+    /// Whether a request of that kind, with that tag and application, is blocked.
+    #[must_use]
+    pub fn matches(&self, blocked: Blocked, tag: Option<&str>, application: Option<&str>) -> bool {
+        let given = match self.field {
+            BlockField::Tag => tag,
+            BlockField::Application => application,
+        };
+        self.blocked == blocked && given == Some(self.value.as_str())
+    }
+}
+
+/// A text that is no row of a blocklist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not of the form import|export:tag|application=VALUE")]
+pub struct ParseBlockError(String);
+
+impl FromStr for Block {
+    type Err = ParseBlockError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseBlockError(text.to_owned());
+        let (blocked, rest) = text.split_once(':').ok_or_else(error)?;
+        let (field, value) = rest.split_once('=').ok_or_else(error)?;
+        let blocked = match blocked {
+            "import" => Blocked::Import,
+            "export" => Blocked::Export,
+            _ => return Err(error()),
+        };
+        let field = match field {
+            "tag" => BlockField::Tag,
+            "application" => BlockField::Application,
+            _ => return Err(error()),
+        };
+        if value.is_empty() {
+            return Err(error());
+        }
+        Ok(Self {
+            blocked,
+            field,
+            value: value.to_owned(),
+        })
+    }
+}
+
+/// Counts the requests that a host has in hand, and refuses the one too many.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestLimit {
+    running: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// One request in hand; dropped, it is not.
+#[derive(Debug)]
+pub(crate) struct RequestPermit(Arc<AtomicUsize>);
+
+impl RequestLimit {
+    pub(crate) fn new(max: Option<usize>) -> Self {
+        Self {
+            running: Arc::default(),
+            max: max.unwrap_or(usize::MAX),
+        }
+    }
+
+    pub(crate) fn permit(&self) -> Option<RequestPermit> {
+        let permit = RequestPermit(Arc::clone(&self.running));
+        (self.running.fetch_add(1, Ordering::Relaxed) < self.max).then_some(permit)
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Option<Duration> {
+        Some(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn limits_are_refused_in_the_schedulers_order_and_words() {
+        let check = |replicas, piece_length, ttl| {
+            check_fields(replicas, piece_length, ttl, TtlLimits::default())
+                .map_err(|error| error.to_string())
+        };
+        let prefix = "invalid UploadPersistentCacheTaskStartedRequest";
+        let refused = |rest: &str| Err(format!("{prefix}.{rest}"));
+        let ttl = refused("Ttl: value must be inside range [1m0s, 168h0m0s]");
+        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(60)), Ok(()));
+        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(604_800)), Ok(()));
+        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(59)), ttl);
+        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(604_801)), ttl);
+        assert_eq!(check(1, MIN_PIECE_LENGTH, None), ttl);
+        assert_eq!(
+            check(1, MIN_PIECE_LENGTH - 1, None),
+            refused("PieceLength: value must be greater than or equal to 4194304")
+        );
+        assert_eq!(
+            check(0, 0, None),
+            refused("PersistentReplicaCount: value must be greater than or equal to 1")
+        );
+    }
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for (duration, text) in [
+            (Duration::from_secs(300), "5m0s"),
+            (Duration::from_secs(604_800), "168h0m0s"),
+            (Duration::from_millis(90_500), "1m30.5s"),
+            (Duration::from_secs(3), "3s"),
+            (Duration::from_secs(3600), "1h0m0s"),
+        ] {
+            assert_eq!(go_duration(duration), text);
+        }
+    }
+
+    #[test]
+    fn a_block_matches_its_kind_field_and_value() {
+        let block: Block = "import:tag=a=b".parse().unwrap();
+        assert!(block.matches(Blocked::Import, Some("a=b"), None));
+        assert!(!block.matches(Blocked::Export, Some("a=b"), None));
+        assert!(!block.matches(Blocked::Import, None, Some("a=b")));
+        for text in [
+            "",
+            "import",
+            "import:tag",
+            "import:tag=",
+            "stat:tag=x",
+            "import:name=x",
+        ] {
+            assert!(text.parse::<Block>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_request_too_many_is_refused_until_one_ends() {
+        let limit = RequestLimit::new(Some(1));
+        let first = limit.permit();
+        assert!(first.is_some() && limit.permit().is_none());
+        drop(first);
+        assert!(limit.permit().is_some());
+    }
+}

@@ -1,0 +1,163 @@
+//! Connections: accepts them on a socket, speaks HTTP/2 on each, and ends them when told to.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+/// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// The longest frame, in bytes.
+const MAX_FRAME: u32 = 1 << 20;
+
+/// What is kept of a response that the peer does not take, a stream, in bytes.
+const MAX_SEND_BUFFER: usize = 1 << 20;
+
+/// How long calls may take to see that the daemon stops before their connections are closed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long to wait before accepting again when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A running server. Dropped, it closes every connection.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Ends accepting, and asks the connections to end.
+    graceful: CancellationToken,
+    /// Closes the connections.
+    abrupt: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Serves `routes` on connections to `listener`, until stopped or dropped.
+    pub(crate) fn start(listener: UnixListener, routes: Routes) -> Self {
+        let server = Self {
+            graceful: CancellationToken::new(),
+            abrupt: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        let (graceful, abrupt) = (server.graceful.clone(), server.abrupt.clone());
+        let connections = server.connections.clone();
+        server.connections.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = graceful.cancelled() => return,
+                    () = abrupt.cancelled() => return,
+                };
+                match accepted {
+                    Ok((stream, _)) => {
+                        let executor = Tracked(connections.clone());
+                        let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
+                        let connection = serve(stream, routes.clone(), executor, graceful, abrupt);
+                        connections.spawn(connection);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+        server
+    }
+
+    /// Accepts no more, lets running calls end for a moment, then closes every connection.
+    pub(crate) async fn stop(self) {
+        self.graceful.cancel();
+        self.connections.close();
+        if tokio::time::timeout(GRACE, self.connections.wait())
+            .await
+            .is_err()
+        {
+            self.abrupt.cancel();
+            self.connections.wait().await;
+        }
+    }
+
+    /// Closes every connection now, as a daemon does that is killed.
+    pub(crate) async fn close(self) {
+        self.abrupt.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.abrupt.cancel();
+    }
+}
+
+/// Runs a connection's streams so that the server knows when the last of them has ended.
+#[derive(Clone, Debug)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
+
+async fn serve(
+    stream: UnixStream,
+    routes: Routes,
+    executor: Tracked,
+    graceful: CancellationToken,
+    abrupt: CancellationToken,
+) {
+    let service = tower::service_fn(move |request: http::Request<Incoming>| {
+        let mut routes = routes.clone();
+        async move {
+            let request = request.map(tonic::body::Body::new);
+            Ok::<_, Infallible>(
+                tower::Service::call(&mut routes, request)
+                    .await
+                    .unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let connection = http2::Builder::new(executor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_concurrent_streams(None)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = abrupt.cancelled() => return,
+        () = graceful.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = abrupt.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Hands a bound socket to the runtime.
+pub(crate) fn asynchronous(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}

@@ -1,0 +1,166 @@
+//! The status and the text that a client gets for each error of the cluster.
+
+use tonic::{Code, Status};
+
+use crate::cluster::Error;
+use crate::release::{Origin, Release};
+
+/// What a client of that release is told.
+pub(super) fn status(release: Release, error: &Error) -> Status {
+    let text = error.to_string();
+    let wrapped = |origin, code| release.wrapped(origin, code, &text);
+    match error {
+        Error::TaskNotFound { .. } | Error::PeerNotFound { .. } => {
+            wrapped(Origin::Scheduler, Code::NotFound)
+        }
+        Error::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
+        Error::InvalidField(_) => wrapped(Origin::Scheduler, Code::InvalidArgument),
+        Error::OutputExists { .. } => wrapped(Origin::Dfdaemon, Code::Internal),
+        Error::InvalidDigest { .. } => wrapped(Origin::Dfdaemon, Code::InvalidArgument),
+        Error::SourceUnreadable(_) | Error::SourceNotRegular { .. } => {
+            Status::invalid_argument(text)
+        }
+        Error::SourceChanged { .. } => Status::aborted(text),
+        Error::Cancelled => Status::cancelled(text),
+        Error::Stopping => Status::unavailable(text),
+        Error::LocalTaskNotFound { .. }
+        | Error::NoTtl
+        | Error::NoSpace { .. }
+        | Error::Layout(_)
+        | Error::DigestMismatch { .. }
+        | Error::Io(_) => Status::internal(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::limits::{TtlLimits, check_fields};
+    use crate::store::TaskState;
+
+    fn told(release: Release, error: &Error) -> (Code, String) {
+        let status = status(release, error);
+        (status.code(), status.message().to_owned())
+    }
+
+    #[test]
+    fn plain_errors_are_told_in_their_own_words() {
+        let os = Arc::new(io::Error::from_raw_os_error(2));
+        let enoent = "No such file or directory (os error 2)";
+        let path = PathBuf::from("/a/b");
+        for (error, code, text) in [
+            (
+                Error::SourceUnreadable(Arc::clone(&os)),
+                Code::InvalidArgument,
+                enoent,
+            ),
+            (Error::Io(os), Code::Internal, enoent),
+            (
+                Error::SourceNotRegular { path: path.clone() },
+                Code::InvalidArgument,
+                "/a/b is not a regular file",
+            ),
+            (
+                Error::SourceChanged { path },
+                Code::Aborted,
+                "/a/b changed while it was read",
+            ),
+            (
+                Error::LocalTaskNotFound { id: "7".into() },
+                Code::Internal,
+                "task 7 not found",
+            ),
+            (Error::NoTtl, Code::Internal, "unexpected response"),
+            (
+                Error::NoSpace { content_length: 9 },
+                Code::Internal,
+                "no space left on device: not enough space to store the persistent cache task: content_length=9",
+            ),
+            (
+                Error::DigestMismatch {
+                    expected: "crc32:1".into(),
+                    actual: "crc32:2".into(),
+                },
+                Code::Internal,
+                "digest mismatch expected: crc32:1, actual: crc32:2",
+            ),
+            (Error::Stopping, Code::Unavailable, "the daemon is stopping"),
+            (Error::Cancelled, Code::Cancelled, "the call was cancelled"),
+        ] {
+            for release in [Release::V0_2, Release::V1_5] {
+                assert_eq!(told(release, &error), (code, text.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn wrapped_errors_are_internal_and_carry_the_inner_status() {
+        let invalid = check_fields(0, 0, None, TtlLimits::default()).unwrap_err();
+        for (error, inner, text, by_scheduler) in [
+            (
+                Error::TaskNotFound { id: "7".into() },
+                "NotFound",
+                "persistent cache task 7 not found",
+                true,
+            ),
+            (
+                Error::PeerNotFound {
+                    peer_id: "p".into(),
+                },
+                "NotFound",
+                "peer p not found",
+                true,
+            ),
+            (
+                Error::TaskExists {
+                    id: "7".into(),
+                    state: TaskState::Uploading,
+                },
+                "AlreadyExists",
+                "persistent cache task 7 is Uploading cannot upload",
+                true,
+            ),
+            (
+                Error::InvalidField(invalid),
+                "InvalidArgument",
+                "invalid UploadPersistentCacheTaskStartedRequest.PersistentReplicaCount: value must be greater than or equal to 1",
+                true,
+            ),
+            (
+                Error::OutputExists { path: "/a".into() },
+                "Internal",
+                "output path /a is already exists",
+                false,
+            ),
+            (
+                Error::InvalidDigest {
+                    raw: "md5:1".into(),
+                    why: "md5:1".parse::<dfdaemon_api::digest::Digest>().unwrap_err(),
+                },
+                "InvalidArgument",
+                "invalid digest(md5:1): invalid digest algorithm: md5",
+                false,
+            ),
+        ] {
+            let headers = if by_scheduler {
+                r#"{"content-type": "application/grpc"}"#
+            } else {
+                "{}"
+            };
+            let expected = format!(
+                "status: {inner}, message: \"{text}\", details: [], metadata: MetadataMap {{ headers: {headers} }}"
+            );
+            assert_eq!(told(Release::V0_2, &error), (Code::Internal, expected));
+            let (code, message) = told(Release::V1_5, &error);
+            assert_eq!(code, Code::Internal);
+            assert!(
+                message.ends_with(&format!("', message: \"{text}\"")),
+                "{message}"
+            );
+        }
+    }
+}

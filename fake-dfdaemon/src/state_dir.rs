@@ -1,0 +1,355 @@
+//! The state directory as a whole: whose it is, what made it, and temporary ones that come and go.
+//!
+//! What lies in it is the store's business.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::release::Release;
+
+/// How temporary state directories are named.
+const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
+
+/// The file that says what made the directory.
+const FORMAT_FILE: &str = "state.json";
+
+/// The version of what lies in the directory.
+const FORMAT: u32 = 1;
+
+/// A temporary directory that nobody holds is swept when it is older than this: a younger one may
+/// be a daemon's that is starting at this moment.
+const SWEEP_AFTER: Duration = Duration::from_secs(10);
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// Another daemon works in it.
+    #[error("the state directory {} is in use by a running fake-dfdaemon", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It was made by another release.
+    #[error("the state directory {} was made by --dfdaemon-version {made_by}, not {asked}: its task ids would not fit; use that release, or another directory", path.display())]
+    OtherRelease {
+        /// The directory.
+        path: PathBuf,
+        /// The release that it was made by.
+        made_by: Release,
+        /// The release that was asked for.
+        asked: Release,
+    },
+    /// It holds hosts that would be lost.
+    #[error("the state directory {} holds {made_with} hosts, more than the {asked} asked for; use --hosts {made_with}, or another directory", path.display())]
+    FewerHosts {
+        /// The directory.
+        path: PathBuf,
+        /// Hosts in it.
+        made_with: usize,
+        /// Hosts asked for.
+        asked: usize,
+    },
+    /// It was made by another version of fake-dfdaemon, or is damaged.
+    #[error("the state directory {} is of a format that this fake-dfdaemon does not know; use another directory", path.display())]
+    UnknownFormat {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It belongs to another user, or others may write to it.
+    #[error("the state directory {} is not ours alone: {why}", path.display())]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The system refused.
+    #[error("cannot use the state directory {}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A state directory that this process holds. A temporary one is removed with it.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: File,
+    _temporary: Option<TempDir>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Format {
+    format: u32,
+    release: Release,
+    hosts: usize,
+}
+
+impl StateDir {
+    /// Takes the directory at `path`, which is made if it is not there.
+    pub(crate) fn open(path: &Path, release: Release, hosts: usize) -> Result<Self, StateDirError> {
+        let io = |source| StateDirError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let absolute = std::path::absolute(path).map_err(io)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&absolute)
+            .map_err(io)?;
+        check_ours(&absolute)?;
+        let lock = lock(&absolute).map_err(io)?;
+        let lock = lock.ok_or_else(|| StateDirError::InUse {
+            path: absolute.clone(),
+        })?;
+        check_format(&absolute, release, hosts)?;
+        Ok(Self {
+            path: absolute,
+            _lock: lock,
+            _temporary: None,
+        })
+    }
+
+    /// Makes a directory of its own, and sweeps those of daemons that were killed.
+    pub(crate) fn temporary(release: Release, hosts: usize) -> Result<Self, StateDirError> {
+        let base = std::env::temp_dir();
+        sweep(&base);
+        let io = |source| StateDirError::Io {
+            path: base.clone(),
+            source,
+        };
+        let temporary = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .tempdir()
+            .map_err(io)?;
+        let path = temporary.path().to_owned();
+        let lock = lock(&path).map_err(io)?;
+        let lock = lock.ok_or_else(|| StateDirError::InUse { path: path.clone() })?;
+        check_format(&path, release, hosts)?;
+        Ok(Self {
+            path,
+            _lock: lock,
+            _temporary: Some(temporary),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Locks the directory itself; `None` if somebody else has.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    let dir = File::open(path)?;
+    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(dir)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whoever can write to the directory could make us serve, or overwrite, what is not ours.
+fn check_ours(path: &Path) -> Result<(), StateDirError> {
+    let io = |source| StateDirError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = fs::symlink_metadata(path).map_err(io)?;
+    let why = if metadata.is_symlink() {
+        "it is a symbolic link"
+    } else if metadata.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if metadata.mode() & 0o022 != 0 {
+        "others may write to it (chmod go-w)"
+    } else {
+        return Ok(());
+    };
+    Err(StateDirError::NotOurs {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), StateDirError> {
+    let io = |source| StateDirError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = path.join(FORMAT_FILE);
+    let known = match fs::read(&file) {
+        Ok(bytes) => serde_json::from_slice::<Format>(&bytes).ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let empty = fs::read_dir(path).map_err(io)?.next().is_none();
+            empty.then_some(Format {
+                format: FORMAT,
+                release,
+                hosts: 0,
+            })
+        }
+        Err(error) => return Err(io(error)),
+    };
+    let known = known.filter(|known| known.format == FORMAT);
+    let path = path.to_owned();
+    let Some(known) = known else {
+        return Err(StateDirError::UnknownFormat { path });
+    };
+    if known.release != release {
+        return Err(StateDirError::OtherRelease {
+            path,
+            made_by: known.release,
+            asked: release,
+        });
+    }
+    if known.hosts > hosts {
+        return Err(StateDirError::FewerHosts {
+            path,
+            made_with: known.hosts,
+            asked: hosts,
+        });
+    }
+    if known.hosts < hosts {
+        write_format(
+            &file,
+            &Format {
+                format: FORMAT,
+                release,
+                hosts,
+            },
+        )
+        .map_err(io)?;
+    }
+    Ok(())
+}
+
+fn write_format(file: &Path, format: &Format) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    fs::write(&beside, serde_json::to_vec(format)?)?;
+    fs::rename(beside, file)
+}
+
+/// Removes temporary state directories of ours that no process holds.
+fn sweep(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let ours = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+        if ours && is_abandoned(&entry.path()) {
+            // What cannot be removed now can be by the next start.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let ours = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
+    if !ours || !matches!(lock(path), Ok(Some(_))) {
+        return false;
+    }
+    let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
+    path.join(FORMAT_FILE).exists() || age.is_some_and(|age| age > SWEEP_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
+        StateDir::open(path, Release::V0_2, hosts)
+    }
+
+    #[test]
+    fn a_directory_is_held_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let held = open(&path, 1).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert!(matches!(open(&path, 1), Err(StateDirError::InUse { .. })));
+        drop(held);
+        open(&path, 1).unwrap();
+    }
+
+    #[test]
+    fn another_release_and_fewer_hosts_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        drop(open(&path, 2).unwrap());
+        drop(open(&path, 3).unwrap());
+        let error = open(&path, 2).unwrap_err().to_string();
+        assert!(
+            error.contains("3 hosts") && error.contains("--hosts 3"),
+            "{error}"
+        );
+        let error = StateDir::open(&path, Release::V1_5, 3)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--dfdaemon-version 0.2"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_of_something_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("letter"), "dear").unwrap();
+        assert!(matches!(
+            open(dir.path(), 1),
+            Err(StateDirError::UnknownFormat { .. })
+        ));
+        fs::write(dir.path().join(FORMAT_FILE), "{\"format\":99}").unwrap();
+        assert!(matches!(
+            open(dir.path(), 1),
+            Err(StateDirError::UnknownFormat { .. })
+        ));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(open(&path, 1), Err(StateDirError::NotOurs { .. })));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        assert!(matches!(open(&link, 1), Err(StateDirError::NotOurs { .. })));
+    }
+
+    #[test]
+    fn only_abandoned_directories_are_swept() {
+        let base = tempfile::tempdir().unwrap();
+        let make = |name: &str, finished: bool| {
+            let path = base.path().join(name);
+            fs::create_dir(&path).unwrap();
+            if finished {
+                fs::write(path.join(FORMAT_FILE), "{}").unwrap();
+            }
+            path
+        };
+        let killed = make("fake-dfdaemon-killed", true);
+        let starting = make("fake-dfdaemon-starting", false);
+        let alive = make("fake-dfdaemon-alive", true);
+        let stranger = make("stranger", true);
+        let _held = lock(&alive).unwrap().unwrap();
+        sweep(base.path());
+        assert!(!killed.exists());
+        assert!(starting.exists() && alive.exists() && stranger.exists());
+    }
+}

@@ -1,0 +1,245 @@
+//! Every step that the store takes on the file system, and nothing of what the steps are for.
+//!
+//! All of the store goes through a [`Disk`]: this is where a disk can be made to fail.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD};
+use rustix::io::Errno;
+
+/// How much is copied between two looks at whether to go on, in bytes.
+const COPY_STEP: u64 = 4 << 20;
+
+/// How much is copied at once where the kernel cannot do it alone, in bytes.
+const COPY_BUFFER: usize = 256 << 10;
+
+/// The file system as the store uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    /// Whether what is written survives the machine, not only the process.
+    fsync: bool,
+}
+
+impl Disk {
+    pub(crate) fn new(fsync: bool) -> Self {
+        Self { fsync }
+    }
+
+    pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    /// A new file, for reading and writing.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(path)
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    /// Copies `length` bytes at `offset` of one file to the same place of another, by the kernel
+    /// where it can (a reflink where the file system has them).
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the source ends before; `Interrupted` if `go_on` says no in between.
+    pub(crate) fn copy_range(
+        &self,
+        source: &File,
+        target: &File,
+        offset: u64,
+        length: u64,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let (mut position, end) = (offset, offset + length);
+        while position < end {
+            if !go_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let step = (end - position).min(COPY_STEP);
+            position += copy_step(source, target, position, step)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read_exact_at(
+        &self,
+        file: &File,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        file.read_exact_at(buffer, offset)
+    }
+
+    /// Writes the whole of a new file.
+    pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = self.create(path)?;
+        file.write_all_at(bytes, 0)?;
+        self.sync(&file)
+    }
+
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        if self.fsync { file.sync_all() } else { Ok(()) }
+    }
+
+    /// Renames a file into a directory that may not be there yet.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let parent = to.parent().unwrap_or(Path::new("."));
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_dir_all(parent)?;
+                if let Some(grandparent) = parent.parent() {
+                    self.sync_dir(grandparent)?;
+                }
+                fs::rename(from, to)?;
+            }
+            renamed => renamed?,
+        }
+        self.sync_dir(parent)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if self.fsync {
+            File::open(path)?.sync_all()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Removes a file. One that is not there is as good.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A further name for an open file, whatever has become of the one that it was opened by.
+    pub(crate) fn link_open(&self, file: &File, to: &Path) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rustix::fs::linkat(
+            CWD,
+            from,
+            CWD,
+            to,
+            AtFlags::SYMLINK_FOLLOW,
+        )?)
+    }
+
+    pub(crate) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Bytes that an unprivileged process can still write to the file system of `path`.
+    pub(crate) fn free_space(&self, path: &Path) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(path)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+/// Copies up to `length` bytes, at least one.
+fn copy_step(source: &File, target: &File, position: u64, length: u64) -> io::Result<u64> {
+    let (mut from, mut to) = (position, position);
+    let length_here = usize::try_from(length).unwrap_or(usize::MAX);
+    let copied =
+        rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length_here);
+    match copied {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(copied) => Ok(copied as u64),
+        // Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
+        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+            copy_step_by_hand(source, target, position, length_here)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn copy_step_by_hand(
+    source: &File,
+    target: &File,
+    position: u64,
+    length: usize,
+) -> io::Result<u64> {
+    let mut buffer = vec![0; length.min(COPY_BUFFER)];
+    let read = source.read_at(&mut buffer, position)?;
+    if read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    target.write_all_at(buffer.get(..read).unwrap_or_default(), position)?;
+    Ok(read as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_range_lands_at_its_own_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        source.write_all_at(b"0123456789", 0).unwrap();
+        for (name, by_hand) in [("kernel", false), ("hand", true)] {
+            let target = disk.create(&dir.path().join(name)).unwrap();
+            if by_hand {
+                assert_eq!(copy_step_by_hand(&source, &target, 4, 3).unwrap(), 3);
+            } else {
+                disk.copy_range(&source, &target, 4, 3, &|| true).unwrap();
+            }
+            let copied = fs::read(dir.path().join(name)).unwrap();
+            assert_eq!(copied, b"\0\0\0\x00456", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        let target = disk.create(&dir.path().join("target")).unwrap();
+        let error = disk
+            .copy_range(&source, &target, 0, 1, &|| true)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let error = disk
+            .copy_range(&source, &target, 0, 1, &|| false)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+
+    #[test]
+    fn a_rename_makes_the_directory_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(true);
+        let (from, to) = (dir.path().join("from"), dir.path().join("a/b"));
+        disk.write_new(&from, b"x").unwrap();
+        disk.rename(&from, &to).unwrap();
+        assert_eq!(fs::read(to).unwrap(), b"x");
+    }
+
+    #[test]
+    fn an_open_file_gets_a_name_also_when_it_lost_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        disk.write_new(&from, b"x").unwrap();
+        let file = disk.open(&from).unwrap();
+        fs::rename(&from, dir.path().join("elsewhere")).unwrap();
+        disk.link_open(&file, &to).unwrap();
+        assert_eq!(fs::read(to).unwrap(), b"x");
+    }
+}

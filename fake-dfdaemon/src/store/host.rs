@@ -1,0 +1,305 @@
+//! The files of one host: content, and a record beside it.
+//!
+//! A copy is there when its record is, and the record comes after the content; removal goes the
+//! other way round. Opening sweeps what has no record.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::disk::Disk;
+use super::record::{self, ReplicaRecord, Scratch, is_task_id, prefix};
+
+/// Where content lies, below a host's directory; named as in the real daemon.
+const CONTENT: &str = "content/persistent-cache-tasks";
+
+/// The files of one host.
+#[derive(Debug)]
+pub(crate) struct HostStore {
+    disk: Disk,
+    root: PathBuf,
+    scratch: Scratch,
+}
+
+/// Content that is not in place yet. Dropped, it is removed.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    disk: Disk,
+    placed: bool,
+}
+
+impl HostStore {
+    /// Opens the files below `dir` and reads every record whose content is there, whole.
+    /// `is_wanted` says of a record whether its task still has use for it. All else is removed.
+    pub(crate) fn open(
+        disk: Disk,
+        dir: &Path,
+        is_wanted: impl Fn(&ReplicaRecord) -> bool,
+    ) -> io::Result<(Self, Vec<ReplicaRecord>)> {
+        let root = dir.join(CONTENT);
+        disk.create_dir_all(&root)?;
+        let scratch = Scratch::new(&disk, dir.join("tmp"))?;
+        let store = Self {
+            disk,
+            root,
+            scratch,
+        };
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&store.root)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                store.open_prefix(&entry.path(), &is_wanted, &mut records)?;
+            }
+        }
+        Ok((store, records))
+    }
+
+    fn open_prefix(
+        &self,
+        dir: &Path,
+        is_wanted: &impl Fn(&ReplicaRecord) -> bool,
+        records: &mut Vec<ReplicaRecord>,
+    ) -> io::Result<()> {
+        let mut contents = Vec::new();
+        for file in fs::read_dir(dir)? {
+            let path = file?.path();
+            if path.extension().is_none() {
+                contents.push(path);
+                continue;
+            }
+            match self.usable_record(&path, is_wanted)? {
+                Some(record) => records.push(record),
+                None => self.disk.remove(&path)?,
+            }
+        }
+        for path in contents {
+            // Asked of the disk: a record that was just found unusable is gone from there.
+            if !path.with_extension("json").exists() {
+                self.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn usable_record(
+        &self,
+        path: &Path,
+        is_wanted: &impl Fn(&ReplicaRecord) -> bool,
+    ) -> io::Result<Option<ReplicaRecord>> {
+        let Some(record) = record::read::<ReplicaRecord>(&self.disk, path)? else {
+            return Ok(None);
+        };
+        let id = &record.task_id;
+        if !is_task_id(id) || self.record_path(id) != path || !is_wanted(&record) {
+            return Ok(None);
+        }
+        if record.finished_at.is_none() {
+            // The record of a broken import has no content.
+            return Ok(record.failed_at.is_some().then_some(record));
+        }
+        let content = fs::symlink_metadata(self.content_path(id));
+        let whole = content.is_ok_and(|at| at.is_file() && at.len() == record.content_length);
+        Ok(whole.then_some(record))
+    }
+
+    /// Where the content of a task lies, if this host has it.
+    pub(crate) fn content_path(&self, id: &str) -> PathBuf {
+        self.root.join(prefix(id)).join(id)
+    }
+
+    fn record_path(&self, id: &str) -> PathBuf {
+        self.root.join(prefix(id)).join(format!("{id}.json"))
+    }
+
+    /// An empty file for content to come.
+    pub(crate) fn new_content(&self) -> io::Result<Content> {
+        let path = self.scratch.path();
+        let file = self.disk.create(&path)?;
+        Ok(Content {
+            file,
+            path,
+            disk: self.disk.clone(),
+            placed: false,
+        })
+    }
+
+    /// The content of `source` itself, under a further name.
+    pub(crate) fn linked_content(&self, source: &File) -> io::Result<Content> {
+        let path = self.scratch.path();
+        self.disk.link_open(source, &path)?;
+        let disk = self.disk.clone();
+        let content = |file| Content {
+            file,
+            path: path.clone(),
+            disk,
+            placed: false,
+        };
+        self.disk.open(&path).map(content).inspect_err(|_| {
+            let _ = self.disk.remove(&path);
+        })
+    }
+
+    /// Puts content and its record into place, over an older copy of the task.
+    pub(crate) fn place(&self, content: &mut Content, record: &ReplicaRecord) -> io::Result<()> {
+        let path = self.content_path(&record.task_id);
+        self.disk.sync(&content.file)?;
+        self.disk.rename(&content.path, &path)?;
+        content.placed = true;
+        self.write_record(record).inspect_err(|_| {
+            let _ = self.disk.remove(&path);
+        })
+    }
+
+    pub(crate) fn write_record(&self, record: &ReplicaRecord) -> io::Result<()> {
+        record::write(
+            &self.disk,
+            &self.scratch,
+            &self.record_path(&record.task_id),
+            record,
+        )
+    }
+
+    pub(crate) fn open_content(&self, id: &str) -> io::Result<File> {
+        self.disk.open(&self.content_path(id))
+    }
+
+    /// Removes what this host has of a task.
+    pub(crate) fn remove(&self, id: &str) -> io::Result<()> {
+        self.disk.remove(&self.record_path(id))?;
+        self.disk.remove(&self.content_path(id))
+    }
+
+    /// Bytes that can still be written here.
+    pub(crate) fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space(&self.root)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if !self.placed {
+            // Swept at the next start if it stays.
+            let _ = self.disk.remove(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn record(id: &str, content_length: u64) -> ReplicaRecord {
+        ReplicaRecord {
+            task_id: id.to_owned(),
+            task_created_at: Timestamp::UNIX_EPOCH,
+            persistent: true,
+            ttl: Duration::from_secs(60),
+            piece_length: 4 << 20,
+            content_length,
+            piece_crc32: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            finished_at: Some(Timestamp::UNIX_EPOCH),
+            failed_at: None,
+        }
+    }
+
+    fn open(dir: &Path) -> (HostStore, Vec<ReplicaRecord>) {
+        HostStore::open(Disk::new(false), dir, |_| true).unwrap()
+    }
+
+    fn place(store: &HostStore, id: &str, bytes: &[u8]) -> ReplicaRecord {
+        let mut content = store.new_content().unwrap();
+        content.file.write_all_at(bytes, 0).unwrap();
+        let record = record(id, bytes.len() as u64);
+        store.place(&mut content, &record).unwrap();
+        record
+    }
+
+    fn files(dir: &Path) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut dirs = vec![dir.to_owned()];
+        while let Some(next) = dirs.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else {
+                    files.push(path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn placed_content_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let placed = place(&open(dir.path()).0, "12345", b"content");
+        let (store, records) = open(dir.path());
+        assert_eq!(records, [placed]);
+        assert_eq!(fs::read(store.content_path("12345")).unwrap(), b"content");
+        let content = format!("{CONTENT}/123/12345");
+        assert_eq!(
+            files(dir.path()),
+            [content.clone(), format!("{content}.json")]
+        );
+    }
+
+    #[test]
+    fn opening_sweeps_what_is_not_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        for id in ["1110", "1111", "1112", "1113"] {
+            place(&store, id, b"content");
+        }
+        // A record without content, content cut short, content without a record, a damaged record.
+        fs::remove_file(store.content_path("1110")).unwrap();
+        fs::write(store.content_path("1111"), b"cont").unwrap();
+        fs::remove_file(store.record_path("1112")).unwrap();
+        fs::write(store.record_path("1113"), b"{").unwrap();
+        fs::write(dir.path().join("tmp/7"), b"half").unwrap();
+        let (_, records) = open(dir.path());
+        assert_eq!(records, []);
+        assert_eq!(files(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn opening_sweeps_what_nobody_wants() {
+        let dir = tempfile::tempdir().unwrap();
+        place(&open(dir.path()).0, "12345", b"content");
+        let (_, records) = HostStore::open(Disk::new(false), dir.path(), |_| false).unwrap();
+        assert_eq!(records, []);
+        assert_eq!(files(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn content_that_is_not_placed_goes_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        drop(store.new_content().unwrap());
+        assert_eq!(files(dir.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_removed_task_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        place(&store, "12", b"content");
+        store.remove("12").unwrap();
+        store.remove("12").unwrap();
+        assert_eq!(files(dir.path()), [""; 0]);
+    }
+}

@@ -1,0 +1,224 @@
+//! The records of the state directory: JSON that a person can read, written beside and renamed.
+//!
+//! A record is there whole or not at all. What a record means is the cluster's business.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::disk::Disk;
+
+/// The scheduler's record of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TaskRecord {
+    pub(crate) task_id: String,
+    pub(crate) state: TaskState,
+    pub(crate) persistent_replica_count: u64,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    /// In bytes.
+    pub(crate) piece_length: u64,
+    /// In bytes.
+    pub(crate) content_length: u64,
+    #[serde(with = "human_duration")]
+    pub(crate) ttl: Duration,
+    /// Whole seconds.
+    pub(crate) created_at: Timestamp,
+    /// Whole seconds.
+    pub(crate) updated_at: Timestamp,
+}
+
+/// What has become of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TaskState {
+    Uploading,
+    Succeeded,
+    Failed,
+}
+
+impl TaskState {
+    /// As the scheduler writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploading => "Uploading",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+/// A host's record of its copy of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplicaRecord {
+    pub(crate) task_id: String,
+    /// Tells the copies of one task from those of an earlier one with the same id.
+    pub(crate) task_created_at: Timestamp,
+    pub(crate) persistent: bool,
+    #[serde(with = "human_duration")]
+    pub(crate) ttl: Duration,
+    /// In bytes.
+    pub(crate) piece_length: u64,
+    /// In bytes.
+    pub(crate) content_length: u64,
+    /// The CRC-32 of each piece, unless nobody computed them.
+    pub(crate) piece_crc32: Option<Arc<[u32]>>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    /// When the copy was whole.
+    pub(crate) finished_at: Option<Timestamp>,
+    /// When the import that it belongs to broke.
+    pub(crate) failed_at: Option<Timestamp>,
+}
+
+/// Names files that are not in place yet. Unique in the process, which alone writes there.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    dir: PathBuf,
+    next: AtomicU64,
+}
+
+impl Scratch {
+    /// Scratch space in `dir`, emptied.
+    pub(crate) fn new(disk: &Disk, dir: PathBuf) -> io::Result<Self> {
+        disk.create_dir_all(&dir)?;
+        for entry in std::fs::read_dir(&dir)? {
+            disk.remove(&entry?.path())?;
+        }
+        Ok(Self {
+            dir,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// A path that nothing is at.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir
+            .join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+/// Puts a record into place, over an older one.
+pub(crate) fn write(
+    disk: &Disk,
+    scratch: &Scratch,
+    path: &Path,
+    record: &impl Serialize,
+) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(record)?;
+    bytes.push(b'\n');
+    let written = scratch.path();
+    let placed = disk
+        .write_new(&written, &bytes)
+        .and_then(|()| disk.rename(&written, path));
+    placed.inspect_err(|_| {
+        // The first error is the one to tell; a leftover is swept at the next start.
+        let _ = disk.remove(&written);
+    })
+}
+
+/// Reads a record; `None` if it cannot be one of ours.
+pub(crate) fn read<T: DeserializeOwned>(disk: &Disk, path: &Path) -> io::Result<Option<T>> {
+    Ok(serde_json::from_slice(&disk.read(path)?).ok())
+}
+
+/// Whether `id` can be a task id, and so a file's name: nothing but lower-case hex digits.
+pub(crate) fn is_task_id(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The directory that a task's files are in: the first three characters of its id.
+pub(crate) fn prefix(id: &str) -> &str {
+    id.get(..3).unwrap_or(id)
+}
+
+mod human_duration {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(ttl: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*ttl))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        humantime::parse_duration(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TaskRecord {
+        TaskRecord {
+            task_id: "12345".to_owned(),
+            state: TaskState::Succeeded,
+            persistent_replica_count: 2,
+            tag: Some("a \"tag\"".to_owned()),
+            application: None,
+            piece_length: 4 << 20,
+            content_length: 7,
+            ttl: Duration::from_millis(5_400_250),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_record_reads_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let scratch = Scratch::new(&disk, dir.path().join("tmp")).unwrap();
+        let path = dir.path().join("123").join("12345.json");
+        for _ in 0..2 {
+            write(&disk, &scratch, &path, &record()).unwrap();
+        }
+        assert_eq!(read(&disk, &path).unwrap(), Some(record()));
+        assert!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .contains(r#""ttl":"1h 30m 250ms""#)
+        );
+        assert_eq!(
+            std::fs::read_dir(dir.path().join("tmp")).unwrap().count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_damaged_record_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.json");
+        for bytes in [&b""[..], b"{", b"\xff\x00", b"{\"task_id\":\"1\"}"] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read::<TaskRecord>(&Disk::new(false), &path).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn only_what_a_daemon_computes_is_an_id() {
+        for id in ["0", "107352521", &"af".repeat(32)] {
+            assert!(is_task_id(id), "{id}");
+        }
+        for id in [
+            "",
+            "..",
+            "../../etc/passwd",
+            "12 ",
+            "AF",
+            &"a".repeat(65),
+            "1.json",
+        ] {
+            assert!(!is_task_id(id), "{id}");
+        }
+        assert_eq!((prefix("12345"), prefix("12")), ("123", "12"));
+    }
+}
