@@ -80,12 +80,12 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
         && let Some(option) = export.contradiction()
     {
         let message = format!("the argument '--output -' cannot be used with '{option}'");
+        let kind = clap::error::ErrorKind::ArgumentConflict;
         let export = grammar.find_subcommand_mut("export");
-        let error = clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, message + "\n");
-        return Err(match export {
-            Some(export) => error.with_cmd(export),
-            None => error,
-        });
+        return Err(export.map_or_else(
+            || clap::Error::raw(kind, &message),
+            |export| export.error(kind, &message),
+        ));
     }
     Ok(cli)
 }

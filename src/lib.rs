@@ -39,6 +39,8 @@ mod progress;
 mod report;
 mod status;
 mod task;
+#[cfg(test)]
+mod testing;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

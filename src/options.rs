@@ -321,3 +321,6 @@ pub enum ValueError {
         length: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,13 @@ pub(crate) enum Operation {
 
 /// The error that `status` is, as the cause of `message`.
 pub(crate) fn error(status: &Status, operation: Operation, message: String) -> Error {
+    cause(status, operation).within(message)
+}
+
+/// The error that `status` is; the caller says what could not be done.
+pub(crate) fn cause(status: &Status, operation: Operation) -> Error {
     let verdict = classify(status, operation);
-    let error = Error::new(verdict.kind, message).because(verdict.reason);
+    let error = Error::new(verdict.kind, verdict.reason);
     match verdict.hint {
         Some(hint) => error.hint(hint),
         None => error,

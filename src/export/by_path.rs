@@ -36,7 +36,7 @@ pub(super) async fn export(
         Err(source) => return Err(target.cannot_write(source)),
     };
     let written = write(client, request, directory.inner(), force_hard_link).await;
-    let coverage = match written {
+    let (coverage, content_length) = match written {
         Err(Written::NotPermitted(_)) if !target.exists() => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
@@ -45,11 +45,11 @@ pub(super) async fn export(
         written => written.map_err(Written::error)?,
     };
     let sync = target.must_be_synced();
-    verify(request, directory.inner(), coverage.1, sync).await?;
+    verify(request, directory.inner(), content_length, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
-        content_length: coverage.1,
-        piece_count: coverage.0.piece_count(),
+        content_length,
+        piece_count: coverage.piece_count(),
     })
 }
 
@@ -129,9 +129,9 @@ async fn write(
         Ok((stream.watch().await?, content_length))
     };
     received.await.map_err(|error: Error| {
-        let denied =
-            |cause: &String| cause.ends_with("(os error 13)") || cause.ends_with("(os error 1)");
-        if error.kind() == ErrorKind::LocalFile && error.causes().iter().any(denied) {
+        let reason = error.to_string();
+        let denied = reason.ends_with("(os error 13)") || reason.ends_with("(os error 1)");
+        if denied && error.kind() == ErrorKind::LocalFile {
             return Written::NotPermitted(error);
         }
         Written::Failed(error)

@@ -37,12 +37,12 @@ impl<'a> PieceStream<'a> {
     ) -> Result<Self> {
         let response = client.service().download_persistent_cache_task(wire).await;
         let mut messages = response
-            .map_err(|status| broken(&status, operation))?
+            .map_err(|status| status::cause(&status, operation))?
             .into_inner();
         let first = messages
             .message()
             .await
-            .map_err(|status| broken(&status, operation))?
+            .map_err(|status| status::cause(&status, operation))?
             .and_then(|message| message.response);
         let Some(Response::DownloadPersistentCacheTaskStartedResponse(started)) = first else {
             return Err(Error::integrity(
@@ -104,7 +104,7 @@ impl<'a> PieceStream<'a> {
     async fn next_piece(&mut self) -> Result<Option<Piece>> {
         loop {
             let message = self.messages.message().await;
-            let message = message.map_err(|status| broken(&status, self.operation))?;
+            let message = message.map_err(|status| status::cause(&status, self.operation))?;
             let Some(message) = message else {
                 return Ok(None);
             };
@@ -171,12 +171,4 @@ fn chunk(piece: Piece) -> Result<Chunk> {
         content,
         digest: piece.digest,
     })
-}
-
-fn broken(status: &tonic::Status, operation: Operation) -> Error {
-    status::error(
-        status,
-        operation,
-        "dfdaemon broke the export off".to_owned(),
-    )
 }

@@ -1,1 +1,344 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
 
+use dfdaemon_api::common::v2::Piece;
+use tempfile::TempDir;
+use tonic::Status;
+
+use super::*;
+use crate::testing::{Answers, ScriptedDaemon, Step, piece};
+
+const CONTENT: &[u8] = b"0123456789";
+
+mod by_path;
+
+use by_path::writing_daemon;
+
+fn request() -> ExportRequest {
+    ExportRequest::new("7".parse().unwrap())
+}
+
+/// `CONTENT` in pieces of 4, 4 and 2 bytes.
+fn pieces() -> Vec<Piece> {
+    let numbered = (0u32..).zip(CONTENT.chunks(4));
+    numbered
+        .map(|(number, content)| piece(number, u64::from(number) * 4, content))
+        .collect()
+}
+
+fn started_with(pieces: impl IntoIterator<Item = Piece>) -> Vec<Step> {
+    let started = Step::Started(CONTENT.len() as u64);
+    std::iter::once(started)
+        .chain(pieces.into_iter().map(Step::Piece))
+        .collect()
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries.map(|entry| name(entry.unwrap())).collect()
+}
+
+async fn transfer(steps: Vec<Step>, request: &ExportRequest, path: &Path) -> Result<Exported> {
+    let daemon = ScriptedDaemon::exporting(steps);
+    let client = daemon.client().await;
+    client
+        .export_to_path(request, path, ExportMode::ByTransfer, false)
+        .await
+}
+
+/// What a transfer of these steps came to; after a failure nothing may be left.
+async fn outcome(steps: Vec<Step>) -> std::result::Result<Vec<u8>, (ErrorKind, String)> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    match transfer(steps, &request(), &path).await {
+        Ok(exported) => {
+            assert_eq!(exported.content_length, CONTENT.len() as u64);
+            assert_eq!(names(directory.path()), ["out"]);
+            Ok(fs::read(path).unwrap())
+        }
+        Err(error) => {
+            assert_eq!(names(directory.path()), [""; 0]);
+            Err((error.kind(), error.causes().join(": ")))
+        }
+    }
+}
+
+#[tokio::test]
+async fn pieces_in_any_order_and_repeated_make_the_file() {
+    let [first, second, third] = <[Piece; 3]>::try_from(pieces()).unwrap();
+    let undigested = Piece {
+        digest: String::new(),
+        ..second.clone()
+    };
+    let orders = [
+        started_with([first.clone(), second.clone(), third.clone()]),
+        started_with([third.clone(), second.clone(), first.clone()]),
+        started_with([
+            second.clone(),
+            first.clone(),
+            second.clone(),
+            third.clone(),
+            second.clone(),
+        ]),
+        started_with([undigested, first.clone(), third.clone()]),
+        [
+            started_with([third, second]),
+            vec![Step::Nothing, Step::Started(10), Step::Piece(first)],
+        ]
+        .concat(),
+    ];
+    for steps in orders {
+        assert_eq!(outcome(steps).await.as_deref(), Ok(CONTENT));
+    }
+}
+
+#[tokio::test]
+async fn progress_counts_a_repeated_piece_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sender, receiver) = watch::channel(Progress::default());
+    let mut request = request();
+    request.progress = Some(sender);
+    let repeated = pieces().into_iter().chain(pieces());
+    let path = directory.path().join("out");
+    transfer(started_with(repeated), &request, &path)
+        .await
+        .unwrap();
+    let expected = Progress {
+        content_length: Some(10),
+        received: 10,
+    };
+    assert_eq!(*receiver.borrow(), expected);
+}
+
+#[tokio::test]
+async fn content_that_is_not_what_was_promised_is_refused() {
+    let mut scripts: Vec<(&str, Vec<Step>)> = Vec::new();
+    let mut all = pieces();
+    scripts.push(("pieces are missing", started_with(all[..2].to_vec())));
+    scripts.push(("pieces are missing", vec![Step::Started(10)]));
+    scripts.push(("does not start", Vec::new()));
+    scripts.push(("does not start", vec![Step::Piece(all[0].clone())]));
+    scripts.push(("does not start", vec![Step::Nothing, Step::Started(10)]));
+    scripts.push(("no file is as long", vec![Step::Started(u64::MAX)]));
+    let changed = [started_with(all.clone()), vec![Step::Started(11)]].concat();
+    scripts.push(("length of the content changed", changed));
+    let longer = [
+        vec![Step::Started(11)],
+        all.iter().cloned().map(Step::Piece).collect(),
+    ]
+    .concat();
+    scripts.push(("pieces are missing", longer));
+    let shorter = [
+        vec![Step::Started(9)],
+        all.iter().cloned().map(Step::Piece).collect(),
+    ]
+    .concat();
+    scripts.push(("beyond", shorter));
+    type Damage = fn(&mut Piece);
+    let damages: [(&str, Damage); 6] = [
+        ("came without content", |piece| piece.content = None),
+        ("of content, not", |piece| piece.length += 1),
+        ("damaged", |piece| piece.content = Some("abcd".into())),
+        ("damaged", |piece| piece.digest = "crc32:1".into()),
+        ("cannot be checked", |piece| piece.digest = "md5:1".into()),
+        ("overlaps", |piece| piece.offset -= 1),
+    ];
+    for (expected, damage) in damages {
+        all = pieces();
+        damage(&mut all[1]);
+        scripts.push((expected, started_with(all)));
+    }
+    for (expected, steps) in scripts {
+        let (kind, causes) = outcome(steps).await.unwrap_err();
+        assert_eq!(kind, ErrorKind::Integrity, "{expected}");
+        assert!(causes.contains(expected), "{causes:?} lacks {expected:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_leaves_nothing() {
+    let begun = || started_with(pieces().into_iter().take(2));
+    let broken = [
+        (Step::Reset, ErrorKind::Unavailable),
+        (
+            Step::Fail(Status::unavailable("gone")),
+            ErrorKind::Unavailable,
+        ),
+        (
+            Step::Fail(Status::internal("peer p not found")),
+            ErrorKind::Unavailable,
+        ),
+        (Step::Fail(Status::data_loss("")), ErrorKind::Integrity),
+    ];
+    for (step, expected) in broken {
+        for steps in [vec![step.clone()], [begun(), vec![step.clone()]].concat()] {
+            let (kind, causes) = outcome(steps).await.unwrap_err();
+            assert_eq!(kind, expected, "{step:?}: {causes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_export_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sender, mut receiver) = watch::channel(Progress::default());
+    let mut request = request();
+    request.progress = Some(sender);
+    let steps = [
+        started_with(pieces().into_iter().take(2)),
+        vec![Step::Stall],
+    ]
+    .concat();
+    let daemon = ScriptedDaemon::exporting(steps);
+    let client = daemon.client().await;
+    let path = directory.path().join("out");
+    tokio::select! {
+        exported = client.export_to_path(&request, path, ExportMode::ByTransfer, false) => {
+            panic!("{exported:?}");
+        }
+        left = async {
+            receiver.wait_for(|progress| progress.received == 8).await.unwrap();
+            names(directory.path()).len()
+        } => assert_eq!(left, 1),
+    }
+    assert_eq!(names(directory.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_digest_is_checked_whatever_the_order() {
+    let right = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
+    let wrong = right.replace("84", "85");
+    let reversed = || started_with(pieces().into_iter().rev());
+    for steps in [started_with(pieces()), reversed()] {
+        for (digest, expected) in [(right, None), (&*wrong, Some(ErrorKind::Integrity))] {
+            let directory = tempfile::tempdir().unwrap();
+            let mut request = request();
+            request.digest = Some(digest.parse().unwrap());
+            let path = directory.path().join("out");
+            let exported = transfer(steps.clone(), &request, &path).await;
+            assert_eq!(exported.err().map(|error| error.kind()), expected);
+            assert_eq!(path.exists(), expected.is_none());
+        }
+    }
+}
+
+/// A directory with a target, `out`, another name of the same file, `link`, and a daemon.
+fn with_old_file() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::hard_link(&path, directory.path().join("link")).unwrap();
+    directory
+}
+
+#[tokio::test]
+async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
+    for (mode, daemon) in [
+        (
+            ExportMode::ByTransfer,
+            ScriptedDaemon::exporting(started_with(pieces())),
+        ),
+        (ExportMode::ByPath, writing_daemon(10, CONTENT)),
+    ] {
+        let directory = with_old_file();
+        let path = directory.path().join("out");
+        let client = daemon.client().await;
+        let exported = client.export_to_path(&request(), &path, mode, true).await;
+        exported.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), CONTENT);
+        assert_eq!(fs::read(directory.path().join("link")).unwrap(), b"old");
+        if mode == ExportMode::ByTransfer {
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        }
+        let linked = directory.path().join("symbolic");
+        symlink("link", &linked).unwrap();
+        client
+            .export_to_path(&request(), &linked, mode, true)
+            .await
+            .unwrap();
+        assert!(fs::symlink_metadata(&linked).unwrap().is_file());
+        assert_eq!(fs::read(directory.path().join("link")).unwrap(), b"old");
+    }
+}
+
+#[tokio::test]
+async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let appearing = path.clone();
+    let daemon = ScriptedDaemon::start(Answers {
+        export: Arc::new(move |_| {
+            fs::write(&appearing, "mine").unwrap();
+            Ok(started_with(pieces()))
+        }),
+        ..Answers::default()
+    });
+    let client = daemon.client().await;
+    let exported = client
+        .export_to_path(&request(), &path, ExportMode::ByTransfer, false)
+        .await;
+    assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+    assert_eq!(names(directory.path()), ["out"]);
+}
+
+/// Collects what is written, and may break.
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_writer_gets_the_content_in_order() {
+    let daemon = ScriptedDaemon::exporting(started_with(pieces().into_iter().rev()));
+    let collected = Collected::default();
+    let client = daemon.client().await;
+    let exported = client.export_to_writer(&request(), collected.clone()).await;
+    assert_eq!(exported.unwrap().content_length, 10);
+    assert_eq!(*collected.0.lock().unwrap(), CONTENT);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_interrupts() {
+    let daemon = ScriptedDaemon::exporting(started_with(pieces()));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let client = daemon.client().await;
+    let error = client
+        .export_to_writer(&request(), writer)
+        .await
+        .unwrap_err();
+    let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
+    assert_eq!(error.kind(), gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_stalls_is_cut_off_by_a_timeout() {
+    let daemon = ScriptedDaemon::exporting(vec![Step::Started(10), Step::Stall]);
+    let directory = tempfile::tempdir().unwrap();
+    let client = daemon.client().await;
+    let request = request();
+    let export = client.export_to_path(
+        &request,
+        directory.path().join("out"),
+        ExportMode::ByTransfer,
+        false,
+    );
+    let timed_out = tokio::time::timeout(Duration::from_secs(5), export).await;
+    assert!(timed_out.is_err());
+    assert_eq!(names(directory.path()), [""; 0]);
+}

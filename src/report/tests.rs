@@ -1,1 +1,81 @@
+use dfdaemon_api::common::v2::PersistentCacheTask;
 
+use super::*;
+
+fn task() -> Task {
+    PersistentCacheTask {
+        id: "7".into(),
+        persistent_replica_count: 2,
+        current_persistent_replica_count: 1,
+        current_replica_count: 3,
+        tag: Some("a\x1b[2Jb".into()),
+        piece_length: 4 << 20,
+        content_length: 5,
+        piece_count: 1,
+        state: "Succeeded".into(),
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        created_at: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        ..PersistentCacheTask::default()
+    }
+    .into()
+}
+
+#[test]
+fn a_task_is_a_table_without_control_characters() {
+    let now = "2023-11-14T22:13:50Z".parse().unwrap();
+    insta::assert_snapshot!(text::stat(&task(), now), @r"
+    ID              7
+    STATE           Succeeded
+    REPLICAS        1 of 2 persistent, 3 in all
+    TAG             a\u{1b}[2Jb
+    APPLICATION     -
+    CONTENT LENGTH  5 B
+    PIECE LENGTH    4.0 MiB (4194304 B)
+    PIECES          1
+    TTL             1h
+    CREATED         2023-11-14T22:13:20Z
+    UPDATED         -
+    EXPIRES         2023-11-14T23:13:20Z (in 59m 30s)
+    ");
+}
+
+#[test]
+fn a_task_is_one_object_on_one_line() {
+    let json = json::outcome(&Outcome::Stat(task())).unwrap();
+    insta::assert_snapshot!(json, @r#"{"task_id":"7","state":"Succeeded","persistent_replica_count":2,"current_persistent_replica_count":1,"current_replica_count":3,"tag":"a\u001b[2Jb","application":null,"piece_length":4194304,"content_length":5,"piece_count":1,"ttl_seconds":3600,"created_at":"2023-11-14T22:13:20Z","updated_at":null,"expires_at":"2023-11-14T23:13:20Z"}"#);
+}
+
+#[test]
+fn an_export_is_one_object() {
+    let outcome = Outcome::Exported {
+        task_id: "7".parse().unwrap(),
+        exported: Exported {
+            path: Some("/out".into()),
+            content_length: 5,
+            piece_count: 1,
+        },
+        transferred: true,
+        digest: Some("crc32:7".parse().unwrap()),
+    };
+    insta::assert_snapshot!(json::outcome(&outcome).unwrap(), @r#"{"task_id":"7","path":"/out","content_length":5,"piece_count":1,"transferred":true,"digest":"crc32:7"}"#);
+}
+
+#[test]
+fn an_error_says_what_why_and_what_to_do() {
+    let error = Error::local_file("/x exists\x07")
+        .because("line\nbreak")
+        .hint("move it away");
+    insta::assert_snapshot!(text::error(&error, false), @r"
+    error: /x exists\u{7}
+    caused by: line\nbreak
+    hint: move it away
+    ");
+    insta::assert_snapshot!(json::error(&error), @r#"{"error":{"kind":"local_file","exit_code":4,"message":"/x exists\u0007","causes":["line\nbreak"],"hint":"move it away"}}"#);
+    assert!(text::error(&error, true).starts_with("\x1b[1;31merror:\x1b[0m /x"));
+}

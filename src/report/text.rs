@@ -23,7 +23,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
     }
 }
 
-fn stat(task: &Task, now: Timestamp) -> String {
+pub(super) fn stat(task: &Task, now: Timestamp) -> String {
     let replicas = format!(
         "{} of {} persistent, {} in all",
         task.current_persistent_replica_count,

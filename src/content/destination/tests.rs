@@ -1,1 +1,77 @@
+use std::sync::Mutex;
 
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Collected {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn check_of(content: &[u8]) -> ContentCheck {
+    let digest = dfdaemon_api::digest::piece_digest(dfdaemon_api::digest::crc32(content));
+    ContentCheck::new(Arc::new(digest.parse().unwrap()))
+}
+
+/// Content cut into pieces, in any order.
+fn shuffled() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, Vec<u8>)>)> {
+    (prop::collection::vec(any::<u8>(), 1..200), 1usize..40).prop_flat_map(|(content, length)| {
+        let pieces: Vec<_> = content
+            .chunks(length)
+            .enumerate()
+            .map(|(number, piece)| (number * length, piece.to_vec()))
+            .collect();
+        (Just(content), Just(pieces).prop_shuffle())
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_stream_gets_the_content_in_order_however_little_memory_there_is(
+        (content, pieces) in shuffled(),
+        max_waiting in 0usize..80,
+    ) {
+        let collected = Collected::default();
+        let mut stream = StreamDestination::new(collected.clone(), Some(check_of(&content)));
+        stream.max_waiting = max_waiting;
+        for (offset, piece) in pieces {
+            stream.write(offset as u64, piece.into()).unwrap();
+            prop_assert!(stream.waiting_bytes <= max_waiting);
+        }
+        stream.finish().unwrap();
+        prop_assert_eq!(&*collected.0.lock().unwrap(), &content);
+    }
+
+    #[test]
+    fn a_file_is_hashed_in_order_however_it_is_written((content, pieces) in shuffled()) {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let check = Some(check_of(&content));
+        let mut destination = FileDestination::new(Arc::clone(&file), "out".into(), check, false);
+        for (offset, piece) in pieces {
+            destination.write(offset as u64, piece.into()).unwrap();
+        }
+        prop_assert_eq!(destination.hashed, content.len() as u64);
+        destination.finish().unwrap();
+        let mut written = vec![0; content.len()];
+        file.read_exact_at(&mut written, 0).unwrap();
+        prop_assert_eq!(written, content);
+    }
+}
+
+#[test]
+fn a_wrong_digest_is_found_at_the_end() {
+    let mut stream = StreamDestination::new(Collected::default(), Some(check_of(b"other")));
+    stream.write(0, Bytes::from_static(b"content")).unwrap();
+    let error = stream.finish().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+}
