@@ -3,8 +3,10 @@
 //! Values are parsed into `options`; what commands do with them lives in `commands`.
 
 mod common;
+mod documents;
 mod environment;
 mod export;
+mod identity;
 mod import;
 mod question;
 
@@ -13,9 +15,11 @@ use std::ffi::OsString;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use common::{Common, Format, LogLevel, Logs};
+pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use export::{ExportArguments, Output};
+pub(crate) use identity::{IdArguments, Identity};
 pub(crate) use import::ImportArguments;
-pub(crate) use question::StatArguments;
+pub(crate) use question::{LsArguments, StatArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +47,10 @@ pub(crate) enum Command {
     Import(Box<ImportArguments>),
     Export(Box<ExportArguments>),
     Stat(StatArguments),
+    Ls(LsArguments),
+    Id(IdArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 impl Command {
@@ -51,13 +59,19 @@ impl Command {
             Self::Import(arguments) => Some(&arguments.common),
             Self::Export(arguments) => Some(&arguments.common),
             Self::Stat(arguments) => Some(&arguments.common),
+            Self::Ls(arguments) => Some(&arguments.common),
+            Self::Id(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
 
     /// How results and errors are written.
     pub(crate) fn format(&self) -> Format {
-        self.common()
-            .map_or(Format::Text, |common| common.output.format)
+        match self {
+            Self::Id(arguments) => arguments.output.format,
+            command => command
+                .common()
+                .map_or(Format::Text, |common| common.output.format),
+        }
     }
 
     /// Where logs go; none for commands that have nothing to log.

@@ -4,7 +4,9 @@
 //! What is done lives in `import`, `export` and `client`, how it is written in `report`.
 
 mod export;
+mod id;
 mod import;
+mod ls;
 mod stat;
 
 use crate::cli::Command;
@@ -17,5 +19,9 @@ pub(crate) fn run(command: Command) -> Result<Outcome> {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Stat(arguments) => stat::run(&arguments),
+        Command::Ls(arguments) => ls::run(&arguments),
+        Command::Id(arguments) => id::run(&arguments),
+        Command::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
+        Command::Man(arguments) => arguments.page().map(Outcome::Document),
     }
 }

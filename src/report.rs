@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Interruption, Result};
 use crate::export::Exported;
 use crate::import::Imported;
 use crate::options::{Digest, TaskId};
-use crate::task::Task;
+use crate::task::{LocalTask, Task};
 
 /// What a command came to.
 #[derive(Debug)]
@@ -30,6 +30,13 @@ pub(crate) enum Outcome {
         digest: Option<Digest>,
     },
     Stat(Task),
+    Listed(Vec<LocalTask>),
+    Id {
+        task_id: String,
+        path: PathBuf,
+    },
+    /// A text that is what it is in any format.
+    Document(Vec<u8>),
 }
 
 /// Reports the result of a command, and decides the exit code.
@@ -37,7 +44,7 @@ pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
     let printed = result.and_then(|outcome| {
         let bytes = match format {
             Format::Text => text::outcome(&outcome),
-            Format::Json => json::outcome(&outcome)?.into_bytes(),
+            Format::Json => json::outcome(&outcome)?,
         };
         print(&bytes)
     });

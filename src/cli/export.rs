@@ -45,8 +45,8 @@ pub(crate) struct ExportArguments {
 
     /// Digest that the content must have
     ///
-    /// sha256:<hex>, sha512:<hex>, or crc32:<decimal or 8 hex digits>. Checked here, whatever
-    /// dfdaemon checks.
+    /// sha256:HEX, sha512:HEX, or crc32: and a decimal number or 8 hex digits. Checked here,
+    /// whatever dfdaemon checks.
     #[arg(long, value_name = "DIGEST", help_heading = "Output")]
     digest: Option<Digest>,
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 
-use super::Common;
+use super::{Common, Identity};
 use crate::import::ImportRequest;
-use crate::options::{PieceLength, ReplicaCount, Timeout, Ttl};
+use crate::options::{ReplicaCount, Timeout, Ttl};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,36 +29,12 @@ pub(crate) struct ImportArguments {
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
-    /// Text to calculate the task's id from, instead of the file
-    ///
-    /// Without it, the id is a hash of the file's content, the piece length, the tag and the
-    /// application, which takes time for large files. With it, the text alone decides: it must be
-    /// as unique as the file is, as a file name may be.
-    #[arg(long, value_name = "CONTENT_FOR_CALCULATING_TASK_ID", value_parser = NonEmptyStringValueParser::new(), help_heading = "Task")]
-    content_for_calculating_task_id: Option<String>,
+    #[command(flatten)]
+    identity: Identity,
 
     /// How many persistent replicas there shall be, at least 1
     #[arg(long, value_name = "PERSISTENT_REPLICA_COUNT", default_value = ReplicaCount::DEFAULT, help_heading = "Task")]
     persistent_replica_count: ReplicaCount,
-
-    /// Length of pieces, at least 4mib
-    ///
-    /// Written for people: 4mib, 1gib. Without it, dfdaemon chooses one by the file's size.
-    /// Different piece lengths make different tasks.
-    #[arg(long, value_name = "PIECE_LENGTH", help_heading = "Task")]
-    piece_length: Option<PieceLength>,
-
-    /// Application that the task belongs to
-    ///
-    /// Different applications make different tasks of the same file.
-    #[arg(long, value_name = "APPLICATION", help_heading = "Task")]
-    application: Option<String>,
-
-    /// Tag of the task
-    ///
-    /// Different tags make different tasks of the same file.
-    #[arg(long, value_name = "TAG", help_heading = "Task")]
-    tag: Option<String>,
 
     /// How long the task lives, from 1m to 7d
     ///
@@ -89,11 +64,11 @@ impl ImportArguments {
     pub(crate) fn request(&self) -> ImportRequest {
         ImportRequest {
             path: self.path.clone(),
-            content_for_calculating_task_id: self.content_for_calculating_task_id.clone(),
+            content_for_calculating_task_id: self.identity.content_for_calculating_task_id.clone(),
             persistent_replica_count: self.persistent_replica_count,
-            piece_length: self.piece_length,
-            tag: self.tag.clone(),
-            application: self.application.clone(),
+            piece_length: self.identity.piece_length,
+            tag: self.identity.tag.clone(),
+            application: self.identity.application.clone(),
             ttl: self.ttl,
             timeout: Some(self.timeout),
             skip_existing: self.skip_existing,

@@ -1,4 +1,4 @@
-//! `dfcache stat`: commands that only ask.
+//! `dfcache stat` and `dfcache ls`: commands that only ask.
 
 use clap::Args;
 
@@ -26,6 +26,26 @@ pub(crate) struct StatArguments {
     pub(crate) wait_for_replicas: Option<ReplicaCount>,
 
     /// How long the answer may take, waiting included
+    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    pub(crate) timeout: Timeout,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  dfcache ls
+  dfcache ls --format json | jq -r 'select(.persistent) | .task_id'";
+
+/// List the tasks of this host
+///
+/// What this host's dfdaemon has in its own cache: tasks imported here, and replicas of others.
+/// A dfdaemon of release 0.2 cannot tell.
+#[derive(Debug, Args)]
+#[command(after_help = LS_EXAMPLES)]
+pub(crate) struct LsArguments {
+    /// How long the answer may take
     #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 

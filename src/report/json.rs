@@ -40,8 +40,14 @@ struct FailureFields<'a> {
     hint: Option<&'a str>,
 }
 
-pub(super) fn outcome(outcome: &Outcome) -> Result<String> {
-    match outcome {
+#[derive(Serialize)]
+struct Id<'a> {
+    task_id: &'a str,
+    path: &'a str,
+}
+
+pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
+    let lines = match outcome {
         Outcome::Imported { path, imported } => line(&Import {
             task: &imported.task,
             path: text(path)?,
@@ -61,7 +67,14 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<String> {
             digest: digest.as_ref().map(ToString::to_string),
         }),
         Outcome::Stat(task) => line(task),
-    }
+        Outcome::Listed(tasks) => tasks.iter().map(line).collect(),
+        Outcome::Id { task_id, path } => line(&Id {
+            task_id,
+            path: text(path)?,
+        }),
+        Outcome::Document(text) => return Ok(text.clone()),
+    };
+    lines.map(String::into_bytes)
 }
 
 pub(super) fn error(error: &Error) -> String {

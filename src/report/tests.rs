@@ -1,4 +1,5 @@
 use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
 
 use super::*;
 
@@ -26,6 +27,52 @@ fn task() -> Task {
     .into()
 }
 
+fn json_of(outcome: &Outcome) -> String {
+    String::from_utf8(json::outcome(outcome).unwrap()).unwrap()
+}
+
+fn local_tasks() -> Vec<LocalTask> {
+    let complete = StatLocalPersistentCacheTaskResponse {
+        task_id: "3490958009".into(),
+        persistent: true,
+        ttl: task()
+            .ttl
+            .map(|ttl| prost_types::Duration::try_from(ttl).unwrap()),
+        content_length: Some(5 << 20),
+        piece_length: Some(4 << 20),
+        uploaded_count: 3,
+        created_at: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        finished_at: Some(prost_types::Timestamp {
+            seconds: 1_700_000_001,
+            nanos: 500_000_000,
+        }),
+        ..StatLocalPersistentCacheTaskResponse::default()
+    };
+    let begun = StatLocalPersistentCacheTaskResponse {
+        task_id: "7".into(),
+        ..StatLocalPersistentCacheTaskResponse::default()
+    };
+    vec![complete.into(), begun.into()]
+}
+
+#[test]
+fn tasks_of_a_host_are_a_table_and_one_object_a_line() {
+    let now = "2023-11-14T22:13:50Z".parse().unwrap();
+    insta::assert_snapshot!(text::list(&local_tasks(), now), @r"
+    ID             SIZE  KIND        STATE     EXPIRES
+    3490958009  5.0 MiB  persistent  complete  in 59m 30s
+    7                 -  cached      partial   -
+    ");
+    insta::assert_snapshot!(json_of(&Outcome::Listed(local_tasks())), @r#"
+    {"task_id":"3490958009","persistent":true,"piece_length":4194304,"content_length":5242880,"ttl_seconds":3600,"created_at":"2023-11-14T22:13:20Z","updated_at":null,"finished_at":"2023-11-14T22:13:21.5Z","failed_at":null,"expires_at":"2023-11-14T23:13:20Z","uploading_count":0,"uploaded_count":3}
+    {"task_id":"7","persistent":false,"piece_length":null,"content_length":null,"ttl_seconds":null,"created_at":null,"updated_at":null,"finished_at":null,"failed_at":null,"expires_at":null,"uploading_count":0,"uploaded_count":0}
+    "#);
+    assert_eq!(json_of(&Outcome::Listed(Vec::new())), "");
+}
+
 #[test]
 fn a_task_is_a_table_without_control_characters() {
     let now = "2023-11-14T22:13:50Z".parse().unwrap();
@@ -47,7 +94,7 @@ fn a_task_is_a_table_without_control_characters() {
 
 #[test]
 fn a_task_is_one_object_on_one_line() {
-    let json = json::outcome(&Outcome::Stat(task())).unwrap();
+    let json = json_of(&Outcome::Stat(task()));
     insta::assert_snapshot!(json, @r#"{"task_id":"7","state":"Succeeded","persistent_replica_count":2,"current_persistent_replica_count":1,"current_replica_count":3,"tag":"a\u001b[2Jb","application":null,"piece_length":4194304,"content_length":5,"piece_count":1,"ttl_seconds":3600,"created_at":"2023-11-14T22:13:20Z","updated_at":null,"expires_at":"2023-11-14T23:13:20Z"}"#);
 }
 
@@ -63,7 +110,7 @@ fn an_export_is_one_object() {
         transferred: true,
         digest: Some("crc32:7".parse().unwrap()),
     };
-    insta::assert_snapshot!(json::outcome(&outcome).unwrap(), @r#"{"task_id":"7","path":"/out","content_length":5,"piece_count":1,"transferred":true,"digest":"crc32:7"}"#);
+    insta::assert_snapshot!(json_of(&outcome), @r#"{"task_id":"7","path":"/out","content_length":5,"piece_count":1,"transferred":true,"digest":"crc32:7"}"#);
 }
 
 #[test]

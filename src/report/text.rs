@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use crate::error::Error;
-use crate::task::Task;
+use crate::task::{LocalTask, Task};
 
 /// What stdout gets; bytes, since a path need not be text.
 pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
@@ -20,6 +20,9 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
             None => Vec::new(),
         },
         Outcome::Stat(task) => stat(task, Timestamp::now()).into_bytes(),
+        Outcome::Listed(tasks) => list(tasks, Timestamp::now()).into_bytes(),
+        Outcome::Id { task_id, .. } => format!("{task_id}\n").into_bytes(),
+        Outcome::Document(text) => text.clone(),
     }
 }
 
@@ -62,6 +65,57 @@ fn rows(rows: &[(&str, String)]) -> String {
     })
 }
 
+/// One line a task, the id first; the last column may be of any width.
+pub(super) fn list(tasks: &[LocalTask], now: Timestamp) -> String {
+    let header = ["ID", "SIZE", "KIND", "STATE", "EXPIRES"].map(str::to_owned);
+    let lines: Vec<[String; 5]> = std::iter::once(header)
+        .chain(tasks.iter().map(|task| line(task, now)))
+        .collect();
+    let width = |column: usize| {
+        let cells = lines.iter().map(|line| line[column].chars().count());
+        cells.max().unwrap_or_default()
+    };
+    let (id_width, size_width, kind_width, state_width) = (width(0), width(1), width(2), width(3));
+    lines.iter().fold(String::new(), |mut table, line| {
+        let [id, size, kind, state, expires] = line;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "{id:id_width$}  {size:>size_width$}  {kind:kind_width$}  {state:state_width$}  {expires}"
+        );
+        table
+    })
+}
+
+fn line(task: &LocalTask, now: Timestamp) -> [String; 5] {
+    let size = |length: u64| ByteSize::b(length).display().iec().to_string();
+    let kind = if task.persistent {
+        "persistent"
+    } else {
+        "cached"
+    };
+    let state = match (task.finished_at, task.failed_at) {
+        (Some(_), _) => "complete",
+        (None, Some(_)) => "failed",
+        (None, None) => "partial",
+    };
+    [
+        printable(&task.task_id),
+        task.content_length.map_or_else(none, size),
+        kind.to_owned(),
+        state.to_owned(),
+        task.expires_at.map_or_else(none, |at| left(at, now)),
+    ]
+}
+
+fn left(at: Timestamp, now: Timestamp) -> String {
+    let left = at.as_second().saturating_sub(now.as_second());
+    match u64::try_from(left) {
+        Ok(left) if left > 0 => format!("in {}", duration(Duration::from_secs(left))),
+        _ => "expired".to_owned(),
+    }
+}
+
 fn none() -> String {
     "-".to_owned()
 }
@@ -86,11 +140,7 @@ fn time(at: Timestamp) -> String {
 }
 
 fn expiry(at: Timestamp, now: Timestamp) -> String {
-    let left = at.as_second().saturating_sub(now.as_second());
-    match u64::try_from(left) {
-        Ok(left) if left > 0 => format!("{at} (in {})", duration(Duration::from_secs(left))),
-        _ => format!("{at} (expired)"),
-    }
+    format!("{at} ({})", left(at, now))
 }
 
 /// An error: what failed, why, what to do.
