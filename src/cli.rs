@@ -82,12 +82,14 @@ impl Command {
 
 /// The command line's grammar, environment variables included.
 pub(crate) fn grammar() -> clap::Command {
-    environment::with_variables(Cli::command())
+    environment::with_variables(Cli::command(), true)
 }
 
 /// Parses arguments, the first of which is the program's name.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let mut grammar = grammar();
+    // Long help names the variable of each option, the short one stays short.
+    let short = arguments.iter().any(|argument| argument == "-h");
+    let mut grammar = environment::with_variables(Cli::command(), !short);
     let matches = grammar.try_get_matches_from_mut(arguments)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
     if let Command::Export(export) = &cli.command

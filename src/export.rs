@@ -6,15 +6,19 @@
 mod by_path;
 mod receive;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
-use tokio::sync::watch;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
-use crate::content::{ContentCheck, ContentWriter, FileDestination, StreamDestination};
+use crate::content::{
+    ContentCheck, ContentWriter, FileDestination, StreamDestination, stream_failed,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::import::{given, wire_timeout};
 use crate::options::{Digest, TaskId, Timeout};
@@ -36,7 +40,8 @@ pub struct ExportRequest {
     pub timeout: Option<Timeout>,
     /// What the content must hash to, besides the digests of its pieces.
     pub digest: Option<Digest>,
-    /// Where progress is reported.
+    /// Where progress is reported; `tokio_stream::wrappers::WatchStream` makes a stream of the
+    /// other end.
     pub progress: Option<watch::Sender<Progress>>,
 }
 
@@ -153,14 +158,37 @@ impl Client {
     }
 
     /// Exports a task into `writer`, in order. Nothing is taken back after an error: what was
-    /// written then is a prefix of the content, or damaged.
-    ///
-    /// The writer is used on a thread of its own.
+    /// written then is a prefix of the content, or damaged. A writer that is slow slows the
+    /// daemon down.
     ///
     /// # Errors
     ///
     /// As of [`Client::export_to_path`].
     pub async fn export_to_writer(
+        &self,
+        request: &ExportRequest,
+        mut writer: impl AsyncWrite + Unpin,
+    ) -> Result<Exported> {
+        let (queue, mut content) = mpsc::channel(1);
+        let export = self.export_to_blocking_writer(request, QueueWriter(queue));
+        let copy = async {
+            while let Some(bytes) = content.recv().await {
+                writer.write_all(&bytes).await?;
+            }
+            writer.flush().await
+        };
+        let copy = async { copy.await.map_err(stream_failed) };
+        let (exported, ()) = tokio::try_join!(export, copy)?;
+        Ok(exported)
+    }
+
+    /// As [`Client::export_to_writer`], for a writer that blocks. It is used on a thread of its
+    /// own, which may outlive a call that is dropped until its write returns.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Client::export_to_path`].
+    pub async fn export_to_blocking_writer(
         &self,
         request: &ExportRequest,
         writer: impl Write + Send + 'static,
@@ -205,6 +233,23 @@ impl Client {
             ..request.wire()
         };
         PieceStream::open(self, request, wire, Operation::ExportByTransfer).await
+    }
+}
+
+/// Hands what is written on a thread to whoever receives.
+#[derive(Debug)]
+struct QueueWriter(mpsc::Sender<Bytes>);
+
+impl Write for QueueWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Bytes::copy_from_slice(bytes))
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -219,7 +219,8 @@ fn by_code(code: Code, operation: Operation) -> Meaning {
             ErrorKind::Timeout,
             Some("--timeout gives it more time".to_owned()),
         ),
-        Code::Unavailable | Code::ResourceExhausted => {
+        // Not by us: whoever waits for an answer has not cancelled.
+        Code::Cancelled | Code::Unavailable | Code::ResourceExhausted => {
             (ErrorKind::Unavailable, Some(HINT_RETRY.to_owned()))
         }
         Code::Unimplemented => (ErrorKind::Refused, Some(HINT_UNSUPPORTED.to_owned())),
@@ -236,9 +237,7 @@ fn by_code(code: Code, operation: Operation) -> Meaning {
                     .to_owned(),
             ),
         ),
-        Code::Ok | Code::Cancelled | Code::Unknown | Code::Aborted | Code::Internal => {
-            (ErrorKind::Failure, None)
-        }
+        Code::Ok | Code::Unknown | Code::Aborted | Code::Internal => (ErrorKind::Failure, None),
     }
 }
 

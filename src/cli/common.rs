@@ -73,6 +73,7 @@ pub(crate) struct Logs {
         long,
         value_name = "LOG_LEVEL",
         value_enum,
+        ignore_case = true,
         default_value = "info"
     )]
     pub(crate) log_level: LogLevel,

@@ -45,7 +45,10 @@ impl ManArguments {
                     Error::new(ErrorKind::Usage, message).hint("dfcache --help lists the commands")
                 })?;
                 let name = format!("dfcache-{name}");
-                command.display_name(&name).name(name)
+                command
+                    .display_name(&name)
+                    .name(name)
+                    .version(env!("CARGO_PKG_VERSION"))
             }
         };
         let mut page = Vec::new();

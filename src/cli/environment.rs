@@ -11,11 +11,11 @@ use clap::{Arg, ArgAction, Command};
 /// Serves all commands.
 const COMMON_ENDPOINT: &str = "DFCACHE_ENDPOINT";
 
-/// Gives every option of every command its variable.
-pub(super) fn with_variables(command: Command) -> Command {
+/// Gives every option of every command its variable, which helps name if `shown`.
+pub(super) fn with_variables(command: Command, shown: bool) -> Command {
     command.mut_subcommands(|command| {
         let name = command.get_name().to_uppercase();
-        command.mut_args(|argument| with_variable(argument, &name))
+        command.mut_args(|argument| with_variable(argument, &name).hide_env(!shown))
     })
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         };
         let client = Client::connect(&arguments.common.connection.endpoint).await?;
         match output {
-            None => client.export_to_writer(&request, stdout()?).await,
+            None => client.export_to_blocking_writer(&request, stdout()?).await,
             Some((target, mode)) => client.export(&request, target, mode).await,
         }
     })?;

@@ -27,6 +27,9 @@ pub(super) async fn export(
     target: Target,
     force_hard_link: bool,
 ) -> Result<Exported> {
+    if target.path().to_str().is_none() {
+        return Err(not_text(target.path()));
+    }
     let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
         Ok(directory) => directory,
         Err(source) if may_be_the_daemons(&source) && !target.exists() => {
@@ -103,6 +106,12 @@ impl Written {
     }
 }
 
+fn not_text(path: &Path) -> Error {
+    Error::local_file(format!("cannot write {}", path.display()))
+        .because("dfdaemon is told the path as text, and this one is not UTF-8")
+        .hint("--transfer-from-dfdaemon writes to any path")
+}
+
 /// Has the daemon write to `path`; returns what it said of pieces, and the length it announced.
 async fn write(
     client: &Client,
@@ -110,13 +119,8 @@ async fn write(
     path: &Path,
     force_hard_link: bool,
 ) -> std::result::Result<(Coverage, u64), Written> {
-    let output_path = path.to_str().ok_or_else(|| {
-        Written::Failed(
-            Error::local_file(format!("cannot write {}", path.display()))
-                .because("dfdaemon is told the path as text, and this one is not UTF-8")
-                .hint("--transfer-from-dfdaemon writes to any path"),
-        )
-    })?;
+    let output_path = path.to_str();
+    let output_path = output_path.ok_or_else(|| Written::Failed(not_text(path)))?;
     let wire = DownloadPersistentCacheTaskRequest {
         output_path: Some(output_path.to_owned()),
         force_hard_link,

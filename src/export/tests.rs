@@ -1,7 +1,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use dfdaemon_api::common::v2::Piece;
@@ -287,29 +286,14 @@ async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
     assert_eq!(names(directory.path()), ["out"]);
 }
 
-/// Collects what is written, and may break.
-#[derive(Clone, Default)]
-struct Collected(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Collected {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_writer_gets_the_content_in_order() {
     let daemon = ScriptedDaemon::exporting(started_with(pieces().into_iter().rev()));
-    let collected = Collected::default();
+    let mut written = Vec::new();
     let client = daemon.client().await;
-    let exported = client.export_to_writer(&request(), collected.clone()).await;
+    let exported = client.export_to_writer(&request(), &mut written).await;
     assert_eq!(exported.unwrap().content_length, 10);
-    assert_eq!(*collected.0.lock().unwrap(), CONTENT);
+    assert_eq!(written, CONTENT);
 }
 
 #[tokio::test]
@@ -319,7 +303,7 @@ async fn a_reader_that_goes_away_interrupts() {
     drop(reader);
     let client = daemon.client().await;
     let error = client
-        .export_to_writer(&request(), writer)
+        .export_to_blocking_writer(&request(), writer)
         .await
         .unwrap_err();
     let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
@@ -341,4 +325,15 @@ async fn a_daemon_that_stalls_is_cut_off_by_a_timeout() {
     let timed_out = tokio::time::timeout(Duration::from_secs(5), export).await;
     assert!(timed_out.is_err());
     assert_eq!(names(directory.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_asynchronous_writer_that_fails_ends_the_export() {
+    let daemon = ScriptedDaemon::exporting(started_with(pieces()));
+    let (writer, reader) = tokio::io::duplex(1);
+    drop(reader);
+    let client = daemon.client().await;
+    let error = client.export_to_writer(&request(), writer).await;
+    let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
+    assert_eq!(error.unwrap_err().kind(), gone);
 }

@@ -175,7 +175,7 @@ fn plain_texts_mean_what_they_say() {
 fn every_code_has_a_kind() {
     let table = [
         (Code::Ok, Failure),
-        (Code::Cancelled, Failure),
+        (Code::Cancelled, Unavailable),
         (Code::Unknown, Failure),
         (Code::InvalidArgument, Refused),
         (Code::DeadlineExceeded, Timeout),
