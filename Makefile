@@ -26,3 +26,10 @@ lint: ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+# Where cargo puts what it builds.
+TARGET_DIR = $(shell $(CARGO) metadata --locked --no-deps --format-version 1 | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+
+.PHONY: demo
+demo: release ## Take a file round: import, stat, export both ways, compare (FILE=<path> for one of yours)
+	@tests/demo.sh "$(TARGET_DIR)/release"
