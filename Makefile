@@ -33,3 +33,9 @@ TARGET_DIR = $(shell $(CARGO) metadata --locked --no-deps --format-version 1 | s
 .PHONY: demo
 demo: release ## Take a file round: import, stat, export both ways, compare (FILE=<path> for one of yours)
 	@tests/demo.sh "$(TARGET_DIR)/release"
+
+PYTHON ?= python3
+
+.PHONY: interop
+interop: build ## Have a client in Python, made from proto/, import, stat and export (needs the network once)
+	@tests/python/run.sh "$(PYTHON)" "$(TARGET_DIR)"

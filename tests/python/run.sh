@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs interop.py in a virtual environment of its own, kept in the target directory.
+#
+#   tests/python/run.sh PYTHON TARGET_DIRECTORY
+set -euo pipefail
+
+python=$1
+target=$2
+cd "$(dirname "$0")"
+work=$target/interop
+
+if ! cmp -s requirements.txt "$work/requirements.txt"; then
+    rm -rf "$work"
+    mkdir -p "$work"
+    "$python" -m venv "$work/venv"
+    "$work/venv/bin/pip" install --quiet --disable-pip-version-check --requirement requirements.txt
+    # Last: a broken installation is begun again.
+    cp requirements.txt "$work/"
+fi
+
+mkdir -p "$work/generated"
+proto=../../proto
+"$work/venv/bin/python" -m grpc_tools.protoc --proto_path="$proto" \
+    --python_out="$work/generated" --grpc_python_out="$work/generated" "$proto"/*.proto
+PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" interop.py "$target/debug/fake-dfdaemon" "$work/generated"
