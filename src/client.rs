@@ -95,3 +95,64 @@ impl Client {
         self.daemon_user
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dfdaemon_api::common::v2::PersistentCacheTask;
+    use tonic::Status;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::testing::{Answers, ScriptedDaemon};
+
+    #[tokio::test]
+    async fn stat_and_list_show_what_the_daemon_answers() {
+        let daemon = ScriptedDaemon::start(Answers {
+            stat: Arc::new(|request| {
+                if request.task_id != "7" {
+                    let text = format!("persistent cache task {} not found", request.task_id);
+                    return Err(Status::internal(format!(
+                        "code: 'Some requested entity was not found', message: {text:?}"
+                    )));
+                }
+                Ok(PersistentCacheTask {
+                    id: "7".into(),
+                    ..PersistentCacheTask::default()
+                })
+            }),
+            ..Answers::default()
+        });
+        let client = daemon.client().await;
+        let task = client.stat(&"7".parse().unwrap()).await.unwrap();
+        assert_eq!(task.task_id, "7");
+        assert_eq!(client.list().await.unwrap()[0].task_id, "7");
+        let error = client.stat(&"8".parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.causes(), ["persistent cache task 8 not found"]);
+    }
+
+    #[tokio::test]
+    async fn whatever_is_not_a_listening_socket_is_unavailable_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let stale = directory.path().join("stale.sock");
+        drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let missing = directory.path().join("missing");
+        for (path, hint) in [
+            (&stale, "nobody listens"),
+            (&file, "not a socket"),
+            (&missing, "no socket is there"),
+            (&directory.path().to_owned(), "not a socket"),
+        ] {
+            let endpoint = Endpoint::new(path).unwrap();
+            let error = Client::connect(&endpoint).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.to_string().contains(&endpoint.to_string()));
+            let advice = error.advice().unwrap();
+            assert!(advice.contains(hint), "{advice}");
+        }
+    }
+}

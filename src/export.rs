@@ -217,8 +217,10 @@ impl Client {
         let shown = target.path().display().to_string();
         let sync = target.must_be_synced();
         let temporary = TemporaryFile::create(target)?;
-        temporary.reserve(stream.content_length())?;
-        let destination = FileDestination::new(temporary.file(), shown, request.check(), sync);
+        let destination = FileDestination::new(temporary.file(), shown)
+            .of_length(stream.content_length())
+            .checked(request.check())
+            .synced(sync);
         let coverage = stream.write_to(ContentWriter::start(destination)?).await?;
         Ok(Exported {
             path: Some(temporary.commit()?),

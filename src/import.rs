@@ -224,3 +224,6 @@ fn check_id(task: &Task) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
 
 use super::ContentCheck;
 use crate::error::{Error, ErrorKind, Interruption, Result};
@@ -28,6 +30,8 @@ const READ_LENGTH: usize = 256 << 10;
 pub(crate) struct FileDestination {
     file: Arc<File>,
     shown: String,
+    /// Bytes to make sure of; 0 once that is done.
+    reserve: u64,
     check: Option<ContentCheck>,
     /// Hashed so far.
     hashed: u64,
@@ -37,20 +41,42 @@ pub(crate) struct FileDestination {
 }
 
 impl FileDestination {
-    /// `shown` is the file's name for errors; with `sync` it is on disk when all is finished.
-    pub(crate) fn new(
-        file: Arc<File>,
-        shown: String,
-        check: Option<ContentCheck>,
-        sync: bool,
-    ) -> Self {
+    /// `shown` is the file's name for errors.
+    pub(crate) fn new(file: Arc<File>, shown: String) -> Self {
         Self {
             file,
             shown,
-            check,
+            reserve: 0,
+            check: None,
             hashed: 0,
             beyond: BTreeMap::new(),
-            sync,
+            sync: false,
+        }
+    }
+
+    /// Space for so many bytes is made sure of before the first is written.
+    pub(crate) fn of_length(self, reserve: u64) -> Self {
+        Self { reserve, ..self }
+    }
+
+    pub(crate) fn checked(self, check: Option<ContentCheck>) -> Self {
+        Self { check, ..self }
+    }
+
+    /// With `sync`, the file is on disk when all is finished.
+    pub(crate) fn synced(self, sync: bool) -> Self {
+        Self { sync, ..self }
+    }
+
+    /// Not every file system can; one that is full says so here rather than at the end.
+    fn reserve(&mut self) -> io::Result<()> {
+        let length = std::mem::take(&mut self.reserve);
+        if length == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
+            Err(source @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(source.into()),
+            _ => Ok(()),
         }
     }
 
@@ -82,7 +108,9 @@ impl FileDestination {
 
 impl Destination for FileDestination {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
-        let written = self.file.write_all_at(&content, offset);
+        let written = self
+            .reserve()
+            .and_then(|()| self.file.write_all_at(&content, offset));
         written.map_err(|source| self.failed(source))?;
         let Some(mut check) = self.check.take() else {
             return Ok(());

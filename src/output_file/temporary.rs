@@ -11,8 +11,7 @@ use std::os::unix::fs::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
-use rustix::io::Errno;
+use rustix::fs::FlockOperation;
 
 use super::{Target, is_temporary, open_regular, random_word, temporary_name};
 use crate::error::Result;
@@ -66,19 +65,6 @@ impl TemporaryFile {
     /// The file, to be written by another thread.
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
-    }
-
-    /// Makes sure of the space for `length` bytes, where the file system can.
-    pub(crate) fn reserve(&self, length: u64) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
-            Err(source @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => {
-                Err(self.target.cannot_write(source))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Gives the file the target's name. It must be written, verified and, where the target says

@@ -56,7 +56,9 @@ proptest! {
     fn a_file_is_hashed_in_order_however_it_is_written((content, pieces) in shuffled()) {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let check = Some(check_of(&content));
-        let mut destination = FileDestination::new(Arc::clone(&file), "out".into(), check, false);
+        let mut destination = FileDestination::new(Arc::clone(&file), "out".into())
+            .of_length(content.len() as u64)
+            .checked(check);
         for (offset, piece) in pieces {
             destination.write(offset as u64, piece.into()).unwrap();
         }

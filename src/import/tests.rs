@@ -1,0 +1,144 @@
+use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use tempfile::TempDir;
+use tonic::{Code, Status};
+
+use super::*;
+use crate::testing::{Answers, ScriptedDaemon};
+
+/// A directory with a file of 5 bytes, and the import of it.
+fn file() -> (TempDir, ImportRequest) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "12345").unwrap();
+    (directory, ImportRequest::new(path))
+}
+
+fn task(id: &str) -> PersistentCacheTask {
+    PersistentCacheTask {
+        id: id.into(),
+        state: SUCCEEDED.into(),
+        content_length: 5,
+        ..PersistentCacheTask::default()
+    }
+}
+
+async fn import(answers: Answers, request: ImportRequest) -> Result<Imported> {
+    let daemon = ScriptedDaemon::start(answers);
+    let import = request.check().unwrap();
+    daemon.client().await.import(&import).await
+}
+
+#[test]
+fn what_is_not_a_regular_file_is_refused_by_name() {
+    let (directory, request) = file();
+    let place = |name: &str| directory.path().join(name);
+    symlink("nowhere", place("dangling")).unwrap();
+    symlink("file", place("link")).unwrap();
+    for (name, why) in [
+        ("missing", "No such file"),
+        ("dangling", "No such file"),
+        ("file/below", "Not a directory"),
+        (".", "directory"),
+    ] {
+        let error = ImportRequest::new(place(name)).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+        assert!(
+            error
+                .to_string()
+                .contains(&place(name).display().to_string())
+        );
+        assert!(error.causes()[0].contains(why), "{error:?}");
+    }
+    let device = ImportRequest::new("/dev/null").check().unwrap_err();
+    assert_eq!(device.causes(), ["it is not a regular file"]);
+    assert!(request.check().is_ok());
+    assert!(ImportRequest::new(place("link")).check().is_ok());
+}
+
+#[tokio::test]
+async fn the_request_carries_what_was_given_and_nothing_else() {
+    let (_directory, mut request) = file();
+    let path = request.path.to_str().unwrap().to_owned();
+    request.tag = Some(String::new());
+    request.application = Some("app".into());
+    request.piece_length = Some("4mib".parse().unwrap());
+    request.timeout = Some("90s".parse().unwrap());
+    let sent = Arc::new(Mutex::new(None));
+    let received = Arc::clone(&sent);
+    let answers = Answers {
+        import: Arc::new(move |request| {
+            *received.lock().unwrap() = Some(request.clone());
+            Ok(task("7"))
+        }),
+        ..Answers::default()
+    };
+    let imported = import(answers, request).await.unwrap();
+    assert_eq!((&*imported.task.task_id, imported.existed), ("7", false));
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let expected = UploadPersistentCacheTaskRequest {
+        path,
+        persistent_replica_count: 2,
+        application: Some("app".into()),
+        piece_length: Some(4 << 20),
+        ttl: seconds(3600),
+        timeout: seconds(90),
+        ..UploadPersistentCacheTaskRequest::default()
+    };
+    assert_eq!(sent.lock().unwrap().take(), Some(expected));
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_one_word_is_not_passed_on() {
+    for id in ["", "7\n8", "a b", "\x1b[2J"] {
+        let answers = Answers {
+            import: Arc::new(move |_| Ok(task(id))),
+            ..Answers::default()
+        };
+        let (_directory, request) = file();
+        let error = import(answers, request).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Integrity, "{id:?}");
+    }
+}
+
+fn existing(found: std::result::Result<PersistentCacheTask, Status>) -> Answers {
+    let text = "persistent cache task 7 is Succeeded cannot upload";
+    let wrapped = format!(
+        "status: {:?}, message: {text:?}, details: []",
+        Code::AlreadyExists
+    );
+    Answers {
+        import: Arc::new(move |_| Err(Status::internal(wrapped.clone()))),
+        stat: Arc::new(move |_| found.clone()),
+        ..Answers::default()
+    }
+}
+
+#[tokio::test]
+async fn an_existing_task_is_a_success_only_if_asked_and_the_same() {
+    let (_directory, mut request) = file();
+    let error = import(existing(Ok(task("7"))), request.clone()).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    request.skip_existing = true;
+    let imported = import(existing(Ok(task("7"))), request.clone()).await;
+    assert!(imported.unwrap().existed);
+
+    let longer = PersistentCacheTask {
+        content_length: 6,
+        ..task("7")
+    };
+    let unfinished = PersistentCacheTask {
+        state: "Uploading".into(),
+        ..task("7")
+    };
+    for other in [longer, unfinished] {
+        let error = import(existing(Ok(other)), request.clone()).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    }
+    let gone = Status::not_found("persistent cache task 7 not found");
+    let error = import(existing(Err(gone)), request).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+}
