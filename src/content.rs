@@ -55,10 +55,15 @@ impl ContentWriter {
         if self.queue.send(chunk).await.is_ok() {
             return Ok(());
         }
-        // The thread only stops to receive when it has failed.
+        Err(self.failed().await)
+    }
+
+    /// Waits for the thread to fail, which it may do while nothing is received.
+    pub(crate) async fn failed(&mut self) -> Error {
+        // As long as the queue is open, the thread only ends when it has failed.
         match (&mut self.end).await {
-            Ok(Err(error)) => Err(error),
-            _ => Err(thread_died()),
+            Ok(Err(error)) => error,
+            _ => thread_died(),
         }
     }
 

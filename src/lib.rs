@@ -23,7 +23,6 @@
 //! ```
 
 pub mod options;
-pub mod pieces;
 
 mod cli;
 mod client;
@@ -35,6 +34,7 @@ mod import;
 mod logging;
 mod operation;
 mod output_file;
+mod pieces;
 mod progress;
 mod report;
 mod status;

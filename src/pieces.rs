@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// The pieces that have come, in any order.
 #[derive(Clone, Debug)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     content_length: u64,
     covered: u64,
     /// Length by offset; neither empty nor overlapping.
@@ -18,7 +18,7 @@ pub struct Coverage {
 
 /// What a piece adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addition {
+pub(crate) enum Addition {
     /// Bytes that had not come before.
     New,
     /// A piece that has come before, or an empty one.
@@ -27,8 +27,7 @@ pub enum Addition {
 
 impl Coverage {
     /// Nothing of `content_length` bytes.
-    #[must_use]
-    pub fn new(content_length: u64) -> Self {
+    pub(crate) fn new(content_length: u64) -> Self {
         Self {
             content_length,
             covered: 0,
@@ -41,7 +40,7 @@ impl Coverage {
     /// # Errors
     ///
     /// If it reaches beyond the content, or overlaps another piece without being the same.
-    pub fn add(&mut self, offset: u64, length: u64) -> Result<Addition, CoverageError> {
+    pub(crate) fn add(&mut self, offset: u64, length: u64) -> Result<Addition, CoverageError> {
         let content_length = self.content_length;
         let end = offset
             .checked_add(length)
@@ -67,14 +66,12 @@ impl Coverage {
     }
 
     /// How many bytes have come, each counted once.
-    #[must_use]
-    pub fn covered(&self) -> u64 {
+    pub(crate) fn covered(&self) -> u64 {
         self.covered
     }
 
     /// How many pieces have come, each counted once.
-    #[must_use]
-    pub fn piece_count(&self) -> usize {
+    pub(crate) fn piece_count(&self) -> usize {
         self.pieces.len()
     }
 
@@ -83,7 +80,7 @@ impl Coverage {
     /// # Errors
     ///
     /// If bytes are missing, naming the first gap.
-    pub fn complete(&self) -> Result<(), CoverageError> {
+    pub(crate) fn complete(&self) -> Result<(), CoverageError> {
         if self.covered == self.content_length {
             return Ok(());
         }
@@ -104,7 +101,7 @@ impl Coverage {
 
 /// Why pieces do not make up the content. Offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum CoverageError {
+pub(crate) enum CoverageError {
     /// A piece outside the content.
     #[error(
         "a piece of {length} bytes at {offset} lies beyond the {content_length} bytes that were announced"

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::export::Progress;
+use crate::report::printable;
 
 const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";
 const BAR: &str =
@@ -36,7 +37,7 @@ pub(crate) fn spinner(allowed: bool, path: &Path) -> Option<Shown> {
     if !wanted(allowed) {
         return None;
     }
-    let bar = ProgressBar::new_spinner().with_message(path.display().to_string());
+    let bar = ProgressBar::new_spinner().with_message(printable(&path.display().to_string()));
     if let Ok(style) = ProgressStyle::with_template(SPINNER) {
         bar.set_style(style);
     }

@@ -9,6 +9,8 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub(crate) use text::printable;
+
 use crate::cli::Format;
 use crate::error::{Error, ErrorKind, Interruption, Result};
 use crate::export::Exported;

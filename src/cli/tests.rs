@@ -97,3 +97,18 @@ fn json_is_known_to_be_wanted_before_anything_is_parsed() {
     assert!(wants_json(&arguments("dfcache --format=json")));
     assert!(!wants_json(&arguments("dfcache import json --format text")));
 }
+
+#[test]
+fn help_names_the_limits_that_are_checked() {
+    let help = |line: &str| parse(&arguments(line)).unwrap_err().to_string();
+    let long = help("dfcache import --help");
+    for limit in [
+        "from 1m to 7d",
+        "at least 4mib",
+        "at least 1",
+        "DFCACHE_IMPORT_TTL",
+    ] {
+        assert!(long.contains(limit), "{limit}");
+    }
+    assert!(!help("dfcache import -h").contains("DFCACHE_IMPORT_TTL"));
+}

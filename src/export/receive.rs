@@ -74,7 +74,15 @@ impl<'a> PieceStream<'a> {
 
     /// Receives every piece and has its content written and verified.
     pub(super) async fn write_to(mut self, mut writer: ContentWriter) -> Result<Coverage> {
-        while let Some(piece) = self.next_piece().await? {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                error = writer.failed() => return Err(error),
+                piece = self.next_piece() => piece?,
+            };
+            let Some(piece) = piece else {
+                break;
+            };
             let added = self.add(&piece)?;
             let chunk = chunk(piece)?;
             if added == Addition::New {

@@ -182,6 +182,15 @@ async fn a_stream_that_breaks_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn damage_is_reported_while_the_daemon_stalls() {
+    let mut damaged = pieces();
+    damaged[0].digest = "crc32:1".into();
+    let steps = [started_with(damaged.into_iter().take(1)), vec![Step::Stall]].concat();
+    let (kind, _) = outcome(steps).await.unwrap_err();
+    assert_eq!(kind, ErrorKind::Integrity);
+}
+
+#[tokio::test]
 async fn a_dropped_export_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (sender, mut receiver) = watch::channel(Progress::default());

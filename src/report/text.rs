@@ -165,7 +165,7 @@ pub(super) fn error(error: &Error, coloured: bool) -> String {
 }
 
 /// Text from elsewhere on one line, and without what a terminal would take for a command.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .fold(String::new(), |mut printable, character| {
             if character.is_control() {
