@@ -111,7 +111,11 @@ pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
     let separate = arguments
         .windows(2)
         .any(|pair| pair[0] == "--format" && pair[1] == "json");
-    separate || arguments.iter().any(|argument| argument == "--format=json")
+    let command = arguments.get(1).and_then(|command| command.to_str());
+    let variable = command.map(|command| environment::variable(command, "format"));
+    separate
+        || arguments.iter().any(|argument| argument == "--format=json")
+        || variable.is_some_and(|name| std::env::var_os(name).is_some_and(|value| value == "json"))
 }
 
 #[cfg(test)]

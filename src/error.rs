@@ -6,6 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::options::ValueError;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -172,6 +174,13 @@ impl StdError for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// A value that was not taken is an error of usage.
+impl From<ValueError> for Error {
+    fn from(source: ValueError) -> Self {
+        Self::new(ErrorKind::Usage, "a value makes no sense").because(source)
     }
 }
 

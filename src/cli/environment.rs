@@ -14,9 +14,20 @@ const COMMON_ENDPOINT: &str = "DFCACHE_ENDPOINT";
 /// Gives every option of every command its variable, which helps name if `shown`.
 pub(super) fn with_variables(command: Command, shown: bool) -> Command {
     command.mut_subcommands(|command| {
-        let name = command.get_name().to_uppercase();
+        let name = command.get_name().to_owned();
         command.mut_args(|argument| with_variable(argument, &name).hide_env(!shown))
     })
+}
+
+/// The name of an option's own variable.
+pub(super) fn variable(command: &str, option: &str) -> String {
+    let option = match option {
+        "endpoint" => "dfdaemon-endpoint",
+        option => option,
+    };
+    format!("DFCACHE_{command}_{option}")
+        .replace('-', "_")
+        .to_uppercase()
 }
 
 fn with_variable(argument: Arg, command: &str) -> Arg {
@@ -27,13 +38,7 @@ fn with_variable(argument: Arg, command: &str) -> Arg {
     if !is_flag && !matches!(argument.get_action(), ArgAction::Set) {
         return argument;
     }
-    let own = match option {
-        "endpoint" => format!("DFCACHE_{command}_DFDAEMON_ENDPOINT"),
-        option => format!(
-            "DFCACHE_{command}_{}",
-            option.replace('-', "_").to_uppercase()
-        ),
-    };
+    let own = variable(command, option);
     let common_serves = option == "endpoint" && given(&own).is_none();
     let name = if common_serves && given(COMMON_ENDPOINT).is_some() {
         COMMON_ENDPOINT.to_owned()

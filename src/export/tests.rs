@@ -12,6 +12,7 @@ use crate::testing::{Answers, ScriptedDaemon, Step, piece};
 
 const CONTENT: &[u8] = b"0123456789";
 
+mod any_stream;
 mod by_path;
 
 use by_path::writing_daemon;
