@@ -134,6 +134,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn errors_about_long_names_arrive() {
+        let daemon = ScriptedDaemon::start(Answers {
+            stat: Arc::new(|request| {
+                let text = format!("persistent cache task {} not found", request.task_id);
+                Err(Status::not_found(text))
+            }),
+            ..Answers::default()
+        });
+        let client = daemon.client().await;
+        // As long as a path can be, in characters that travel as three.
+        let task_id = "%".repeat(4096 * 2).parse().unwrap();
+        let error = client.stat(&task_id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
     async fn whatever_is_not_a_listening_socket_is_unavailable_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let stale = directory.path().join("stale.sock");

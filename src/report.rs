@@ -67,8 +67,9 @@ pub(crate) fn command_line(error: &clap::Error, as_json: bool) -> ExitCode {
     }
     if as_json {
         let rendered = error.render().to_string();
-        let message = rendered.lines().next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
+        let paragraph = rendered.lines().take_while(|line| !line.trim().is_empty());
+        let message = paragraph.map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         let error = Error::new(ErrorKind::Usage, message).hint("--help shows what there is");
         return failure(&error, Format::Json);
     }

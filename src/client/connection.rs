@@ -28,6 +28,10 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// The longest frame we take, in bytes: fewer, longer reads.
 const MAX_FRAME: u32 = 1 << 20;
 
+/// The longest headers we take, in bytes. A status travels in them, and may name a long path
+/// several times over, escaped.
+const MAX_HEADERS: u32 = 256 << 10;
+
 /// How long to wait before asking again at a socket whose queue of connections is full.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -47,6 +51,7 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(MAX_FRAME)
+        .max_header_list_size(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|source| {
