@@ -75,21 +75,48 @@ async fn export_to_target(
     let path = target.path();
     let written = write(client, request, path, force_hard_link).await;
     let (coverage, content_length) = written.map_err(Written::error)?;
-    // Whatever is there if the daemon failed or is still at it may be somebody else's; what is
-    // there after it succeeded is its work.
-    let made = fs::symlink_metadata(path).map(|made| (made.dev(), made.ino()));
-    if let Err(error) = verify(request, path, content_length, false).await {
-        let now = fs::symlink_metadata(path).map(|now| (now.dev(), now.ino()));
-        if matches!((made, now), (Ok(made), Ok(now)) if made == now) {
-            let _ = fs::remove_file(path);
-        }
-        return Err(error);
-    }
+    let arrived = Arrived::at(path);
+    verify(request, path, content_length, false).await?;
+    arrived.accept();
     Ok(Exported {
         path: Some(path.to_owned()),
         content_length,
         piece_count: coverage.piece_count(),
     })
+}
+
+/// What is at the target after the daemon said that it wrote it; removed when dropped, unless it
+/// was accepted. Whatever is there if the daemon failed or is still at it may be somebody else's.
+struct Arrived<'a> {
+    path: &'a Path,
+    /// Device and inode.
+    identity: Option<(u64, u64)>,
+}
+
+impl<'a> Arrived<'a> {
+    fn at(path: &'a Path) -> Self {
+        Self {
+            identity: identity(path),
+            path,
+        }
+    }
+
+    fn accept(mut self) {
+        self.identity = None;
+    }
+}
+
+impl Drop for Arrived<'_> {
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity(self.path) == self.identity {
+            let _ = fs::remove_file(self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Why the daemon did not write.

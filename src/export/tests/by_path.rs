@@ -65,12 +65,10 @@ async fn by_path_a_wrong_digest_keeps_the_old_file() {
     assert_eq!(names(directory.path()), ["out"]);
 }
 
-#[tokio::test]
-async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("out");
-    let target = path.clone();
-    let daemon = ScriptedDaemon::start(Answers {
+/// A daemon that may write `target`, but nothing beside it.
+fn confined_daemon(target: &Path) -> ScriptedDaemon {
+    let target = target.to_owned();
+    ScriptedDaemon::start(Answers {
         export: Arc::new(move |request| {
             let path = Path::new(request.output_path.as_deref().unwrap());
             if path != target {
@@ -80,7 +78,29 @@ async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() 
             Ok(vec![Step::Started(10)])
         }),
         ..Answers::default()
-    });
+    })
+}
+
+#[tokio::test]
+async fn by_path_a_target_that_the_daemon_wrote_itself_is_removed_if_it_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let daemon = confined_daemon(&path);
+    let mut request = request();
+    request.digest = Some("crc32:1".parse().unwrap());
+    let client = daemon.client().await;
+    let exported = client
+        .export_to_path(&request, &path, ExportMode::ByPath, false)
+        .await;
+    assert_eq!(exported.unwrap_err().kind(), ErrorKind::Integrity);
+    assert_eq!(names(directory.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let daemon = confined_daemon(&path);
     by_path(&daemon, &path, false).await.unwrap();
     assert_eq!(daemon.exports.lock().unwrap().len(), 2);
     assert_eq!(names(directory.path()), ["out"]);
