@@ -21,6 +21,10 @@ release: ## Build every binary (release)
 test: build ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
 
+.PHONY: contract
+contract: ## Try the contract: ENDPOINT=<socket> VERSION=<0.2|1.5>, or fakes of both releases
+	CONTRACT_ENDPOINT='$(abspath $(ENDPOINT))' CONTRACT_VERSION='$(VERSION)' $(CARGO) test --locked -p fake-dfdaemon --test contract
+
 .PHONY: lint
 lint: ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check

@@ -1,0 +1,77 @@
+//! The contract: what a dfdaemon does with persistent cache tasks, row by row, as gRPC shows it.
+//!
+//! Run by itself, every row runs against fakes of both releases, each with a state of its own. With
+//! `CONTRACT_ENDPOINT` and `CONTRACT_VERSION` in the environment (`make contract`) the rows run
+//! against that endpoint, which has to see the files of this machine, and a table tells which held.
+
+// A test binary without a harness is not told apart from a program by clippy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod endpoint;
+mod expiry;
+mod export;
+mod import;
+mod release;
+mod replicas;
+mod row;
+mod space;
+mod stat;
+mod wire;
+mod world;
+
+use std::process::ExitCode;
+
+use fake_dfdaemon::Release;
+use libtest_mimic::{Arguments, Trial};
+
+use self::row::Row;
+use self::world::World;
+
+/// Every row, with the table that it stands in.
+fn contract() -> Vec<(&'static str, Row)> {
+    let tables = [
+        ("import", import::rows()),
+        ("export", export::rows()),
+        ("stat", stat::rows()),
+        ("replicas", replicas::rows()),
+        ("expiry", expiry::rows()),
+        ("space", space::rows()),
+        ("release", release::rows()),
+        ("wire", wire::rows()),
+    ];
+    let rows = tables.into_iter();
+    rows.flat_map(|(table, rows)| rows.into_iter().map(move |row| (table, row)))
+        .collect()
+}
+
+fn main() -> ExitCode {
+    if let Some(endpoint) = endpoint::asked_for() {
+        return endpoint.run(contract());
+    }
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (table, row) in contract() {
+        for release in [Release::V0_2, Release::V1_5] {
+            if !row.is_of(release) {
+                continue;
+            }
+            let row = row.clone();
+            let name = format!("{table}::{} [{release}]", row.claim);
+            let impossible = row.impossible().is_some();
+            let trial = Trial::test(name, move || {
+                row.run(|| World::of_fake(release, &row));
+                Ok(())
+            });
+            trials.push(trial.with_ignored_flag(impossible));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,243 @@
+//! Replicas: made asynchronously, by promotion first, elsewhere when a host leaves.
+
+use std::time::Duration;
+
+use fake_dfdaemon::Builder;
+
+use crate::row::{Row, row};
+use crate::support::client::Import;
+use crate::world::{MIB, World, cache, import, seconds, transfer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row!(replicas_are_made_after_the_import).needs("hosts and the clock", delayed),
+        row!(hosts_have_one_replica_each).needs("several hosts", |fake| fake.hosts(3)),
+        row!(too_few_hosts_have_fewer).needs("several hosts", |fake| fake.hosts(2)),
+        row!(a_copy_is_promoted_before_any_transfer).needs("hosts and the clock", delayed),
+        row!(an_export_elsewhere_makes_a_replica_that_counts)
+            .needs("several hosts", |fake| fake.hosts(2)),
+        row!(a_local_export_adds_none_and_keeps_the_persistent_flag)
+            .ours("a local export of the real one clears the flag"),
+        row!(a_host_that_leaves_is_replaced).needs("several hosts", |fake| fake.hosts(3)),
+        row!(a_host_that_leaves_is_replaced_by_a_promotion)
+            .needs("several hosts", |fake| fake.hosts(3)),
+        row!(what_was_made_elsewhere_stays).needs("several hosts", |fake| fake.hosts(3)),
+        row!(replicas_of_a_stopped_host_still_count).needs("several hosts", |fake| fake.hosts(3)),
+        row!(a_stopped_host_gets_its_replica_when_it_starts)
+            .needs("several hosts", |fake| fake.hosts(2)),
+        row!(a_host_without_room_gets_none).needs("several hosts and a capacity", |fake| {
+            fake.hosts(3).capacity(3 << 20)
+        }),
+        row!(every_replica_has_the_content).needs("several hosts", |fake| fake.hosts(3)),
+    ]
+}
+
+fn delayed(fake: Builder) -> Builder {
+    fake.hosts(3).manual_clock().replication_delay(HOUR)
+}
+
+/// Imports on the first host, asking for so many replicas, and settles.
+async fn imported(w: &World, replicas: u64) -> (String, Vec<u8>) {
+    let source = w.file(MIB + 1);
+    let request = Import {
+        persistent_replica_count: replicas,
+        ttl: Some(seconds(86_400)),
+        ..import(&source.path)
+    };
+    let task = w.host(0).await.import(request).await.unwrap();
+    w.fake().settle().await;
+    (task.id, source.bytes)
+}
+
+/// The counts: persistent, all.
+async fn counts(w: &World, id: &str) -> (u64, u64) {
+    for host in w.fake().hosts() {
+        if host.endpoint().exists() {
+            let client = w.host(number(&host.name())).await;
+            let task = client.stat(id).await.unwrap();
+            return (
+                task.current_persistent_replica_count,
+                task.current_replica_count,
+            );
+        }
+    }
+    panic!("no host runs")
+}
+
+fn number(name: &str) -> usize {
+    name.trim_start_matches("host-").parse().unwrap()
+}
+
+/// Whether a host has a copy, and a persistent one.
+async fn copy(w: &World, host: usize, id: &str) -> Option<bool> {
+    let local = w.host(host).await.stat_local(id).await.ok()?;
+    local.finished_at.map(|_| local.persistent)
+}
+
+async fn replicas_are_made_after_the_import(w: World) {
+    let (id, _) = imported(&w, 2).await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    w.advance(HOUR - Duration::from_secs(1)).await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    w.advance(Duration::from_secs(1)).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+}
+
+async fn hosts_have_one_replica_each(w: World) {
+    let (id, _) = imported(&w, 3).await;
+    assert_eq!(counts(&w, &id).await, (3, 3));
+    for host in 0..3 {
+        assert_eq!(copy(&w, host, &id).await, Some(true));
+        assert_eq!(w.host(host).await.listed().await, [id.as_str()]);
+    }
+}
+
+async fn too_few_hosts_have_fewer(w: World) {
+    let (id, _) = imported(&w, 9).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+    let task = w.client().await.stat(&id).await.unwrap();
+    assert_eq!(task.persistent_replica_count, 9);
+}
+
+async fn a_copy_is_promoted_before_any_transfer(w: World) {
+    let (id, _) = imported(&w, 2).await;
+    w.host(2).await.export(cache(&id)).await.ok();
+    assert_eq!(counts(&w, &id).await, (1, 2));
+    let transfers = w
+        .host(0)
+        .await
+        .stat_local(&id)
+        .await
+        .unwrap()
+        .uploaded_count;
+    w.advance(HOUR).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+    assert_eq!(
+        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (None, Some(true))
+    );
+    let after = w
+        .host(0)
+        .await
+        .stat_local(&id)
+        .await
+        .unwrap()
+        .uploaded_count;
+    assert_eq!(after, transfers, "something was transferred");
+}
+
+async fn an_export_elsewhere_makes_a_replica_that_counts(w: World) {
+    let (id, _) = imported(&w, 1).await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    w.host(1).await.export(cache(&id)).await.ok();
+    assert_eq!(counts(&w, &id).await, (1, 2));
+    assert_eq!(copy(&w, 1, &id).await, Some(false));
+}
+
+async fn a_local_export_adds_none_and_keeps_the_persistent_flag(w: World) {
+    let (id, _) = w.imported(5).await;
+    let client = w.client().await;
+    for _ in 0..2 {
+        client.export(transfer(&id)).await.ok();
+        let task = client.stat(&id).await.unwrap();
+        assert_eq!(
+            (
+                task.current_persistent_replica_count,
+                task.current_replica_count
+            ),
+            (1, 1)
+        );
+        assert!(client.stat_local(&id).await.unwrap().persistent);
+    }
+}
+
+async fn a_host_that_leaves_is_replaced(w: World) {
+    let (id, bytes) = imported(&w, 2).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+    let leaver = if copy(&w, 1, &id).await.is_some() {
+        1
+    } else {
+        2
+    };
+    let heir = 3 - leaver;
+    w.fake().host(leaver).unwrap().leave().await;
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+    assert_eq!(copy(&w, heir, &id).await, Some(true));
+    w.fake().host(0).unwrap().leave().await;
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (1, 1), "there is no other host");
+    let exported = w.host(heir).await.export(transfer(&id)).await.ok();
+    assert!(exported.content() == bytes);
+}
+
+async fn a_host_that_leaves_is_replaced_by_a_promotion(w: World) {
+    let (id, _) = imported(&w, 1).await;
+    w.host(2).await.export(cache(&id)).await.ok();
+    w.fake().host(0).unwrap().leave().await;
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    assert_eq!(
+        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (None, Some(true))
+    );
+}
+
+async fn what_was_made_elsewhere_stays(w: World) {
+    let (id, _) = imported(&w, 2).await;
+    let leaver = if copy(&w, 1, &id).await.is_some() {
+        1
+    } else {
+        2
+    };
+    w.fake().host(leaver).unwrap().leave().await;
+    w.fake().settle().await;
+    w.fake().host(leaver).unwrap().start().await.unwrap();
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (3, 3));
+}
+
+async fn replicas_of_a_stopped_host_still_count(w: World) {
+    let (id, _) = imported(&w, 2).await;
+    for host in [1, 2] {
+        w.fake().host(host).unwrap().stop().await;
+    }
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+}
+
+async fn a_stopped_host_gets_its_replica_when_it_starts(w: World) {
+    w.fake().host(1).unwrap().stop().await;
+    let (id, _) = imported(&w, 2).await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    w.fake().host(1).unwrap().start().await.unwrap();
+    w.fake().settle().await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+}
+
+async fn a_host_without_room_gets_none(w: World) {
+    let full = w.file(2 * MIB);
+    w.host(1).await.import(import(&full.path)).await.unwrap();
+    let (id, _) = imported(&w, 3).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
+    assert_eq!(
+        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (None, Some(true))
+    );
+}
+
+async fn every_replica_has_the_content(w: World) {
+    let (id, bytes) = imported(&w, 3).await;
+    for host in 0..3 {
+        let exported = w.host(host).await.export(transfer(&id)).await.ok();
+        assert!(exported.content() == bytes);
+        assert!(
+            exported
+                .pieces
+                .iter()
+                .all(|piece| piece.parent_id.is_none())
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Space and disk: eviction from 80 % down to 60 %, and where content lies.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use fake_dfdaemon::Builder;
+
+use crate::row::{Row, row};
+use crate::support::client::{Export, Exported};
+use crate::world::{MIB, World, cache, export_to, import, import_as, transfer};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row!(above_80_percent_the_oldest_copies_go_until_60_percent).needs("a capacity", tight),
+        row!(at_80_percent_nothing_is_evicted).needs("a capacity", tight),
+        row!(content_lies_where_the_real_daemon_has_it).needs("the disk", |fake| fake),
+        row!(a_short_id_is_its_own_prefix)
+            .needs("the disk", |fake| fake)
+            .only(fake_dfdaemon::Release::V0_2),
+        row!(an_output_has_the_inode_of_the_content).needs("the disk", |fake| fake.hosts(2)),
+        row!(what_failed_leaves_no_content).needs("the disk", |fake| fake.capacity(MIB as u64)),
+    ]
+}
+
+/// Two hosts of 10 MiB, and time in hand, so that updates have an order.
+fn tight(fake: Builder) -> Builder {
+    fake.hosts(2).capacity(10 << 20).manual_clock()
+}
+
+/// Imports files of so many MiB on the first host and caches them on the second, one a second.
+async fn cached(w: &World, mebibytes: &[usize]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for length in mebibytes {
+        let (id, _) = w.imported(length * MIB).await;
+        w.host(1).await.export(cache(&id)).await.ok();
+        w.advance(Duration::from_secs(1)).await;
+        ids.push(id);
+    }
+    ids
+}
+
+async fn above_80_percent_the_oldest_copies_go_until_60_percent(w: World) {
+    // 9 of 10 after the last: the first two go, and leave 6.
+    let ids = cached(&w, &[1, 2, 1, 3, 2]).await;
+    let mut left = ids.get(2..).unwrap().to_vec();
+    left.sort();
+    assert_eq!(w.host(1).await.listed().await, left);
+    let gone = w.client().await.stat(ids.first().unwrap()).await.unwrap();
+    assert_eq!(
+        (
+            gone.current_persistent_replica_count,
+            gone.current_replica_count
+        ),
+        (1, 1)
+    );
+}
+
+async fn at_80_percent_nothing_is_evicted(w: World) {
+    let ids = cached(&w, &[3, 3, 2]).await;
+    assert_eq!(w.host(1).await.listed().await.len(), ids.len());
+}
+
+fn content_of(w: &World, host: usize, prefix: &str, id: &str) -> std::path::PathBuf {
+    let host = w
+        .fake()
+        .state_dir()
+        .join("hosts")
+        .join(format!("host-{host}"));
+    host.join("content/persistent-cache-tasks")
+        .join(prefix)
+        .join(id)
+}
+
+async fn content_lies_where_the_real_daemon_has_it(w: World) {
+    let (id, bytes) = w.imported(4 * MIB + 1).await;
+    let path = content_of(&w, 0, id.get(..3).unwrap(), &id);
+    assert!(fs::read(path).unwrap() == bytes);
+}
+
+async fn a_short_id_is_its_own_prefix(w: World) {
+    // Made to have this CRC-32.
+    let (text, id) = ("short id 3 S4vi", "37");
+    let source = w.file(9);
+    let task = w
+        .client()
+        .await
+        .import(import_as(&source.path, text))
+        .await
+        .unwrap();
+    assert_eq!(task.id, id);
+    assert_eq!(fs::read(content_of(&w, 0, id, id)).unwrap(), source.bytes);
+    assert_eq!(
+        w.client().await.export(transfer(id)).await.ok().content(),
+        source.bytes
+    );
+}
+
+async fn an_output_has_the_inode_of_the_content(w: World) {
+    let (id, _) = w.imported(9).await;
+    for host in [0, 1] {
+        let output = w.path(&format!("output-{host}"));
+        w.host(host)
+            .await
+            .export(export_to(&id, &output))
+            .await
+            .ok();
+        let content = content_of(&w, host, id.get(..3).unwrap(), &id);
+        let inode = |path| fs::metadata(path).unwrap().ino();
+        assert_eq!(inode(output), inode(content));
+    }
+}
+
+async fn what_failed_leaves_no_content(w: World) {
+    let id = w.failed(MIB).await;
+    w.client()
+        .await
+        .import(import(&w.file(MIB + 1).path))
+        .await
+        .unwrap_err();
+    assert!(!content_of(&w, 0, id.get(..3).unwrap(), &id).exists());
+    let tmp = w.fake().state_dir().join("hosts/host-0/tmp");
+    assert_eq!(fs::read_dir(tmp).unwrap().count(), 0);
+}
