@@ -121,9 +121,8 @@ impl Output {
         if let Ok(linked) = linked {
             return Ok(linked.into_temp_path());
         }
-        let copy = builder
-            .tempfile_in(parent)
-            .map_err(|error| os_error(&error))?;
+        // Not `tempfile_in`: its errors name the path, which a daemon's text does not.
+        let copy = builder.make_in(parent, |path| self.disk.create(path))?;
         let metadata = self.content.metadata()?;
         let go_on = || !cancel.is_cancelled();
         self.disk
@@ -142,17 +141,6 @@ impl Drop for Output {
             let _ = self.disk.remove(&self.request.path);
         }
     }
-}
-
-/// The plain error of the system: tempfile adds the path, which a daemon's text does not have.
-fn os_error(error: &io::Error) -> io::Error {
-    let code = error
-        .get_ref()
-        .and_then(|inner| inner.source()?.downcast_ref::<io::Error>());
-    let code = code
-        .and_then(io::Error::raw_os_error)
-        .or(error.raw_os_error());
-    code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 fn is_same_file(content: &File, path: &Path) -> bool {

@@ -82,6 +82,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .on_a_machine_with("a second file system", has_other_file_system),
         row!(a_forced_hard_link_over_a_file_has_no_stream),
         row!(a_forced_hard_link_that_is_there_is_fine),
+        row!(a_missing_parent_is_found_after_the_pieces),
         row!(a_missing_parent_of_a_forced_hard_link_is_found_at_once),
         row!(a_failed_output_of_another_host_leaves_nothing).needs("several hosts", two_hosts),
         row!(a_client_that_goes_away_leaves_no_output).needs("several hosts", two_hosts),
@@ -610,6 +611,15 @@ async fn a_forced_hard_link_that_is_there_is_fine(w: World) {
         w.client().await.export(forced(&id, &output)).await.ok();
     }
     assert!(fs::read(&output).unwrap() == bytes);
+}
+
+async fn a_missing_parent_is_found_after_the_pieces(w: World) {
+    let (id, _) = w.imported(TWO_PIECES).await;
+    let output = w.path("missing/output");
+    let exported = w.client().await.export(export_to(&id, &output)).await;
+    assert_both_pieces(&exported);
+    w.assert_internal(&exported.status, ENOENT);
+    assert!(!w.path("missing").exists());
 }
 
 async fn a_missing_parent_of_a_forced_hard_link_is_found_at_once(w: World) {
