@@ -86,7 +86,7 @@ impl Cluster {
                     }
                 };
                 let stored = self.store_source(&new, &source, reservation, cancel)?;
-                let id = self.id_of_stored(&new, &stored)?;
+                let id = self.id_of_stored(&new, &source, &stored, cancel)?;
                 let begun = self.begin(&new, &id)?;
                 begun.end(Ok(stored), cancel)
             }
@@ -140,17 +140,31 @@ impl Cluster {
         })
     }
 
-    fn id_of_stored(&self, new: &NewTask<'_>, stored: &Stored) -> Result<String, Error> {
+    fn id_of_stored(
+        &self,
+        new: &NewTask<'_>,
+        source: &Source,
+        stored: &Stored,
+        cancel: &CancelFlag,
+    ) -> Result<String, Error> {
         let disk = self.store(new.host)?.disk();
         let (file, crc32) = (&stored.content.file, stored.crc32.as_deref());
-        Ok(id_of(
+        let scheme = self.release().scheme();
+        let id = id_of(
             disk,
             file,
-            self.release().scheme(),
+            scheme,
             new.layout,
             crc32,
             new.parameters(),
-        )?)
+            cancel,
+        );
+        let id = id.map_err(|error| source.read_error(error))?;
+        if stored.crc32.is_none() {
+            // A linked file is the source itself, and has only now been read.
+            source.check_unchanged()?;
+        }
+        Ok(id)
     }
 
     /// The id of a file that there is no room for.
@@ -170,6 +184,7 @@ impl Cluster {
                 new.layout,
                 Some(&crc32),
                 new.parameters(),
+                cancel,
             )
         });
         read.map_err(|error| source.read_error(error))

@@ -63,7 +63,7 @@ impl Output {
 
     /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
     pub(super) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
-        self.check_digest()?;
+        self.check_digest(cancel)?;
         if self.link == Link::Refused {
             self.replace_or_copy(cancel)?;
         }
@@ -71,14 +71,15 @@ impl Output {
         Ok(())
     }
 
-    fn check_digest(&self) -> Result<(), Error> {
+    fn check_digest(&self, cancel: &CancelFlag) -> Result<(), Error> {
         let Some(expected) = &self.request.digest else {
             return Ok(());
         };
         let mut hasher = expected.hasher();
         let whole = 0..self.content.metadata()?.len();
         for_each_chunk(&self.disk, &self.content, whole, |chunk| {
-            hasher.update(chunk)
+            hasher.update(chunk);
+            cancel.check()
         })?;
         let actual = hasher.finish();
         if expected.matches(&actual) {

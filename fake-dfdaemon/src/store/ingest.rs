@@ -34,6 +34,14 @@ impl CancelFlag {
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// `Interrupted` if cancelled.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(())
+    }
 }
 
 /// Copies `source` into `target`, if there is one, and returns the CRC-32 of each piece.
@@ -129,11 +137,18 @@ impl Pass<'_> {
 /// The CRC-32 of a part of a file.
 pub(crate) fn crc32_of(disk: &Disk, file: &File, range: Range<u64>) -> io::Result<u32> {
     let mut hasher = crc32fast::Hasher::new();
-    for_each_chunk(disk, file, range, |chunk| hasher.update(chunk))?;
+    for_each_chunk(disk, file, range, |chunk| {
+        hasher.update(chunk);
+        Ok(())
+    })?;
     Ok(hasher.finalize())
 }
 
 /// The id of a file that was ingested, from its piece digests where the scheme allows it.
+///
+/// # Errors
+///
+/// Those of the disk; `Interrupted` if cancelled.
 pub(crate) fn id_of(
     disk: &Disk,
     file: &File,
@@ -141,6 +156,7 @@ pub(crate) fn id_of(
     layout: PieceLayout,
     crc32: Option<&[u32]>,
     parameters: Parameters<'_>,
+    cancel: &CancelFlag,
 ) -> io::Result<String> {
     let hasher = match (scheme, crc32) {
         (Scheme::Crc32, Some(crc32)) => {
@@ -151,19 +167,22 @@ pub(crate) fn id_of(
         _ => {
             let mut hasher = TaskIdHasher::new(scheme);
             let whole = 0..layout.content_length();
-            for_each_chunk(disk, file, whole, |chunk| hasher.update(chunk))?;
+            for_each_chunk(disk, file, whole, |chunk| {
+                hasher.update(chunk);
+                cancel.check()
+            })?;
             hasher
         }
     };
     Ok(hasher.finish(parameters))
 }
 
-/// Reads a part of a file in order, in chunks that stay in a core's cache.
+/// Reads a part of a file in order, in chunks that stay in a core's cache, until `with` fails.
 pub(crate) fn for_each_chunk(
     disk: &Disk,
     file: &File,
     range: Range<u64>,
-    mut with: impl FnMut(&[u8]),
+    mut with: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer =
         vec![0; HASH_BUFFER.min(usize::try_from(range.end - range.start).unwrap_or(HASH_BUFFER))];
@@ -174,7 +193,7 @@ pub(crate) fn for_each_chunk(
             .min(usize::try_from(range.end - position).unwrap_or(usize::MAX));
         let chunk = buffer.get_mut(..length).unwrap_or_default();
         disk.read_exact_at(file, chunk, position)?;
-        with(chunk);
+        with(chunk)?;
         position += length as u64;
     }
     Ok(())
@@ -220,7 +239,8 @@ mod tests {
                 hasher.update(&bytes);
                 let id = hasher.finish(Parameters::default());
                 for known in [None, Some(digests.as_slice())] {
-                    let computed = id_of(&disk, &target, scheme, layout, known, Parameters::default());
+                    let parameters = Parameters::default();
+                    let computed = id_of(&disk, &target, scheme, layout, known, parameters, &flag);
                     prop_assert_eq!(computed.unwrap(), id.clone());
                 }
             }
@@ -238,6 +258,17 @@ mod tests {
         let layout = PieceLayout::new(7, 2).unwrap();
         let error = ingest(&disk, &source, Some(&target), layout, &flag).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+        let parameters = Parameters::default();
+        let error = id_of(
+            &disk,
+            &source,
+            Scheme::Sha256,
+            layout,
+            None,
+            parameters,
+            &flag,
+        );
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::Interrupted);
     }
 
     #[test]

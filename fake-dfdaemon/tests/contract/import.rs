@@ -78,6 +78,8 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(a_device_is_refused_at_once)
             .needs("a daemon that does not read it without end", |fake| fake)
             .ours("the real one reads it"),
+        row!(a_file_that_changes_while_it_is_read_is_refused)
+            .ours("the real one stores what it happened to read"),
         row!(a_change_ends_the_task_failed)
             .needs("an import that takes long", |fake| fake)
             .only(Release::V0_2),
@@ -613,6 +615,15 @@ impl Drop for Writer {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(thread::JoinHandle::join);
     }
+}
+
+async fn a_file_that_changes_while_it_is_read_is_refused(w: World) {
+    let path = w.long_file(32 * MIB);
+    let writer = Writer::of(&path);
+    let refused = w.client().await.import(import(&path)).await.unwrap_err();
+    drop(writer);
+    let text = format!("{} changed while it was read", path.display());
+    assert_says(&refused, Code::Aborted, &text);
 }
 
 async fn a_change_ends_the_task_failed(w: World) {
