@@ -13,7 +13,7 @@ use std::time::Instant;
 use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
-use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Lease, Reservation, not_found};
+use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::store::{
     CancelFlag, Content, HostStore, ReplicaRecord, TaskRecord, TaskState, crc32_of,
 };
@@ -31,7 +31,7 @@ pub(super) struct Fetch {
     key: FetchKey,
     task: TaskRecord,
     layout: PieceLayout,
-    lease: Lease,
+    cluster: Arc<Cluster>,
     file: File,
     persistent: AtomicBool,
     cancel: CancelFlag,
@@ -87,7 +87,7 @@ impl Cluster {
             file: content.file.try_clone()?,
             key: key.clone(),
             task,
-            lease,
+            cluster: Arc::clone(self),
             persistent: AtomicBool::new(wanted.persistent),
             cancel: CancelFlag::default(),
             subscribers: AtomicUsize::new(0),
@@ -100,6 +100,8 @@ impl Cluster {
         self.running.spawn_blocking(move || {
             let ended = fetch.run(&cluster, content, reservation);
             cluster.forget_fetch(&fetch);
+            // Before anybody hears of the end, and then waits for what the lease held up.
+            drop(lease);
             fetch
                 .progress
                 .send_modify(|progress| progress.ended = Some(ended));
@@ -273,13 +275,25 @@ impl Fetch {
         {
             return Err(not_found(id));
         }
-        let record = self.record(cluster, Some(crc32));
+        let mut record = self.record(cluster, Some(crc32));
+        // Another transfer may have ended between a look at this host and the start of this one.
+        record.persistent |= is_persistent(cluster, *host, id, *incarnation);
         cluster.store(*host)?.place(&mut content, &record)?;
         drop(reservation);
         cluster.state().insert_replica(*host, record);
         cluster.evict_if_full(*host);
         Ok(())
     }
+}
+
+/// Whether a host has a persistent replica already.
+fn is_persistent(cluster: &Cluster, host: usize, id: &str, incarnation: u64) -> bool {
+    let mut state = cluster.state();
+    let entry = state.same(id, incarnation);
+    entry.is_some_and(|entry| {
+        let replica = entry.whole_replica(host);
+        replica.is_some_and(|replica| replica.record.persistent)
+    })
 }
 
 /// The hosts that a transfer takes its pieces from, their files kept open.
@@ -454,7 +468,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let cluster = Arc::clone(&self.fetch.lease.cluster);
+        let cluster = Arc::clone(&self.fetch.cluster);
         let mut fetches = cluster
             .fetches
             .lock()

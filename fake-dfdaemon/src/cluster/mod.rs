@@ -382,14 +382,20 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let cluster = &self.cluster;
         let now = cluster.now();
-        let mut overdue = false;
+        let (mut overdue, mut holders) = (false, Vec::new());
         if let Some(entry) = cluster.state().same(&self.id, self.incarnation) {
             entry.leases = entry.leases.saturating_sub(1);
-            // A collector may have passed this task by while it was held.
-            overdue = entry.leases == 0 && entry.is_expired(now);
+            // The collector and eviction may have passed this task by while it was held.
+            if entry.leases == 0 {
+                overdue = entry.is_expired(now);
+                holders = entry.replicas.keys().copied().collect();
+            }
         }
         if overdue {
-            cluster.agenda.add(later(now, Duration::ZERO), Job::Collect);
+            cluster.agenda.add(now, Job::Collect);
+        }
+        for host in holders {
+            cluster.evict_if_full(host);
         }
     }
 }

@@ -14,6 +14,11 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(above_80_percent_the_oldest_copies_go_until_60_percent).needs("a capacity", tight),
         row!(at_80_percent_nothing_is_evicted).needs("a capacity", tight),
+        row!(persistent_copies_are_never_evicted).needs("a capacity", tight),
+        row!(a_copy_is_not_evicted_under_its_export_but_after_it)
+            .needs("a capacity", |fake| tight(fake).capacity(30 << 20)),
+        row!(exported_links_outlive_eviction).needs("a capacity", tight),
+        row!(an_evicted_task_is_fetched_again).needs("a capacity", tight),
         row!(content_lies_where_the_real_daemon_has_it).needs("the disk", |fake| fake),
         row!(a_short_id_is_its_own_prefix)
             .needs("the disk", |fake| fake)
@@ -59,6 +64,65 @@ async fn above_80_percent_the_oldest_copies_go_until_60_percent(w: World) {
 async fn at_80_percent_nothing_is_evicted(w: World) {
     let ids = cached(&w, &[3, 3, 2]).await;
     assert_eq!(w.host(1).await.listed().await.len(), ids.len());
+}
+
+async fn persistent_copies_are_never_evicted(w: World) {
+    let (first, _) = w.imported(5 * MIB).await;
+    let (second, _) = w.imported(4 * MIB).await;
+    w.fake().settle().await;
+    assert_eq!(w.client().await.listed().await.len(), 2);
+    for (id, persistent) in [(&first, true), (&second, false)] {
+        let request = Export {
+            persistent,
+            ..cache(id)
+        };
+        w.host(1).await.export(request).await.ok();
+        w.fake().settle().await;
+    }
+    assert_eq!(w.host(1).await.listed().await, [first]);
+}
+
+async fn a_copy_is_not_evicted_under_its_export_but_after_it(w: World) {
+    let (id, bytes) = w.imported(27 * MIB).await;
+    let client = w.host(1).await;
+    // Content that nobody reads keeps the export running.
+    let mut running = client.begin_export(transfer(&id)).await.unwrap();
+    let mut exported = Exported::default();
+    exported.take(running.message().await.unwrap().unwrap());
+    w.fake().settle().await;
+    w.fake().collect().await.unwrap();
+    assert_eq!(client.listed().await, [id.as_str()]);
+    let exported = exported.read(running).await.ok();
+    assert!(exported.content() == bytes);
+    w.fake().settle().await;
+    assert!(
+        client.listed().await.is_empty(),
+        "the host is 90 % full and nothing is done"
+    );
+}
+
+async fn exported_links_outlive_eviction(w: World) {
+    let (id, bytes) = w.imported(9 * MIB).await;
+    let output = w.path("output");
+    w.host(1).await.export(export_to(&id, &output)).await.ok();
+    w.fake().settle().await;
+    assert!(w.host(1).await.listed().await.is_empty());
+    assert!(fs::read(output).unwrap() == bytes);
+}
+
+async fn an_evicted_task_is_fetched_again(w: World) {
+    let (id, bytes) = w.imported(9 * MIB).await;
+    for _ in 0..2 {
+        let exported = w.host(1).await.export(transfer(&id)).await.ok();
+        assert!(exported.content() == bytes);
+        assert!(
+            exported
+                .pieces
+                .iter()
+                .all(|piece| piece.parent_id.is_some())
+        );
+        w.fake().settle().await;
+    }
 }
 
 fn content_of(w: &World, host: usize, prefix: &str, id: &str) -> std::path::PathBuf {
