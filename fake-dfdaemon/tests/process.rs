@@ -1,0 +1,200 @@
+//! The program as a process: its ready line, its signals, its sockets, its memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+
+use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
+use rustix::process::Signal;
+use tonic::Code;
+
+use support::client::{Client, Export, Exported, Import};
+use support::process::{Process, names, refused, serve};
+
+fn import(path: &std::path::Path) -> Import {
+    Import {
+        path: path.to_str().unwrap().to_owned(),
+        persistent_replica_count: 1,
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Import::default()
+    }
+}
+
+#[test]
+fn every_socket_accepts_when_the_ready_line_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ready.json");
+    let process = Process::start(serve().args(["--hosts", "3", "--ready-file"]).arg(&file));
+    let written: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written, process.ready);
+    assert_eq!(process.ready.get("event").unwrap(), "ready");
+    assert_eq!(process.ready.get("pid").unwrap(), process.id());
+    assert_eq!(process.path("endpoint"), process.endpoint(0));
+    for host in 0..3 {
+        UnixStream::connect(process.endpoint(host)).unwrap();
+    }
+    assert_eq!(
+        names(dir.path()),
+        ["ready.json"],
+        "something is left beside it"
+    );
+}
+
+#[test]
+fn a_signal_ends_it_well_and_leaves_nothing() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, socket) = (dir.path().join("ready.json"), dir.path().join("a.sock"));
+        let mut command = serve();
+        command
+            .arg("--ready-file")
+            .arg(&file)
+            .arg("--socket")
+            .arg(&socket);
+        let process = Process::start(&mut command);
+        let state = process.path("state_dir");
+        assert!(state.exists() && socket.exists());
+        assert_eq!(process.end(signal).code(), Some(0));
+        assert!(!state.exists(), "its temporary directory is left");
+        assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+    }
+}
+
+#[test]
+fn a_signal_leaves_a_given_state_without_sockets() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let process = Process::start(serve().arg("--state-dir").arg(&state));
+    assert!(names(&state).contains(&"host-2.sock".to_owned()));
+    assert_eq!(process.end(Signal::TERM).code(), Some(0));
+    assert!(!names(&state).iter().any(|name| name.ends_with(".sock")));
+    assert!(names(&state).contains(&"state.json".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_breaks_off_what_is_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, support::content::bytes(1, 24 << 20)).unwrap();
+    let process = Process::start(serve().args(["--hosts", "1"]));
+    let client = Client::connect(&process.endpoint(0)).await;
+    let task = client.import(import(&file)).await.unwrap();
+    let output = dir.path().join("output");
+    let request = Export {
+        task_id: task.id,
+        need_piece_content: true,
+        output_path: Some(output.to_str().unwrap().to_owned()),
+        ..Export::default()
+    };
+    let mut running = client.begin_export(request).await.unwrap();
+    let mut exported = Exported::default();
+    exported.take(running.message().await.unwrap().unwrap());
+    let ended = tokio::task::spawn_blocking(|| process.end(Signal::TERM));
+    let exported = exported.read(running).await;
+    assert_ne!(exported.status.code(), Code::Ok);
+    assert_eq!(ended.await.unwrap().code(), Some(0));
+    assert!(!output.exists(), "half an output is left");
+}
+
+#[test]
+fn a_stale_socket_is_swept_and_a_live_one_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("a.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let process = Process::start(serve().arg("--socket").arg(&socket));
+    let (code, said) = refused(serve().arg("--socket").arg(&socket));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains(socket.to_str().unwrap()), "{said}");
+    UnixStream::connect(&socket).unwrap();
+    process.kill();
+    assert!(socket.exists(), "a killed daemon removes nothing");
+    Process::start(serve().arg("--socket").arg(&socket));
+}
+
+#[test]
+fn a_state_directory_in_use_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let process = Process::start(serve().arg("--state-dir").arg(&state));
+    let (code, said) = refused(serve().arg("--state-dir").arg(&state));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains(state.to_str().unwrap()), "{said}");
+    process.kill();
+    Process::start(serve().arg("--state-dir").arg(&state));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_right_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = dir.path().join("a".repeat(107));
+    let (code, said) = refused(serve().arg("--socket").arg(&long));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("107") && said.contains("--socket"), "{said}");
+    for options in [
+        &["--hosts", "0"][..],
+        &["--min-ttl", "2h", "--max-ttl", "1h"],
+        &["--fast"],
+    ] {
+        let (code, said) = refused(serve().args(options));
+        assert_eq!(code, Some(2), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn the_directory_of_a_killed_daemon_is_swept_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Process::start(serve().env("TMPDIR", dir.path()).stderr(Stdio::inherit()));
+    let process = start();
+    let state = process.path("state_dir");
+    process.kill();
+    assert!(state.exists());
+    let next = start();
+    assert!(!state.exists());
+    assert_eq!(next.end(Signal::TERM).code(), Some(0));
+    assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stalls_costs_a_few_pieces_of_memory() {
+    const LENGTH: u64 = 256 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::File::create(&file).unwrap().set_len(LENGTH).unwrap();
+    // Release 1.5 links the file: it is long and costs nothing.
+    let options = ["--hosts", "1", "--dfdaemon-version", "1.5"];
+    let process = Process::start(serve().args(options));
+    let client = Client::connect(&process.endpoint(0)).await;
+    let request = Import {
+        content_for_calculating_task_id: Some("long".to_owned()),
+        ..import(&file)
+    };
+    let task = client.import(request).await.unwrap();
+    let before = process.peak_memory();
+    let request = Export {
+        task_id: task.id,
+        need_piece_content: true,
+        ..Export::default()
+    };
+    let stalled = client.begin_export(request.clone()).await.unwrap();
+    // One that is read to its end: by then the other would have had all the time it needs.
+    let other = Client::connect(&process.endpoint(0)).await;
+    let mut read = other.begin_export(request).await.unwrap();
+    let mut length = 0;
+    while let Some(message) = read.message().await.unwrap() {
+        if let Some(Event::DownloadPieceFinishedResponse(finished)) = message.response {
+            length += finished.piece.unwrap().length;
+        }
+    }
+    assert_eq!(length, LENGTH);
+    let grown = process.peak_memory().saturating_sub(before);
+    drop(stalled);
+    // Each of the two holds up to five pieces of 4 MiB, and the copies that a send makes.
+    assert!(grown < 80 << 20, "{} MiB for two exports", grown >> 20);
+}

@@ -1,0 +1,203 @@
+//! The library over time: what a restart keeps, what a stop leaves, many side by side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use fake_dfdaemon::clock::ClockMode;
+use fake_dfdaemon::{FakeDfdaemon, Release};
+use jiff::Timestamp;
+
+use support::client::{Client, Export, Import};
+use support::content;
+
+fn import(path: &Path, replicas: u64) -> Import {
+    Import {
+        path: path.to_str().unwrap().to_owned(),
+        persistent_replica_count: replicas,
+        tag: Some("a tag".to_owned()),
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Import::default()
+    }
+}
+
+fn transfer(id: &str) -> Export {
+    Export {
+        task_id: id.to_owned(),
+        need_piece_content: true,
+        ..Export::default()
+    }
+}
+
+async fn host(daemon: &FakeDfdaemon, number: usize) -> Client {
+    Client::connect(daemon.host(number).unwrap().endpoint()).await
+}
+
+#[tokio::test]
+async fn a_restart_keeps_tasks_replicas_and_times() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |second| ClockMode::Manual(Some(Timestamp::from_second(second).unwrap()));
+        let start = |second| {
+            let builder = FakeDfdaemon::builder().release(release).clock(at(second));
+            builder
+                .capacity(8 << 20)
+                .state_dir(dir.path().join("state"))
+                .start()
+        };
+        let file = dir.path().join("file");
+        let bytes = content::bytes(1, (4 << 20) + 1);
+        fs::write(&file, &bytes).unwrap();
+        let daemon = start(1000).await.unwrap();
+        let task = host(&daemon, 1)
+            .await
+            .import(import(&file, 2))
+            .await
+            .unwrap();
+        daemon.settle().await;
+        host(&daemon, 2).await.export(transfer(&task.id)).await.ok();
+        host(&daemon, 0).await.export(transfer(&task.id)).await.ok();
+        let too_big = dir.path().join("big");
+        fs::File::create(&too_big)
+            .unwrap()
+            .set_len(9 << 20)
+            .unwrap();
+        host(&daemon, 0)
+            .await
+            .import(import(&too_big, 1))
+            .await
+            .unwrap_err();
+        let mut before = Vec::new();
+        for number in 0..3 {
+            before.push(host(&daemon, number).await.list().await.unwrap());
+        }
+        let known = host(&daemon, 0).await.stat(&task.id).await.unwrap();
+        assert_eq!(
+            (
+                known.current_persistent_replica_count,
+                known.current_replica_count
+            ),
+            (2, 3)
+        );
+        daemon.stop().await;
+
+        let daemon = start(2000).await.unwrap();
+        daemon.settle().await;
+        assert_eq!(host(&daemon, 0).await.stat(&task.id).await.unwrap(), known);
+        for (number, before) in before.iter().enumerate() {
+            let mut after = host(&daemon, number).await.list().await.unwrap();
+            for (after, before) in after.iter_mut().zip(before) {
+                // Counts of transfers are of this run.
+                after.uploaded_count = before.uploaded_count;
+            }
+            assert_eq!(&after, before);
+            let exported = host(&daemon, number)
+                .await
+                .export(transfer(&task.id))
+                .await
+                .ok();
+            assert!(exported.content() == bytes);
+        }
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_makes_the_replicas_that_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let start = |hosts| {
+        let builder = FakeDfdaemon::builder()
+            .hosts(hosts)
+            .replication_delay(Duration::from_secs(60));
+        builder
+            .manual_clock()
+            .state_dir(dir.path().join("state"))
+            .start()
+    };
+    let daemon = start(1).await.unwrap();
+    let id = host(&daemon, 0)
+        .await
+        .import(import(&file, 2))
+        .await
+        .unwrap()
+        .id;
+    daemon.stop().await;
+    let daemon = start(3).await.unwrap();
+    daemon.settle().await;
+    let task = host(&daemon, 2).await.stat(&id).await.unwrap();
+    assert_eq!(
+        (
+            task.current_persistent_replica_count,
+            task.current_replica_count
+        ),
+        (2, 2)
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopped_fake_leaves_nothing() {
+    let daemon = FakeDfdaemon::builder().start().await.unwrap();
+    let state = daemon.state_dir().to_owned();
+    let client = host(&daemon, 0).await;
+    assert!(state.exists());
+    daemon.stop().await;
+    assert!(!state.exists());
+    drop(client);
+}
+
+#[test]
+fn a_dropped_fake_leaves_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let state = runtime.block_on(async {
+        let daemon = FakeDfdaemon::builder().start().await.unwrap();
+        let file = daemon.state_dir().join("../file-of-a-dropped-fake");
+        fs::write(&file, "content").unwrap();
+        host(&daemon, 0)
+            .await
+            .import(import(&file, 3))
+            .await
+            .unwrap();
+        fs::remove_file(&file).unwrap();
+        daemon.state_dir().to_owned()
+    });
+    drop(runtime);
+    assert!(!state.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_side_by_side_do_not_disturb_each_other() {
+    let run = |number: u64| async move {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let bytes = content::bytes(number, 100_000);
+        fs::write(&file, &bytes).unwrap();
+        let daemon = FakeDfdaemon::builder().start().await.unwrap();
+        let task = host(&daemon, 0)
+            .await
+            .import(import(&file, 2))
+            .await
+            .unwrap();
+        daemon.settle().await;
+        let exported = host(&daemon, 2).await.export(transfer(&task.id)).await.ok();
+        assert!(exported.content() == bytes);
+        for number in 0..3 {
+            let listed = host(&daemon, number).await.listed().await;
+            assert!(listed.iter().all(|id| *id == task.id), "{listed:?}");
+        }
+        daemon.stop().await;
+    };
+    let running: Vec<_> = (0..20).map(|number| tokio::spawn(run(number))).collect();
+    for run in running {
+        run.await.unwrap();
+    }
+}
