@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::info;
 
-use super::receive::PieceStream;
+use super::receive::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::{ContentCheck, finished, on_thread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::output_file::{PrivateDirectory, Target, open_regular};
-use crate::pieces::Coverage;
 use crate::status::Operation;
 
 pub(super) async fn export(
@@ -39,7 +38,7 @@ pub(super) async fn export(
         Err(source) => return Err(target.cannot_write(source)),
     };
     let written = write(client, request, directory.inner(), force_hard_link).await;
-    let (coverage, content_length) = match written {
+    let watched = match written {
         Err(Written::NotPermitted(_)) if !target.exists() => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
@@ -48,11 +47,10 @@ pub(super) async fn export(
         written => written.map_err(Written::error)?,
     };
     let sync = target.must_be_synced();
-    verify(request, directory.inner(), content_length, sync).await?;
+    let verified = verify(request, directory.inner(), watched, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
-        content_length,
-        piece_count: coverage.piece_count(),
+        ..verified
     })
 }
 
@@ -74,15 +72,11 @@ async fn export_to_target(
 ) -> Result<Exported> {
     let path = target.path();
     let written = write(client, request, path, force_hard_link).await;
-    let (coverage, content_length) = written.map_err(Written::error)?;
+    let watched = written.map_err(Written::error)?;
     let arrived = Arrived::at(path);
-    verify(request, path, content_length, false).await?;
+    let verified = verify(request, path, watched, false).await?;
     arrived.accept();
-    Ok(Exported {
-        path: Some(path.to_owned()),
-        content_length,
-        piece_count: coverage.piece_count(),
-    })
+    Ok(verified)
 }
 
 /// What is at the target after the daemon said that it wrote it; removed when dropped, unless it
@@ -139,13 +133,13 @@ fn not_text(path: &Path) -> Error {
         .hint("--transfer-from-dfdaemon writes to any path")
 }
 
-/// Has the daemon write to `path`; returns what it said of pieces, and the length it announced.
+/// Has the daemon write to `path`; returns what it said of pieces.
 async fn write(
     client: &Client,
     request: &ExportRequest,
     path: &Path,
     force_hard_link: bool,
-) -> std::result::Result<(Coverage, u64), Written> {
+) -> std::result::Result<Watched, Written> {
     let output_path = path.to_str();
     let output_path = output_path.ok_or_else(|| Written::Failed(not_text(path)))?;
     let wire = DownloadPersistentCacheTaskRequest {
@@ -156,8 +150,7 @@ async fn write(
     let operation = Operation::ExportByPath { force_hard_link };
     let received = async {
         let stream = PieceStream::open(client, request, wire, operation).await?;
-        let content_length = stream.content_length();
-        Ok((stream.watch().await?, content_length))
+        stream.watch().await
     };
     received.await.map_err(|error: Error| {
         let reason = error.to_string();
@@ -169,13 +162,17 @@ async fn write(
     })
 }
 
-/// Checks length and digest of what the daemon wrote, and gets it onto the disk if asked.
+/// Checks what the daemon said of pieces, and length and digest of what it wrote at `path`, and
+/// gets it onto the disk if asked. The digests of pieces are left alone: reading the whole file
+/// is what a digest of the whole asks for.
 async fn verify(
     request: &ExportRequest,
     path: &Path,
-    content_length: u64,
+    watched: Watched,
     sync: bool,
-) -> Result<()> {
+) -> Result<Exported> {
+    watched.whole?;
+    let content_length = watched.content_length;
     let metadata = fs::symlink_metadata(path).map_err(|source| not_there(path, source))?;
     if !metadata.is_file() {
         return Err(Error::integrity(
@@ -189,14 +186,16 @@ async fn verify(
         )));
     }
     let check = request.check();
-    if check.is_none() && !sync {
-        return Ok(());
+    if check.is_some() || sync {
+        let path = path.to_owned();
+        let checked = on_thread("content", move || check_content(path, check, sync))?;
+        finished(checked).await?;
     }
-    let path = path.to_owned();
-    finished(on_thread("content", move || {
-        check_content(path, check, sync)
-    })?)
-    .await
+    Ok(Exported {
+        path: Some(path.to_owned()),
+        content_length,
+        piece_count: watched.coverage.piece_count(),
+    })
 }
 
 fn not_there(path: &Path, source: io::Error) -> Error {

@@ -18,6 +18,15 @@ use crate::status::{self, Operation};
 /// No file system holds a longer file.
 const MAX_CONTENT_LENGTH: u64 = i64::MAX.unsigned_abs();
 
+/// A stream that was watched to its good end.
+pub(super) struct Watched {
+    pub(super) coverage: Coverage,
+    /// The length that was announced, in bytes.
+    pub(super) content_length: u64,
+    /// Whether the pieces make up the content.
+    pub(super) whole: Result<()>,
+}
+
 /// A stream whose first message has come.
 pub(super) struct PieceStream<'a> {
     request: &'a ExportRequest,
@@ -89,22 +98,33 @@ impl<'a> PieceStream<'a> {
                 writer.write(chunk).await?;
             }
         }
-        self.coverage
-            .complete()
-            .map_err(|source| Error::integrity("pieces are missing").because(source))?;
+        self.whole()?;
         writer.finish().await?;
         Ok(self.coverage)
     }
 
-    /// Receives every piece for its place alone: the daemon writes the content. What it wrote is
-    /// verified afterwards, so pieces only count for the progress here.
-    pub(super) async fn watch(mut self) -> Result<Coverage> {
+    /// Receives every piece for its place alone: the daemon writes the content. A piece that does
+    /// not fit is remembered until the end, since before it nobody knows whether the file that is
+    /// there is the daemon's.
+    pub(super) async fn watch(mut self) -> Result<Watched> {
+        let mut misfit = None;
         while let Some(piece) = self.next_piece().await? {
             if let Err(error) = self.add(&piece) {
-                debug!(%error, "a piece that does not fit");
+                misfit.get_or_insert(error);
             }
         }
-        Ok(self.coverage)
+        Ok(Watched {
+            whole: misfit.map_or_else(|| self.whole(), Err),
+            content_length: self.content_length,
+            coverage: self.coverage,
+        })
+    }
+
+    /// Whether every byte has come.
+    fn whole(&self) -> Result<()> {
+        self.coverage
+            .complete()
+            .map_err(|source| Error::integrity("pieces are missing").because(source))
     }
 
     /// The next piece; none at the end. A repeated announcement of the same length and messages

@@ -252,7 +252,7 @@ async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
             ExportMode::ByTransfer,
             ScriptedDaemon::exporting(started_with(pieces())),
         ),
-        (ExportMode::ByPath, writing_daemon(10, CONTENT)),
+        (ExportMode::ByPath, writing_daemon()),
     ] {
         let directory = with_old_file();
         let path = directory.path().join("out");

@@ -1,8 +1,22 @@
 use super::*;
 
+/// The pieces as they come by path: without content.
+fn announced_pieces() -> Vec<Piece> {
+    let without_content = |piece: Piece| Piece {
+        content: None,
+        ..piece
+    };
+    pieces().into_iter().map(without_content).collect()
+}
+
 /// A daemon that writes `CONTENT` to where it is told, as one of release 0.2 does: never over
 /// something that is there.
-pub(super) fn writing_daemon(announced: u64, written: &'static [u8]) -> ScriptedDaemon {
+pub(super) fn writing_daemon() -> ScriptedDaemon {
+    daemon_that_writes(CONTENT, started_with(announced_pieces()))
+}
+
+/// A daemon that writes `written` to where it is told, and says `steps` of it.
+fn daemon_that_writes(written: &'static [u8], steps: Vec<Step>) -> ScriptedDaemon {
     ScriptedDaemon::start(Answers {
         export: Arc::new(move |request| {
             let path = request.output_path.clone().unwrap();
@@ -10,7 +24,7 @@ pub(super) fn writing_daemon(announced: u64, written: &'static [u8]) -> Scripted
             fs::File::create_new(&path)
                 .and_then(|_| fs::write(&path, written))
                 .map_err(|error| Status::internal(error.to_string()))?;
-            Ok(vec![Step::Started(announced)])
+            Ok(steps.clone())
         }),
         ..Answers::default()
     })
@@ -27,7 +41,7 @@ async fn by_path(daemon: &ScriptedDaemon, path: &Path, overwrite: bool) -> Resul
 async fn by_path_the_file_arrives_and_nothing_else_is_left() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
-    let daemon = writing_daemon(10, CONTENT);
+    let daemon = writing_daemon();
     let exported = by_path(&daemon, &path, false).await.unwrap();
     assert_eq!(exported.path.as_deref(), Some(&*path));
     assert_eq!(fs::read(&path).unwrap(), CONTENT);
@@ -39,13 +53,106 @@ async fn by_path_a_file_of_another_length_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     fs::write(&path, "old").unwrap();
-    let error = by_path(&writing_daemon(11, CONTENT), &path, true).await;
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Integrity);
-    assert_eq!(fs::read(&path).unwrap(), b"old");
-    let nothing = ScriptedDaemon::exporting(vec![Step::Started(10)]);
-    let error = by_path(&nothing, &path, true).await;
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Integrity);
+    let longer = daemon_that_writes(b"0123456789a", started_with(announced_pieces()));
+    let nothing = ScriptedDaemon::exporting(started_with(announced_pieces()));
+    for (daemon, expected) in [(longer, "wrote 11 bytes"), (nothing, "not there")] {
+        let error = by_path(&daemon, &path, true).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+        let causes = error.causes().join(": ");
+        assert!(causes.contains(expected), "{causes:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
     assert_eq!(names(directory.path()), ["out"]);
+}
+
+/// What a daemon can say at the good end of a stream although the file beside it is whole.
+fn streams_that_are_not_whole() -> Vec<(&'static str, Vec<Step>)> {
+    let mut scripts: Vec<(&str, Vec<Step>)> = (0..3)
+        .map(|missing| {
+            let mut pieces = announced_pieces();
+            pieces.remove(missing);
+            ("pieces are missing", started_with(pieces))
+        })
+        .collect();
+    scripts.push(("pieces are missing", started_with([])));
+    type Damage = fn(&mut Piece);
+    let damages: [(&str, Damage); 3] = [
+        ("beyond", |piece| piece.offset = u64::MAX),
+        ("overlaps", |piece| piece.offset -= 1),
+        ("overlaps", |piece| piece.length += 1),
+    ];
+    for (expected, damage) in damages {
+        let mut pieces = announced_pieces();
+        damage(&mut pieces[1]);
+        scripts.push((expected, started_with(pieces)));
+        // What is missing may come all the same; a stream that contradicts itself stays odd.
+        let mut pieces = announced_pieces();
+        pieces.push(pieces[1].clone());
+        damage(&mut pieces[3]);
+        scripts.push((expected, started_with(pieces)));
+    }
+    let shorter = announced_pieces().into_iter().map(Step::Piece);
+    scripts.push((
+        "beyond",
+        std::iter::once(Step::Started(9)).chain(shorter).collect(),
+    ));
+    scripts
+}
+
+#[tokio::test]
+async fn by_path_pieces_that_do_not_make_up_the_content_are_refused() {
+    for (expected, steps) in streams_that_are_not_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let beside = daemon_that_writes(CONTENT, steps.clone());
+        let itself = confined_daemon_that_says(&path, steps);
+        for daemon in [beside, itself] {
+            let error = by_path(&daemon, &path, false).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity);
+            let causes = error.causes().join(": ");
+            assert!(causes.contains(expected), "{causes:?} lacks {expected:?}");
+            assert_eq!(names(directory.path()), [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn by_path_pieces_may_come_in_any_order_and_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let twice = announced_pieces()
+        .into_iter()
+        .rev()
+        .chain(announced_pieces());
+    let daemon = daemon_that_writes(CONTENT, started_with(twice));
+    let exported = by_path(&daemon, &path, false).await.unwrap();
+    assert_eq!(exported.piece_count, 3);
+    assert_eq!(names(directory.path()), ["out"]);
+}
+
+#[tokio::test]
+async fn by_path_an_empty_file_has_no_pieces() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let daemon = daemon_that_writes(b"", vec![Step::Started(0)]);
+    let exported = by_path(&daemon, &path, false).await.unwrap();
+    assert_eq!((exported.content_length, exported.piece_count), (0, 0));
+    assert_eq!(fs::read(&path).unwrap(), b"");
+}
+
+/// The daemon's own error says more than the pieces that did not come because of it.
+#[tokio::test]
+async fn by_path_an_error_at_the_end_counts_more_than_missing_pieces() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let steps = vec![
+        Step::Started(10),
+        Step::Fail(Status::internal("peer p not found")),
+    ];
+    let daemon = daemon_that_writes(CONTENT, steps);
+    let error = by_path(&daemon, &path, false).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(names(directory.path()), [""; 0]);
 }
 
 #[tokio::test]
@@ -53,7 +160,7 @@ async fn by_path_a_wrong_digest_keeps_the_old_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     fs::write(&path, "old").unwrap();
-    let client_of = writing_daemon(10, CONTENT);
+    let client_of = writing_daemon();
     let mut request = request();
     request.digest = Some("crc32:1".parse().unwrap());
     let client = client_of.client().await;
@@ -67,6 +174,10 @@ async fn by_path_a_wrong_digest_keeps_the_old_file() {
 
 /// A daemon that may write `target`, but nothing beside it.
 fn confined_daemon(target: &Path) -> ScriptedDaemon {
+    confined_daemon_that_says(target, started_with(announced_pieces()))
+}
+
+fn confined_daemon_that_says(target: &Path, steps: Vec<Step>) -> ScriptedDaemon {
     let target = target.to_owned();
     ScriptedDaemon::start(Answers {
         export: Arc::new(move |request| {
@@ -75,7 +186,7 @@ fn confined_daemon(target: &Path) -> ScriptedDaemon {
                 return Err(Status::internal("Permission denied (os error 13)"));
             }
             fs::write(path, CONTENT).unwrap();
-            Ok(vec![Step::Started(10)])
+            Ok(steps.clone())
         }),
         ..Answers::default()
     })
