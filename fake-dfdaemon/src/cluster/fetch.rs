@@ -157,6 +157,10 @@ impl Fetch {
     fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
         let mut crc32 = vec![0; self.layout.count() as usize];
         let mut parents = Parents::new(cluster, self);
+        if self.layout.count() == 0 && parents.hosts().is_empty() {
+            // Without a piece to ask for, nobody would notice that nobody has the task.
+            return Err(self.nobody(cluster));
+        }
         for number in shuffled(self.layout.count(), &self.task.task_id, self.key.0) {
             let Some(range) = self.layout.range(number) else {
                 continue;
@@ -214,10 +218,14 @@ impl Fetch {
             }
         }
         self.check_wanted(cluster)?;
-        let nobody = || Error::PeerNotFound {
+        Err(failed.unwrap_or_else(|| self.nobody(cluster)))
+    }
+
+    /// That no host can serve the task.
+    fn nobody(&self, cluster: &Cluster) -> Error {
+        Error::PeerNotFound {
             peer_id: cluster.new_peer_id(self.key.0),
-        };
-        Err(failed.unwrap_or_else(nobody))
+        }
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
