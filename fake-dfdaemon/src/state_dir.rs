@@ -20,6 +20,9 @@ const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
 /// The file that says what made the directory.
 const FORMAT_FILE: &str = "state.json";
 
+/// The extension of that file until it is whole.
+const BEING_WRITTEN: &str = "new";
+
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
 
@@ -190,7 +193,10 @@ fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), State
     let known = match fs::read(&file) {
         Ok(bytes) => serde_json::from_slice::<Format>(&bytes).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let empty = fs::read_dir(path).map_err(io)?.next().is_none();
+            // A first start that was killed may have left the file that becomes this one.
+            let begun = file.with_extension(BEING_WRITTEN);
+            let mut entries = fs::read_dir(path).map_err(io)?.flatten();
+            let empty = entries.all(|entry| entry.path() == begun);
             empty.then_some(Format {
                 format: FORMAT,
                 release,
@@ -233,7 +239,7 @@ fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), State
 }
 
 fn write_format(file: &Path, format: &Format) -> io::Result<()> {
-    let beside = file.with_extension("new");
+    let beside = file.with_extension(BEING_WRITTEN);
     fs::write(&beside, serde_json::to_vec(format)?)?;
     fs::rename(beside, file)
 }
@@ -318,6 +324,16 @@ mod tests {
             open(dir.path(), 1),
             Err(StateDirError::UnknownFormat { .. })
         ));
+    }
+
+    #[test]
+    fn a_first_start_that_was_killed_is_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        fs::write(path.join("state.new"), "{\"for").unwrap();
+        drop(open(&path, 1).unwrap());
+        open(&path, 1).unwrap();
     }
 
     #[test]
