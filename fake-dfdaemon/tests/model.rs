@@ -510,7 +510,8 @@ impl World {
         };
         let held = task.succeeded && task.copies.contains_key(&host);
         let mut others = task.copies.keys().filter(|other| self.model.runs(**other));
-        if !held && !(task.succeeded && others.next().is_some()) {
+        let fetched = !held && task.succeeded && others.next().is_some();
+        if !held && !fetched {
             assert!(
                 exported.opened && exported.pieces.is_empty(),
                 "{exported:?}"

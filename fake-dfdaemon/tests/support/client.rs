@@ -88,8 +88,13 @@ pub struct Client(Connection);
 impl Client {
     /// A client of the host with this socket.
     pub async fn connect(endpoint: &Path) -> Self {
-        let connection = Connection::open(endpoint).await;
-        Self(connection.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display())))
+        let connected = Self::try_connect(endpoint).await;
+        connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display()))
+    }
+
+    /// A client of the host with this socket, if it runs.
+    pub async fn try_connect(endpoint: &Path) -> std::io::Result<Self> {
+        Connection::open(endpoint).await.map(Self)
     }
 
     /// The connection below.

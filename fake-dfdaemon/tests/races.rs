@@ -1,0 +1,266 @@
+//! Many clients at once on hosts that come and go: whatever happened, in the end all books agree.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fake_dfdaemon::{FakeDfdaemon, Release};
+use tempfile::TempDir;
+
+use support::client::{Client, Export, Import};
+use support::process::names;
+use support::{content, eventually};
+
+const HOSTS: usize = 3;
+
+/// Ids that the clients compete for, each with content of its own.
+const TASKS: u64 = 6;
+
+/// Two pieces, the second a short one.
+const LENGTH: usize = (4 << 20) + 7;
+
+const CLIENTS: u64 = 6;
+const CALLS: u64 = 25;
+
+/// Small numbers that follow no pattern, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+struct World {
+    release: Release,
+    daemon: FakeDfdaemon,
+    dir: TempDir,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_agree_after_many_clients_of_release_0_2() {
+    stir(Release::V0_2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_agree_after_many_clients_of_release_1_5() {
+    stir(Release::V1_5).await;
+}
+
+async fn stir(release: Release) {
+    let daemon = FakeDfdaemon::builder().release(release).hosts(HOSTS);
+    // Room for five tasks of six on each host: eviction has something to do.
+    let daemon = daemon
+        .capacity(5 * LENGTH as u64 + 100)
+        .manual_clock()
+        .start()
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for task in 0..TASKS {
+        fs::write(source(dir.path(), task), content::bytes(task, LENGTH)).unwrap();
+    }
+    let world = Arc::new(World {
+        release,
+        daemon,
+        dir,
+    });
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| tokio::spawn(Arc::clone(&world).client(client)))
+        .collect();
+    let done = Arc::new(AtomicBool::new(false));
+    let shaken = tokio::spawn(Arc::clone(&world).shake(Arc::clone(&done)));
+    for client in clients {
+        client.await.unwrap();
+    }
+    done.store(true, Ordering::Relaxed);
+    shaken.await.unwrap();
+    for host in world.daemon.hosts() {
+        host.start().await.unwrap();
+    }
+    world.books_agree().await;
+}
+
+fn source(dir: &Path, task: u64) -> PathBuf {
+    dir.join(format!("file-{task}"))
+}
+
+impl World {
+    /// Imports, exports, goes away in the middle.
+    async fn client(self: Arc<Self>, number: u64) {
+        let mut random = Random(number);
+        for call in 0..CALLS {
+            let host = usize::try_from(random.below(HOSTS as u64)).unwrap();
+            let task = random.below(TASKS);
+            let endpoint = self.daemon.host(host).unwrap().endpoint().to_owned();
+            let Ok(client) = Client::try_connect(&endpoint).await else {
+                continue;
+            };
+            let stays = random.below(3) > 0;
+            match random.below(3) {
+                0 => {
+                    let import = client.begin_import(self.import(task, random.below(4)));
+                    if !stays {
+                        tokio::task::yield_now().await;
+                        import.abort();
+                    }
+                    let _ = import.await;
+                }
+                kind => {
+                    let output = self.dir.path().join(format!("output-{number}-{call}"));
+                    let request = Export {
+                        task_id: self.id(task),
+                        persistent: random.below(6) == 0,
+                        need_piece_content: kind == 1,
+                        output_path: Some(output.to_str().unwrap().to_owned()),
+                        ..Export::default()
+                    };
+                    if !stays {
+                        drop(client.begin_export(request).await);
+                        continue;
+                    }
+                    let exported = client.export(request).await;
+                    if exported.status.code() == tonic::Code::Ok {
+                        assert!(fs::read(&output).unwrap() == content::bytes(task, LENGTH));
+                    } else if exported.opened {
+                        // Whole, if the connection broke after the export had ended well.
+                        let settled = || async {
+                            let left = fs::read(&output);
+                            left.map_or(true, |left| left == content::bytes(task, LENGTH))
+                        };
+                        eventually("no part of an output is left", settled).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops hosts, lets them leave, starts them; lets time pass.
+    async fn shake(self: Arc<Self>, done: Arc<AtomicBool>) {
+        let mut random = Random(99);
+        while !done.load(Ordering::Relaxed) {
+            let host = 1 + usize::try_from(random.below(HOSTS as u64 - 1)).unwrap();
+            let host = self.daemon.host(host).unwrap();
+            match random.below(6) {
+                0 => host.stop().await,
+                1 => host.leave().await,
+                2 => self.daemon.collect().await.unwrap(),
+                3 => {
+                    let by = std::time::Duration::from_secs(random.below(20));
+                    self.daemon.clock().advance(by).unwrap();
+                }
+                _ => host.start().await.unwrap(),
+            }
+            self.daemon.settle().await;
+        }
+    }
+
+    fn import(&self, task: u64, replicas: u64) -> Import {
+        Import {
+            content_for_calculating_task_id: Some(format!("task {task}")),
+            path: source(self.dir.path(), task).to_str().unwrap().to_owned(),
+            persistent_replica_count: 1 + replicas,
+            ttl: Some(prost_types::Duration {
+                seconds: 60 + 40 * i64::try_from(replicas).unwrap(),
+                nanos: 0,
+            }),
+            ..Import::default()
+        }
+    }
+
+    fn id(&self, task: u64) -> String {
+        self.release.scheme().of_content(&format!("task {task}"))
+    }
+
+    /// What the scheduler says, what the hosts say and what lies on disk is the same, and whole.
+    async fn books_agree(&self) {
+        let client = Client::connect(self.daemon.endpoint()).await;
+        // What clients left behind ends by itself.
+        eventually("no import is under way", || async {
+            let mut under_way = false;
+            for task in 0..TASKS {
+                let stat = client.stat(&self.id(task)).await;
+                under_way |= stat.is_ok_and(|task| task.state == "Uploading");
+            }
+            !under_way
+        })
+        .await;
+        eventually("every transfer has ended", || async {
+            self.daemon.settle().await;
+            let hosts = (0..HOSTS).map(|host| self.host_dir(host).join("tmp"));
+            hosts.into_iter().all(|tmp| names(&tmp).is_empty())
+        })
+        .await;
+        self.daemon.collect().await.unwrap();
+        self.daemon.settle().await;
+        let mut counted: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for host in 0..HOSTS {
+            self.host_agrees(host, &mut counted).await;
+        }
+        for task in 0..TASKS {
+            let Ok(task) = client.stat(&self.id(task)).await else {
+                continue;
+            };
+            let counts = (
+                task.current_persistent_replica_count,
+                task.current_replica_count,
+            );
+            let hosts = counted.get(&task.id).copied().unwrap_or_default();
+            assert_eq!(
+                counts, hosts,
+                "the scheduler and the hosts disagree: {task:?}"
+            );
+        }
+    }
+
+    async fn host_agrees(&self, host: usize, counted: &mut BTreeMap<String, (u64, u64)>) {
+        let client = Client::connect(self.daemon.host(host).unwrap().endpoint()).await;
+        let content = self.host_dir(host).join("content/persistent-cache-tasks");
+        let mut on_disk = Vec::new();
+        for prefix in names(&content) {
+            on_disk.extend(names(&content.join(prefix)));
+        }
+        let mut listed = Vec::new();
+        let mut used = 0;
+        for local in client.list().await.unwrap() {
+            let id = local.task_id;
+            listed.push(format!("{id}.json"));
+            if local.finished_at.is_none() {
+                assert!(local.failed_at.is_some(), "{id} is half there");
+                continue;
+            }
+            listed.push(id.clone());
+            used += LENGTH;
+            let (persistent, all) = counted.entry(id.clone()).or_default();
+            *persistent += u64::from(local.persistent);
+            *all += 1;
+            let task = (0..TASKS).find(|task| self.id(*task) == id).unwrap();
+            let path = content.join(id.get(..3).unwrap()).join(&id);
+            assert!(
+                fs::read(path).unwrap() == content::bytes(task, LENGTH),
+                "{id} is damaged"
+            );
+        }
+        listed.sort();
+        on_disk.sort();
+        assert_eq!(on_disk, listed, "records and files of host-{host}");
+        assert!(
+            used <= 5 * LENGTH + 100,
+            "host-{host} holds more than it can"
+        );
+    }
+
+    fn host_dir(&self, host: usize) -> PathBuf {
+        self.daemon.state_dir().join(format!("hosts/host-{host}"))
+    }
+}
