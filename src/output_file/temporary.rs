@@ -120,6 +120,8 @@ impl PrivateDirectory {
             });
             let (directory, word) = match created {
                 Ok(created) => created,
+                // A sweep took it before it was locked.
+                Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => {
                     let _ = fs::remove_dir(&path);
                     return Err(source);
@@ -176,22 +178,25 @@ fn sweep(directory: &Path) {
         let Ok(kind) = leftover.file_type() else {
             continue;
         };
-        if kind.is_dir() && abandoned(File::open(&path)) {
+        // Locked until it is gone: whoever has just made it waits for the lock, and sees then.
+        if kind.is_dir()
+            && let Some(_locked) = abandoned(File::open(&path))
+        {
             let _ = fs::remove_dir_all(&path);
         }
-        if kind.is_file() && abandoned(open_regular(&path)) {
+        if kind.is_file()
+            && let Some(_locked) = abandoned(open_regular(&path))
+        {
             let _ = fs::remove_file(&path);
         }
     }
 }
 
-/// Whether it is this user's and nobody holds its lock.
-fn abandoned(file: io::Result<File>) -> bool {
-    let Ok(file) = file else {
-        return false;
-    };
+/// The file, locked, if it is this user's and nobody else holds its lock.
+fn abandoned(file: io::Result<File>) -> Option<File> {
+    let file = file.ok()?;
     let own_user = rustix::process::geteuid().as_raw();
-    file.metadata()
-        .is_ok_and(|metadata| metadata.uid() == own_user)
-        && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    let is_own = file.metadata().ok()?.uid() == own_user;
+    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    (is_own && locked.is_ok()).then_some(file)
 }

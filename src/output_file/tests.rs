@@ -91,6 +91,28 @@ fn leftovers_of_killed_processes_are_swept_and_nothing_else() {
     assert_eq!(names(directory.path()), [".out.dfcache-not-random"]);
 }
 
+/// Each sweeps what it finds unlocked, and what was just made is unlocked for a moment.
+#[test]
+fn those_who_sweep_at_once_take_nothing_from_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), true).unwrap();
+    let make = || {
+        for _ in 0..100 {
+            let private = PrivateDirectory::create(target.clone(), None).unwrap();
+            assert!(private.inner().parent().unwrap().exists());
+            let temporary = TemporaryFile::create(target.clone()).unwrap();
+            drop(private);
+            temporary.commit().unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(make);
+        }
+    });
+    assert_eq!(names(directory.path()), ["out"]);
+}
+
 #[test]
 fn the_private_directory_lets_in_whom_it_must() {
     let directory = tempfile::tempdir().unwrap();
