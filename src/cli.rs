@@ -27,9 +27,12 @@ Examples:
   dfcache stat <ID>
   dfcache export <ID> -O /tmp/copy.txt
 
-Every option can be set in the environment, as DFCACHE_<COMMAND>_<OPTION>; DFCACHE_ENDPOINT sets the
-endpoint of all commands. Exit codes: 0 done, 1 failure, 2 usage, 3 no such task, 4 a file on this side,
-5 dfdaemon or content unavailable, 6 refused by dfdaemon, 7 damaged content, 8 timeout, 9 exists already.";
+Every option can be set in the environment, as DFCACHE_<COMMAND>_<OPTION>;
+DFCACHE_ENDPOINT sets the endpoint of all commands.
+
+Exit codes: 0 done, 1 failure, 2 usage, 3 no such task, 4 a file on this side,
+5 dfdaemon or content unavailable, 6 refused by dfdaemon, 7 damaged content,
+8 timeout, 9 exists already.";
 
 /// Import files into Dragonfly's P2P cache, export them again, and show their state.
 ///
