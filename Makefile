@@ -38,6 +38,10 @@ TARGET_DIR = $(shell $(CARGO) metadata --locked --no-deps --format-version 1 | s
 demo: release ## Take a file round: import, stat, export both ways, compare (FILE=<path> for one of yours)
 	@tests/demo.sh "$(TARGET_DIR)/release"
 
+.PHONY: kills
+kills: build ## Kill the daemon in the middle of imports and exports (ROUNDS=<n>, by default 100)
+	DFCACHE_TEST_KILL_ROUNDS=$(or $(ROUNDS),100) $(CARGO) test --locked --test e2e -- --nocapture kills::
+
 PYTHON ?= python3
 
 .PHONY: interop

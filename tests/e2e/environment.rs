@@ -1,0 +1,303 @@
+//! A variable for every option; the command line over it, the common endpoint below it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::command::words;
+use crate::support::scripted::whole;
+use crate::support::{Dfcache, ScriptedDaemon, World};
+
+/// A command and what makes it complete.
+const COMMANDS: [(&str, &str); 5] = [
+    ("import", "file"),
+    ("export", "-O out 7"),
+    ("stat", "7"),
+    ("ls", ""),
+    ("id", "file"),
+];
+
+/// The long options that a command's help shows.
+fn options(world: &World, command: &str) -> Vec<String> {
+    let help = world.dfcache().args([command, "-h"]).run().succeeds();
+    let words = help.stdout();
+    let lines = words.lines().map(str::trim_start);
+    let options = lines.filter(|line| line.starts_with('-'));
+    let long = options.filter_map(|line| {
+        line.split("--")
+            .nth(1)?
+            .split(' ')
+            .next()
+            .map(str::to_owned)
+    });
+    long.filter(|option| option != "help").collect()
+}
+
+fn variable(command: &str, option: &str) -> String {
+    let option = match option {
+        "endpoint" => "dfdaemon-endpoint",
+        other => other,
+    };
+    format!("DFCACHE_{command}_{option}")
+        .replace('-', "_")
+        .to_uppercase()
+}
+
+#[test]
+fn the_help_names_the_variable_of_every_option() {
+    let world = World::new();
+    for (command, _) in COMMANDS {
+        let help = world
+            .dfcache()
+            .without("DFCACHE_ENDPOINT")
+            .args([command, "--help"])
+            .run();
+        let help = help.succeeds().stdout();
+        let options = options(&world, command);
+        assert!(options.len() >= 3, "{options:?}");
+        for option in options {
+            let shown = format!("[env: {}]", variable(command, &option));
+            assert!(help.contains(&shown), "{command} --help lacks {shown}");
+        }
+    }
+}
+
+/// Of every option that has bad values: the variable is read, and named or its option is.
+#[test]
+fn a_bad_value_in_a_variable_is_a_bad_value() {
+    let world = World::new();
+    world.file("file", 1);
+    for (command, rest) in COMMANDS {
+        for option in options(&world, command) {
+            let takes_anything = [
+                "tag",
+                "application",
+                "log-dir",
+                "output",
+                "content-for-calculating-task-id",
+            ];
+            if takes_anything.contains(&option.as_str()) {
+                continue;
+            }
+            let bad = if option == "endpoint" {
+                "tcp://x"
+            } else {
+                "nonsense"
+            };
+            let run = world.dfcache().env(&variable(command, &option), bad);
+            let run = run.arg(command).args(words(rest)).run();
+            run.fails_with(2).says(&format!("--{option}"));
+        }
+    }
+}
+
+#[test]
+fn a_variable_that_is_set_but_empty_is_not_set() {
+    let world = World::new();
+    let file = world.file("file", 1);
+    let id = world.import(&file);
+    for (command, rest) in [
+        ("stat", id.clone()),
+        ("ls", String::new()),
+        ("id", "file".to_owned()),
+        ("export", format!("-O out {id}")),
+        ("import", "--tag t file".to_owned()),
+    ] {
+        let empty = options(&world, command)
+            .into_iter()
+            .fold(world.dfcache(), |run, option| {
+                if option == "log-dir" {
+                    return run;
+                }
+                run.env(&variable(command, &option), "")
+            });
+        empty.arg(command).args(words(&rest)).run().succeeds();
+    }
+}
+
+fn scripted(world: &World) -> ScriptedDaemon {
+    ScriptedDaemon::start(world, whole(b"content"))
+}
+
+#[test]
+fn variables_of_import_reach_dfdaemon() {
+    let world = World::new();
+    world.file("file", 1);
+    let daemon = scripted(&world);
+    let command = world
+        .dfcache()
+        .at(&daemon.endpoint)
+        .env("DFCACHE_IMPORT_CONTENT_FOR_CALCULATING_TASK_ID", "text")
+        .env("DFCACHE_IMPORT_PERSISTENT_REPLICA_COUNT", "5")
+        .env("DFCACHE_IMPORT_PIECE_LENGTH", "8mib")
+        .env("DFCACHE_IMPORT_APPLICATION", "a")
+        .env("DFCACHE_IMPORT_TAG", "t")
+        .env("DFCACHE_IMPORT_TTL", "2h")
+        .env("DFCACHE_IMPORT_TIMEOUT", "90s")
+        .env("DFCACHE_IMPORT_NO_PROGRESS", "true")
+        .env("DFCACHE_IMPORT_SKIP_EXISTING", "1")
+        .env("DFCACHE_IMPORT_FORMAT", "json");
+    let run = command.args(["import", "file"]).run().succeeds();
+    assert_eq!(run.json()["task_id"], "7");
+    let request = daemon.requests().imports.pop().unwrap();
+    assert_eq!(
+        request.content_for_calculating_task_id.as_deref(),
+        Some("text")
+    );
+    assert_eq!(request.persistent_replica_count, 5);
+    assert_eq!(request.piece_length, Some(8 << 20));
+    assert_eq!(request.application.as_deref(), Some("a"));
+    assert_eq!(request.tag.as_deref(), Some("t"));
+    assert_eq!(request.ttl.unwrap().seconds, 7200);
+    assert_eq!(request.timeout.unwrap().seconds, 90);
+}
+
+#[test]
+fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
+    let world = World::new();
+    let daemon = scripted(&world);
+    fs::write(world.path("out"), "old").unwrap();
+    let command = world
+        .dfcache()
+        .at(&daemon.endpoint)
+        .env("DFCACHE_EXPORT_TRANSFER_FROM_DFDAEMON", "yes")
+        .env("DFCACHE_EXPORT_APPLICATION", "a")
+        .env("DFCACHE_EXPORT_TAG", "t")
+        .env("DFCACHE_EXPORT_OUTPUT", "out")
+        .env("DFCACHE_EXPORT_OVERWRITE", "1")
+        .env("DFCACHE_EXPORT_TIMEOUT", "90s")
+        .env("DFCACHE_EXPORT_NO_PROGRESS", "on");
+    command.args(["export", "7"]).run().succeeds();
+    assert_eq!(fs::read(world.path("out")).unwrap(), b"content");
+    let request = daemon.requests().exports.pop().unwrap();
+    assert_eq!(request.application.as_deref(), Some("a"));
+    assert_eq!(request.tag.as_deref(), Some("t"));
+    assert_eq!(request.timeout.unwrap().seconds, 90);
+    assert!(request.need_piece_content);
+
+    let export = |name, value| {
+        let command = world.dfcache().at(&daemon.endpoint).env(name, value);
+        command.args(["export", "-O", "other", "7"]).run()
+    };
+    export("DFCACHE_EXPORT_FORCE_HARD_LINK", "true").fails_with(7);
+    assert!(daemon.requests().exports.pop().unwrap().force_hard_link);
+    export("DFCACHE_EXPORT_FORCE_HARD_LINK", "false").fails_with(7);
+    assert!(!daemon.requests().exports.pop().unwrap().force_hard_link);
+    export("DFCACHE_EXPORT_FORMAT", "json")
+        .fails_with(7)
+        .json_error();
+    let digest = "crc32:1";
+    let command = world
+        .dfcache()
+        .at(&daemon.endpoint)
+        .env("DFCACHE_EXPORT_DIGEST", digest);
+    let run = command
+        .args(["export", "--transfer-from-dfdaemon", "-O", "other", "7"])
+        .run();
+    run.fails_with(7).says(digest);
+}
+
+#[test]
+fn a_flag_that_a_variable_sets_to_false_contradicts_nothing() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let command = world
+        .dfcache()
+        .env("DFCACHE_EXPORT_OVERWRITE", "false")
+        .env("DFCACHE_EXPORT_TRANSFER_FROM_DFDAEMON", "0");
+    let options = ["export", "--force-hard-link", "-O", "out", &id];
+    command.args(options).run().succeeds();
+}
+
+#[test]
+fn variables_of_stat_and_ls_do_what_the_option_does() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let stat = |name, value| world.dfcache().env(name, value).args(["stat", &id]).run();
+    assert_eq!(
+        stat("DFCACHE_STAT_FORMAT", "json").succeeds().json()["task_id"],
+        id
+    );
+    let waited = stat("DFCACHE_STAT_WAIT_FOR_REPLICAS", "2").succeeds();
+    assert!(waited.stdout().contains("2 of 2 persistent"), "{waited}");
+    let command = world.dfcache().env("DFCACHE_STAT_TIMEOUT", "200ms");
+    command
+        .args(["stat", "--wait-for-replicas", "9", &id])
+        .run()
+        .fails_with(8);
+    let command = world.dfcache().env("DFCACHE_LS_FORMAT", "json").arg("ls");
+    assert_eq!(command.run().succeeds().json()["task_id"], id);
+}
+
+#[test]
+fn the_command_line_wins_over_the_commands_variable_over_the_common_one() {
+    let world = World::new();
+    let good = world.endpoint(0);
+    let bad = world.beside("bad.sock");
+    let stat = |common: Option<&Path>, own: Option<&Path>, option: Option<&Path>| {
+        let mut command: Dfcache = world.dfcache().without("DFCACHE_ENDPOINT");
+        if let Some(path) = common {
+            command = command.env("DFCACHE_ENDPOINT", path);
+        }
+        if let Some(path) = own {
+            command = command.env("DFCACHE_STAT_DFDAEMON_ENDPOINT", path);
+        }
+        if let Some(path) = option {
+            command = command.arg("stat").arg("-e").arg(path).arg("7");
+        } else {
+            command = command.args(["stat", "7"]);
+        }
+        command.run().code().unwrap()
+    };
+    // 3: a daemon answered; 5: there is none.
+    let (good, bad) = (Some(good.as_path()), Some(bad.as_path()));
+    for (common, own, option, code) in [
+        (good, None, None, 3),
+        (bad, good, None, 3),
+        (good, bad, None, 5),
+        (bad, bad, good, 3),
+        (good, good, bad, 5),
+        (None, good, None, 3),
+        (None, None, good, 3),
+    ] {
+        assert_eq!(
+            stat(common, own, option),
+            code,
+            "{common:?} {own:?} {option:?}"
+        );
+    }
+    // Another command's variable is not ours.
+    let command = world
+        .dfcache()
+        .env("DFCACHE_EXPORT_DFDAEMON_ENDPOINT", bad.unwrap());
+    command.args(["stat", "7"]).run().fails_with(3);
+}
+
+#[test]
+fn an_endpoint_may_be_spelt_as_a_url() {
+    let world = World::new();
+    let endpoint = world.endpoint(0);
+    let endpoint = endpoint.to_str().unwrap();
+    for spelt in [format!("unix://{endpoint}"), format!("unix:{endpoint}")] {
+        let command = world.dfcache().without("DFCACHE_ENDPOINT");
+        command
+            .args(["stat", "--endpoint", &spelt, "7"])
+            .run()
+            .fails_with(3);
+    }
+}
+
+#[test]
+fn without_any_setting_the_endpoint_is_dragonflys() {
+    let world = World::new();
+    let default = "/var/run/dragonfly/dfdaemon.sock";
+    if Path::new(default).exists() {
+        eprintln!("SKIPPED: a dfdaemon runs on this machine");
+        return;
+    }
+    let run = world
+        .dfcache()
+        .without("DFCACHE_ENDPOINT")
+        .args(["stat", "7"])
+        .run();
+    run.fails_with(5).says(default);
+}

@@ -1,0 +1,179 @@
+//! Signals, timeouts, and daemons that stand still.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::command::words;
+use crate::support::files::{PIECE, drawn, names_in};
+use crate::support::scripted::piece;
+use crate::support::{ScriptedDaemon, Step, World, seeded};
+
+/// Commands that stand still in the middle, with a file that was there before.
+const COMMANDS: [&str; 6] = [
+    "import file",
+    "stat 7",
+    "export --overwrite -O old 7",
+    "export --overwrite --transfer-from-dfdaemon -O old 7",
+    "export -O new 7",
+    "export --transfer-from-dfdaemon -O new 7",
+];
+
+/// A stream that stops after its first piece, which the daemon has also written by path.
+fn half(in_transfer: bool) -> Vec<Step> {
+    let content = seeded(1, PIECE);
+    let mut steps = vec![
+        Step::Started(2 * PIECE as u64),
+        Step::Write(content.clone()),
+        Step::Piece(piece(0, 0, &content)),
+        Step::Reached,
+        Step::Hang,
+    ];
+    if in_transfer {
+        steps.remove(1);
+    }
+    steps
+}
+
+#[test]
+fn a_signal_ends_any_command_with_its_code_and_leaves_nothing() {
+    for line in COMMANDS {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let world = World::new();
+            let (file, old) = (world.file("file", 10), world.file("old", 10));
+            let before = (fs::read(&file).unwrap(), fs::read(&old).unwrap());
+            let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+            let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+            let running = command.start();
+            daemon.wait_until_reached();
+            running.signal(signal);
+            running.wait().fails_with(code);
+            assert_eq!(
+                names_in(&world.work()),
+                ["file", "old"],
+                "{line} {signal:?}"
+            );
+            assert!(before == (fs::read(&file).unwrap(), fs::read(&old).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn a_signal_while_nobody_reads_the_content_ends_an_export_to_stdout() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 8 * PIECE));
+    let mut running = world.dfcache().args(["export", "-O", "-", &id]).start();
+    // It stands still now: the pipe is full.
+    running.read(1000);
+    running.terminate();
+    running.wait().exits_with(143);
+}
+
+/// Where the signal hits is drawn from a seed.
+#[test]
+fn a_broken_off_import_can_be_done_again() {
+    let world = World::new();
+    for round in 0..6 {
+        let file = world.file("file", 8 * PIECE + round);
+        let running = world.dfcache().arg("import").arg(&file).start();
+        let pause = drawn(round as u64, 60_000);
+        std::thread::sleep(Duration::from_micros(pause));
+        running.interrupt();
+        let run = running.wait();
+        // Killed by the signal itself: it came before there was anybody to hear it.
+        let ended = [Some(0), Some(130)].contains(&run.code()) || run.signal() == Some(2);
+        assert!(ended, "{run}");
+        // The daemon may not have noticed yet that its client is gone.
+        let again = || {
+            world
+                .dfcache()
+                .args(["import", "--skip-existing"])
+                .arg(&file)
+                .run()
+        };
+        let id = (0..200)
+            .map(|_| again())
+            .find(|run| run.code() != Some(9))
+            .unwrap();
+        let id = id.succeeds().line();
+        let export = ["--transfer-from-dfdaemon", "--overwrite"];
+        world.export(0, &export, &id, "out").succeeds();
+        world.assert_same(&file, "out");
+    }
+}
+
+/// Accepts connections and never says a word, not even HTTP/2's first one.
+fn silent(world: &World) -> (std::path::PathBuf, UnixListener) {
+    let endpoint = world.beside("silent.sock");
+    let listener = UnixListener::bind(&endpoint).unwrap();
+    (endpoint, listener)
+}
+
+#[test]
+fn timeout_bounds_a_daemon_that_never_says_a_word() {
+    let world = World::new();
+    world.file("file", 10);
+    let (endpoint, _listener) = silent(&world);
+    for line in [
+        "import file",
+        "stat 7",
+        "ls",
+        "export -O out 7",
+        "export -O - 7",
+    ] {
+        let started = Instant::now();
+        let command = world.dfcache().at(&endpoint).args(words(line));
+        command
+            .args(["--timeout", "300ms"])
+            .run()
+            .fails_with(8)
+            .says("--timeout gives it more time");
+        assert!(started.elapsed() >= Duration::from_millis(300), "{line}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{line}");
+    }
+    world.holds_only(&["file"]);
+}
+
+/// The reference client's timeout is over with the first byte.
+#[test]
+fn timeout_bounds_the_whole_operation_not_the_first_byte() {
+    for line in COMMANDS {
+        let world = World::new();
+        let old = world.file("old", 10);
+        world.file("file", 10);
+        let before = fs::read(&old).unwrap();
+        let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+        let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let run = command.args(["--timeout", "500ms"]).run();
+        run.fails_with(8);
+        assert_eq!(names_in(&world.work()), ["file", "old"], "{line}");
+        assert!(fs::read(&old).unwrap() == before);
+    }
+}
+
+#[test]
+fn timeout_bounds_a_reader_that_does_not_read() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 8 * PIECE));
+    let command = world
+        .dfcache()
+        .args(["export", "--timeout", "500ms", "-O", "-", &id]);
+    let mut running = command.start();
+    running.read(1000);
+    assert!(running.read_error_line().contains("cannot export"));
+    running.wait().exits_with(8);
+}
+
+/// Nobody accepts: the connection waits in the queue of the socket.
+#[test]
+fn a_second_signal_is_not_needed_while_nobody_accepts() {
+    let world = World::new();
+    let (endpoint, listener) = silent(&world);
+    let running = world.dfcache().at(&endpoint).args(["stat", "7"]).start();
+    // It has connected, and has therefore begun to listen to signals.
+    let _connection = listener.accept().unwrap();
+    running.interrupt();
+    running.wait().fails_with(130).says("interrupted");
+}

@@ -1,0 +1,32 @@
+//! dfcache against fake-dfdaemon, from outside: the built binary over a temporary Unix socket.
+//!
+//! Each test has a world of its own: a directory, a home, a daemon. A failing test says where it
+//! worked, and leaves the directory there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod support;
+
+mod crowd;
+mod defects;
+mod environment;
+mod exit_codes;
+mod export_options;
+mod hosts;
+mod import_options;
+mod interruptions;
+mod kills;
+mod logs;
+mod round_trip;
+mod stat_options;
+mod streams;
+mod targets;
+mod users;
+mod wording;

@@ -1,0 +1,178 @@
+//! `dfcache stat`, `ls` and `id`: what they show, and their options.
+
+use std::fs;
+
+use fake_dfdaemon::Release;
+
+use crate::support::{ScriptedDaemon, Step, World};
+
+#[test]
+fn stat_shows_every_field_for_programs() {
+    let world = World::new();
+    let file = world.file("file", 10);
+    let id = world.import_with(&["--tag", "t", "--application", "a", "--ttl", "2h"], &file);
+    world.settle();
+    let task = world.stat(&id);
+    let fields: Vec<_> = task
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut expected = vec![
+        "task_id",
+        "state",
+        "persistent_replica_count",
+        "current_persistent_replica_count",
+        "current_replica_count",
+        "tag",
+        "application",
+        "piece_length",
+        "content_length",
+        "piece_count",
+        "ttl_seconds",
+        "created_at",
+        "updated_at",
+        "expires_at",
+    ];
+    expected.sort_unstable();
+    let mut sorted = fields.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected);
+    let time = |name: &str| {
+        task[name]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+    };
+    assert_eq!(
+        time("expires_at").as_second() - time("created_at").as_second(),
+        7200
+    );
+    assert!(task["created_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn stat_answers_on_every_host() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    for host in 0..3 {
+        let run = world.on_host(host).args(["stat", &id]).run().succeeds();
+        assert!(run.stdout().contains(&id), "{run}");
+    }
+}
+
+#[test]
+fn stat_waits_for_replicas_as_long_as_its_timeout() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let wait = |count: &str, timeout: &str| {
+        let options = ["stat", "--format", "json", "--wait-for-replicas", count];
+        world
+            .dfcache()
+            .args(options)
+            .args(["--timeout", timeout, &id])
+            .run()
+    };
+    let task = wait("2", "30s").succeeds().json();
+    assert_eq!(task["current_persistent_replica_count"], 2);
+    // There never will be three.
+    wait("3", "300ms").fails_with(8);
+}
+
+#[test]
+fn bad_values_are_refused_by_the_options_name() {
+    let world = World::new();
+    for (option, values) in [
+        ("--timeout", &["0s", "-1s", "30", "soon", ""][..]),
+        ("--wait-for-replicas", &["0", "-1", "two", ""]),
+        ("--endpoint", &["", "tcp://127.0.0.1:1"]),
+        ("--log-level", &["loud"]),
+        ("--log-max-files", &["-1"]),
+        ("--format", &["yaml"]),
+    ] {
+        for value in values {
+            let argument = format!("{option}={value}");
+            let run = world.dfcache().args(["stat", &argument, "7"]).run();
+            run.fails_with(2).says(option);
+        }
+    }
+    world.dfcache().arg("stat").run().fails_with(2);
+    world.dfcache().args(["stat", ""]).run().fails_with(2);
+    world.dfcache().args(["stat", "1", "2"]).run().fails_with(2);
+}
+
+#[test]
+fn stat_asks_once_and_for_that_task() {
+    let world = World::new();
+    let daemon = ScriptedDaemon::start(&world, vec![Step::Reached]);
+    let run = world
+        .dfcache()
+        .at(&daemon.endpoint)
+        .args(["stat", "7"])
+        .run();
+    run.succeeds();
+    let asked: Vec<_> = daemon
+        .requests()
+        .stats
+        .iter()
+        .map(|stat| stat.task_id.clone())
+        .collect();
+    assert_eq!(asked, ["7"]);
+}
+
+#[test]
+fn an_id_is_whatever_the_daemon_says_it_is() {
+    let world = World::new();
+    for id in ["../../etc/passwd", "nöpe", "a b", "-", "0"] {
+        let run = world.dfcache().args(["stat", "--", id]).run();
+        run.fails_with(3).says("hint:");
+        let run = world
+            .dfcache()
+            .args(["export", "-O", "out", "--", id])
+            .run();
+        run.fails_with(3).says("hint:");
+    }
+    world.holds_only(&[]);
+}
+
+#[test]
+fn ls_lists_the_tasks_of_its_host() {
+    let world = World::new();
+    let id = world.import_with(
+        &["--persistent-replica-count", "1"],
+        &world.file("file", 10),
+    );
+    let list = |host: usize| {
+        let run = world.on_host(host).args(["ls", "--format", "json"]).run();
+        run.succeeds().stdout()
+    };
+    let line: serde_json::Value = serde_json::from_str(&list(0)).unwrap();
+    assert_eq!(
+        (&line["task_id"], &line["persistent"]),
+        (&id.into(), &true.into())
+    );
+    assert_eq!(list(1), "");
+}
+
+#[test]
+fn id_says_without_a_daemon_what_an_import_will_get() {
+    for (release, name) in [(Release::V0_2, "0.2"), (Release::V1_5, "1.5")] {
+        let world = World::with(|builder| builder.release(release));
+        let file = world.file("file", 10);
+        for options in [
+            &[][..],
+            &["--tag", "t"],
+            &["--application", "a", "--piece-length", "8mib"],
+            &["--content-for-calculating-task-id", "text"],
+        ] {
+            let alone = world.dfcache().without("DFCACHE_ENDPOINT");
+            let alone = alone.args(["id", "--dfdaemon-version", name]).args(options);
+            let foretold = alone.arg(&file).run().succeeds().line();
+            assert_eq!(world.import_with(options, &file), foretold);
+        }
+        fs::remove_file(&file).unwrap();
+        world.dfcache().args(["id", "file"]).run().fails_with(4);
+    }
+}

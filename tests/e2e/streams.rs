@@ -1,0 +1,278 @@
+//! stdout carries the result and nothing else, stderr the rest; colour is for terminals.
+
+use std::process::{Command, Stdio};
+
+use crate::support::command::{DFCACHE, words};
+use crate::support::files::PIECE;
+use crate::support::scripted::whole;
+use crate::support::terminal::Terminal;
+use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
+
+fn is_plain(run: &Run) {
+    let both = run.stdout() + &run.stderr();
+    assert!(!both.contains('\x1b') && !both.contains('\r'), "{run}");
+}
+
+#[test]
+fn success_says_its_result_on_stdout_and_nothing_on_stderr() {
+    let world = World::new();
+    let file = world.file("file", PIECE + 1);
+    let imported = world.dfcache().arg("import").arg(&file).run().succeeds();
+    let id = imported.line();
+    assert!(
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()),
+        "{imported}"
+    );
+    let runs = [
+        world.export(0, &[], &id, "out"),
+        world.export(0, &["--transfer-from-dfdaemon"], &id, "own"),
+        world.dfcache().args(["stat", &id]).run(),
+        world.dfcache().args(["ls"]).run(),
+        world.dfcache().args(["id", "file"]).run(),
+    ];
+    for run in runs.into_iter().chain([imported]) {
+        let run = run.succeeds();
+        assert_eq!(run.stderr(), "", "{run}");
+        is_plain(&run);
+    }
+}
+
+#[test]
+fn failures_are_plain_and_on_stderr_alone() {
+    let world = World::new();
+    for line in [
+        "import missing",
+        "export -O out 7",
+        "stat 7",
+        "stat",
+        "frobnicate",
+        "stat --ttl 1",
+    ] {
+        let run = world
+            .dfcache()
+            .env("TERM", "xterm-256color")
+            .args(words(line))
+            .run();
+        assert_ne!(run.code(), Some(0), "{run}");
+        assert!(
+            run.stdout().is_empty() && run.stderr().starts_with("error: "),
+            "{run}"
+        );
+        is_plain(&run);
+    }
+}
+
+#[test]
+fn import_and_stat_meet_in_a_pipe_without_a_terminal() {
+    let world = World::new();
+    world.file("file", 10);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "\"$0\" import file | xargs \"$0\" stat", DFCACHE])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", world.home())
+        .env("DFCACHE_ENDPOINT", world.endpoint(0))
+        .env("DFCACHE_IMPORT_LOG_DIR", world.home())
+        .env("DFCACHE_STAT_LOG_DIR", world.home())
+        .current_dir(world.work())
+        .stdin(Stdio::null());
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("Succeeded"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_stdout_that_is_closed_or_full_is_no_silent_success() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let run = world.dfcache().args(["stat", &id]).stdout(full()).run();
+    run.exits_with(4).says("stdout");
+    let run = world
+        .dfcache()
+        .args(["export", "-O", "-", &id])
+        .stdout(full())
+        .run();
+    run.exits_with(4);
+}
+
+#[test]
+fn json_is_one_object_on_one_line() {
+    let world = World::new();
+    let file = world.file("file", 10);
+    let json = |line: &str| {
+        let command = world.dfcache().args(words(line)).args(["--format", "json"]);
+        command.run().succeeds().json()
+    };
+    let imported = json("import file");
+    let id = imported["task_id"].as_str().unwrap();
+    assert_eq!(imported["path"], file.to_str().unwrap());
+    assert_eq!(imported["existed"], false);
+    assert_eq!(imported["content_length"], 10);
+    let exported = json(&format!("export -O out {id}"));
+    assert_eq!(
+        exported,
+        serde_json::json!({
+            "task_id": id, "path": world.path("out"), "content_length": 10, "piece_count": 1,
+            "transferred": false, "digest": null
+        })
+    );
+    let digest = "--digest crc32:0 --overwrite --transfer-from-dfdaemon";
+    let command = format!("export {digest} -O out {id} --format json");
+    let error = world
+        .dfcache()
+        .args(words(&command))
+        .run()
+        .fails_with(7)
+        .json_error();
+    assert_eq!(
+        (&error["kind"], &error["exit_code"]),
+        (&"integrity".into(), &7.into())
+    );
+    assert_eq!(json("id file")["task_id"], id);
+}
+
+#[test]
+fn every_failure_is_an_object_on_the_last_line_if_asked() {
+    let world = World::new();
+    for (line, kind, code) in [
+        ("import missing", "local_file", 4),
+        ("export -O out 7", "not_found", 3),
+        ("stat 7", "not_found", 3),
+        ("stat -e /missing.sock 7", "unavailable", 5),
+        ("stat --timeout soon 7", "usage", 2),
+        ("frobnicate", "usage", 2),
+    ] {
+        let command = world.dfcache().args(words(line)).arg("--format=json");
+        let error = command.run().fails_with(code).json_error();
+        assert_eq!(
+            (&error["kind"], &error["exit_code"]),
+            (&kind.into(), &code.into()),
+            "{line}"
+        );
+        assert!(
+            error["message"].is_string() && error["causes"].is_array(),
+            "{line}: {error}"
+        );
+        assert!(
+            error["hint"].is_null() || error["hint"].is_string(),
+            "{line}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_from_elsewhere_moves_no_terminal() {
+    let world = World::new();
+    let id = world.import_with(
+        &["--tag", "\x1b[31mred\nSTATE  Failed"],
+        &world.file("file", 10),
+    );
+    is_plain(&world.dfcache().args(["stat", &id]).run().succeeds());
+    is_plain(
+        &world
+            .dfcache()
+            .args(["stat", "\x1b]0;title\x07"])
+            .run()
+            .fails_with(3),
+    );
+}
+
+/// The export stands still half-way, so that what it shows can be read.
+#[test]
+fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {
+    let world = World::new();
+    let content = seeded(1, 2 * PIECE);
+    let mut steps = whole(&content);
+    // The first piece comes twice, and the second one not at all.
+    steps[2] = steps[1].clone();
+    steps.push(Step::Hang);
+    let daemon = ScriptedDaemon::start(&world, steps);
+    let export = ["export", "--transfer-from-dfdaemon", "-O", "out", "7"];
+    let command = world.dfcache().at(&daemon.endpoint).args(export);
+    let (running, mut terminal) = Terminal::in_front_of(command);
+    terminal.wait_for("4.00 MiB/8.00 MiB");
+    running.terminate();
+    let shown = terminal.rest();
+    assert!(!shown.contains("8.00 MiB/8.00 MiB"), "{shown:?}");
+    running.wait().fails_with(143);
+    world.holds_only(&[]);
+}
+
+#[test]
+fn a_terminal_sees_that_an_import_goes_on() {
+    let world = World::new();
+    world.file("file", 10);
+    let daemon = ScriptedDaemon::start(&world, vec![Step::Hang]);
+    let command = world
+        .dfcache()
+        .at(&daemon.endpoint)
+        .args(["import", "file"]);
+    let (running, mut terminal) = Terminal::in_front_of(command);
+    terminal.wait_for("importing");
+    running.interrupt();
+    terminal.rest();
+    running.wait().fails_with(130);
+}
+
+#[test]
+fn stdout_is_the_result_whatever_the_terminal_shows() {
+    let world = World::new();
+    let file = world.file("file", 20 * PIECE);
+    let (run, _) = Terminal::as_stderr_of(world.dfcache().arg("import").arg(&file));
+    let id = run.succeeds().line();
+    let export = ["export", "--transfer-from-dfdaemon", "-O", "out", &id];
+    let (run, _) = Terminal::as_stderr_of(world.dfcache().args(export));
+    assert_eq!(run.succeeds().line(), world.path("out").to_str().unwrap());
+}
+
+#[test]
+fn a_terminal_sees_colour_unless_it_is_told_not_to() {
+    let world = World::new();
+    let (run, shown) = Terminal::as_stderr_of(world.dfcache().args(["stat", "7"]));
+    run.exits_with(3);
+    assert!(shown.contains("\x1b["), "{shown:?}");
+    let quiet = world.dfcache().env("NO_COLOR", "1").args(["stat", "7"]);
+    let (run, shown) = Terminal::as_stderr_of(quiet);
+    run.exits_with(3);
+    assert!(
+        !shown.contains('\x1b') && shown.contains("error: "),
+        "{shown:?}"
+    );
+}
+
+/// The daemon takes its time, so that there would be something to show.
+#[test]
+fn no_progress_and_verbose_show_no_progress_on_a_terminal() {
+    let world = World::new();
+    world.file("file", 10);
+    let daemon = ScriptedDaemon::start(&world, vec![Step::Started(10), Step::Hang]);
+    for line in [
+        "import file",
+        "export -O out 7",
+        "export --transfer-from-dfdaemon -O out 7",
+    ] {
+        let slow = || world.dfcache().at(&daemon.endpoint).args(words(line));
+        let in_time = ["--timeout", "400ms"];
+        let silent = slow().args(in_time).arg("--no-progress");
+        let (run, shown) = Terminal::as_stderr_of(silent);
+        run.exits_with(8);
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(lines.len() == 3 && lines[0].contains("error"), "{shown:?}");
+        let (run, shown) = Terminal::as_stderr_of(slow().args(in_time).arg("--verbose"));
+        run.exits_with(8);
+        assert!(
+            shown.contains("INFO") && !shown.contains("importing"),
+            "{shown:?}"
+        );
+    }
+}

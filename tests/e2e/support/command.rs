@@ -1,0 +1,295 @@
+//! Running dfcache, and what it came to.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The program under test.
+pub const DFCACHE: &str = env!("CARGO_BIN_EXE_dfcache");
+
+/// A dfcache that is about to run, in an environment of its own: nothing is inherited.
+pub struct Dfcache {
+    command: Command,
+    directory: PathBuf,
+}
+
+impl Dfcache {
+    /// `home` holds what the command may leave on its own account: logs.
+    pub fn new(directory: &Path, home: &Path) -> Self {
+        Self::of(Path::new(DFCACHE), directory, home)
+    }
+
+    pub fn of(program: &Path, directory: &Path, home: &Path) -> Self {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("HOME", home)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in ["IMPORT", "EXPORT", "STAT", "LS"] {
+            command.env(format!("DFCACHE_{name}_LOG_DIR"), home.join("logs"));
+        }
+        Self {
+            command,
+            directory: directory.to_owned(),
+        }
+    }
+
+    pub fn at(self, endpoint: &Path) -> Self {
+        self.env("DFCACHE_ENDPOINT", endpoint)
+    }
+
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
+    /// As a user who owns nothing.
+    pub fn by_user(mut self, user: u32) -> Self {
+        use std::os::unix::process::CommandExt as _;
+        self.command.uid(user).gid(user);
+        self
+    }
+
+    /// Runs to its end.
+    pub fn run(self) -> Run {
+        self.start().wait()
+    }
+
+    /// Starts, and leaves the test to do something meanwhile.
+    pub fn start(self) -> Running {
+        let Self {
+            mut command,
+            directory,
+        } = self;
+        let child = command.spawn();
+        Running {
+            child: child.unwrap_or_else(|error| panic!("{DFCACHE}: {error}")),
+            line: shown(&command),
+            directory,
+        }
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let words = command.get_args().map(OsStr::to_string_lossy);
+    words.fold("dfcache".to_owned(), |line, word| line + " " + &word)
+}
+
+/// A dfcache that runs. It must be waited for.
+pub struct Running {
+    child: Child,
+    line: String,
+    directory: PathBuf,
+}
+
+impl Running {
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Takes `length` bytes of stdout, and leaves it open.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let stdout = self.child.stdout.as_mut().unwrap();
+        stdout.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Waits for a line on stderr.
+    pub fn read_error_line(&mut self) -> String {
+        let mut line = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        // One byte at a time: what follows the line is left to `wait`.
+        BufReader::with_capacity(1, stderr)
+            .read_line(&mut line)
+            .unwrap();
+        line
+    }
+
+    /// Closes the reading end of stdout.
+    pub fn stop_reading(&mut self) {
+        drop(self.child.stdout.take());
+    }
+
+    /// The most memory that it has had, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_memory(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<usize>().unwrap() << 10
+    }
+
+    pub fn wait(self) -> Run {
+        Run {
+            output: self.child.wait_with_output().unwrap(),
+            line: self.line,
+            directory: self.directory,
+        }
+    }
+}
+
+/// What a command came to.
+pub struct Run {
+    output: Output,
+    line: String,
+    directory: PathBuf,
+}
+
+impl Run {
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        self.exits_with(0)
+    }
+
+    #[track_caller]
+    pub fn exits_with(self, code: i32) -> Self {
+        let status = self.output.status;
+        assert!(
+            status.code() == Some(code),
+            "expected exit code {code}, got {status}\n{self}"
+        );
+        self
+    }
+
+    /// It failed, and stdout got nothing.
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> Self {
+        let run = self.exits_with(code);
+        assert!(run.output.stdout.is_empty(), "stdout is not empty\n{run}");
+        run
+    }
+
+    /// stderr has `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr().contains(text),
+            "stderr lacks {text:?}\n{self}"
+        );
+        self
+    }
+
+    #[track_caller]
+    pub fn does_not_say(self, text: &str) -> Self {
+        assert!(!self.stderr().contains(text), "stderr has {text:?}\n{self}");
+        self
+    }
+
+    pub fn code(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
+    pub fn signal(&self) -> Option<i32> {
+        self.output.status.signal()
+    }
+
+    pub fn stdout_bytes(&self) -> &[u8] {
+        &self.output.stdout
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// The one line of stdout, without its end.
+    #[track_caller]
+    pub fn line(&self) -> String {
+        let stdout = self.stdout();
+        let line = stdout.strip_suffix('\n');
+        match line {
+            Some(line) if !line.contains('\n') => line.to_owned(),
+            _ => panic!("stdout is not one line\n{self}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.line()).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+
+    /// The `error` object on the last line of stderr.
+    #[track_caller]
+    pub fn json_error(&self) -> Value {
+        let stderr = self.stderr();
+        let line = stderr.lines().last().unwrap_or_default();
+        let value: Value = serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("the last line of stderr: {error}\n{self}"));
+        value["error"].clone()
+    }
+
+    /// Exit code, stdout and stderr in one text, with paths and times made the same.
+    pub fn snapshot(&self) -> String {
+        let mut text = format!("exit code: {}\n", self.output.status.code().unwrap_or(-1));
+        for (name, content) in [("stdout", self.stdout()), ("stderr", self.stderr())] {
+            if !content.is_empty() {
+                text += &format!("--- {name}\n{content}");
+            }
+        }
+        text.replace(&*self.directory.to_string_lossy(), "[DIR]")
+    }
+}
+
+impl std::fmt::Display for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "command:   {}", self.line)?;
+        writeln!(f, "directory: {}", self.directory.display())?;
+        writeln!(f, "exit:      {}", self.output.status)?;
+        let stdout = self.stdout();
+        let shown = stdout.chars().take(4000).collect::<String>();
+        writeln!(f, "--- stdout ({} bytes)\n{shown}", stdout.len())?;
+        write!(f, "--- stderr\n{}", self.stderr())
+    }
+}
+
+/// Words of a command line: `words("stat --timeout 1s")`.
+pub fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}

@@ -1,0 +1,290 @@
+//! Export owns its target: untouched after any failure, whole after success, never written through.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+
+use fake_dfdaemon::Release;
+use tonic::Status;
+
+use crate::support::command::words;
+use crate::support::files::{PIECE, identity, names_in, other_file_system};
+use crate::support::scripted::{piece, whole};
+use crate::support::{ScriptedDaemon, Step, World, seeded};
+
+const RELEASES: [Release; 2] = [Release::V0_2, Release::V1_5];
+const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
+
+/// Name, inode, content, permissions and times of a file.
+fn state(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.nlink());
+    (
+        identity(path),
+        metadata.mode(),
+        times,
+        fs::read(path).unwrap(),
+    )
+}
+
+/// Each kind of failure, in both modes, with and without a file that was there before.
+#[test]
+fn a_target_is_untouched_after_each_kind_of_failure_and_nothing_is_left_beside_it() {
+    let content = seeded(1, 2 * PIECE);
+    let length = content.len() as u64;
+    let first = || Step::Piece(piece(0, 0, &content[..PIECE]));
+    let failures = [
+        ("at once", vec![Step::Fail(Status::internal("odd"))]),
+        (
+            "unknown",
+            vec![Step::Fail(Status::not_found(
+                "persistent cache task 7 not found",
+            ))],
+        ),
+        (
+            "after the start",
+            vec![Step::Started(length), Step::Fail(Status::unavailable(""))],
+        ),
+        (
+            "after a piece",
+            vec![
+                Step::Started(length),
+                first(),
+                Step::Fail(Status::internal("odd")),
+            ],
+        ),
+        ("an early end", vec![Step::Started(length), first()]),
+        (
+            "after the file",
+            [
+                vec![Step::Started(length), Step::Write(content.clone()), first()],
+                vec![Step::Fail(Status::data_loss(""))],
+            ]
+            .concat(),
+        ),
+        (
+            "a short file",
+            vec![Step::Started(length), Step::Write(vec![1; 10]), first()],
+        ),
+        ("a stall", vec![Step::Started(length), first(), Step::Hang]),
+    ];
+    for (what, steps) in failures {
+        for mode in MODES {
+            let in_transfer = !mode.is_empty();
+            let steps: Vec<_> = steps
+                .iter()
+                .filter(|step| !(in_transfer && matches!(step, Step::Write(_))))
+                .cloned()
+                .collect();
+            let world = World::new();
+            let daemon = ScriptedDaemon::start(&world, steps);
+            let old = world.file("old", 1000);
+            fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
+            let before = state(&old);
+            for output in ["old", "new"] {
+                let command = world
+                    .dfcache()
+                    .at(&daemon.endpoint)
+                    .arg("export")
+                    .args(mode);
+                let options = "--overwrite --timeout 500ms --digest crc32:1 7 -O";
+                let run = command.args(words(options)).arg(output).run();
+                assert_ne!(run.code(), Some(0), "{what} {mode:?}\n{run}");
+                assert!(run.stdout_bytes().is_empty(), "{what} {mode:?}\n{run}");
+            }
+            assert_eq!(state(&old), before, "{what} {mode:?}");
+            assert_eq!(names_in(&world.work()), ["old"], "{what} {mode:?}");
+        }
+    }
+}
+
+/// Exports are hard links to the cache: writing through one would damage every other.
+#[test]
+fn overwrite_never_writes_through_a_hard_link() {
+    for release in RELEASES {
+        for mode in MODES {
+            let world = World::with(|builder| builder.release(release));
+            let first = world.file("first", PIECE + 1);
+            let second = world.file("second", PIECE + 2);
+            let (first_bytes, second_bytes) =
+                (fs::read(&first).unwrap(), fs::read(&second).unwrap());
+            let (first_id, second_id) = (world.import(&first), world.import(&second));
+            world.export(0, &[], &first_id, "out").succeeds();
+            let options = [mode, &["--overwrite"]].concat();
+            world.export(0, &options, &second_id, "out").succeeds();
+            assert!(fs::read(world.path("out")).unwrap() == second_bytes);
+            // The cache still has the first task, and so has the file that it came from.
+            world
+                .export(0, &["--transfer-from-dfdaemon"], &first_id, "again")
+                .succeeds();
+            assert!(fs::read(world.path("again")).unwrap() == first_bytes);
+            assert!(fs::read(&first).unwrap() == first_bytes);
+            assert!(fs::read(&second).unwrap() == second_bytes);
+        }
+    }
+}
+
+#[test]
+fn overwrite_of_an_imported_source_leaves_the_task_alone() {
+    for release in RELEASES {
+        for mode in MODES {
+            let world = World::with(|builder| builder.release(release));
+            let source = world.file("source", PIECE + 1);
+            let bytes = fs::read(&source).unwrap();
+            let id = world.import(&source);
+            let other = world.import(&world.file("other", 10));
+            let options = [mode, &["--overwrite"]].concat();
+            world.export(0, &options, &other, "source").succeeds();
+            world.export(0, &[], &id, "back").succeeds();
+            assert!(fs::read(world.path("back")).unwrap() == bytes);
+        }
+    }
+}
+
+/// The same content under the target's name already: done again, it is the same.
+#[test]
+fn overwrite_of_an_earlier_export_is_the_same_file_again() {
+    for release in RELEASES {
+        for mode in MODES {
+            let world = World::with(|builder| builder.release(release));
+            let file = world.file("file", 10);
+            let id = world.import(&file);
+            let options = [mode, &["--overwrite"]].concat();
+            for _ in 0..3 {
+                world.export(0, &options, &id, "out").succeeds();
+                world.assert_same(&file, "out");
+            }
+            // Onto the source itself, which release 1.5 shares with the cache.
+            world.export(0, &options, &id, "file").succeeds();
+            world.assert_same(&world.path("out"), "file");
+        }
+    }
+}
+
+#[test]
+fn a_symbolic_link_as_target_is_replaced_itself_and_never_followed() {
+    for mode in MODES {
+        let world = World::new();
+        let file = world.file("file", 10);
+        let id = world.import(&file);
+        let pointed = world.file("pointed", 20);
+        let before = state(&pointed);
+        for (link, target) in [("link", "pointed"), ("dangling", "nowhere")] {
+            symlink(target, world.path(link)).unwrap();
+            world.export(0, mode, &id, link).fails_with(4);
+            assert!(fs::symlink_metadata(world.path(link)).unwrap().is_symlink());
+            let options = [mode, &["--overwrite"]].concat();
+            world.export(0, &options, &id, link).succeeds();
+            assert!(fs::symlink_metadata(world.path(link)).unwrap().is_file());
+            world.assert_same(&file, link);
+        }
+        assert_eq!(state(&pointed), before);
+        world.holds_only(&["dangling", "file", "link", "pointed"]);
+    }
+}
+
+#[test]
+fn a_link_to_a_directory_on_the_way_to_the_target_is_followed() {
+    for mode in MODES {
+        let world = World::new();
+        let file = world.file("file", 10);
+        let id = world.import(&file);
+        fs::create_dir(world.path("real")).unwrap();
+        symlink("real", world.path("alias")).unwrap();
+        world.export(0, mode, &id, "alias/out").succeeds();
+        world.assert_same(&file, "real/out");
+        assert_eq!(names_in(&world.path("real")), ["out"]);
+    }
+}
+
+#[test]
+fn a_transferred_file_has_ordinary_permissions_and_an_overwritten_one_keeps_its_own() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let mode = |name: &str| fs::metadata(world.path(name)).unwrap().permissions().mode() & 0o7777;
+    // What a program makes here by default, whatever the umask of this machine.
+    fs::write(world.path("made"), "").unwrap();
+    let transfer = ["--transfer-from-dfdaemon", "--overwrite"];
+    world.export(0, &transfer, &id, "new").succeeds();
+    assert_eq!(mode("new"), mode("made"));
+    fs::set_permissions(world.path("made"), fs::Permissions::from_mode(0o640)).unwrap();
+    world.export(0, &transfer, &id, "made").succeeds();
+    assert_eq!(mode("made"), 0o640);
+}
+
+#[test]
+fn a_target_on_another_file_system_is_a_copy() {
+    for release in RELEASES {
+        let world = World::with(|builder| builder.release(release));
+        let Some(elsewhere) = other_file_system(&world.work()) else {
+            eprintln!("SKIPPED: no second file system");
+            return;
+        };
+        let file = world.file("file", PIECE + 1);
+        let id = world.import(&file);
+        let output = elsewhere.path().join("out");
+        for mode in MODES {
+            for overwrite in [&["--overwrite"][..], &[]] {
+                let _ = fs::remove_file(&output);
+                if !overwrite.is_empty() {
+                    fs::write(&output, "old").unwrap();
+                }
+                let options = [mode, overwrite].concat();
+                world
+                    .export(0, &options, &id, output.to_str().unwrap())
+                    .succeeds();
+                world.assert_same(&file, output.to_str().unwrap());
+                assert_eq!(names_in(elsewhere.path()), ["out"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_name_as_long_as_can_be_is_a_target_too() {
+    for mode in MODES {
+        let world = World::new();
+        let file = world.file("file", 10);
+        let id = world.import(&file);
+        let name = "n".repeat(255);
+        world.export(0, mode, &id, &name).succeeds();
+        world.assert_same(&file, &name);
+        let longer = "n".repeat(256);
+        world.export(0, mode, &id, &longer).fails_with(4);
+        world.holds_only(&["file", &name]);
+    }
+}
+
+/// What a killed dfcache left goes with the next export into the directory.
+#[test]
+fn what_a_killed_dfcache_left_is_swept_by_the_next_one() {
+    for mode in MODES {
+        let world = World::new();
+        let mut steps = whole(&seeded(1, PIECE));
+        steps.extend([Step::Reached, Step::Hang]);
+        let daemon = ScriptedDaemon::start(&world, steps);
+        let command = world
+            .dfcache()
+            .at(&daemon.endpoint)
+            .arg("export")
+            .args(mode);
+        let running = command.args(["-O", "out", "7"]).start();
+        daemon.wait_until_reached();
+        running.signal(rustix::process::Signal::KILL);
+        assert_eq!(running.wait().signal(), Some(9));
+        let left = names_in(&world.work());
+        assert!(
+            left.iter().all(|name| name.starts_with(".out.dfcache-")),
+            "{left:?}"
+        );
+        let id = world.import(&world.path_of_new_file());
+        world.export(0, mode, &id, "out").succeeds();
+        world.holds_only(&["new", "out"]);
+    }
+}
+
+impl World {
+    fn path_of_new_file(&self) -> std::path::PathBuf {
+        self.file("new", 10)
+    }
+}

@@ -1,0 +1,255 @@
+//! dfcache and dfdaemon as different users, as in containers and on shared hosts.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::files::{PIECE, assert_same_bytes, names_in};
+use crate::support::process::fake_dfdaemon;
+use crate::support::users::{ANOTHER, NOBODY, can_change_users};
+use crate::support::world::Directory;
+use crate::support::{DaemonProcess, Dfcache};
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A daemon of its own user, a dfcache of another, and directories of either.
+struct Shared {
+    directory: Directory,
+    daemon: DaemonProcess,
+    dfcache: PathBuf,
+    client: u32,
+}
+
+impl Shared {
+    fn new(daemon: u32, client: u32) -> Self {
+        let directory = Directory::new();
+        // Where the binaries were built, others may not be allowed to look. A process of its own
+        // makes the copy: commands of other tests would inherit a file that is open for writing
+        // here, and what is open for writing cannot be executed.
+        let copy = |from: &Path, name: &str| {
+            let to = directory.beside(name);
+            let copied = Command::new("cp").arg(from).arg(&to).status().unwrap();
+            assert!(copied.success());
+            to
+        };
+        let fake = copy(&fake_dfdaemon(), "fake");
+        let dfcache = copy(Path::new(crate::support::command::DFCACHE), "dfcache");
+        let state = directory.beside("state");
+        fs::create_dir(&state).unwrap();
+        chown(&state, Some(daemon), Some(daemon)).unwrap();
+        set_mode(&state, 0o755);
+        chown(directory.home(), Some(client), Some(client)).unwrap();
+        chown(directory.work(), Some(client), Some(client)).unwrap();
+        let mut command = Command::new(fake);
+        let options = [
+            "serve",
+            "--socket-mode",
+            "0666",
+            "--hosts",
+            "2",
+            "--state-dir",
+        ];
+        command.args(options).arg(&state).uid(daemon).gid(daemon);
+        let daemon = DaemonProcess::spawn(command);
+        Self {
+            directory,
+            daemon,
+            dfcache,
+            client,
+        }
+    }
+
+    fn dfcache(&self) -> Dfcache {
+        let (work, home) = (self.directory.work(), self.directory.home());
+        let command = Dfcache::of(&self.dfcache, &work, &home);
+        command.at(&self.daemon.endpoint(0)).by_user(self.client)
+    }
+
+    /// A readable file of root's, imported.
+    fn import(&self, name: &str, length: usize) -> (PathBuf, String) {
+        let file = self.directory.file(name, length);
+        set_mode(&file, 0o644);
+        let run = self.dfcache().arg("import").arg(&file).run();
+        (file, run.succeeds().line())
+    }
+
+    fn export(&self, options: &[&str], id: &str, output: &Path) -> crate::support::Run {
+        let command = self.dfcache().arg("export").args(options);
+        command.arg("-O").arg(output).arg(id).run()
+    }
+}
+
+const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
+
+/// As in /tmp: anybody may write, but rename and remove only what is their own.
+#[test]
+fn a_sticky_directory_takes_exports_from_a_daemon_of_another_user() {
+    if !can_change_users("a_sticky_directory_takes_exports_from_a_daemon_of_another_user") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let (file, id) = shared.import("file", PIECE + 1);
+    let content = fs::read(file).unwrap();
+    let sticky = shared.directory.beside("sticky");
+    fs::create_dir(&sticky).unwrap();
+    set_mode(&sticky, 0o1777);
+    for mode in MODES {
+        let output = sticky.join("out");
+        shared.export(mode, &id, &output).succeeds();
+        assert_same_bytes(&output, &content);
+        shared.export(mode, &id, &output).fails_with(4);
+        assert_eq!(names_in(&sticky), ["out"], "{mode:?}");
+        fs::remove_file(&output).unwrap();
+    }
+}
+
+#[test]
+fn a_private_directory_takes_exports_from_a_daemon_of_another_user() {
+    if !can_change_users("a_private_directory_takes_exports_from_a_daemon_of_another_user") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let (file, id) = shared.import("file", PIECE + 1);
+    let content = fs::read(file).unwrap();
+    let own = shared.directory.beside("own");
+    fs::create_dir(&own).unwrap();
+    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
+    set_mode(&own, 0o755);
+    for mode in MODES {
+        let output = own.join("out");
+        shared.export(mode, &id, &output).succeeds();
+        assert_same_bytes(&output, &content);
+        let overwrite = [mode, &["--overwrite"]].concat();
+        shared.export(&overwrite, &id, &output).succeeds();
+        assert_same_bytes(&output, &content);
+        assert_eq!(names_in(&own), ["out"], "{mode:?}");
+        fs::remove_file(&output).unwrap();
+    }
+    // Where the daemon cannot even look, only a transfer helps, and the error says so.
+    set_mode(&own, 0o700);
+    let output = own.join("out");
+    let run = shared.export(&[], &id, &output);
+    run.fails_with(4).says("--transfer-from-dfdaemon");
+    assert_eq!(names_in(&own), [""; 0]);
+    shared
+        .export(&["--transfer-from-dfdaemon"], &id, &output)
+        .succeeds();
+    assert_eq!(fs::metadata(&output).unwrap().uid(), NOBODY);
+}
+
+/// dfcache may not write there, but the daemon may: it makes the target itself, if none is there.
+#[test]
+fn a_directory_of_the_daemons_user_takes_exports_by_path() {
+    if !can_change_users("a_directory_of_the_daemons_user_takes_exports_by_path") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let (file, id) = shared.import("file", PIECE + 1);
+    let content = fs::read(file).unwrap();
+    let theirs = shared.directory.beside("theirs");
+    fs::create_dir(&theirs).unwrap();
+    chown(&theirs, Some(ANOTHER), Some(ANOTHER)).unwrap();
+    set_mode(&theirs, 0o755);
+    let output = theirs.join("out");
+    shared
+        .export(&["--transfer-from-dfdaemon"], &id, &output)
+        .fails_with(4);
+    shared.export(&[], &id, &output).succeeds();
+    assert_same_bytes(&output, &content);
+    for options in [&[][..], &["--overwrite"]] {
+        shared.export(options, &id, &output).fails_with(4);
+        assert_same_bytes(&output, &content);
+    }
+    assert_eq!(names_in(&theirs), ["out"]);
+}
+
+#[test]
+fn a_file_that_only_dfdaemon_may_not_read_is_a_local_file_error() {
+    if !can_change_users("a_file_that_only_dfdaemon_may_not_read_is_a_local_file_error") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let file = shared.directory.file("secret", 10);
+    chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
+    set_mode(&file, 0o600);
+    let run = shared.dfcache().arg("import").arg(&file).run();
+    run.fails_with(4).says("Permission denied").says("hint:");
+}
+
+#[test]
+fn a_file_that_only_dfdaemon_may_read_is_imported() {
+    if !can_change_users("a_file_that_only_dfdaemon_may_read_is_imported") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let hidden = shared.directory.beside("hidden");
+    fs::create_dir(&hidden).unwrap();
+    fs::write(hidden.join("file"), "content").unwrap();
+    chown(&hidden, Some(ANOTHER), Some(ANOTHER)).unwrap();
+    set_mode(&hidden, 0o700);
+    let run = shared
+        .dfcache()
+        .arg("import")
+        .arg(hidden.join("file"))
+        .run();
+    run.succeeds();
+}
+
+#[test]
+fn a_socket_that_this_user_may_not_open_is_unavailable() {
+    if !can_change_users("a_socket_that_this_user_may_not_open_is_unavailable") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    set_mode(&shared.daemon.endpoint(0), 0o600);
+    let run = shared.dfcache().args(["stat", "7"]).run();
+    run.fails_with(5)
+        .says("Permission denied")
+        .says("this user may not open the socket");
+}
+
+/// The reference client panics here: its log directory belongs to root.
+#[test]
+fn a_user_without_rights_needs_no_log_directory() {
+    if !can_change_users("a_user_without_rights_needs_no_log_directory") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let roots = shared.directory.beside("logs-of-root");
+    fs::create_dir(&roots).unwrap();
+    set_mode(&roots, 0o755);
+    let stat = || {
+        shared
+            .dfcache()
+            .arg("stat")
+            .arg("--log-dir")
+            .arg(&roots)
+            .arg("7")
+    };
+    stat().run().fails_with(3).does_not_say("log");
+    assert_eq!(names_in(&roots), [""; 0]);
+    let own = shared
+        .directory
+        .home()
+        .join(".local/state/dragonfly/dfcache");
+    assert_eq!(
+        names_in(&own).len(),
+        1,
+        "the log went to the user's own state directory"
+    );
+    // Not even there.
+    stat()
+        .env("HOME", "/nonexistent")
+        .run()
+        .fails_with(3)
+        .does_not_say("log");
+    stat()
+        .without("HOME")
+        .run()
+        .fails_with(3)
+        .does_not_say("log");
+}
