@@ -87,7 +87,7 @@ pub enum StateDirError {
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
     _temporary: Option<TempDir>,
 }
 
@@ -152,11 +152,23 @@ impl StateDir {
     }
 }
 
+/// A locked directory.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was forked at this moment, for another test's
+        // command, shares the open file until it runs its program.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 /// Locks the directory itself; `None` if somebody else has.
-fn lock(path: &Path) -> io::Result<Option<File>> {
+fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let dir = File::open(path)?;
     match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(dir)),
+        Ok(()) => Ok(Some(Lock(dir))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -346,6 +358,17 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
         assert!(matches!(open(&link, 1), Err(StateDirError::NotOurs { .. })));
+    }
+
+    /// As a forked process does, until it runs its program.
+    #[test]
+    fn a_directory_is_free_at_once_also_while_its_open_file_is_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap().unwrap();
+        let _shared = held.0.try_clone().unwrap();
+        assert!(lock(dir.path()).unwrap().is_none());
+        drop(held);
+        assert!(lock(dir.path()).unwrap().is_some());
     }
 
     #[test]
