@@ -26,7 +26,7 @@ const TASKS: u64 = 6;
 const LENGTH: usize = (4 << 20) + 7;
 
 const CLIENTS: u64 = 6;
-const CALLS: u64 = 25;
+const CALLS: u64 = 40;
 
 /// Small numbers that follow no pattern, the same in every run.
 struct Random(u64);
@@ -151,17 +151,21 @@ impl World {
         while !done.load(Ordering::Relaxed) {
             let host = 1 + usize::try_from(random.below(HOSTS as u64 - 1)).unwrap();
             let host = self.daemon.host(host).unwrap();
-            match random.below(6) {
+            match random.below(8) {
                 0 => host.stop().await,
                 1 => host.leave().await,
                 2 => self.daemon.collect().await.unwrap(),
-                3 => {
-                    let by = std::time::Duration::from_secs(random.below(20));
+                3..=5 => {
+                    let by = std::time::Duration::from_secs(random.below(40));
                     self.daemon.clock().advance(by).unwrap();
                 }
                 _ => host.start().await.unwrap(),
             }
-            self.daemon.settle().await;
+            if random.below(2) == 0 {
+                self.daemon.settle().await;
+            }
+            // Clients get their turn.
+            tokio::task::yield_now().await;
         }
     }
 
