@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::clock::{Clock, ClockMode};
@@ -350,9 +351,8 @@ impl FakeDfdaemon {
     /// Stops: breaks off what is running, closes and removes the sockets, and waits for all of it.
     pub async fn stop(self) {
         self.cluster.stopping().cancel();
-        for host in &self.hosts {
-            host.stop().await;
-        }
+        // Together: each may have a reader that stalls to wait for.
+        join_all(self.hosts.iter().map(HostServer::stop)).await;
         self.cluster.stop().await;
     }
 

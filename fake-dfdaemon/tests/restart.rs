@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{FakeDfdaemon, Release};
@@ -153,6 +153,31 @@ async fn a_stopped_fake_leaves_nothing() {
     daemon.stop().await;
     assert!(!state.exists());
     drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_stall_on_every_host_hold_a_stop_up_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, content::bytes(1, 24 << 20)).unwrap();
+    let daemon = FakeDfdaemon::builder().hosts(4).start().await.unwrap();
+    let task = host(&daemon, 0)
+        .await
+        .import(import(&file, 4))
+        .await
+        .unwrap();
+    daemon.settle().await;
+    let mut stalled = Vec::new();
+    for number in 0..4 {
+        let client = host(&daemon, number).await;
+        stalled.push(client.begin_export(transfer(&task.id)).await.unwrap());
+    }
+    let started = Instant::now();
+    daemon.stop().await;
+    assert!(
+        started.elapsed() < Duration::from_secs(6),
+        "one after the other"
+    );
 }
 
 #[test]
