@@ -5,8 +5,8 @@ use std::time::Duration;
 use fake_dfdaemon::Builder;
 
 use crate::row::{Row, row};
-use crate::support::client::Import;
-use crate::world::{MIB, World, cache, import, seconds, transfer};
+use crate::support::client::{Exported, Import};
+use crate::world::{MIB, World, cache, import, import_as, seconds, transfer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,6 +30,8 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(a_host_without_room_gets_none).needs("several hosts and a capacity", |fake| {
             fake.hosts(3).capacity(3 << 20)
         }),
+        row!(an_export_goes_on_when_one_of_its_sources_stops)
+            .needs("several hosts", |fake| fake.hosts(3)),
         row!(every_replica_has_the_content).needs("several hosts", |fake| fake.hosts(3)),
     ]
 }
@@ -240,4 +242,28 @@ async fn every_replica_has_the_content(w: World) {
                 .all(|piece| piece.parent_id.is_none())
         );
     }
+}
+
+async fn an_export_goes_on_when_one_of_its_sources_stops(w: World) {
+    let request = Import {
+        persistent_replica_count: 2,
+        ..import_as(&w.long_file(96 * MIB), &w.unique("long"))
+    };
+    let id = w.host(0).await.import(request).await.unwrap().id;
+    w.fake().settle().await;
+    let (source, target) = if copy(&w, 1, &id).await.is_some() {
+        (1, 2)
+    } else {
+        (2, 1)
+    };
+    let mut running = w.host(target).await.begin_export(cache(&id)).await.unwrap();
+    let mut exported = Exported::default();
+    for _ in ["started", "the first piece"] {
+        exported.take(running.message().await.unwrap().unwrap());
+    }
+    w.fake().host(source).unwrap().stop().await;
+    let exported = exported.read(running).await.ok();
+    let mut numbers = exported.numbers();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
 }
