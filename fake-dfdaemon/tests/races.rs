@@ -268,3 +268,34 @@ impl World {
         self.daemon.state_dir().join(format!("hosts/host-{host}"))
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_for_one_is_given_to_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, content::bytes(1, 1000)).unwrap();
+    for _ in 0..5 {
+        let daemon = FakeDfdaemon::builder().hosts(1).capacity(1999);
+        let daemon = daemon.start().await.unwrap();
+        let mut imports = Vec::new();
+        for number in 0..12 {
+            let client = Client::connect(daemon.endpoint()).await;
+            imports.push(client.begin_import(Import {
+                content_for_calculating_task_id: Some(number.to_string()),
+                path: file.to_str().unwrap().to_owned(),
+                persistent_replica_count: 1,
+                ttl: Some(prost_types::Duration {
+                    seconds: 60,
+                    nanos: 0,
+                }),
+                ..Import::default()
+            }));
+        }
+        let mut succeeded = 0;
+        for import in imports {
+            succeeded += u32::from(import.await.unwrap().is_ok());
+        }
+        assert_eq!(succeeded, 1);
+        daemon.stop().await;
+    }
+}

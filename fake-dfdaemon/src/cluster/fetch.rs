@@ -287,8 +287,10 @@ impl Fetch {
         // Another transfer may have ended between a look at this host and the start of this one.
         record.persistent |= is_persistent(cluster, *host, id, *incarnation);
         cluster.store(*host)?.place(&mut content, &record)?;
-        drop(reservation);
-        cluster.state().insert_replica(*host, record);
+        let mut state = cluster.state();
+        reservation.hand_over(&mut state);
+        state.insert_replica(*host, record);
+        drop(state);
         cluster.evict_if_full(*host);
         Ok(())
     }

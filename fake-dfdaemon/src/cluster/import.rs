@@ -337,9 +337,9 @@ impl Begun {
             // The first error is the one to tell; a copy without its task is swept at the next start.
             let _ = store.remove(id);
         })?;
-        drop(stored.reservation);
         let view = {
             let mut state = cluster.state();
+            stored.reservation.hand_over(&mut state);
             state.insert_replica(self.host, replica);
             let entry = state
                 .same(id, self.incarnation)

@@ -362,8 +362,23 @@ struct Reservation {
     bytes: u64,
 }
 
+impl Reservation {
+    /// Gives the room to content that comes into the books with the same lock held, so that
+    /// nobody finds it free in between.
+    fn hand_over(mut self, state: &mut State) {
+        if let Some(room) = state.hosts.get_mut(self.host) {
+            room.reserved = room.reserved.saturating_sub(self.bytes);
+        }
+        self.bytes = 0;
+    }
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if self.bytes == 0 {
+            // Handed over, by somebody who holds the lock.
+            return;
+        }
         if let Some(room) = self.cluster.state().hosts.get_mut(self.host) {
             room.reserved = room.reserved.saturating_sub(self.bytes);
         }
