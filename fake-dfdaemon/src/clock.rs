@@ -123,6 +123,14 @@ impl Clock {
         }
     }
 
+    /// Sees every move of manual time from now on; system time moves by itself.
+    pub(crate) fn moves(&self) -> Option<watch::Receiver<Timestamp>> {
+        match &self.0 {
+            Source::System => None,
+            Source::Manual(time) => Some(time.subscribe()),
+        }
+    }
+
     /// Waits for `duration` of this clock's time.
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_until(later(self.now(), duration)).await;

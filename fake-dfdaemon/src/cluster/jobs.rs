@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::future::OptionFuture;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
@@ -80,6 +82,7 @@ impl Cluster {
     /// Waits until nothing is running and nothing is due, and tells what is left for later times.
     pub(crate) async fn settle(&self) -> Vec<Waiting> {
         let mut changed = self.agenda.subscribe();
+        let mut moves = self.clock.moves();
         loop {
             if let Some(waiting) = self.agenda.settled(self.now()) {
                 return waiting
@@ -93,6 +96,8 @@ impl Cluster {
             tokio::select! {
                 () = self.stopping.cancelled() => return Vec::new(),
                 _ = changed.changed() => {}
+                // Set back, it takes away what was due.
+                Some(_) = OptionFuture::from(moves.as_mut().map(watch::Receiver::changed)) => {}
             }
         }
     }
