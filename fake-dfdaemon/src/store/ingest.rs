@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use dfdaemon_api::digest::combined_crc32;
@@ -64,32 +64,22 @@ pub(crate) fn ingest(
         layout,
         cancel,
         next: AtomicU32::new(0),
-        failed: AtomicBool::new(false),
-        crc32: Mutex::new(vec![0; layout.count() as usize]),
+        failure: OnceLock::new(),
+        crc32: (0..layout.count()).map(|_| AtomicU32::new(0)).collect(),
     };
-    let workers = thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(MAX_WORKERS);
-    let workers = workers.min(layout.count() as usize);
-    if workers <= 1 {
-        pass.work()?;
-    } else {
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(|| pass.work())).collect();
-            let here = pass.work();
-            others.into_iter().fold(here, |result, other| {
-                result.and(
-                    other
-                        .join()
-                        .unwrap_or_else(|_| Err(io::Error::other("a worker panicked"))),
-                )
-            })
-        })?;
-    }
-    Ok(pass
-        .crc32
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let workers = workers.min(MAX_WORKERS).min(layout.count() as usize);
+    // The others end with the scope, which passes a panic of theirs on.
+    thread::scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|| pass.work());
+        }
+        pass.work();
+    });
+    let crc32 = pass.crc32.into_iter().map(AtomicU32::into_inner);
+    pass.failure
         .into_inner()
-        .unwrap_or_else(PoisonError::into_inner))
+        .map_or_else(|| Ok(crc32.collect()), Err)
 }
 
 /// One import's pass over its file, shared by the workers.
@@ -100,33 +90,32 @@ struct Pass<'a> {
     layout: PieceLayout,
     cancel: &'a CancelFlag,
     next: AtomicU32,
-    failed: AtomicBool,
-    crc32: Mutex<Vec<u32>>,
+    /// The first error. It ends all workers, and what they make of that is not it.
+    failure: OnceLock<io::Error>,
+    crc32: Vec<AtomicU32>,
 }
 
 impl Pass<'_> {
-    /// Takes pieces until there are none left.
-    fn work(&self) -> io::Result<()> {
+    /// Takes pieces until there are none left, or one has failed.
+    fn work(&self) {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(range) = self.layout.range(number) else {
-                return Ok(());
+                return;
             };
-            let crc = match self.piece(range) {
-                Ok(crc) => crc,
-                // The others break off because of the first error, which is the one to tell.
-                Err(_) if self.failed.swap(true, Ordering::Relaxed) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let mut crc32 = self.crc32.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(slot) = crc32.get_mut(number as usize) {
-                *slot = crc;
+            match (self.piece(range), self.crc32.get(number as usize)) {
+                (Ok(crc), Some(slot)) => slot.store(crc, Ordering::Relaxed),
+                (Ok(_), None) => return,
+                (Err(error), _) => {
+                    let _ = self.failure.set(error);
+                    return;
+                }
             }
         }
     }
 
     fn piece(&self, range: Range<u64>) -> io::Result<u32> {
-        let go_on = || !self.cancel.is_cancelled() && !self.failed.load(Ordering::Relaxed);
+        let go_on = || !self.cancel.is_cancelled() && self.failure.get().is_none();
         let Some(target) = self.target else {
             self.cancel.check()?;
             return crc32_of(self.disk, self.source, range);
