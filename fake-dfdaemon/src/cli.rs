@@ -1,5 +1,7 @@
 //! The command line: what was typed, and how it becomes a [`Builder`].
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +9,13 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::daemon::{Builder, DEFAULT_HOSTS, FakeDfdaemon, MAX_HOSTS};
+use crate::builder::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
+use crate::clock::ClockMode;
+use crate::ctl::Ctl;
+use crate::daemon::FakeDfdaemon;
+use crate::faults::Fault;
 use crate::limits::Block;
+use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
 
 /// A dfdaemon with its scheduler and its peers in one small process, for tests.
@@ -28,7 +35,44 @@ pub(crate) enum Command {
     ///
     /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
     /// directory, the process id.
+    #[command(after_help = quirks_help())]
     Serve(Box<Serve>),
+
+    /// Serve, run a command with the endpoints in its environment, stop, and exit as it did.
+    ///
+    /// The command finds DFCACHE_ENDPOINT (and the endpoint variable of each dfcache command),
+    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS. Signals are
+    /// passed on to it, and it does not outlive the daemon. Standard output is the command's alone.
+    #[command(after_help = quirks_help())]
+    Run(Box<Run>),
+
+    /// The control API of a running daemon, in the words of its paths.
+    Ctl(Ctl),
+}
+
+impl Command {
+    /// What is to be logged.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self {
+            Self::Serve(serve) => serve.level(),
+            Self::Run(run) => run.serve.level(),
+            Self::Ctl(_) => LevelFilter::WARN,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+
+    /// When the command fails, leave the state directory and the journal, and say where
+    #[arg(long)]
+    pub(crate) keep_on_failure: bool,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
@@ -38,7 +82,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
-    /// The first host's socket; the others are `<state>/host-N.sock` [default: <state>/host-0.sock]
+    /// The first host's socket; the others are `<state>/host-N.sock` (default: `<state>/host-0.sock`)
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
@@ -59,9 +103,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     capacity: Option<u64>,
 
-    /// The shortest TTL that an import may ask for
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
-    min_ttl: Duration,
+    /// The shortest TTL that an import may ask for [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
 
     /// The longest TTL that an import may ask for
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
@@ -87,6 +131,45 @@ pub(crate) struct Serve {
     #[arg(long)]
     fsync: bool,
 
+    /// Real behaviours where the fake deliberately differs; repeatable. They are listed below
+    #[arg(long, value_name = "NAME|all")]
+    quirk: Vec<Quirks>,
+
+    /// What time it is: the system's, or manual time that starts now or as given and moves only
+    /// through the control API
+    #[arg(long, value_name = "system|manual[=TIME]", default_value = "system", value_parser = parse_clock)]
+    clock: ClockMode,
+
+    /// The control API's socket (default: `<state>/control.sock`)
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Serve the control API on this address besides, such as `127.0.0.1:0`; whoever reaches it
+    /// controls the fake
+    #[arg(long, value_name = "ADDRESS")]
+    control_tcp: Option<SocketAddr>,
+
+    /// Import every file below this directory at the start
+    #[arg(long, value_name = "DIR")]
+    preload: Option<PathBuf>,
+
+    /// Something that shall go wrong, as `ON[@KEY=VALUE,…]:DO[=ARG]` or as JSON; repeatable
+    #[arg(long, value_name = "SPEC")]
+    fault: Vec<Fault>,
+
+    /// What decides chance in faults: the same seed fires the same faults, call by call
+    /// [default: random, in the ready line]
+    #[arg(long, value_name = "N")]
+    fault_seed: Option<u64>,
+
+    /// Where the journal is written (default: `<state>/journal.jsonl`)
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+
+    /// Stop when standard input is closed
+    #[arg(long)]
+    pub(crate) exit_on_stdin_close: bool,
+
     /// Write the ready line to this file too, atomically
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -111,11 +194,14 @@ impl Serve {
             .socket_mode(self.socket_mode)
             .hosts(self.hosts)
             .release(self.dfdaemon_version)
-            .min_ttl(self.min_ttl)
+            .clock(self.clock)
             .max_ttl(self.max_ttl)
             .gc_interval(self.gc_interval)
             .replication_delay(self.replication_delay)
             .fsync(self.fsync);
+        if let Some(ttl) = self.min_ttl {
+            builder = builder.min_ttl(ttl);
+        }
         if let Some(dir) = &self.state_dir {
             builder = builder.state_dir(dir);
         }
@@ -128,10 +214,29 @@ impl Serve {
         if let Some(requests) = self.max_requests {
             builder = builder.max_requests(requests);
         }
+        if let Some(path) = &self.control {
+            builder = builder.control(path);
+        }
+        if let Some(address) = self.control_tcp {
+            builder = builder.control_tcp(address);
+        }
+        if let Some(dir) = &self.preload {
+            builder = builder.preload(dir);
+        }
+        if let Some(seed) = self.fault_seed {
+            builder = builder.fault_seed(seed);
+        }
+        if let Some(path) = &self.journal {
+            builder = builder.journal(path);
+        }
+        let quirks = self.quirk.iter().copied();
+        builder =
+            builder.quirks(Quirk::all().filter(|quirk| quirks.clone().any(|had| had.has(*quirk))));
+        builder = self.fault.iter().cloned().fold(builder, Builder::fault);
         self.block.iter().cloned().fold(builder, Builder::block)
     }
 
-    pub(crate) fn level(&self) -> LevelFilter {
+    fn level(&self) -> LevelFilter {
         match self.log_level {
             LogLevel::Trace => LevelFilter::TRACE,
             LogLevel::Debug => LevelFilter::DEBUG,
@@ -139,6 +244,27 @@ impl Serve {
             LogLevel::Warn => LevelFilter::WARN,
             LogLevel::Error => LevelFilter::ERROR,
         }
+    }
+}
+
+/// One line a quirk.
+fn quirks_help() -> String {
+    let line = |quirk: Quirk| format!("  {:<24} {}", quirk.name(), quirk.about());
+    let lines: Vec<_> = Quirk::all().map(line).collect();
+    format!("Quirks:\n{}", lines.join("\n"))
+}
+
+fn parse_clock(text: &str) -> Result<ClockMode, String> {
+    match text.split_once('=') {
+        None if text == "system" => Ok(ClockMode::System),
+        None if text == "manual" => Ok(ClockMode::Manual(None)),
+        Some(("manual", time)) => {
+            let time = time
+                .parse()
+                .map_err(|error| format!("{time:?} is no RFC 3339 time: {error}"))?;
+            Ok(ClockMode::Manual(Some(time)))
+        }
+        _ => Err("system, manual, or manual=<RFC 3339 time>".to_owned()),
     }
 }
 
@@ -185,6 +311,11 @@ mod tests {
             ("--min-ttl", "soon"),
             ("--block", "import"),
             ("--log-level", "loud"),
+            ("--quirk", "odd"),
+            ("--clock", "manual=soon"),
+            ("--control-tcp", "here"),
+            ("--fault", "stat:explode"),
+            ("--fault-seed", "lucky"),
         ] {
             let error = Cli::try_parse_from(["fake-dfdaemon", "serve", option, value]).unwrap_err();
             assert!(error.to_string().contains(option), "{error}");

@@ -17,27 +17,46 @@
 //! ```
 //!
 //! Each instance is its own world: many run side by side in one process. What a real dfdaemon does
-//! is in [`cluster`] (tasks, replicas, expiry), what it says in [`service`]; [`release`] holds what
+//! is in the module `cluster` (tasks, replicas, expiry), what it says in `service`; `release` holds what
 //! differs between releases.
 
+mod builder;
+mod call;
 mod cli;
 pub mod clock;
 mod cluster;
+mod control;
+mod ctl;
 mod daemon;
+mod faults;
+mod host;
+mod journal;
 mod limits;
+mod preload;
 pub mod program;
+mod quirks;
+mod random;
 mod release;
+mod rpc;
+mod run;
 mod server;
 mod service;
+mod snapshot;
 mod socket;
 mod state_dir;
 mod store;
 
-pub use cluster::{HostStatus, Waiting};
-pub use daemon::{
-    Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, FakeDfdaemon, Host, MAX_HOSTS, Ready, StartError,
-};
+pub use builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS, StartError};
+pub use cluster::{HostStatus, Replica, Waiting};
+pub use daemon::{FakeDfdaemon, Ready};
+pub use faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
+pub use host::Host;
+pub use journal::{Call, CallFault, CallStatus, Journal, Query};
 pub use limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
+pub use preload::Preloaded;
+pub use quirks::{Quirk, Quirks, UnknownQuirk};
 pub use release::{Release, UnknownRelease};
+pub use rpc::{Rpc, UnknownRpc};
+pub use snapshot::SnapshotError;
 pub use socket::SocketError;
 pub use state_dir::StateDirError;

@@ -8,102 +8,209 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
-use crate::cli::{Cli, Command, Serve};
-use crate::daemon::{Ready, StartError};
+use crate::builder::StartError;
+use crate::cli::{Cli, Command, Run, Serve};
+use crate::ctl::{self, Ctl, CtlError, Format};
+use crate::daemon::{FakeDfdaemon, Ready};
+use crate::run::run;
+
+/// What was typed cannot be done.
+const EXIT_USAGE: u8 = 2;
 
 /// The state directory or a socket is in use or unusable.
 const EXIT_UNUSABLE: u8 = 4;
+
+/// The command of `run` cannot be started, or is not there: as shells say it.
+const EXIT_CANNOT_RUN: u8 = 126;
+const EXIT_NO_COMMAND: u8 = 127;
+
+/// How a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Ctl(#[from] CtlError),
+    #[error("cannot run {command}")]
+    Command { command: String, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
 
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Command::Serve(options) = cli.command;
+    log_to_stderr(cli.command.level());
+    let ended = runtime().map_err(Failure::from).and_then(|runtime| {
+        let ended = runtime.block_on(execute(cli.command));
+        // What is still blocked in a system call is not worth waiting for.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|failure| {
+        report(&failure);
+        exit_code(&failure)
+    })
+}
+
+fn log_to_stderr(level: LevelFilter) {
     tracing_subscriber::fmt()
-        .with_max_level(options.level())
+        .with_max_level(level)
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
-    let served = runtime().and_then(|runtime| {
-        let served = runtime.block_on(serve(&options));
-        // What is still blocked in a system call is not worth waiting for.
-        runtime.shutdown_background();
-        served
-    });
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            exit_code(&error)
-        }
-    }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(other)
 }
 
-async fn serve(options: &Serve) -> Result<(), StartError> {
+async fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(options) => serve(&options).await,
+        Command::Run(options) => run_command(&options).await,
+        Command::Ctl(ctl) => ask(&ctl).await,
+    }
+}
+
+async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
     // Taken before the ready line: whoever has read it may send a signal.
-    let mut terminate = signal(SignalKind::terminate()).map_err(other)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(other)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let daemon = options.builder().start().await?;
-    let announced = announce(&daemon.ready(), options.ready_file.as_deref());
+    let ready = daemon.ready();
+    let announced =
+        announce(&ready, options.ready_file.as_deref()).and_then(|()| print(&ready.line()?));
     if announced.is_ok() {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = stdin_closed(), if options.exit_on_stdin_close => {}
         }
     }
+    stop(daemon, options).await;
+    announced?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
+    let daemon = options.serve.builder().start().await?;
+    let announced = announce(&daemon.ready(), options.serve.ready_file.as_deref());
+    let ran = match announced {
+        Ok(()) => run(&daemon, &options.command).await.map_err(|source| {
+            let command = options
+                .command
+                .first()
+                .map(|name| name.display().to_string());
+            Failure::Command {
+                command: command.unwrap_or_default(),
+                source,
+            }
+        }),
+        Err(error) => Err(error.into()),
+    };
+    if options.keep_on_failure && !matches!(ran, Ok(0)) {
+        daemon.keep_state();
+        let (state, journal) = (
+            daemon.state_dir().display(),
+            daemon.journal().path().display(),
+        );
+        complain(&format!(
+            "fake-dfdaemon: the state is kept in {state}, the journal is {journal}\n"
+        ));
+    }
+    stop(daemon, &options.serve).await;
+    Ok(ExitCode::from(ran?))
+}
+
+async fn stop(daemon: FakeDfdaemon, options: &Serve) {
     daemon.stop().await;
     if let Some(path) = &options.ready_file {
         // Nobody shall take it for a daemon that lives.
         let _ = std::fs::remove_file(path);
     }
-    announced.map_err(other)
 }
 
-/// Prints the ready line, and writes it to the file so that it is there whole or not at all.
-fn announce(ready: &Ready, file: Option<&Path>) -> io::Result<()> {
-    let mut line = serde_json::to_vec(ready)?;
-    line.push(b'\n');
-    if let Some(path) = file {
-        let parent = path.parent().filter(|parent| *parent != Path::new(""));
-        let mut beside = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-        beside.write_all(&line)?;
-        beside.persist(path).map_err(|error| error.error)?;
+async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
+    let answer = ctl.ask().await?;
+    let text = match ctl.format {
+        Format::Text => ctl::text(&answer),
+        Format::Json => format!("{answer}\n"),
+    };
+    print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stdin_closed() {
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = [0; 1024];
+    while stdin.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+}
+
+impl Ready {
+    fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
     }
+}
+
+/// Writes the ready line to the file, if one was asked for, so that it is there whole or not at all.
+fn announce(ready: &Ready, file: Option<&Path>) -> io::Result<()> {
+    let Some(path) = file else { return Ok(()) };
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let mut beside = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
+    beside.write_all(&ready.line()?)?;
+    beside.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(&line)?;
+    stdout.write_all(bytes)?;
     stdout.flush()
 }
 
-fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> StartError {
-    StartError::Other(error.into())
-}
-
-fn report(error: &StartError) {
-    let mut text = format!("error: {error}\n");
-    let mut cause = error.source();
+fn report(failure: &Failure) {
+    let mut text = format!("error: {failure}\n");
+    let mut cause = failure.source();
     while let Some(error) = cause {
         text.push_str(&format!("  caused by: {error}\n"));
         cause = error.source();
     }
-    // There is nowhere left to complain to.
+    complain(&text);
+}
+
+fn complain(text: &str) {
+    // There is nowhere left to complain to if this fails.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn exit_code(error: &StartError) -> ExitCode {
-    match error {
-        StartError::Setting(_) => ExitCode::from(2),
-        StartError::StateDir(_) | StartError::Socket(_) | StartError::State { .. } => {
-            ExitCode::from(EXIT_UNUSABLE)
+fn exit_code(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Start(StartError::Setting(_) | StartError::Fault(_))
+        | Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_)) => ExitCode::from(EXIT_USAGE),
+        Failure::Start(
+            StartError::StateDir(_)
+            | StartError::Socket(_)
+            | StartError::State { .. }
+            | StartError::Journal { .. }
+            | StartError::ControlTcp { .. },
+        )
+        | Failure::Ctl(CtlError::Unreachable { .. }) => ExitCode::from(EXIT_UNUSABLE),
+        Failure::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            ExitCode::from(EXIT_NO_COMMAND)
         }
-        StartError::Other(_) => ExitCode::FAILURE,
+        Failure::Command { .. } => ExitCode::from(EXIT_CANNOT_RUN),
+        Failure::Start(StartError::Preload { .. } | StartError::Other(_))
+        | Failure::Ctl(CtlError::Refused(_))
+        | Failure::Io(_) => ExitCode::FAILURE,
     }
 }

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+use crate::call::Connection;
+
 /// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -120,10 +122,13 @@ async fn serve(
     graceful: CancellationToken,
     abrupt: CancellationToken,
 ) {
+    let reset = abrupt.child_token();
+    let closes = reset.clone();
     let service = tower::service_fn(move |request: http::Request<Incoming>| {
-        let mut routes = routes.clone();
+        let (mut routes, connection) = (routes.clone(), Connection(reset.clone()));
         async move {
-            let request = request.map(tonic::body::Body::new);
+            let mut request = request.map(tonic::body::Body::new);
+            request.extensions_mut().insert(connection);
             Ok::<_, Infallible>(
                 tower::Service::call(&mut routes, request)
                     .await
@@ -142,12 +147,12 @@ async fn serve(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = abrupt.cancelled() => return,
+        () = closes.cancelled() => return,
         () = graceful.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = &mut connection => ended,
-                () = abrupt.cancelled() => return,
+                () = closes.cancelled() => return,
             }
         }
     };

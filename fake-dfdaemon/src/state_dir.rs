@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -22,6 +23,9 @@ const FORMAT_FILE: &str = "state.json";
 
 /// The extension of that file until it is whole.
 const BEING_WRITTEN: &str = "new";
+
+/// The file that marks a temporary directory that shall stay.
+const KEPT: &str = "kept";
 
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
@@ -88,7 +92,7 @@ pub enum StateDirError {
 pub(crate) struct StateDir {
     path: PathBuf,
     _lock: Lock,
-    _temporary: Option<TempDir>,
+    temporary: Mutex<Option<TempDir>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -120,7 +124,7 @@ impl StateDir {
         Ok(Self {
             path: absolute,
             _lock: lock,
-            _temporary: None,
+            temporary: Mutex::new(None),
         })
     }
 
@@ -143,12 +147,27 @@ impl StateDir {
         Ok(Self {
             path,
             _lock: lock,
-            _temporary: Some(temporary),
+            temporary: Mutex::new(Some(temporary)),
         })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Lets the directory stay, also a temporary one, which no later start sweeps then.
+    pub(crate) fn keep(&self) {
+        let temporary = self
+            .temporary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(temporary) = temporary {
+            let path = temporary.keep();
+            if let Err(error) = fs::write(path.join(KEPT), "") {
+                tracing::warn!(path = %path.display(), %error, "a later start will sweep this");
+            }
+        }
     }
 }
 
@@ -281,6 +300,9 @@ fn is_abandoned(path: &Path) -> bool {
     if !ours || !matches!(lock(path), Ok(Some(_))) {
         return false;
     }
+    if path.join(KEPT).exists() {
+        return false;
+    }
     let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
     path.join(FORMAT_FILE).exists() || age.is_some_and(|age| age > SWEEP_AFTER)
 }
@@ -385,10 +407,12 @@ mod tests {
         let killed = make("fake-dfdaemon-killed", true);
         let starting = make("fake-dfdaemon-starting", false);
         let alive = make("fake-dfdaemon-alive", true);
+        let kept = make("fake-dfdaemon-kept", true);
+        fs::write(kept.join(KEPT), "").unwrap();
         let stranger = make("stranger", true);
         let _held = lock(&alive).unwrap().unwrap();
         sweep(base.path());
         assert!(!killed.exists());
-        assert!(starting.exists() && alive.exists() && stranger.exists());
+        assert!(starting.exists() && alive.exists() && kept.exists() && stranger.exists());
     }
 }

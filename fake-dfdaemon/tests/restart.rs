@@ -132,6 +132,7 @@ async fn a_restart_makes_the_replicas_that_are_missing() {
         .id;
     daemon.stop().await;
     let daemon = start(3).await.unwrap();
+    daemon.clock().advance(Duration::from_secs(60)).unwrap();
     daemon.settle().await;
     let task = host(&daemon, 2).await.stat(&id).await.unwrap();
     assert_eq!(

@@ -10,6 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+/// A running job that waits: until then, or for something that time does not bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parked(Option<Timestamp>);
+
 /// Jobs by the time that they are due. A job is in it once: whatever is added again keeps the
 /// earlier time, and a job that is running is not started a second time before it has ended.
 #[derive(Debug)]
@@ -22,7 +26,8 @@ pub(crate) struct Agenda<J> {
 struct Inner<J> {
     due: BTreeMap<(Timestamp, u64), J>,
     keys: HashMap<J, (Timestamp, u64)>,
-    running: HashMap<J, ()>,
+    /// With what they wait for, if they wait.
+    running: HashMap<J, Option<Parked>>,
     next_number: u64,
 }
 
@@ -69,13 +74,40 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
             .map(|(key, job)| (*key, job.clone()))?;
         inner.due.remove(&key);
         inner.keys.remove(&job);
-        inner.running.insert(job.clone(), ());
+        inner.running.insert(job.clone(), None);
         Some(job)
     }
 
     /// Says that a job has ended.
     pub(crate) fn ended(&self, job: &J) {
         self.lock().running.remove(job);
+        self.changed.send_replace(());
+    }
+
+    /// Says that a running job waits until `due`, or for something that time does not bring.
+    pub(crate) fn park(&self, job: &J, due: Option<Timestamp>) {
+        self.set_parked(job, Some(Parked(due)));
+    }
+
+    /// Says that a running job does not wait any more.
+    pub(crate) fn unpark(&self, job: &J) {
+        self.set_parked(job, None);
+    }
+
+    fn set_parked(&self, job: &J, parked: Option<Parked>) {
+        if let Some(state) = self.lock().running.get_mut(job) {
+            *state = parked;
+        }
+        self.changed.send_replace(());
+    }
+
+    /// Forgets every job that is not running.
+    pub(crate) fn clear(&self) {
+        {
+            let mut inner = self.lock();
+            inner.due.clear();
+            inner.keys.clear();
+        }
         self.changed.send_replace(());
     }
 
@@ -90,20 +122,24 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
     }
 
     /// What only time can bring, or `None` while something is due or running.
-    pub(crate) fn settled(&self, now: Timestamp) -> Option<Vec<(J, Timestamp)>> {
+    pub(crate) fn settled(&self, now: Timestamp) -> Option<Vec<(J, Option<Timestamp>)>> {
         let inner = self.lock();
-        let idle = inner.running.is_empty()
-            && inner
-                .due
-                .first_key_value()
-                .is_none_or(|((at, _), _)| *at > now);
-        idle.then(|| {
-            inner
-                .due
-                .iter()
-                .map(|((at, _), job)| (job.clone(), *at))
-                .collect()
-        })
+        let mut waiting = Vec::new();
+        for (job, parked) in &inner.running {
+            let Parked(due) = (*parked)?;
+            if due.is_some_and(|due| due <= now) {
+                return None;
+            }
+            waiting.push((job.clone(), due));
+        }
+        for ((at, _), job) in &inner.due {
+            // One that is running, and waits, has to end first.
+            if *at <= now && !inner.running.contains_key(job) {
+                return None;
+            }
+            waiting.push((job.clone(), Some(*at)));
+        }
+        Some(waiting)
     }
 
     /// Sees every change from now on.
@@ -164,7 +200,21 @@ mod tests {
     fn settled_names_what_only_time_can_bring() {
         let agenda = Agenda::new();
         agenda.add(at(5), "later");
-        assert_eq!(agenda.settled(at(4)), Some(vec![("later", at(5))]));
+        assert_eq!(agenda.settled(at(4)), Some(vec![("later", Some(at(5)))]));
         assert_eq!(agenda.settled(at(5)), None);
+    }
+
+    #[test]
+    fn a_running_job_that_waits_for_time_does_not_keep_from_settling() {
+        let agenda = Agenda::new();
+        agenda.add(at(0), "job");
+        assert_eq!(agenda.start_due(at(0)), Some("job"));
+        agenda.park(&"job", Some(at(3)));
+        assert_eq!(agenda.settled(at(2)), Some(vec![("job", Some(at(3)))]));
+        assert_eq!(agenda.settled(at(3)), None);
+        agenda.park(&"job", None);
+        assert_eq!(agenda.settled(at(3)), Some(vec![("job", None)]));
+        agenda.unpark(&"job");
+        assert_eq!(agenda.settled(at(3)), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Why the cluster did not do what it was asked to. Which status and text a client gets for it is
-//! decided in [`crate::service`].
+//! decided in [`super::status`].
 
 use std::io;
 use std::path::PathBuf;
@@ -48,6 +48,9 @@ pub(crate) enum Error {
     InvalidDigest { raw: String, why: ParseDigestError },
     #[error("digest mismatch expected: {expected}, actual: {actual}")]
     DigestMismatch { expected: String, actual: String },
+    /// An injected fault, in what the scheduler does by itself.
+    #[error("{0}")]
+    Fault(Arc<tonic::Status>),
     #[error("the call was cancelled")]
     Cancelled,
     #[error("the daemon is stopping")]

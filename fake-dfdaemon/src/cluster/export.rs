@@ -10,9 +10,10 @@ use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 
 use super::fetch::{Subscription, Wanted};
-use super::output::{Output, OutputRequest};
+use super::output::{Output, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
-use crate::store::{CancelFlag, TaskRecord, TaskState};
+use crate::quirks::Quirk;
+use crate::store::{CancelFlag, DiskFault, TaskRecord, TaskState};
 
 /// What is to be exported, and how.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct ExportRequest {
     /// Whether the copy on this host becomes a persistent one.
     pub(crate) persistent: bool,
     pub(crate) output: Option<OutputRequest>,
+    /// What is wrong with the disk for this export.
+    pub(crate) disk_fault: Option<DiskFault>,
 }
 
 /// A piece that this host has, or has got.
@@ -88,6 +91,12 @@ impl Cluster {
         host: usize,
         request: ExportRequest,
     ) -> Result<Export, Error> {
+        if let Some(output) = &request.output
+            && let Some(digest) = &output.digest
+            && !self.has_quirk(Quirk::LateDigestCheck)
+        {
+            parse_digest(digest)?;
+        }
         let id: Arc<str> = Arc::from(request.task_id.as_str());
         let (task, lease, held, fetchable) = self.look_up(host, &id)?;
         let source = if let Some(crc32) = held {
@@ -102,6 +111,7 @@ impl Cluster {
         } else if fetchable {
             let wanted = Wanted {
                 persistent: request.persistent,
+                disk_fault: request.disk_fault,
             };
             let subscription = self.fetch(host, &id, wanted)?;
             let file = Arc::new(subscription.file().try_clone()?);
@@ -111,8 +121,14 @@ impl Cluster {
         };
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
-                let disk = self.store(host)?.disk();
-                Some(Output::link_at_once(disk, file.try_clone()?, output)?)
+                let disk = self.store(host)?.disk().with_fault(request.disk_fault);
+                let quirks = self.settings.quirks;
+                Some(Output::link_at_once(
+                    disk,
+                    file.try_clone()?,
+                    output,
+                    quirks,
+                )?)
             }
             _ => None,
         };
@@ -217,12 +233,15 @@ impl Export {
     /// Finishes the output, after the last piece.
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         let (host, persistent) = (self.host, self.persistent);
+        let held = matches!(self.source, Source::Held { .. });
         let (output, cancel) = (self.output.take(), self.cancel.0.clone());
         let id = self.task.task_id.clone();
         self.cluster
             .blocking(move |cluster| {
                 if persistent {
-                    cluster.promote(host, &id)?;
+                    cluster.set_persistent(host, &id, true)?;
+                } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
+                    cluster.set_persistent(host, &id, false)?;
                 }
                 output.map_or(Ok(()), |output| output.finish(&cancel))
             })

@@ -14,8 +14,9 @@ use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
+use crate::random::Random;
 use crate::store::{
-    CancelFlag, Content, HostStore, ReplicaRecord, TaskRecord, TaskState, crc32_of,
+    CancelFlag, Content, Disk, DiskFault, HostStore, ReplicaRecord, TaskRecord, TaskState, crc32_of,
 };
 
 /// What somebody wants of a transfer.
@@ -23,6 +24,8 @@ use crate::store::{
 pub(super) struct Wanted {
     /// Whether the replica shall be a persistent one.
     pub(super) persistent: bool,
+    /// What is wrong with the disk for this transfer, if it is not running already.
+    pub(super) disk_fault: Option<DiskFault>,
 }
 
 /// A transfer that is running or has ended.
@@ -33,6 +36,7 @@ pub(super) struct Fetch {
     layout: PieceLayout,
     cluster: Arc<Cluster>,
     file: File,
+    disk: Disk,
     persistent: AtomicBool,
     cancel: CancelFlag,
     subscribers: AtomicUsize,
@@ -80,11 +84,13 @@ impl Cluster {
                 .fetch_or(wanted.persistent, Ordering::Relaxed);
             return Ok(Subscription::new(fetch));
         }
+        let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
         let reservation = self.reserve(host, task.content_length)?;
         let content = self.store(host)?.new_content()?;
         let fetch = Arc::new(Fetch {
             layout: PieceLayout::new(task.content_length, task.piece_length)?,
             file: content.file.try_clone()?,
+            disk: self.store(host)?.disk().with_fault(wanted.disk_fault),
             key: key.clone(),
             task,
             cluster: Arc::clone(self),
@@ -98,6 +104,7 @@ impl Cluster {
         drop(fetches);
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
+            let _running = running;
             let ended = fetch.run(&cluster, content, reservation);
             cluster.forget_fetch(&fetch);
             // Before anybody hears of the end, and then waits for what the lease held up.
@@ -155,6 +162,7 @@ impl Fetch {
     }
 
     fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
+        self.disk.check_writable()?;
         let mut crc32 = vec![0; self.layout.count() as usize];
         let mut parents = Parents::new(cluster, self);
         if self.layout.count() == 0 && parents.hosts().is_empty() {
@@ -191,7 +199,7 @@ impl Fetch {
             let store = cluster.store(host)?;
             let parent = parents.parent(host, store);
             let copied = parent.and_then(|parent| {
-                let crc = self.copy_from(store, &parent.file, range.clone())?;
+                let crc = self.copy_from(&parent.file, range.clone())?;
                 check_digest(parent.crc32.as_deref(), number, crc)?;
                 Ok((parent.peer_id.clone(), crc))
             });
@@ -239,13 +247,12 @@ impl Fetch {
         Ok(())
     }
 
-    fn copy_from(&self, store: &HostStore, parent: &File, range: Range<u64>) -> Result<u32, Error> {
+    fn copy_from(&self, parent: &File, range: Range<u64>) -> Result<u32, Error> {
         let go_on = || !self.cancel.is_cancelled();
         let length = range.end - range.start;
-        store
-            .disk()
+        self.disk
             .copy_range(parent, &self.file, range.start, length, &go_on)?;
-        Ok(crc32_of(store.disk(), &self.file, range)?)
+        Ok(crc32_of(&self.disk, &self.file, range)?)
     }
 
     fn record(&self, cluster: &Cluster, crc32: Option<Vec<u32>>) -> ReplicaRecord {
@@ -498,27 +505,9 @@ impl Drop for Subscription {
 /// failing test fails again.
 fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
     let mut numbers: Vec<_> = (0..count).collect();
-    let seed = id.bytes().fold(host as u64, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(byte.into())
-    });
-    let mut random = SplitMix64(seed);
-    for last in (1..numbers.len()).rev() {
-        let other = usize::try_from(random.next() % (last as u64 + 1)).unwrap_or_default();
-        numbers.swap(last, other);
-    }
+    let parts: Vec<_> = id.bytes().map(u64::from).chain([host as u64]).collect();
+    Random::of(&parts).shuffle(&mut numbers);
     numbers
-}
-
-/// The SplitMix64 generator: small, and the same everywhere.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,21 @@ use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
 use super::state::{Entry, State};
-use super::{Cluster, Error, later};
+use super::{Cluster, Error, host_name, later};
+use crate::call::{Arrived, Call};
+use crate::faults::registry::Arriving;
+use crate::faults::{Action, Phase};
+use crate::quirks::Quirk;
+use crate::rpc::Rpc;
 use crate::store::TaskState;
+use tonic::Status;
 
 /// Above this share of its capacity a host evicts, in percent.
 const EVICT_ABOVE: u64 = 80;
@@ -30,12 +38,13 @@ pub(super) enum Job {
 }
 
 /// Work that only time can bring.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// What will be done, in words.
     pub what: String,
-    /// When it is due, by the daemon's clock.
-    pub due: Timestamp,
+    /// When it is due, by the daemon's clock; `None` if not time but the end of a fault or of an
+    /// export brings it.
+    pub due: Option<Timestamp>,
 }
 
 impl Cluster {
@@ -62,16 +71,26 @@ impl Cluster {
 
     async fn run_job(self: &Arc<Self>, job: &Job) {
         let done = match job {
-            Job::Replicate(id) => self.replicate(id).await,
+            Job::Replicate(id) => {
+                let replicated = self.replicate(id).await;
+                if replicated.is_err() {
+                    let again = later(self.now(), self.settings.gc_interval);
+                    self.agenda.add(again, job.clone());
+                }
+                replicated
+            }
             Job::Collect => {
                 let next = later(self.now(), self.settings.gc_interval);
-                let collected = self.blocking(|cluster| cluster.collect()).await;
+                let (held, _) = self.calls.gate.enter().await;
+                let collected = self.blocking_while(held, |cluster| cluster.collect()).await;
                 self.agenda.add(next, Job::Collect);
                 collected
             }
             Job::Evict(host) => {
                 let host = *host;
-                self.blocking(move |cluster| cluster.evict(host)).await
+                let (held, _) = self.calls.gate.enter().await;
+                self.blocking_while(held, move |cluster| cluster.evict(host))
+                    .await
             }
         };
         if let Err(error) = done {
@@ -135,19 +154,88 @@ impl Cluster {
             match step {
                 Step::Promote(host) => {
                     let id = Arc::clone(id);
-                    self.blocking(move |cluster| cluster.promote(host, &id))
+                    self.blocking(move |cluster| cluster.set_persistent(host, &id, true))
                         .await?;
                 }
-                Step::Copy(host) => {
-                    let wanted = Wanted { persistent: true };
-                    let fetch = {
-                        let id = Arc::clone(id);
-                        self.blocking(move |cluster| cluster.fetch(host, &id, wanted))
-                            .await?
-                    };
-                    fetch.ended().await?;
-                }
+                Step::Copy(host) => self.replicate_to(host, id).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Makes one replica: a call that faults can hit, like those of clients.
+    async fn replicate_to(self: &Arc<Self>, host: usize, id: &Arc<str>) -> Result<(), Error> {
+        let name = host_name(host);
+        let (tag, application) = self.labels(id);
+        let request = json!({"task_id": &**id, "persistent": true});
+        let what = Arriving {
+            rpc: Rpc::Replicate,
+            host: &name,
+            task: Some(id),
+            tags: [None, tag.as_deref()],
+            applications: [None, application.as_deref()],
+        };
+        let arrived = Arrived {
+            what,
+            request: &request,
+            connection: None,
+        };
+        let mut call = self.calls.begin(arrived).await;
+        let made = self.make_replica(&mut call, host, id).await;
+        call.answered(made.as_ref().err());
+        made.map_err(|status| Error::Fault(status.into()))
+    }
+
+    async fn make_replica(
+        self: &Arc<Self>,
+        call: &mut Call,
+        host: usize,
+        id: &Arc<str>,
+    ) -> Result<(), Status> {
+        self.wait_for_faults(call, Phase::Before, id).await?;
+        let wanted = Wanted {
+            persistent: true,
+            disk_fault: call.disk_fault(),
+        };
+        let id_of_task = Arc::clone(id);
+        let ends = call.ends();
+        let fetched = async {
+            let fetch = self
+                .blocking(move |cluster| cluster.fetch(host, &id_of_task, wanted))
+                .await?;
+            tokio::select! {
+                ended = fetch.ended() => ended,
+                () = ends.cancelled() => Err(Error::Stopping),
+            }
+        };
+        let fetched: Result<(), Error> = fetched.await;
+        fetched.map_err(|error| error.status(self.release()))?;
+        self.wait_for_faults(call, Phase::After, id).await
+    }
+
+    /// Lets faults act. A replica that one holds up does not keep the cluster from settling.
+    async fn wait_for_faults(
+        &self,
+        call: &mut Call,
+        phase: Phase,
+        id: &Arc<str>,
+    ) -> Result<(), Status> {
+        let job = Job::Replicate(Arc::clone(id));
+        let waiting: Vec<_> = call
+            .armed
+            .iter()
+            .filter(|armed| armed.is_at(phase))
+            .cloned()
+            .collect();
+        for armed in waiting {
+            match armed.action() {
+                Action::Delay(delay) => self.agenda.park(&job, Some(later(self.now(), *delay))),
+                Action::Stall => self.agenda.park(&job, None),
+                _ => {}
+            }
+            let acted = call.act(&armed).await;
+            self.agenda.unpark(&job);
+            acted?;
         }
         Ok(())
     }
@@ -161,8 +249,13 @@ impl Cluster {
             .and_then(|steps| steps.first().copied())
     }
 
-    /// Makes a host's whole copy a persistent one. Blocks on the disk.
-    pub(crate) fn promote(&self, host: usize, id: &str) -> Result<(), Error> {
+    /// Makes a host's whole copy a persistent one, or an evictable one. Blocks on the disk.
+    pub(crate) fn set_persistent(
+        &self,
+        host: usize,
+        id: &str,
+        persistent: bool,
+    ) -> Result<(), Error> {
         let _locked = self.task_lock(id);
         let record = {
             let state = self.state();
@@ -172,7 +265,7 @@ impl Cluster {
                 .and_then(|entry| entry.whole_replica(host));
             let replica = replica.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
             let mut record = replica.record.clone();
-            record.persistent = true;
+            record.persistent = persistent;
             record.updated_at = self.now_in_seconds();
             record
         };
@@ -188,6 +281,11 @@ impl Cluster {
         Ok(())
     }
 
+    fn is_collectable(&self, entry: &Entry, now: Timestamp) -> bool {
+        let held = entry.leases > 0 && !self.has_quirk(Quirk::ExpiryUnderExports);
+        !held && entry.is_expired(now)
+    }
+
     /// Removes every task that has expired and that nobody holds. Blocks on the disk.
     pub(crate) fn collect(&self) -> Result<(), Error> {
         let now = self.now();
@@ -196,7 +294,7 @@ impl Cluster {
             let expired = state
                 .tasks
                 .iter()
-                .filter(|(_, entry)| is_collectable(entry, now));
+                .filter(|(_, entry)| self.is_collectable(entry, now));
             expired.map(|(id, _)| Arc::clone(id)).collect()
         };
         for id in expired {
@@ -209,7 +307,7 @@ impl Cluster {
                 let Some(entry) = state.tasks.get(&*id) else {
                     continue;
                 };
-                if !is_collectable(entry, now) {
+                if !self.is_collectable(entry, now) {
                     continue;
                 }
                 let holders = entry.replicas.keys().copied().collect();
@@ -256,14 +354,10 @@ impl Cluster {
     }
 }
 
-fn is_collectable(entry: &Entry, now: Timestamp) -> bool {
-    entry.leases == 0 && entry.task.state != TaskState::Uploading && entry.is_expired(now)
-}
-
 fn words(job: &Job) -> String {
     match job {
         Job::Replicate(id) => format!("replicate task {id}"),
         Job::Collect => "collect expired tasks".to_owned(),
-        Job::Evict(host) => format!("evict from {}", super::host_name(*host)),
+        Job::Evict(host) => format!("evict from {}", host_name(*host)),
     }
 }

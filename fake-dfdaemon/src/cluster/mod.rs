@@ -5,6 +5,7 @@
 //! what a client is told is said by [`crate::service`]. Methods that touch the disk block and say so.
 
 mod agenda;
+mod copies;
 mod error;
 mod export;
 mod fetch;
@@ -12,10 +13,13 @@ mod import;
 mod jobs;
 mod output;
 mod placement;
+mod source;
 mod state;
+mod status;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::agenda::Agenda;
+pub use self::copies::Replica;
 pub(crate) use self::error::Error;
 pub(crate) use self::export::{Arrival, Export, ExportRequest};
 use self::fetch::Fetch;
@@ -35,8 +40,10 @@ pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
 pub(crate) use self::state::{ReplicaState, TaskView};
 use self::state::{State, has_room};
+use crate::call::Calls;
 use crate::clock::{Clock, later};
 use crate::limits::TtlLimits;
+use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
 use crate::state_dir::StateDir;
 use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore};
@@ -55,12 +62,14 @@ pub(crate) struct Settings {
     pub(crate) gc_interval: Duration,
     pub(crate) replication_delay: Duration,
     pub(crate) fsync: bool,
+    pub(crate) quirks: Quirks,
 }
 
 /// Hosts and scheduler.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     settings: Settings,
+    calls: Calls,
     clock: Clock,
     scheduler: TaskStore,
     hosts: Vec<Host>,
@@ -92,33 +101,30 @@ pub(crate) fn host_name(number: usize) -> String {
 }
 
 impl Cluster {
-    /// Opens the state below `dir`: keeps what is whole, sweeps the rest. Blocks on the disk.
+    /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
     pub(crate) fn open(
         settings: Settings,
-        clock: Clock,
+        calls: Calls,
         state_dir: StateDir,
     ) -> io::Result<Arc<Self>> {
         let dir = state_dir.path();
         let disk = Disk::new(settings.fsync);
-        let (scheduler, mut tasks) = TaskStore::open(disk.clone(), &dir.join("scheduler"))?;
-        for task in tasks
-            .iter_mut()
-            .filter(|task| task.state == TaskState::Uploading)
-        {
-            task.state = TaskState::Failed;
-            scheduler.write(task)?;
-        }
-        let mut state = State::new(settings.hosts);
-        for task in tasks {
-            state.insert_task(task);
-        }
-        let hosts = open_hosts(&disk, &settings, dir, &mut state)?;
-        let now = clock.now();
+        let scheduler = TaskStore::open(disk.clone(), &dir.join("scheduler"))?;
+        let open_host = |number: usize| {
+            let dir = dir.join("hosts").join(host_name(number));
+            let store = HostStore::open(disk.clone(), &dir)?;
+            let id = format!("127.0.0.{}-{}", number + 1, host_name(number));
+            Ok(Host { id, store })
+        };
+        let hosts = (0..settings.hosts)
+            .map(open_host)
+            .collect::<io::Result<Vec<_>>>()?;
         let cluster = Self {
-            clock,
+            clock: calls.clock.clone(),
+            calls,
             scheduler,
             hosts,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(settings.hosts)),
             task_locks: std::array::from_fn(|_| Mutex::default()),
             fetches: Mutex::default(),
             agenda: Agenda::new(),
@@ -127,13 +133,89 @@ impl Cluster {
             settings,
             state_dir,
         };
-        cluster.agenda.add(now, Job::Collect);
-        cluster.put_down_missing_replicas(now);
+        cluster.load()?;
         Ok(Arc::new(cluster))
+    }
+
+    /// Reads what lies on the disk, in place of what is known. Blocks on the disk.
+    pub(crate) fn load(&self) -> io::Result<()> {
+        let mut tasks = self.scheduler.load()?;
+        let stuck = self.has_quirk(Quirk::StuckUploading);
+        let interrupted = |task: &&mut TaskRecord| task.state == TaskState::Uploading && !stuck;
+        for task in tasks.iter_mut().filter(interrupted) {
+            task.state = TaskState::Failed;
+            self.scheduler.write(task)?;
+        }
+        let mut loaded = State::new(self.settings.hosts);
+        for task in tasks {
+            loaded.insert_task(task);
+        }
+        self.load_replicas(&mut loaded)?;
+        {
+            let mut state = self.state();
+            for (known, loaded) in state.hosts.iter().zip(&mut loaded.hosts) {
+                loaded.status = known.status;
+            }
+            *state = loaded;
+        }
+        let now = self.now();
+        self.agenda.clear();
+        self.agenda.add(now, Job::Collect);
+        self.put_down_missing_replicas();
+        Ok(())
+    }
+
+    /// Reads every host's records, side by side.
+    fn load_replicas(&self, state: &mut State) -> io::Result<()> {
+        let known: &State = state;
+        let is_wanted = |record: &ReplicaRecord| {
+            let entry = known.tasks.get(record.task_id.as_str());
+            entry.is_some_and(|entry| is_copy_of(record, &entry.task))
+        };
+        let loaded: Vec<_> = thread::scope(|scope| {
+            let load = |host| scope.spawn(move || Host::load(host, is_wanted));
+            let threads: Vec<_> = self.hosts.iter().map(load).collect();
+            threads
+                .into_iter()
+                .map(thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        for (number, records) in loaded.into_iter().enumerate() {
+            let panicked = |_| Err(io::Error::other("reading a host's files panicked"));
+            for record in records.unwrap_or_else(panicked)? {
+                state.insert_replica(number, record);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn release(&self) -> Release {
         self.settings.release
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(crate) fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.settings.quirks.has(quirk)
+    }
+
+    /// Tag and application of a task, if there is such a task and it has them.
+    pub(crate) fn labels(&self, id: &str) -> (Option<String>, Option<String>) {
+        let state = self.state();
+        let task = state.tasks.get(id).map(|entry| &entry.task);
+        task.map_or((None, None), |task| {
+            (task.tag.clone(), task.application.clone())
+        })
+    }
+
+    /// Whether a host has the whole of a task.
+    pub(crate) fn holds(&self, host: usize, id: &str) -> bool {
+        self.state()
+            .tasks
+            .get(id)
+            .is_some_and(|entry| entry.whole_replica(host).is_some())
     }
 
     /// Ends when the daemon is told to stop.
@@ -141,13 +223,26 @@ impl Cluster {
         &self.stopping
     }
 
-    /// Runs blocking work that [`Self::stop`] waits for.
+    /// Runs blocking work that belongs to a call and that [`Self::stop`] waits for.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
+        self.blocking_while(held, work).await
+    }
+
+    /// Runs blocking work that holds on to something until it has ended, also if nobody waits.
+    async fn blocking_while<T: Send + 'static>(
+        self: &Arc<Self>,
+        held: impl Send + 'static,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let cluster = Arc::clone(self);
-        let work = self.running.spawn_blocking(move || work(&cluster));
+        let work = self.running.spawn_blocking(move || {
+            let _held = held;
+            work(&cluster)
+        });
         work.await
             .unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
     }
@@ -156,6 +251,24 @@ impl Cluster {
     /// [`stopping`](Self::stopping).
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.running.spawn(task);
+    }
+
+    /// The directories that hold all that a snapshot has to: the scheduler's and each host's.
+    pub(crate) fn roots(&self) -> Vec<&Path> {
+        let hosts = self.hosts.iter().map(|host| host.store.root());
+        std::iter::once(self.scheduler.root())
+            .chain(hosts)
+            .collect()
+    }
+
+    /// Runs work while nothing on the disk comes or goes. Blocks.
+    pub(crate) fn at_rest<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _locked: Vec<_> = self
+            .task_locks
+            .iter()
+            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        work()
     }
 
     pub(crate) fn state_dir(&self) -> &StateDir {
@@ -213,11 +326,11 @@ impl Cluster {
         if let Some(host) = self.state().hosts.get_mut(host) {
             host.status = status;
         }
-        self.put_down_missing_replicas(self.now());
+        self.put_down_missing_replicas();
     }
 
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
-    fn put_down_missing_replicas(&self, at: Timestamp) {
+    fn put_down_missing_replicas(&self) {
         let state = self.state();
         let now = self.now();
         let wanting = state.tasks.iter().filter(|(_, entry)| {
@@ -226,7 +339,7 @@ impl Cluster {
                 && !self.missing_replicas(&state, entry).is_empty()
         });
         for (id, _) in wanting {
-            self.agenda.add(at, Job::Replicate(Arc::clone(id)));
+            self.agenda.add(now, Job::Replicate(Arc::clone(id)));
         }
     }
 
@@ -288,6 +401,7 @@ impl Cluster {
     /// Breaks off what is running and waits until nothing is.
     pub(crate) async fn stop(&self) {
         self.stopping.cancel();
+        self.calls.gate.end_all();
         self.running.close();
         self.running.wait().await;
     }
@@ -303,45 +417,10 @@ fn not_found(id: &str) -> Error {
     Error::TaskNotFound { id: id.to_owned() }
 }
 
-/// Opens every host's files, side by side.
-fn open_hosts(
-    disk: &Disk,
-    settings: &Settings,
-    dir: &std::path::Path,
-    state: &mut State,
-) -> io::Result<Vec<Host>> {
-    let known: &State = state;
-    let is_wanted = |record: &ReplicaRecord| {
-        let task = known
-            .tasks
-            .get(record.task_id.as_str())
-            .map(|entry| &entry.task);
-        task.is_some_and(|task| is_copy_of(record, task))
-    };
-    let open = |number: usize| {
-        let dir = dir.join("hosts").join(host_name(number));
-        HostStore::open(disk.clone(), &dir, is_wanted)
-    };
-    let opened: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..settings.hosts)
-            .map(|number| scope.spawn(move || open(number)))
-            .collect();
-        threads
-            .into_iter()
-            .map(thread::ScopedJoinHandle::join)
-            .collect()
-    });
-    let mut hosts = Vec::new();
-    for (number, opened) in opened.into_iter().enumerate() {
-        let (store, records) =
-            opened.unwrap_or_else(|_| Err(io::Error::other("opening a host's files panicked")))?;
-        for record in records {
-            state.insert_replica(number, record);
-        }
-        let id = format!("127.0.0.{}-{}", number + 1, host_name(number));
-        hosts.push(Host { id, store });
+impl Host {
+    fn load(&self, is_wanted: impl Fn(&ReplicaRecord) -> bool) -> io::Result<Vec<ReplicaRecord>> {
+        self.store.load(is_wanted)
     }
-    Ok(hosts)
 }
 
 /// Whether a host's record is of this very task, and says of it what a restart must not forget.

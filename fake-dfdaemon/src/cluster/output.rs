@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use dfdaemon_api::digest::Digest;
 
 use super::Error;
+use crate::quirks::{Quirk, Quirks};
 use crate::store::{CancelFlag, Disk, for_each_chunk};
 
 /// How an output was asked for.
@@ -16,16 +17,19 @@ pub(crate) struct OutputRequest {
     pub(crate) path: PathBuf,
     pub(crate) force_hard_link: bool,
     pub(crate) overwrite: bool,
-    pub(crate) digest: Option<Digest>,
+    /// As it was sent, to be read now or, by a daemon that is late, at the end.
+    pub(crate) digest: Option<String>,
 }
 
 /// An output in the making. Dropped before it is finished, it takes away what it has made.
 #[derive(Debug)]
 pub(super) struct Output {
     request: OutputRequest,
+    digest: Option<Digest>,
     disk: Disk,
     content: File,
     link: Link,
+    quirks: Quirks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +47,20 @@ enum Link {
 impl Output {
     /// Links the output to the content, before any piece is sent.
     pub(super) fn link_at_once(
-        disk: &Disk,
+        disk: Disk,
         content: File,
         request: OutputRequest,
+        quirks: Quirks,
     ) -> Result<Self, Error> {
-        let link = match disk.link_open(&content, &request.path) {
+        let digest = match &request.digest {
+            Some(_) if quirks.has(Quirk::LateDigestCheck) => None,
+            Some(raw) => Some(parse_digest(raw)?),
+            None => None,
+        };
+        let linked = disk
+            .check_writable()
+            .and_then(|()| disk.link_open(&content, &request.path));
+        let link = match linked {
             Ok(()) => Link::Made,
             Err(_) if is_same_file(&content, &request.path) => Link::AlreadyThere,
             Err(error) if request.force_hard_link => return Err(error.into()),
@@ -55,24 +68,41 @@ impl Output {
         };
         Ok(Self {
             request,
-            disk: disk.clone(),
+            digest,
+            disk,
             content,
             link,
+            quirks,
         })
     }
 
     /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
     pub(super) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
-        self.check_digest(cancel)?;
-        if self.link == Link::Refused {
-            self.replace_or_copy(cancel)?;
+        if self.link == Link::Refused
+            && self.request.overwrite
+            && self.quirks.has(Quirk::OverwriteInPlace)
+        {
+            self.link = Link::Finished;
+            return self.overwrite_in_place(cancel);
         }
-        self.link = Link::Finished;
-        Ok(())
+        let checked = self.check_digest(cancel);
+        let keeps = self.quirks.has(Quirk::KeepMismatch);
+        if checked.is_ok() || keeps {
+            if self.link == Link::Refused {
+                self.replace_or_copy(cancel)?;
+            }
+            // Whoever waited for it may have gone away meanwhile.
+            cancel.check()?;
+            self.link = Link::Finished;
+        }
+        checked
     }
 
-    fn check_digest(&self, cancel: &CancelFlag) -> Result<(), Error> {
-        let Some(expected) = &self.request.digest else {
+    fn check_digest(&mut self, cancel: &CancelFlag) -> Result<(), Error> {
+        if let (None, Some(raw)) = (&self.digest, &self.request.digest) {
+            self.digest = Some(parse_digest(raw)?);
+        }
+        let Some(expected) = &self.digest else {
             return Ok(());
         };
         let mut hasher = expected.hasher();
@@ -82,11 +112,34 @@ impl Output {
             cancel.check()
         })?;
         let actual = hasher.finish();
-        if expected.matches(&actual) {
+        let (written, computed) = (expected.to_string(), actual.to_string());
+        let decimal_only =
+            expected.algorithm() == "crc32" && self.quirks.has(Quirk::Crc32DecimalOnly);
+        let matches = if decimal_only {
+            written == computed
+        } else {
+            expected.matches(&actual)
+        };
+        if matches {
             return Ok(());
         }
-        let (expected, actual) = (expected.to_string(), actual.to_string());
-        Err(Error::DigestMismatch { expected, actual })
+        Err(Error::DigestMismatch {
+            expected: written,
+            actual: computed,
+        })
+    }
+
+    /// Writes into the file that is there, whatever other names it has.
+    fn overwrite_in_place(&self, cancel: &CancelFlag) -> Result<(), Error> {
+        let target = File::options()
+            .write(true)
+            .truncate(true)
+            .open(&self.request.path)?;
+        let length = self.content.metadata()?.len();
+        let go_on = || !cancel.is_cancelled();
+        Ok(self
+            .disk
+            .copy_range(&self.content, &target, 0, length, &go_on)?)
     }
 
     /// Makes a file beside the output and renames it: over what is there if that was asked for,
@@ -118,6 +171,7 @@ impl Output {
     fn beside(&self, parent: &Path, cancel: &CancelFlag) -> Result<tempfile::TempPath, Error> {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix(".dfdaemon-");
+        self.disk.check_writable()?;
         let linked = builder.make_in(parent, |path| self.disk.link_open(&self.content, path));
         if let Ok(linked) = linked {
             return Ok(linked.into_temp_path());
@@ -142,6 +196,13 @@ impl Drop for Output {
             let _ = self.disk.remove(&self.request.path);
         }
     }
+}
+
+pub(super) fn parse_digest(raw: &str) -> Result<Digest, Error> {
+    raw.parse().map_err(|why| Error::InvalidDigest {
+        raw: raw.to_owned(),
+        why,
+    })
 }
 
 fn is_same_file(content: &File, path: &Path) -> bool {

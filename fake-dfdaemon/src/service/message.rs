@@ -10,10 +10,10 @@ use dfdaemon_api::dfdaemon::v2::{
 };
 use dfdaemon_api::digest::piece_digest;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::cluster::{
-    Arrival, Error, ExportRequest, ImportRequest, OutputRequest, ReplicaState, RequestedTtl,
-    TaskView,
+    Arrival, ExportRequest, ImportRequest, OutputRequest, ReplicaState, RequestedTtl, TaskView,
 };
 use crate::release::Release;
 
@@ -49,34 +49,65 @@ pub(super) fn import_request(request: UploadPersistentCacheTaskRequest) -> Impor
         application: request.application,
         piece_length: request.piece_length,
         ttl: requested_ttl(request.ttl),
+        disk_fault: None,
     }
+}
+
+/// The fields of an import, for the journal.
+pub(super) fn import_fields(request: &UploadPersistentCacheTaskRequest) -> Value {
+    json!({
+        "path": request.path,
+        "content_for_calculating_task_id": request.content_for_calculating_task_id,
+        "persistent_replica_count": request.persistent_replica_count,
+        "tag": request.tag,
+        "application": request.application,
+        "piece_length": request.piece_length,
+        "ttl_seconds": request.ttl.as_ref().map(seconds),
+        "timeout_seconds": request.timeout.as_ref().map(seconds),
+        "remote_ip": request.remote_ip,
+    })
+}
+
+/// The fields of an export, for the journal.
+pub(super) fn export_fields(request: &DownloadPersistentCacheTaskRequest) -> Value {
+    json!({
+        "task_id": request.task_id,
+        "persistent": request.persistent,
+        "tag": request.tag,
+        "application": request.application,
+        "output_path": request.output_path,
+        "timeout_seconds": request.timeout.as_ref().map(seconds),
+        "need_piece_content": request.need_piece_content,
+        "force_hard_link": request.force_hard_link,
+        "digest": request.digest,
+        "remote_ip": request.remote_ip,
+        "overwrite": request.overwrite,
+    })
+}
+
+fn seconds(duration: &prost_types::Duration) -> f64 {
+    duration.seconds as f64 + f64::from(duration.nanos) / 1e9
 }
 
 /// What an export asks for, as far as the release knows the fields.
 pub(super) fn export_request(
     request: DownloadPersistentCacheTaskRequest,
     release: Release,
-) -> Result<ExportRequest, Error> {
-    let digest = request.digest.filter(|_| release.knows_new_fields());
-    let digest = match digest {
-        // Without an output there is nothing that the daemon checks.
-        Some(raw) if request.output_path.is_some() => Some(
-            raw.parse()
-                .map_err(|why| Error::InvalidDigest { raw, why })?,
-        ),
-        _ => None,
-    };
+) -> ExportRequest {
     let output = request.output_path.map(|path| OutputRequest {
         path: PathBuf::from(path),
         force_hard_link: request.force_hard_link,
         overwrite: request.overwrite && release.knows_new_fields(),
-        digest,
+        // Without an output there is nothing that the daemon checks.
+        digest: request.digest.filter(|_| release.knows_new_fields()),
     });
-    Ok(ExportRequest {
-        task_id: request.task_id,
-        persistent: request.persistent,
+    let (task_id, persistent) = (request.task_id, request.persistent);
+    ExportRequest {
+        task_id,
+        persistent,
         output,
-    })
+        disk_fault: None,
+    }
 }
 
 /// The answer to an import: tag and application absent if they were.
@@ -191,19 +222,10 @@ mod tests {
             ..Default::default()
         };
         let old = export_request(request.clone(), Release::V0_2)
-            .unwrap()
             .output
             .unwrap();
         assert!(!old.overwrite && old.digest.is_none());
-        assert!(export_request(request.clone(), Release::V1_5).is_err());
-        let known = DownloadPersistentCacheTaskRequest {
-            digest: Some("crc32:1".to_owned()),
-            ..request
-        };
-        let new = export_request(known, Release::V1_5)
-            .unwrap()
-            .output
-            .unwrap();
+        let new = export_request(request, Release::V1_5).output.unwrap();
         assert!(new.overwrite && new.digest.is_some());
     }
 }

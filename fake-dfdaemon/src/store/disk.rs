@@ -21,11 +21,55 @@ const COPY_BUFFER: usize = 256 << 10;
 pub(crate) struct Disk {
     /// Whether what is written survives the machine, not only the process.
     fsync: bool,
+    fault: Option<DiskFault>,
+}
+
+/// Something that is wrong with the disk for whoever writes content in one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DiskFault(DiskFaultKind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskFaultKind {
+    /// Nothing can be written: no space.
+    NoSpace,
+    /// Nothing can be written: an I/O error.
+    Error,
+    /// Half can be written, then an I/O error.
+    TornWrite,
+}
+
+impl DiskFault {
+    pub(crate) fn new(kind: DiskFaultKind) -> Self {
+        Self(kind)
+    }
+
+    fn error(self) -> io::Error {
+        match self.0 {
+            DiskFaultKind::NoSpace => Errno::NOSPC.into(),
+            DiskFaultKind::Error | DiskFaultKind::TornWrite => Errno::IO.into(),
+        }
+    }
 }
 
 impl Disk {
     pub(crate) fn new(fsync: bool) -> Self {
-        Self { fsync }
+        Self { fsync, fault: None }
+    }
+
+    /// The same disk with something wrong with it.
+    pub(crate) fn with_fault(&self, fault: Option<DiskFault>) -> Self {
+        Self {
+            fault,
+            ..self.clone()
+        }
+    }
+
+    /// Whether content can be written at all.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        match self.fault {
+            Some(fault) if fault.0 != DiskFaultKind::TornWrite => Err(fault.error()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -64,7 +108,9 @@ impl Disk {
         length: u64,
         go_on: &dyn Fn() -> bool,
     ) -> io::Result<()> {
-        let (mut position, end) = (offset, offset + length);
+        self.check_writable()?;
+        let torn = self.fault.map(|fault| (fault, offset + length / 2));
+        let (mut position, end) = (offset, torn.map_or(offset + length, |(_, end)| end));
         while position < end {
             if !go_on() {
                 return Err(io::ErrorKind::Interrupted.into());
@@ -72,7 +118,7 @@ impl Disk {
             let step = (end - position).min(COPY_STEP);
             position += copy_step(source, target, position, step)?;
         }
-        Ok(())
+        torn.map_or(Ok(()), |(fault, _)| Err(fault.error()))
     }
 
     pub(crate) fn read_exact_at(
@@ -202,6 +248,27 @@ mod tests {
             }
             let copied = fs::read(dir.path().join(name)).unwrap();
             assert_eq!(copied, b"\0\0\0\x00456", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_fails_what_writes_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        source.write_all_at(b"0123456789", 0).unwrap();
+        for (kind, code, written) in [
+            (DiskFaultKind::NoSpace, 28, 0),
+            (DiskFaultKind::Error, 5, 0),
+            (DiskFaultKind::TornWrite, 5, 5),
+        ] {
+            let target = disk.create(&dir.path().join(format!("{kind:?}"))).unwrap();
+            let faulty = disk.with_fault(Some(DiskFault::new(kind)));
+            let error = faulty
+                .copy_range(&source, &target, 0, 10, &|| true)
+                .unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(code));
+            assert_eq!(target.metadata().unwrap().len(), written);
         }
     }
 

@@ -31,32 +31,41 @@ pub(crate) struct Content {
 }
 
 impl HostStore {
-    /// Opens the files below `dir` and reads every record whose content is there, whole.
-    /// `is_wanted` says of a record whether its task still has use for it. All else is removed.
-    pub(crate) fn open(
-        disk: Disk,
-        dir: &Path,
-        is_wanted: impl Fn(&ReplicaRecord) -> bool,
-    ) -> io::Result<(Self, Vec<ReplicaRecord>)> {
+    /// The files below `dir`, which is made if it is not there. Nothing is half done in it then.
+    pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
         let root = dir.join(CONTENT);
         disk.create_dir_all(&root)?;
         let scratch = Scratch::new(&disk, dir.join("tmp"))?;
-        let store = Self {
+        Ok(Self {
             disk,
             root,
             scratch,
-        };
-        let mut records = Vec::new();
-        for entry in fs::read_dir(&store.root)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                store.open_prefix(&entry.path(), &is_wanted, &mut records)?;
-            }
-        }
-        Ok((store, records))
+        })
     }
 
-    fn open_prefix(
+    /// Reads every record whose content is there, whole. `is_wanted` says of a record whether its
+    /// task still has use for it. All else is removed.
+    pub(crate) fn load(
+        &self,
+        is_wanted: impl Fn(&ReplicaRecord) -> bool,
+    ) -> io::Result<Vec<ReplicaRecord>> {
+        self.disk.create_dir_all(&self.root)?;
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                self.load_prefix(&entry.path(), &is_wanted, &mut records)?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// The directory that holds content and records and nothing else.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn load_prefix(
         &self,
         dir: &Path,
         is_wanted: &impl Fn(&ReplicaRecord) -> bool,
@@ -216,7 +225,9 @@ mod tests {
     }
 
     fn open(dir: &Path) -> (HostStore, Vec<ReplicaRecord>) {
-        HostStore::open(Disk::new(false), dir, |_| true).unwrap()
+        let store = HostStore::open(Disk::new(false), dir).unwrap();
+        let records = store.load(|_| true).unwrap();
+        (store, records)
     }
 
     fn place(store: &HostStore, id: &str, bytes: &[u8]) -> ReplicaRecord {
@@ -280,7 +291,8 @@ mod tests {
     fn opening_sweeps_what_nobody_wants() {
         let dir = tempfile::tempdir().unwrap();
         place(&open(dir.path()).0, "12345", b"content");
-        let (_, records) = HostStore::open(Disk::new(false), dir.path(), |_| false).unwrap();
+        let store = HostStore::open(Disk::new(false), dir.path()).unwrap();
+        let records = store.load(|_| false).unwrap();
         assert_eq!(records, []);
         assert_eq!(files(dir.path()), [""; 0]);
     }

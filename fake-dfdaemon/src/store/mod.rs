@@ -9,7 +9,7 @@ mod ingest;
 mod record;
 mod tasks;
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, DiskFault, DiskFaultKind};
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
 pub(crate) use record::{ReplicaRecord, TaskRecord, TaskState};

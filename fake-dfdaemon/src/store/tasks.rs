@@ -16,21 +16,31 @@ pub(crate) struct TaskStore {
 }
 
 impl TaskStore {
-    /// Opens the records below `dir` and reads them all. What is no record is left alone: this
-    /// directory holds nothing that anybody was promised.
-    pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<(Self, Vec<TaskRecord>)> {
+    /// The records below `dir`, which is made if it is not there.
+    pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
         let root = dir.join("tasks");
         disk.create_dir_all(&root)?;
         let scratch = Scratch::new(&disk, dir.join("tmp"))?;
+        Ok(Self {
+            disk,
+            root,
+            scratch,
+        })
+    }
+
+    /// Reads every record. What is no record is left alone: this directory holds nothing that
+    /// anybody was promised.
+    pub(crate) fn load(&self) -> io::Result<Vec<TaskRecord>> {
+        self.disk.create_dir_all(&self.root)?;
         let mut records = Vec::new();
-        for entry in fs::read_dir(&root)? {
+        for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             if !entry.file_type()?.is_dir() {
                 continue;
             }
             for file in fs::read_dir(entry.path())? {
                 let path = file?.path();
-                let Some(record) = record::read::<TaskRecord>(&disk, &path)? else {
+                let Some(record) = record::read::<TaskRecord>(&self.disk, &path)? else {
                     tracing::warn!(path = %path.display(), "not a task record, ignored");
                     continue;
                 };
@@ -40,14 +50,12 @@ impl TaskStore {
                 }
             }
         }
-        Ok((
-            Self {
-                disk,
-                root,
-                scratch,
-            },
-            records,
-        ))
+        Ok(records)
+    }
+
+    /// The directory that holds the records and nothing else.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(crate) fn write(&self, record: &TaskRecord) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::Release;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::row::{Row, row};
 use crate::support::client::{Client, Import};
@@ -620,18 +620,29 @@ impl Drop for Writer {
 async fn a_file_that_changes_while_it_is_read_is_refused(w: World) {
     let path = w.long_file(32 * MIB);
     let writer = Writer::of(&path);
-    let refused = w.client().await.import(import(&path)).await.unwrap_err();
+    let (_, refused) = refused_for_a_change(&w, &path).await;
     drop(writer);
     let text = format!("{} changed while it was read", path.display());
     assert_says(&refused, Code::Aborted, &text);
 }
 
+/// Imports a file that is being written to, until the writer gets its turn during an import.
+async fn refused_for_a_change(w: &World, path: &Path) -> (String, Status) {
+    let client = w.client().await;
+    for _ in 0..100 {
+        let text = w.unique("changing");
+        if let Err(refused) = client.import(import_as(path, &text)).await {
+            return (text, refused);
+        }
+    }
+    panic!("a hundred imports saw no change");
+}
+
 async fn a_change_ends_the_task_failed(w: World) {
     let path = w.long_file(32 * MIB);
-    let text = w.unique("changing");
     let writer = Writer::of(&path);
     let client = w.client().await;
-    let refused = client.import(import_as(&path, &text)).await.unwrap_err();
+    let (text, refused) = refused_for_a_change(&w, &path).await;
     drop(writer);
     assert_eq!(refused.code(), Code::Aborted, "{refused:?}");
     let id = w.scheme().of_content(&text);

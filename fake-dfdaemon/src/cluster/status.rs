@@ -1,34 +1,39 @@
-//! The status and the text that a client gets for each error of the cluster.
+//! The status and the text that a client gets for each error of the cluster: the one place where
+//! they are decided.
 
 use tonic::{Code, Status};
 
-use crate::cluster::Error;
+use super::Error;
+use crate::call::broken_off;
 use crate::release::{Origin, Release};
 
-/// What a client of that release is told.
-pub(super) fn status(release: Release, error: &Error) -> Status {
-    let text = error.to_string();
-    let wrapped = |origin, code| release.wrapped(origin, code, &text);
-    match error {
-        Error::TaskNotFound { .. } | Error::PeerNotFound { .. } => {
-            wrapped(Origin::Scheduler, Code::NotFound)
+impl Error {
+    /// What a client of that release is told.
+    pub(crate) fn status(&self, release: Release) -> Status {
+        let text = self.to_string();
+        let wrapped = |origin, code| release.wrapped(origin, code, &text);
+        match self {
+            Self::TaskNotFound { .. } | Self::PeerNotFound { .. } => {
+                wrapped(Origin::Scheduler, Code::NotFound)
+            }
+            Self::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
+            Self::InvalidField(_) => wrapped(Origin::Scheduler, Code::InvalidArgument),
+            Self::OutputExists { .. } => wrapped(Origin::Dfdaemon, Code::Internal),
+            Self::InvalidDigest { .. } => wrapped(Origin::Dfdaemon, Code::InvalidArgument),
+            Self::SourceUnreadable(_) | Self::SourceNotRegular { .. } => {
+                Status::invalid_argument(text)
+            }
+            Self::SourceChanged { .. } => Status::aborted(text),
+            Self::Cancelled => Status::cancelled(text),
+            Self::Stopping => broken_off(),
+            Self::Fault(status) => Status::clone(status),
+            Self::LocalTaskNotFound { .. }
+            | Self::NoTtl
+            | Self::NoSpace { .. }
+            | Self::Layout(_)
+            | Self::DigestMismatch { .. }
+            | Self::Io(_) => Status::internal(text),
         }
-        Error::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
-        Error::InvalidField(_) => wrapped(Origin::Scheduler, Code::InvalidArgument),
-        Error::OutputExists { .. } => wrapped(Origin::Dfdaemon, Code::Internal),
-        Error::InvalidDigest { .. } => wrapped(Origin::Dfdaemon, Code::InvalidArgument),
-        Error::SourceUnreadable(_) | Error::SourceNotRegular { .. } => {
-            Status::invalid_argument(text)
-        }
-        Error::SourceChanged { .. } => Status::aborted(text),
-        Error::Cancelled => Status::cancelled(text),
-        Error::Stopping => Status::unavailable(text),
-        Error::LocalTaskNotFound { .. }
-        | Error::NoTtl
-        | Error::NoSpace { .. }
-        | Error::Layout(_)
-        | Error::DigestMismatch { .. }
-        | Error::Io(_) => Status::internal(text),
     }
 }
 
@@ -43,7 +48,7 @@ mod tests {
     use crate::store::TaskState;
 
     fn told(release: Release, error: &Error) -> (Code, String) {
-        let status = status(release, error);
+        let status = error.status(release);
         (status.code(), status.message().to_owned())
     }
 

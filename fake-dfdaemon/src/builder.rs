@@ -1,0 +1,406 @@
+//! How a fake shall be, and its start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::Calls;
+use crate::clock::{Clock, ClockMode};
+use crate::cluster::{Cluster, Settings, host_name};
+use crate::daemon::{FakeDfdaemon, World};
+use crate::faults::registry::Faults;
+use crate::faults::{Fault, FaultError};
+use crate::host::HostServer;
+use crate::journal::Journal;
+use crate::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
+use crate::quirks::{Quirk, Quirks};
+use crate::release::Release;
+use crate::service::Admission;
+use crate::socket::SocketError;
+use crate::state_dir::{StateDir, StateDirError};
+
+/// Hosts by default.
+pub const DEFAULT_HOSTS: usize = 3;
+
+/// The most hosts that one process plays.
+pub const MAX_HOSTS: usize = 200;
+
+/// How often expired tasks are collected by default.
+pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// The shortest TTL that real schedulers allow.
+const REAL_MIN_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// The journal's file, in the state directory.
+const JOURNAL: &str = "journal.jsonl";
+
+/// Why a fake did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Limits that contradict each other, or a number of hosts that cannot be.
+    #[error("{0}")]
+    Setting(String),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// A socket cannot be bound.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The state cannot be read.
+    #[error("cannot open the state in {}", path.display())]
+    State {
+        /// The state directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal cannot be written.
+    #[error("cannot open the journal {}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file was not imported.
+    #[error("cannot preload {}", path.display())]
+    Preload {
+        /// The file, or the directory.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The control API's address cannot be bound.
+    #[error("cannot bind the control API to {address}")]
+    ControlTcp {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A fault that is none.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// Anything else.
+    #[error("cannot start")]
+    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// How a fake shall be; [`Builder::start`] starts it.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    state_dir: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    socket_mode: u32,
+    hosts: usize,
+    release: Release,
+    capacity: Option<u64>,
+    min_ttl: Option<Duration>,
+    max_ttl: Duration,
+    gc_interval: Duration,
+    clock: ClockMode,
+    replication_delay: Duration,
+    max_requests: Option<usize>,
+    blocks: Vec<Block>,
+    fsync: bool,
+    quirks: Quirks,
+    faults: Vec<Fault>,
+    fault_seed: Option<u64>,
+    journal: Option<PathBuf>,
+    control: Option<PathBuf>,
+    control_tcp: Option<SocketAddr>,
+    preload: Option<PathBuf>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            state_dir: None,
+            socket: None,
+            socket_mode: 0o600,
+            hosts: DEFAULT_HOSTS,
+            release: Release::default(),
+            capacity: None,
+            min_ttl: None,
+            max_ttl: MAX_TTL,
+            gc_interval: DEFAULT_GC_INTERVAL,
+            clock: ClockMode::System,
+            replication_delay: Duration::ZERO,
+            max_requests: None,
+            blocks: Vec::new(),
+            fsync: false,
+            quirks: Quirks::default(),
+            faults: Vec::new(),
+            fault_seed: None,
+            journal: None,
+            control: None,
+            control_tcp: None,
+            preload: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Where everything lives. By default a temporary directory, which goes with the fake.
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// The first host's socket. By default `host-0.sock` in the state directory.
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.socket = Some(path.into());
+        self
+    }
+
+    /// Permission bits of the sockets. By default 0600.
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.socket_mode = mode;
+        self
+    }
+
+    /// How many hosts there are. By default 3.
+    pub fn hosts(mut self, hosts: usize) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    /// The release of dfdaemon that is played. By default 0.2.
+    pub fn release(mut self, release: Release) -> Self {
+        self.release = release;
+        self
+    }
+
+    /// What each host can hold, in bytes. By default as much as the file system.
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    /// The shortest TTL that an import may ask for. By default 1 minute.
+    pub fn min_ttl(mut self, ttl: Duration) -> Self {
+        self.min_ttl = Some(ttl);
+        self
+    }
+
+    /// The longest TTL that an import may ask for. By default 7 days.
+    pub fn max_ttl(mut self, ttl: Duration) -> Self {
+        self.max_ttl = ttl;
+        self
+    }
+
+    /// How often expired tasks are collected. By default every 15 minutes.
+    pub fn gc_interval(mut self, interval: Duration) -> Self {
+        self.gc_interval = interval;
+        self
+    }
+
+    /// The clock of the fake. By default the system's.
+    pub fn clock(mut self, mode: ClockMode) -> Self {
+        self.clock = mode;
+        self
+    }
+
+    /// A clock that starts now and moves only when it is told to.
+    pub fn manual_clock(self) -> Self {
+        self.clock(ClockMode::Manual(None))
+    }
+
+    /// How long after an import the further replicas are made. By default at once.
+    pub fn replication_delay(mut self, delay: Duration) -> Self {
+        self.replication_delay = delay;
+        self
+    }
+
+    /// How many requests a host has in hand before it answers that it is overloaded.
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.max_requests = Some(requests);
+        self
+    }
+
+    /// Adds a row to the blocklist.
+    pub fn block(mut self, block: Block) -> Self {
+        self.blocks.push(block);
+        self
+    }
+
+    /// Whether what is stored survives the machine, not only the process.
+    pub fn fsync(mut self, fsync: bool) -> Self {
+        self.fsync = fsync;
+        self
+    }
+
+    /// Adds real behaviours where the fake deliberately differs. By default there are none.
+    pub fn quirks(mut self, quirks: impl IntoIterator<Item = Quirk>) -> Self {
+        self.quirks.extend(quirks);
+        self
+    }
+
+    /// Adds a fault that is there from the start.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// What decides chance in faults. By default another one at each start.
+    pub fn fault_seed(mut self, seed: u64) -> Self {
+        self.fault_seed = Some(seed);
+        self
+    }
+
+    /// The journal's file. By default `journal.jsonl` in the state directory.
+    pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
+        self.journal = Some(path.into());
+        self
+    }
+
+    /// The control API's socket. By default `control.sock` in the state directory.
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
+        self.control = Some(path.into());
+        self
+    }
+
+    /// Serves the control API on a TCP address besides: whoever reaches it controls the fake.
+    pub fn control_tcp(mut self, address: SocketAddr) -> Self {
+        self.control_tcp = Some(address);
+        self
+    }
+
+    /// Imports every file below a directory before the fake is ready.
+    pub fn preload(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.preload = Some(dir.into());
+        self
+    }
+
+    /// Starts the fake. When this returns, every socket accepts.
+    ///
+    /// # Errors
+    ///
+    /// If the state directory or a socket is in use or unusable.
+    pub async fn start(self) -> Result<FakeDfdaemon, StartError> {
+        self.check()?;
+        let opened = {
+            let builder = self.clone();
+            tokio::task::spawn_blocking(move || builder.open()).await
+        };
+        let cluster = opened.map_err(|error| StartError::Other(error.into()))??;
+        let world = Arc::new(World {
+            started_at: cluster.calls().clock.now(),
+            hosts: self.host_servers(&cluster)?,
+            cluster,
+        });
+        // From here on, dropping the fake stops what has started.
+        let mut daemon = FakeDfdaemon::new(world);
+        daemon.run_jobs();
+        if let Some(dir) = self.preload {
+            daemon.preload(dir, self.max_ttl).await?;
+        }
+        daemon.listen()?;
+        daemon
+            .serve_control(self.control, self.control_tcp, self.socket_mode)
+            .await?;
+        Ok(daemon)
+    }
+
+    fn min_ttl_or_default(&self) -> Duration {
+        let default = if self.quirks.has(Quirk::TtlLimits) {
+            REAL_MIN_TTL
+        } else {
+            MIN_TTL
+        };
+        self.min_ttl.unwrap_or(default)
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        let wrong = |text: String| Err(StartError::Setting(text));
+        if !(1..=MAX_HOSTS).contains(&self.hosts) {
+            return wrong(format!(
+                "{} hosts cannot be: there are 1 to {MAX_HOSTS}",
+                self.hosts
+            ));
+        }
+        if self.min_ttl_or_default() > self.max_ttl {
+            let written = humantime::format_duration;
+            let (min, max) = (written(self.min_ttl_or_default()), written(self.max_ttl));
+            return wrong(format!(
+                "the shortest TTL, {min}, is longer than the longest, {max}"
+            ));
+        }
+        if self.gc_interval.is_zero() {
+            return wrong("a collector that runs every 0s would do nothing else".to_owned());
+        }
+        Ok(())
+    }
+
+    fn host_servers(&self, cluster: &Arc<Cluster>) -> Result<Vec<HostServer>, StartError> {
+        let mut servers = Vec::new();
+        for number in 0..self.hosts {
+            let endpoint = match self.socket.clone().filter(|_| number == 0) {
+                Some(path) => std::path::absolute(&path)
+                    .map_err(|source| SocketError::Bind { path, source })?,
+                None => cluster
+                    .state_dir()
+                    .path()
+                    .join(format!("{}.sock", host_name(number))),
+            };
+            let admission = Admission {
+                blocks: Arc::from(self.blocks.as_slice()),
+                requests: RequestLimit::new(self.max_requests),
+            };
+            servers.push(HostServer::new(
+                cluster,
+                number,
+                admission,
+                endpoint,
+                self.socket_mode,
+            ));
+        }
+        Ok(servers)
+    }
+
+    fn open(self) -> Result<Arc<Cluster>, StartError> {
+        let state_dir = match &self.state_dir {
+            Some(path) => StateDir::open(path, self.release, self.hosts)?,
+            None => StateDir::temporary(self.release, self.hosts)?,
+        };
+        let settings = Settings {
+            release: self.release,
+            hosts: self.hosts,
+            capacity: self.capacity,
+            ttl_limits: TtlLimits {
+                min: self.min_ttl_or_default(),
+                max: self.max_ttl,
+            },
+            gc_interval: self.gc_interval,
+            replication_delay: self.replication_delay,
+            fsync: self.fsync,
+            quirks: self.quirks,
+        };
+        let path = self
+            .journal
+            .unwrap_or_else(|| state_dir.path().join(JOURNAL));
+        let journal =
+            Journal::open(&path).map_err(|source| StartError::Journal { path, source })?;
+        let faults = Faults::new(self.fault_seed.unwrap_or_else(any_seed));
+        for fault in self.faults {
+            faults.add(fault, self.hosts)?;
+        }
+        let calls = Calls {
+            faults: Arc::new(faults),
+            journal: Arc::new(journal),
+            clock: Clock::new(self.clock),
+            gate: crate::call::Gate::default(),
+        };
+        let path = state_dir.path().to_owned();
+        let cluster = Cluster::open(settings, calls, state_dir);
+        cluster.map_err(|source| StartError::State { path, source })
+    }
+}
+
+/// A seed that fits a JSON number of any language: 32 bits.
+fn any_seed() -> u64 {
+    u64::from(uuid::Uuid::new_v4().as_fields().0)
+}

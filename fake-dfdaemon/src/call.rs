@@ -1,0 +1,281 @@
+//! One call on its way: faults that lie in wait for it, and what the journal will say of it.
+//!
+//! Every call of a client, and every replica that the scheduler makes, goes through here. What a
+//! call does is the services' and the cluster's business.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::clock::Clock;
+use crate::faults::registry::{Armed, Arriving, Faults};
+use crate::faults::{Action, Phase, code_name};
+use crate::journal::{Call as Entry, CallFault, CallStatus, Journal};
+use crate::store::{DiskFault, DiskFaultKind};
+
+/// What all calls of a daemon share.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate,
+}
+
+/// Lets calls in, and ends those that are running when the state is replaced under them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    /// Held by every call, taken alone to replace the state.
+    running: Arc<RwLock<()>>,
+    /// Of the calls that are let in now.
+    ends: Arc<std::sync::Mutex<CancellationToken>>,
+}
+
+impl Gate {
+    /// Waits while the state is being replaced; the second is cancelled when it is to be again.
+    pub(crate) async fn enter(&self) -> (OwnedRwLockReadGuard<()>, CancellationToken) {
+        let held = Arc::clone(&self.running).read_owned().await;
+        let ends = self
+            .ends
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        (held, ends)
+    }
+
+    /// Holds the state as it is for work that belongs to a call; `None` when it is about to be
+    /// replaced.
+    pub(crate) fn try_enter(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        Arc::clone(&self.running).try_read_owned().ok()
+    }
+
+    /// Ends every running call, and keeps new ones waiting until the result is dropped.
+    pub(crate) async fn close(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.end_all();
+        let alone = Arc::clone(&self.running).write_owned().await;
+        *self
+            .ends
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = CancellationToken::new();
+        alone
+    }
+
+    /// Ends every running call.
+    pub(crate) fn end_all(&self) {
+        self.ends
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .cancel();
+    }
+}
+
+/// Closes the connection that a call came by.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(pub(crate) CancellationToken);
+
+/// A call as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) what: Arriving<'a>,
+    pub(crate) request: &'a Value,
+    pub(crate) connection: Option<&'a Connection>,
+}
+
+/// A call that is running. Dropped before it was [`answered`](Call::answered), its client is gone.
+#[derive(Debug)]
+pub(crate) struct Call {
+    calls: Calls,
+    entry: Option<Entry>,
+    started: Instant,
+    pub(crate) armed: Vec<Armed>,
+    connection: Option<Connection>,
+    ends: CancellationToken,
+    _held: OwnedRwLockReadGuard<()>,
+}
+
+impl Calls {
+    pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
+        let (held, ends) = self.gate.enter().await;
+        let entry = Entry {
+            call: self.journal.number(),
+            at: self.clock.now(),
+            rpc: arrived.what.rpc,
+            host: arrived.what.host.to_owned(),
+            request: arrived.request.clone(),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: "OK".to_owned(),
+                message: String::new(),
+            },
+            fault: None,
+            client_gone: false,
+            duration_ms: 0,
+        };
+        Call {
+            calls: self.clone(),
+            entry: Some(entry),
+            started: Instant::now(),
+            armed: self.faults.arm(arrived.what),
+            connection: arrived.connection.cloned(),
+            ends,
+            _held: held,
+        }
+    }
+}
+
+/// A call that was broken off because the daemon stops or its state is replaced.
+pub(crate) fn broken_off() -> Status {
+    Status::unavailable("the daemon is stopping")
+}
+
+impl Call {
+    /// Ends when the call is to be broken off.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.ends.clone()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.calls.clock
+    }
+
+    /// Lets the faults act that lie in wait before or after the call's effect.
+    pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
+        let waiting: Vec<_> = self
+            .armed
+            .iter()
+            .filter(|armed| armed.is_at(phase))
+            .cloned()
+            .collect();
+        for armed in waiting {
+            self.act(&armed).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a fault act, if it is one that hits the call itself.
+    pub(crate) async fn act(&mut self, armed: &Armed) -> Result<(), Status> {
+        let hits_the_call = matches!(
+            armed.action(),
+            Action::Error(_) | Action::Delay(_) | Action::Stall | Action::Reset
+        );
+        if !hits_the_call || !self.fire(armed) {
+            return Ok(());
+        }
+        match armed.action() {
+            Action::Error(error) => Err(error.status()),
+            Action::Delay(delay) => {
+                let clock = self.calls.clock.clone();
+                self.wait_for(clock.sleep(*delay)).await
+            }
+            Action::Stall => self.wait_for(armed.removed().cancelled()).await,
+            Action::Reset => {
+                if let Some(connection) = &self.connection {
+                    connection.0.cancel();
+                }
+                self.ends.cancelled().await;
+                Err(broken_off())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits, unless the call is broken off before.
+    pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> Result<(), Status> {
+        tokio::select! {
+            () = event => Ok(()),
+            () = self.ends.cancelled() => Err(broken_off()),
+        }
+    }
+
+    /// Counts a firing and notes it, unless the fault may not fire any more.
+    pub(crate) fn fire(&mut self, armed: &Armed) -> bool {
+        let fires = armed.fire();
+        if fires {
+            self.note_fault(armed);
+        }
+        fires
+    }
+
+    fn note_fault(&mut self, armed: &Armed) {
+        let action = armed.fault.to_json().get("do").cloned().unwrap_or_default();
+        if let Some(entry) = &mut self.entry {
+            entry.fault = Some(CallFault {
+                id: armed.id,
+                action,
+            });
+        }
+    }
+
+    /// The fault that the store shall have in this call, if there is one. It counts as fired.
+    pub(crate) fn disk_fault(&mut self) -> Option<DiskFault> {
+        let store_faults: Vec<_> = self
+            .armed
+            .iter()
+            .filter_map(|armed| Some((armed.clone(), disk_fault_kind(armed.action())?)))
+            .collect();
+        let (_, kind) = store_faults
+            .into_iter()
+            .find(|(armed, _)| self.fire(armed))?;
+        Some(DiskFault::new(kind))
+    }
+
+    /// Notes the task of an import, once it is known.
+    pub(crate) fn note_task(&mut self, id: &str) {
+        let request = self
+            .entry
+            .as_mut()
+            .and_then(|entry| entry.request.as_object_mut());
+        if let Some(request) = request {
+            request.insert("task_id".to_owned(), id.into());
+        }
+    }
+
+    /// Counts a piece that was sent, with so many bytes of content.
+    pub(crate) fn count_piece(&mut self, bytes: u64) {
+        if let Some(entry) = &mut self.entry {
+            entry.pieces += 1;
+            entry.bytes += bytes;
+        }
+    }
+
+    /// The call has its answer: it goes into the journal.
+    pub(crate) fn answered(mut self, status: Option<&Status>) {
+        if let (Some(entry), Some(status)) = (&mut self.entry, status) {
+            entry.status.code = code_name(status.code()).to_owned();
+            status.message().clone_into(&mut entry.status.message);
+        }
+        self.close(false);
+    }
+
+    fn close(&mut self, client_gone: bool) {
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
+        entry.client_gone = client_gone;
+        entry.duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if client_gone {
+            "CANCELLED".clone_into(&mut entry.status.code);
+        }
+        self.calls.journal.append(&entry);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.close(true);
+    }
+}
+
+fn disk_fault_kind(action: &Action) -> Option<DiskFaultKind> {
+    match action {
+        Action::NoSpace => Some(DiskFaultKind::NoSpace),
+        Action::DiskError => Some(DiskFaultKind::Error),
+        Action::TornWrite => Some(DiskFaultKind::TornWrite),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! What is done to single copies of a task from outside: made persistent, removed, looked at.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Cluster, Error, TaskView, host_name, not_found};
+
+/// A host's copy of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replica {
+    /// The host's name.
+    pub host: String,
+    /// Whether the copy is kept until the task expires.
+    pub persistent: bool,
+    /// Whether all of the content is there.
+    pub complete: bool,
+}
+
+impl Cluster {
+    /// Makes a host's copy persistent; false does nothing. Blocks on the disk.
+    pub(crate) fn update(&self, host: usize, id: &str, persistent: bool) -> Result<(), Error> {
+        if !self.holds(host, id) {
+            return Err(Error::LocalTaskNotFound { id: id.to_owned() });
+        }
+        if persistent {
+            self.set_persistent(host, id, true)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a host's copy. The task stays, and a persistent copy is made again elsewhere while
+    /// another one is left. Blocks on the disk.
+    pub(crate) fn delete_replica(&self, host: usize, id: &str) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let removed = self.state().remove_replica(id, host);
+        let removed = removed.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
+        self.store(host)?.remove(id)?;
+        if removed.record.persistent {
+            self.replicate_later(&Arc::from(id));
+        }
+        Ok(())
+    }
+
+    /// Removes a task everywhere. Blocks on the disk.
+    pub(crate) fn delete_task(&self, id: &str) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let holders: Vec<_> = {
+            let mut state = self.state();
+            let entry = state.tasks.get(id).ok_or_else(|| not_found(id))?;
+            let holders = entry.replicas.keys().copied().collect();
+            state.remove_task(id);
+            holders
+        };
+        self.scheduler.remove(id)?;
+        for host in holders {
+            self.store(host)?.remove(id)?;
+        }
+        Ok(())
+    }
+
+    /// Every task that has not expired, ordered by id, with its copies; or the one that is asked for.
+    pub(crate) fn tasks(&self, id: Option<&str>) -> Vec<(TaskView, Vec<Replica>)> {
+        let now = self.now();
+        let state = self.state();
+        let mut entries: Vec<_> = match id {
+            Some(id) => state.tasks.get(id).into_iter().collect(),
+            None => state.tasks.values().collect(),
+        };
+        entries.retain(|entry| !entry.is_expired(now));
+        entries.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
+        let copies = |entry: &super::state::Entry| {
+            let copies = entry.replicas.iter().map(|(host, replica)| Replica {
+                host: host_name(*host),
+                persistent: replica.record.persistent,
+                complete: replica.is_whole(),
+            });
+            copies.collect()
+        };
+        entries
+            .into_iter()
+            .map(|entry| (state.view(entry), copies(entry)))
+            .collect()
+    }
+
+    /// How many tasks a host has, and their content in bytes.
+    pub(crate) fn host_load(&self, host: usize) -> (usize, u64) {
+        let state = self.state();
+        let has = |entry: &&super::state::Entry| entry.whole_replica(host).is_some();
+        let tasks = state.tasks.values().filter(has).count();
+        (tasks, state.hosts.get(host).map_or(0, |host| host.used))
+    }
+
+    /// What a host can hold, in bytes.
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        self.settings.capacity
+    }
+}

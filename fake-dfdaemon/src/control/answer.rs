@@ -1,0 +1,101 @@
+//! What goes in and out of the handlers: JSON bodies that refuse what they do not know, and errors
+//! that name it.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::snapshot::SnapshotError;
+
+/// The longest body, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// An error as the API tells it: a status and a message.
+#[derive(Debug)]
+pub(super) struct ApiError(StatusCode, String);
+
+impl ApiError {
+    pub(super) fn bad_request(message: impl ToString) -> Self {
+        Self(StatusCode::BAD_REQUEST, message.to_string())
+    }
+
+    pub(super) fn not_found(message: impl ToString) -> Self {
+        Self(StatusCode::NOT_FOUND, message.to_string())
+    }
+
+    pub(super) fn conflict(message: impl ToString) -> Self {
+        Self(StatusCode::CONFLICT, message.to_string())
+    }
+
+    pub(super) fn method_not_allowed(message: impl ToString) -> Self {
+        Self(StatusCode::METHOD_NOT_ALLOWED, message.to_string())
+    }
+
+    /// The daemon itself failed.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        Self(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+}
+
+impl From<SnapshotError> for ApiError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Name { .. } => Self::bad_request(error),
+            SnapshotError::NotFound { .. } => Self::not_found(error),
+            SnapshotError::Io(_) | SnapshotError::Start(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({"error": {"message": self.1}}))).into_response()
+    }
+}
+
+/// What a handler answers: an object.
+pub(super) type Answer = Result<Json<Value>, ApiError>;
+
+/// The answer that has nothing to say.
+pub(super) fn done() -> Answer {
+    Ok(Json(json!({})))
+}
+
+/// A JSON body, whatever its content type; an empty one is `{}`.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(ApiError::bad_request)?;
+        if bytes.len() > MAX_BODY {
+            return Err(ApiError::bad_request("the body is too long"));
+        }
+        let text: &[u8] = if bytes.trim_ascii().is_empty() {
+            b"{}"
+        } else {
+            &bytes
+        };
+        serde_json::from_slice(text)
+            .map(Self)
+            .map_err(ApiError::bad_request)
+    }
+}
+
+/// A body that says nothing.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}

@@ -1,0 +1,260 @@
+//! What each path of the control API does.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::answer::{Answer, ApiError, Body, Nothing, done};
+use crate::cluster::{Replica, TaskView};
+use crate::daemon::World;
+use crate::faults::Fault;
+use crate::host::Host;
+use crate::journal;
+
+pub(super) async fn health(State(api): State<Api>) -> Answer {
+    let world = api.world()?;
+    Ok(Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "dfdaemon_version": world.cluster.release().to_string(),
+        "hosts": world.hosts.len(),
+        "fault_seed": world.cluster.calls().faults.seed(),
+    })))
+}
+
+pub(super) async fn hosts(State(api): State<Api>) -> Answer {
+    let world = api.world()?;
+    let hosts: Vec<_> = world.hosts.iter().map(|host| Host(host).info()).collect();
+    Ok(Json(json!({ "hosts": hosts })))
+}
+
+pub(super) async fn stop_host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
+    let world = api.world()?;
+    let host = host(&world, &name)?;
+    host.stop().await;
+    Ok(Json(json!(host.info())))
+}
+
+pub(super) async fn leave_host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
+    let world = api.world()?;
+    let host = host(&world, &name)?;
+    host.leave().await;
+    Ok(Json(json!(host.info())))
+}
+
+pub(super) async fn start_host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
+    let world = api.world()?;
+    let host = host(&world, &name)?;
+    host.start().await.map_err(ApiError::conflict)?;
+    Ok(Json(json!(host.info())))
+}
+
+fn host<'a>(world: &'a World, name: &str) -> Result<Host<'a>, ApiError> {
+    world
+        .host(name)
+        .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
+}
+
+pub(super) async fn tasks(State(api): State<Api>) -> Answer {
+    let tasks = api.world()?.cluster.tasks(None);
+    let tasks: Vec<_> = tasks
+        .into_iter()
+        .map(|(view, replicas)| task_json(&view, &replicas))
+        .collect();
+    Ok(Json(json!({ "tasks": tasks })))
+}
+
+pub(super) async fn task(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let found = api.world()?.cluster.tasks(Some(&id)).pop();
+    let (view, replicas) = found.ok_or_else(|| no_task(&id))?;
+    Ok(Json(task_json(&view, &replicas)))
+}
+
+pub(super) async fn delete_task(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let world = api.world()?;
+    if world.cluster.tasks(Some(&id)).is_empty() {
+        return Err(no_task(&id));
+    }
+    let deleted = world
+        .cluster
+        .blocking(move |cluster| cluster.delete_task(&id))
+        .await;
+    deleted.map_err(|error| ApiError::internal(&error))?;
+    done()
+}
+
+fn no_task(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no task {id}"))
+}
+
+/// The fields of `dfcache stat --format json`, and the replicas.
+fn task_json(view: &TaskView, replicas: &[Replica]) -> Value {
+    let task = &view.task;
+    let expires_at = crate::clock::later(task.created_at, task.ttl);
+    json!({
+        "task_id": task.task_id,
+        "state": task.state.as_str(),
+        "persistent_replica_count": task.persistent_replica_count,
+        "current_persistent_replica_count": view.persistent_replicas,
+        "current_replica_count": view.replicas,
+        "tag": task.tag.as_deref().filter(|tag| !tag.is_empty()),
+        "application": task.application.as_deref().filter(|application| !application.is_empty()),
+        "piece_length": task.piece_length,
+        "content_length": task.content_length,
+        "piece_count": task.content_length.div_ceil(task.piece_length.max(1)),
+        "ttl_seconds": task.ttl.as_secs(),
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "expires_at": expires_at,
+        "replicas": replicas,
+    })
+}
+
+pub(super) async fn clock(State(api): State<Api>) -> Answer {
+    Ok(Json(clock_json(&*api.world()?)))
+}
+
+fn clock_json(world: &World) -> Value {
+    let clock = &world.cluster.calls().clock;
+    let mode = if clock.is_manual() {
+        "manual"
+    } else {
+        "system"
+    };
+    json!({"mode": mode, "now": clock.now()})
+}
+
+/// How to move the clock: one of the two.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MoveClock {
+    advance: Option<String>,
+    set: Option<Timestamp>,
+}
+
+pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>) -> Answer {
+    let world = api.world()?;
+    let clock = &world.cluster.calls().clock;
+    let moved = match (by.advance, by.set) {
+        (Some(advance), None) => {
+            let by: Duration = humantime::parse_duration(&advance)
+                .map_err(|error| ApiError::bad_request(format!("advance: {error}")))?;
+            clock.advance(by)
+        }
+        (None, Some(to)) => clock.set(to),
+        _ => return Err(ApiError::bad_request("one of advance and set")),
+    };
+    moved.map_err(ApiError::conflict)?;
+    Ok(Json(clock_json(&world)))
+}
+
+pub(super) async fn settle(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
+    let waiting = api.world()?.cluster.settle().await;
+    Ok(Json(json!({ "waiting": waiting })))
+}
+
+pub(super) async fn collect(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
+    api.world()?
+        .collect()
+        .await
+        .map_err(|error| ApiError::internal(&error))?;
+    done()
+}
+
+pub(super) async fn faults(State(api): State<Api>) -> Answer {
+    let faults = api.world()?.cluster.calls().faults.list();
+    Ok(Json(json!({ "faults": faults })))
+}
+
+pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) -> Answer {
+    let world = api.world()?;
+    let fault = Fault::from_json(&fault).map_err(ApiError::bad_request)?;
+    let faults = &world.cluster.calls().faults;
+    let id = faults
+        .add(fault, world.hosts.len())
+        .map_err(ApiError::bad_request)?;
+    let added = faults.get(id).ok_or_else(|| no_fault(&id.to_string()))?;
+    Ok(Json(added))
+}
+
+pub(super) async fn remove_fault(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    let world = api.world()?;
+    let number: Option<u64> = id.parse().ok();
+    if !number.is_some_and(|id| world.cluster.calls().faults.remove(id)) {
+        return Err(no_fault(&id));
+    }
+    done()
+}
+
+pub(super) async fn clear_faults(State(api): State<Api>) -> Answer {
+    api.world()?.cluster.calls().faults.clear();
+    done()
+}
+
+fn no_fault(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no fault {id}"))
+}
+
+pub(super) async fn journal(
+    State(api): State<Api>,
+    query: Result<Query<journal::Query>, QueryRejection>,
+) -> Answer {
+    let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let world = api.world()?;
+    let journal = std::sync::Arc::clone(&world.cluster.calls().journal);
+    let calls = tokio::task::spawn_blocking(move || journal.query(&query)).await;
+    let calls = calls.map_err(|error| ApiError::internal(&error))?;
+    let calls = calls.map_err(|error| ApiError::internal(&error))?;
+    Ok(Json(json!({ "calls": calls })))
+}
+
+pub(super) async fn clear_journal(State(api): State<Api>) -> Answer {
+    let world = api.world()?;
+    world
+        .cluster
+        .calls()
+        .journal
+        .clear()
+        .map_err(|error| ApiError::internal(&error))?;
+    done()
+}
+
+pub(super) async fn take_snapshot(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
+    api.world()?.take_snapshot(&name).await?;
+    done()
+}
+
+pub(super) async fn restore_snapshot(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer {
+    api.world()?.restore(&name).await?;
+    done()
+}
+
+pub(super) async fn reset(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
+    api.world()?.reset().await?;
+    done()
+}

@@ -1,0 +1,86 @@
+//! Every path of the control API, once: what answers it, and what the OpenAPI document says of it.
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::routing::{MethodRouter, delete, get, post};
+
+use super::answer::ApiError;
+use super::{Api, handlers, openapi};
+
+/// A method of a path.
+pub(super) struct Route {
+    /// `get`, `post` or `delete`.
+    pub(super) method: &'static str,
+    /// As axum and OpenAPI write it.
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    /// The schema of the body, by name.
+    pub(super) body: Option<&'static str>,
+    /// The schema of the answer, by name.
+    pub(super) answer: &'static str,
+    /// Query parameters.
+    pub(super) query: &'static [&'static str],
+    handler: fn() -> MethodRouter<Api>,
+}
+
+macro_rules! route {
+    ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
+        Route {
+            method: stringify!($method),
+            path: $path,
+            summary: $summary,
+            body: $body,
+            answer: $answer,
+            query: { #[allow(unused_mut, unused_assignments)] let mut query: &'static [&'static str] = &[]; $(query = $query;)? query },
+            handler: || $method($handler),
+        }
+    };
+}
+
+/// All there is.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        route!(get "/health" "What this daemon is", None => "Health", handlers::health),
+        route!(get "/openapi.json" "This document", None => "Document", openapi::document),
+        route!(get "/hosts" "The hosts", None => "Hosts", handlers::hosts),
+        route!(post "/hosts/{name}/stop" "Close a host's sockets; its replicas still count", Some("Empty") => "Host", handlers::stop_host),
+        route!(post "/hosts/{name}/start" "Undo a stop or a leave", Some("Empty") => "Host", handlers::start_host),
+        route!(post "/hosts/{name}/leave" "Stop a host and take it out of the cluster", Some("Empty") => "Host", handlers::leave_host),
+        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks),
+        route!(get "/tasks/{id}" "A task and its replicas", None => "Task", handlers::task),
+        route!(delete "/tasks/{id}" "Remove a task everywhere", None => "Empty", handlers::delete_task),
+        route!(get "/clock" "The time", None => "Clock", handlers::clock),
+        route!(post "/clock" "Move manual time", Some("MoveClock") => "Clock", handlers::move_clock),
+        route!(post "/settle" "Wait until all that is due has ended", Some("Empty") => "Settled", handlers::settle),
+        route!(post "/gc" "Collect expired tasks now", Some("Empty") => "Empty", handlers::collect),
+        route!(get "/faults" "The faults", None => "Faults", handlers::faults),
+        route!(post "/faults" "Add a fault", Some("NewFault") => "Fault", handlers::add_fault),
+        route!(delete "/faults" "Remove every fault", None => "Empty", handlers::clear_faults),
+        route!(delete "/faults/{id}" "Remove a fault", None => "Empty", handlers::remove_fault),
+        route!(get "/journal" "The calls that have ended", None => "Journal", handlers::journal, query &["rpc", "status", "task", "host"]),
+        route!(delete "/journal" "Forget the calls", None => "Empty", handlers::clear_journal),
+        route!(post "/snapshots/{name}" "Keep tasks, hosts and clock", Some("Empty") => "Empty", handlers::take_snapshot),
+        route!(post "/snapshots/{name}/restore" "Bring tasks, hosts and clock back", Some("Empty") => "Empty", handlers::restore_snapshot),
+        route!(post "/reset" "Back to an empty start", Some("Empty") => "Empty", handlers::reset),
+    ]
+}
+
+pub(super) fn router() -> Router<Api> {
+    let router = routes().into_iter().fold(Router::new(), |router, route| {
+        router.route(route.path, (route.handler)())
+    });
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+}
+
+async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::not_found(format!(
+        "there is no {}; /openapi.json lists what there is",
+        uri.path()
+    ))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::method_not_allowed(format!("{} does not take {method}", uri.path()))
+}

@@ -1,0 +1,551 @@
+//! `ctl`: the control API from a shell, in the words of its paths.
+//!
+//! What was typed becomes a request here, and an answer becomes lines to read. Printing is the
+//! program's business.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::{Args, Subcommand, ValueEnum};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::net::UnixStream;
+
+use crate::faults::{Fault, FaultError};
+
+/// The longest cell that a table shows, in characters.
+const MAX_CELL: usize = 60;
+
+/// The fields of long lists that are worth a column; `--format json` has them all.
+const COLUMNS: [(&str, &[&str]); 3] = [
+    (
+        "hosts",
+        &[
+            "name",
+            "state",
+            "tasks",
+            "used_bytes",
+            "capacity_bytes",
+            "endpoint",
+        ],
+    ),
+    (
+        "tasks",
+        &[
+            "task_id",
+            "state",
+            "content_length",
+            "expires_at",
+            "replicas",
+        ],
+    ),
+    (
+        "calls",
+        &[
+            "call",
+            "at",
+            "rpc",
+            "host",
+            "status",
+            "pieces",
+            "bytes",
+            "fault",
+            "client_gone",
+        ],
+    ),
+];
+
+#[derive(Args, Debug)]
+pub(crate) struct Ctl {
+    /// The daemon's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "FAKE_DFDAEMON_CONTROL",
+        global = true
+    )]
+    control: Option<PathBuf>,
+
+    /// How to print the answer
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    pub(crate) format: Format,
+
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines to read
+    Text,
+    /// The answer as it came, one line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// What the daemon is
+    Health,
+    /// Show the hosts, or stop, start or take one out
+    Hosts {
+        #[command(subcommand)]
+        word: Option<HostWord>,
+    },
+    /// Show the tasks or one of them, or remove one everywhere
+    #[command(args_conflicts_with_subcommands = true)]
+    Tasks {
+        /// The task to show
+        id: Option<String>,
+        #[command(subcommand)]
+        word: Option<TaskWord>,
+    },
+    /// Show the time, or move manual time
+    Clock {
+        #[command(subcommand)]
+        word: Option<ClockWord>,
+    },
+    /// Wait until all replication, collection and eviction that is due has ended
+    Settle,
+    /// Collect expired tasks now
+    Gc,
+    /// Show the faults, add or remove some
+    Faults {
+        #[command(subcommand)]
+        word: Option<FaultWord>,
+    },
+    /// Show the calls that have ended, or forget them
+    Journal {
+        /// Only calls of this kind, such as `import`
+        #[arg(long)]
+        rpc: Option<String>,
+        /// Only calls that ended so, such as `NOT_FOUND`
+        #[arg(long)]
+        status: Option<String>,
+        /// Only calls for this task
+        #[arg(long)]
+        task: Option<String>,
+        /// Only calls to this host
+        #[arg(long)]
+        host: Option<String>,
+        #[command(subcommand)]
+        word: Option<JournalWord>,
+    },
+    /// Keep tasks, hosts and clock under a name, or bring them back
+    Snapshots {
+        #[command(subcommand)]
+        word: SnapshotWord,
+    },
+    /// Go back to an empty start
+    Reset,
+}
+
+#[derive(Debug, Subcommand)]
+enum HostWord {
+    /// Close its sockets; its replicas still count
+    Stop { name: String },
+    /// Undo a stop or a leave
+    Start { name: String },
+    /// Stop it and take it out of the cluster
+    Leave { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum TaskWord {
+    /// Remove a task everywhere
+    Delete { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockWord {
+    /// Move time forward, such as by `2h`
+    Advance { by: String },
+    /// Set the time, RFC 3339
+    Set { to: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum FaultWord {
+    /// Add a fault: `ON[@KEY=VALUE,…]:DO[=ARG]`, or JSON
+    Add { spec: String },
+    /// Remove a fault
+    Delete { id: String },
+    /// Remove every fault
+    Clear,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalWord {
+    /// Forget the calls
+    Clear,
+}
+
+#[derive(Debug, Subcommand)]
+enum SnapshotWord {
+    /// Keep the state under a name
+    Take { name: String },
+    /// Bring the state back
+    Restore { name: String },
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CtlError {
+    #[error("which daemon? give its control socket with --control or FAKE_DFDAEMON_CONTROL")]
+    NoSocket,
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    #[error("no fake-dfdaemon answers at {}", path.display())]
+    Unreachable {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The daemon refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A request of the API.
+#[derive(Debug, PartialEq)]
+struct Request {
+    method: http::Method,
+    path: String,
+    body: Value,
+}
+
+impl Ctl {
+    /// Asks the daemon.
+    pub(crate) async fn ask(&self) -> Result<Value, CtlError> {
+        let request = self.word.request()?;
+        let path = self.control.clone().ok_or(CtlError::NoSocket)?;
+        let (status, body) = send(&path, request)
+            .await
+            .map_err(|source| CtlError::Unreachable { path, source })?;
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str);
+        Err(CtlError::Refused(
+            message.map_or_else(|| status.to_string(), str::to_owned),
+        ))
+    }
+}
+
+impl Word {
+    fn request(&self) -> Result<Request, CtlError> {
+        let get = |path: &str| request(http::Method::GET, path, Value::Null);
+        let post = |path: &str, body| request(http::Method::POST, path, body);
+        let delete = |path: &str| request(http::Method::DELETE, path, Value::Null);
+        Ok(match self {
+            Self::Health => get("/health"),
+            Self::Hosts { word: None } => get("/hosts"),
+            Self::Hosts { word: Some(word) } => {
+                let (name, verb) = match word {
+                    HostWord::Stop { name } => (name, "stop"),
+                    HostWord::Start { name } => (name, "start"),
+                    HostWord::Leave { name } => (name, "leave"),
+                };
+                post(&format!("/hosts/{}/{verb}", escaped(name)), json!({}))
+            }
+            Self::Tasks {
+                word: Some(TaskWord::Delete { id }),
+                ..
+            } => delete(&format!("/tasks/{}", escaped(id))),
+            Self::Tasks { id: Some(id), .. } => get(&format!("/tasks/{}", escaped(id))),
+            Self::Tasks { .. } => get("/tasks"),
+            Self::Clock { word: None } => get("/clock"),
+            Self::Clock {
+                word: Some(ClockWord::Advance { by }),
+            } => post("/clock", json!({"advance": by})),
+            Self::Clock {
+                word: Some(ClockWord::Set { to }),
+            } => post("/clock", json!({"set": to})),
+            Self::Settle => post("/settle", json!({})),
+            Self::Gc => post("/gc", json!({})),
+            Self::Faults { word: None } => get("/faults"),
+            Self::Faults {
+                word: Some(FaultWord::Add { spec }),
+            } => post("/faults", spec.parse::<Fault>()?.to_json()),
+            Self::Faults {
+                word: Some(FaultWord::Delete { id }),
+            } => delete(&format!("/faults/{}", escaped(id))),
+            Self::Faults {
+                word: Some(FaultWord::Clear),
+            } => delete("/faults"),
+            Self::Journal {
+                word: Some(JournalWord::Clear),
+                ..
+            } => delete("/journal"),
+            Self::Journal {
+                rpc,
+                status,
+                task,
+                host,
+                word: None,
+            } => {
+                let query = [
+                    ("rpc", rpc),
+                    ("status", status),
+                    ("task", task),
+                    ("host", host),
+                ];
+                let query: Vec<_> = query
+                    .into_iter()
+                    .filter_map(|(key, value)| Some(format!("{key}={}", escaped(value.as_ref()?))))
+                    .collect();
+                get(&format!("/journal?{}", query.join("&")))
+            }
+            Self::Snapshots {
+                word: SnapshotWord::Take { name },
+            } => post(&format!("/snapshots/{}", escaped(name)), json!({})),
+            Self::Snapshots {
+                word: SnapshotWord::Restore { name },
+            } => post(&format!("/snapshots/{}/restore", escaped(name)), json!({})),
+            Self::Reset => post("/reset", json!({})),
+        })
+    }
+}
+
+fn request(method: http::Method, path: &str, body: Value) -> Request {
+    Request {
+        method,
+        path: path.to_owned(),
+        body,
+    }
+}
+
+/// A part of a path or a query, percent-encoded.
+fn escaped(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    part.bytes().fold(String::new(), |mut escaped, byte| {
+        if plain(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+        escaped
+    })
+}
+
+async fn send(
+    socket: &std::path::Path,
+    request: Request,
+) -> Result<(http::StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let body = if request.body.is_null() {
+        Bytes::new()
+    } else {
+        request.body.to_string().into()
+    };
+    let http = http::Request::builder()
+        .method(request.method)
+        .uri(request.path)
+        .header(http::header::HOST, "localhost")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))?;
+    let response = sender.send_request(http).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+/// An answer as lines to read: a list as a table, an object as a line a field.
+pub(crate) fn text(answer: &Value) -> String {
+    let Some(object) = answer.as_object() else {
+        return format!("{answer}\n");
+    };
+    if object.is_empty() {
+        return "done\n".to_owned();
+    }
+    let mut lists = object
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_array()?)));
+    match lists.next() {
+        Some((name, list)) if object.len() == 1 => table(name, list),
+        _ => object
+            .iter()
+            .map(|(name, value)| format!("{name:<34} {}\n", cell(value)))
+            .collect(),
+    }
+}
+
+fn table(name: &str, rows: &[Value]) -> String {
+    if rows.is_empty() {
+        return format!("no {name}\n");
+    }
+    let known = COLUMNS.iter().find(|(list, _)| *list == name);
+    let mut columns: Vec<&str> = known.map_or_else(Vec::new, |(_, columns)| columns.to_vec());
+    for row in rows
+        .iter()
+        .filter_map(Value::as_object)
+        .filter(|_| known.is_none())
+    {
+        columns.extend(
+            row.keys()
+                .map(String::as_str)
+                .filter(|key| !columns.contains(key))
+                .collect::<Vec<_>>(),
+        );
+    }
+    let header = columns.iter().map(|column| column.to_uppercase()).collect();
+    let body = rows.iter().map(|row| {
+        columns
+            .iter()
+            .map(|column| cell(row.get(column).unwrap_or(&Value::Null)))
+            .collect()
+    });
+    let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<_> = (0..columns.len())
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
+    let padded = |line: &Vec<String>| {
+        let cells = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        let line: Vec<_> = cells.collect();
+        format!("{}\n", line.join("  ").trim_end())
+    };
+    lines.iter().map(padded).collect()
+}
+
+/// A value on one line, without control characters, not too long.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
+        Value::Object(object) => object_cell(object).unwrap_or_else(|| value.to_string()),
+        other => other.to_string(),
+    };
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().count() <= MAX_CELL {
+        return text;
+    }
+    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+}
+
+/// The gist of an object that stands in lists: a status, a fault that hit, a replica.
+fn object_cell(object: &Map<String, Value>) -> Option<String> {
+    if let Some(code) = object.get("code") {
+        return Some(cell(code));
+    }
+    if let Some(action) = object.get("do") {
+        return Some(action.as_object()?.keys().cloned().collect());
+    }
+    let host = object.get("host")?.as_str()?;
+    let persistent = object.get("persistent") == Some(&Value::Bool(true));
+    Some(if persistent {
+        host.to_owned()
+    } else {
+        format!("({host})")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        ctl: Ctl,
+    }
+
+    fn asked(words: &[&str]) -> (String, Value) {
+        let line = Line::try_parse_from([&["ctl"], words].concat()).unwrap();
+        let request = line.ctl.word.request().unwrap();
+        (format!("{} {}", request.method, request.path), request.body)
+    }
+
+    #[test]
+    fn words_are_those_of_the_paths() {
+        let none = Value::Null;
+        for (words, line, body) in [
+            (&["health"][..], "GET /health", none.clone()),
+            (&["hosts"], "GET /hosts", none.clone()),
+            (
+                &["hosts", "stop", "host-1"],
+                "POST /hosts/host-1/stop",
+                json!({}),
+            ),
+            (&["tasks"], "GET /tasks", none.clone()),
+            (&["tasks", "7"], "GET /tasks/7", none.clone()),
+            (
+                &["tasks", "delete", "a/b"],
+                "DELETE /tasks/a%2Fb",
+                none.clone(),
+            ),
+            (
+                &["clock", "advance", "2h"],
+                "POST /clock",
+                json!({"advance": "2h"}),
+            ),
+            (
+                &["clock", "set", "2030-01-01T00:00:00Z"],
+                "POST /clock",
+                json!({"set": "2030-01-01T00:00:00Z"}),
+            ),
+            (&["settle"], "POST /settle", json!({})),
+            (
+                &["faults", "add", "stat:stall"],
+                "POST /faults",
+                json!({"on": "stat", "do": {"stall": true}}),
+            ),
+            (&["faults", "delete", "3"], "DELETE /faults/3", none.clone()),
+            (&["faults", "clear"], "DELETE /faults", none.clone()),
+            (
+                &["journal", "--rpc", "stat"],
+                "GET /journal?rpc=stat",
+                none.clone(),
+            ),
+            (&["journal", "clear"], "DELETE /journal", none),
+            (&["snapshots", "take", "a"], "POST /snapshots/a", json!({})),
+            (
+                &["snapshots", "restore", "a"],
+                "POST /snapshots/a/restore",
+                json!({}),
+            ),
+            (&["reset"], "POST /reset", json!({})),
+        ] {
+            assert_eq!(asked(words), (line.to_owned(), body), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_a_table_and_an_object_a_line_a_field() {
+        let list = json!({"waiting": [{"what": "a", "due": 1}, {"what": "bcdef", "due": null}]});
+        assert_eq!(text(&list), "WHAT   DUE\na      1\nbcdef  -\n");
+        let list = json!({"tasks": [{"task_id": "7", "piece_count": 1, "replicas": [
+            {"host": "host-0", "persistent": true}, {"host": "host-1", "persistent": false}]}]});
+        assert_eq!(
+            text(&list),
+            "TASK_ID  STATE  CONTENT_LENGTH  EXPIRES_AT  REPLICAS\n\
+             7        -      -               -           host-0 (host-1)\n"
+        );
+        assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
+        assert_eq!(text(&json!({})), "done\n");
+        assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
+    }
+
+    #[test]
+    fn cells_hold_no_control_characters() {
+        assert_eq!(cell(&json!("a\u{1b}[31m\n")), "a\u{fffd}[31m\u{fffd}");
+        assert_eq!(cell(&json!("x".repeat(99))).chars().count(), MAX_CELL);
+    }
+}

@@ -1,0 +1,402 @@
+//! The faults that a daemon was given, and which calls they hit.
+//!
+//! Whether a fault fires depends on how many calls matched it before, and on the seed: never on
+//! time or on what other calls do meanwhile.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{Action, Fault, FaultError, Phase};
+use crate::cluster::host_name;
+use crate::random::Random;
+use crate::rpc::Rpc;
+
+/// The faults of one daemon.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    seed: u64,
+    active: Mutex<Active>,
+}
+
+#[derive(Debug, Default)]
+struct Active {
+    last_id: u64,
+    faults: Vec<Registered>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    id: u64,
+    fault: Arc<Fault>,
+    matched: u64,
+    fired: Arc<AtomicU64>,
+    removed: CancellationToken,
+}
+
+/// What is known of a call when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arriving<'a> {
+    pub(crate) rpc: Rpc,
+    pub(crate) host: &'a str,
+    pub(crate) task: Option<&'a str>,
+    /// Of the request, and of the task.
+    pub(crate) tags: [Option<&'a str>; 2],
+    /// Of the request, and of the task.
+    pub(crate) applications: [Option<&'a str>; 2],
+}
+
+/// A fault that hits a call, if the call gets to where it lies in wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Armed {
+    pub(crate) id: u64,
+    pub(crate) fault: Arc<Fault>,
+    /// What is random in it is the same for the same seed, fault and call.
+    pub(crate) random: Random,
+    fired: Arc<AtomicU64>,
+    removed: CancellationToken,
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            active: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds a fault to a daemon of so many hosts, and returns its id.
+    pub(crate) fn add(&self, fault: Fault, hosts: usize) -> Result<u64, FaultError> {
+        fault.check()?;
+        if let Some(host) = &fault.host
+            && !(0..hosts).any(|number| host_name(number) == *host)
+        {
+            let last = host_name(hosts.saturating_sub(1));
+            return Err(FaultError::new(format!(
+                "host: no such host: {host}; the last is {last}"
+            )));
+        }
+        let mut active = self.lock();
+        active.last_id += 1;
+        let id = active.last_id;
+        active.faults.push(Registered {
+            id,
+            fault: Arc::new(fault),
+            matched: 0,
+            fired: Arc::default(),
+            removed: CancellationToken::new(),
+        });
+        Ok(id)
+    }
+
+    /// Removes a fault; calls that it stalls go on. Whether there was one.
+    pub(crate) fn remove(&self, id: u64) -> bool {
+        let mut active = self.lock();
+        let before = active.faults.len();
+        active.faults.retain(|registered| {
+            if registered.id == id {
+                registered.removed.cancel();
+            }
+            registered.id != id
+        });
+        active.faults.len() < before
+    }
+
+    /// Removes every fault.
+    pub(crate) fn clear(&self) {
+        for registered in self.lock().faults.drain(..) {
+            registered.removed.cancel();
+        }
+    }
+
+    /// The faults as JSON: as given, with id and count.
+    pub(crate) fn list(&self) -> Vec<Value> {
+        self.lock().faults.iter().map(Registered::to_json).collect()
+    }
+
+    /// One fault as JSON.
+    pub(crate) fn get(&self, id: u64) -> Option<Value> {
+        self.lock()
+            .faults
+            .iter()
+            .find(|registered| registered.id == id)
+            .map(Registered::to_json)
+    }
+
+    /// How often a fault has fired; 0 if there is none.
+    pub(crate) fn fired(&self, id: u64) -> u64 {
+        let active = self.lock();
+        let registered = active.faults.iter().find(|registered| registered.id == id);
+        registered.map_or(0, |registered| registered.fired.load(Ordering::Relaxed))
+    }
+
+    /// Whether any fault looks at the task of an import, which is not known when it arrives.
+    pub(crate) fn look_at_imported_task(&self) -> bool {
+        self.lock().faults.iter().any(|registered| {
+            registered.fault.task.is_some()
+                && matches!(registered.fault.on, None | Some(Rpc::Import))
+        })
+    }
+
+    /// The faults that lie in wait for a call, in the order in which they were added.
+    pub(crate) fn arm(&self, call: Arriving<'_>) -> Vec<Armed> {
+        let mut active = self.lock();
+        let matching = active
+            .faults
+            .iter_mut()
+            .filter(|registered| registered.fault.matches(call));
+        matching
+            .filter_map(|registered| registered.arm(self.seed))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registered {
+    fn arm(&mut self, seed: u64) -> Option<Armed> {
+        self.matched += 1;
+        let mut random = Random::of(&[seed, self.id, self.matched]);
+        let meant = self.fault.call.is_none_or(|call| call == self.matched);
+        let lucky = self
+            .fault
+            .probability
+            .is_none_or(|probability| random.fraction() < probability);
+        (meant && lucky).then(|| Armed {
+            id: self.id,
+            fault: Arc::clone(&self.fault),
+            random,
+            fired: Arc::clone(&self.fired),
+            removed: self.removed.clone(),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let mut value = self.fault.to_json();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("id".to_owned(), self.id.into());
+            object.insert(
+                "fired".to_owned(),
+                self.fired.load(Ordering::Relaxed).into(),
+            );
+        }
+        value
+    }
+}
+
+impl Fault {
+    fn matches(&self, call: Arriving<'_>) -> bool {
+        let is = |wanted: &Option<String>, given: &[Option<&str>]| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| given.contains(&Some(wanted)))
+        };
+        self.on.is_none_or(|on| on == call.rpc)
+            && is(&self.host, &[Some(call.host)])
+            && is(&self.task, &[call.task])
+            && is(&self.tag, &call.tags)
+            && is(&self.application, &call.applications)
+    }
+}
+
+impl Armed {
+    /// Counts a firing. False if the fault was removed or has fired as often as it may.
+    pub(crate) fn fire(&self) -> bool {
+        let most = self.fault.times.unwrap_or(u64::MAX);
+        let count =
+            |fired: u64| (fired < most && !self.removed.is_cancelled()).then_some(fired + 1);
+        self.fired
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .is_ok()
+    }
+
+    /// Ends when the fault is removed.
+    pub(crate) fn removed(&self) -> &CancellationToken {
+        &self.removed
+    }
+
+    pub(crate) fn action(&self) -> &Action {
+        &self.fault.action
+    }
+
+    /// Whether the fault lies in wait at the call itself, not in its stream.
+    pub(crate) fn is_at(&self, phase: Phase) -> bool {
+        let placed = self.fault.piece.is_some() || self.fault.bytes.is_some();
+        !placed && self.fault.phase.unwrap_or(Phase::Before) == phase
+    }
+
+    /// Whether the fault lies in wait at a piece that is about to be sent. One without a place does
+    /// at any.
+    pub(crate) fn is_at_piece(&self, number: u32, sent: u64) -> bool {
+        self.fault.piece.is_none_or(|piece| piece == number)
+            && self.fault.bytes.is_none_or(|bytes| sent >= bytes)
+    }
+
+    /// Whether the fault has a place in the stream.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.fault.piece.is_some() || self.fault.bytes.is_some()
+    }
+}
+
+/// A fault that lasts as long as this does.
+#[derive(Debug)]
+#[must_use = "the fault is removed when this is dropped"]
+pub struct FaultGuard {
+    faults: Arc<Faults>,
+    id: u64,
+}
+
+impl FaultGuard {
+    pub(crate) fn new(faults: Arc<Faults>, id: u64) -> Self {
+        Self { faults, id }
+    }
+
+    /// The fault's id, as the journal and the control API give it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How often the fault has fired.
+    #[must_use]
+    pub fn fired(&self) -> u64 {
+        self.faults.fired(self.id)
+    }
+}
+
+impl Drop for FaultGuard {
+    fn drop(&mut self) {
+        self.faults.remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn call(rpc: Rpc) -> Arriving<'static> {
+        Arriving {
+            rpc,
+            host: "host-0",
+            task: Some("1"),
+            tags: [None; 2],
+            applications: [None; 2],
+        }
+    }
+
+    fn fires(faults: &Faults, arriving: Arriving<'_>) -> bool {
+        faults.arm(arriving).iter().any(Armed::fire)
+    }
+
+    #[test]
+    fn the_nth_call_that_matches_is_hit_once() {
+        let faults = Faults::new(1);
+        faults
+            .add(Fault::on(Rpc::Stat).call(2).error(Code::Aborted), 3)
+            .unwrap();
+        let hits: Vec<_> = (0..4)
+            .map(|_| {
+                (
+                    fires(&faults, call(Rpc::Import)),
+                    fires(&faults, call(Rpc::Stat)),
+                )
+            })
+            .collect();
+        assert_eq!(
+            hits,
+            [
+                (false, false),
+                (false, true),
+                (false, false),
+                (false, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn times_counts_firings_and_not_matches() {
+        let faults = Faults::new(1);
+        let id = faults.add(Fault::on_any().times(2).stall(), 3).unwrap();
+        let unreached = faults.arm(call(Rpc::Stat));
+        let hits: Vec<_> = (0..3).map(|_| fires(&faults, call(Rpc::Stat))).collect();
+        assert_eq!((hits, faults.fired(id)), (vec![true, true, false], 2));
+        assert!(!unreached[0].fire());
+    }
+
+    #[test]
+    fn selectors_narrow_a_fault_down() {
+        let faults = Faults::new(1);
+        let fault = Fault::on(Rpc::Export)
+            .host("host-1")
+            .task("7")
+            .tag("t")
+            .application("a");
+        faults.add(fault.stall(), 3).unwrap();
+        let hit = Arriving {
+            rpc: Rpc::Export,
+            host: "host-1",
+            task: Some("7"),
+            tags: [None, Some("t")],
+            applications: [Some("a"), None],
+        };
+        assert!(fires(&faults, hit));
+        for miss in [
+            Arriving {
+                rpc: Rpc::Stat,
+                ..hit
+            },
+            Arriving {
+                host: "host-0",
+                ..hit
+            },
+            Arriving { task: None, ..hit },
+            Arriving {
+                tags: [Some("u"), None],
+                ..hit
+            },
+            Arriving {
+                applications: [None, None],
+                ..hit
+            },
+        ] {
+            assert!(!fires(&faults, miss), "{miss:?}");
+        }
+    }
+
+    #[test]
+    fn chance_is_the_same_for_the_same_seed() {
+        let hits = |seed| {
+            let faults = Faults::new(seed);
+            faults
+                .add(Fault::on(Rpc::Stat).probability(0.5).stall(), 3)
+                .unwrap();
+            (0..64)
+                .map(|_| fires(&faults, call(Rpc::Stat)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(hits(7), hits(7));
+        assert_ne!(hits(7), hits(8));
+        assert!(hits(7).contains(&true) && hits(7).contains(&false));
+    }
+
+    #[test]
+    fn a_removed_fault_fires_no_more_also_in_calls_under_way() {
+        let faults = Arc::new(Faults::new(1));
+        let id = faults.add(Fault::on(Rpc::Stat).stall(), 3).unwrap();
+        let guard = FaultGuard::new(Arc::clone(&faults), id);
+        let armed = faults.arm(call(Rpc::Stat));
+        drop(guard);
+        assert!(armed[0].removed().is_cancelled() && !armed[0].fire());
+        assert!(faults.list().is_empty() && !faults.remove(id));
+    }
+}

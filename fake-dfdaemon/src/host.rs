@@ -1,0 +1,192 @@
+//! One host of a running fake: its sockets, and what is done to it from outside.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use crate::builder::StartError;
+use crate::cluster::{Cluster, HostStatus, host_name};
+use crate::server::{Server, asynchronous};
+use crate::service::{Admission, ServedHost, download_routes, upload_routes};
+use crate::socket::{SocketFile, listen_at};
+
+/// A host's sockets, and what is needed to bind them again.
+#[derive(Debug)]
+pub(crate) struct HostServer {
+    pub(crate) endpoint: PathBuf,
+    pub(crate) upload_endpoint: PathBuf,
+    served: ServedHost,
+    mode: u32,
+    running: Mutex<Vec<(Server, SocketFile)>>,
+}
+
+impl HostServer {
+    pub(crate) fn new(
+        cluster: &Arc<Cluster>,
+        number: usize,
+        admission: Admission,
+        endpoint: PathBuf,
+        mode: u32,
+    ) -> Self {
+        let upload = format!("{}.upload.sock", host_name(number));
+        let upload_endpoint = cluster.state_dir().path().join(upload);
+        let served = ServedHost {
+            cluster: Arc::clone(cluster),
+            number,
+            admission,
+        };
+        Self {
+            endpoint,
+            upload_endpoint,
+            served,
+            mode,
+            running: Mutex::default(),
+        }
+    }
+
+    /// Binds the sockets and serves them, unless it does already.
+    pub(crate) fn listen(&self) -> Result<(), StartError> {
+        let mut running = self.running();
+        if !running.is_empty() {
+            return Ok(());
+        }
+        let other = |error: tonic_reflection::server::Error| StartError::Other(error.into());
+        let sockets = [
+            (
+                &self.endpoint,
+                download_routes(&self.served).map_err(other)?,
+            ),
+            (
+                &self.upload_endpoint,
+                upload_routes(&self.served).map_err(other)?,
+            ),
+        ];
+        let mut started = Vec::new();
+        for (path, routes) in sockets {
+            let (listener, file) = listen_at(path, self.mode)?;
+            let listener =
+                asynchronous(listener).map_err(|error| StartError::Other(error.into()))?;
+            started.push((Server::start(listener, routes), file));
+        }
+        *running = started;
+        Ok(())
+    }
+
+    /// Breaks every connection.
+    pub(crate) async fn close(&self) {
+        let running = std::mem::take(&mut *self.running());
+        for (server, file) in running {
+            drop(file);
+            server.close().await;
+        }
+    }
+
+    /// Lets running calls end for a moment.
+    pub(crate) async fn stop(&self) {
+        let running = std::mem::take(&mut *self.running());
+        let (servers, _files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+        join_all(servers.into_iter().map(Server::stop)).await;
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<(Server, SocketFile)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One host of a running fake.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a>(pub(crate) &'a HostServer);
+
+impl Host<'_> {
+    fn number(&self) -> usize {
+        self.0.served.number
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.0.served.cluster
+    }
+
+    /// `host-0`, `host-1`, …
+    #[must_use]
+    pub fn name(&self) -> String {
+        host_name(self.number())
+    }
+
+    /// The socket that programs on the host call.
+    #[must_use]
+    pub fn endpoint(&self) -> &Path {
+        &self.0.endpoint
+    }
+
+    /// The socket that other hosts and the scheduler call.
+    #[must_use]
+    pub fn upload_endpoint(&self) -> &Path {
+        &self.0.upload_endpoint
+    }
+
+    /// Whether the host runs, stopped or left.
+    #[must_use]
+    pub fn status(&self) -> HostStatus {
+        self.cluster().host_status(self.number())
+    }
+
+    /// Stops the host: its connections break, its sockets go, its disk stays and its replicas
+    /// still count.
+    pub async fn stop(&self) {
+        self.set(HostStatus::Stopped).await;
+    }
+
+    /// Stops the host and takes it out of the cluster: its replicas do not count any more, and
+    /// persistent ones are made again elsewhere.
+    pub async fn leave(&self) {
+        self.set(HostStatus::Left).await;
+    }
+
+    async fn set(&self, status: HostStatus) {
+        self.cluster().set_host_status(self.number(), status);
+        self.0.close().await;
+    }
+
+    /// Undoes a stop or a leave. What was made elsewhere stays.
+    ///
+    /// # Errors
+    ///
+    /// If a socket cannot be bound again.
+    pub async fn start(&self) -> Result<(), StartError> {
+        self.0.listen()?;
+        self.cluster()
+            .set_host_status(self.number(), HostStatus::Running);
+        Ok(())
+    }
+
+    pub(crate) fn info(&self) -> HostInfo {
+        let (tasks, used_bytes) = self.cluster().host_load(self.number());
+        HostInfo {
+            name: self.name(),
+            endpoint: self.endpoint().to_owned(),
+            upload_endpoint: self.upload_endpoint().to_owned(),
+            state: match self.status() {
+                HostStatus::Running => "running",
+                HostStatus::Stopped => "stopped",
+                HostStatus::Left => "left",
+            },
+            tasks,
+            used_bytes,
+            capacity_bytes: self.cluster().capacity(),
+        }
+    }
+}
+
+/// A host as the control API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostInfo {
+    name: String,
+    endpoint: PathBuf,
+    upload_endpoint: PathBuf,
+    state: &'static str,
+    tasks: usize,
+    used_bytes: u64,
+    capacity_bytes: Option<u64>,
+}

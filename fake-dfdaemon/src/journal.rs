@@ -1,0 +1,293 @@
+//! The journal: one JSON object a call, appended to a file when the call ends.
+//!
+//! The file is the journal: it can be read after a crash, and queries read it. Nothing of it is
+//! kept in memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::rpc::Rpc;
+
+/// A call that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Counts the calls of this daemon in the order in which they arrived, from 1.
+    pub call: u64,
+    /// When it arrived, by the daemon's clock.
+    pub at: Timestamp,
+    /// What was asked.
+    pub rpc: Rpc,
+    /// The host that was asked.
+    pub host: String,
+    /// The request's fields.
+    pub request: Value,
+    /// Pieces that were sent.
+    pub pieces: u64,
+    /// Content that was sent, in bytes.
+    pub bytes: u64,
+    /// What was answered.
+    pub status: CallStatus,
+    /// The fault that hit the call, the last if there were several.
+    pub fault: Option<CallFault>,
+    /// Whether the client went away before it had the whole answer.
+    pub client_gone: bool,
+    /// How long the call took, in milliseconds of the machine's time.
+    pub duration_ms: u64,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStatus {
+    /// The status code by name, such as `NOT_FOUND`; `OK` for none.
+    pub code: String,
+    /// The status message.
+    pub message: String,
+}
+
+/// A fault that hit a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFault {
+    /// The fault's id.
+    pub id: u64,
+    /// What it did.
+    #[serde(rename = "do")]
+    pub action: Value,
+}
+
+/// Which calls are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Only calls of this kind.
+    pub rpc: Option<Rpc>,
+    /// Only calls that ended with this status code, such as `NOT_FOUND`.
+    pub status: Option<String>,
+    /// Only calls for this task.
+    pub task: Option<String>,
+    /// Only calls to this host.
+    pub host: Option<String>,
+}
+
+impl Query {
+    fn matches(&self, call: &Call) -> bool {
+        let task = call.request.get("task_id").and_then(Value::as_str);
+        self.rpc.is_none_or(|rpc| rpc == call.rpc)
+            && self
+                .status
+                .as_ref()
+                .is_none_or(|status| *status == call.status.code)
+            && self
+                .task
+                .as_deref()
+                .is_none_or(|wanted| task == Some(wanted))
+            && self.host.as_ref().is_none_or(|host| *host == call.host)
+    }
+}
+
+/// The journal of one daemon.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+    last_call: AtomicU64,
+}
+
+impl Journal {
+    /// Opens the journal at `path` and goes on where it ends.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(path)?;
+        let calls = read(path)?;
+        if !ends_with_a_line(path)? {
+            // The last call of a daemon that was killed, cut short.
+            file.write_all(b"\n")?;
+        }
+        let last_call = calls.iter().map(|call| call.call).max().unwrap_or_default();
+        let path = path.to_owned();
+        Ok(Self {
+            path,
+            file: Mutex::new(file),
+            last_call: AtomicU64::new(last_call),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every call of a kind that has ended, oldest first.
+    #[must_use]
+    pub fn calls(&self, rpc: Rpc) -> Vec<Call> {
+        self.query(&Query {
+            rpc: Some(rpc),
+            ..Query::default()
+        })
+        .unwrap_or_default()
+    }
+
+    /// The calls that are asked for and have ended, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
+        let mut calls = read(&self.path)?;
+        calls.retain(|call| query.matches(call));
+        calls.sort_by_key(|call| call.call);
+        Ok(calls)
+    }
+
+    /// Forgets every call. Numbers go on.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn clear(&self) -> io::Result<()> {
+        self.file
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .set_len(0)
+    }
+
+    /// The number of a call that arrives.
+    pub(crate) fn number(&self) -> u64 {
+        self.last_call.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn append(&self, call: &Call) {
+        let written = serde_json::to_vec(call)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                // One write: lines of concurrent calls do not mix.
+                self.file
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .write_all(&line)
+            });
+        if let Err(error) = written {
+            tracing::warn!(path = %self.path.display(), %error, "a call is missing in the journal");
+        }
+    }
+}
+
+/// The calls in a file. A line that was cut short by a crash is passed over.
+fn read(path: &Path) -> io::Result<Vec<Call>> {
+    let lines = BufReader::new(File::open(path)?).split(b'\n');
+    lines
+        .filter_map(|line| {
+            line.map(|line| serde_json::from_slice(&line).ok())
+                .transpose()
+        })
+        .collect()
+}
+
+fn ends_with_a_line(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt as _;
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call {
+        Call {
+            call: journal.number(),
+            at: Timestamp::UNIX_EPOCH,
+            rpc,
+            host: host.to_owned(),
+            request: json!({"task_id": task}),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: code.to_owned(),
+                message: String::new(),
+            },
+            fault: None,
+            client_gone: false,
+            duration_ms: 0,
+        }
+    }
+
+    #[test]
+    fn calls_are_found_by_what_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let stat = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        let export = call(&journal, Rpc::Export, "host-1", "INTERNAL", "2");
+        journal.append(&export);
+        journal.append(&stat);
+        assert_eq!(
+            journal.query(&Query::default()).unwrap(),
+            [stat.clone(), export.clone()]
+        );
+        assert_eq!(journal.calls(Rpc::Stat), std::slice::from_ref(&stat));
+        let text = |text: &str| Some(text.to_owned());
+        for query in [
+            Query {
+                status: text("INTERNAL"),
+                ..Query::default()
+            },
+            Query {
+                task: text("2"),
+                ..Query::default()
+            },
+            Query {
+                host: text("host-1"),
+                ..Query::default()
+            },
+        ] {
+            assert_eq!(
+                journal.query(&query).unwrap(),
+                std::slice::from_ref(&export),
+                "{query:?}"
+            );
+        }
+        journal.clear().unwrap();
+        assert_eq!(journal.query(&Query::default()).unwrap(), []);
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_short_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let first = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        journal.append(&first);
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"call\":2,\"at")
+            .unwrap();
+        let journal = Journal::open(&path).unwrap();
+        let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        assert_eq!(second.call, 2);
+        journal.append(&second);
+        assert_eq!(journal.query(&Query::default()).unwrap(), [first, second]);
+    }
+}

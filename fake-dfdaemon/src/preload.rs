@@ -1,0 +1,78 @@
+//! Files that are imported before the daemon is ready.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::builder::StartError;
+use crate::cluster::{Cluster, Error, ImportRequest, RequestedTtl};
+use crate::store::CancelFlag;
+
+/// Persistent replicas of a preloaded file, as an importer asks for by default.
+const PERSISTENT_REPLICAS: u64 = 2;
+
+/// A file that was imported at the start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Preloaded {
+    /// The file.
+    pub path: PathBuf,
+    /// Its task.
+    pub task_id: String,
+}
+
+/// Imports every regular file below `dir` on the first host, ordered by path. Blocks on the disk.
+pub(crate) fn preload(
+    cluster: &Arc<Cluster>,
+    dir: &Path,
+    ttl: Duration,
+) -> Result<Vec<Preloaded>, StartError> {
+    let failed =
+        |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| StartError::Preload {
+            path: path.to_owned(),
+            source: error,
+        };
+    let files = files_below(dir).map_err(|error| failed(dir, error.into()))?;
+    let mut preloaded = Vec::new();
+    for path in files {
+        let request = ImportRequest {
+            path: path.clone(),
+            content_for_id: None,
+            persistent_replica_count: PERSISTENT_REPLICAS,
+            tag: None,
+            application: None,
+            piece_length: None,
+            ttl: RequestedTtl::Given(ttl),
+            disk_fault: None,
+        };
+        let task_id = match cluster.import(0, &request, &CancelFlag::default()) {
+            Ok(view) => view.task.task_id,
+            // From an earlier start on the same state, or the same content under another name.
+            Err(Error::TaskExists { id, .. }) => id,
+            Err(error) => return Err(failed(&path, error.into())),
+        };
+        preloaded.push(Preloaded { path, task_id });
+    }
+    Ok(preloaded)
+}
+
+fn files_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut dirs = vec![std::path::absolute(dir)?];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            let metadata = fs::metadata(&path)?;
+            if fs::symlink_metadata(&path)?.is_dir() {
+                dirs.push(path);
+            } else if metadata.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

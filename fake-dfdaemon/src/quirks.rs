@@ -1,0 +1,207 @@
+//! Where the fake deliberately differs from a real dfdaemon, and how to get the real behaviour back.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A behaviour of real daemons that the fake has only when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// See [`Quirk::about`].
+    FailedAsSucceeded,
+    /// See [`Quirk::about`].
+    StuckUploading,
+    /// See [`Quirk::about`].
+    TtlLimits,
+    /// See [`Quirk::about`].
+    SpecialFiles,
+    /// See [`Quirk::about`].
+    UnnoticedChanges,
+    /// See [`Quirk::about`].
+    OverwriteInPlace,
+    /// See [`Quirk::about`].
+    KeepMismatch,
+    /// See [`Quirk::about`].
+    LateDigestCheck,
+    /// See [`Quirk::about`].
+    Crc32DecimalOnly,
+    /// See [`Quirk::about`].
+    OrphanedExports,
+    /// See [`Quirk::about`].
+    ExportClearsPersistent,
+    /// See [`Quirk::about`].
+    ExpiryUnderExports,
+    /// See [`Quirk::about`].
+    NoLocalCalls,
+    /// See [`Quirk::about`].
+    NoAdmission,
+}
+
+/// Every quirk, its name and what it does.
+const QUIRKS: [(Quirk, &str, &str); 14] = [
+    (
+        Quirk::FailedAsSucceeded,
+        "failed-as-succeeded",
+        "a broken import ends Succeeded, without content",
+    ),
+    (
+        Quirk::StuckUploading,
+        "stuck-uploading",
+        "an import that was cancelled, killed or out of space stays Uploading until its TTL ends",
+    ),
+    (
+        Quirk::TtlLimits,
+        "ttl-limits",
+        "the shortest TTL is 5m unless --min-ttl says otherwise",
+    ),
+    (
+        Quirk::SpecialFiles,
+        "special-files",
+        "FIFOs and devices are imported: read to their end, then stored as empty",
+    ),
+    (
+        Quirk::UnnoticedChanges,
+        "unnoticed-changes",
+        "a file that changes while it is read is imported",
+    ),
+    (
+        Quirk::OverwriteInPlace,
+        "overwrite-in-place",
+        "overwrite writes into the output that is there, through hard links, without a digest check (1.5)",
+    ),
+    (
+        Quirk::KeepMismatch,
+        "keep-mismatch",
+        "an output whose digest is wrong stays (1.5)",
+    ),
+    (
+        Quirk::LateDigestCheck,
+        "late-digest-check",
+        "a malformed digest is found after the transfer (1.5)",
+    ),
+    (
+        Quirk::Crc32DecimalOnly,
+        "crc32-decimal-only",
+        "a crc32 digest in hex never matches (1.5)",
+    ),
+    (
+        Quirk::OrphanedExports,
+        "orphaned-exports",
+        "an export goes on when its client has gone away",
+    ),
+    (
+        Quirk::ExportClearsPersistent,
+        "export-clears-persistent",
+        "a local export makes the importer's copy a non-persistent one",
+    ),
+    (
+        Quirk::ExpiryUnderExports,
+        "expiry-under-exports",
+        "an expired task is collected under a running export",
+    ),
+    (
+        Quirk::NoLocalCalls,
+        "no-local-calls",
+        "StatLocal and List are UNIMPLEMENTED (0.2)",
+    ),
+    (
+        Quirk::NoAdmission,
+        "no-admission",
+        "blocklist and overload are ignored (0.2)",
+    ),
+];
+
+impl Quirk {
+    /// Every quirk.
+    pub fn all() -> impl Iterator<Item = Self> {
+        QUIRKS.iter().map(|(quirk, ..)| *quirk)
+    }
+
+    fn row(self) -> (&'static str, &'static str) {
+        let row = QUIRKS.iter().find(|(quirk, ..)| *quirk == self);
+        row.map_or(("", ""), |(_, name, about)| (name, about))
+    }
+
+    /// The name to ask for it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// What it does, in one line.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        self.row().1
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+impl fmt::Display for Quirk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The quirks that a daemon has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks(u32);
+
+impl Quirks {
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn has(self, quirk: Quirk) -> bool {
+        self.0 & quirk.bit() != 0
+    }
+}
+
+impl FromIterator<Quirk> for Quirks {
+    fn from_iter<T: IntoIterator<Item = Quirk>>(quirks: T) -> Self {
+        Self(quirks.into_iter().fold(0, |bits, quirk| bits | quirk.bit()))
+    }
+}
+
+impl Extend<Quirk> for Quirks {
+    fn extend<T: IntoIterator<Item = Quirk>>(&mut self, quirks: T) {
+        self.0 |= quirks.into_iter().collect::<Self>().0;
+    }
+}
+
+/// A text that names no quirk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such quirk: {0}; `--help` lists them, `all` is every one")]
+pub struct UnknownQuirk(String);
+
+/// `NAME`, or `all`.
+impl FromStr for Quirks {
+    type Err = UnknownQuirk;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" {
+            return Ok(Quirk::all().collect());
+        }
+        let quirk = Quirk::all().find(|quirk| quirk.name() == text);
+        quirk
+            .map(|quirk| Self::from_iter([quirk]))
+            .ok_or_else(|| UnknownQuirk(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quirk_is_found_by_its_name_alone() {
+        for quirk in Quirk::all() {
+            let quirks: Quirks = quirk.name().parse().unwrap();
+            let had: Vec<_> = Quirk::all().filter(|other| quirks.has(*other)).collect();
+            assert_eq!(had, [quirk]);
+            assert!(!quirk.about().is_empty());
+        }
+        let all: Quirks = "all".parse().unwrap();
+        assert!(Quirk::all().all(|quirk| all.has(quirk)));
+        assert!("odd".parse::<Quirks>().is_err());
+    }
+}

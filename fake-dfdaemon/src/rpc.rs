@@ -1,0 +1,99 @@
+//! What a host can be asked to do, by the names that faults and the journal use.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A call that faults can hit and the journal tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rpc {
+    /// `UploadPersistentCacheTask`.
+    Import,
+    /// `DownloadPersistentCacheTask`.
+    Export,
+    /// `StatPersistentCacheTask`.
+    Stat,
+    /// `StatLocalPersistentCacheTask`.
+    StatLocal,
+    /// `ListLocalPersistentCacheTasks`.
+    List,
+    /// `UpdatePersistentCacheTask`.
+    Update,
+    /// `DeletePersistentCacheTask`.
+    Delete,
+    /// A replica made by the scheduler; not a call of a client.
+    Replicate,
+    /// `grpc.health.v1.Health`.
+    Health,
+}
+
+impl Rpc {
+    /// Every call there is.
+    pub const ALL: [Self; 9] = [
+        Self::Import,
+        Self::Export,
+        Self::Stat,
+        Self::StatLocal,
+        Self::List,
+        Self::Update,
+        Self::Delete,
+        Self::Replicate,
+        Self::Health,
+    ];
+
+    /// As it is written in a fault or in the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Export => "export",
+            Self::Stat => "stat",
+            Self::StatLocal => "stat-local",
+            Self::List => "list",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Replicate => "replicate",
+            Self::Health => "health",
+        }
+    }
+}
+
+impl fmt::Display for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such call: {given}; there are {}", Rpc::ALL.map(Rpc::as_str).join(", "))]
+pub struct UnknownRpc {
+    given: String,
+}
+
+impl FromStr for Rpc {
+    type Err = UnknownRpc;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|rpc| rpc.as_str() == text);
+        named.ok_or_else(|| UnknownRpc {
+            given: text.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_as_they_are_written() {
+        for rpc in Rpc::ALL {
+            assert_eq!(rpc.as_str().parse(), Ok(rpc));
+            assert_eq!(serde_json::to_value(rpc).unwrap(), rpc.as_str());
+        }
+        assert!("upload".parse::<Rpc>().is_err());
+    }
+}

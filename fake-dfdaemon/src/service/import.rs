@@ -1,0 +1,103 @@
+//! The answer to an import.
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
+use tonic::{Extensions, Response, Status};
+
+use super::host::{Asked, ServedHost};
+use super::message;
+use crate::call::Call;
+use crate::cluster::{Error, ImportRequest};
+use crate::faults::Phase;
+use crate::limits::Blocked;
+use crate::rpc::Rpc;
+use crate::store::CancelFlag;
+
+pub(super) async fn answer(
+    host: &ServedHost,
+    request: UploadPersistentCacheTaskRequest,
+    extensions: &Extensions,
+) -> Result<Response<PersistentCacheTask>, Status> {
+    let fields = message::import_fields(&request);
+    let request = message::import_request(request);
+    let task = task_for_faults(host, &request).await;
+    let asked = Asked {
+        task: task.as_deref(),
+        tag: request.tag.as_deref(),
+        application: request.application.as_deref(),
+        request: fields,
+    };
+    let mut call = host.begin(Rpc::Import, asked, extensions).await;
+    if let Some(task) = &task {
+        call.note_task(task);
+    }
+    let answer = import(host, &mut call, request).await;
+    call.answered(answer.as_ref().err());
+    answer.map(Response::new)
+}
+
+/// The id that the import will get, if it is known already or a fault asks for it.
+async fn task_for_faults(host: &ServedHost, request: &ImportRequest) -> Option<String> {
+    let wanted = host.cluster.calls().faults.look_at_imported_task();
+    if request.content_for_id.is_none() && !wanted {
+        return None;
+    }
+    let request = request.clone();
+    // Whatever is wrong with the file, the import itself will say it.
+    host.cluster
+        .blocking(move |cluster| cluster.task_id_of(&request))
+        .await
+        .ok()
+}
+
+async fn import(
+    host: &ServedHost,
+    call: &mut Call,
+    mut request: ImportRequest,
+) -> Result<PersistentCacheTask, Status> {
+    call.pass(Phase::Before).await?;
+    let _permit = host.permit()?;
+    let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
+    host.check_blocked(Blocked::Import, tag, application)?;
+    request.disk_fault = call.disk_fault();
+    let view = run(host, call, request)
+        .await
+        .map_err(|error| host.status(&error))?;
+    call.note_task(&view.task.task_id);
+    let task = message::imported_task(view);
+    call.pass(Phase::After).await?;
+    Ok(task)
+}
+
+async fn run(
+    host: &ServedHost,
+    call: &Call,
+    request: ImportRequest,
+) -> Result<crate::cluster::TaskView, Error> {
+    let cancel = CancelOnDrop(CancelFlag::default());
+    let (number, flag) = (host.number, cancel.0.clone());
+    let import = host
+        .cluster
+        .blocking(move |cluster| cluster.import(number, &request, &flag));
+    tokio::pin!(import);
+    tokio::select! {
+        imported = &mut import => imported,
+        () = call.ends().cancelled_owned() => {
+            cancel.0.cancel();
+            // It may have ended well in the meantime.
+            import.await.map_err(|error| match error {
+                Error::Cancelled => Error::Stopping,
+                other => other,
+            })
+        }
+    }
+}
+
+/// Cancels blocking work when the call that waits for it is dropped: the client went away.
+struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

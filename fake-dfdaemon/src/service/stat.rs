@@ -1,0 +1,28 @@
+//! The answer to a stat, which both services give.
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::host::{Asked, ServedHost};
+use super::message;
+use crate::rpc::Rpc;
+
+pub(super) async fn answer(
+    host: &ServedHost,
+    request: Request<StatPersistentCacheTaskRequest>,
+) -> Result<Response<PersistentCacheTask>, Status> {
+    let id = &request.get_ref().task_id;
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::Stat, asked, request.extensions()).await;
+    let work = async {
+        let view = host.cluster.stat(id).map_err(|error| host.status(&error))?;
+        Ok(message::stat_task(view))
+    };
+    host.answer(call, work).await
+}
