@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::command::words;
 use crate::support::scripted::whole;
-use crate::support::{Dfcache, ScriptedDaemon, World};
+use crate::support::{Dfcache, ScriptedDaemon, World, skipped};
 
 /// A command and what makes it complete.
 const COMMANDS: [(&str, &str); 5] = [
@@ -291,7 +291,7 @@ fn without_any_setting_the_endpoint_is_dragonflys() {
     let world = World::new();
     let default = "/var/run/dragonfly/dfdaemon.sock";
     if Path::new(default).exists() {
-        eprintln!("SKIPPED: a dfdaemon runs on this machine");
+        skipped("a dfdaemon runs on this machine");
         return;
     }
     let run = world

@@ -7,7 +7,7 @@ use fake_dfdaemon::Release;
 use crate::support::command::words;
 use crate::support::files::{PIECE, identity, other_file_system};
 use crate::support::scripted::whole;
-use crate::support::{ScriptedDaemon, World};
+use crate::support::{ScriptedDaemon, World, skipped};
 
 #[test]
 fn the_output_is_required_and_a_second_path_is_not_taken() {
@@ -54,7 +54,7 @@ fn force_hard_link_is_the_cached_file_or_a_failure() {
         .export(0, &["--force-hard-link"], &id, "linked")
         .succeeds();
     let Some(elsewhere) = other_file_system(&world.work()) else {
-        eprintln!("SKIPPED in part: no second file system");
+        skipped("no second file system");
         return;
     };
     let output = elsewhere.path().join("out");

@@ -10,7 +10,7 @@ use tonic::Status;
 use crate::support::command::words;
 use crate::support::files::{PIECE, identity, names_in, other_file_system};
 use crate::support::scripted::{piece, whole};
-use crate::support::{ScriptedDaemon, Step, World, seeded};
+use crate::support::{ScriptedDaemon, Step, World, seeded, skipped};
 
 const RELEASES: [Release; 2] = [Release::V0_2, Release::V1_5];
 const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
@@ -217,7 +217,7 @@ fn a_target_on_another_file_system_is_a_copy() {
     for release in RELEASES {
         let world = World::with(|builder| builder.release(release));
         let Some(elsewhere) = other_file_system(&world.work()) else {
-            eprintln!("SKIPPED: no second file system");
+            skipped("no second file system");
             return;
         };
         let file = world.file("file", PIECE + 1);

@@ -13,3 +13,10 @@ pub use files::seeded;
 pub use process::DaemonProcess;
 pub use scripted::{ScriptedDaemon, Step};
 pub use world::World;
+
+/// Says that a test, or part of it, cannot run here; past the harness, which would swallow it.
+pub fn skipped(why: &str) {
+    use std::io::Write as _;
+
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}

@@ -12,7 +12,9 @@ pub fn is_root() -> bool {
 /// Whether a test that needs several users can run; says so if not.
 pub fn can_change_users(test: &str) -> bool {
     if !is_root() {
-        eprintln!("SKIPPED: {test}: only root can run commands as other users");
+        super::skipped(&format!(
+            "{test}: only root can run commands as other users"
+        ));
     }
     is_root()
 }
