@@ -270,7 +270,9 @@ fn exit_7_is_content_that_is_not_what_was_promised() {
         content: None,
         ..honest()
     };
-    let beyond = piece(1, length, b"x");
+    let beyond = piece(2, length, b"x");
+    // But for one thing everything is there.
+    let rest = || Step::Piece(piece(1, PIECE as u64, second));
     for (what, steps) in [
         ("no start", vec![Step::Piece(honest())]),
         ("nothing at all", vec![]),
@@ -288,15 +290,20 @@ fn exit_7_is_content_that_is_not_what_was_promised() {
         ),
         (
             "a damaged piece",
-            vec![Step::Started(length), Step::Piece(damaged)],
+            vec![Step::Started(length), Step::Piece(damaged), rest()],
         ),
         (
             "a piece without content",
-            vec![Step::Started(length), Step::Piece(without_content)],
+            vec![Step::Started(length), Step::Piece(without_content), rest()],
         ),
         (
             "a piece beyond the end",
-            vec![Step::Started(length), Step::Piece(beyond)],
+            vec![
+                Step::Started(length),
+                Step::Piece(honest()),
+                rest(),
+                Step::Piece(beyond),
+            ],
         ),
     ] {
         let world = World::new();
