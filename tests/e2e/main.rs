@@ -25,6 +25,7 @@ mod interruptions;
 mod kills;
 mod logs;
 mod round_trip;
+mod schema;
 mod stat_options;
 mod streams;
 mod targets;

@@ -1,0 +1,217 @@
+//! What `--format json` prints is what the JSON Schema that ships with the project says.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use fake_dfdaemon::Release;
+use serde_json::{Value, json};
+use tonic::Status;
+
+use crate::support::command::words;
+use crate::support::files::PIECE;
+use crate::support::scripted::{piece, whole};
+use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
+
+const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
+
+/// The definition of one command's output, with what it refers to.
+fn definition(name: &str) -> (Value, jsonschema::Validator) {
+    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let definition = schema["$defs"][name].clone();
+    assert!(definition.is_object(), "no definition {name}");
+    let all = schema.as_object_mut().unwrap();
+    all.remove("anyOf");
+    all.insert("$ref".to_owned(), json!(format!("#/$defs/{name}")));
+    let options = jsonschema::options().should_validate_formats(true);
+    (definition, options.build(&schema).unwrap())
+}
+
+/// It is valid, and the schema knows every field.
+#[track_caller]
+fn assert_is(name: &str, value: &Value) {
+    let (definition, validator) = definition(name);
+    let errors: Vec<_> = validator
+        .iter_errors(value)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{name}: {value}\n{errors:#?}");
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(keys(value), keys(&definition["properties"]), "{name}");
+}
+
+#[track_caller]
+fn assert_fails_as(kind: &str, run: Run) {
+    let error = run.json_error();
+    assert_eq!(error["kind"], kind, "{run}");
+    assert_eq!(error["exit_code"], run.code().unwrap(), "{run}");
+    assert_is("error", &json!({ "error": error }));
+}
+
+#[test]
+fn it_is_a_schema() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    assert!(jsonschema::meta::is_valid(&schema));
+}
+
+#[test]
+fn results_of_every_command_are_valid() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let world = World::with(|builder| builder.release(release));
+        world.file("file", PIECE + 1);
+        world.file("empty", 0);
+        let result = |line: &str| {
+            let command = world.dfcache().args(words(line));
+            command.args(["--format", "json"]).run().succeeds().json()
+        };
+        let import = result("import file");
+        assert_is("import", &import);
+        assert_is("import", &result("import --skip-existing file"));
+        let options = "--tag t --application a --ttl 90m --piece-length 8mib";
+        let labelled = result(&format!("import {options} file"));
+        assert_is("import", &labelled);
+        let empty = result("import empty");
+        assert_is("import", &empty);
+        for imported in [import, labelled, empty] {
+            let id = imported["task_id"].as_str().unwrap();
+            assert_is("stat", &result(&format!("stat {id}")));
+            let stat = result(&format!("stat --wait-for-replicas 2 {id}"));
+            assert_is("stat", &stat);
+            for options in ["", "--overwrite", "--overwrite --transfer-from-dfdaemon"] {
+                assert_is("export", &result(&format!("export {options} -O out {id}")));
+            }
+            fs::remove_file(world.path("out")).unwrap();
+        }
+        let digest = format!("crc32:{}", dfdaemon_api::digest::crc32(b""));
+        let empty = result("id empty")["task_id"].clone();
+        if release == Release::V0_2 {
+            let id = empty.as_str().unwrap();
+            let line = format!("export --digest {digest} -O digested {id}");
+            assert_is("export", &result(&line));
+        }
+        assert_is("id", &result("id file"));
+        assert_is("id", &result("id --dfdaemon-version 1.5 --tag t file"));
+        let list = world.dfcache().args(words("ls --format json")).run();
+        let list = list.succeeds().stdout();
+        assert_eq!(list.lines().count(), 3);
+        for line in list.lines() {
+            assert_is("ls", &serde_json::from_str(line).unwrap());
+        }
+    }
+}
+
+/// A daemon that leaves out what it may.
+#[test]
+fn results_without_times_are_valid() {
+    let world = World::new();
+    world.file("file", 7);
+    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    for command in ["stat", "import"] {
+        let line = if command == "stat" {
+            "stat 7"
+        } else {
+            "import file"
+        };
+        let run = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let result = run.args(["--format", "json"]).run().succeeds().json();
+        assert_eq!(result["expires_at"], Value::Null);
+        assert_is(command, &result);
+    }
+}
+
+#[test]
+fn failures_of_every_kind_are_valid() {
+    let world = World::with(|builder| builder.block("import:tag=t".parse().unwrap()));
+    let id = world.import(&world.file("file", 10));
+    for (kind, line) in [
+        ("usage", "stat".to_owned()),
+        ("usage", "stat --timeout soon 7".to_owned()),
+        (
+            "usage",
+            "export -O x --overwrite --force-hard-link 7".to_owned(),
+        ),
+        ("not_found", "stat 7".to_owned()),
+        ("not_found", "export -O out 7".to_owned()),
+        ("local_file", "import missing".to_owned()),
+        ("local_file", format!("export -O file {id}")),
+        ("local_file", "id missing".to_owned()),
+        ("unavailable", "ls -e missing.sock".to_owned()),
+        ("refused", "import --tag t file".to_owned()),
+        ("integrity", format!("export --digest crc32:1 -O out {id}")),
+        (
+            "timeout",
+            format!("stat --wait-for-replicas 9 --timeout 100ms {id}"),
+        ),
+        ("already_exists", "import file".to_owned()),
+    ] {
+        let command = world.dfcache().args(words(&line));
+        assert_fails_as(kind, command.args(["--format", "json"]).run());
+    }
+}
+
+#[test]
+fn failures_that_only_an_odd_daemon_causes_are_valid() {
+    for (kind, steps) in [
+        ("failure", vec![Step::Fail(Status::internal("odd"))]),
+        ("integrity", vec![Step::Started(10)]),
+        (
+            "unavailable",
+            vec![Step::Started(10), Step::Fail(Status::unavailable(""))],
+        ),
+    ] {
+        let world = World::new();
+        let daemon = ScriptedDaemon::start(&world, steps);
+        for mode in ["", "--transfer-from-dfdaemon"] {
+            let line = format!("export --format json {mode} -O out 7");
+            let command = world.dfcache().at(&daemon.endpoint).args(words(&line));
+            assert_fails_as(kind, command.run());
+        }
+    }
+}
+
+#[test]
+fn interruptions_are_valid_failures() {
+    let content = seeded(1, PIECE);
+    let world = World::new();
+    let steps = vec![
+        Step::Started(2 * PIECE as u64),
+        Step::Piece(piece(0, 0, &content)),
+        Step::Reached,
+        Step::Hang,
+    ];
+    let daemon = ScriptedDaemon::start(&world, steps);
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let line = "export --format json -O out 7";
+        let running = world
+            .dfcache()
+            .at(&daemon.endpoint)
+            .args(words(line))
+            .start();
+        daemon.wait_until_reached();
+        running.signal(signal);
+        assert_fails_as("interrupted", running.wait());
+    }
+}
+
+/// The validator says no when it should.
+#[test]
+fn what_is_not_as_the_schema_says_is_not_valid() {
+    let (_, error) = definition("error");
+    let failure = |kind: &str, exit_code: u8| {
+        json!({"error": {
+            "kind": kind, "exit_code": exit_code, "message": "", "causes": [], "hint": null
+        }})
+    };
+    assert!(error.is_valid(&failure("usage", 2)));
+    assert!(!error.is_valid(&failure("usage", 3)));
+    assert!(!error.is_valid(&failure("trouble", 1)));
+    let (_, id) = definition("id");
+    assert!(id.is_valid(&json!({"task_id": "7", "path": "/x", "more": 1})));
+    assert!(!id.is_valid(&json!({"task_id": "7"})));
+    assert!(!id.is_valid(&json!({"task_id": 7, "path": "/x"})));
+    let (_, time) = definition("time");
+    assert!(time.is_valid(&json!("2026-01-01T00:00:00Z")));
+    assert!(!time.is_valid(&json!("2026-01-01T00:00:00+00:00")));
+    assert!(!time.is_valid(&json!("yesterdayZ")));
+}
