@@ -24,6 +24,7 @@ mod import_options;
 mod interruptions;
 mod kills;
 mod logs;
+mod packaging;
 mod round_trip;
 mod schema;
 mod stat_options;
