@@ -25,6 +25,7 @@ mod interruptions;
 mod kills;
 mod logs;
 mod packaging;
+mod readme;
 mod round_trip;
 mod schema;
 mod stat_options;

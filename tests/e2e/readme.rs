@@ -1,0 +1,338 @@
+//! README.md says what the programs say: options, variables, exit codes, fields, and the session.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use dfcache::{ErrorKind, Interruption};
+use fake_dfdaemon::Rpc;
+use serde_json::Value;
+
+use crate::support::command::DFCACHE;
+use crate::support::process::fake_dfdaemon;
+use crate::support::world::Directory;
+
+const README: &str = include_str!("../../README.md");
+const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
+const COMMANDS: [&str; 5] = ["import", "export", "stat", "ls", "id"];
+
+/// The lines below a heading, up to the next one.
+fn section(heading: &str) -> Vec<&'static str> {
+    let mut lines = README.lines();
+    assert!(lines.any(|line| line == heading), "no heading {heading:?}");
+    lines.take_while(|line| !line.starts_with('#')).collect()
+}
+
+/// The rows of the tables below a heading, without their heads; cells without backquotes.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let row = |line: &str| -> Vec<String> {
+        let line = line.replace("\\|", "\0");
+        let cells = line.trim_matches('|').split('|');
+        let text = |cell: &str| cell.trim().replace('`', "").replace('\0', "|");
+        cells.map(text).collect()
+    };
+    let lines = section(heading);
+    let tables = lines.split(|line| !line.starts_with('|'));
+    let bodies = tables.filter_map(|table| table.get(2..)).flatten();
+    bodies.map(|line| row(line)).collect()
+}
+
+/// An option as help shows it: its names and value, its default, its variable.
+type Entry = (String, String, String);
+
+/// What stands between `[<name>: ` and `]`, or round brackets, in the text below an option.
+fn bracketed(text: &str, name: &str) -> String {
+    let between = |start: char, end: char| {
+        let (_, rest) = text.split_once(&format!("{start}{name}: "))?;
+        let (inside, _) = rest.split_once(end)?;
+        Some(inside.replace('`', ""))
+    };
+    // Where rustdoc would take square brackets for a link, there are round ones.
+    between('[', ']')
+        .or_else(|| between('(', ')'))
+        .unwrap_or_default()
+}
+
+fn entries(help: &str) -> BTreeSet<Entry> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    for line in help.lines().map(str::trim) {
+        if line.starts_with('-') && !line.starts_with("- ") {
+            entries.push((line.to_owned(), String::new()));
+        } else if let Some((_, text)) = entries.last_mut() {
+            *text += line;
+            *text += " ";
+        }
+    }
+    let documented = entries.into_iter().filter(|(option, _)| {
+        !option.contains("--help") && !option.contains("--version") && option.contains("--")
+    });
+    documented
+        .map(|(option, text)| (option, bracketed(&text, "default"), bracketed(&text, "env")))
+        .collect()
+}
+
+fn help(program: &Path, command: &str) -> BTreeSet<Entry> {
+    let mut program = Command::new(program);
+    let output = program.args([command, "--help"]).env_clear().output();
+    let entries = entries(&String::from_utf8(output.unwrap().stdout).unwrap());
+    assert!(entries.len() >= 3, "{command} --help: {entries:?}");
+    entries
+}
+
+#[test]
+fn it_has_the_options_of_every_command_with_default_and_variable() {
+    let rows = rows("### Options");
+    for command in COMMANDS {
+        let written: BTreeSet<Entry> = rows
+            .iter()
+            .filter(|row| row[1].split(", ").any(|of| of == command))
+            .map(|row| {
+                let variable = row[3].replace("<COMMAND>", &command.to_uppercase());
+                (row[0].clone(), row[2].clone(), variable)
+            })
+            .collect();
+        assert_eq!(help(Path::new(DFCACHE), command), written, "{command}");
+    }
+    let of = |row: &Vec<String>| row[1].split(", ").all(|of| COMMANDS.contains(&of));
+    assert!(rows.iter().all(of), "a row of no command");
+}
+
+#[test]
+fn it_has_the_options_of_the_fake() {
+    let written: BTreeSet<Entry> = rows("### Options of serve and run")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone(), String::new()))
+        .collect();
+    assert_eq!(help(&fake_dfdaemon(), "run"), written);
+    let of_run_alone = |entry: &Entry| entry.0 == "--keep-on-failure";
+    let of_serve = written.into_iter().filter(|entry| !of_run_alone(entry));
+    assert_eq!(help(&fake_dfdaemon(), "serve"), of_serve.collect());
+}
+
+#[test]
+fn it_has_the_quirks_of_the_fake() {
+    let rows = rows("### Where the fake differs");
+    let written: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let known: Vec<_> = fake_dfdaemon::Quirk::all()
+        .map(|quirk| quirk.name())
+        .collect();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn it_has_the_grammar_of_faults() {
+    let rows = rows("### Faults");
+    let (parts, actions): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() == 2);
+    let (_, on) = parts.iter().map(|row| (&row[0], &row[1])).next().unwrap();
+    let on = on.split(", ").filter(|on| *on != "or *");
+    assert!(on.clone().all(|on| on.parse::<Rpc>().is_ok()));
+    assert_eq!(on.count(), Rpc::ALL.len());
+    let written = actions.iter().flat_map(|row| [&row[0], &row[2]]);
+    let written: BTreeSet<&str> = written.map(String::as_str).collect();
+    assert_eq!(written, fake_dfdaemon::Action::names().collect());
+}
+
+#[test]
+fn it_has_the_exit_codes() {
+    let kinds = [
+        ErrorKind::Failure,
+        ErrorKind::Usage,
+        ErrorKind::NotFound,
+        ErrorKind::LocalFile,
+        ErrorKind::Unavailable,
+        ErrorKind::Refused,
+        ErrorKind::Integrity,
+        ErrorKind::Timeout,
+        ErrorKind::AlreadyExists,
+        ErrorKind::Interrupted(Interruption::Interrupt),
+        ErrorKind::Interrupted(Interruption::Terminate),
+        ErrorKind::Interrupted(Interruption::ReaderGone),
+    ];
+    let done = (0, String::new());
+    let known = kinds.map(|kind| (kind.exit_code(), kind.name().to_owned()));
+    let known: BTreeSet<_> = known.into_iter().chain([done]).collect();
+    let rows = rows("### Exit codes");
+    let written = rows.iter().flat_map(|row| {
+        let codes = row[0].split(", ").map(|code| code.parse().unwrap());
+        codes.map(|code: u8| (code, row[1].clone()))
+    });
+    assert_eq!(written.collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn it_has_the_fields_of_the_schema() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let names = |properties: &Value| -> BTreeSet<String> {
+        properties.as_object().unwrap().keys().cloned().collect()
+    };
+    let rows = rows("### JSON");
+    let fields = |of: &str| -> BTreeSet<String> {
+        let row = rows.iter().find(|row| row[0] == of).unwrap();
+        let fields = row[1].strip_prefix("error: ").unwrap_or(&row[1]);
+        fields.split(", ").map(str::to_owned).collect()
+    };
+    let defined = |command: &str| names(&schema["$defs"][command]["properties"]);
+    for command in ["stat", "export", "ls", "id"] {
+        assert_eq!(fields(command), defined(command), "{command}");
+    }
+    let mut import = fields("import");
+    assert!(import.remove("those of stat"));
+    import.extend(fields("stat"));
+    assert_eq!(import, defined("import"));
+    let error = &schema["$defs"]["error"]["properties"]["error"]["properties"];
+    assert_eq!(fields("a failure"), names(error));
+}
+
+/// A command that was typed, and what was shown.
+#[derive(Debug, PartialEq)]
+struct Typed {
+    command: String,
+    shown: String,
+}
+
+fn transcript(lines: &[&str]) -> Vec<Typed> {
+    let mut typed: Vec<Typed> = Vec::new();
+    for line in lines {
+        match line.strip_prefix("$ ") {
+            Some(command) => typed.push(Typed {
+                command: command.to_owned(),
+                shown: String::new(),
+            }),
+            None => typed.last_mut().unwrap().shown += &format!("{line}\n"),
+        }
+    }
+    typed
+}
+
+/// The `console` blocks.
+fn sessions() -> Vec<Vec<Typed>> {
+    let mut sessions = Vec::new();
+    let mut lines = README.lines();
+    while lines.any(|line| line == "```console") {
+        let block = lines.by_ref().take_while(|line| *line != "```");
+        sessions.push(transcript(&block.collect::<Vec<_>>()));
+    }
+    sessions
+}
+
+/// Without what is another in every run: process ids, seeds, times.
+fn settled(text: &str) -> String {
+    let without_number = |text: String, key: &str| match text.split_once(key) {
+        None => text,
+        Some((before, after)) => {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{before}{key}…{after}")
+        }
+    };
+    let line = |line: &str| {
+        let time = ["CREATED  ", "UPDATED  ", "EXPIRES  ", "  complete  in "];
+        let time = time.into_iter().find_map(|start| {
+            let end = line.find(start)? + start.len();
+            Some(format!("{}…", &line[..end]))
+        });
+        let line = time.unwrap_or_else(|| line.to_owned());
+        let numbers = ["\"pid\":", "\"fault_seed\":", "\"duration_ms\":"];
+        numbers.into_iter().fold(line, without_number) + "\n"
+    };
+    text.lines().map(line).collect()
+}
+
+#[track_caller]
+fn assert_shown(command: &str, shown: &str, written: &str) {
+    assert_eq!(settled(shown), settled(written), "$ {command}\n{shown}");
+}
+
+/// Where the sessions happen: one directory for all, and the daemons that they have started.
+struct Desk {
+    directory: Directory,
+    daemons: Vec<Child>,
+}
+
+impl Desk {
+    fn bash(&self, script: &str) -> Command {
+        let bin = Path::new(DFCACHE).parent().unwrap();
+        let mut bash = Command::new("bash");
+        bash.args(["-c", script])
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+            .env("HOME", self.directory.home())
+            .current_dir(self.directory.work())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        for command in ["IMPORT", "EXPORT", "STAT", "LS"] {
+            bash.env(format!("DFCACHE_{command}_LOG_DIR"), self.directory.home());
+        }
+        bash
+    }
+
+    fn shown(&self, text: &str) -> String {
+        text.replace(self.directory.work().to_str().unwrap(), "/home/you")
+    }
+
+    /// Starts a daemon, and waits for its ready line, which need not be written.
+    fn serve(&mut self, typed: &Typed) {
+        let mut bash = self.bash(&format!("exec {}", typed.command));
+        let mut daemon = bash.spawn().unwrap();
+        let mut ready = String::new();
+        let stdout = daemon.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut ready).unwrap();
+        self.daemons.push(daemon);
+        assert!(ready.contains("ready"), "$ {}\n{ready}", typed.command);
+        if !typed.shown.is_empty() {
+            assert_shown(&typed.command, &self.shown(&ready), &typed.shown);
+        }
+    }
+
+    /// Types commands into one shell, and compares what each shows.
+    fn follow(&self, session: &[Typed]) {
+        const END: &str = "--- end of a command ---";
+        let script = session
+            .iter()
+            .fold("exec 2>&1\n".to_owned(), |script, typed| {
+                script + &format!("{}\necho '{END}'\n", typed.command)
+            });
+        let output = self.bash(&script).output().unwrap();
+        let output = self.shown(&String::from_utf8(output.stdout).unwrap());
+        let parts: Vec<_> = output.split(&format!("{END}\n")).collect();
+        assert_eq!(parts.len(), session.len() + 1, "{output}");
+        for (typed, part) in session.iter().zip(parts) {
+            assert_shown(&typed.command, part, &typed.shown);
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        for daemon in &mut self.daemons {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+#[test]
+fn its_sessions_show_what_they_say() {
+    let mut desk = Desk {
+        directory: Directory::new(),
+        daemons: Vec::new(),
+    };
+    let has_curl = ["/usr/bin/curl", "/bin/curl"]
+        .iter()
+        .any(|curl| Path::new(curl).exists());
+    let sessions = sessions();
+    assert!(sessions.len() >= 2);
+    for session in sessions {
+        if session[0].command.starts_with("fake-dfdaemon serve") {
+            desk.serve(&session[0]);
+        } else if !has_curl
+            && session
+                .iter()
+                .any(|typed| typed.command.starts_with("curl"))
+        {
+            eprintln!("SKIPPED: a session with curl, which is not there");
+        } else {
+            desk.follow(&session);
+        }
+    }
+}
