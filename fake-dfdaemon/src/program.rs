@@ -141,7 +141,7 @@ async fn stop(daemon: FakeDfdaemon, options: &Serve) {
 async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
     let answer = ctl.ask().await?;
     let text = match ctl.format {
-        Format::Text => ctl::text(&answer),
+        Format::Text => ctl::text::text(&answer),
         Format::Json => format!("{answer}\n"),
     };
     print(text.as_bytes())?;

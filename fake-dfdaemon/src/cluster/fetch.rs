@@ -4,7 +4,6 @@
 //! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
@@ -13,10 +12,11 @@ use std::time::Instant;
 use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
+use super::parents::Parents;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::random::Random;
 use crate::store::{
-    CancelFlag, Content, Disk, DiskFault, HostStore, ReplicaRecord, TaskRecord, TaskState, crc32_of,
+    CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, TaskState, crc32_of,
 };
 
 /// What somebody wants of a transfer.
@@ -164,7 +164,7 @@ impl Fetch {
     fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
         self.disk.check_writable()?;
         let mut crc32 = vec![0; self.layout.count() as usize];
-        let mut parents = Parents::new(cluster, self);
+        let mut parents = Parents::new(cluster, &self.key);
         if self.layout.count() == 0 && parents.hosts().is_empty() {
             // Without a piece to ask for, nobody would notice that nobody has the task.
             return Err(self.nobody(cluster));
@@ -196,9 +196,7 @@ impl Fetch {
         let mut failed = None;
         for host in parents.hosts() {
             self.check_wanted(cluster)?;
-            let store = cluster.store(host)?;
-            let parent = parents.parent(host, store);
-            let copied = parent.and_then(|parent| {
+            let copied = parents.parent(host).and_then(|parent| {
                 let crc = self.copy_from(&parent.file, range.clone())?;
                 check_digest(parent.crc32.as_deref(), number, crc)?;
                 Ok((parent.peer_id.clone(), crc))
@@ -311,116 +309,6 @@ fn is_persistent(cluster: &Cluster, host: usize, id: &str, incarnation: u64) -> 
         let replica = entry.whole_replica(host);
         replica.is_some_and(|replica| replica.record.persistent)
     })
-}
-
-/// The hosts that a transfer takes its pieces from, their files kept open.
-struct Parents<'a> {
-    cluster: &'a Arc<Cluster>,
-    fetch: &'a Fetch,
-    open: Vec<(usize, Parent)>,
-    bad: Vec<usize>,
-    next: usize,
-}
-
-struct Parent {
-    file: File,
-    crc32: Option<Arc<[u32]>>,
-    peer_id: String,
-}
-
-impl<'a> Parents<'a> {
-    fn new(cluster: &'a Arc<Cluster>, fetch: &'a Fetch) -> Self {
-        Self {
-            cluster,
-            fetch,
-            open: Vec::new(),
-            bad: Vec::new(),
-            next: 0,
-        }
-    }
-
-    /// The hosts that can serve right now, another one first each time.
-    fn hosts(&mut self) -> Vec<usize> {
-        let (host, id, incarnation) = &self.fetch.key;
-        let mut state = self.cluster.state();
-        if state.same(id, *incarnation).is_none() {
-            return Vec::new();
-        }
-        let entry = state.tasks.get(id);
-        let mut hosts = entry
-            .map(|entry| state.parents(entry, *host))
-            .unwrap_or_default();
-        hosts.retain(|host| !self.bad.contains(host));
-        if !hosts.is_empty() {
-            let count = hosts.len();
-            hosts.rotate_left(self.next % count);
-            self.next += 1;
-        }
-        hosts
-    }
-
-    fn parent(&mut self, host: usize, store: &HostStore) -> Result<&Parent, Error> {
-        let position = match self.open.iter().position(|(other, _)| *other == host) {
-            Some(position) => position,
-            None => {
-                let file = store.open_content(&self.fetch.task.task_id)?;
-                let crc32 = self.change(host, |replica| {
-                    replica.uploading += 1;
-                    replica.record.piece_crc32.clone()
-                });
-                let peer_id = self.cluster.new_peer_id(host);
-                self.open.push((
-                    host,
-                    Parent {
-                        file,
-                        crc32: crc32.flatten(),
-                        peer_id,
-                    },
-                ));
-                self.open.len() - 1
-            }
-        };
-        let parent = self.open.get(position).map(|(_, parent)| parent);
-        parent.ok_or_else(|| Error::Io(Arc::new(io::Error::other("a parent was lost"))))
-    }
-
-    fn forget(&mut self, host: usize) {
-        self.bad.push(host);
-    }
-
-    fn transferred(&self) {
-        for (host, _) in self
-            .open
-            .iter()
-            .filter(|(host, _)| !self.bad.contains(host))
-        {
-            self.change(*host, |replica| replica.uploaded += 1);
-        }
-    }
-
-    fn change<T>(
-        &self,
-        host: usize,
-        with: impl FnOnce(&mut super::ReplicaState) -> T,
-    ) -> Option<T> {
-        let (_, id, incarnation) = &self.fetch.key;
-        let mut state = self.cluster.state();
-        state
-            .same(id, *incarnation)?
-            .replicas
-            .get_mut(&host)
-            .map(with)
-    }
-}
-
-impl Drop for Parents<'_> {
-    fn drop(&mut self) {
-        for (host, _) in &self.open {
-            self.change(*host, |replica| {
-                replica.uploading = replica.uploading.saturating_sub(1)
-            });
-        }
-    }
 }
 
 fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<(), Error> {

@@ -323,6 +323,7 @@ impl Cluster {
         for host in 0..self.hosts.len() {
             self.evict_if_full(host);
         }
+        self.put_down_replicas_that_fit_now();
         Ok(())
     }
 
@@ -350,6 +351,7 @@ impl Cluster {
             }
             self.store(host)?.remove(&id)?;
         }
+        self.put_down_replicas_that_fit_now();
         Ok(())
     }
 }

@@ -9,9 +9,11 @@ mod copies;
 mod error;
 mod export;
 mod fetch;
+mod holds;
 mod import;
 mod jobs;
 mod output;
+mod parents;
 mod placement;
 mod source;
 mod state;
@@ -33,13 +35,14 @@ pub use self::copies::Replica;
 pub(crate) use self::error::Error;
 pub(crate) use self::export::{Arrival, Export, ExportRequest};
 use self::fetch::Fetch;
+use self::holds::{Lease, Reservation};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 use self::jobs::Job;
 pub use self::jobs::Waiting;
 pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
+use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
-use self::state::{State, has_room};
 use crate::call::Calls;
 use crate::clock::{Clock, later};
 use crate::limits::TtlLimits;
@@ -331,6 +334,17 @@ impl Cluster {
 
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
     fn put_down_missing_replicas(&self) {
+        let now = self.now();
+        self.put_down_replication(|_| now);
+    }
+
+    /// The same when room has come free: whoever waits for the replication delay goes on waiting.
+    fn put_down_replicas_that_fit_now(&self) {
+        let delay = self.settings.replication_delay;
+        self.put_down_replication(|task| later(task.updated_at, delay));
+    }
+
+    fn put_down_replication(&self, due: impl Fn(&TaskRecord) -> Timestamp) {
         let state = self.state();
         let now = self.now();
         let wanting = state.tasks.iter().filter(|(_, entry)| {
@@ -338,8 +352,9 @@ impl Cluster {
                 && !entry.is_expired(now)
                 && !self.missing_replicas(&state, entry).is_empty()
         });
-        for (id, _) in wanting {
-            self.agenda.add(now, Job::Replicate(Arc::clone(id)));
+        for (id, entry) in wanting {
+            self.agenda
+                .add(due(&entry.task), Job::Replicate(Arc::clone(id)));
         }
     }
 
@@ -365,37 +380,6 @@ impl Cluster {
         let [first, ..] = &self.task_locks;
         let lock = self.task_locks.get(shard % TASK_LOCKS).unwrap_or(first);
         lock.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes sure that content still fits a host, and keeps the room for it.
-    fn reserve(self: &Arc<Self>, host: usize, content_length: u64) -> Result<Reservation, Error> {
-        let no_space = Error::NoSpace { content_length };
-        if self.settings.capacity.is_none() && self.store(host)?.free_space()? < content_length {
-            return Err(no_space);
-        }
-        let mut state = self.state();
-        let room = state.hosts.get_mut(host).ok_or(Error::Stopping)?;
-        if !has_room(room, content_length, self.settings.capacity) {
-            return Err(no_space);
-        }
-        room.reserved += content_length;
-        drop(state);
-        Ok(Reservation {
-            cluster: Arc::clone(self),
-            host,
-            bytes: content_length,
-        })
-    }
-
-    /// Holds on to a task, so that nothing of it is removed. Its state was looked up by the caller.
-    fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut state::Entry) -> Lease {
-        entry.leases += 1;
-        let incarnation = entry.incarnation;
-        Lease {
-            cluster: Arc::clone(self),
-            id: Arc::clone(id),
-            incarnation,
-        }
     }
 
     /// Breaks off what is running and waits until nothing is.
@@ -431,65 +415,4 @@ fn is_copy_of(record: &ReplicaRecord, task: &TaskRecord) -> bool {
             TaskState::Failed => record.failed_at.is_some(),
             TaskState::Uploading => false,
         }
-}
-
-/// Room kept on a host for content to come.
-#[derive(Debug)]
-struct Reservation {
-    cluster: Arc<Cluster>,
-    host: usize,
-    bytes: u64,
-}
-
-impl Reservation {
-    /// Gives the room to content that comes into the books with the same lock held, so that
-    /// nobody finds it free in between.
-    fn hand_over(mut self, state: &mut State) {
-        if let Some(room) = state.hosts.get_mut(self.host) {
-            room.reserved = room.reserved.saturating_sub(self.bytes);
-        }
-        self.bytes = 0;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if self.bytes == 0 {
-            // Handed over, by somebody who holds the lock.
-            return;
-        }
-        if let Some(room) = self.cluster.state().hosts.get_mut(self.host) {
-            room.reserved = room.reserved.saturating_sub(self.bytes);
-        }
-    }
-}
-
-/// Keeps a task from being collected or evicted while it is transferred.
-#[derive(Debug)]
-pub(crate) struct Lease {
-    cluster: Arc<Cluster>,
-    id: Arc<str>,
-    incarnation: u64,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let cluster = &self.cluster;
-        let now = cluster.now();
-        let (mut overdue, mut holders) = (false, Vec::new());
-        if let Some(entry) = cluster.state().same(&self.id, self.incarnation) {
-            entry.leases = entry.leases.saturating_sub(1);
-            // The collector and eviction may have passed this task by while it was held.
-            if entry.leases == 0 {
-                overdue = entry.is_expired(now);
-                holders = entry.replicas.keys().copied().collect();
-            }
-        }
-        if overdue {
-            cluster.agenda.add(now, Job::Collect);
-        }
-        for host in holders {
-            cluster.evict_if_full(host);
-        }
-    }
 }

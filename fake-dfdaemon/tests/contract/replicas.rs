@@ -32,6 +32,10 @@ pub(crate) fn rows() -> Vec<Row> {
         }),
         row!(an_export_goes_on_when_one_of_its_sources_stops)
             .needs("several hosts", |fake| fake.hosts(3)),
+        row!(a_host_gets_its_replica_when_room_comes_free)
+            .needs("several hosts, a capacity and the clock", |fake| {
+                fake.hosts(2).capacity(3 << 20).manual_clock()
+            }),
         row!(every_replica_has_the_content).needs("several hosts", |fake| fake.hosts(3)),
     ]
 }
@@ -228,6 +232,19 @@ async fn a_host_without_room_gets_none(w: World) {
         (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
         (None, Some(true))
     );
+}
+
+async fn a_host_gets_its_replica_when_room_comes_free(w: World) {
+    let full = w.file(2 * MIB);
+    let short = Import {
+        ttl: Some(seconds(60)),
+        ..import(&full.path)
+    };
+    w.host(1).await.import(short).await.unwrap();
+    let (id, _) = imported(&w, 2).await;
+    assert_eq!(counts(&w, &id).await, (1, 1));
+    w.advance(Duration::from_secs(20 * 60)).await;
+    assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
 async fn every_replica_has_the_content(w: World) {

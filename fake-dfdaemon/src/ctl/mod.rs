@@ -1,7 +1,9 @@
 //! `ctl`: the control API from a shell, in the words of its paths.
 //!
-//! What was typed becomes a request here, and an answer becomes lines to read. Printing is the
-//! program's business.
+//! What was typed becomes a request here; [`text`] makes lines to read of the answer. Printing is
+//! the program's business.
+
+pub(crate) mod text;
 
 use std::path::PathBuf;
 
@@ -10,52 +12,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::faults::{Fault, FaultError};
-
-/// The longest cell that a table shows, in characters.
-const MAX_CELL: usize = 60;
-
-/// The fields of long lists that are worth a column; `--format json` has them all.
-const COLUMNS: [(&str, &[&str]); 3] = [
-    (
-        "hosts",
-        &[
-            "name",
-            "state",
-            "tasks",
-            "used_bytes",
-            "capacity_bytes",
-            "endpoint",
-        ],
-    ),
-    (
-        "tasks",
-        &[
-            "task_id",
-            "state",
-            "content_length",
-            "expires_at",
-            "replicas",
-        ],
-    ),
-    (
-        "calls",
-        &[
-            "call",
-            "at",
-            "rpc",
-            "host",
-            "status",
-            "pieces",
-            "bytes",
-            "fault",
-            "client_gone",
-        ],
-    ),
-];
 
 #[derive(Args, Debug)]
 pub(crate) struct Ctl {
@@ -352,109 +312,6 @@ async fn send(
     Ok((status, response.into_body().collect().await?.to_bytes()))
 }
 
-/// An answer as lines to read: a list as a table, an object as a line a field.
-pub(crate) fn text(answer: &Value) -> String {
-    let Some(object) = answer.as_object() else {
-        return format!("{answer}\n");
-    };
-    if object.is_empty() {
-        return "done\n".to_owned();
-    }
-    let mut lists = object
-        .iter()
-        .filter_map(|(name, value)| Some((name, value.as_array()?)));
-    match lists.next() {
-        Some((name, list)) if object.len() == 1 => table(name, list),
-        _ => object
-            .iter()
-            .map(|(name, value)| format!("{name:<34} {}\n", cell(value)))
-            .collect(),
-    }
-}
-
-fn table(name: &str, rows: &[Value]) -> String {
-    if rows.is_empty() {
-        return format!("no {name}\n");
-    }
-    let known = COLUMNS.iter().find(|(list, _)| *list == name);
-    let mut columns: Vec<&str> = known.map_or_else(Vec::new, |(_, columns)| columns.to_vec());
-    for row in rows
-        .iter()
-        .filter_map(Value::as_object)
-        .filter(|_| known.is_none())
-    {
-        columns.extend(
-            row.keys()
-                .map(String::as_str)
-                .filter(|key| !columns.contains(key))
-                .collect::<Vec<_>>(),
-        );
-    }
-    let header = columns.iter().map(|column| column.to_uppercase()).collect();
-    let body = rows.iter().map(|row| {
-        columns
-            .iter()
-            .map(|column| cell(row.get(column).unwrap_or(&Value::Null)))
-            .collect()
-    });
-    let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
-    let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<_> = (0..columns.len())
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let padded = |line: &Vec<String>| {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        let line: Vec<_> = cells.collect();
-        format!("{}\n", line.join("  ").trim_end())
-    };
-    lines.iter().map(padded).collect()
-}
-
-/// A value on one line, without control characters, not too long.
-fn cell(value: &Value) -> String {
-    let text = match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
-        Value::Object(object) => object_cell(object).unwrap_or_else(|| value.to_string()),
-        other => other.to_string(),
-    };
-    let text: String = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().count() <= MAX_CELL {
-        return text;
-    }
-    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
-}
-
-/// The gist of an object that stands in lists: a status, a fault that hit, a replica.
-fn object_cell(object: &Map<String, Value>) -> Option<String> {
-    if let Some(code) = object.get("code") {
-        return Some(cell(code));
-    }
-    if let Some(action) = object.get("do") {
-        return Some(action.as_object()?.keys().cloned().collect());
-    }
-    let host = object.get("host")?.as_str()?;
-    let persistent = object.get("persistent") == Some(&Value::Bool(true));
-    Some(if persistent {
-        host.to_owned()
-    } else {
-        format!("({host})")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -525,27 +382,5 @@ mod tests {
         ] {
             assert_eq!(asked(words), (line.to_owned(), body), "{words:?}");
         }
-    }
-
-    #[test]
-    fn a_list_is_a_table_and_an_object_a_line_a_field() {
-        let list = json!({"waiting": [{"what": "a", "due": 1}, {"what": "bcdef", "due": null}]});
-        assert_eq!(text(&list), "WHAT   DUE\na      1\nbcdef  -\n");
-        let list = json!({"tasks": [{"task_id": "7", "piece_count": 1, "replicas": [
-            {"host": "host-0", "persistent": true}, {"host": "host-1", "persistent": false}]}]});
-        assert_eq!(
-            text(&list),
-            "TASK_ID  STATE  CONTENT_LENGTH  EXPIRES_AT  REPLICAS\n\
-             7        -      -               -           host-0 (host-1)\n"
-        );
-        assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
-        assert_eq!(text(&json!({})), "done\n");
-        assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
-    }
-
-    #[test]
-    fn cells_hold_no_control_characters() {
-        assert_eq!(cell(&json!("a\u{1b}[31m\n")), "a\u{fffd}[31m\u{fffd}");
-        assert_eq!(cell(&json!("x".repeat(99))).chars().count(), MAX_CELL);
     }
 }

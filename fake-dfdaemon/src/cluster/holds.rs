@@ -1,0 +1,105 @@
+//! Holds on what others could take away: room on a host, and a task. They end when they are dropped.
+
+use std::sync::Arc;
+
+use super::jobs::Job;
+use super::state::{Entry, State, has_room};
+use super::{Cluster, Error};
+
+impl Cluster {
+    /// Makes sure that content still fits a host, and keeps the room for it.
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        host: usize,
+        content_length: u64,
+    ) -> Result<Reservation, Error> {
+        let no_space = Error::NoSpace { content_length };
+        if self.settings.capacity.is_none() && self.store(host)?.free_space()? < content_length {
+            return Err(no_space);
+        }
+        let mut state = self.state();
+        let room = state.hosts.get_mut(host).ok_or(Error::Stopping)?;
+        if !has_room(room, content_length, self.settings.capacity) {
+            return Err(no_space);
+        }
+        room.reserved += content_length;
+        drop(state);
+        Ok(Reservation {
+            cluster: Arc::clone(self),
+            host,
+            bytes: content_length,
+        })
+    }
+
+    /// Holds on to a task, so that nothing of it is removed. Its state was looked up by the caller.
+    pub(super) fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut Entry) -> Lease {
+        entry.leases += 1;
+        let incarnation = entry.incarnation;
+        Lease {
+            cluster: Arc::clone(self),
+            id: Arc::clone(id),
+            incarnation,
+        }
+    }
+}
+
+/// Room kept on a host for content to come.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    cluster: Arc<Cluster>,
+    host: usize,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Gives the room to content that comes into the books with the same lock held, so that
+    /// nobody finds it free in between.
+    pub(super) fn hand_over(mut self, state: &mut State) {
+        if let Some(room) = state.hosts.get_mut(self.host) {
+            room.reserved = room.reserved.saturating_sub(self.bytes);
+        }
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.bytes == 0 {
+            // Handed over, by somebody who holds the lock.
+            return;
+        }
+        if let Some(room) = self.cluster.state().hosts.get_mut(self.host) {
+            room.reserved = room.reserved.saturating_sub(self.bytes);
+        }
+    }
+}
+
+/// Keeps a task from being collected or evicted while it is transferred.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    cluster: Arc<Cluster>,
+    id: Arc<str>,
+    incarnation: u64,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let cluster = &self.cluster;
+        let now = cluster.now();
+        let (mut overdue, mut holders) = (false, Vec::new());
+        if let Some(entry) = cluster.state().same(&self.id, self.incarnation) {
+            entry.leases = entry.leases.saturating_sub(1);
+            // The collector and eviction may have passed this task by while it was held.
+            if entry.leases == 0 {
+                overdue = entry.is_expired(now);
+                holders = entry.replicas.keys().copied().collect();
+            }
+        }
+        if overdue {
+            cluster.agenda.add(now, Job::Collect);
+        }
+        for host in holders {
+            cluster.evict_if_full(host);
+        }
+    }
+}

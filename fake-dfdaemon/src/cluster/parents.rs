@@ -1,0 +1,115 @@
+//! The hosts that a transfer takes its pieces from: which can serve, whose files are open, how many
+//! transfers each has.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::sync::Arc;
+
+use super::{Cluster, Error, FetchKey, ReplicaState};
+
+/// The parents of one transfer. Dropped, they have one transfer less.
+pub(super) struct Parents<'a> {
+    cluster: &'a Arc<Cluster>,
+    fetch: &'a FetchKey,
+    open: BTreeMap<usize, Parent>,
+    /// Hosts that had a piece that was not as it should be.
+    bad: Vec<usize>,
+    next: usize,
+}
+
+/// A host that serves, as the transfer knows it.
+pub(super) struct Parent {
+    pub(super) file: File,
+    /// The CRC-32 of each piece, unless nobody computed them.
+    pub(super) crc32: Option<Arc<[u32]>>,
+    pub(super) peer_id: String,
+}
+
+impl<'a> Parents<'a> {
+    pub(super) fn new(cluster: &'a Arc<Cluster>, fetch: &'a FetchKey) -> Self {
+        Self {
+            cluster,
+            fetch,
+            open: BTreeMap::new(),
+            bad: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// The hosts that can serve right now, another one first each time.
+    pub(super) fn hosts(&mut self) -> Vec<usize> {
+        let (host, id, incarnation) = self.fetch;
+        let mut state = self.cluster.state();
+        if state.same(id, *incarnation).is_none() {
+            return Vec::new();
+        }
+        let entry = state.tasks.get(id);
+        let mut hosts = entry
+            .map(|entry| state.parents(entry, *host))
+            .unwrap_or_default();
+        hosts.retain(|host| !self.bad.contains(host));
+        if !hosts.is_empty() {
+            let count = hosts.len();
+            hosts.rotate_left(self.next % count);
+            self.next += 1;
+        }
+        hosts
+    }
+
+    /// Opens a host's content, unless it is open. Blocks on the disk.
+    pub(super) fn parent(&mut self, host: usize) -> Result<&Parent, Error> {
+        let (cluster, fetch) = (self.cluster, self.fetch);
+        match self.open.entry(host) {
+            Entry::Occupied(open) => Ok(open.into_mut()),
+            Entry::Vacant(vacant) => {
+                let file = cluster.store(host)?.open_content(&fetch.1)?;
+                let crc32 = change(cluster, fetch, host, |replica| {
+                    replica.uploading += 1;
+                    replica.record.piece_crc32.clone()
+                });
+                Ok(vacant.insert(Parent {
+                    file,
+                    crc32: crc32.flatten(),
+                    peer_id: cluster.new_peer_id(host),
+                }))
+            }
+        }
+    }
+
+    /// Takes no further piece from a host.
+    pub(super) fn forget(&mut self, host: usize) {
+        self.bad.push(host);
+    }
+
+    /// Says that the transfer has ended well.
+    pub(super) fn transferred(&self) {
+        for host in self.open.keys().filter(|host| !self.bad.contains(host)) {
+            change(self.cluster, self.fetch, *host, |replica| {
+                replica.uploaded += 1;
+            });
+        }
+    }
+}
+
+impl Drop for Parents<'_> {
+    fn drop(&mut self) {
+        for host in self.open.keys() {
+            change(self.cluster, self.fetch, *host, |replica| {
+                replica.uploading = replica.uploading.saturating_sub(1);
+            });
+        }
+    }
+}
+
+/// Changes what is known of a host's copy, if it is still that of the same task.
+fn change<T>(
+    cluster: &Cluster,
+    (_, id, incarnation): &FetchKey,
+    host: usize,
+    with: impl FnOnce(&mut ReplicaState) -> T,
+) -> Option<T> {
+    let mut state = cluster.state();
+    let entry = state.same(id, *incarnation)?;
+    entry.replicas.get_mut(&host).map(with)
+}
