@@ -100,8 +100,9 @@ pub(crate) struct Call {
 impl Calls {
     pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
         let (held, ends) = self.gate.enter().await;
+        let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let entry = Entry {
-            call: self.journal.number(),
+            call: number,
             at: self.clock.now(),
             rpc: arrived.what.rpc,
             host: arrived.what.host.to_owned(),
@@ -120,7 +121,7 @@ impl Calls {
             calls: self.clone(),
             entry: Some(entry),
             started: Instant::now(),
-            armed: self.faults.arm(arrived.what),
+            armed,
             connection: arrived.connection.cloned(),
             ends,
             _held: held,

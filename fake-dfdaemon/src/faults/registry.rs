@@ -144,16 +144,22 @@ impl Faults {
         })
     }
 
-    /// The faults that lie in wait for a call, in the order in which they were added.
-    pub(crate) fn arm(&self, call: Arriving<'_>) -> Vec<Armed> {
+    /// Numbers a call, and tells the faults that lie in wait for it, in the order in which they
+    /// were added. In one step: of two calls at a time, the one with the lower number is the one
+    /// that matches first, so that a seed hits the same numbers again.
+    pub(crate) fn arm(
+        &self,
+        call: Arriving<'_>,
+        number: impl FnOnce() -> u64,
+    ) -> (u64, Vec<Armed>) {
         let mut active = self.lock();
+        let number = number();
         let matching = active
             .faults
             .iter_mut()
             .filter(|registered| registered.fault.matches(call));
-        matching
-            .filter_map(|registered| registered.arm(self.seed))
-            .collect()
+        let armed = matching.filter_map(|registered| registered.arm(self.seed));
+        (number, armed.collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Active> {
@@ -295,7 +301,7 @@ mod tests {
     }
 
     fn fires(faults: &Faults, arriving: Arriving<'_>) -> bool {
-        faults.arm(arriving).iter().any(Armed::fire)
+        faults.arm(arriving, || 0).1.iter().any(Armed::fire)
     }
 
     #[test]
@@ -327,7 +333,7 @@ mod tests {
     fn times_counts_firings_and_not_matches() {
         let faults = Faults::new(1);
         let id = faults.add(Fault::on_any().times(2).stall(), 3).unwrap();
-        let unreached = faults.arm(call(Rpc::Stat));
+        let (_, unreached) = faults.arm(call(Rpc::Stat), || 0);
         let hits: Vec<_> = (0..3).map(|_| fires(&faults, call(Rpc::Stat))).collect();
         assert_eq!((hits, faults.fired(id)), (vec![true, true, false], 2));
         assert!(!unreached[0].fire());
@@ -394,7 +400,7 @@ mod tests {
         let faults = Arc::new(Faults::new(1));
         let id = faults.add(Fault::on(Rpc::Stat).stall(), 3).unwrap();
         let guard = FaultGuard::new(Arc::clone(&faults), id);
-        let armed = faults.arm(call(Rpc::Stat));
+        let (_, armed) = faults.arm(call(Rpc::Stat), || 0);
         drop(guard);
         assert!(armed[0].removed().is_cancelled() && !armed[0].fire());
         assert!(faults.list().is_empty() && !faults.remove(id));
