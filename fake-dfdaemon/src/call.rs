@@ -175,11 +175,16 @@ impl Call {
             }
             Action::Stall => self.wait_for(armed.removed().cancelled()).await,
             Action::Reset => {
-                if let Some(connection) = &self.connection {
-                    connection.0.cancel();
-                }
+                let reset = Status::unavailable("the connection was reset");
+                // First the journal: the client is there, and shall find the call in it.
+                self.end(Some(&reset));
+                let Some(connection) = &self.connection else {
+                    // A replica comes by no connection, and nobody would take its call away.
+                    return Err(reset);
+                };
+                connection.0.cancel();
                 self.ends.cancelled().await;
-                Err(broken_off())
+                Err(reset)
             }
             _ => Ok(()),
         }
@@ -246,6 +251,10 @@ impl Call {
 
     /// The call has its answer: it goes into the journal.
     pub(crate) fn answered(mut self, status: Option<&Status>) {
+        self.end(status);
+    }
+
+    fn end(&mut self, status: Option<&Status>) {
         if let (Some(entry), Some(status)) = (&mut self.entry, status) {
             entry.status.code = code_name(status.code()).to_owned();
             status.message().clone_into(&mut entry.status.message);
