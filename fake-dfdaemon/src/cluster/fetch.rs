@@ -163,6 +163,9 @@ impl Fetch {
 
     fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
         self.disk.check_writable()?;
+        if self.layout.count() == 0 {
+            self.disk.check_sound()?;
+        }
         let mut crc32 = vec![0; self.layout.count() as usize];
         let mut parents = Parents::new(cluster, &self.key);
         if self.layout.count() == 0 && parents.hosts().is_empty() {

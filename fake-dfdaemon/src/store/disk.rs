@@ -72,6 +72,11 @@ impl Disk {
         }
     }
 
+    /// Whether content can be written to its end, be it none at all.
+    pub(crate) fn check_sound(&self) -> io::Result<()> {
+        self.fault.map_or(Ok(()), |fault| Err(fault.error()))
+    }
+
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)
     }
@@ -176,6 +181,8 @@ impl Disk {
     /// A further name for an open file, whatever has become of the one that it was opened by.
     pub(crate) fn link_open(&self, file: &File, to: &Path) -> io::Result<()> {
         use std::os::fd::AsRawFd as _;
+        // Where writing shall fail, a link would be the way round it.
+        self.check_sound()?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(
             CWD,

@@ -57,6 +57,9 @@ pub(crate) fn ingest(
     layout: PieceLayout,
     cancel: &CancelFlag,
 ) -> io::Result<Vec<u32>> {
+    if target.is_some() && layout.count() == 0 {
+        disk.check_sound()?;
+    }
     let pass = Pass {
         disk,
         source,
