@@ -72,7 +72,9 @@ impl ErrorAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     AnyCall,
-    /// The stream of an export.
+    /// The pieces of an export, one of which may be named.
+    Piece,
+    /// The stream of an export as a whole.
     Stream,
     /// Whatever writes to a host's store.
     Store,
@@ -132,7 +134,8 @@ impl Action {
         match self {
             Self::Error(_) | Self::Delay(_) | Self::Stall | Self::Reset => Scope::AnyCall,
             Self::NoSpace | Self::DiskError | Self::TornWrite => Scope::Store,
-            _ => Scope::Stream,
+            Self::ShufflePieces | Self::WrongContentLength(_) => Scope::Stream,
+            _ => Scope::Piece,
         }
     }
 

@@ -141,7 +141,7 @@ impl Fault {
         }
         match self.action.scope() {
             Scope::AnyCall => {}
-            Scope::Stream if !streams => {
+            Scope::Piece | Scope::Stream if !streams => {
                 return refuse(format!("{name}: only an export has a stream"));
             }
             Scope::Store => {
@@ -151,11 +151,12 @@ impl Fault {
                         "{name}: only import, export and replicate write to the store"
                     ));
                 }
-                if placed {
-                    return refuse(format!("{name}: has no place in the stream"));
-                }
             }
-            Scope::Stream => {}
+            Scope::Piece | Scope::Stream => {}
+        }
+        let placeable = matches!(self.action.scope(), Scope::AnyCall | Scope::Piece);
+        if placed && !placeable {
+            return refuse(format!("{name}: has no place in the stream"));
         }
         if self.phase.is_some() && (placed || self.action.scope() != Scope::AnyCall) {
             return refuse(
