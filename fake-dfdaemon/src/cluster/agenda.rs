@@ -9,10 +9,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-/// A running job that waits: until then, or for something that time does not bring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Parked(Option<Timestamp>);
+/// What a running job waits for.
+#[derive(Clone, Debug)]
+pub(crate) enum Parked {
+    /// A time.
+    Until(Timestamp),
+    /// Something that time does not bring.
+    ForEvent(CancellationToken),
+}
+
+impl Parked {
+    /// When it goes on, if time brings that; `None` if it goes on now.
+    fn due(&self, now: Timestamp) -> Option<Option<Timestamp>> {
+        match self {
+            Self::Until(due) => (*due > now).then_some(Some(*due)),
+            Self::ForEvent(event) => (!event.is_cancelled()).then_some(None),
+        }
+    }
+}
 
 /// Jobs by the time that they are due. A job is in it once: whatever is added again keeps the
 /// earlier time, and a job that is running is not started a second time before it has ended.
@@ -84,9 +100,9 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         self.changed.send_replace(());
     }
 
-    /// Says that a running job waits until `due`, or for something that time does not bring.
-    pub(crate) fn park(&self, job: &J, due: Option<Timestamp>) {
-        self.set_parked(job, Some(Parked(due)));
+    /// Says that a running job waits.
+    pub(crate) fn park(&self, job: &J, parked: Parked) {
+        self.set_parked(job, Some(parked));
     }
 
     /// Says that a running job does not wait any more.
@@ -126,10 +142,8 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         let inner = self.lock();
         let mut waiting = Vec::new();
         for (job, parked) in &inner.running {
-            let Parked(due) = (*parked)?;
-            if due.is_some_and(|due| due <= now) {
-                return None;
-            }
+            // One that waits no longer has only not been told yet.
+            let due = parked.as_ref()?.due(now)?;
             waiting.push((job.clone(), due));
         }
         for ((at, _), job) in &inner.due {
@@ -209,11 +223,14 @@ mod tests {
         let agenda = Agenda::new();
         agenda.add(at(0), "job");
         assert_eq!(agenda.start_due(at(0)), Some("job"));
-        agenda.park(&"job", Some(at(3)));
+        agenda.park(&"job", Parked::Until(at(3)));
         assert_eq!(agenda.settled(at(2)), Some(vec![("job", Some(at(3)))]));
         assert_eq!(agenda.settled(at(3)), None);
-        agenda.park(&"job", None);
+        let event = CancellationToken::new();
+        agenda.park(&"job", Parked::ForEvent(event.clone()));
         assert_eq!(agenda.settled(at(3)), Some(vec![("job", None)]));
+        event.cancel();
+        assert_eq!(agenda.settled(at(3)), None);
         agenda.unpark(&"job");
         assert_eq!(agenda.settled(at(3)), None);
     }

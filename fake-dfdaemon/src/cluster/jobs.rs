@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::agenda::Parked;
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
 use super::state::{Entry, State};
@@ -229,8 +230,14 @@ impl Cluster {
             .collect();
         for armed in waiting {
             match armed.action() {
-                Action::Delay(delay) => self.agenda.park(&job, Some(later(self.now(), *delay))),
-                Action::Stall => self.agenda.park(&job, None),
+                Action::Delay(delay) => {
+                    let due = later(self.now(), *delay);
+                    self.agenda.park(&job, Parked::Until(due));
+                }
+                Action::Stall => {
+                    let removed = armed.removed().clone();
+                    self.agenda.park(&job, Parked::ForEvent(removed));
+                }
                 _ => {}
             }
             let acted = call.act(&armed).await;
