@@ -11,7 +11,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, later};
 use crate::faults::registry::{Armed, Arriving, Faults};
 use crate::faults::{Action, Phase, code_name};
 use crate::journal::{Call as Entry, CallFault, CallStatus, Journal};
@@ -164,6 +164,8 @@ impl Call {
             armed.action(),
             Action::Error(_) | Action::Delay(_) | Action::Stall | Action::Reset
         );
+        // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
+        let now = self.calls.clock.now();
         if !hits_the_call || !self.fire(armed) {
             return Ok(());
         }
@@ -171,7 +173,7 @@ impl Call {
             Action::Error(error) => Err(error.status()),
             Action::Delay(delay) => {
                 let clock = self.calls.clock.clone();
-                self.wait_for(clock.sleep(*delay)).await
+                self.wait_for(clock.sleep_until(later(now, *delay))).await
             }
             Action::Stall => self.wait_for(armed.removed().cancelled()).await,
             Action::Reset => {
