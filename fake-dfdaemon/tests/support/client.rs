@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 
 use dfdaemon_api::common::v2::{PersistentCacheTask, Piece, TrafficType};
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+use dfdaemon_api::dfdaemon::v2::dfdaemon_upload_client::DfdaemonUploadClient;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use dfdaemon_api::dfdaemon::v2::{
-    DownloadPersistentCacheTaskRequest, DownloadPersistentCacheTaskResponse,
-    ListLocalPersistentCacheTasksRequest, StatLocalPersistentCacheTaskRequest,
-    StatLocalPersistentCacheTaskResponse, StatPersistentCacheTaskRequest,
+    DeletePersistentCacheTaskRequest, DownloadPersistentCacheTaskRequest,
+    DownloadPersistentCacheTaskResponse, ListLocalPersistentCacheTasksRequest,
+    StatLocalPersistentCacheTaskRequest, StatLocalPersistentCacheTaskResponse,
+    StatPersistentCacheTaskRequest, UpdatePersistentCacheTaskRequest,
     UploadPersistentCacheTaskRequest,
 };
 use http::{Request, Response, Uri};
@@ -23,6 +25,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::{Code, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 /// What an import asks for.
 pub type Import = UploadPersistentCacheTaskRequest;
@@ -168,6 +172,16 @@ impl Client {
         answer.map(|answer| answer.into_inner().tasks)
     }
 
+    /// Asks for the health of a service.
+    pub async fn health(&self, service: &str) -> Result<i32, Status> {
+        let mut client = HealthClient::with_origin(self.connection(), origin());
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let answer = client.check(request).await;
+        answer.map(|answer| answer.into_inner().status)
+    }
+
     /// The ids of the host's own records.
     pub async fn listed(&self) -> Vec<String> {
         let tasks = self.list().await.unwrap();
@@ -286,5 +300,69 @@ impl Exported {
     /// The peer id of this export.
     pub fn peer_id(&self) -> &str {
         self.ids.as_ref().map_or("", |(_, _, peer)| peer)
+    }
+}
+
+/// A client of what other hosts and the scheduler call on a host.
+#[derive(Clone, Debug)]
+pub struct PeerClient(Connection);
+
+impl PeerClient {
+    /// A client of the host with this upload socket.
+    pub async fn connect(endpoint: &Path) -> Self {
+        let connected = Connection::open(endpoint).await;
+        Self(connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display())))
+    }
+
+    fn service(&self) -> DfdaemonUploadClient<Connection> {
+        DfdaemonUploadClient::with_origin(self.0.clone(), origin())
+            .max_decoding_message_size(usize::MAX)
+    }
+
+    /// The connection below.
+    pub fn connection(&self) -> Connection {
+        self.0.clone()
+    }
+
+    /// Makes the host's copy persistent, or does nothing.
+    pub async fn update(&self, id: &str, persistent: bool) -> Result<(), Status> {
+        let request = UpdatePersistentCacheTaskRequest {
+            task_id: id.to_owned(),
+            persistent,
+            ..Default::default()
+        };
+        let answer = self.service().update_persistent_cache_task(request).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    /// Removes the host's copy.
+    pub async fn delete(&self, id: &str) -> Result<(), Status> {
+        let request = DeletePersistentCacheTaskRequest {
+            task_id: id.to_owned(),
+            ..Default::default()
+        };
+        let answer = self.service().delete_persistent_cache_task(request).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    /// The scheduler's view of a task.
+    pub async fn stat(&self, id: &str) -> Result<PersistentCacheTask, Status> {
+        let request = StatPersistentCacheTaskRequest {
+            task_id: id.to_owned(),
+            ..Default::default()
+        };
+        let answer = self.service().stat_persistent_cache_task(request).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    /// Exports, and reads to the end.
+    pub async fn export(&self, request: Export) -> Exported {
+        match self.service().download_persistent_cache_task(request).await {
+            Ok(messages) => Exported::default().read(messages.into_inner()).await,
+            Err(status) => Exported {
+                status,
+                ..Exported::default()
+            },
+        }
     }
 }

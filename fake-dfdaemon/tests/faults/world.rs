@@ -1,0 +1,259 @@
+//! A fake whose time stands still, its clients, and the table of faults that can be.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use fake_dfdaemon::{Action, Builder, FakeDfdaemon, Fault, Rpc};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::{content, eventually};
+
+/// The length of a piece that nobody asked to be another.
+pub(crate) const PIECE: usize = 4 << 20;
+
+static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct World {
+    pub(crate) daemon: FakeDfdaemon,
+    dir: TempDir,
+}
+
+/// A file and the task that an import of it makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) path: PathBuf,
+    pub(crate) id: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    pub(crate) async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
+        let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
+        Self {
+            daemon: configure(builder).start().await.unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        self.on_host(0).await
+    }
+
+    pub(crate) async fn on_host(&self, host: usize) -> Client {
+        Client::connect(self.daemon.host(host).unwrap().endpoint()).await
+    }
+
+    pub(crate) async fn peer(&self, host: usize) -> PeerClient {
+        PeerClient::connect(self.daemon.host(host).unwrap().upload_endpoint()).await
+    }
+
+    /// A new file, not imported yet.
+    pub(crate) fn file(&self, length: usize) -> Subject {
+        let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
+        let bytes = content::bytes(seed, length);
+        let path = self.path(&format!("source-{seed}"));
+        std::fs::write(&path, &bytes).unwrap();
+        let mut hasher = TaskIdHasher::new(Scheme::Crc32);
+        hasher.update(&bytes);
+        let id = hasher.finish(Parameters::default());
+        Subject { path, id, bytes }
+    }
+
+    /// A new file, imported on the first host.
+    pub(crate) async fn imported(&self, length: usize) -> Subject {
+        let subject = self.file(length);
+        let task = self.client().await.import(import(&subject.path)).await;
+        assert_eq!(task.unwrap().id, subject.id);
+        subject
+    }
+
+    /// The whole copies of a task, by the hosts' names, and whether they are persistent.
+    pub(crate) async fn replicas(&self, id: &str) -> Vec<(String, bool)> {
+        let mut replicas = Vec::new();
+        for host in self.daemon.hosts() {
+            let client = Client::connect(host.endpoint()).await;
+            if let Ok(local) = client.stat_local(id).await
+                && local.finished_at.is_some()
+            {
+                replicas.push((host.name(), local.persistent));
+            }
+        }
+        replicas
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.daemon.clock().advance(by).unwrap();
+    }
+
+    /// Waits until a fault has fired so often, and no more.
+    pub(crate) async fn fired(&self, guard: &fake_dfdaemon::FaultGuard, times: u64) {
+        eventually("the fault fires", || async { guard.fired() >= times }).await;
+        assert_eq!(guard.fired(), times);
+    }
+
+    /// The last call of a kind in the journal, once there are so many.
+    pub(crate) async fn journaled(&self, rpc: Rpc, count: usize) -> fake_dfdaemon::Call {
+        let calls = || self.daemon.journal().calls(rpc);
+        eventually("the call is in the journal", || async {
+            calls().len() >= count
+        })
+        .await;
+        let mut calls = calls();
+        assert_eq!(calls.len(), count, "{calls:?}");
+        calls.pop().unwrap()
+    }
+}
+
+/// One replica, a day.
+pub(crate) fn import(path: &Path) -> Import {
+    Import {
+        path: path.to_str().unwrap().to_owned(),
+        persistent_replica_count: 1,
+        ttl: Some(prost_types::Duration {
+            seconds: 86_400,
+            nanos: 0,
+        }),
+        ..Import::default()
+    }
+}
+
+/// An export with the content in the stream.
+pub(crate) fn transfer(id: &str) -> Export {
+    Export {
+        task_id: id.to_owned(),
+        need_piece_content: true,
+        ..Export::default()
+    }
+}
+
+/// An export to a path.
+pub(crate) fn export_to(id: &str, path: &Path) -> Export {
+    Export {
+        task_id: id.to_owned(),
+        output_path: Some(path.to_str().unwrap().to_owned()),
+        ..Export::default()
+    }
+}
+
+/// Where in a call a fault lies in wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Unsaid,
+    Before,
+    After,
+    Piece,
+    Bytes,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Unsaid,
+        Self::Before,
+        Self::After,
+        Self::Piece,
+        Self::Bytes,
+    ];
+}
+
+/// What an action needs to be in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Hits a call as such.
+    Call,
+    /// Hits the pieces of an export, one of which can be named.
+    Piece,
+    /// Hits the stream of an export as a whole.
+    Stream,
+    /// Hits what is written to a host's store.
+    Store,
+}
+
+/// The kind of an action, and an argument for it. One that is new has to be put in here.
+pub(crate) fn action(name: &str) -> (Kind, Value) {
+    match name {
+        "error" => {
+            let argument = json!({"code": "DATA_LOSS", "message": "odd", "details": "/wCA"});
+            (Kind::Call, argument)
+        }
+        "delay" => (Kind::Call, json!("10s")),
+        "stall" | "reset" => (Kind::Call, json!(true)),
+        "bandwidth" => (Kind::Piece, json!("4MiB")),
+        "wrong_length" => (Kind::Piece, json!(-3)),
+        "end" | "skip_piece" | "repeat_piece" | "corrupt_piece" | "corrupt_digest"
+        | "empty_digest" | "no_content" => (Kind::Piece, json!(true)),
+        "wrong_content_length" => (Kind::Stream, json!(7)),
+        "shuffle_pieces" => (Kind::Stream, json!(true)),
+        "no_space" | "disk_error" | "torn_write" => (Kind::Store, json!(true)),
+        other => panic!("no test knows what {other} does"),
+    }
+}
+
+/// The fault of an action at a place of a call, or why it is refused.
+pub(crate) fn fault(name: &str, on: Rpc, place: Place) -> Result<Fault, String> {
+    let mut fault = json!({"on": on.as_str(), "do": {name: action(name).1}});
+    match place {
+        Place::Unsaid => {}
+        Place::Before => fault["phase"] = json!("before"),
+        Place::After => fault["phase"] = json!("after"),
+        Place::Piece => fault["piece"] = json!(1),
+        Place::Bytes => fault["bytes"] = json!(PIECE),
+    }
+    Fault::from_json(&fault).map_err(|error| error.to_string())
+}
+
+/// Whether there is such a fault.
+fn can_be(kind: Kind, on: Rpc, place: Place) -> bool {
+    let writes = matches!(on, Rpc::Import | Rpc::Export | Rpc::Replicate);
+    match (kind, place) {
+        (Kind::Call, Place::Piece | Place::Bytes) => on == Rpc::Export,
+        (Kind::Call, _) => true,
+        (_, Place::Before | Place::After) => false,
+        (Kind::Piece, _) => on == Rpc::Export,
+        (Kind::Stream, _) => on == Rpc::Export && place == Place::Unsaid,
+        (Kind::Store, _) => writes && place == Place::Unsaid,
+    }
+}
+
+/// Every fault of a kind in a call that there is.
+pub(crate) fn faults(kind: Kind, on: Rpc) -> Vec<(&'static str, Place, Fault)> {
+    let of_kind = Action::names().filter(|name| action(name).0 == kind);
+    let mut faults = Vec::new();
+    for name in of_kind {
+        for place in Place::ALL {
+            faults.extend(
+                fault(name, on, place)
+                    .ok()
+                    .map(|fault| (name, place, fault)),
+            );
+        }
+    }
+    faults
+}
+
+#[test]
+fn an_action_is_refused_by_name_where_it_makes_no_sense() {
+    for name in Action::names() {
+        for on in Rpc::ALL {
+            for place in Place::ALL {
+                let made = fault(name, on, place);
+                let case = format!("{name} on {on} at {place:?}: {made:?}");
+                assert_eq!(made.is_ok(), can_be(action(name).0, on, place), "{case}");
+                let Err(said) = made else { continue };
+                let names = [name, "piece, bytes", "phase"];
+                assert!(names.iter().any(|name| said.starts_with(name)), "{case}");
+            }
+        }
+    }
+}
