@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub(crate) use json::text as path_in_json;
 pub(crate) use text::printable;
 
 use crate::cli::Format;

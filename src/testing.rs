@@ -40,6 +40,8 @@ pub(crate) enum Step {
     Reset,
     /// Never anything again.
     Stall,
+    /// Nothing until it is notified.
+    Wait(Arc<Notify>),
 }
 
 /// A piece as a daemon sends it.
@@ -222,6 +224,10 @@ async fn play(
             DownloadPieceFinishedResponse { piece: Some(piece) },
         )),
         Step::Nothing => None,
+        Step::Wait(signal) => {
+            signal.notified().await;
+            None
+        }
         Step::Fail(status) => return Err(status),
         Step::Reset => {
             stop.notify_one();

@@ -30,7 +30,7 @@ const MAX_FRAME: u32 = 1 << 20;
 
 /// The longest headers we take, in bytes. A status travels in them, and may name a long path
 /// several times over, escaped.
-const MAX_HEADERS: u32 = 256 << 10;
+const MAX_HEADERS: u32 = 1 << 20;
 
 /// How long to wait before asking again at a socket whose queue of connections is full.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
@@ -56,7 +56,9 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u
         .await
         .map_err(|source| {
             let message = format!("cannot speak to the server at {endpoint}");
-            Error::new(ErrorKind::Unavailable, message).because(source)
+            Error::new(ErrorKind::Unavailable, message)
+                .because(source)
+                .hint("check that it is dfdaemon that listens there, and that it is still running")
         })?;
     // Its errors reach every call that is under way.
     tokio::spawn(connection);

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use tokio::sync::watch;
 
-use crate::cli::{ExportArguments, Output};
+use crate::cli::{ExportArguments, Format, Output};
 use crate::client::Client;
 use crate::content::stream_failed;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::export::{ExportMode, Progress};
 use crate::operation;
 use crate::output_file::Target;
 use crate::progress;
-use crate::report::Outcome;
+use crate::report::{Outcome, path_in_json};
 
 pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
     let mut request = arguments.request();
@@ -26,7 +26,14 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
             path,
             mode,
             overwrite,
-        } => Some((Target::check(&path, overwrite)?, mode)),
+        } => {
+            let target = Target::check(&path, overwrite)?;
+            if arguments.common.output.format == Format::Json {
+                // Said afterwards, it would be a failure that has replaced the file.
+                path_in_json(target.path())?;
+            }
+            Some((target, mode))
+        }
     };
     let hidden = arguments.no_progress || arguments.common.logs.on_stderr();
     let transferred = !matches!(

@@ -202,6 +202,9 @@ fn not_there(path: &Path, source: io::Error) -> Error {
     if source.kind() != io::ErrorKind::NotFound {
         return Error::local_file(format!("cannot look at {}", path.display())).because(source);
     }
+    if path.parent().is_some_and(|parent| !parent.exists()) {
+        return Error::local_file("the output's directory vanished meanwhile").because(source);
+    }
     Error::integrity("dfdaemon says that it wrote the file, but it is not there")
         .because(source)
         .hint("dfdaemon may see another file system; --transfer-from-dfdaemon gets the content over the socket instead")

@@ -217,6 +217,47 @@ async fn a_dropped_export_leaves_nothing() {
     assert_eq!(names(directory.path()), [""; 0]);
 }
 
+/// By path the daemon has written its file when the directory goes.
+#[tokio::test]
+async fn an_output_whose_directory_vanishes_meanwhile_is_a_local_file_error() {
+    for mode in [ExportMode::ByTransfer, ExportMode::ByPath] {
+        let directory = tempfile::tempdir().unwrap();
+        let parent = directory.path().join("parent");
+        fs::create_dir(&parent).unwrap();
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let [first, second, third] = <[Piece; 3]>::try_from(pieces()).unwrap();
+        let mut steps = started_with([first, second]);
+        steps.extend([Step::Wait(Arc::clone(&gate)), Step::Piece(third)]);
+        let daemon = ScriptedDaemon::start(Answers {
+            export: Arc::new(move |request| {
+                if let Some(path) = &request.output_path {
+                    fs::write(path, CONTENT).unwrap();
+                }
+                Ok(steps.clone())
+            }),
+            ..Answers::default()
+        });
+        let (sender, mut receiver) = watch::channel(Progress::default());
+        let mut request = request();
+        request.progress = Some(sender);
+        let client = daemon.client().await;
+        let export = client.export_to_path(&request, parent.join("out"), mode, false);
+        let vanish = async {
+            let half = receiver.wait_for(|progress| progress.received == 8).await;
+            assert!(half.is_ok());
+            fs::remove_dir_all(&parent).unwrap();
+            gate.notify_one();
+        };
+        let (exported, ()) = tokio::join!(export, vanish);
+        assert_eq!(
+            exported.unwrap_err().kind(),
+            ErrorKind::LocalFile,
+            "{mode:?}"
+        );
+        assert_eq!(names(directory.path()), [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn the_digest_is_checked_whatever_the_order() {
     let right = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";

@@ -97,7 +97,7 @@ fn line(value: &impl Serialize) -> Result<String> {
 }
 
 /// JSON has no way to write a path that is not text.
-fn text(path: &Path) -> Result<&str> {
+pub(crate) fn text(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
         Error::local_file(format!("the path {} is not UTF-8", path.display()))
             .because("JSON cannot carry it")

@@ -14,6 +14,7 @@
 
 mod support;
 
+mod bad_input;
 mod crowd;
 mod defects;
 mod environment;
