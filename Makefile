@@ -42,6 +42,14 @@ demo: release ## Take a file round: import, stat, export both ways, compare (FIL
 kills: build ## Kill the daemon in the middle of imports and exports (ROUNDS=<n>, by default 100)
 	DFCACHE_TEST_KILL_ROUNDS=$(or $(ROUNDS),100) $(CARGO) test --locked --test e2e -- --nocapture kills::
 
+.PHONY: packages
+packages: release ## Build a .deb and an .rpm of each program (their tools come from crates.io, once)
+	@packaging/build.sh "$(TARGET_DIR)"
+
+.PHONY: packages-test
+packages-test: packages ## Install the packages into a scratch root and run what is in them
+	@packaging/test.sh "$(TARGET_DIR)/packages"
+
 PYTHON ?= python3
 
 .PHONY: interop

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -39,6 +39,12 @@ enum Failure {
     Command { command: String, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// The command line's grammar, for what is made of it: manual pages, completions.
+#[must_use]
+pub fn grammar() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the program with the process's arguments.

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs the packages into a scratch root, runs the programs from there, and holds them to what they say.
+#
+#   packaging/test.sh PACKAGES      the directory with the packages; `make packages-test` builds them first
+set -euo pipefail
+
+packages=$(cd "$1" && pwd)
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+fail() { echo "FAILED: $*" >&2; exit 1; }
+there() { [[ -s $root/$1 ]] || fail "$1 is missing or empty"; }
+
+# A package database of its own: what the machine has installed is not asked, nor changed.
+mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/triggers"
+touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
+dpkg --root="$root" --force-not-root --force-depends --log="$root/dpkg.log" \
+    --install "$packages"/*.deb >"$root/dpkg.out" 2>&1 || { cat "$root/dpkg.out" >&2; fail 'dpkg --install'; }
+
+for program in dfcache fake-dfdaemon; do
+    binary=$root/usr/bin/$program
+    "$binary" --version | grep -qx "$program [0-9.]*" || fail "$program --version"
+    there "usr/share/man/man1/$program.1.gz"
+    there "usr/share/bash-completion/completions/$program"
+    there "usr/share/zsh/vendor-completions/_$program"
+    there "usr/share/fish/vendor_completions.d/$program.fish"
+    there "usr/share/doc/$program/copyright"
+    bash -n "$root/usr/share/bash-completion/completions/$program"
+
+    # The oldest glibc that the package asks for is the oldest that has what the binary uses.
+    stated=$(dpkg --root="$root" --status "$program" | sed -n 's/^Depends:.*libc6 (>= \([0-9.]*\)).*/\1/p')
+    used=$(objdump -T "$binary" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)
+    [[ $(printf '%s\n' "$stated" "$used" | sort -V | tail -n 1) == "$stated" ]] ||
+        fail "$program uses glibc $used, the package states $stated"
+    echo "$program: uses glibc $used, states $stated"
+done
+for command in import export stat ls id; do
+    there "usr/share/man/man1/dfcache-$command.1.gz"
+done
+
+# The main job, with what was installed and nothing else.
+cd "$root"
+PATH=$root/usr/bin:/usr/bin:/bin HOME=$root "$root/usr/bin/fake-dfdaemon" run -- sh -euc '
+    export DFCACHE_IMPORT_LOG_DIR=$HOME/log DFCACHE_EXPORT_LOG_DIR=$HOME/log
+    echo content >file
+    dfcache export --transfer-from-dfdaemon -O copy "$(dfcache import file)" >/dev/null
+    cmp file copy'
+echo 'the .deb packages install, and what is in them works'
+
+# rpm is seldom there on Debian; what can be said without it is that the files are packages.
+for package in "$packages"/*.rpm; do
+    [[ $(head -c 4 "$package" | od -An -tx1 | tr -d ' ') == edabeedb ]] || fail "$package is no rpm"
+    if command -v rpm >/dev/null; then
+        rpm -qp --requires "$package" | grep -q '^glibc >= ' || fail "$package states no glibc"
+        files=$(rpm -qpl "$package")
+        for part in /usr/bin/ /usr/share/man/man1/ /usr/share/bash-completion/ /usr/share/licenses/; do
+            [[ $files == *"$part"* ]] || fail "$package has nothing in $part"
+        done
+    else
+        echo "SKIPPED: a look into $(basename "$package"): rpm is not installed"
+    fi
+done
