@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 
@@ -210,7 +210,7 @@ impl Export {
         }
     }
 
-    /// The bytes of a piece that has come.
+    /// Bytes of a piece that has come.
     pub(crate) async fn content(&self, range: Range<u64>) -> Result<Bytes, Error> {
         let file = self.source.file().cloned();
         let host = self.host;
@@ -219,13 +219,7 @@ impl Export {
                 let Some(file) = file else {
                     return Ok(Bytes::new());
                 };
-                let length = usize::try_from(range.end - range.start).unwrap_or_default();
-                let mut content = BytesMut::zeroed(length);
-                cluster
-                    .store(host)?
-                    .disk()
-                    .read_exact_at(&file, &mut content, range.start)?;
-                Ok(content.freeze())
+                Ok(cluster.store(host)?.disk().read_range(&file, range)?)
             })
             .await
     }

@@ -2,7 +2,7 @@
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
-use tonic::{Extensions, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::host::{Asked, ServedHost};
 use super::message;
@@ -14,24 +14,24 @@ use crate::rpc::Rpc;
 use crate::store::CancelFlag;
 
 pub(super) async fn answer(
-    host: &ServedHost,
-    request: UploadPersistentCacheTaskRequest,
-    extensions: &Extensions,
+    host: ServedHost,
+    request: Request<UploadPersistentCacheTaskRequest>,
 ) -> Result<Response<PersistentCacheTask>, Status> {
+    let (_, extensions, request) = request.into_parts();
     let fields = message::import_fields(&request);
     let request = message::import_request(request);
-    let task = task_for_faults(host, &request).await;
+    let task = task_for_faults(&host, &request).await;
     let asked = Asked {
         task: task.as_deref(),
         tag: request.tag.as_deref(),
         application: request.application.as_deref(),
         request: fields,
     };
-    let mut call = host.begin(Rpc::Import, asked, extensions).await;
+    let mut call = host.begin(Rpc::Import, asked, &extensions).await;
     if let Some(task) = &task {
         call.note_task(task);
     }
-    let answer = import(host, &mut call, request).await;
+    let answer = import(&host, &mut call, request).await;
     call.answered(answer.as_ref().err());
     answer.map(Response::new)
 }

@@ -2,46 +2,39 @@
 //!
 //! A service translates between messages and the cluster; it decides nothing about tasks.
 
-mod download;
-mod export_stream;
+mod copies;
+mod export;
+mod export_body;
 mod health;
 mod host;
 mod import;
+mod local;
 mod message;
 mod piece_faults;
+mod router;
 mod stat;
-mod upload;
+mod wire;
 
 use dfdaemon_api::FILE_DESCRIPTOR_SET;
-use dfdaemon_api::dfdaemon::v2::dfdaemon_download_server::{
-    DfdaemonDownloadServer, SERVICE_NAME as DOWNLOAD,
-};
-use dfdaemon_api::dfdaemon::v2::dfdaemon_upload_server::{
-    DfdaemonUploadServer, SERVICE_NAME as UPLOAD,
-};
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Error as ReflectionError;
 
-use self::download::Download;
 use self::health::HealthOf;
 pub(crate) use self::host::{Admission, ServedHost};
-use self::upload::Upload;
+use self::router::{Download, Upload};
 
 /// The services on a host's download socket.
 pub(crate) fn download_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
-    let download = DfdaemonDownloadServer::new(Download(host.clone()))
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
-    with_health_and_reflection(Routes::new(download), host, DOWNLOAD)
+    let routes = Routes::new(Download(host.clone()));
+    with_health_and_reflection(routes, host, Download::NAME)
 }
 
 /// The services on a host's upload socket.
 pub(crate) fn upload_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
-    let upload = DfdaemonUploadServer::new(Upload(host.clone()))
-        .max_decoding_message_size(usize::MAX)
-        .max_encoding_message_size(usize::MAX);
-    with_health_and_reflection(Routes::new(upload), host, UPLOAD)
+    let routes = Routes::new(Upload(host.clone()));
+    with_health_and_reflection(routes, host, Upload::NAME)
 }
 
 fn with_health_and_reflection(

@@ -1,10 +1,38 @@
 //! What faults do to the messages of an export.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;
 use dfdaemon_api::digest::{parse_piece_digest, piece_digest};
 
 use crate::faults::Action;
+
+/// A piece on its way out, without the content itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outgoing {
+    pub(super) piece: Piece,
+    /// The content that goes with it, in bytes of the task.
+    pub(super) content: Option<Range<u64>>,
+    /// The byte of the task's content that gets another bit.
+    pub(super) flipped: Option<u64>,
+}
+
+impl Outgoing {
+    /// A part of the content, from `start` on, with the bit flipped that is to be.
+    pub(super) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
+        let place = self.flipped.and_then(|flipped| flipped.checked_sub(start));
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some(place) = place.filter(|place| *place < chunk.len()) else {
+            return chunk;
+        };
+        let mut chunk = BytesMut::from(chunk);
+        if let Some(byte) = chunk.get_mut(place) {
+            *byte ^= 1;
+        }
+        chunk.freeze()
+    }
+}
 
 /// What becomes of a piece that a fault has hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,42 +60,35 @@ pub(super) fn hits_pieces(action: &Action) -> bool {
 }
 
 /// Whether an action could do anything to this very piece.
-pub(super) fn applies(action: &Action, piece: &Piece) -> bool {
+pub(super) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
     match action {
-        Action::CorruptPiece | Action::NoContent => piece.content.is_some(),
-        Action::CorruptDigest | Action::EmptyDigest => !piece.digest.is_empty(),
+        Action::CorruptPiece | Action::NoContent => outgoing.content.is_some(),
+        Action::CorruptDigest | Action::EmptyDigest => !outgoing.piece.digest.is_empty(),
         _ => true,
     }
 }
 
 /// Spoils a piece.
-pub(super) fn spoil(action: &Action, piece: &mut Piece) -> Fate {
+pub(super) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
+    let piece = &mut outgoing.piece;
     match action {
         Action::SkipPiece => return Fate::Skipped,
         Action::RepeatPiece => return Fate::Repeated,
         Action::End => return Fate::End,
         Action::CorruptPiece => {
-            piece.content = piece.content.take().map(with_a_flipped_bit);
+            let content = outgoing.content.clone().unwrap_or_default();
+            outgoing.flipped = Some(content.start + (content.end - content.start) / 2);
         }
         Action::CorruptDigest => {
             let digest = parse_piece_digest(&piece.digest).unwrap_or_default();
             piece.digest = piece_digest(!digest);
         }
         Action::EmptyDigest => piece.digest.clear(),
-        Action::NoContent => piece.content = None,
+        Action::NoContent => outgoing.content = None,
         Action::WrongLength(by) => piece.length = piece.length.saturating_add_signed(*by),
         _ => {}
     }
     Fate::Sent
-}
-
-fn with_a_flipped_bit(content: Bytes) -> Bytes {
-    let mut content = BytesMut::from(content);
-    let middle = content.len() / 2;
-    if let Some(byte) = content.get_mut(middle) {
-        *byte ^= 1;
-    }
-    content.freeze()
 }
 
 #[cfg(test)]
@@ -76,51 +97,67 @@ mod tests {
 
     use super::*;
 
-    fn piece() -> Piece {
-        Piece {
+    fn outgoing() -> Outgoing {
+        let piece = Piece {
             length: 3,
             digest: piece_digest(crc32(b"abc")),
-            content: Some(Bytes::from_static(b"abc")),
             ..Piece::default()
+        };
+        Outgoing {
+            piece,
+            content: Some(10..13),
+            flipped: None,
         }
     }
 
-    fn spoiled(action: &Action) -> (Fate, Piece) {
-        let mut piece = piece();
-        (spoil(action, &mut piece), piece)
+    fn spoiled(action: &Action) -> (Fate, Outgoing) {
+        let mut outgoing = outgoing();
+        (spoil(action, &mut outgoing), outgoing)
     }
 
     #[test]
     fn each_fault_spoils_what_it_says_and_nothing_else() {
-        let sound = piece();
+        let sound = outgoing();
         let (fate, bad) = spoiled(&Action::CorruptPiece);
         assert_eq!(
-            (fate, bad.content.as_deref()),
-            (Fate::Sent, Some(&b"acc"[..]))
+            (fate, bad),
+            (
+                Fate::Sent,
+                Outgoing {
+                    flipped: Some(11),
+                    ..sound.clone()
+                }
+            )
         );
-        assert_eq!(bad.digest, sound.digest);
         let bad = spoiled(&Action::CorruptDigest).1;
-        assert!(bad.digest != sound.digest && parse_piece_digest(&bad.digest).is_ok());
-        assert_eq!(bad.content, sound.content);
+        assert!(bad.piece.digest != sound.piece.digest);
+        assert!(parse_piece_digest(&bad.piece.digest).is_ok());
+        let digest = |digest: &str| Piece {
+            digest: digest.to_owned(),
+            ..sound.piece.clone()
+        };
+        let bad = spoiled(&Action::EmptyDigest).1;
         assert_eq!(
-            spoiled(&Action::EmptyDigest).1,
-            Piece {
-                digest: String::new(),
+            bad,
+            Outgoing {
+                piece: digest(""),
                 ..sound.clone()
             }
         );
+        let bad = spoiled(&Action::NoContent).1;
         assert_eq!(
-            spoiled(&Action::NoContent).1,
-            Piece {
+            bad,
+            Outgoing {
                 content: None,
                 ..sound.clone()
             }
         );
+        let bad = spoiled(&Action::WrongLength(-1)).1;
         assert_eq!(
-            spoiled(&Action::WrongLength(-1)).1,
+            bad.piece,
             Piece {
                 length: 2,
-                ..sound.clone()
+                ..sound.piece.clone()
             }
         );
         for (action, fate) in [
@@ -133,12 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn the_flipped_bit_is_in_one_chunk() {
+        let bad = spoiled(&Action::CorruptPiece).1;
+        let chunk = |bytes: &'static [u8], start| bad.with_flipped_bit(bytes.into(), start);
+        assert_eq!(chunk(b"abc", 10), &b"acc"[..]);
+        assert_eq!(chunk(b"bc", 11), &b"cc"[..]);
+        assert_eq!(
+            (chunk(b"a", 10), chunk(b"c", 12)),
+            (b"a"[..].into(), b"c"[..].into())
+        );
+    }
+
+    #[test]
     fn a_fault_does_not_apply_where_there_is_nothing_to_spoil() {
-        let bare = Piece {
-            content: None,
-            digest: String::new(),
-            ..piece()
-        };
+        let mut bare = outgoing();
+        bare.content = None;
+        bare.piece.digest.clear();
         for action in [
             Action::CorruptPiece,
             Action::NoContent,
@@ -146,7 +193,7 @@ mod tests {
             Action::EmptyDigest,
         ] {
             assert!(
-                applies(&action, &piece()) && !applies(&action, &bare),
+                applies(&action, &outgoing()) && !applies(&action, &bare),
                 "{action:?}"
             );
         }

@@ -10,7 +10,7 @@ use super::message;
 use crate::rpc::Rpc;
 
 pub(super) async fn answer(
-    host: &ServedHost,
+    host: ServedHost,
     request: Request<StatPersistentCacheTaskRequest>,
 ) -> Result<Response<PersistentCacheTask>, Status> {
     let id = &request.get_ref().task_id;

@@ -4,9 +4,11 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
@@ -133,6 +135,26 @@ impl Disk {
         offset: u64,
     ) -> io::Result<()> {
         file.read_exact_at(buffer, offset)
+    }
+
+    /// A part of a file.
+    pub(crate) fn read_range(&self, file: &File, range: Range<u64>) -> io::Result<Bytes> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let position = range.start + bytes.len() as u64;
+            // Into memory that nobody has written to before: zeroing it would cost as much again.
+            let read =
+                rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), position);
+            match read {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // More may have been allocated, and read, than was asked for.
+        bytes.truncate(length);
+        Ok(bytes.into())
     }
 
     /// Writes the whole of a new file.

@@ -1,24 +1,23 @@
 //! The stream of an export: *started*, a message a piece, then the end, which comes only after
 //! link, copy and digest are done.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use dfdaemon_api::common::v2::Piece;
+use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCacheTaskRequest, DownloadPersistentCacheTaskResponse,
     DownloadPersistentCacheTaskStartedResponse, DownloadPieceFinishedResponse,
 };
-use futures_util::Stream;
-use tokio::sync::mpsc;
-use tonic::{Extensions, Response, Status};
+use jiff::Timestamp;
+use tonic::{Request, Status};
 
+use super::export_body::{self, ExportBody, Parts};
 use super::host::{Asked, ServedHost};
-use super::message;
-use super::piece_faults::{Fate, applies, hits_pieces, spoil};
+use super::piece_faults::{Fate, Outgoing, applies, hits_pieces, spoil};
+use super::{message, wire};
 use crate::call::{Call, broken_off};
+use crate::clock::later;
 use crate::cluster::{Arrival, Export, ExportRequest};
 use crate::faults::registry::Armed;
 use crate::faults::{Action, Phase};
@@ -26,44 +25,27 @@ use crate::limits::{Blocked, RequestPermit};
 use crate::quirks::Quirk;
 use crate::rpc::Rpc;
 
-/// Messages that are made before the reader has taken them. With the one in the making and the
-/// one being written, this bounds an export's memory to a few pieces, however slow the reader.
-const MESSAGES_AHEAD: usize = 1;
+/// How much content is read at once, in bytes.
+const CHUNK: u64 = 512 << 10;
 
-type Message = Result<DownloadPersistentCacheTaskResponse, Status>;
-
-/// The messages of one export. Dropped, the export stops.
-#[derive(Debug)]
-pub(super) struct ExportStream(mpsc::Receiver<Message>);
-
-impl Stream for ExportStream {
-    type Item = Message;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
-    }
-}
-
-impl ExportStream {
-    /// Answers an export: with a status if it cannot begin, else with the stream.
-    pub(super) async fn answer(
-        host: &ServedHost,
-        request: DownloadPersistentCacheTaskRequest,
-        extensions: &Extensions,
-    ) -> Result<Response<Self>, Status> {
-        let asked = Asked {
-            task: Some(&request.task_id),
-            tag: request.tag.as_deref(),
-            application: request.application.as_deref(),
-            request: message::export_fields(&request),
-        };
-        let mut call = host.begin(Rpc::Export, asked, extensions).await;
-        match begin(host, &mut call, request).await {
-            Ok(begun) => Ok(Response::new(begun.send(host, call))),
-            Err(status) => {
-                call.answered(Some(&status));
-                Err(status)
-            }
+/// Answers an export: with a status if it cannot begin, else with the stream.
+pub(super) async fn answer(
+    host: &ServedHost,
+    request: Request<DownloadPersistentCacheTaskRequest>,
+) -> Result<ExportBody, Status> {
+    let (_, extensions, request) = request.into_parts();
+    let asked = Asked {
+        task: Some(&request.task_id),
+        tag: request.tag.as_deref(),
+        application: request.application.as_deref(),
+        request: message::export_fields(&request),
+    };
+    let mut call = host.begin(Rpc::Export, asked, &extensions).await;
+    match begin(host, &mut call, request).await {
+        Ok(begun) => Ok(begun.send(host, call)),
+        Err(status) => {
+            call.answered(Some(&status));
+            Err(status)
         }
     }
 }
@@ -106,36 +88,29 @@ async fn begin(
 }
 
 impl Begun {
-    fn send(self, host: &ServedHost, call: Call) -> ExportStream {
-        let (messages, stream) = mpsc::channel(MESSAGES_AHEAD);
-        let to = Envelope {
-            host_id: host.cluster.host_id(host.number).to_owned(),
-            task_id: self.export.task.task_id.clone(),
-            peer_id: self.export.peer_id.clone(),
-            messages,
-            goes_on_alone: host.cluster.has_quirk(Quirk::OrphanedExports),
-        };
-        let waiting = call
-            .armed
-            .iter()
-            .filter(|armed| lies_in_the_stream(armed))
-            .cloned()
-            .collect();
-        let (host_of_task, with_content) = (host.clone(), self.with_content);
+    fn send(self, host: &ServedHost, call: Call) -> ExportBody {
+        let (parts, body) = export_body::channel();
+        let lies_in_wait = |armed: &&Armed| lies_in_the_stream(armed);
         let sending = Sending {
-            host: host_of_task,
+            waiting: call.armed.iter().filter(lies_in_wait).cloned().collect(),
+            host: host.clone(),
             call,
-            waiting,
-            to,
-            with_content,
-            bandwidth: None,
+            envelope: DownloadPersistentCacheTaskResponse {
+                host_id: host.cluster.host_id(host.number).to_owned(),
+                task_id: self.export.task.task_id.clone(),
+                peer_id: self.export.peer_id.clone(),
+                response: None,
+            },
+            parts,
+            with_content: self.with_content,
+            pace: None,
             sent: 0,
         };
         host.cluster.spawn(async move {
             sending.run(self.export).await;
             drop(self.permit);
         });
-        ExportStream(stream)
+        body
     }
 }
 
@@ -155,12 +130,32 @@ struct Sending {
     call: Call,
     /// Faults that have not acted yet.
     waiting: Vec<Armed>,
-    to: Envelope,
+    /// What every message carries.
+    envelope: DownloadPersistentCacheTaskResponse,
+    parts: Parts,
     with_content: bool,
-    /// Bytes a second, once a fault has limited it.
-    bandwidth: Option<u64>,
+    /// Once a fault has limited the bandwidth.
+    pace: Option<Pace>,
     /// Content that the pieces sent so far stand for, in bytes.
     sent: u64,
+}
+
+/// How fast content may go out, from a time on.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    bytes_per_second: u64,
+    since: Timestamp,
+    sent: u64,
+}
+
+impl Pace {
+    /// When so much more content may be sent. The schedule is kept whatever each part took.
+    fn due(&mut self, length: u64) -> Timestamp {
+        self.sent = self.sent.saturating_add(length);
+        let seconds = self.sent as f64 / self.bytes_per_second as f64;
+        let takes = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        later(self.since, takes)
+    }
 }
 
 /// Whether there is more to send.
@@ -172,27 +167,29 @@ enum Flow {
 
 impl Sending {
     async fn run(mut self, export: Export) {
-        let (ends, client) = (self.call.ends(), self.to.messages.clone());
-        let goes_on_alone = self.to.goes_on_alone;
+        let (ends, parts) = (self.call.ends(), self.parts.clone());
+        let goes_on_alone = self.goes_on_alone();
         let sent = tokio::select! {
             sent = self.send_all(export) => sent,
             () = ends.cancelled() => Err(broken_off()),
             // The call notes by itself that its client is gone.
-            () = client.closed(), if !goes_on_alone => return,
+            () = parts.unread(), if !goes_on_alone => return,
         };
         // First the journal, then the end: who has seen the end finds the call in the journal.
         self.call.answered(sent.as_ref().err());
-        if let Err(status) = sent {
-            let _ = self.to.messages.send(Err(status)).await;
-        }
+        self.parts.end(sent.err()).await;
+    }
+
+    /// Whether the export does its work also when its client is gone.
+    fn goes_on_alone(&self) -> bool {
+        self.host.cluster.has_quirk(Quirk::OrphanedExports)
     }
 
     async fn send_all(&mut self, mut export: Export) -> Result<(), Status> {
         let content_length = self.announced_length(export.task.content_length);
         let started = DownloadPersistentCacheTaskStartedResponse { content_length };
-        self.to
-            .send(Event::DownloadPersistentCacheTaskStartedResponse(started))
-            .await;
+        self.send_event(Event::DownloadPersistentCacheTaskStartedResponse(started))
+            .await?;
         if self.send_pieces(&mut export).await? == Flow::Ends {
             return Ok(());
         }
@@ -240,37 +237,69 @@ impl Sending {
 
     async fn send_piece(&mut self, export: &Export, arrival: &Arrival) -> Result<Flow, Status> {
         self.pass_place(Some(arrival.number)).await?;
-        let mut piece = message::piece(arrival);
-        if self.with_content {
-            let content = export.content(arrival.range.clone()).await;
-            piece.content = Some(content.map_err(|error| self.host.status(&error))?);
-        }
-        let length = piece.length;
-        self.throttle(length).await?;
-        match self.spoil(&mut piece) {
+        let mut outgoing = Outgoing {
+            piece: message::piece(arrival),
+            content: self.with_content.then(|| arrival.range.clone()),
+            flipped: None,
+        };
+        let length = arrival.range.end - arrival.range.start;
+        match self.spoil(&mut outgoing) {
             Fate::End => return Ok(Flow::Ends),
             Fate::Skipped => {}
-            Fate::Sent => self.send_message(piece).await,
+            Fate::Sent => self.send_outgoing(export, &outgoing).await?,
             Fate::Repeated => {
-                self.send_message(piece.clone()).await;
-                self.send_message(piece).await;
+                self.send_outgoing(export, &outgoing).await?;
+                self.send_outgoing(export, &outgoing).await?;
             }
         }
         self.sent += length;
         Ok(Flow::GoesOn)
     }
 
-    async fn send_message(&mut self, piece: Piece) {
-        self.call.count_piece(
-            piece
-                .content
-                .as_ref()
-                .map_or(0, |content| content.len() as u64),
-        );
-        let finished = DownloadPieceFinishedResponse { piece: Some(piece) };
-        self.to
-            .send(Event::DownloadPieceFinishedResponse(finished))
-            .await;
+    async fn send_outgoing(&mut self, export: &Export, outgoing: &Outgoing) -> Result<(), Status> {
+        let Some(content) = outgoing.content.clone() else {
+            self.throttle(outgoing.piece.length).await?;
+            self.call.count_piece(0);
+            let finished = DownloadPieceFinishedResponse {
+                piece: Some(outgoing.piece.clone()),
+            };
+            return self
+                .send_event(Event::DownloadPieceFinishedResponse(finished))
+                .await;
+        };
+        let length = content.end - content.start;
+        let framed = wire::piece_message(&self.envelope, &outgoing.piece, length)?;
+        self.send_bytes(framed.head).await;
+        let mut start = content.start;
+        while start < content.end {
+            let end = content.end.min(start + CHUNK);
+            self.throttle(end - start).await?;
+            let chunk = export.content(start..end).await;
+            let chunk = chunk.map_err(|error| self.host.status(&error))?;
+            self.send_bytes(outgoing.with_flipped_bit(chunk, start))
+                .await;
+            start = end;
+        }
+        self.send_bytes(framed.tail).await;
+        self.call.count_piece(length);
+        Ok(())
+    }
+
+    async fn send_event(&self, event: Event) -> Result<(), Status> {
+        let response = Some(event);
+        let message = DownloadPersistentCacheTaskResponse {
+            response,
+            ..self.envelope.clone()
+        };
+        self.send_bytes(wire::message(&message)?).await;
+        Ok(())
+    }
+
+    async fn send_bytes(&self, bytes: Bytes) {
+        if !self.parts.send(bytes).await && !self.goes_on_alone() {
+            // The client is gone: whoever waits for that breaks this off.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Lets the faults act that hit the call itself at this place: before a piece, or at the end.
@@ -284,8 +313,10 @@ impl Sending {
             |armed: &Armed| armed.is_placed() && !hits_pieces(armed.action()) && is_here(armed);
         let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
         for armed in due {
-            if let Action::Bandwidth(rate) = armed.action() {
-                self.bandwidth = self.call.fire(&armed).then_some(*rate).or(self.bandwidth);
+            if let Action::Bandwidth(rate) = armed.action()
+                && self.call.fire(&armed)
+            {
+                self.limit(*rate);
             }
             self.call.act(&armed).await?;
         }
@@ -293,17 +324,17 @@ impl Sending {
     }
 
     /// Lets the faults act that hit single pieces.
-    fn spoil(&mut self, piece: &mut Piece) -> Fate {
-        let (number, sent) = (piece.number, self.sent);
+    fn spoil(&mut self, outgoing: &mut Outgoing) -> Fate {
+        let (number, sent) = (outgoing.piece.number, self.sent);
         let mut fate = Fate::Sent;
         let mut kept = Vec::new();
         for armed in std::mem::take(&mut self.waiting) {
             let action = armed.action();
             let is_due = hits_pieces(action) && armed.is_at_piece(number, sent);
-            if !is_due || !applies(action, piece) {
+            if !is_due || !applies(action, outgoing) {
                 kept.push(armed);
             } else if self.call.fire(&armed) {
-                let spoiled = spoil(action, piece);
+                let spoiled = spoil(action, outgoing);
                 fate = if spoiled == Fate::Sent { fate } else { spoiled };
             }
         }
@@ -311,19 +342,28 @@ impl Sending {
         fate
     }
 
-    /// Holds a piece back for as long as its content takes at the bandwidth that a fault allows.
+    /// Holds content back for as long as it takes at the bandwidth that a fault allows.
     async fn throttle(&mut self, length: u64) -> Result<(), Status> {
         let limited =
             self.take(|armed| matches!(armed.action(), Action::Bandwidth(_)) && !armed.is_placed());
         if let Some(Action::Bandwidth(rate)) = limited.as_ref().map(Armed::action) {
-            self.bandwidth = Some(*rate);
+            self.limit(*rate);
         }
-        let Some(rate) = self.bandwidth else {
+        let Some(pace) = &mut self.pace else {
             return Ok(());
         };
+        let due = pace.due(length);
         let clock = self.call.clock().clone();
-        let takes = Duration::from_secs_f64(length as f64 / rate as f64);
-        self.call.wait_for(clock.sleep(takes)).await
+        self.call.wait_for(clock.sleep_until(due)).await
+    }
+
+    fn limit(&mut self, bytes_per_second: u64) {
+        let since = self.call.clock().now();
+        self.pace = Some(Pace {
+            bytes_per_second,
+            since,
+            sent: 0,
+        });
     }
 
     fn announced_length(&mut self, length: u64) -> u64 {
@@ -339,30 +379,5 @@ impl Sending {
         let position = self.waiting.iter().position(is_it)?;
         let armed = self.waiting.remove(position);
         self.call.fire(&armed).then_some(armed)
-    }
-}
-
-/// What every message of an export carries.
-struct Envelope {
-    host_id: String,
-    task_id: String,
-    peer_id: String,
-    messages: mpsc::Sender<Message>,
-    /// Whether the export does its work also when its client is gone.
-    goes_on_alone: bool,
-}
-
-impl Envelope {
-    async fn send(&self, event: Event) {
-        let message = DownloadPersistentCacheTaskResponse {
-            host_id: self.host_id.clone(),
-            task_id: self.task_id.clone(),
-            peer_id: self.peer_id.clone(),
-            response: Some(event),
-        };
-        if self.messages.send(Ok(message)).await.is_err() && !self.goes_on_alone {
-            // The client is gone: whoever waits for that breaks this off.
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -1,0 +1,65 @@
+//! The answers from a host's own records.
+
+use dfdaemon_api::dfdaemon::v2::{
+    ListLocalPersistentCacheTasksRequest, ListLocalPersistentCacheTasksResponse,
+    StatLocalPersistentCacheTaskRequest, StatLocalPersistentCacheTaskResponse,
+};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::host::{Asked, ServedHost};
+use super::message;
+use crate::cluster::Error;
+use crate::quirks::Quirk;
+use crate::release::Release;
+use crate::rpc::Rpc;
+
+pub(super) async fn stat(
+    host: ServedHost,
+    request: Request<StatLocalPersistentCacheTaskRequest>,
+) -> Result<Response<StatLocalPersistentCacheTaskResponse>, Status> {
+    let id = &request.get_ref().task_id;
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id}),
+        ..Asked::default()
+    };
+    let call = host
+        .begin(Rpc::StatLocal, asked, request.extensions())
+        .await;
+    let work = async {
+        check_known(&host)?;
+        let found = host
+            .cluster
+            .local(host.number, Some(id), message::local_task)
+            .pop();
+        found.ok_or_else(|| host.status(&Error::LocalTaskNotFound { id: id.clone() }))
+    };
+    host.answer(call, work).await
+}
+
+pub(super) async fn list(
+    host: ServedHost,
+    request: Request<ListLocalPersistentCacheTasksRequest>,
+) -> Result<Response<ListLocalPersistentCacheTasksResponse>, Status> {
+    let asked = Asked {
+        request: json!({}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::List, asked, request.extensions()).await;
+    let work = async {
+        check_known(&host)?;
+        let tasks = host.cluster.local(host.number, None, message::local_task);
+        Ok(ListLocalPersistentCacheTasksResponse { tasks })
+    };
+    host.answer(call, work).await
+}
+
+/// Whether the release has these calls.
+fn check_known(host: &ServedHost) -> Result<(), Status> {
+    let cluster = &host.cluster;
+    if cluster.release() == Release::V0_2 && cluster.has_quirk(Quirk::NoLocalCalls) {
+        return Err(Status::unimplemented(""));
+    }
+    Ok(())
+}
