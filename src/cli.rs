@@ -83,6 +83,20 @@ impl Command {
     }
 }
 
+/// Below it, texts beside the names of options would be columns of single words.
+const COMFORTABLE_WIDTH: usize = 80;
+
+/// How wide help is going to be, if anything says so.
+fn terminal_width() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok();
+    columns
+        .and_then(|columns| columns.parse().ok())
+        .or_else(|| {
+            let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+            Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+        })
+}
+
 /// The command line's grammar, environment variables included.
 pub(crate) fn grammar() -> clap::Command {
     environment::with_variables(Cli::command(), true)
@@ -92,7 +106,8 @@ pub(crate) fn grammar() -> clap::Command {
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     // Long help names the variable of each option, the short one stays short.
     let short = arguments.iter().any(|argument| argument == "-h");
-    let mut grammar = environment::with_variables(Cli::command(), !short);
+    let mut grammar = environment::with_variables(Cli::command(), !short)
+        .next_line_help(terminal_width().is_some_and(|width| width < COMFORTABLE_WIDTH));
     let matches = grammar.try_get_matches_from_mut(arguments)?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
     if let Command::Export(export) = &cli.command

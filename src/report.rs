@@ -60,10 +60,11 @@ pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
 /// Reports a command line that was not understood, or the help that it asked for.
 pub(crate) fn command_line(error: &clap::Error, as_json: bool) -> ExitCode {
     if !error.use_stderr() {
-        // Help or version: clap prints it to stdout, coloured as the terminal wants.
-        return match error.print() {
+        // Help, or the version.
+        let text = rendered(error, coloured(&io::stdout()));
+        return match print(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(source) => failure(&stdout_failed(source), Format::Text),
+            Err(error) => failure(&error, Format::Text),
         };
     }
     if as_json {
@@ -74,9 +75,20 @@ pub(crate) fn command_line(error: &clap::Error, as_json: bool) -> ExitCode {
         let error = Error::new(ErrorKind::Usage, message).hint("--help shows what there is");
         return failure(&error, Format::Json);
     }
+    let text = rendered(error, coloured(&io::stderr()));
     // Nowhere is left to report a closed stderr.
-    let _ = error.print();
+    let _ = io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(ErrorKind::Usage.exit_code())
+}
+
+/// What clap has to say. Left to print it, it would read the conventions of colour in its own way.
+fn rendered(error: &clap::Error, coloured: bool) -> String {
+    let text = error.render();
+    if coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    }
 }
 
 fn print(bytes: &[u8]) -> Result<()> {

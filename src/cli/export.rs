@@ -12,8 +12,10 @@ const EXAMPLES: &str = "\
 Examples:
   dfcache export <ID> -O /tmp/file.txt
   dfcache export --overwrite --digest sha256:<HEX> <ID> -O /tmp/file.txt
-  dfcache export --transfer-from-dfdaemon <ID> -O /tmp/file.txt    (in a container)
-  dfcache export <ID> -O - | tar x";
+  dfcache export <ID> -O - | tar x
+
+In a container:
+  dfcache export --transfer-from-dfdaemon <ID> -O /tmp/file.txt";
 
 /// Export a task to a file and print the file's absolute path
 ///

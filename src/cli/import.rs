@@ -12,7 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   dfcache import /tmp/file.txt
   dfcache import --persistent-replica-count 3 --ttl 2h /tmp/file.txt
-  dfcache import --content-for-calculating-task-id release-1.2/file.txt /tmp/file.txt
+  dfcache import --content-for-calculating-task-id release-1.2/file.txt \\
+      /tmp/file.txt
   id=$(dfcache import --skip-existing /tmp/file.txt)";
 
 /// Import a file into the P2P cache and print the id of its task

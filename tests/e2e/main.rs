@@ -16,6 +16,7 @@ mod support;
 
 mod bad_input;
 mod crowd;
+mod deadlines;
 mod defects;
 mod environment;
 mod exit_codes;
@@ -25,6 +26,7 @@ mod import_options;
 mod interruptions;
 mod kills;
 mod logs;
+mod manners;
 mod packaging;
 mod readme;
 mod round_trip;
