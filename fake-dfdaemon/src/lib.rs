@@ -31,6 +31,7 @@ mod daemon;
 mod faults;
 mod host;
 mod journal;
+mod json;
 mod limits;
 mod preload;
 pub mod program;

@@ -7,8 +7,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::json::named;
 use crate::snapshot::SnapshotError;
 
 /// The longest body, in bytes.
@@ -89,7 +90,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         } else {
             &bytes
         };
-        serde_json::from_slice(text)
+        // An object: serde would take a list for one, its items for the fields in their order.
+        let object: Map<String, Value> = serde_json::from_slice(text).map_err(|error| {
+            ApiError::bad_request(format!("the body is no JSON object: {error}"))
+        })?;
+        named(Value::Object(object))
             .map(Self)
             .map_err(ApiError::bad_request)
     }

@@ -13,7 +13,7 @@ use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, done};
 use crate::cluster::{Replica, TaskView};
 use crate::daemon::World;
-use crate::faults::Fault;
+use crate::faults::{Fault, is_code_name};
 use crate::host::Host;
 use crate::journal;
 
@@ -218,6 +218,24 @@ pub(super) async fn journal(
 ) -> Answer {
     let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let world = api.world()?;
+    if let Some(status) = query
+        .status
+        .as_deref()
+        .filter(|status| !is_code_name(status))
+    {
+        return Err(ApiError::bad_request(format!(
+            "status: no such status code: {status}; they read OK, NOT_FOUND and so on"
+        )));
+    }
+    if let Some(name) = query
+        .host
+        .as_deref()
+        .filter(|name| world.host(name).is_none())
+    {
+        return Err(ApiError::bad_request(format!(
+            "host: there is no host {name}"
+        )));
+    }
     let journal = std::sync::Arc::clone(&world.cluster.calls().journal);
     let calls = tokio::task::spawn_blocking(move || journal.query(&query)).await;
     let calls = calls.map_err(|error| ApiError::internal(&error))?;

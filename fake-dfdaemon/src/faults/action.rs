@@ -316,3 +316,8 @@ pub(crate) fn code_name(code: Code) -> &'static str {
         .find(|(_, known)| *known == code)
         .map_or("OK", |(name, _)| name)
 }
+
+/// Whether a status code has this name.
+pub(crate) fn is_code_name(name: &str) -> bool {
+    name == "OK" || CODES.iter().any(|(known, _)| *known == name)
+}

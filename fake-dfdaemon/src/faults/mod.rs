@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tonic::Code;
 
-pub(crate) use self::action::code_name;
 pub use self::action::{Action, ErrorAction};
+pub(crate) use self::action::{code_name, is_code_name};
 pub use self::registry::FaultGuard;
 pub use self::spec::FaultError;
 use crate::rpc::Rpc;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::action::Scope;
 use super::{Action, Fault, Phase};
+use crate::json::named;
 use crate::rpc::Rpc;
 
 /// Why a fault is none.
@@ -56,8 +57,8 @@ impl Fault {
     ///
     /// If a field is unknown, missing or has a bad value; it is named.
     pub fn from_json(value: &Value) -> Result<Self, FaultError> {
-        let written =
-            Written::deserialize(value).map_err(|error| FaultError::new(error.to_string()))?;
+        let written: Written =
+            named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
         let action = Action::from_json(&written.action)?;
         Self::from_written(written, action)
     }
@@ -312,6 +313,10 @@ mod tests {
                 "\"do\" holds one action",
             ),
             ("{\"on\":\"stat\"}", "missing field `do`"),
+            (
+                "{\"on\":\"stat\",\"call\":\"two\",\"do\":{\"stall\":true}}",
+                "call: invalid type",
+            ),
             (
                 "{\"on\":\"stat\",\"do\":{\"error\":{\"message\":\"x\"}}}",
                 "the field code is missing",
