@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod content;
+pub mod control;
 pub mod process;
 
 use std::future::Future;

@@ -1,0 +1,169 @@
+//! The document and the handlers, in both directions.
+
+use std::collections::BTreeSet;
+
+use fake_dfdaemon::{Action, Rpc};
+use serde_json::Value;
+
+use crate::world::World;
+
+/// The table of the API: what there is, and a request that is answered well.
+const TABLE: [(&str, &str, &str, &str); 22] = [
+    ("get", "/health", "/health", ""),
+    ("get", "/openapi.json", "/openapi.json", ""),
+    ("get", "/hosts", "/hosts", ""),
+    ("post", "/hosts/{name}/stop", "/hosts/host-1/stop", ""),
+    ("post", "/hosts/{name}/leave", "/hosts/host-1/leave", ""),
+    ("post", "/hosts/{name}/start", "/hosts/host-1/start", "{}"),
+    ("get", "/tasks", "/tasks", ""),
+    ("get", "/tasks/{id}", "/tasks/ID", ""),
+    ("delete", "/tasks/{id}", "/tasks/ID", ""),
+    ("get", "/clock", "/clock", ""),
+    ("post", "/clock", "/clock", "{\"advance\":\"2h\"}"),
+    ("post", "/settle", "/settle", " \n"),
+    ("post", "/gc", "/gc", ""),
+    ("get", "/faults", "/faults", ""),
+    (
+        "post",
+        "/faults",
+        "/faults",
+        "{\"on\":\"stat\",\"do\":{\"stall\":true}}",
+    ),
+    ("delete", "/faults/{id}", "/faults/1", ""),
+    ("delete", "/faults", "/faults", ""),
+    (
+        "get",
+        "/journal",
+        "/journal?rpc=stat&status=OK&task=7&host=host-0",
+        "",
+    ),
+    ("delete", "/journal", "/journal", ""),
+    ("post", "/snapshots/{name}", "/snapshots/a", ""),
+    (
+        "post",
+        "/snapshots/{name}/restore",
+        "/snapshots/a/restore",
+        "",
+    ),
+    ("post", "/reset", "/reset", ""),
+];
+
+fn documented(document: &Value) -> BTreeSet<(String, String)> {
+    let mut operations = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            operations.insert((method.clone(), path.clone()));
+        }
+    }
+    operations
+}
+
+#[tokio::test]
+async fn the_document_lists_the_table_and_nothing_else() {
+    let w = World::new().await;
+    let document = w.api.document();
+    assert_eq!(document["openapi"], "3.1.0");
+    let table = TABLE.map(|(method, path, ..)| (method.to_owned(), path.to_owned()));
+    assert_eq!(documented(document), BTreeSet::from(table));
+}
+
+/// [`crate::world::Api::send`] holds each answer against its schema.
+#[tokio::test]
+async fn every_operation_of_the_document_answers() {
+    let w = World::new().await;
+    let id = w.imported(10).await;
+    for (method, _, path, body) in TABLE {
+        let (method, path) = (method.to_uppercase(), path.replace("ID", &id));
+        let answer = w.api.send(&method, &path, body).await;
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_operation_is_refused_by_name() {
+    let w = World::new().await;
+    let paths: BTreeSet<_> = TABLE.map(|(_, path, ..)| path).into();
+    for path in paths {
+        for method in ["GET", "POST", "DELETE", "PUT", "PATCH"] {
+            let listed = TABLE
+                .iter()
+                .any(|(known, of, ..)| *of == path && known.eq_ignore_ascii_case(method));
+            if !listed {
+                let path = path.replace(['{', '}'], "");
+                w.api
+                    .refuses(405, (method, &path, ""), &[&path, method])
+                    .await;
+            }
+        }
+    }
+    for path in [
+        "/",
+        "/host",
+        "/hosts/",
+        "/hosts/host-0",
+        "/tasks/1/2",
+        "/openapi.yaml",
+        "//health",
+    ] {
+        w.api.refuses(404, ("GET", path, ""), &[path]).await;
+    }
+}
+
+/// What the document says of faults is what the daemon reads.
+#[tokio::test]
+async fn the_schema_of_a_fault_names_every_call_and_every_action() {
+    let w = World::new().await;
+    let schemas = &w.api.document()["components"]["schemas"];
+    let calls = schemas["NewFault"]["properties"]["on"]["enum"]
+        .as_array()
+        .unwrap();
+    let calls: BTreeSet<_> = calls.iter().map(|call| call.as_str().unwrap()).collect();
+    let known = Rpc::ALL.iter().map(|rpc| rpc.as_str()).chain(["*"]);
+    assert_eq!(calls, known.collect());
+    let actions = schemas["Action"]["properties"].as_object().unwrap();
+    let actions: BTreeSet<_> = actions.keys().map(String::as_str).collect();
+    assert_eq!(actions, Action::names().collect());
+}
+
+#[tokio::test]
+async fn a_body_that_is_none_is_refused_by_name() {
+    let w = World::new().await;
+    let id = w.imported(10).await;
+    for (method, _, path, _) in TABLE {
+        if method != "post" {
+            continue;
+        }
+        let path = path.replace("ID", &id);
+        for (body, says) in [
+            ("{\"color\":1}", &["unknown field", "color"][..]),
+            ("[]", &["no JSON object"]),
+            ("null", &["no JSON object"]),
+            ("{\"a\"", &["no JSON object"]),
+            ("soon", &["no JSON object"]),
+        ] {
+            w.api.refuses(400, ("POST", &path, body), says).await;
+        }
+    }
+    // Nothing of that was done.
+    assert_eq!(
+        w.api.get("/tasks").await["tasks"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn health_tells_what_the_daemon_is() {
+    let w = World::with(|builder| {
+        let release = fake_dfdaemon::Release::V1_5;
+        builder.hosts(2).release(release).fault_seed(7)
+    })
+    .await;
+    let health = w.api.get("/health").await;
+    let expected = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "dfdaemon_version": "1.5",
+        "hosts": 2,
+        "fault_seed": 7,
+    });
+    assert_eq!(health, expected);
+}

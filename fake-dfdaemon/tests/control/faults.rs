@@ -1,0 +1,118 @@
+//! Faults over the API.
+
+use serde_json::json;
+use tonic::Code;
+
+use crate::support::eventually;
+use crate::world::{World, column, empty};
+
+#[tokio::test]
+async fn a_fault_is_shown_as_it_was_given_with_id_and_count() {
+    let w = World::new().await;
+    let id = w.imported(10).await;
+    let given = json!({
+        "on": "export", "call": 2, "piece": 3,
+        "do": {"error": {"code": "UNAVAILABLE", "message": "gone"}},
+    });
+    let mut expected = given.clone();
+    expected["id"] = json!(1);
+    expected["fired"] = json!(0);
+    assert_eq!(w.api.post("/faults", given).await, expected);
+    let second = json!({"on": "stat", "do": {"error": "ABORTED"}});
+    let second = w.api.post("/faults", second).await;
+    assert_eq!(second["id"], 2);
+    let refused = w.on_host(0).await.stat(&id).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted);
+    let faults = w.api.get("/faults").await["faults"].clone();
+    assert_eq!(faults[0], expected);
+    assert_eq!(column(&faults, "fired"), [0, 1]);
+    assert_eq!(w.api.delete("/faults/2").await, empty());
+    assert_eq!(column(&w.api.get("/faults").await["faults"], "id"), [1]);
+    w.on_host(0).await.stat(&id).await.unwrap();
+    assert_eq!(w.api.delete("/faults").await, empty());
+    assert_eq!(w.api.get("/faults").await, json!({"faults": []}));
+    // A number is not given twice: the journal names faults by it.
+    let third = json!({"on": "*", "do": {"reset": true}});
+    assert_eq!(w.api.post("/faults", third).await["id"], 3);
+}
+
+#[tokio::test]
+async fn a_fault_that_is_none_is_refused_by_name() {
+    let w = World::new().await;
+    for (body, says) in [
+        ("", "missing field `on`"),
+        ("{\"on\":\"stat\"}", "missing field `do`"),
+        ("{\"on\":\"upload\",\"do\":{\"stall\":true}}", "on: "),
+        ("{\"on\":7,\"do\":{\"stall\":true}}", "on: "),
+        ("{\"on\":\"stat\",\"do\":{\"explode\":true}}", "explode"),
+        ("{\"on\":\"stat\",\"do\":{\"stall\":false}}", "stall"),
+        ("{\"on\":\"stat\",\"do\":{}}", "\"do\""),
+        ("{\"on\":\"stat\",\"do\":\"stall\"}", "\"do\""),
+        ("{\"on\":\"stat\",\"do\":{\"delay\":200}}", "delay"),
+        ("{\"on\":\"stat\",\"do\":{\"error\":\"GONE\"}}", "GONE"),
+        ("{\"on\":\"stat\",\"do\":{\"error\":{\"code\":5}}}", "code"),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"colour\":1}",
+            "colour",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"call\":0}",
+            "call: ",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"call\":\"2\"}",
+            "call: ",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"times\":-1}",
+            "times: ",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"probability\":1.5}",
+            "probability: ",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"phase\":\"during\"}",
+            "phase: ",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"piece\":1}",
+            "piece",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"host\":\"host-9\"}",
+            "host-9",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"task\":7}",
+            "task: ",
+        ),
+    ] {
+        w.api.refuses(400, ("POST", "/faults", body), &[says]).await;
+    }
+    assert_eq!(w.api.get("/faults").await, json!({"faults": []}));
+    for id in ["1", "0", "x", "-1", "99999999999999999999"] {
+        let path = format!("/faults/{id}");
+        w.api.refuses(404, ("DELETE", &path, ""), &[id]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_call_goes_on_when_its_fault_is_deleted() {
+    for path in ["/faults/1", "/faults"] {
+        let w = World::new().await;
+        let id = w.imported(10).await;
+        w.api
+            .post("/faults", json!({"on": "stat", "do": {"stall": true}}))
+            .await;
+        let client = w.on_host(0).await;
+        let stalled = tokio::spawn(async move { client.stat(&id).await });
+        eventually("the call stalls", || async {
+            w.api.get("/faults").await["faults"][0]["fired"] == 1
+        })
+        .await;
+        assert!(!stalled.is_finished());
+        w.api.delete(path).await;
+        stalled.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,125 @@
+//! The journal over the API, and as a file.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::world::{PIECE, World, column, empty, import, transfer};
+
+#[tokio::test]
+async fn a_call_is_told_in_full() {
+    let w = World::new().await;
+    let (path, _) = w.file(PIECE + 1);
+    let client = w.on_host(0).await;
+    let id = client.import(import(&path)).await.unwrap().id;
+    w.api.ask("/settle").await;
+    client.export(transfer(&id)).await.ok();
+    client.stat("7").await.unwrap_err();
+    let mut calls = w.api.get("/journal").await["calls"].clone();
+    for call in calls.as_array_mut().unwrap() {
+        assert!(call["duration_ms"].as_u64().unwrap() < 60_000);
+        call["duration_ms"] = json!(0);
+    }
+    let call = |call: u64, rpc: &str, request: Value| {
+        json!({
+            "call": call, "at": "2026-01-02T03:04:05Z", "rpc": rpc, "host": "host-0",
+            "request": request, "pieces": 0, "bytes": 0,
+            "status": {"code": "OK", "message": ""},
+            "fault": null, "client_gone": false, "duration_ms": 0,
+        })
+    };
+    let import = call(
+        1,
+        "import",
+        json!({
+            "path": path, "content_for_calculating_task_id": null, "persistent_replica_count": 2,
+            "tag": null, "application": null, "piece_length": null, "ttl_seconds": 3600.0,
+            "timeout_seconds": null, "remote_ip": null, "task_id": id,
+        }),
+    );
+    let mut replicate = call(2, "replicate", json!({"task_id": id, "persistent": true}));
+    replicate["host"] = json!("host-1");
+    let mut export = call(
+        3,
+        "export",
+        json!({
+            "task_id": id, "persistent": false, "tag": null, "application": null, "output_path": null,
+            "timeout_seconds": null, "need_piece_content": true, "force_hard_link": false,
+            "digest": null, "remote_ip": null, "overwrite": false,
+        }),
+    );
+    export["pieces"] = json!(2);
+    export["bytes"] = json!(PIECE + 1);
+    let mut stat = call(4, "stat", json!({"task_id": "7"}));
+    let message = calls[3]["status"]["message"].clone();
+    assert!(
+        message.as_str().unwrap().contains("task 7 not found"),
+        "{message}"
+    );
+    stat["status"] = json!({"code": "INTERNAL", "message": message});
+    assert_eq!(calls, json!([import, replicate, export, stat]));
+}
+
+#[tokio::test]
+async fn calls_are_found_by_kind_status_task_and_host() {
+    let w = World::new().await;
+    let id = w.imported(10).await;
+    w.api.ask("/settle").await;
+    w.on_host(1).await.stat(&id).await.unwrap();
+    w.on_host(1).await.stat("7").await.unwrap_err();
+    for (query, calls) in [
+        ("", &[1, 2, 3, 4][..]),
+        ("rpc=stat", &[3, 4]),
+        ("rpc=stat&status=INTERNAL", &[4]),
+        ("status=OK", &[1, 2, 3]),
+        ("host=host-0", &[1]),
+        ("host=host-1&rpc=replicate", &[2]),
+        ("task=7", &[4]),
+        (&format!("task={id}"), &[1, 2, 3]),
+        ("rpc=delete", &[]),
+        ("status=NOT_FOUND", &[]),
+    ] {
+        let found = w.api.get(&format!("/journal?{query}")).await;
+        assert_eq!(column(&found["calls"], "call"), calls, "{query}");
+    }
+    for (query, says) in [
+        ("rpc=upload", "rpc"),
+        ("status=BROKEN", "BROKEN"),
+        ("host=host-9", "host-9"),
+        ("color=red", "color"),
+    ] {
+        w.api
+            .refuses(400, ("GET", &format!("/journal?{query}"), ""), &[says])
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_cleared_journal_counts_on() {
+    let w = World::new().await;
+    w.imported(10).await;
+    w.api.ask("/settle").await;
+    assert_eq!(w.api.delete("/journal").await, empty());
+    assert_eq!(w.api.get("/journal").await, json!({"calls": []}));
+    w.on_host(0).await.list().await.unwrap();
+    assert_eq!(column(&w.api.get("/journal").await["calls"], "call"), [3]);
+    // The file is the journal.
+    let written = fs::read_to_string(w.daemon.journal().path()).unwrap();
+    let lines: Vec<Value> = written
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(w.api.get("/journal").await["calls"], json!(lines));
+}
+
+#[tokio::test]
+async fn a_journal_lies_where_it_was_asked_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("calls.jsonl");
+    let w = World::with(|builder| builder.journal(&path)).await;
+    w.on_host(0).await.list().await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+    assert!(!w.daemon.state_dir().join("journal.jsonl").exists());
+    w.daemon.stop().await;
+    assert!(path.exists());
+}

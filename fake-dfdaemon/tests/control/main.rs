@@ -1,0 +1,17 @@
+//! The control API as its document and its table say: every path, asked over the socket. Every
+//! answer is held against the schemas that the daemon itself serves.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clock;
+mod document;
+mod faults;
+mod hosts;
+mod journal;
+mod snapshots;
+mod starts;
+mod tasks;
+mod world;

@@ -1,0 +1,208 @@
+//! A fake whose time stands still, and its control API.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fake_dfdaemon::clock::ClockMode;
+use fake_dfdaemon::{Builder, FakeDfdaemon};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::content;
+use crate::support::control::{Address, Answer};
+
+pub(crate) const PIECE: usize = 4 << 20;
+
+/// When manual time begins.
+pub(crate) const START: &str = "2026-01-02T03:04:05Z";
+
+static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) struct World {
+    pub(crate) daemon: FakeDfdaemon,
+    pub(crate) api: Api,
+    dir: TempDir,
+}
+
+/// The control API of a daemon, and what it says of itself.
+pub(crate) struct Api {
+    address: Address,
+    document: Value,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    pub(crate) async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
+        let builder =
+            FakeDfdaemon::builder().clock(ClockMode::Manual(Some(START.parse().unwrap())));
+        let daemon = configure(builder).start().await.unwrap();
+        Self {
+            api: Api::at(Address::socket(daemon.control())).await,
+            daemon,
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) async fn on_host(&self, host: usize) -> Client {
+        Client::connect(self.daemon.host(host).unwrap().endpoint()).await
+    }
+
+    pub(crate) async fn peer(&self, host: usize) -> PeerClient {
+        PeerClient::connect(self.daemon.host(host).unwrap().upload_endpoint()).await
+    }
+
+    /// A new file.
+    pub(crate) fn file(&self, length: usize) -> (PathBuf, Vec<u8>) {
+        let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
+        let (path, bytes) = (
+            self.path(&format!("source-{seed}")),
+            content::bytes(seed, length),
+        );
+        std::fs::write(&path, &bytes).unwrap();
+        (path, bytes)
+    }
+
+    /// Imports a new file on the first host, and returns the task's id.
+    pub(crate) async fn imported(&self, length: usize) -> String {
+        let (path, _) = self.file(length);
+        let task = self.on_host(0).await.import(import(&path)).await;
+        task.unwrap().id
+    }
+}
+
+impl Api {
+    pub(crate) async fn at(address: Address) -> Self {
+        let answer = address.send("GET", "/openapi.json", "").await;
+        assert_eq!(answer.status, 200);
+        Self {
+            address,
+            document: answer.body,
+        }
+    }
+
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        self.ok("GET", path, "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        self.ok("POST", path, &body.to_string()).await
+    }
+
+    /// With an empty body.
+    pub(crate) async fn ask(&self, path: &str) -> Value {
+        self.ok("POST", path, "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Value {
+        self.ok("DELETE", path, "").await
+    }
+
+    async fn ok(&self, method: &str, path: &str, body: &str) -> Value {
+        let answer = self.send(method, path, body).await;
+        assert_eq!(
+            answer.status, 200,
+            "{method} {path} {body}: {}",
+            answer.body
+        );
+        answer.body
+    }
+
+    /// That a request is refused with this status, and the message says all of this.
+    pub(crate) async fn refuses(&self, status: u16, request: (&str, &str, &str), says: &[&str]) {
+        let (method, path, body) = request;
+        let answer = self.send(method, path, body).await;
+        let message = answer.body.pointer("/error/message");
+        let message = message.and_then(Value::as_str).unwrap_or_default();
+        assert_eq!(answer.status, status, "{request:?}: {message}");
+        for text in says {
+            assert!(
+                message.contains(text),
+                "{request:?}: {message:?} lacks {text:?}"
+            );
+        }
+    }
+
+    /// Sends a request, and holds the answer against the document.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let answer = self.address.send(method, path, body).await;
+        let schema = match (self.operation(method, path), answer.status) {
+            (Some(operation), 200) => operation["responses"]["200"].clone(),
+            (Some(operation), _) => operation["responses"]["default"].clone(),
+            (None, 404 | 405) => return answer,
+            (None, status) => panic!("{method} {path} answers {status}, and is no operation"),
+        };
+        let mut schema = schema["content"]["application/json"]["schema"].clone();
+        schema["components"] = self.document["components"].clone();
+        let options = jsonschema::options().should_validate_formats(true);
+        let validator = options.build(&schema).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&answer.body)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(
+            errors.is_empty(),
+            "{method} {path}: {errors:#?}\n{}",
+            answer.body
+        );
+        answer
+    }
+
+    /// The operation of the document that a request is one of.
+    fn operation(&self, method: &str, path: &str) -> Option<&Value> {
+        let path = path.split('?').next()?;
+        let is_path = |template: &str| {
+            let (template, path) = (template.split('/'), path.split('/'));
+            template.clone().count() == path.clone().count()
+                && template
+                    .zip(path)
+                    .all(|(part, given)| part.starts_with('{') || part == given)
+        };
+        let paths = self.document["paths"].as_object()?;
+        let (_, found) = paths.iter().find(|(template, _)| is_path(template))?;
+        found.get(method.to_lowercase())
+    }
+}
+
+/// Two replicas, an hour.
+pub(crate) fn import(path: &Path) -> Import {
+    Import {
+        path: path.to_str().unwrap().to_owned(),
+        persistent_replica_count: 2,
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Import::default()
+    }
+}
+
+/// An export with the content in the stream.
+pub(crate) fn transfer(id: &str) -> Export {
+    Export {
+        task_id: id.to_owned(),
+        need_piece_content: true,
+        ..Export::default()
+    }
+}
+
+/// A list's items by one of their fields.
+pub(crate) fn column(list: &Value, field: &str) -> Vec<Value> {
+    let items = list.as_array().unwrap().iter();
+    items.map(|item| item[field].clone()).collect()
+}
+
+pub(crate) fn empty() -> Value {
+    json!({})
+}

@@ -1,0 +1,65 @@
+//! The control API, asked as any program would: HTTP/1 over its socket.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where a control API answers.
+#[derive(Clone, Debug)]
+pub enum Address {
+    Socket(PathBuf),
+    Tcp(SocketAddr),
+}
+
+/// An answer: status and body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Address {
+    pub fn socket(path: &Path) -> Self {
+        Self::Socket(path.to_owned())
+    }
+
+    /// Sends a request with a body as it is.
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .body(Full::new(Bytes::from(body.to_owned())))
+            .unwrap();
+        match self {
+            Self::Socket(path) => exchange(UnixStream::connect(path).await.unwrap(), request).await,
+            Self::Tcp(address) => {
+                exchange(TcpStream::connect(address).await.unwrap(), request).await
+            }
+        }
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let kind = response.headers().get("content-type").cloned();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body);
+    let body = body.unwrap_or_else(|error| panic!("{status} without a JSON body: {error}"));
+    assert_eq!(kind.unwrap(), "application/json");
+    Answer { status, body }
+}
