@@ -16,7 +16,7 @@ use crate::builder::StartError;
 use crate::cli::{Cli, Command, Run, Serve};
 use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
-use crate::run::run;
+use crate::run::{Signals, run};
 
 /// What was typed cannot be done.
 const EXIT_USAGE: u8 = 2;
@@ -107,19 +107,23 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
 }
 
 async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::new()?;
     let daemon = options.serve.builder().start().await?;
     let announced = announce(&daemon.ready(), options.serve.ready_file.as_deref());
     let ran = match announced {
-        Ok(()) => run(&daemon, &options.command).await.map_err(|source| {
-            let command = options
-                .command
-                .first()
-                .map(|name| name.display().to_string());
-            Failure::Command {
-                command: command.unwrap_or_default(),
-                source,
-            }
-        }),
+        Ok(()) => run(&daemon, &options.command, &mut signals)
+            .await
+            .map_err(|source| {
+                let command = options
+                    .command
+                    .first()
+                    .map(|name| name.display().to_string());
+                Failure::Command {
+                    command: command.unwrap_or_default(),
+                    source,
+                }
+            }),
         Err(error) => Err(error.into()),
     };
     if options.keep_on_failure && !matches!(ran, Ok(0)) {

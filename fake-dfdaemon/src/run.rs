@@ -29,8 +29,11 @@ const ENDPOINT_VARIABLES: [&str; 5] = [
 /// # Errors
 ///
 /// If the command cannot be started.
-pub(crate) async fn run(daemon: &FakeDfdaemon, command: &[OsString]) -> io::Result<u8> {
-    let mut signals = Signals::new()?;
+pub(crate) async fn run(
+    daemon: &FakeDfdaemon,
+    command: &[OsString],
+    signals: &mut Signals,
+) -> io::Result<u8> {
     let [program, arguments @ ..] = command else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -91,8 +94,9 @@ fn exit_code(status: ExitStatus) -> u8 {
     u8::try_from(status.code().unwrap_or_else(signalled)).unwrap_or(u8::MAX)
 }
 
-/// The signals that are passed on.
-struct Signals {
+/// The signals that are passed on, from when this is made: one that comes before the command is
+/// there waits for it.
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
@@ -102,7 +106,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
