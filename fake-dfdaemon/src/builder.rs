@@ -292,17 +292,24 @@ impl Builder {
             hosts: self.host_servers(&cluster)?,
             cluster,
         });
-        // From here on, dropping the fake stops what has started.
         let mut daemon = FakeDfdaemon::new(world);
         daemon.run_jobs();
+        if let Err(error) = self.open_up(&mut daemon).await {
+            // Dropped, it would stop too, but the process may end before it has cleaned up.
+            daemon.stop().await;
+            return Err(error);
+        }
+        Ok(daemon)
+    }
+
+    async fn open_up(self, daemon: &mut FakeDfdaemon) -> Result<(), StartError> {
         if let Some(dir) = self.preload {
             daemon.preload(dir, self.max_ttl).await?;
         }
         daemon.listen()?;
         daemon
             .serve_control(self.control, self.control_tcp, self.socket_mode)
-            .await?;
-        Ok(daemon)
+            .await
     }
 
     fn min_ttl_or_default(&self) -> Duration {
