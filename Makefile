@@ -50,6 +50,10 @@ packages: release ## Build a .deb and an .rpm of each program (their tools come 
 packages-test: packages ## Install the packages into a scratch root and run what is in them
 	@packaging/test.sh "$(TARGET_DIR)/packages"
 
+.PHONY: cycles
+cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by default 1000): nothing is left
+	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test run -- --nocapture cycles::
+
 PYTHON ?= python3
 
 .PHONY: interop

@@ -1,0 +1,144 @@
+//! The command of `run`: what it finds, and what becomes of its end.
+
+use std::path::Path;
+
+use crate::world::World;
+
+#[test]
+fn the_command_finds_the_daemon_in_its_environment() {
+    let w = World::new();
+    let script = r#"
+        for name in DFCACHE_ENDPOINT DFCACHE_IMPORT_DFDAEMON_ENDPOINT \
+            DFCACHE_EXPORT_DFDAEMON_ENDPOINT DFCACHE_STAT_DFDAEMON_ENDPOINT \
+            DFCACHE_LS_DFDAEMON_ENDPOINT FAKE_DFDAEMON_CONTROL FAKE_DFDAEMON_STATE_DIR \
+            FAKE_DFDAEMON_ENDPOINTS
+        do
+            eval "value=\$$name"
+            echo "$name=$value"
+            for path in $(echo "$value" | tr : ' '); do
+                test -S "$path" || test -d "$path" || exit 9
+            done
+        done"#;
+    let ended = w.run_script(&["--hosts", "2"], script).exits_with(0);
+    let state = Path::new(&w.tmp())
+        .join("fake-dfdaemon-")
+        .display()
+        .to_string();
+    let mut filters = insta::Settings::clone_current();
+    filters.add_filter(&format!("{state}[A-Za-z0-9]+"), "[STATE]");
+    filters.bind(|| {
+        insta::assert_snapshot!(ended.stdout, @r"
+        DFCACHE_ENDPOINT=[STATE]/host-0.sock
+        DFCACHE_IMPORT_DFDAEMON_ENDPOINT=[STATE]/host-0.sock
+        DFCACHE_EXPORT_DFDAEMON_ENDPOINT=[STATE]/host-0.sock
+        DFCACHE_STAT_DFDAEMON_ENDPOINT=[STATE]/host-0.sock
+        DFCACHE_LS_DFDAEMON_ENDPOINT=[STATE]/host-0.sock
+        FAKE_DFDAEMON_CONTROL=[STATE]/control.sock
+        FAKE_DFDAEMON_STATE_DIR=[STATE]
+        FAKE_DFDAEMON_ENDPOINTS=[STATE]/host-0.sock:[STATE]/host-1.sock
+        ");
+    });
+    assert_eq!(ended.stderr, "");
+    w.leaves_nothing();
+}
+
+#[test]
+fn standard_streams_are_the_commands_alone() {
+    let w = World::new();
+    let mut program = w.program();
+    program.args(["run", "--", "sh", "-c", "cat; echo err >&2"]);
+    program.stdin(std::process::Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in\n").unwrap();
+    let ended = crate::world::ended(child.wait_with_output().unwrap());
+    assert_eq!(
+        (ended.stdout.as_str(), ended.stderr.as_str()),
+        ("in\n", "err\n")
+    );
+}
+
+#[test]
+fn the_exit_code_is_the_commands() {
+    let w = World::new();
+    for code in [0, 1, 2, 4, 42, 255] {
+        w.run_script(&[], &format!("exit {code}")).exits_with(code);
+    }
+    for (signal, code) in [("TERM", 143), ("KILL", 137), ("SEGV", 139)] {
+        w.run_script(&[], &format!("kill -{signal} $$"))
+            .exits_with(code);
+    }
+    w.leaves_nothing();
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_told_as_a_shell_does() {
+    let w = World::new();
+    std::fs::write(w.path("plain"), "no program").unwrap();
+    w.run(&[], &["no-such-command"])
+        .exits_with(127)
+        .says("cannot run no-such-command");
+    w.run(&[], &["./plain"])
+        .exits_with(126)
+        .says("cannot run ./plain");
+    w.run(&[], &["./"]).exits_with(126);
+    w.leaves_nothing();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_runs_no_command() {
+    let w = World::new();
+    let long = w.path(&"a".repeat(107));
+    let script = "touch ran";
+    w.run_script(&["--socket", long.to_str().unwrap()], script)
+        .exits_with(4)
+        .says("107");
+    w.run_script(&["--fault", "stat:explode"], script)
+        .exits_with(2)
+        .says("explode");
+    w.run_script(&["--fault", "stat@host=host-7:stall"], script)
+        .exits_with(2)
+        .says("host-7");
+    w.run_script(&["--preload", "missing"], script)
+        .exits_with(1)
+        .says("missing");
+    w.run_script(&["--ready-file", "no/where"], script)
+        .exits_with(1);
+    w.run(&[], &[]).exits_with(2);
+    assert!(!w.path("ran").exists());
+    w.leaves_nothing();
+}
+
+#[test]
+fn the_ready_line_is_in_the_file_only() {
+    let w = World::new();
+    let ended = w.run_script(&["--ready-file", "ready.json"], "cat ready.json");
+    let ended = ended.exits_with(0);
+    let ready: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let fields: Vec<_> = ready
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let expected = [
+        "event",
+        "endpoint",
+        "hosts",
+        "control",
+        "control_tcp",
+        "state_dir",
+        "pid",
+        "fault_seed",
+        "preloaded",
+    ];
+    assert_eq!(fields, expected);
+    let fields: Vec<_> = ready["hosts"][2]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(fields, ["name", "endpoint", "upload_endpoint"]);
+    // Nobody shall take it for a daemon that lives.
+    assert!(!w.path("ready.json").exists());
+}

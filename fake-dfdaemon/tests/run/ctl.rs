@@ -1,0 +1,217 @@
+//! `ctl`: every word, readable or as JSON.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::process::Process;
+use crate::world::{Ended, World, ended};
+
+struct Daemon {
+    w: World,
+    process: Process,
+}
+
+const TIME: &str = "manual=2026-01-02T03:04:05Z";
+
+impl Daemon {
+    fn start(options: &[&str]) -> Self {
+        let w = World::new();
+        std::fs::create_dir(w.path("fixtures")).unwrap();
+        std::fs::write(w.path("fixtures/a"), "content").unwrap();
+        let mut command = w.program();
+        command.args([
+            "serve",
+            "--clock",
+            TIME,
+            "--fault-seed",
+            "7",
+            "--preload",
+            "fixtures",
+        ]);
+        let process = Process::start(command.args(options));
+        Self { w, process }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.w.program();
+        command
+            .arg("ctl")
+            .env("FAKE_DFDAEMON_CONTROL", self.process.path("control"));
+        command
+    }
+
+    fn ask(&self, words: &str) -> Ended {
+        ended(
+            self.command()
+                .args(words.split_whitespace())
+                .output()
+                .unwrap(),
+        )
+    }
+
+    /// What a person reads.
+    #[track_caller]
+    fn text(&self, words: &str) -> String {
+        let ended = self.ask(words).exits_with(0);
+        assert_eq!(ended.stderr, "");
+        let state = self.process.path("state_dir");
+        ended.stdout.replace(state.to_str().unwrap(), "[STATE]")
+    }
+
+    /// What a program reads: one line.
+    #[track_caller]
+    fn json(&self, words: &str) -> Value {
+        let ended = self.ask(&format!("{words} --format json")).exits_with(0);
+        assert_eq!(ended.stdout.lines().count(), 1);
+        serde_json::from_str(&ended.stdout).unwrap()
+    }
+}
+
+#[test]
+fn answers_are_lines_to_read() {
+    let d = Daemon::start(&["--hosts", "2"]);
+    d.text("settle");
+    insta::assert_snapshot!(d.text("health"), @r"
+        version                            0.1.0
+        dfdaemon_version                   0.2
+        hosts                              2
+        fault_seed                         7
+        ");
+    insta::assert_snapshot!(d.text("hosts"), @r"
+        NAME    STATE    TASKS  USED_BYTES  CAPACITY_BYTES  ENDPOINT
+        host-0  running  1      7           -               [STATE]/host-0.sock
+        host-1  running  1      7           -               [STATE]/host-1.sock
+        ");
+    insta::assert_snapshot!(d.text("tasks"), @r"
+        TASK_ID     STATE      CONTENT_LENGTH  EXPIRES_AT            REPLICAS
+        1572644798  Succeeded  7               2026-01-09T03:04:05Z  host-0 host-1
+        ");
+    insta::assert_snapshot!(d.text("tasks 1572644798"), @r"
+        task_id                            1572644798
+        state                              Succeeded
+        persistent_replica_count           2
+        current_persistent_replica_count   2
+        current_replica_count              2
+        tag                                -
+        application                        -
+        piece_length                       4194304
+        content_length                     7
+        piece_count                        1
+        ttl_seconds                        604800
+        created_at                         2026-01-02T03:04:05Z
+        updated_at                         2026-01-02T03:04:05Z
+        expires_at                         2026-01-09T03:04:05Z
+        replicas                           host-0 host-1
+        ");
+    insta::assert_snapshot!(d.text("clock"), @r"
+        mode                               manual
+        now                                2026-01-02T03:04:05Z
+        ");
+    insta::assert_snapshot!(d.text("settle"), @r"
+        WHAT                   DUE
+        collect expired tasks  2026-01-02T03:19:05Z
+        ");
+    insta::assert_snapshot!(d.text("faults"), @r"
+        no faults
+        ");
+    insta::assert_snapshot!(d.text("faults add export@call=2,piece=3:error=UNAVAILABLE:gone"), @r#"
+        on                                 export
+        call                               2
+        piece                              3
+        do                                 {"error":{"code":"UNAVAILABLE","message":"gone"}}
+        id                                 1
+        fired                              0
+        "#);
+    insta::assert_snapshot!(d.text("faults"), @r#"
+        ON      CALL  PIECE  DO                                                 ID  FIRED
+        export  2     3      {"error":{"code":"UNAVAILABLE","message":"gone"}}  1   0
+        "#);
+    insta::assert_snapshot!(d.text("journal"), @r"
+        CALL  AT                    RPC        HOST    STATUS  PIECES  BYTES  FAULT  CLIENT_GONE
+        1     2026-01-02T03:04:05Z  replicate  host-1  OK      0       0      -      false
+        ");
+    insta::assert_snapshot!(d.text("gc"), @r"
+        done
+        ");
+    insta::assert_snapshot!(d.text("hosts stop host-1"), @r"
+        name                               host-1
+        endpoint                           [STATE]/host-1.sock
+        upload_endpoint                    [STATE]/host-1.upload.sock
+        state                              stopped
+        tasks                              1
+        used_bytes                         7
+        capacity_bytes                     -
+        ");
+}
+
+#[test]
+fn each_word_does_what_its_path_does() {
+    let d = Daemon::start(&[]);
+    assert_eq!(d.json("health")["fault_seed"], 7);
+    assert_eq!(d.json("hosts stop host-1")["state"], "stopped");
+    assert_eq!(d.json("hosts leave host-2")["state"], "left");
+    assert_eq!(d.json("hosts start host-1")["state"], "running");
+    assert_eq!(d.json("hosts")["hosts"][2]["state"], "left");
+    d.json("settle");
+    let task = d.json("tasks")["tasks"][0].clone();
+    let id = task["task_id"].as_str().unwrap().to_owned();
+    assert_eq!(d.json(&format!("tasks {id}")), task);
+    d.text("snapshots take a");
+    assert_eq!(d.text(&format!("tasks delete {id}")), "done\n");
+    assert_eq!(d.text("tasks"), "no tasks\n");
+    d.text("snapshots restore a");
+    assert_eq!(d.json("tasks")["tasks"][0], task);
+    assert_eq!(d.json("clock advance 2h")["now"], "2026-01-02T05:04:05Z");
+    assert_eq!(d.json("clock set 2026-01-03T00:00:00Z")["mode"], "manual");
+    assert_eq!(d.json("faults add stat:stall")["id"], 1);
+    assert_eq!(
+        d.json("faults add {\"on\":\"list\",\"do\":{\"reset\":true}}")["id"],
+        2
+    );
+    d.text("faults delete 1");
+    assert_eq!(d.json("faults")["faults"][0]["on"], "list");
+    d.text("faults clear");
+    assert_eq!(d.json("faults")["faults"].as_array().unwrap().len(), 0);
+    let calls = d.json("journal --rpc replicate --status OK --host host-1")["calls"].clone();
+    assert_eq!(calls[0]["request"]["task_id"], id.as_str());
+    assert_eq!(d.json(&format!("journal --task {id}"))["calls"], calls);
+    d.text("journal clear");
+    assert_eq!(d.text("journal"), "no calls\n");
+    d.text("gc");
+    d.text("reset");
+    assert_eq!(d.text("tasks"), "no tasks\n");
+    assert_eq!(d.json("clock")["now"], "2026-01-02T03:04:05Z");
+}
+
+#[test]
+fn what_is_refused_is_told_with_the_right_code() {
+    let d = Daemon::start(&[]);
+    for (words, code, says) in [
+        ("", 2, "Usage"),
+        ("dance", 2, "dance"),
+        ("hosts dance host-1", 2, "dance"),
+        ("--format yaml health", 2, "yaml"),
+        ("faults add stat:explode", 2, "explode"),
+        ("faults add stat@host=host-9:stall", 1, "host-9"),
+        ("faults delete 9", 1, "9"),
+        ("hosts stop host-9", 1, "host-9"),
+        ("tasks 9", 1, "there is no task 9"),
+        ("tasks delete 9", 1, "there is no task 9"),
+        ("clock advance soon", 1, "advance"),
+        ("snapshots restore nothing", 1, "nothing"),
+        ("journal --status BROKEN", 1, "BROKEN"),
+    ] {
+        let ended = d.ask(words).exits_with(code).says(says);
+        assert_eq!(ended.stdout, "", "{words}");
+    }
+    let mut nowhere = d.w.program();
+    let ended = ended(nowhere.args(["ctl", "health"]).output().unwrap());
+    ended.exits_with(2).says("FAKE_DFDAEMON_CONTROL");
+    let mut gone = d.w.program();
+    let gone = gone
+        .args(["ctl", "--control", "gone.sock", "health"])
+        .output()
+        .unwrap();
+    crate::world::ended(gone).exits_with(4).says("gone.sock");
+}

@@ -1,0 +1,13 @@
+//! `run` and `ctl`, as a shell and a CI job use the built program.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command;
+mod ctl;
+mod cycles;
+mod signals;
+mod state;
+mod world;
