@@ -146,16 +146,16 @@ impl Call {
 
     /// Lets the faults act that lie in wait before or after the call's effect.
     pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
-        let waiting: Vec<_> = self
-            .armed
-            .iter()
-            .filter(|armed| armed.is_at(phase))
-            .cloned()
-            .collect();
-        for armed in waiting {
+        for armed in self.waiting_at(phase) {
             self.act(&armed).await?;
         }
         Ok(())
+    }
+
+    /// The faults that lie in wait before or after the call's effect.
+    pub(crate) fn waiting_at(&self, phase: Phase) -> Vec<Armed> {
+        let waiting = self.armed.iter().filter(|armed| armed.is_at(phase));
+        waiting.cloned().collect()
     }
 
     /// Lets a fault act, if it is one that hits the call itself.

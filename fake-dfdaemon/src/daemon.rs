@@ -18,7 +18,7 @@ use crate::faults::{Fault, FaultError, FaultGuard};
 use crate::host::{Host, HostServer};
 use crate::journal::Journal;
 use crate::preload::{Preloaded, preload};
-use crate::snapshot::{self, About, SnapshotError, Status};
+use crate::snapshot::{self, About, SnapshotError};
 
 /// A dfdaemon with its scheduler and its peers, running in this process.
 ///
@@ -257,12 +257,7 @@ impl World {
     }
 
     pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
-        let status = |host: &HostServer| match Host(host).status() {
-            HostStatus::Running => Status::Running,
-            HostStatus::Stopped => Status::Stopped,
-            HostStatus::Left => Status::Left,
-        };
-        let hosts = self.hosts.iter().map(status).collect();
+        let hosts = self.hosts.iter().map(|host| Host(host).status()).collect();
         let about = About {
             now: self.cluster.calls().clock.now(),
             hosts,
@@ -283,7 +278,7 @@ impl World {
     }
 
     pub(crate) async fn reset(&self) -> Result<(), SnapshotError> {
-        let hosts = vec![Status::Running; self.hosts.len()];
+        let hosts = vec![HostStatus::Running; self.hosts.len()];
         self.replace_state(
             None,
             About {
@@ -300,11 +295,7 @@ impl World {
         let _ = self.cluster.calls().clock.set(about.now);
         for (host, status) in self.hosts.iter().zip(about.hosts) {
             let host = Host(host);
-            match status {
-                Status::Running => host.start().await.map_err(Box::new)?,
-                Status::Stopped => host.stop().await,
-                Status::Left => host.leave().await,
-            }
+            host.become_status(status).await.map_err(Box::new)?;
         }
         self.on_disk(move |cluster| snapshot::bring_back(cluster, name.as_deref()))
             .await?;

@@ -161,17 +161,22 @@ impl Host<'_> {
         Ok(())
     }
 
+    pub(crate) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
+        match status {
+            HostStatus::Running => return self.start().await,
+            HostStatus::Stopped => self.stop().await,
+            HostStatus::Left => self.leave().await,
+        }
+        Ok(())
+    }
+
     pub(crate) fn info(&self) -> HostInfo {
         let (tasks, used_bytes) = self.cluster().host_load(self.number());
         HostInfo {
             name: self.name(),
             endpoint: self.endpoint().to_owned(),
             upload_endpoint: self.upload_endpoint().to_owned(),
-            state: match self.status() {
-                HostStatus::Running => "running",
-                HostStatus::Stopped => "stopped",
-                HostStatus::Left => "left",
-            },
+            state: self.status(),
             tasks,
             used_bytes,
             capacity_bytes: self.cluster().capacity(),
@@ -185,7 +190,7 @@ pub(crate) struct HostInfo {
     name: String,
     endpoint: PathBuf,
     upload_endpoint: PathBuf,
-    state: &'static str,
+    state: HostStatus,
     tasks: usize,
     used_bytes: u64,
     capacity_bytes: Option<u64>,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, HostStatus};
 
 /// Where snapshots lie, below the state directory.
 const SNAPSHOTS: &str = "snapshots";
@@ -51,16 +51,7 @@ pub enum SnapshotError {
 pub(crate) struct About {
     pub(crate) now: Timestamp,
     /// By number: running, stopped or left.
-    pub(crate) hosts: Vec<Status>,
-}
-
-/// A host's status as a snapshot keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Status {
-    Running,
-    Stopped,
-    Left,
+    pub(crate) hosts: Vec<HostStatus>,
 }
 
 /// Keeps what lies on the disk under a name, in place of an earlier snapshot. Blocks.

@@ -222,13 +222,7 @@ impl Cluster {
         id: &Arc<str>,
     ) -> Result<(), Status> {
         let job = Job::Replicate(Arc::clone(id));
-        let waiting: Vec<_> = call
-            .armed
-            .iter()
-            .filter(|armed| armed.is_at(phase))
-            .cloned()
-            .collect();
-        for armed in waiting {
+        for armed in call.waiting_at(phase) {
             match armed.action() {
                 Action::Delay(delay) => {
                     let due = later(self.now(), *delay);

@@ -5,6 +5,7 @@
 //! what a client is told is said by [`crate::service`]. Methods that touch the disk block and say so.
 
 mod agenda;
+mod begun;
 mod copies;
 mod error;
 mod export;

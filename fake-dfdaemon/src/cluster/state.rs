@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::placement::{Candidate, Copied};
 use crate::clock::later;
@@ -41,7 +42,8 @@ pub(crate) struct ReplicaState {
 }
 
 /// Whether a host takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HostStatus {
     /// Its sockets accept.
     Running,

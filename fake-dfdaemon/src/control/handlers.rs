@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, done};
-use crate::cluster::{Replica, TaskView};
+use crate::cluster::{HostStatus, Replica, TaskView};
 use crate::daemon::World;
 use crate::faults::{Fault, is_code_name};
 use crate::host::Host;
@@ -38,10 +38,7 @@ pub(super) async fn stop_host(
     Path(name): Path<String>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
-    let world = api.world()?;
-    let host = host(&world, &name)?;
-    host.stop().await;
-    Ok(Json(json!(host.info())))
+    change_host(&api, &name, HostStatus::Stopped).await
 }
 
 pub(super) async fn leave_host(
@@ -49,10 +46,7 @@ pub(super) async fn leave_host(
     Path(name): Path<String>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
-    let world = api.world()?;
-    let host = host(&world, &name)?;
-    host.leave().await;
-    Ok(Json(json!(host.info())))
+    change_host(&api, &name, HostStatus::Left).await
 }
 
 pub(super) async fn start_host(
@@ -60,9 +54,13 @@ pub(super) async fn start_host(
     Path(name): Path<String>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
+    change_host(&api, &name, HostStatus::Running).await
+}
+
+async fn change_host(api: &Api, name: &str, to: HostStatus) -> Answer {
     let world = api.world()?;
-    let host = host(&world, &name)?;
-    host.start().await.map_err(ApiError::conflict)?;
+    let host = host(&world, name)?;
+    host.become_status(to).await.map_err(ApiError::conflict)?;
     Ok(Json(json!(host.info())))
 }
 
