@@ -139,7 +139,8 @@ impl Cluster {
     ) -> Result<Stored, Error> {
         let store = self.store(new.host)?;
         let disk = store.disk().with_fault(new.request.disk_fault);
-        let links = self.release().imports_by_hard_link() && new.request.disk_fault.is_none();
+        let sound = new.request.disk_fault.is_none();
+        let links = self.release().imports_by_hard_link() && source.is_regular() && sound;
         let linked = links.then(|| store.linked_content(&source.file));
         let (content, crc32) = match linked {
             Some(Ok(content)) => (content, None),

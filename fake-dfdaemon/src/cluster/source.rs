@@ -49,16 +49,23 @@ impl Source {
             .custom_flags(flags)
             .open(path)
             .map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
+        let mut metadata = file.metadata().map_err(unreadable)?;
         check_kind(path, &metadata, special_files, unreadable)?;
         if !metadata.is_file() {
             read_to_end(&file, cancel)?;
+            // Whoever wrote to it meanwhile has changed its time, and is no reason to refuse it.
+            metadata = file.metadata().map_err(unreadable)?;
         }
         Ok(Self {
             path: path.clone(),
             file,
             metadata,
         })
+    }
+
+    /// Whether it is a file that can be linked: a link of a FIFO would be one.
+    pub(super) fn is_regular(&self) -> bool {
+        self.metadata.is_file()
     }
 
     /// In bytes, as the file system says.
