@@ -585,13 +585,13 @@ async fn assert_not_regular(w: &World, path: &Path) {
 }
 
 /// Writes to a file all the time, until dropped.
-struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Writer {
-    fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         use std::os::unix::fs::FileExt;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

@@ -19,11 +19,13 @@ mod endpoint;
 mod expiry;
 mod export;
 mod import;
+mod quirks;
 mod release;
 mod replicas;
 mod row;
 mod space;
 mod stat;
+mod upload;
 mod wire;
 mod world;
 
@@ -46,6 +48,8 @@ fn contract() -> Vec<(&'static str, Row)> {
         ("space", space::rows()),
         ("release", release::rows()),
         ("wire", wire::rows()),
+        ("upload", upload::rows()),
+        ("quirks", quirks::rows()),
     ];
     let rows = tables.into_iter();
     rows.flat_map(|(table, rows)| rows.into_iter().map(move |row| (table, row)))

@@ -49,7 +49,10 @@ macro_rules! row {
 pub(crate) use row;
 
 impl Row {
-    pub(crate) fn new<F>(claim: &'static str, attempt: fn(World) -> F) -> Self
+    pub(crate) fn new<F>(
+        claim: &'static str,
+        attempt: impl Fn(World) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {

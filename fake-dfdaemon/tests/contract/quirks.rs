@@ -1,0 +1,288 @@
+//! Where the fake deliberately differs: each quirk brings the real behaviour back, and without it
+//! there is ours.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
+
+use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Release, Rpc};
+use rustix::fs::{CWD, Mode, OFlags};
+use tonic::{Code, Status};
+
+use crate::import::Writer;
+use crate::row::Row;
+use crate::support::client::{Client, Exported, Import};
+use crate::support::eventually;
+use crate::world::{MIB, World, export_to, import, import_as, seconds, transfer};
+
+/// One row a quirk: one that is new fails until somebody says how it shows.
+pub(crate) fn rows() -> Vec<Row> {
+    let row = |quirk: Quirk| {
+        let attempt = move |w: World| async move {
+            for has in [false, true] {
+                let really = shows(&w, quirk, has).await;
+                let expected = has && is_of(quirk, w.release);
+                assert_eq!(really, expected, "{quirk}, asked for: {has}");
+            }
+        };
+        Row::new(quirk.name(), attempt).needs("a fake with and without it", |fake| fake)
+    };
+    Quirk::all().map(row).collect()
+}
+
+/// Whether the release has what the quirk is about.
+fn is_of(quirk: Quirk, release: Release) -> bool {
+    let only = |number: &str| quirk.about().ends_with(&format!("({number})"));
+    match release {
+        Release::V0_2 => !only("1.5"),
+        Release::V1_5 => !only("0.2"),
+    }
+}
+
+/// Whether a fake that has the quirk, or has not, behaves as a real dfdaemon does.
+async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
+    let start = async |configure: fn(Builder) -> Builder| {
+        let quirks = Some(quirk).filter(|_| has);
+        let builder = FakeDfdaemon::builder().release(w.release).hosts(1);
+        configure(builder.manual_clock())
+            .quirks(quirks)
+            .start()
+            .await
+            .unwrap()
+    };
+    match quirk {
+        Quirk::FailedAsSucceeded => failed_import(w, &start(small).await, "Succeeded").await,
+        Quirk::StuckUploading => failed_import(w, &start(small).await, "Uploading").await,
+        Quirk::TtlLimits => short_ttl(w, &start(plain).await).await,
+        Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
+        Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
+        Quirk::OverwriteInPlace => overwrite(w, &start(plain).await).await,
+        Quirk::KeepMismatch => mismatch(w, &start(plain).await).await,
+        Quirk::LateDigestCheck => malformed_digest(w, &start(plain).await).await,
+        Quirk::Crc32DecimalOnly => hex_digest(w, &start(plain).await).await,
+        Quirk::OrphanedExports => orphan(w, &start(plain).await, has).await,
+        Quirk::ExportClearsPersistent => export_here(w, &start(plain).await).await,
+        Quirk::ExpiryUnderExports => expiry(w, &start(plain).await).await,
+        Quirk::NoLocalCalls => local_calls(&start(plain).await).await,
+        Quirk::NoAdmission => admission(w, &start(|fake| fake.max_requests(0)).await).await,
+    }
+}
+
+fn plain(fake: Builder) -> Builder {
+    fake
+}
+
+fn small(fake: Builder) -> Builder {
+    fake.capacity(100)
+}
+
+async fn client_of(fake: &FakeDfdaemon) -> Client {
+    Client::connect(fake.endpoint()).await
+}
+
+async fn imported(w: &World, fake: &FakeDfdaemon, length: usize) -> (String, Vec<u8>) {
+    let source = w.file(length);
+    let task = client_of(fake).await.import(import(&source.path)).await;
+    (task.unwrap().id, source.bytes)
+}
+
+/// Imports what there is no room for.
+async fn failed_import(w: &World, fake: &FakeDfdaemon, real: &str) -> bool {
+    let client = client_of(fake).await;
+    let text = w.unique("failed");
+    let request = import_as(&w.file(101).path, &text);
+    client.import(request).await.unwrap_err();
+    let task = client.stat(&w.scheme().of_content(&text)).await.unwrap();
+    assert!(
+        [real, "Failed"].contains(&task.state.as_str()),
+        "{}",
+        task.state
+    );
+    task.state == real
+}
+
+async fn short_ttl(w: &World, fake: &FakeDfdaemon) -> bool {
+    let request = Import {
+        ttl: Some(seconds(60)),
+        ..import(&w.file(1).path)
+    };
+    let refused = client_of(fake).await.import(request).await.err();
+    refused.is_some_and(|status| {
+        assert!(status.message().contains("[5m0s, 168h0m0s]"), "{status:?}");
+        true
+    })
+}
+
+async fn fifo(w: &World, fake: &FakeDfdaemon) -> bool {
+    let path = w.path(&w.unique("fifo"));
+    rustix::fs::mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+    let importing = client_of(fake).await.begin_import(import(&path));
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+    eventually("somebody reads, or nobody wants to", || async {
+        // Opens only if there is a reader.
+        let writer = fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(nonblocking)
+            .open(&path);
+        writer.is_ok_and(|mut writer| writer.write_all(b"x").is_ok()) || importing.is_finished()
+    })
+    .await;
+    match importing.await.unwrap() {
+        Ok(task) => {
+            assert_eq!(task.content_length, 0);
+            true
+        }
+        Err(status) => {
+            assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+            false
+        }
+    }
+}
+
+async fn changes(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+    let path = w.long_file(32 * MIB);
+    let _writer = Writer::of(&path);
+    let client = client_of(fake).await;
+    for _ in 0..if has { 15 } else { 100 } {
+        let request = import_as(&path, &w.unique("changing"));
+        if let Err(status) = client.import(request).await {
+            assert_eq!(status.code(), Code::Aborted, "{status:?}");
+            return false;
+        }
+    }
+    true
+}
+
+/// Exports over a file that has another name.
+async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    let (out, other) = (w.path(&w.unique("out")), w.path(&w.unique("other")));
+    fs::write(&out, "old").unwrap();
+    fs::hard_link(&out, &other).unwrap();
+    let mut request = export_to(&id, &out);
+    request.overwrite = true;
+    let exported = client_of(fake).await.export(request).await;
+    let overwritten = fs::read(&out).unwrap() == bytes;
+    assert_eq!(
+        overwritten,
+        w.release == Release::V1_5,
+        "{:?}",
+        exported.status
+    );
+    fs::read(&other).unwrap() == bytes
+}
+
+async fn mismatch(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    let out = w.path(&w.unique("out"));
+    let mut request = export_to(&id, &out);
+    request.digest = Some(format!("crc32:{}", !dfdaemon_api::digest::crc32(&bytes)));
+    let status = client_of(fake).await.export(request).await.status;
+    let checks = w.release == Release::V1_5;
+    assert_eq!(
+        status.message().starts_with("digest mismatch"),
+        checks,
+        "{status:?}"
+    );
+    checks && out.exists()
+}
+
+async fn malformed_digest(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, _) = imported(w, fake, 10).await;
+    let mut request = export_to(&id, &w.path(&w.unique("out")));
+    request.digest = Some("md5:1".to_owned());
+    let exported = client_of(fake).await.export(request).await;
+    let checks = w.release == Release::V1_5;
+    let said = exported.status.message();
+    assert_eq!(
+        said.contains("invalid digest algorithm: md5"),
+        checks,
+        "{said}"
+    );
+    checks && exported.pieces.len() == 1
+}
+
+async fn hex_digest(w: &World, fake: &FakeDfdaemon) -> bool {
+    loop {
+        let (id, bytes) = imported(w, fake, 10).await;
+        let hex = format!("{:08x}", dfdaemon_api::digest::crc32(&bytes));
+        if hex.bytes().all(|digit| digit.is_ascii_digit()) {
+            // It would be a decimal one.
+            continue;
+        }
+        let mut request = export_to(&id, &w.path(&w.unique("out")));
+        request.digest = Some(format!("crc32:{hex}"));
+        let status = client_of(fake).await.export(request).await.status;
+        return status.code() != Code::Ok;
+    }
+}
+
+/// A client that goes away in the middle.
+async fn orphan(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+    let (id, bytes) = imported(w, fake, 4 * MIB + 1).await;
+    let out = w.path(&w.unique("out"));
+    let guard = fake.fault(Fault::on(Rpc::Export).piece(1).stall());
+    let request = export_to(&id, &out);
+    let client = client_of(fake).await;
+    let stream = client.begin_export(request).await.unwrap();
+    eventually("it is in the middle", || async { guard.fired() == 1 }).await;
+    drop((stream, client));
+    if has {
+        drop(guard);
+    }
+    eventually("the call has ended", || async {
+        fake.journal().calls(Rpc::Export).len() == 1
+    })
+    .await;
+    // What it leaves goes just after.
+    if !has {
+        eventually("nothing is left", || async { !out.exists() }).await;
+    }
+    fs::read(&out).is_ok_and(|written| written == bytes)
+}
+
+async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, _) = imported(w, fake, 10).await;
+    let client = client_of(fake).await;
+    client.export(transfer(&id)).await.ok();
+    !client.stat_local(&id).await.unwrap().persistent
+}
+
+async fn expiry(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    let client = client_of(fake).await;
+    let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
+    let stream = client.begin_export(transfer(&id)).await.unwrap();
+    eventually("it is under way", || async { guard.fired() == 1 }).await;
+    fake.clock().advance(Duration::from_secs(3600)).unwrap();
+    fake.collect().await.unwrap();
+    let gone = client.listed().await.is_empty();
+    drop(guard);
+    let exported = Exported::default().read(stream).await;
+    if !gone {
+        assert_eq!(exported.ok().content(), bytes);
+    }
+    gone
+}
+
+async fn local_calls(fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let codes = [
+        client.list().await.err(),
+        client.stat_local("7").await.err(),
+    ];
+    codes.map(|status| status.is_some_and(|status| status.code() == Code::Unimplemented))
+        == [true; 2]
+}
+
+async fn admission(w: &World, fake: &FakeDfdaemon) -> bool {
+    let answer: Result<_, Status> = client_of(fake).await.import(import(&w.file(1).path)).await;
+    answer.map_or_else(
+        |status| {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            false
+        },
+        |_| true,
+    )
+}
