@@ -21,6 +21,7 @@ mod defects;
 mod environment;
 mod exit_codes;
 mod export_options;
+mod faults;
 mod hosts;
 mod import_options;
 mod interruptions;
