@@ -8,6 +8,7 @@ mod support;
 mod command;
 mod ctl;
 mod cycles;
+mod examples;
 mod signals;
 mod state;
 mod world;
