@@ -18,6 +18,9 @@ const SNAPSHOTS: &str = "snapshots";
 /// What a snapshot holds besides files.
 const ABOUT: &str = "snapshot.json";
 
+/// How the names of what is to be removed begin: no snapshot's does.
+const OLD: &str = ".old-";
+
 /// The longest name, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -70,7 +73,7 @@ pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), S
         beside.join(ABOUT),
         serde_json::to_vec(about).map_err(io::Error::from)?,
     )?;
-    remove(&target)?;
+    discard(cluster, &target)?;
     fs::rename(beside, target)?;
     Ok(())
 }
@@ -91,7 +94,7 @@ pub(crate) fn about(cluster: &Cluster, name: &str) -> Result<About, SnapshotErro
 pub(crate) fn bring_back(cluster: &Cluster, name: Option<&str>) -> Result<(), SnapshotError> {
     let from = name.map(|name| place(cluster, name)).transpose()?;
     for (number, root) in cluster.roots().iter().enumerate() {
-        remove(root)?;
+        discard(cluster, root)?;
         fs::create_dir_all(root)?;
         if let Some(from) = &from {
             link_tree(&from.join(number.to_string()), root)?;
@@ -115,6 +118,34 @@ fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {
     let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
     fs::create_dir_all(&snapshots)?;
     Ok(snapshots.join(name))
+}
+
+/// Puts a directory out of the way, to be removed while nobody waits: that takes longer than
+/// all the rest. What a killed daemon left of this goes along.
+fn discard(cluster: &Cluster, dir: &Path) -> io::Result<()> {
+    let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
+    fs::create_dir_all(&snapshots)?;
+    match fs::rename(
+        dir,
+        snapshots.join(format!("{OLD}{}", uuid::Uuid::new_v4())),
+    ) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    cluster.spawn_blocking(move || {
+        let entries = fs::read_dir(&snapshots).into_iter().flatten().flatten();
+        for entry in entries {
+            let is_old = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(OLD));
+            if is_old && let Err(error) = remove(&entry.path()) {
+                // Another of these may be at it.
+                tracing::debug!(path = %entry.path().display(), %error, "left for the next time");
+            }
+        }
+    });
+    Ok(())
 }
 
 fn remove(dir: &Path) -> io::Result<()> {

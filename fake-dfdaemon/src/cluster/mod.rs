@@ -257,6 +257,11 @@ impl Cluster {
         self.running.spawn(task);
     }
 
+    /// Runs blocking work that nobody waits for but [`Self::stop`].
+    pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        self.running.spawn_blocking(work);
+    }
+
     /// The directories that hold all that a snapshot has to: the scheduler's and each host's.
     pub(crate) fn roots(&self) -> Vec<&Path> {
         let hosts = self.hosts.iter().map(|host| host.store.root());
