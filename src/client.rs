@@ -3,11 +3,13 @@
 //! What an import or an export does around its call (checks, files, verification) lives in
 //! `import` and `export`; the command line lives in `cli` and `commands`.
 
+mod call;
 mod connection;
 
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{
-    ListLocalPersistentCacheTasksRequest, StatPersistentCacheTaskRequest,
+    DownloadPersistentCacheTaskRequest, ListLocalPersistentCacheTasksRequest,
+    StatPersistentCacheTaskRequest,
 };
 use tracing::info;
 
@@ -16,6 +18,7 @@ use crate::options::{Endpoint, TaskId};
 use crate::status::{self, Operation};
 use crate::task::{LocalTask, Task};
 
+pub(crate) use call::Answer;
 use connection::Connection;
 
 /// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
@@ -82,7 +85,17 @@ impl Client {
         Ok(tasks.into_iter().map(LocalTask::from).collect())
     }
 
-    /// The generated client, without limits for the size of messages: a piece is one message.
+    /// Asks for an export. The answer comes as raw messages: a piece is one message, which is too
+    /// long to be collected as the generated client would do.
+    pub(crate) async fn download(
+        &self,
+        request: &DownloadPersistentCacheTaskRequest,
+    ) -> std::result::Result<Answer, tonic::Status> {
+        const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
+        call::call(self.connection.clone(), METHOD, request).await
+    }
+
+    /// The generated client, without limits for the size of messages: a list may be long.
     pub(crate) fn service(&self) -> DfdaemonDownloadClient<Connection> {
         let origin = http::Uri::from_static("http://localhost");
         DfdaemonDownloadClient::with_origin(self.connection.clone(), origin)

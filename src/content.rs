@@ -1,58 +1,83 @@
-//! Content on its way from the stream to where it goes: a thread of its own verifies, writes and
-//! hashes while the next pieces are received.
+//! Content on its way from the stream to where it goes: a thread of its own writes, verifies and
+//! hashes while the next bytes are received.
 //!
-//! The queue between the two is short, so that memory is bounded by a few pieces. The thread is
-//! never waited for without a deadline: it may hang in a write, and then dies with the process.
+//! A piece comes in parts, which are written as they come; it is verified when it has ended. The
+//! queue between the two sides is counted in bytes, so that memory does not depend on how long
+//! pieces are. The thread is never waited for without a deadline: it may hang in a write, and
+//! then dies with the process.
 
 mod destination;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dfdaemon_api::digest::{crc32, parse_piece_digest, piece_digest};
-use tokio::sync::{mpsc, oneshot};
+use dfdaemon_api::digest::{Crc32, parse_piece_digest, piece_digest};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
 
-/// Pieces that wait to be written, besides the one that is being written.
-const QUEUE_LENGTH: usize = 2;
+/// What may wait to be written, in bytes.
+const QUEUE_BYTES: usize = 8 << 20;
 
-/// A piece with content, whose place was checked.
+/// What a step counts at least, in bytes: the queue is no place for millions of tiny ones either.
+const STEP_BYTES: usize = 256;
+
+/// A piece comes as a `Start`, its `Content` in any number of parts, and an `End`.
 #[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) number: u32,
-    pub(crate) offset: u64,
-    pub(crate) content: Bytes,
-    /// As the daemon sent it; empty if it promises nothing.
-    pub(crate) digest: String,
+pub(crate) enum Step {
+    Start {
+        number: u32,
+        offset: u64,
+        /// Whether its place is filled already: then it is only verified.
+        repeated: bool,
+    },
+    Content(Bytes),
+    End {
+        /// As the daemon sent it; empty if it promises nothing.
+        digest: String,
+    },
 }
 
-/// The sending half: hands chunks to the thread.
+/// The sending half: hands pieces to the thread.
 #[derive(Debug)]
 pub(crate) struct ContentWriter {
-    queue: mpsc::Sender<Chunk>,
+    queue: mpsc::UnboundedSender<(Step, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
     end: oneshot::Receiver<Result<()>>,
 }
 
 impl ContentWriter {
     /// Starts the thread.
     pub(crate) fn start(mut destination: impl Destination) -> Result<Self> {
-        let (queue, mut chunks) = mpsc::channel::<Chunk>(QUEUE_LENGTH);
+        let (queue, mut steps) = mpsc::unbounded_channel::<(Step, OwnedSemaphorePermit)>();
         let end = on_thread("content", move || {
-            while let Some(chunk) = chunks.blocking_recv() {
-                verify(&chunk)?;
-                destination.write(chunk.offset, chunk.content)?;
+            let mut piece = Piece::default();
+            while let Some((step, _room)) = steps.blocking_recv() {
+                piece.take(step, &mut destination)?;
             }
             destination.finish()
         })?;
-        Ok(Self { queue, end })
+        Ok(Self {
+            queue,
+            room: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            end,
+        })
     }
 
-    /// Hands over a chunk; waits while the queue is full.
-    pub(crate) async fn write(&mut self, chunk: Chunk) -> Result<()> {
-        if self.queue.send(chunk).await.is_ok() {
+    /// Hands over a step; waits while the queue is full.
+    pub(crate) async fn write(&mut self, step: Step) -> Result<()> {
+        let length = match &step {
+            Step::Content(content) => content.len(),
+            _ => 0,
+        };
+        let length = u32::try_from(length.clamp(STEP_BYTES, QUEUE_BYTES)).unwrap_or(u32::MAX);
+        // When the thread fails, what waits is dropped, and there is room.
+        let room = Arc::clone(&self.room).acquire_many_owned(length).await;
+        if let Ok(room) = room
+            && self.queue.send((step, room)).is_ok()
+        {
             return Ok(());
         }
         Err(self.failed().await)
@@ -67,10 +92,73 @@ impl ContentWriter {
         }
     }
 
-    /// Waits until all chunks are written and the whole is verified.
+    /// Waits until all pieces are written and the whole is verified.
     pub(crate) async fn finish(self) -> Result<()> {
         drop(self.queue);
         finished(self.end).await
+    }
+}
+
+/// The piece that is being written.
+#[derive(Debug, Default)]
+struct Piece {
+    number: u32,
+    /// Where its next bytes go.
+    offset: u64,
+    repeated: bool,
+    crc: Crc32,
+}
+
+impl Piece {
+    fn take(&mut self, step: Step, destination: &mut impl Destination) -> Result<()> {
+        match step {
+            Step::Start {
+                number,
+                offset,
+                repeated,
+            } => {
+                *self = Self {
+                    number,
+                    offset,
+                    repeated,
+                    crc: Crc32::new(),
+                };
+            }
+            Step::Content(content) => {
+                self.crc.update(&content);
+                let offset = self.offset;
+                self.offset += content.len() as u64;
+                if !self.repeated {
+                    destination.write(offset, content)?;
+                }
+            }
+            Step::End { digest } => {
+                self.verify(&digest)?;
+                destination.verified()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(&self, digest: &str) -> Result<()> {
+        if digest.is_empty() {
+            return Ok(());
+        }
+        let number = self.number;
+        let expected = parse_piece_digest(digest).map_err(|source| {
+            Error::integrity(format!(
+                "piece {number} has a digest that cannot be checked"
+            ))
+            .because(source)
+        })?;
+        let actual = self.crc.clone().finalize();
+        if actual == expected {
+            return Ok(());
+        }
+        Err(Error::integrity(format!(
+            "piece {number} is damaged: its digest is {}, not {digest}",
+            piece_digest(actual),
+        )))
     }
 }
 
@@ -100,28 +188,6 @@ pub(crate) async fn finished<T>(end: oneshot::Receiver<Result<T>>) -> Result<T> 
 
 fn thread_died() -> Error {
     Error::new(ErrorKind::Failure, "the writing thread died")
-}
-
-fn verify(chunk: &Chunk) -> Result<()> {
-    if chunk.digest.is_empty() {
-        return Ok(());
-    }
-    let number = chunk.number;
-    let expected = parse_piece_digest(&chunk.digest).map_err(|source| {
-        Error::integrity(format!(
-            "piece {number} has a digest that cannot be checked"
-        ))
-        .because(source)
-    })?;
-    let actual = crc32(&chunk.content);
-    if actual == expected {
-        return Ok(());
-    }
-    Err(Error::integrity(format!(
-        "piece {number} is damaged: its digest is {}, not {}",
-        piece_digest(actual),
-        chunk.digest
-    )))
 }
 
 /// A digest of the whole content, and what it is compared to.

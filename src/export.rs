@@ -4,6 +4,7 @@
 //! content by `content`, and the output only takes its place in `output_file` when all is well.
 
 mod by_path;
+mod decode;
 mod receive;
 
 use std::io::{self, Write};

@@ -217,7 +217,7 @@ fn a_dropped_fake_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_side_by_side_do_not_disturb_each_other() {
+async fn twenty_side_by_side_do_not_disturb_each_other() {
     let run = |number: u64| async move {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
@@ -238,7 +238,7 @@ async fn fifty_side_by_side_do_not_disturb_each_other() {
         }
         daemon.stop().await;
     };
-    let running: Vec<_> = (0..50).map(|number| tokio::spawn(run(number))).collect();
+    let running: Vec<_> = (0..20).map(|number| tokio::spawn(run(number))).collect();
     for run in running {
         run.await.unwrap();
     }

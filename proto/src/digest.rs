@@ -8,7 +8,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use crc32fast::Hasher as Crc32;
+/// The CRC-32 of content that comes in parts.
+pub use crc32fast::Hasher as Crc32;
 use sha2::{Digest as _, Sha256, Sha512};
 
 const CRC32_PREFIX: &str = "crc32:";

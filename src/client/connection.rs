@@ -21,12 +21,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Endpoint;
 
 /// How many bytes a daemon may send ahead of what was read, in a stream and in all. The default
-/// of HTTP/2, 64 KiB, would make it wait for us after each fraction of a piece.
-const STREAM_WINDOW: u32 = 8 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+/// of HTTP/2, 64 KiB, would make it wait for us after each fraction of a piece. They bound the
+/// memory that a slow disk costs.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// The longest frame we take, in bytes: fewer, longer reads.
-const MAX_FRAME: u32 = 1 << 20;
+/// The longest frame we take, in bytes: fewer reads than by default, yet short enough that
+/// writing one overlaps with receiving the next.
+const MAX_FRAME: u32 = 256 << 10;
 
 /// The longest headers we take, in bytes. A status travels in them, and may name a long path
 /// several times over, escaped.

@@ -13,19 +13,22 @@ use rustix::io::Errno;
 use super::ContentCheck;
 use crate::error::{Error, ErrorKind, Interruption, Result};
 
-/// Receives chunks that neither overlap nor repeat, in any order.
+/// Receives content in parts that neither overlap nor repeat, in any order.
 pub(crate) trait Destination: Send + 'static {
-    /// Takes the bytes at `offset`.
+    /// Takes the bytes at `offset`, which may yet turn out to be damaged.
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()>;
 
-    /// Called after the last chunk, if all went well until then.
+    /// Called when all that was written until now proved to be what was promised.
+    fn verified(&mut self) -> Result<()>;
+
+    /// Called after the last part, if all went well until then.
     fn finish(self) -> Result<()>;
 }
 
 /// How much is read back at once, in bytes.
 const READ_LENGTH: usize = 256 << 10;
 
-/// A file that chunks are written into as they come, hashed as far as there is no gap.
+/// A file that content is written into as it comes, hashed as far as there is no gap.
 #[derive(Debug)]
 pub(crate) struct FileDestination {
     file: Arc<File>,
@@ -122,9 +125,20 @@ impl Destination for FileDestination {
             let caught_up = self.catch_up(&mut check);
             caught_up.map_err(|source| self.failed(source))?;
         } else {
-            self.beyond.insert(offset, end);
+            // A piece that comes in parts makes one entry.
+            match self.beyond.range_mut(..offset).next_back() {
+                Some((_, last)) if *last == offset => *last = end,
+                _ => {
+                    self.beyond.insert(offset, end);
+                }
+            }
         }
         self.check = Some(check);
+        Ok(())
+    }
+
+    /// The file is nobody's before all is verified.
+    fn verified(&mut self) -> Result<()> {
         Ok(())
     }
 
@@ -143,10 +157,13 @@ impl Destination for FileDestination {
 /// Bytes that wait in memory for a gap to close; what comes beyond them waits on disk.
 const MAX_WAITING: usize = 64 << 20;
 
-/// A stream that gets the content in order, whatever order it comes in.
+/// A stream that gets the content in order, whatever order it comes in, and none of a piece before
+/// the piece is verified: what a stream got cannot be taken back.
 #[derive(Debug)]
 pub(crate) struct StreamDestination<W> {
     writer: W,
+    /// The piece that is being received.
+    unverified: Vec<(u64, Bytes)>,
     check: Option<ContentCheck>,
     written: u64,
     waiting: BTreeMap<u64, Waiting>,
@@ -167,6 +184,7 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
     pub(crate) fn new(writer: W, check: Option<ContentCheck>) -> Self {
         Self {
             writer,
+            unverified: Vec::new(),
             check,
             written: 0,
             waiting: BTreeMap::new(),
@@ -225,10 +243,18 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
 
 impl<W: Write + Send + 'static> Destination for StreamDestination<W> {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
-        if offset != self.written {
-            return self.put_aside(offset, content).map_err(spill_failed);
+        self.unverified.push((offset, content));
+        Ok(())
+    }
+
+    fn verified(&mut self) -> Result<()> {
+        for (offset, content) in std::mem::take(&mut self.unverified) {
+            if offset == self.written {
+                self.emit(&content)?;
+            } else {
+                self.put_aside(offset, content).map_err(spill_failed)?;
+            }
         }
-        self.emit(&content)?;
         while let Some(next) = self.waiting.remove(&self.written) {
             match next {
                 Waiting::InMemory(content) => {

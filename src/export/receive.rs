@@ -1,16 +1,13 @@
 //! The stream of an export: its first message, its pieces, its end.
 
-use dfdaemon_api::common::v2::Piece;
-use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response;
-use dfdaemon_api::dfdaemon::v2::{
-    DownloadPersistentCacheTaskRequest, DownloadPersistentCacheTaskResponse,
-};
-use tonic::codec::Streaming;
+use bytes::Bytes;
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::{debug, info};
 
+use super::decode::{Decoder, Event, Malformed, PieceHead};
 use super::{ExportRequest, Progress};
-use crate::client::Client;
-use crate::content::{Chunk, ContentWriter};
+use crate::client::{Answer, Client};
+use crate::content::{ContentWriter, Step};
 use crate::error::{Error, Result};
 use crate::pieces::{Addition, Coverage};
 use crate::status::{self, Operation};
@@ -30,8 +27,7 @@ pub(super) struct Watched {
 /// A stream whose first message has come.
 pub(super) struct PieceStream<'a> {
     request: &'a ExportRequest,
-    operation: Operation,
-    messages: Streaming<DownloadPersistentCacheTaskResponse>,
+    messages: Messages,
     coverage: Coverage,
     content_length: u64,
 }
@@ -44,21 +40,18 @@ impl<'a> PieceStream<'a> {
         wire: DownloadPersistentCacheTaskRequest,
         operation: Operation,
     ) -> Result<Self> {
-        let response = client.service().download_persistent_cache_task(wire).await;
-        let mut messages = response
-            .map_err(|status| status::cause(&status, operation))?
-            .into_inner();
-        let first = messages
-            .message()
-            .await
-            .map_err(|status| status::cause(&status, operation))?
-            .and_then(|message| message.response);
-        let Some(Response::DownloadPersistentCacheTaskStartedResponse(started)) = first else {
+        let answer = client.download(&wire).await;
+        let mut messages = Messages {
+            operation,
+            answer: answer.map_err(|status| status::cause(&status, operation))?,
+            received: Bytes::new(),
+            decoder: Decoder::new(),
+        };
+        let Some(Event::Started { content_length }) = messages.next().await? else {
             return Err(Error::integrity(
                 "the stream does not start with the length of the content",
             ));
         };
-        let content_length = started.content_length;
         if content_length > MAX_CONTENT_LENGTH {
             return Err(Error::integrity(format!(
                 "no file is as long as the {content_length} bytes that were announced"
@@ -67,7 +60,6 @@ impl<'a> PieceStream<'a> {
         info!(task_id = %request.task_id, content_length, "export started");
         let stream = Self {
             request,
-            operation,
             messages,
             coverage: Coverage::new(content_length),
             content_length,
@@ -83,20 +75,53 @@ impl<'a> PieceStream<'a> {
 
     /// Receives every piece and has its content written and verified.
     pub(super) async fn write_to(mut self, mut writer: ContentWriter) -> Result<Coverage> {
+        // Where the piece that is being received was said to be.
+        let mut place = None;
         loop {
-            let piece = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 error = writer.failed() => return Err(error),
-                piece = self.next_piece() => piece?,
+                event = self.next_event() => event?,
             };
-            let Some(piece) = piece else {
-                break;
+            let step = match event {
+                None => break,
+                Some(Event::ContentStarts { head, length }) => {
+                    // Claimed before a byte is written: none is ever written twice.
+                    let added = self.add(&head)?;
+                    if length != head.length {
+                        return Err(Error::integrity(format!(
+                            "piece {} has {length} bytes of content, not {}",
+                            head.number, head.length
+                        )));
+                    }
+                    place = Some((head.offset, head.length));
+                    Step::Start {
+                        number: head.number,
+                        offset: head.offset,
+                        repeated: added == Addition::Known,
+                    }
+                }
+                Some(Event::Content(content)) => Step::Content(content),
+                Some(Event::Piece { head, .. }) => {
+                    let Some(place) = place.take() else {
+                        self.add(&head)?;
+                        without_content(&head)?;
+                        continue;
+                    };
+                    if place != (head.offset, head.length) {
+                        return Err(Error::integrity(format!(
+                            "piece {} says where it belongs only after its content",
+                            head.number
+                        )));
+                    }
+                    self.report();
+                    Step::End {
+                        digest: head.digest,
+                    }
+                }
+                Some(_) => continue,
             };
-            let added = self.add(&piece)?;
-            let chunk = chunk(piece)?;
-            if added == Addition::New {
-                writer.write(chunk).await?;
-            }
+            writer.write(step).await?;
         }
         self.whole()?;
         writer.finish().await?;
@@ -108,9 +133,15 @@ impl<'a> PieceStream<'a> {
     /// there is the daemon's.
     pub(super) async fn watch(mut self) -> Result<Watched> {
         let mut misfit = None;
-        while let Some(piece) = self.next_piece().await? {
-            if let Err(error) = self.add(&piece) {
-                misfit.get_or_insert(error);
+        while let Some(event) = self.next_event().await? {
+            let Event::Piece { head, .. } = event else {
+                continue;
+            };
+            match self.add(&head) {
+                Ok(_) => self.report(),
+                Err(error) => {
+                    misfit.get_or_insert(error);
+                }
             }
         }
         Ok(Watched {
@@ -127,42 +158,30 @@ impl<'a> PieceStream<'a> {
             .map_err(|source| Error::integrity("pieces are missing").because(source))
     }
 
-    /// The next piece; none at the end. A repeated announcement of the same length and messages
+    /// What comes next; none at the end. A repeated announcement of the same length and messages
     /// of a kind that we do not know say nothing new.
-    async fn next_piece(&mut self) -> Result<Option<Piece>> {
-        loop {
-            let message = self.messages.message().await;
-            let message = message.map_err(|status| status::cause(&status, self.operation))?;
-            let Some(message) = message else {
-                return Ok(None);
-            };
-            match message.response {
-                Some(Response::DownloadPieceFinishedResponse(finished)) => {
-                    let piece = finished.piece.ok_or_else(|| {
-                        Error::integrity("a piece was announced, but did not come")
-                    })?;
-                    return Ok(Some(piece));
-                }
-                Some(Response::DownloadPersistentCacheTaskStartedResponse(again))
-                    if again.content_length != self.content_length =>
-                {
-                    return Err(Error::integrity(format!(
-                        "the length of the content changed from {} to {} bytes",
-                        self.content_length, again.content_length
-                    )));
-                }
-                Some(Response::DownloadPersistentCacheTaskStartedResponse(_)) | None => {}
+    async fn next_event(&mut self) -> Result<Option<Event>> {
+        let event = self.messages.next().await?;
+        match event {
+            Some(Event::Started { content_length }) if content_length != self.content_length => {
+                Err(Error::integrity(format!(
+                    "the length of the content changed from {} to {content_length} bytes",
+                    self.content_length
+                )))
             }
+            Some(Event::NoPiece) => {
+                Err(Error::integrity("a piece was announced, but did not come"))
+            }
+            event => Ok(event),
         }
     }
 
-    fn add(&mut self, piece: &Piece) -> Result<Addition> {
+    fn add(&mut self, piece: &PieceHead) -> Result<Addition> {
         let added = self.coverage.add(piece.offset, piece.length);
         let added = added.map_err(|source| {
             Error::integrity(format!("piece {} does not fit", piece.number)).because(source)
         })?;
         debug!(number = piece.number, ?added, "piece");
-        self.report();
         Ok(added)
     }
 
@@ -174,29 +193,44 @@ impl<'a> PieceStream<'a> {
     }
 }
 
-/// The content of a piece, if it has any and all of it.
-fn chunk(piece: Piece) -> Result<Chunk> {
-    let number = piece.number;
-    let content = match piece.content {
-        Some(content) => content,
-        None if piece.length == 0 => bytes::Bytes::new(),
-        None => {
-            return Err(Error::integrity(format!(
-                "piece {number} came without content"
-            )));
-        }
-    };
-    if content.len() as u64 != piece.length {
-        return Err(Error::integrity(format!(
-            "piece {number} has {} bytes of content, not {}",
-            content.len(),
-            piece.length
-        )));
+/// Only an empty piece may be.
+fn without_content(piece: &PieceHead) -> Result<()> {
+    if piece.length == 0 {
+        return Ok(());
     }
-    Ok(Chunk {
-        number,
-        offset: piece.offset,
-        content,
-        digest: piece.digest,
-    })
+    Err(Error::integrity(format!(
+        "piece {} came without content",
+        piece.number
+    )))
+}
+
+/// The messages of an answer, decoded as they arrive.
+struct Messages {
+    operation: Operation,
+    answer: Answer,
+    /// Not yet decoded.
+    received: Bytes,
+    decoder: Decoder,
+}
+
+impl Messages {
+    async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            let event = self.decoder.next(&mut self.received);
+            if let Some(event) = event.map_err(malformed)? {
+                return Ok(Some(event));
+            }
+            let bytes = self.answer.next().await;
+            let bytes = bytes.map_err(|status| status::cause(&status, self.operation))?;
+            let Some(bytes) = bytes else {
+                self.decoder.finish().map_err(malformed)?;
+                return Ok(None);
+            };
+            self.received = bytes;
+        }
+    }
+}
+
+fn malformed(source: Malformed) -> Error {
+    Error::integrity("dfdaemon's answer cannot be read").because(source)
 }

@@ -46,6 +46,7 @@ proptest! {
         stream.max_waiting = max_waiting;
         for (offset, piece) in pieces {
             stream.write(offset as u64, piece.into()).unwrap();
+            stream.verified().unwrap();
             prop_assert!(stream.waiting_bytes <= max_waiting);
         }
         stream.finish().unwrap();
@@ -74,6 +75,7 @@ proptest! {
 fn a_wrong_digest_is_found_at_the_end() {
     let mut stream = StreamDestination::new(Collected::default(), Some(check_of(b"other")));
     stream.write(0, Bytes::from_static(b"content")).unwrap();
+    stream.verified().unwrap();
     let error = stream.finish().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
 }
