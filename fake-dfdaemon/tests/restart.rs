@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -241,5 +242,55 @@ async fn twenty_side_by_side_do_not_disturb_each_other() {
     let running: Vec<_> = (0..20).map(|number| tokio::spawn(run(number))).collect();
     for run in running {
         run.await.unwrap();
+    }
+}
+
+/// The states of `fixtures/`: whoever changes the format finds out here.
+#[tokio::test]
+async fn states_that_were_kept_are_opened_whole() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let bytes = fs::read(fixtures.join("vector.txt")).unwrap();
+    let a_day_later: Timestamp = "2030-01-02T00:00:00Z".parse().unwrap();
+    for (release, id) in [
+        (Release::V0_2, "3954905097"),
+        (
+            Release::V1_5,
+            "a98b76813681e30cf83733fe055792b86393bba6f18e3d89fd8c18253922d992",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        copy_tree(&fixtures.join(format!("state-{release}")), &state);
+        let daemon = FakeDfdaemon::builder()
+            .release(release)
+            .clock(ClockMode::Manual(Some(a_day_later)))
+            .state_dir(&state)
+            .start()
+            .await
+            .unwrap();
+        let elsewhere = host(&daemon, 2).await;
+        let task = elsewhere.stat(id).await.unwrap();
+        assert_eq!(
+            (task.state.as_str(), task.current_persistent_replica_count),
+            ("Succeeded", 2)
+        );
+        assert_eq!(task.tag.as_deref(), Some("tag1"));
+        let exported = elsewhere.export(transfer(id)).await.ok();
+        assert!(exported.content() == bytes);
+        daemon.stop().await;
+    }
+}
+
+/// Copies files for us alone, whatever mode a checkout has given them.
+fn copy_tree(from: &Path, to: &Path) {
+    DirBuilder::new().mode(0o700).create(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_tree(&from, &to);
+        } else {
+            fs::copy(from, to).unwrap();
+        }
     }
 }
