@@ -54,6 +54,10 @@ packages-test: packages ## Install the packages into a scratch root and run what
 cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by default 1000): nothing is left
 	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test run -- --nocapture cycles::
 
+.PHONY: bench
+bench: release ## Measure both programs against what this machine can do (BENCH_ROUNDS, BENCH_MIB, BENCH_DIR)
+	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"
+
 PYTHON ?= python3
 
 .PHONY: interop
