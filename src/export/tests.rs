@@ -160,6 +160,19 @@ async fn content_that_is_not_what_was_promised_is_refused() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_verified_though_it_is_not_written() {
+    let mut repeat = pieces().remove(1);
+    repeat.content = Some("abcd".into());
+    let with = |repeat: &Piece| started_with(pieces().into_iter().chain([repeat.clone()]));
+    let (kind, causes) = outcome(with(&repeat)).await.unwrap_err();
+    assert_eq!(kind, ErrorKind::Integrity);
+    assert!(causes.contains("piece 1 is damaged"), "{causes}");
+    // Without a promise there is nothing to hold it against, and the good bytes stay.
+    repeat.digest = String::new();
+    assert_eq!(outcome(with(&repeat)).await.as_deref(), Ok(CONTENT));
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_leaves_nothing() {
     let begun = || started_with(pieces().into_iter().take(2));
     let broken = [
