@@ -5,12 +5,11 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::Service as _;
 
-use super::connection::Connection;
+use super::connection::{Connection, ReceivedBody};
 
 /// Before each message: a byte that tells compression, and the length.
 const PREFIX_LENGTH: usize = 5;
@@ -57,7 +56,7 @@ fn request(method: &'static str, message: &impl prost::Message) -> http::Result<
 /// An answer whose head has come.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    body: Incoming,
+    body: ReceivedBody,
     http_status: StatusCode,
     /// Whether the status has come.
     ended: bool,

@@ -9,8 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::MapFrame;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
@@ -36,6 +42,15 @@ const MAX_HEADERS: u32 = 1 << 20;
 
 /// How long to wait before asking again at a socket whose queue of connections is full.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the details of a status travel.
+const STATUS_DETAILS: &str = "grpc-status-details-bin";
+
+/// Base64 as gRPC takes it: with padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A connection to a daemon. Clones share it.
 #[derive(Clone, Debug)]
@@ -105,8 +120,11 @@ fn cannot_connect(endpoint: &Endpoint, source: io::Error) -> Error {
     .hint(hint)
 }
 
+/// The body of an answer, its trailers fit to be read.
+pub(crate) type ReceivedBody = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
+
 impl Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
+    type Response = Response<ReceivedBody>;
     type Error = hyper::Error;
     type Future = Pin<Box<dyn Future<Output = hyper::Result<Self::Response>> + Send>>;
 
@@ -116,6 +134,109 @@ impl Service<Request<Body>> for Connection {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.sender.send_request(request))
+        let response = self.sender.send_request(request);
+        Box::pin(async move {
+            let (mut head, body) = response.await?.into_parts();
+            drop_unreadable_details(&mut head.headers);
+            let body = body.map_frame(with_readable_details as fn(_) -> _);
+            Ok(Response::from_parts(head, body))
+        })
+    }
+}
+
+fn with_readable_details(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            drop_unreadable_details(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
+/// Takes out status details that are not base64: tonic would panic on them.
+fn drop_unreadable_details(headers: &mut HeaderMap) {
+    let readable = |value: &HeaderValue| BASE64.decode(value.as_bytes()).is_ok();
+    if !headers.get_all(STATUS_DETAILS).iter().all(readable) {
+        headers.remove(STATUS_DETAILS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_details_that_are_base64_are_kept() {
+        for (values, kept) in [
+            (&["CAUSBWhlbGxv"][..], 1),
+            (&["CAUSBWhlbGw="], 1),
+            (&["CAUSBWhlbGw"], 1),
+            (&[""], 1),
+            (&["?"], 0),
+            (&["CAUSBWhlbGxv", "\u{e9}"], 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-status", HeaderValue::from_static("13"));
+            for value in values {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                headers.append(STATUS_DETAILS, value);
+            }
+            drop_unreadable_details(&mut headers);
+            assert_eq!(
+                headers.get_all(STATUS_DETAILS).iter().count(),
+                kept,
+                "{values:?}"
+            );
+            let status = tonic::Status::from_header_map(&headers).unwrap();
+            assert_eq!(status.code(), tonic::Code::Internal);
+        }
+    }
+
+    /// Answers every call with a status whose details are not base64: with the head alone if the
+    /// call is a stat, else behind a body.
+    async fn odd_server(listener: tokio::net::UnixListener) {
+        use http_body_util::Full;
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+            let mut status = HeaderMap::new();
+            status.insert("grpc-status", HeaderValue::from_static("13"));
+            status.insert("grpc-message", HeaderValue::from_static("odd"));
+            status.insert(STATUS_DETAILS, HeaderValue::from_static("?"));
+            let alone = request.uri().path().ends_with("StatPersistentCacheTask");
+            let trailers = (!alone).then(|| Ok(status.clone()));
+            let body = Full::<Bytes>::default().with_trailers(async move { trailers });
+            let mut response = Response::new(body);
+            let grpc = HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert("content-type", grpc);
+            if alone {
+                response.headers_mut().extend(status);
+            }
+            hyper::Result::Ok(response)
+        });
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = served.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    #[tokio::test]
+    async fn unreadable_details_leave_the_rest_of_a_status() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        tokio::spawn(odd_server(tokio::net::UnixListener::bind(&path).unwrap()));
+        let endpoint = Endpoint::new(&path).unwrap();
+        let client = crate::Client::connect(&endpoint).await.unwrap();
+        let id: crate::options::TaskId = "7".parse().unwrap();
+        let stat = client.stat(&id).await.unwrap_err();
+        let export = crate::ExportRequest::new(id);
+        let export = client
+            .export_to_writer(&export, Vec::new())
+            .await
+            .unwrap_err();
+        for error in [stat, export] {
+            assert!(
+                error.causes().iter().any(|cause| cause.contains("odd")),
+                "{error:?}"
+            );
+        }
     }
 }
