@@ -43,7 +43,7 @@ kills: build ## Kill the daemon in the middle of imports and exports (ROUNDS=<n>
 	DFCACHE_TEST_KILL_ROUNDS=$(or $(ROUNDS),100) $(CARGO) test --locked --test e2e -- --nocapture kills::
 
 .PHONY: packages
-packages: release ## Build a .deb and an .rpm of each program (their tools come from crates.io, once)
+packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
 	@packaging/build.sh "$(TARGET_DIR)"
 
 .PHONY: packages-test

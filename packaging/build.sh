@@ -3,7 +3,7 @@
 #
 #   packaging/build.sh TARGET_DIRECTORY      the packages land in TARGET_DIRECTORY/packages
 #
-# The tools that put packages together come from crates.io, once, into TARGET_DIRECTORY/tools.
+# The tools that put packages together are installed by cargo, once, into TARGET_DIRECTORY/tools.
 set -euo pipefail
 
 target=$(cd "$1" && pwd)
