@@ -68,6 +68,23 @@ fn a_signal_ends_it_well_and_leaves_nothing() {
 }
 
 #[test]
+fn a_stop_complains_of_no_replica_that_it_breaks_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("files");
+    fs::create_dir(&files).unwrap();
+    fs::write(files.join("file"), "content").unwrap();
+    let log = dir.path().join("log");
+    let mut command = serve();
+    command
+        .args(["--fault", "replicate:stall", "--preload"])
+        .arg(&files);
+    command.stderr(fs::File::create(&log).unwrap());
+    let process = Process::start(&mut command);
+    assert!(process.end(Signal::TERM).success());
+    assert_eq!(fs::read_to_string(&log).unwrap(), "");
+}
+
+#[test]
 fn a_signal_leaves_a_given_state_without_sockets() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");

@@ -219,6 +219,8 @@ impl Fetch {
                     };
                     return Ok((arrival, crc));
                 }
+                // Broken off, which is no fault of the parent's.
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => {
                     tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
                     parents.forget(host);

@@ -94,7 +94,10 @@ impl Cluster {
                     .await
             }
         };
-        if let Err(error) = done {
+        // One that a stop breaks off has not failed.
+        if let Err(error) = done
+            && !self.stopping.is_cancelled()
+        {
             tracing::warn!(?job, %error, "a job failed");
         }
     }
