@@ -58,6 +58,10 @@ cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by 
 bench: release ## Measure both programs against what this machine can do (BENCH_ROUNDS, BENCH_MIB, BENCH_DIR)
 	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"
 
+.PHONY: again
+again: ## Run all tests over and over under load, with one thread and with sixteen (TIMES=<n>, by default 20)
+	@tests/again.sh $(or $(TIMES),20)
+
 PYTHON ?= python3
 
 .PHONY: interop
