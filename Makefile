@@ -62,6 +62,10 @@ bench: release ## Measure both programs against what this machine can do (BENCH_
 again: ## Run all tests over and over under load, with one thread and with sixteen (TIMES=<n>, by default 20)
 	@tests/again.sh $(or $(TIMES),20)
 
+.PHONY: audit
+audit: ## Hold the dependencies to deny.toml: licences, sources, duplicates, advisories if reachable
+	@tests/audit.sh "$(TARGET_DIR)"
+
 PYTHON ?= python3
 
 .PHONY: interop
