@@ -216,9 +216,10 @@ impl Client {
     ) -> Result<Exported> {
         let stream = self.transfer(request).await?;
         let shown = target.path().display().to_string();
+        let disk = target.disk().clone();
         let sync = target.must_be_synced();
         let temporary = TemporaryFile::create(target)?;
-        let destination = FileDestination::new(temporary.file(), shown)
+        let destination = FileDestination::new(temporary.file(), disk, shown)
             .of_length(stream.content_length())
             .checked(request.check())
             .synced(sync);

@@ -50,6 +50,7 @@ mod cli;
 mod client;
 mod commands;
 mod content;
+mod disk;
 mod error;
 mod export;
 mod import;

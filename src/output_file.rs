@@ -13,9 +13,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
-
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 
 pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
@@ -33,6 +31,7 @@ pub(crate) struct Target {
     /// Permission bits of the regular file that will be replaced.
     replaced_mode: Option<u32>,
     exists: bool,
+    disk: Disk,
 }
 
 impl Target {
@@ -92,7 +91,19 @@ impl Target {
             replaced_mode,
             exists: existing.is_some(),
             path: absolute,
+            disk: Disk::default(),
         })
+    }
+
+    /// The same place, on a disk that may fail.
+    #[cfg(test)]
+    pub(crate) fn on(self, disk: Disk) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// The disk that the new file is brought into place by.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The target's absolute path.
@@ -129,18 +140,19 @@ impl Target {
     /// Gives the finished file at `new` the target's name.
     fn take(&self, new: &Path) -> Result<()> {
         if self.overwrite {
-            fs::rename(new, &self.path).map_err(|source| self.cannot_write(source))?;
+            let renamed = self.disk.rename(new, &self.path);
+            renamed.map_err(|source| self.cannot_write(source))?;
             if self.exists {
                 // The new name is whole with or without it; syncing is all that can fail here.
-                let _ = File::open(&self.directory).and_then(|directory| directory.sync_all());
+                let _ = self.disk.sync_directory(&self.directory);
             }
             return Ok(());
         }
-        match rename_without_replacing(new, &self.path) {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(exists(&self.path)),
-            Err(source) => Err(self.cannot_write(source)),
-        }
+        let renamed = self.disk.rename_without_replacing(new, &self.path);
+        renamed.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.path),
+            _ => self.cannot_write(source),
+        })
     }
 }
 
@@ -156,17 +168,6 @@ fn name_of(kind: fs::FileType) -> &'static str {
 
 fn exists(path: &Path) -> Error {
     Error::local_file(format!("{} exists already", path.display())).hint("--overwrite replaces it")
-}
-
-fn rename_without_replacing(from: &Path, to: &Path) -> rustix::io::Result<()> {
-    #[cfg(target_os = "linux")]
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system can.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-        result => return result,
-    }
-    rustix::fs::linkat(CWD, from, CWD, to, rustix::fs::AtFlags::empty())?;
-    rustix::fs::unlinkat(CWD, from, rustix::fs::AtFlags::empty())
 }
 
 /// Opens a regular file without following a link in its place.

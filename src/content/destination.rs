@@ -7,10 +7,9 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 
 use super::ContentCheck;
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Interruption, Result};
 
 /// Receives content in parts that neither overlap nor repeat, in any order.
@@ -32,6 +31,7 @@ const READ_LENGTH: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct FileDestination {
     file: Arc<File>,
+    disk: Disk,
     shown: String,
     /// Bytes to make sure of; 0 once that is done.
     reserve: u64,
@@ -45,9 +45,10 @@ pub(crate) struct FileDestination {
 
 impl FileDestination {
     /// `shown` is the file's name for errors.
-    pub(crate) fn new(file: Arc<File>, shown: String) -> Self {
+    pub(crate) fn new(file: Arc<File>, disk: Disk, shown: String) -> Self {
         Self {
             file,
+            disk,
             shown,
             reserve: 0,
             check: None,
@@ -71,16 +72,13 @@ impl FileDestination {
         Self { sync, ..self }
     }
 
-    /// Not every file system can; one that is full says so here rather than at the end.
+    /// A file system that is full says so here rather than at the end.
     fn reserve(&mut self) -> io::Result<()> {
         let length = std::mem::take(&mut self.reserve);
         if length == 0 {
             return Ok(());
         }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, length) {
-            Err(source @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(source.into()),
-            _ => Ok(()),
-        }
+        self.disk.reserve(&self.file, length)
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -113,7 +111,7 @@ impl Destination for FileDestination {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
         let written = self
             .reserve()
-            .and_then(|()| self.file.write_all_at(&content, offset));
+            .and_then(|()| self.disk.write_all_at(&self.file, &content, offset));
         written.map_err(|source| self.failed(source))?;
         let Some(mut check) = self.check.take() else {
             return Ok(());
@@ -147,7 +145,7 @@ impl Destination for FileDestination {
             check.finish()?;
         }
         if self.sync {
-            let synced = self.file.sync_all();
+            let synced = self.disk.sync(&self.file);
             synced.map_err(|source| self.failed(source))?;
         }
         Ok(())
@@ -172,6 +170,7 @@ pub(crate) struct StreamDestination<W> {
     /// Made when memory is not enough; without a name, so it cannot be left behind.
     spill: Option<File>,
     spill_end: u64,
+    disk: Disk,
 }
 
 #[derive(Debug)]
@@ -192,6 +191,7 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
             max_waiting: MAX_WAITING,
             spill: None,
             spill_end: 0,
+            disk: Disk::default(),
         }
     }
 
@@ -213,9 +213,10 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
         }
         let spill = match &mut self.spill {
             Some(spill) => spill,
-            None => self.spill.insert(tempfile::tempfile()?),
+            None => self.spill.insert(self.disk.create_unnamed()?),
         };
-        spill.write_all_at(&content, self.spill_end)?;
+        let written = self.disk.write_all_at(spill, &content, self.spill_end);
+        written?;
         let place = Waiting::OnDisk {
             offset: self.spill_end,
             length,

@@ -4,7 +4,7 @@
 //! The daemon may run as another user and know neither overwriting nor digests; so it always
 //! writes a new name, and this side verifies what arrived and lets it take the target's place.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use super::receive::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::{ContentCheck, finished, on_thread};
+use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output_file::{PrivateDirectory, Target, open_regular};
 use crate::status::Operation;
@@ -46,7 +47,7 @@ pub(super) async fn export(
         }
         written => written.map_err(Written::error)?,
     };
-    let sync = target.must_be_synced();
+    let sync = target.must_be_synced().then_some(target);
     let verified = verify(request, directory.inner(), watched, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
@@ -74,7 +75,7 @@ async fn export_to_target(
     let written = write(client, request, path, force_hard_link).await;
     let watched = written.map_err(Written::error)?;
     let arrived = Arrived::at(path);
-    let verified = verify(request, path, watched, false).await?;
+    let verified = verify(request, path, watched, None).await?;
     arrived.accept();
     Ok(verified)
 }
@@ -163,13 +164,13 @@ async fn write(
 }
 
 /// Checks what the daemon said of pieces, and length and digest of what it wrote at `path`, and
-/// gets it onto the disk if asked. The digests of pieces are left alone: reading the whole file
+/// gets it onto the disk of the target that asks for it. The digests of pieces are left alone: reading the whole file
 /// is what a digest of the whole asks for.
 async fn verify(
     request: &ExportRequest,
     path: &Path,
     watched: Watched,
-    sync: bool,
+    sync: Option<Target>,
 ) -> Result<Exported> {
     watched.whole?;
     let content_length = watched.content_length;
@@ -186,7 +187,7 @@ async fn verify(
         )));
     }
     let check = request.check();
-    if check.is_some() || sync {
+    if check.is_some() || sync.is_some() {
         let path = path.to_owned();
         let checked = on_thread("content", move || check_content(path, check, sync))?;
         finished(checked).await?;
@@ -213,7 +214,7 @@ fn not_there(path: &Path, source: io::Error) -> Error {
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 256 << 10;
 
-fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: bool) -> Result<()> {
+fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
     let cannot_read = |source: io::Error| {
         Error::local_file("cannot read what dfdaemon wrote")
             .because(source)
@@ -223,7 +224,8 @@ fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: bool) -> Resu
         Ok(file) => file,
         // Not ours to read, so not ours to sync alone: the file system as a whole is.
         Err(source) if check.is_none() && source.kind() == io::ErrorKind::PermissionDenied => {
-            return sync_around(&path).map_err(cannot_read);
+            let directory = path.parent().unwrap_or(Path::new("/"));
+            return synced(sync, |disk| disk.sync_around(directory));
         }
         Err(source) => return Err(cannot_read(source)),
     };
@@ -239,13 +241,11 @@ fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: bool) -> Resu
         }
         check.finish()?;
     }
-    if sync {
-        file.sync_all().map_err(cannot_read)?;
-    }
-    Ok(())
+    synced(sync, |disk| disk.sync(&file))
 }
 
-fn sync_around(path: &Path) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    Ok(rustix::fs::syncfs(File::open(directory)?)?)
+fn synced(target: Option<Target>, sync: impl FnOnce(&Disk) -> io::Result<()>) -> Result<()> {
+    target.map_or(Ok(()), |target| {
+        sync(target.disk()).map_err(|source| target.cannot_write(source))
+    })
 }

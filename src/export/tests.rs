@@ -14,6 +14,7 @@ const CONTENT: &[u8] = b"0123456789";
 
 mod any_stream;
 mod by_path;
+mod failing_disk;
 
 use by_path::writing_daemon;
 

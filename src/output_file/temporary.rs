@@ -3,11 +3,9 @@
 //! Their destructors remove them. A process that is killed has none: while they are in use they
 //! are locked, and whoever makes one in the same directory first removes those that nobody locks.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,13 +41,8 @@ impl TemporaryFile {
                 temporary_name(&target.name).map_err(|source| target.cannot_write(source))?;
             let path = target.directory.join(name);
             let mode = target.replaced_mode.map_or(ORDINARY_FILE, |_| PRIVATE_FILE);
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(&path)
-                .map_err(|source| target.cannot_write(source))?;
+            let file = target.disk.create(&path, mode);
+            let file = file.map_err(|source| target.cannot_write(source))?;
             let temporary = Self {
                 path,
                 file: Arc::new(file),
@@ -71,9 +64,8 @@ impl TemporaryFile {
     /// so, synced.
     pub(crate) fn commit(mut self) -> Result<PathBuf> {
         if let Some(mode) = self.target.replaced_mode {
-            self.file
-                .set_permissions(fs::Permissions::from_mode(mode))
-                .map_err(|source| self.target.cannot_write(source))?;
+            let handed_on = self.target.disk.set_permissions(&self.file, mode);
+            handed_on.map_err(|source| self.target.cannot_write(source))?;
         }
         self.target.take(&self.path)?;
         self.committed = true;
@@ -112,10 +104,10 @@ impl PrivateDirectory {
         };
         loop {
             let path = target.directory.join(temporary_name(&target.name)?);
-            DirBuilder::new().mode(PRIVATE_DIRECTORY).create(&path)?;
+            target.disk.create_directory(&path, PRIVATE_DIRECTORY)?;
             let created = File::open(&path).and_then(|directory| {
                 // The umask has its say when a directory is created, not here.
-                directory.set_permissions(fs::Permissions::from_mode(mode))?;
+                target.disk.set_permissions(&directory, mode)?;
                 Ok((directory, random_word()?))
             });
             let (directory, word) = match created {

@@ -20,7 +20,7 @@ fn places_that_cannot_be_are_refused_by_name() {
     fs::write(place("file"), "").unwrap();
     let _socket = UnixListener::bind(place("socket")).unwrap();
     rustix::fs::mknodat(
-        CWD,
+        rustix::fs::CWD,
         place("fifo"),
         rustix::fs::FileType::Fifo,
         rustix::fs::Mode::RUSR,

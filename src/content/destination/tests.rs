@@ -57,7 +57,7 @@ proptest! {
     fn a_file_is_hashed_in_order_however_it_is_written((content, pieces) in shuffled()) {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let check = Some(check_of(&content));
-        let mut destination = FileDestination::new(Arc::clone(&file), "out".into())
+        let mut destination = FileDestination::new(Arc::clone(&file), Disk::default(), "out".into())
             .of_length(content.len() as u64)
             .checked(check);
         for (offset, piece) in pieces {
@@ -78,4 +78,33 @@ fn a_wrong_digest_is_found_at_the_end() {
     stream.verified().unwrap();
     let error = stream.finish().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity);
+}
+
+/// Pieces that come early are put aside on a disk, which may be full too.
+#[test]
+fn a_disk_that_fails_while_pieces_are_put_aside_fails_the_export_and_damages_nothing() {
+    let pieces = [(8, "89"), (4, "4567"), (0, "0123")];
+    for broken in 0..3 {
+        let fails = move |step, _| (step == broken).then_some(rustix::io::Errno::NOSPC);
+        let (disk, failure) = Disk::failing(fails);
+        let collected = Collected::default();
+        let mut stream = StreamDestination::new(collected.clone(), None);
+        stream.max_waiting = 0;
+        stream.disk = disk;
+        let failed = pieces.iter().find_map(|(offset, piece)| {
+            stream
+                .write(*offset, Bytes::from_static(piece.as_bytes()))
+                .unwrap();
+            stream.verified().err()
+        });
+        let steps = ["create unnamed", "write", "write"];
+        assert_eq!(*failure.steps(), steps[..=broken]);
+        let error = failed.unwrap();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+        assert_eq!(
+            error.advice(),
+            Some("TMPDIR names another directory for temporary files")
+        );
+        assert_eq!(*collected.0.lock().unwrap(), b"");
+    }
 }

@@ -1,0 +1,224 @@
+//! A disk that fills up, or breaks, at each step of an export in turn.
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::disk::Disk;
+
+const ERRORS: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::IO];
+
+const DIGEST: &str = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
+
+/// An export onto a disk of its own, and the steps that it takes there when all goes well.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    mode: ExportMode,
+    old: bool,
+    overwrite: bool,
+    /// Whether the file system has a rename that does not replace.
+    atomic: bool,
+    steps: &'static [&'static str],
+}
+
+const CASES: [Case; 8] = [
+    Case {
+        mode: ExportMode::ByTransfer,
+        old: false,
+        overwrite: false,
+        atomic: true,
+        steps: &["create", "reserve", "write", "write", "write", "rename"],
+    },
+    Case {
+        mode: ExportMode::ByTransfer,
+        old: false,
+        overwrite: false,
+        atomic: false,
+        steps: &[
+            "create", "reserve", "write", "write", "write", "rename", "link",
+        ],
+    },
+    Case {
+        mode: ExportMode::ByTransfer,
+        old: false,
+        overwrite: true,
+        atomic: true,
+        steps: &["create", "reserve", "write", "write", "write", "rename"],
+    },
+    Case {
+        mode: ExportMode::ByTransfer,
+        old: true,
+        overwrite: true,
+        atomic: true,
+        steps: &[
+            "create",
+            "reserve",
+            "write",
+            "write",
+            "write",
+            "sync",
+            "set permissions",
+            "rename",
+            "sync directory",
+        ],
+    },
+    Case {
+        mode: ExportMode::ByPath,
+        old: false,
+        overwrite: false,
+        atomic: true,
+        steps: &["create directory", "set permissions", "rename"],
+    },
+    Case {
+        mode: ExportMode::ByPath,
+        old: false,
+        overwrite: false,
+        atomic: false,
+        steps: &["create directory", "set permissions", "rename", "link"],
+    },
+    Case {
+        mode: ExportMode::ByPath,
+        old: false,
+        overwrite: true,
+        atomic: true,
+        steps: &["create directory", "set permissions", "rename"],
+    },
+    Case {
+        mode: ExportMode::ByPath,
+        old: true,
+        overwrite: true,
+        atomic: true,
+        steps: &[
+            "create directory",
+            "set permissions",
+            "sync",
+            "rename",
+            "sync directory",
+        ],
+    },
+];
+
+impl Case {
+    fn daemon(self) -> ScriptedDaemon {
+        match self.mode {
+            ExportMode::ByTransfer => ScriptedDaemon::exporting(started_with(pieces())),
+            _ => writing_daemon(),
+        }
+    }
+
+    /// Exports onto a disk with one broken step; returns what it came to and the steps taken.
+    async fn run(
+        self,
+        client: &Client,
+        broken: Option<(usize, Errno)>,
+    ) -> (Result<Exported>, Vec<&'static str>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        if self.old {
+            fs::write(&path, "old").unwrap();
+        }
+        let (disk, failure) = Disk::failing(move |step, name| match broken {
+            Some((at, errno)) if at == step => Some(errno),
+            _ if name == "rename" && !self.atomic => Some(Errno::INVAL),
+            _ => None,
+        });
+        let target = Target::check(&path, self.overwrite).unwrap().on(disk);
+        let request = ExportRequest {
+            digest: Some(DIGEST.parse().unwrap()),
+            ..request()
+        };
+        let exported = client.export(&request, target, self.mode).await;
+        let expected = match &exported {
+            Ok(_) => Some(CONTENT.to_vec()),
+            Err(_) => self.old.then(|| b"old".to_vec()),
+        };
+        assert_eq!(fs::read(&path).ok(), expected, "{self:?} {broken:?}");
+        let left = names(directory.path());
+        assert!(left.iter().all(|name| name == "out"), "{left:?} {self:?}");
+        let steps = failure.steps().clone();
+        (exported, steps)
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
+    for case in CASES {
+        let daemon = case.daemon();
+        let client = daemon.client().await;
+        let (exported, steps) = case.run(&client, None).await;
+        exported.unwrap();
+        assert_eq!(steps, case.steps, "{case:?}");
+        for (step, name) in case.steps.iter().enumerate() {
+            for errno in ERRORS {
+                let (exported, taken) = case.run(&client, Some((step, errno))).await;
+                let what = format!("{case:?}: {errno} at {step}");
+                let harmless = match *name {
+                    // A file system that cannot reserve is written to all the same.
+                    "reserve" => errno == Errno::IO,
+                    // The new name is whole with or without it.
+                    "sync directory" => true,
+                    _ => false,
+                };
+                if harmless {
+                    exported.unwrap();
+                    assert_eq!(taken, case.steps, "{what}");
+                    continue;
+                }
+                let error = exported.expect_err(&what);
+                assert_eq!(error.kind(), ErrorKind::LocalFile, "{what}: {error:?}");
+                assert_eq!(taken, case.steps[..=step], "{what}");
+                let full = [Errno::NOSPC, Errno::DQUOT].contains(&errno);
+                let advice = error.advice().unwrap_or_default();
+                assert_eq!(
+                    advice.contains("free some space"),
+                    full,
+                    "{what}: {error:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Takes some bytes, then fails.
+struct Full {
+    room: usize,
+    errno: Errno,
+    written: Arc<std::sync::Mutex<Vec<u8>>>,
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.written.lock().unwrap();
+        let room = self.room - written.len();
+        if room == 0 {
+            return Err(self.errno.into());
+        }
+        let length = bytes.len().min(room);
+        written.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_is_full_at_any_byte_has_a_prefix_and_fails_the_export() {
+    for order in [pieces(), pieces().into_iter().rev().collect()] {
+        let daemon = ScriptedDaemon::exporting(started_with(order));
+        let client = daemon.client().await;
+        for room in 0..CONTENT.len() {
+            for errno in ERRORS {
+                let written = Arc::default();
+                let writer = Full {
+                    room,
+                    errno,
+                    written: Arc::clone(&written),
+                };
+                let exported = client.export_to_blocking_writer(&request(), writer).await;
+                assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
+                assert_eq!(*written.lock().unwrap(), CONTENT[..room]);
+            }
+        }
+    }
+}
