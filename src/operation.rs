@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{Error, ErrorKind, Interruption, Result};
@@ -36,6 +36,7 @@ async fn bounded<T>(
     operation: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let signals = async {
+        long_files_end_no_process()?;
         second_signal_ends_the_process()?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -71,6 +72,13 @@ fn second_signal_ends_the_process() -> std::io::Result<()> {
         )?;
         signal_hook::flag::register(number, heard)?;
     }
+    Ok(())
+}
+
+/// A file that may not grow longer fails the write, which takes back what was begun; unheard, the
+/// signal would end the process before.
+fn long_files_end_no_process() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ mod environment;
 mod exit_codes;
 mod export_options;
 mod faults;
+mod full_disks;
 mod hosts;
 mod import_options;
 mod interruptions;
