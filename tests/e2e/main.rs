@@ -15,6 +15,7 @@
 mod support;
 
 mod bad_input;
+mod crash_points;
 mod crowd;
 mod deadlines;
 mod defects;

@@ -31,6 +31,8 @@ pub enum Step {
     Piece(Piece),
     /// Writes a file to the path that the request names.
     Write(Vec<u8>),
+    /// As the first step: nothing is answered, not even that the export begins.
+    Unanswered,
     Fail(Status),
     /// Lets [`ScriptedDaemon::wait_until_reached`] return.
     Reached,
@@ -90,6 +92,8 @@ impl ScriptedDaemon {
             requests: Arc::clone(&requests),
             reached: Mutex::new(sender),
         };
+        // Of an earlier one in the same directory.
+        let _ = std::fs::remove_file(&endpoint);
         // Bound here, so that it is ready when this returns.
         let listener = UnixListener::bind(&endpoint).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -140,7 +144,7 @@ impl Service {
             match step {
                 Step::Fail(status) => return Err(status.clone()),
                 Step::Reached => self.reach(),
-                Step::Hang => std::future::pending().await,
+                Step::Hang | Step::Unanswered => std::future::pending().await,
                 _ => {}
             }
         }
@@ -184,6 +188,10 @@ impl DfdaemonDownload for Service {
         if let Some(Step::Fail(status)) = self.steps.first() {
             return Err(status.clone());
         }
+        if let Some(Step::Unanswered) = self.steps.first() {
+            self.reach();
+            std::future::pending::<()>().await;
+        }
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         let steps = self.steps.clone();
         let reached = self.reached.lock().unwrap().clone();
@@ -210,7 +218,7 @@ impl DfdaemonDownload for Service {
                         let _ = reached.send(());
                         continue;
                     }
-                    Step::Hang => std::future::pending().await,
+                    Step::Hang | Step::Unanswered => std::future::pending().await,
                 };
                 // A client that went away hears nothing more.
                 if sender.send(item).await.is_err() {
