@@ -1,67 +1,140 @@
-//! What dfcache makes of every fault that the fake can have, command by command.
+//! What dfcache makes of every fault that the fake can have: every command, every place of a fault.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::World;
-use crate::support::files::PIECE;
+use crate::support::command::words;
+use crate::support::files::{PIECE, files_below, names_in};
+use crate::support::{Run, World};
 
-/// The exit code of each command under each fault; `-` where there is no such fault in its call.
+/// The exit code of each command under each fault; `-` where there is no such fault in its call,
+/// `.` where the fault never fires, since the call does nothing that it could spoil.
 ///
 /// Pieces are looked at in transfer mode only: by path, dfdaemon writes the file, and what it
 /// says of the pieces' content is nothing that anybody uses. A full disk is the store's under an
 /// import, and under an export by path the output's, which lies on this side.
 const TABLE: &str = "
-    fault                 import  export  transfer  stdout  stat  ls
-    error                 5       5       5         5       5     5
-    delay                 8       8       8         8       8     8
-    stall                 8       8       8         8       8     8
-    reset                 5       5       5         5       5     5
-    bandwidth             -       8       8         8       -     -
-    end                   -       7       7         7       -     -
-    skip_piece            -       7       7         7       -     -
-    repeat_piece          -       0       0         0       -     -
-    shuffle_pieces        -       0       0         0       -     -
-    corrupt_piece         -       0       7         7       -     -
-    corrupt_digest        -       0       7         7       -     -
-    empty_digest          -       0       0         0       -     -
-    no_content            -       0       7         7       -     -
-    wrong_length          -       7       7         7       -     -
-    wrong_content_length  -       7       7         7       -     -
-    no_space              6       4       0         0       -     -
-    disk_error            1       1       0         0       -     -
-    torn_write            1       1       0         0       -     -
+    fault                 import  export  hard-link  transfer  stdout  stat  ls
+    error                 5       5       5          5         5       5     5
+    delay                 8       8       8          8         8       8     8
+    stall                 8       8       8          8         8       8     8
+    reset                 5       5       5          5         5       5     5
+    bandwidth             -       8       8          8         8       -     -
+    end                   -       7       7          7         7       -     -
+    skip_piece            -       7       7          7         7       -     -
+    repeat_piece          -       0       0          0         0       -     -
+    shuffle_pieces        -       0       0          0         0       -     -
+    corrupt_piece         -       .       .          7         7       -     -
+    corrupt_digest        -       0       0          7         7       -     -
+    empty_digest          -       0       0          0         0       -     -
+    no_content            -       .       .          7         7       -     -
+    wrong_length          -       7       7          7         7       -     -
+    wrong_content_length  -       7       7          7         7       -     -
+    no_space              6       4       4          .         .       -     -
+    disk_error            1       1       1          .         .       -     -
+    torn_write            1       1       1          .         .       -     -
 ";
 
-/// Beyond this a command hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Where in a call of two pieces a fault can lie in wait.
+const PLACES: [&str; 6] = [
+    "{}",
+    r#"{"phase":"before"}"#,
+    r#"{"phase":"after"}"#,
+    r#"{"piece":0}"#,
+    r#"{"piece":1}"#,
+    r#"{"bytes":1}"#,
+];
+
+/// What commands get whose daemon never answers: the world's time stands still, only the
+/// client's own can end them.
+const TIMEOUT: Duration = Duration::from_millis(700);
+
+/// How long a command takes at most, besides what it waits for. Beyond this it hangs.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A command that asks a daemon.
+struct Column {
+    name: &'static str,
+    /// The call that it makes.
+    on: &'static str,
+    /// FILE is one that was not imported yet, ID a task, `old` a file that is there.
+    line: &'static str,
+    /// What it is once the fault is gone.
+    again: &'static str,
+}
+
+const COLUMNS: [Column; 7] = [
+    Column {
+        name: "import",
+        on: "import",
+        line: "import --format json FILE",
+        again: "import --skip-existing FILE",
+    },
+    Column {
+        name: "export",
+        on: "export",
+        line: "export --format json --overwrite -O old ID",
+        again: "export --overwrite -O old ID",
+    },
+    Column {
+        name: "hard-link",
+        on: "export",
+        line: "export --format json --force-hard-link -O new ID",
+        again: "export --force-hard-link -O new ID",
+    },
+    Column {
+        name: "transfer",
+        on: "export",
+        line: "export --format json --overwrite --transfer-from-dfdaemon -O old ID",
+        again: "export --overwrite --transfer-from-dfdaemon -O old ID",
+    },
+    Column {
+        name: "stdout",
+        on: "export",
+        line: "export -O - ID",
+        again: "export -O - ID",
+    },
+    Column {
+        name: "stat",
+        on: "stat",
+        line: "stat --format json ID",
+        again: "stat ID",
+    },
+    Column {
+        name: "ls",
+        on: "list",
+        line: "ls --format json",
+        again: "ls",
+    },
+];
+
+/// What the table expects of a fault that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Exit(i32),
+    NeverFires,
+}
 
 fn rows() -> Vec<Vec<&'static str>> {
     let rows = TABLE.lines().map(|line| line.split_whitespace().collect());
     rows.filter(|row: &Vec<_>| !row.is_empty()).collect()
 }
 
-/// The faults of a command's column, with the exit code.
-fn column(command: &str) -> Vec<(&'static str, Option<i32>)> {
-    let rows = rows();
-    let position = rows[0].iter().position(|name| *name == command).unwrap();
-    let cells = rows[1..]
-        .iter()
-        .map(|row| (row[0], row[position].parse().ok()));
-    cells.collect()
-}
-
-fn fault(on: &str, name: &str) -> Option<Fault> {
+fn fault(on: &str, name: &str, place: &str) -> Option<Fault> {
     let argument = match name {
         "error" => json!({"code": "UNAVAILABLE", "message": "gone", "details": "/wCA"}),
         "delay" => json!("1h"),
-        "bandwidth" => json!("1KiB"),
+        "bandwidth" => json!("1B"),
         _ => json!(true),
     };
-    Fault::from_json(&json!({"on": on, "do": {name: argument}})).ok()
+    let mut fault: serde_json::Value = serde_json::from_str(place).unwrap();
+    fault["on"] = on.into();
+    fault["do"] = json!({name: argument});
+    Fault::from_json(&fault).ok()
 }
 
 fn kind(code: i32) -> &'static str {
@@ -85,95 +158,208 @@ fn the_table_has_a_row_for_every_fault() {
     assert_eq!(named, known);
 }
 
-/// Runs a command under each fault of its column. `line` gets the id of a task of three pieces.
-fn check(column_name: &str, on: &str, line: impl Fn(&str) -> Vec<String>) {
-    for (name, expected) in column(column_name) {
-        let case = format!("{name} in {column_name}");
-        let Some(fault) = fault(on, name) else {
-            assert_eq!(expected, None, "{case}: there is no such fault");
-            continue;
-        };
-        let expected = expected.unwrap_or_else(|| panic!("{case}: the table lacks it"));
-        let world = World::new();
-        let file = world.file("file", 2 * PIECE + 1);
-        let id = world.import(&file);
-        world.file("other", 100);
-        fs::write(world.path("old"), "old").unwrap();
-        let _guard = world.daemon().fault(fault);
-        let mut words = line(&id);
-        if ["delay", "stall", "bandwidth"].contains(&name) {
-            // The world's time stands still: only the client's own can end this.
-            words.splice(1..1, ["--timeout".to_owned(), "700ms".to_owned()]);
-        }
-        let began = Instant::now();
-        let run = world.dfcache().args(&words).run();
-        let took = began.elapsed();
-        assert!(took < PATIENCE, "{case}: {took:?}\n{run}");
-        assert_eq!(run.code(), Some(expected), "{case}\n{run}");
-        if expected != 0 && words.iter().any(|word| word == "json") {
-            assert_eq!(run.json_error()["kind"], kind(expected), "{case}\n{run}");
-            assert_eq!(run.stdout(), "", "{case}");
-        }
-        world.holds_only(&["file", "old", "other"]);
-        if expected != 0 || column_name == "stdout" {
-            assert_eq!(fs::read(world.path("old")).unwrap(), b"old", "{case}");
-        } else if words.iter().any(|word| word == "export") {
-            world.assert_same(&file, "old");
-        }
-        if expected == 0 && column_name == "stdout" {
-            assert!(run.stdout_bytes() == fs::read(&file).unwrap(), "{case}");
-        }
-        if ["error", "reset", "no_space", "disk_error", "torn_write"].contains(&name)
-            && expected != 0
-        {
-            let calls = world.daemon().journal();
-            let calls = calls.query(&fake_dfdaemon::Query::default()).unwrap();
-            let hit = calls.iter().filter_map(|call| call.fault.as_ref());
-            let hit: Vec<&Value> = hit.map(|fault| &fault.action).collect();
-            assert_eq!(hit.len(), 1, "{case}: {hit:?}");
-        }
+#[test]
+fn the_table_has_a_column_for_every_command_that_asks_a_daemon() {
+    assert_eq!(rows()[0][1..], COLUMNS.each_ref().map(|column| column.name));
+    let world = World::new();
+    let help = |line: &str| {
+        let run = world.dfcache().args(words(line)).arg("--help").run();
+        run.succeeds().stdout()
+    };
+    let listed = help("");
+    let listed = listed.split_once("Commands:").unwrap().1;
+    let listed = listed.split_once("\n\n").unwrap().0;
+    let commands = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let commands: Vec<_> = commands
+        .filter(|command| *command != "help" && help(command).contains("--endpoint"))
+        .collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    for command in commands {
+        let tried = COLUMNS
+            .iter()
+            .any(|column| column.line.starts_with(command));
+        assert!(tried, "no column tries {command}");
     }
 }
 
-fn words(line: &str, id: &str) -> Vec<String> {
-    line.split_whitespace()
-        .map(|word| word.replace("ID", id))
-        .collect()
+/// A world with a task, where one command is tried under one fault after another.
+struct Cells<'a> {
+    column: &'a Column,
+    world: World,
+    id: String,
+    content: Vec<u8>,
+}
+
+impl<'a> Cells<'a> {
+    fn new(column: &'a Column) -> Self {
+        let world = World::new();
+        fs::create_dir(world.beside("spill")).unwrap();
+        let file = world.file("file", PIECE + 1);
+        Self {
+            column,
+            id: world.import(&file),
+            content: fs::read(file).unwrap(),
+            world,
+        }
+    }
+
+    fn run(&self, line: &str, options: &[&str]) -> Run {
+        let line = line.replace("ID", &self.id).replace("FILE", "other");
+        let command = self.world.dfcache();
+        let command = command.env("TMPDIR", self.world.beside("spill"));
+        command.args(words(&line)).args(options).run()
+    }
+
+    /// Runs the command under a fault. `number` tells what is imported from what was before.
+    fn check(&self, fault: Fault, expected: Expected, case: &str, number: usize) {
+        self.world.file("other", 100 + number);
+        // Not written through: what was exported by path is a link to the cache.
+        let _ = fs::remove_file(self.world.path("old"));
+        fs::write(self.world.path("old"), "old").unwrap();
+        let guard = self.world.daemon().fault(fault);
+        let waits = expected == Expected::Exit(8);
+        let timeout = format!("{}ms", TIMEOUT.as_millis());
+        let options: &[&str] = if waits { &["--timeout", &timeout] } else { &[] };
+        let began = Instant::now();
+        let run = self.run(self.column.line, options);
+        let took = began.elapsed();
+        let least = if waits { TIMEOUT } else { Duration::ZERO };
+        assert!(
+            (least..least + PATIENCE).contains(&took),
+            "{case}: {took:?}\n{run}"
+        );
+        let fires = expected != Expected::NeverFires;
+        assert_eq!(guard.fired() > 0, fires, "{case}\n{run}");
+        let code = match expected {
+            Expected::Exit(code) => code,
+            Expected::NeverFires => 0,
+        };
+        assert_eq!(run.code(), Some(code), "{case}\n{run}");
+        self.check_output(&run, case);
+        drop(guard);
+        self.check_leftovers(case);
+        if code != 0 {
+            if self.column.line.contains("json") {
+                assert_eq!(run.json_error()["kind"], kind(code), "{case}\n{run}");
+                assert_eq!(run.stdout(), "", "{case}");
+            }
+            // What failed is in nobody's way.
+            self.run(self.column.again, &[]).succeeds();
+            self.check_leftovers(case);
+        }
+        let _ = fs::remove_file(self.world.path("new"));
+    }
+
+    /// The output is as it was, or whole; stdout may have got a part.
+    fn check_output(&self, run: &Run, case: &str) {
+        let succeeded = run.code() == Some(0);
+        let old = fs::read(self.world.path("old")).unwrap();
+        let replaced = succeeded && self.column.line.contains("-O old");
+        let expected = if replaced { &*self.content } else { b"old" };
+        assert!(old == expected, "{case}: old has {} bytes", old.len());
+        let made = succeeded && self.column.line.contains("-O new");
+        let new = fs::read(self.world.path("new")).ok();
+        assert!(new == made.then(|| self.content.clone()), "{case}");
+        if self.column.name == "stdout" {
+            let written = run.stdout_bytes();
+            assert!(self.content.starts_with(written), "{case}");
+            assert!(!succeeded || written.len() == self.content.len(), "{case}");
+        }
+    }
+
+    /// Nothing is left beside the output, among temporary files, and in the daemon.
+    fn check_leftovers(&self, case: &str) {
+        let mut names = names_in(&self.world.work());
+        names.retain(|name| name != "new");
+        assert_eq!(names, ["file", "old", "other"], "{case}");
+        assert_eq!(names_in(&self.world.beside("spill")), [""; 0], "{case}");
+        self.world.settle();
+        let state = self.world.daemon().state_dir();
+        let scratch = files_below(state).unwrap();
+        let is_scratch = |path: &&Path| path.parent().is_some_and(|parent| parent.ends_with("tmp"));
+        let left: Vec<_> = scratch
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(is_scratch)
+            .collect();
+        assert!(left.is_empty(), "{case}: {left:?}");
+    }
+}
+
+/// Tries a command under every fault in every place. Places have worlds of their own, side by side.
+fn check(name: &str) {
+    let position = rows()[0].iter().position(|column| *column == name).unwrap();
+    let column = &COLUMNS[position - 1];
+    let at_place = |place: &str| {
+        let cells = Cells::new(column);
+        let mut tried = Vec::new();
+        for (number, row) in rows()[1..].iter().enumerate() {
+            let case = format!("{} in {name} at {place}", row[0]);
+            let Some(fault) = fault(column.on, row[0], place) else {
+                continue;
+            };
+            let expected = match row[position] {
+                "-" => panic!("{case}: the table says that there is no such fault"),
+                "." => Expected::NeverFires,
+                code => Expected::Exit(code.parse().unwrap()),
+            };
+            cells.check(fault, expected, &case, number);
+            tried.push(row[0]);
+        }
+        tried
+    };
+    let tried: Vec<_> = std::thread::scope(|scope| {
+        let running = PLACES.map(|place| scope.spawn(move || at_place(place)));
+        running
+            .into_iter()
+            .flat_map(|running| running.join().unwrap())
+            .collect()
+    });
+    for row in &rows()[1..] {
+        assert_eq!(
+            tried.contains(&row[0]),
+            row[position] != "-",
+            "{} in {name}",
+            row[0]
+        );
+    }
 }
 
 #[test]
 fn an_import_under_every_fault() {
-    check("import", "import", |id| {
-        words("import --format json other", id)
-    });
+    check("import");
 }
 
 #[test]
 fn an_export_by_path_under_every_fault() {
-    check("export", "export", |id| {
-        words("export --format json --overwrite -O old ID", id)
-    });
+    check("export");
+}
+
+#[test]
+fn an_export_as_a_hard_link_under_every_fault() {
+    check("hard-link");
 }
 
 #[test]
 fn an_export_in_transfer_mode_under_every_fault() {
-    let line = "export --format json --overwrite --transfer-from-dfdaemon -O old ID";
-    check("transfer", "export", |id| words(line, id));
+    check("transfer");
 }
 
 #[test]
 fn an_export_to_stdout_under_every_fault() {
-    check("stdout", "export", |id| words("export -O - ID", id));
+    check("stdout");
 }
 
 #[test]
 fn a_stat_under_every_fault() {
-    check("stat", "stat", |id| words("stat --format json ID", id));
+    check("stat");
 }
 
 #[test]
 fn a_list_under_every_fault() {
-    check("ls", "list", |id| words("ls --format json", id));
+    check("ls");
 }
 
 /// The example of a CI job, with both programs in its path.
