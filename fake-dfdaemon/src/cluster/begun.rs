@@ -141,10 +141,7 @@ impl Begun {
         let entry = state
             .same(id, self.incarnation)
             .ok_or_else(|| not_found(id))?;
-        let replica = entry
-            .replicas
-            .get(&self.host)
-            .ok_or_else(|| not_found(id))?;
+        let replica = entry.replicas.get(self.host).ok_or_else(|| not_found(id))?;
         Ok(change(replica.record.clone()))
     }
 }

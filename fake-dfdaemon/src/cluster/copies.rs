@@ -48,7 +48,7 @@ impl Cluster {
         let holders: Vec<_> = {
             let mut state = self.state();
             let entry = state.tasks.get(id).ok_or_else(|| not_found(id))?;
-            let holders = entry.replicas.keys().copied().collect();
+            let holders = entry.replicas.hosts().collect();
             state.remove_task(id);
             holders
         };
@@ -71,7 +71,7 @@ impl Cluster {
         entries.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
         let copies = |entry: &super::state::Entry| {
             let copies = entry.replicas.iter().map(|(host, replica)| Replica {
-                host: host_name(*host),
+                host: host_name(host),
                 persistent: replica.record.persistent,
                 complete: replica.is_whole(),
             });

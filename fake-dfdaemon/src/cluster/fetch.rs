@@ -141,10 +141,10 @@ impl Fetch {
             && let Some(entry) = cluster.state().same(&self.key.1, self.key.2)
             && entry
                 .replicas
-                .get(&host)
+                .get(host)
                 .is_some_and(|replica| !replica.is_whole())
         {
-            entry.replicas.remove(&host);
+            entry.replicas.remove(host);
         }
         copied
     }
@@ -155,7 +155,7 @@ impl Fetch {
         let mut state = cluster.state();
         if state
             .same(&self.key.1, self.key.2)
-            .is_some_and(|entry| !entry.replicas.contains_key(&self.key.0))
+            .is_some_and(|entry| entry.replicas.get(self.key.0).is_none())
         {
             state.insert_replica(self.key.0, record);
         }

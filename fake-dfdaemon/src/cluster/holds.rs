@@ -92,7 +92,7 @@ impl Drop for Lease {
             // The collector and eviction may have passed this task by while it was held.
             if entry.leases == 0 {
                 overdue = entry.is_expired(now);
-                holders = entry.replicas.keys().copied().collect();
+                holders = entry.replicas.hosts().collect();
             }
         }
         if overdue {

@@ -234,7 +234,7 @@ impl Cluster {
                 });
             }
             let entry = state.tasks.get(id);
-            let holders = entry.map(|entry| entry.replicas.keys().copied().collect());
+            let holders = entry.map(|entry| entry.replicas.hosts().collect());
             state.remove_task(id);
             holders.unwrap_or_default()
         };

@@ -278,7 +278,7 @@ impl Cluster {
         let replica = state
             .tasks
             .get_mut(id)
-            .and_then(|entry| entry.replicas.get_mut(&host));
+            .and_then(|entry| entry.replicas.get_mut(host));
         if let Some(replica) = replica {
             replica.record = record;
         }
@@ -314,7 +314,7 @@ impl Cluster {
                 if !self.is_collectable(entry, now) {
                     continue;
                 }
-                let holders = entry.replicas.keys().copied().collect();
+                let holders = entry.replicas.hosts().collect();
                 state.remove_task(&id);
                 holders
             };

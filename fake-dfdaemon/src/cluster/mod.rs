@@ -16,6 +16,7 @@ mod jobs;
 mod output;
 mod parents;
 mod placement;
+mod replicas;
 mod source;
 mod state;
 mod status;
@@ -321,7 +322,7 @@ impl Cluster {
         replicas.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
         replicas
             .iter()
-            .filter_map(|entry| entry.replicas.get(&host))
+            .filter_map(|entry| entry.replicas.get(host))
             .map(view)
             .collect()
     }

@@ -111,5 +111,5 @@ fn change<T>(
 ) -> Option<T> {
     let mut state = cluster.state();
     let entry = state.same(id, *incarnation)?;
-    entry.replicas.get_mut(&host).map(with)
+    entry.replicas.get_mut(host).map(with)
 }

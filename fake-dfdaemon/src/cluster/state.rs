@@ -1,13 +1,14 @@
 //! What the cluster knows in memory: tasks, their replicas, the hosts. Pure: it knows no disk, and
 //! no time but the one it is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::placement::{Candidate, Copied};
+use super::replicas::Replicas;
 use crate::clock::later;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
@@ -25,8 +26,7 @@ pub(crate) struct Entry {
     pub(crate) task: TaskRecord,
     /// Tells this task from earlier and later ones with the same id.
     pub(crate) incarnation: u64,
-    /// By the host's number.
-    pub(crate) replicas: BTreeMap<usize, ReplicaState>,
+    pub(crate) replicas: Replicas,
     /// Exports and transfers that are running: nothing is collected or evicted under them.
     pub(crate) leases: usize,
 }
@@ -83,6 +83,15 @@ impl ReplicaState {
     pub(crate) fn is_whole(&self) -> bool {
         self.record.finished_at.is_some()
     }
+
+    /// What it takes of its host's room, in bytes.
+    fn used(&self) -> u64 {
+        if self.is_whole() {
+            self.record.content_length
+        } else {
+            0
+        }
+    }
 }
 
 impl Entry {
@@ -96,9 +105,7 @@ impl Entry {
     }
 
     pub(crate) fn whole_replica(&self, host: usize) -> Option<&ReplicaState> {
-        self.replicas
-            .get(&host)
-            .filter(|replica| replica.is_whole())
+        self.replicas.get(host).filter(|replica| replica.is_whole())
     }
 }
 
@@ -138,7 +145,7 @@ impl State {
         let entry = Entry {
             task,
             incarnation,
-            replicas: BTreeMap::new(),
+            replicas: Replicas::default(),
             leases: 0,
         };
         self.tasks.insert(id, entry);
@@ -150,38 +157,31 @@ impl State {
             return;
         };
         for (host, replica) in entry.replicas {
-            self.count_used(host, &replica, false);
+            self.change_used(host, 0, replica.used());
         }
     }
 
     pub(crate) fn insert_replica(&mut self, host: usize, record: ReplicaRecord) {
-        let id = record.task_id.clone();
-        self.remove_replica(&id, host);
+        let Some(entry) = self.tasks.get_mut(record.task_id.as_str()) else {
+            return;
+        };
         let replica = ReplicaState::new(record);
-        if self.tasks.contains_key(id.as_str()) {
-            self.count_used(host, &replica, true);
-        }
-        if let Some(entry) = self.tasks.get_mut(id.as_str()) {
-            entry.replicas.insert(host, replica);
-        }
+        let comes = replica.used();
+        let replaced = entry.replicas.insert(host, replica);
+        let goes = replaced.map_or(0, |replica| replica.used());
+        self.change_used(host, comes, goes);
     }
 
     pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
-        let replica = self.tasks.get_mut(id)?.replicas.remove(&host)?;
-        self.count_used(host, &replica, false);
+        let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
+        self.change_used(host, 0, replica.used());
         Some(replica)
     }
 
-    fn count_used(&mut self, host: usize, replica: &ReplicaState, comes: bool) {
-        let Some(host) = self.hosts.get_mut(host).filter(|_| replica.is_whole()) else {
-            return;
-        };
-        let length = replica.record.content_length;
-        host.used = if comes {
-            host.used + length
-        } else {
-            host.used.saturating_sub(length)
-        };
+    fn change_used(&mut self, host: usize, comes: u64, goes: u64) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.used = (host.used + comes).saturating_sub(goes);
+        }
     }
 
     pub(crate) fn status(&self, host: usize) -> HostStatus {
@@ -194,7 +194,7 @@ impl State {
     pub(crate) fn view(&self, entry: &Entry) -> TaskView {
         let counted = || {
             entry.replicas.iter().filter(|(host, replica)| {
-                replica.is_whole() && self.status(**host) != HostStatus::Left
+                replica.is_whole() && self.status(*host) != HostStatus::Left
             })
         };
         TaskView {
@@ -232,7 +232,7 @@ impl State {
             .replicas
             .iter()
             .filter(|(_, replica)| replica.is_whole());
-        whole.map(|(host, _)| *host).filter(serves).collect()
+        whole.map(|(host, _)| host).filter(serves).collect()
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.

@@ -1,0 +1,60 @@
+//! The copies of one task by the host that has them.
+//!
+//! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven copies for
+//! each task, ten times what is in it.
+
+use super::state::ReplicaState;
+
+/// The copies of one task, ordered by the host's number.
+#[derive(Debug, Default)]
+pub(crate) struct Replicas(Vec<(usize, ReplicaState)>);
+
+impl Replicas {
+    pub(crate) fn get(&self, host: usize) -> Option<&ReplicaState> {
+        let index = self.index(host).ok()?;
+        self.0.get(index).map(|(_, replica)| replica)
+    }
+
+    pub(crate) fn get_mut(&mut self, host: usize) -> Option<&mut ReplicaState> {
+        let index = self.index(host).ok()?;
+        self.0.get_mut(index).map(|(_, replica)| replica)
+    }
+
+    /// Puts a copy in, and returns the one that the host had.
+    pub(crate) fn insert(&mut self, host: usize, replica: ReplicaState) -> Option<ReplicaState> {
+        if let Some(there) = self.get_mut(host) {
+            return Some(std::mem::replace(there, replica));
+        }
+        let (Ok(index) | Err(index)) = self.index(host);
+        self.0.reserve_exact(1);
+        self.0.insert(index, (host, replica));
+        None
+    }
+
+    pub(crate) fn remove(&mut self, host: usize) -> Option<ReplicaState> {
+        let index = self.index(host).ok()?;
+        Some(self.0.remove(index).1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &ReplicaState)> {
+        self.0.iter().map(|(host, replica)| (*host, replica))
+    }
+
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = usize> {
+        self.iter().map(|(host, _)| host)
+    }
+
+    /// Where a host's copy is, or would be.
+    fn index(&self, host: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&host, |(host, _)| *host)
+    }
+}
+
+impl IntoIterator for Replicas {
+    type Item = (usize, ReplicaState);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
