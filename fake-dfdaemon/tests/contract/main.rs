@@ -28,6 +28,7 @@ mod stat;
 mod upload;
 mod wire;
 mod world;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -10,11 +10,11 @@ use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Release, Rpc};
 use rustix::fs::{CWD, Mode, OFlags};
 use tonic::{Code, Status};
 
-use crate::import::Writer;
 use crate::row::Row;
 use crate::support::client::{Client, Exported, Import};
 use crate::support::eventually;
 use crate::world::{MIB, World, export_to, import, import_as, seconds, transfer};
+use crate::writer::Writer;
 
 /// One row a quirk: one that is new fails until somebody says how it shows.
 pub(crate) fn rows() -> Vec<Row> {

@@ -1,0 +1,74 @@
+//! What the path of an import may be.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use tonic::Code;
+
+use super::{EISDIR, ENOENT};
+use crate::row::{Row, row};
+use crate::world::{World, assert_says, import, import_as};
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        row!(a_missing_path_is_invalid),
+        row!(an_empty_path_is_invalid),
+        row!(a_directory_is_invalid),
+        row!(an_unreadable_path_is_internal_when_the_id_is_given),
+        row!(what_is_not_a_regular_file_is_refused_at_once)
+            .ours("the real one reads a FIFO, and waits for who writes to it"),
+        row!(a_device_is_refused_at_once)
+            .needs("a daemon that does not read it without end", |fake| fake)
+            .ours("the real one reads it"),
+    ]
+}
+
+async fn a_missing_path_is_invalid(w: World) {
+    let refused = w.client().await.import(import(&w.path("missing"))).await;
+    assert_says(&refused.unwrap_err(), Code::InvalidArgument, ENOENT);
+}
+
+async fn an_empty_path_is_invalid(w: World) {
+    let refused = w.client().await.import(import(Path::new(""))).await;
+    assert_says(&refused.unwrap_err(), Code::InvalidArgument, ENOENT);
+}
+
+async fn a_directory_is_invalid(w: World) {
+    let refused = w.client().await.import(import(w.dir.path())).await;
+    assert_says(&refused.unwrap_err(), Code::InvalidArgument, EISDIR);
+}
+
+async fn an_unreadable_path_is_internal_when_the_id_is_given(w: World) {
+    for (path, text) in [
+        (w.path("missing"), ENOENT),
+        (Path::new("").to_owned(), ENOENT),
+        (w.dir.path().to_owned(), EISDIR),
+    ] {
+        let request = import_as(&path, &w.unique("unreadable"));
+        let refused = w.client().await.import(request).await.unwrap_err();
+        assert_says(&refused, Code::Internal, text);
+    }
+}
+
+async fn what_is_not_a_regular_file_is_refused_at_once(w: World) {
+    let (fifo, socket) = (w.path("fifo"), w.path("socket"));
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for path in [&fifo, &socket] {
+        assert_not_regular(&w, path).await;
+    }
+}
+
+async fn a_device_is_refused_at_once(w: World) {
+    assert_not_regular(&w, Path::new("/dev/zero")).await;
+}
+
+async fn assert_not_regular(w: &World, path: &Path) {
+    let with_content = import_as(path, &w.unique("odd"));
+    for request in [import(path), with_content] {
+        let refused = w.client().await.import(request).await.unwrap_err();
+        let text = format!("{} is not a regular file", path.display());
+        assert_says(&refused, Code::InvalidArgument, &text);
+    }
+}

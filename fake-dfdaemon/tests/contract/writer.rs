@@ -1,0 +1,40 @@
+//! A file that does not keep still.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// Writes to a file all the time, until dropped.
+pub(crate) struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(crate) fn of(path: &Path) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        let mut text = 0u64;
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                text += 1;
+                file.write_all_at(&text.to_le_bytes(), 0).unwrap();
+                // Leaves the file's lock to who reads it.
+                thread::yield_now();
+            }
+        });
+        let thread = Some(thread);
+        Self { stop, thread }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
