@@ -3,8 +3,9 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -70,6 +71,19 @@ pub(super) type Answer = Result<Json<Value>, ApiError>;
 /// The answer that has nothing to say.
 pub(super) fn done() -> Answer {
     Ok(Json(json!({})))
+}
+
+/// The part of the path that names a host, a task, a fault or a snapshot.
+pub(super) struct PathPart(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathPart {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let part = Path::<String>::from_request_parts(parts, state).await;
+        part.map(|Path(part)| Self(part))
+            .map_err(|error| ApiError::bad_request(error.body_text()))
+    }
 }
 
 /// A JSON body, whatever its content type; an empty one is `{}`.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::answer::{Answer, ApiError, Body, Nothing, done};
+use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
 use crate::cluster::{HostStatus, Replica, TaskView};
 use crate::daemon::World;
 use crate::faults::{Fault, is_code_name};
@@ -35,7 +35,7 @@ pub(super) async fn hosts(State(api): State<Api>) -> Answer {
 
 pub(super) async fn stop_host(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     change_host(&api, &name, HostStatus::Stopped).await
@@ -43,7 +43,7 @@ pub(super) async fn stop_host(
 
 pub(super) async fn leave_host(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     change_host(&api, &name, HostStatus::Left).await
@@ -51,7 +51,7 @@ pub(super) async fn leave_host(
 
 pub(super) async fn start_host(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     change_host(&api, &name, HostStatus::Running).await
@@ -79,13 +79,13 @@ pub(super) async fn tasks(State(api): State<Api>) -> Answer {
     Ok(Json(json!({ "tasks": tasks })))
 }
 
-pub(super) async fn task(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let found = api.world()?.cluster.tasks(Some(&id)).pop();
     let (view, replicas) = found.ok_or_else(|| no_task(&id))?;
     Ok(Json(task_json(&view, &replicas)))
 }
 
-pub(super) async fn delete_task(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let world = api.world()?;
     if world.cluster.tasks(Some(&id)).is_empty() {
         return Err(no_task(&id));
@@ -192,7 +192,7 @@ pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) 
     Ok(Json(added))
 }
 
-pub(super) async fn remove_fault(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+pub(super) async fn remove_fault(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let world = api.world()?;
     let number: Option<u64> = id.parse().ok();
     if !number.is_some_and(|id| world.cluster.calls().faults.remove(id)) {
@@ -254,7 +254,7 @@ pub(super) async fn clear_journal(State(api): State<Api>) -> Answer {
 
 pub(super) async fn take_snapshot(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     api.world()?.take_snapshot(&name).await?;
@@ -263,7 +263,7 @@ pub(super) async fn take_snapshot(
 
 pub(super) async fn restore_snapshot(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     api.world()?.restore(&name).await?;

@@ -5,6 +5,7 @@
 mod answer;
 mod handlers;
 mod openapi;
+mod pages;
 mod routes;
 
 use std::future::IntoFuture;
@@ -13,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::answer::ApiError;
+use self::pages::{LoopbackOnly, refuse_pages};
 use crate::builder::StartError;
 use crate::daemon::World;
 use crate::server::asynchronous;
@@ -72,6 +74,8 @@ impl ControlServer {
                 tracing::warn!(%address, "the control API is reachable from the network");
             }
             bound = Some(address);
+            let loopback = LoopbackOnly(address.ip().is_loopback());
+            let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));
             serving.push(serve(listener, router, stopping.clone()));
         }
         Ok(Self {
