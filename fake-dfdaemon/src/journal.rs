@@ -3,18 +3,18 @@
 //! The file is the journal: it can be read after a crash, and queries read it. Nothing of it is
 //! kept in memory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::owned;
 use crate::rpc::Rpc;
 
 /// A call that has ended.
@@ -104,14 +104,9 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal at `path` and goes on where it ends.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .read(true)
-            .mode(0o600)
-            .open(path)?;
-        let calls = read(path)?;
-        if !ends_with_a_line(path)? {
+        let mut file = owned::append(path)?;
+        let calls = read(&file)?;
+        if !ends_with_a_line(&file)? {
             // The last call of a daemon that was killed, cut short.
             file.write_all(b"\n")?;
         }
@@ -146,7 +141,8 @@ impl Journal {
     ///
     /// If the file cannot be read.
     pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
-        let mut calls = read(&self.path)?;
+        let file = self.file().try_clone()?;
+        let mut calls = read(&file)?;
         calls.retain(|call| query.matches(call));
         calls.sort_by_key(|call| call.call);
         Ok(calls)
@@ -158,15 +154,16 @@ impl Journal {
     ///
     /// If the file cannot be written.
     pub fn clear(&self) -> io::Result<()> {
-        self.file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .set_len(0)
+        self.file().set_len(0)
     }
 
     /// The number of a call that arrives.
     pub(crate) fn number(&self) -> u64 {
         self.last_call.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn append(&self, call: &Call) {
@@ -175,10 +172,7 @@ impl Journal {
             .and_then(|mut line| {
                 line.push(b'\n');
                 // One write: lines of concurrent calls do not mix.
-                self.file
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .write_all(&line)
+                self.file().write_all(&line)
             });
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "a call is missing in the journal");
@@ -187,8 +181,9 @@ impl Journal {
 }
 
 /// The calls in a file. A line that was cut short by a crash is passed over.
-fn read(path: &Path) -> io::Result<Vec<Call>> {
-    let lines = BufReader::new(File::open(path)?).split(b'\n');
+fn read(file: &File) -> io::Result<Vec<Call>> {
+    let from_start = FromStart { file, position: 0 };
+    let lines = BufReader::new(from_start).split(b'\n');
     lines
         .filter_map(|line| {
             line.map(|line| serde_json::from_slice(&line).ok())
@@ -197,9 +192,22 @@ fn read(path: &Path) -> io::Result<Vec<Call>> {
         .collect()
 }
 
-fn ends_with_a_line(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::FileExt as _;
-    let file = File::open(path)?;
+/// Reads a file from its start, wherever others are in it. The path is not asked again: something
+/// else may be there by now.
+struct FromStart<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+fn ends_with_a_line(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {
@@ -278,7 +286,7 @@ mod tests {
         let journal = Journal::open(&path).unwrap();
         let first = call(&journal, Rpc::Stat, "host-0", "OK", "1");
         journal.append(&first);
-        OpenOptions::new()
+        File::options()
             .append(true)
             .open(&path)
             .unwrap()

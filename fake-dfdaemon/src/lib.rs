@@ -33,6 +33,7 @@ mod host;
 mod journal;
 mod json;
 mod limits;
+mod owned;
 mod preload;
 pub mod program;
 mod quirks;

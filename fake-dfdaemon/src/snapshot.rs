@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Cluster, HostStatus};
+use crate::owned;
 
 /// Where snapshots lie, below the state directory.
 const SNAPSHOTS: &str = "snapshots";
@@ -69,10 +70,8 @@ pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), S
         }
         Ok::<_, io::Error>(())
     })?;
-    fs::write(
-        beside.join(ABOUT),
-        serde_json::to_vec(about).map_err(io::Error::from)?,
-    )?;
+    let about = serde_json::to_vec(about).map_err(io::Error::from)?;
+    owned::write(&beside.join(ABOUT), &about)?;
     discard(cluster, &target)?;
     fs::rename(beside, target)?;
     Ok(())
@@ -95,7 +94,7 @@ pub(crate) fn bring_back(cluster: &Cluster, name: Option<&str>) -> Result<(), Sn
     let from = name.map(|name| place(cluster, name)).transpose()?;
     for (number, root) in cluster.roots().iter().enumerate() {
         discard(cluster, root)?;
-        fs::create_dir_all(root)?;
+        owned::create_dir_all(root)?;
         if let Some(from) = &from {
             link_tree(&from.join(number.to_string()), root)?;
         }
@@ -116,7 +115,7 @@ fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {
         });
     }
     let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
-    fs::create_dir_all(&snapshots)?;
+    owned::create_dir_all(&snapshots)?;
     Ok(snapshots.join(name))
 }
 
@@ -124,7 +123,7 @@ fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {
 /// all the rest. What a killed daemon left of this goes along.
 fn discard(cluster: &Cluster, dir: &Path) -> io::Result<()> {
     let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
-    fs::create_dir_all(&snapshots)?;
+    owned::create_dir_all(&snapshots)?;
     match fs::rename(
         dir,
         snapshots.join(format!("{OLD}{}", uuid::Uuid::new_v4())),
@@ -156,7 +155,7 @@ fn remove(dir: &Path) -> io::Result<()> {
 }
 
 fn link_tree(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
+    owned::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

@@ -1,11 +1,13 @@
 //! Unix sockets that are bound so that nobody else gets in, and never over a daemon that lives.
 
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
 };
@@ -47,14 +49,22 @@ pub enum SocketError {
     },
 }
 
-/// A bound socket's name. Dropped, the name is removed.
+/// A bound socket's name. Dropped, the name is removed, unless it has become somebody else's.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One that is gone already is as good.
-        let _ = std::fs::remove_file(&self.0);
+        let is_ours = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|at| (at.dev(), at.ino()) == self.identity);
+        if is_ours {
+            // One that is gone by now is as good.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -67,25 +77,35 @@ pub(crate) fn listen_at(path: &Path, mode: u32) -> Result<(UnixListener, SocketF
     }
     sweep(path)?;
     let bound = bind_with_mode(path, Mode::from_raw_mode(mode));
-    let listener = bound.map_err(|source| SocketError::Bind {
+    let (listener, identity) = bound.map_err(|source| SocketError::Bind {
         path: path.to_owned(),
         source,
     })?;
-    Ok((listener, SocketFile(path.to_owned())))
+    let path = path.to_owned();
+    Ok((listener, SocketFile { path, identity }))
 }
 
-fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<UnixListener> {
+/// The listener, and device and inode of its name.
+fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<(UnixListener, (u64, u64))> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // Linux gives the name the mode of the socket, less the umask, which may only narrow it.
     rustix::fs::fchmod(&socket, mode)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    std::fs::set_permissions(
+    let name = File::from(rustix::fs::open(
         path,
-        std::os::unix::fs::PermissionsExt::from_mode(mode.as_raw_mode()),
-    )?;
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?);
+    let bound = name.metadata()?;
+    if !bound.file_type().is_socket() {
+        return Err(io::Error::other("somebody replaced it at once"));
+    }
+    // By the open name: where others may rename, the path can be something else by now.
+    let name = format!("/proc/self/fd/{}", name.as_raw_fd());
+    std::fs::set_permissions(name, Permissions::from_mode(mode.as_raw_mode()))?;
     listen(&socket, BACKLOG)?;
-    Ok(UnixListener::from(socket))
+    Ok((UnixListener::from(socket), (bound.dev(), bound.ino())))
 }
 
 /// Removes the socket of a daemon that is gone.
@@ -128,6 +148,17 @@ mod tests {
             drop(file);
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn a_name_that_has_become_somebody_elses_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let (_listener, file) = listen_at(&path, 0o600).unwrap();
+        fs::remove_file(&path).unwrap();
+        let _theirs = UnixListener::bind(&path).unwrap();
+        drop(file);
+        UnixStream::connect(&path).unwrap();
     }
 
     #[test]

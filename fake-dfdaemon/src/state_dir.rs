@@ -2,9 +2,9 @@
 //!
 //! What lies in it is the store's business.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::owned;
 use crate::release::Release;
 
 /// How temporary state directories are named.
@@ -110,11 +111,9 @@ impl StateDir {
             source,
         };
         let absolute = std::path::absolute(path).map_err(io)?;
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&absolute)
-            .map_err(io)?;
+        // Without a slash at its end, which would look through a symbolic link.
+        let absolute: PathBuf = absolute.components().collect();
+        owned::create_dir_all(&absolute).map_err(io)?;
         check_ours(&absolute)?;
         let lock = lock(&absolute).map_err(io)?;
         let lock = lock.ok_or_else(|| StateDirError::InUse {
@@ -138,6 +137,7 @@ impl StateDir {
         };
         let temporary = tempfile::Builder::new()
             .prefix(TEMPORARY_PREFIX)
+            .permissions(Permissions::from_mode(owned::DIRECTORY_MODE))
             .tempdir()
             .map_err(io)?;
         let path = temporary.path().to_owned();
@@ -164,7 +164,7 @@ impl StateDir {
             .take();
         if let Some(temporary) = temporary {
             let path = temporary.keep();
-            if let Err(error) = fs::write(path.join(KEPT), "") {
+            if let Err(error) = owned::write(&path.join(KEPT), b"") {
                 tracing::warn!(path = %path.display(), %error, "a later start will sweep this");
             }
         }
@@ -271,7 +271,7 @@ fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), State
 
 fn write_format(file: &Path, format: &Format) -> io::Result<()> {
     let beside = file.with_extension(BEING_WRITTEN);
-    fs::write(&beside, serde_json::to_vec(format)?)?;
+    owned::write(&beside, &serde_json::to_vec(format)?)?;
     fs::rename(beside, file)
 }
 
@@ -309,8 +309,6 @@ fn is_abandoned(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
@@ -364,7 +362,7 @@ mod tests {
     fn a_first_start_that_was_killed_is_started_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        owned::create_dir_all(&path).unwrap();
         fs::write(path.join("state.new"), "{\"for").unwrap();
         drop(open(&path, 1).unwrap());
         open(&path, 1).unwrap();

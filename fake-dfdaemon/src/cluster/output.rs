@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use dfdaemon_api::digest::Digest;
+use rustix::fs::OFlags;
 
 use super::Error;
 use crate::quirks::{Quirk, Quirks};
@@ -132,6 +133,8 @@ impl Output {
         let target = File::options()
             .write(true)
             .truncate(true)
+            // A FIFO that nobody reads would hold up the daemon's end.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(&self.request.path)?;
         let length = self.content.metadata()?.len();
         let go_on = || !cancel.is_cancelled();

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
+use crate::owned;
+
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;
 
@@ -80,10 +82,10 @@ impl Disk {
     }
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        owned::create_dir_all(path)
     }
 
-    /// A new file, for reading and writing.
+    /// A new file for content, for reading and writing.
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new()
             .read(true)
@@ -157,9 +159,9 @@ impl Disk {
         Ok(bytes.into())
     }
 
-    /// Writes the whole of a new file.
+    /// Writes the whole of a new file that is no content.
     pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let file = self.create(path)?;
+        let file = owned::create_new(path)?;
         file.write_all_at(bytes, 0)?;
         self.sync(&file)
     }

@@ -38,6 +38,9 @@ pub type LocalTask = StatLocalPersistentCacheTaskResponse;
 /// What the connection may carry ahead of its reader: small, so that who does not read soon stalls.
 const WINDOW: u32 = 64 << 10;
 
+/// How long a status may be: one that repeats a long id is long.
+const MAX_STATUS: u32 = 4 << 20;
+
 /// One HTTP/2 connection to a host. Clones share it; with the last the connection closes.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -51,6 +54,7 @@ impl Connection {
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(4 * WINDOW)
+            .max_header_list_size(MAX_STATUS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;

@@ -1,0 +1,14 @@
+//! The fake as somebody meets it who should not get in: other users of the machine, web pages,
+//! whoever sends odd ids and paths.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ids;
+mod modes;
+mod network;
+mod paths;
+mod places;
+mod world;

@@ -1,0 +1,175 @@
+//! Places that somebody else has prepared: links and files that lie where the fake will write.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::client::Client;
+use crate::support::process::{Process, names, refused, serve};
+use crate::world::{NOBODY, World, is_root, tree};
+
+fn with_state(world: &World) -> Command {
+    let mut command = serve();
+    command.args(["--hosts", "1", "--state-dir", &world.text("state")]);
+    command
+}
+
+#[track_caller]
+fn assert_refused(command: &mut Command, path: &Path, why: &str) {
+    let (code, said) = refused(command);
+    assert_eq!(code, Some(4), "{said}");
+    let named: std::path::PathBuf = path.components().collect();
+    let named = named.to_str().unwrap();
+    assert!(said.contains(named) && said.contains(why), "{said}");
+}
+
+#[test]
+fn a_state_directory_that_is_a_link_is_refused_however_it_is_written() {
+    let world = World::new();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    world.link("link", "elsewhere");
+    for written in ["link", "link/", "link//", "link/.", "./link/"] {
+        let path = world.path(written);
+        let mut command = serve();
+        command.arg("--state-dir").arg(&path);
+        assert_refused(&mut command, &path, "symbolic link");
+        assert!(names(&world.path("elsewhere")).is_empty(), "{written}");
+    }
+    let dangling = world.link("dangling", "nowhere");
+    assert_refused(serve().arg("--state-dir").arg(&dangling), &dangling, "");
+    assert!(!world.path("nowhere").exists());
+}
+
+#[test]
+fn a_state_directory_that_others_write_to_is_refused() {
+    let world = World::new();
+    let state = world.path("state");
+    fs::create_dir(&state).unwrap();
+    for mode in [0o777, 0o1777, 0o770, 0o702] {
+        fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+        assert_refused(&mut with_state(&world), &state, "others may write");
+        assert!(names(&state).is_empty());
+    }
+}
+
+#[test]
+fn a_state_directory_of_another_user_is_refused() {
+    if !is_root("a_state_directory_of_another_user_is_refused") {
+        return;
+    }
+    let world = World::new();
+    let state = world.path("state");
+    fs::create_dir(&state).unwrap();
+    chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
+    assert_refused(&mut with_state(&world), &state, "another user");
+    assert!(names(&state).is_empty());
+}
+
+#[test]
+fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
+    let world = World::new();
+    let journal = |path: &Path| {
+        let mut command = with_state(&world);
+        command.arg("--journal").arg(path);
+        command
+    };
+    let link = world.link("link", "victim");
+    assert_refused(&mut journal(&link), &link, "symbolic link");
+    let dangling = world.link("dangling", "nowhere");
+    assert_refused(&mut journal(&dangling), &dangling, "symbolic link");
+    assert!(!world.path("nowhere").exists());
+    let fifo = world.fifo("fifo");
+    assert_refused(&mut journal(&fifo), &fifo, "not a regular file");
+    let socket = world.socket("socket");
+    assert_refused(&mut journal(&socket), &socket, "");
+    fs::create_dir(world.path("dir")).unwrap();
+    assert_refused(&mut journal(&world.path("dir")), &world.path("dir"), "");
+    world.victim_is_unharmed();
+    // What is nobody's.
+    drop(Process::start(&mut journal(Path::new("/dev/null"))));
+}
+
+#[test]
+fn a_journal_that_another_user_put_there_is_refused() {
+    if !is_root("a_journal_that_another_user_put_there_is_refused") {
+        return;
+    }
+    let world = World::new();
+    let theirs = world.path("theirs");
+    fs::write(&theirs, "").unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o666)).unwrap();
+    chown(&theirs, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut command = with_state(&world);
+    command.arg("--journal").arg(&theirs);
+    assert_refused(&mut command, &theirs, "another user");
+    assert_eq!(fs::read_to_string(theirs).unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_journal_that_is_replaced_is_still_the_one_that_was_opened() {
+    let world = World::new();
+    let path = world.path("journal");
+    let builder = fake_dfdaemon::FakeDfdaemon::builder().hosts(1);
+    let daemon = builder.journal(&path).start().await.unwrap();
+    let client = Client::connect(daemon.endpoint()).await;
+    client.stat("7").await.unwrap_err();
+    fs::remove_file(&path).unwrap();
+    world.link("journal", "victim");
+    client.stat("8").await.unwrap_err();
+    let calls = daemon.journal().calls(fake_dfdaemon::Rpc::Stat);
+    assert_eq!(calls.len(), 2);
+    daemon.journal().clear().unwrap();
+    world.victim_is_unharmed();
+}
+
+#[test]
+fn a_ready_file_replaces_a_link_and_writes_through_none() {
+    let world = World::new();
+    let link = world.link("ready", "victim");
+    let mut command = with_state(&world);
+    let process = Process::start(command.arg("--ready-file").arg(&link));
+    world.victim_is_unharmed();
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+    let ended = process.end(rustix::process::Signal::TERM);
+    assert!(ended.success());
+    assert!(!link.exists());
+    world.victim_is_unharmed();
+}
+
+#[test]
+fn a_socket_is_bound_over_no_link_and_no_file() {
+    let world = World::new();
+    for option in ["--socket", "--control"] {
+        for place in [
+            world.path("victim"),
+            world.link(&format!("link{option}"), "victim"),
+        ] {
+            let mut command = with_state(&world);
+            command.arg(option).arg(&place);
+            assert_refused(&mut command, &place, "is not a socket");
+            world.victim_is_unharmed();
+        }
+    }
+}
+
+#[test]
+fn temporary_directories_of_others_are_not_swept() {
+    let world = World::new();
+    let tmp = world.path("tmp");
+    fs::create_dir_all(tmp.join("fake-dfdaemon-theirs")).unwrap();
+    fs::write(tmp.join("fake-dfdaemon-theirs/state.json"), "{}").unwrap();
+    fs::create_dir(world.path("mine")).unwrap();
+    fs::write(world.path("mine/state.json"), "{}").unwrap();
+    world.link("tmp/fake-dfdaemon-link", "mine");
+    let others = is_root("temporary_directories_of_others_are_not_swept");
+    if others {
+        chown(tmp.join("fake-dfdaemon-theirs"), Some(NOBODY), None).unwrap();
+    } else {
+        fs::remove_dir_all(tmp.join("fake-dfdaemon-theirs")).unwrap();
+    }
+    let before = tree(&tmp) + &tree(&world.path("mine"));
+    let process = Process::start(serve().env("TMPDIR", &tmp));
+    assert!(process.end(rustix::process::Signal::TERM).success());
+    assert_eq!(tree(&tmp) + &tree(&world.path("mine")), before);
+}
