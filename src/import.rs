@@ -10,6 +10,7 @@ use tracing::info;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
+use crate::report::is_command;
 use crate::status::{self, Operation};
 use crate::task::{SUCCEEDED, Task};
 
@@ -218,7 +219,7 @@ pub(crate) fn wire_timeout(timeout: Timeout) -> Option<prost_types::Duration> {
 /// The id is printed for scripts, alone on a line: it must be one word.
 fn check_id(task: &Task) -> Result<()> {
     let id = &task.task_id;
-    if id.is_empty() || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    if id.is_empty() || id.chars().any(|c| is_command(c) || c.is_whitespace()) {
         let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
         return Err(Error::integrity(message));
     }

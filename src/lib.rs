@@ -88,7 +88,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let result = commands::run(cli.command);
     if let Err(error) = &result {
-        tracing::error!(causes = ?error.causes(), "{error}");
+        let message = report::printable(&error.to_string());
+        tracing::error!(causes = ?error.causes(), "{message}");
     }
     report::report(result, format)
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) use json::text as path_in_json;
-pub(crate) use text::printable;
+pub(crate) use text::{is_command, printable};
 
 use crate::cli::Format;
 use crate::error::{Error, ErrorKind, Interruption, Result};

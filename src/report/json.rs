@@ -1,10 +1,12 @@
 //! Results and errors for programs: one object on one line.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::Outcome;
+use super::text::is_command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::task::Task;
 
@@ -92,8 +94,21 @@ pub(super) fn error(error: &Error) -> String {
 
 fn line(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
-        .map(|json| json + "\n")
+        .map(|json| escaped(&json) + "\n")
         .map_err(|source| Error::new(ErrorKind::Failure, "cannot write JSON").because(source))
+}
+
+/// JSON need not escape all that a terminal takes for a command. Outside its strings there is none.
+fn escaped(json: &str) -> String {
+    json.chars().fold(String::new(), |mut escaped, character| {
+        if is_command(character) {
+            // Writing to a string cannot fail; none of them needs a surrogate.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+        escaped
+    })
 }
 
 /// JSON has no way to write a path that is not text.

@@ -24,6 +24,7 @@ mod exit_codes;
 mod export_options;
 mod faults;
 mod full_disks;
+mod hostile_text;
 mod hosts;
 mod import_options;
 mod interruptions;

@@ -34,6 +34,10 @@ pub enum Step {
     /// As the first step: nothing is answered, not even that the export begins.
     Unanswered,
     Fail(Status),
+    /// What an import or a stat gets.
+    Task(Box<PersistentCacheTask>),
+    /// What the daemon's host has.
+    Local(StatLocalPersistentCacheTaskResponse),
     /// Lets [`ScriptedDaemon::wait_until_reached`] return.
     Reached,
     /// Nothing any more, until the daemon is gone.
@@ -145,6 +149,7 @@ impl Service {
                 Step::Fail(status) => return Err(status.clone()),
                 Step::Reached => self.reach(),
                 Step::Hang | Step::Unanswered => std::future::pending().await,
+                Step::Task(task) => return Ok(Response::new(*task.clone())),
                 _ => {}
             }
         }
@@ -219,6 +224,7 @@ impl DfdaemonDownload for Service {
                         continue;
                     }
                     Step::Hang | Step::Unanswered => std::future::pending().await,
+                    Step::Task(_) | Step::Local(_) => continue,
                 };
                 // A client that went away hears nothing more.
                 if sender.send(item).await.is_err() {
@@ -248,6 +254,16 @@ impl DfdaemonDownload for Service {
         &self,
         _: Request<ListLocalPersistentCacheTasksRequest>,
     ) -> Result<Response<ListLocalPersistentCacheTasksResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let tasks = self.steps.iter().filter_map(|step| match step {
+            Step::Local(task) => Some(task.clone()),
+            _ => None,
+        });
+        let tasks: Vec<_> = tasks.collect();
+        if tasks.is_empty() {
+            return Err(Status::unimplemented(""));
+        }
+        Ok(Response::new(ListLocalPersistentCacheTasksResponse {
+            tasks,
+        }))
     }
 }
