@@ -2,12 +2,14 @@
 //!
 //! A log never fails a command, and says nothing about itself.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use rustix::fs::OFlags;
 use tracing::Level;
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -20,11 +22,11 @@ const SUFFIX: &str = "log";
 
 /// Starts logging for the rest of the process.
 pub(crate) fn start(logs: &Logs) {
-    let file = open(logs).map(|appender| {
+    let file = open(logs).map(|file| {
         fmt::layer()
             .with_ansi(false)
             .log_internal_errors(false)
-            .with_writer(appender)
+            .with_writer(file)
     });
     let console = logs.on_stderr().then(|| {
         fmt::layer()
@@ -53,7 +55,7 @@ fn level(level: LogLevel) -> Level {
     }
 }
 
-fn open(logs: &Logs) -> Option<RollingFileAppender> {
+fn open(logs: &Logs) -> Option<File> {
     if logs.log_max_files == 0 {
         return None;
     }
@@ -61,21 +63,39 @@ fn open(logs: &Logs) -> Option<RollingFileAppender> {
         .or_else(|| open_in(&state_directory()?, logs.log_max_files))
 }
 
-/// The log file of today in `directory`, which is made if need be.
-fn open_in(directory: &Path, max_files: usize) -> Option<RollingFileAppender> {
-    fs::create_dir_all(directory).ok()?;
-    // A log reveals paths and ids: it is opened here to learn whether it can be.
-    let appender = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix(PREFIX)
-        .filename_suffix(SUFFIX)
-        .build(directory)
-        .ok()?;
+/// The log file of today in `directory`, which is made if need be. A log reveals paths and ids:
+/// both are this user's alone.
+fn open_in(directory: &Path, max_files: usize) -> Option<File> {
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory);
+    made.ok()?;
+    let today = Timestamp::now().strftime("%Y-%m-%d");
+    let file = open_own(&directory.join(format!("{PREFIX}.{today}.{SUFFIX}"))).ok()?;
     prune(directory, max_files);
-    Some(appender)
+    Some(file)
 }
 
-/// Removes the oldest log files: the appender does so only in processes that live past midnight.
+/// Opens a file to be appended to, unless it is somebody else's, or a further name of a file that
+/// is no log: its name can be foretold, and others may write to the directory.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    let own = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_file() && own && metadata.nlink() == 1 {
+        return Ok(file);
+    }
+    Err(io::ErrorKind::PermissionDenied.into())
+}
+
+/// Removes the oldest log files.
 fn prune(directory: &Path, max_files: usize) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;

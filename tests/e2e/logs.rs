@@ -145,3 +145,47 @@ fn a_failure_is_in_the_log_too() {
         "{log}"
     );
 }
+
+/// A day's log can be foretold by its name, and so be waited for where others may write.
+#[test]
+fn a_log_goes_into_nothing_that_somebody_else_prepared() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    let world = World::new();
+    let logs = world.beside("logs");
+    let own = world.home().join(".local/state/dragonfly/dfcache");
+    let stat = || {
+        let command = world.dfcache().args(["stat", "7", "--log-dir"]);
+        command.arg(&logs).run().fails_with(3).does_not_say("log");
+    };
+    stat();
+    let log = logs.join(&names_in(&logs)[0]);
+    let modes = [&logs, &log].map(|path| fs::metadata(path).unwrap().mode() & 0o777);
+    assert_eq!(modes, [0o700, 0o600]);
+    let victim = world.file("victim", 10);
+    let before = fs::read(&victim).unwrap();
+    let nowhere = world.path("nowhere");
+    let fifo = |path: &std::path::Path| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+    };
+    let prepare: [(&str, &dyn Fn()); 4] = [
+        ("a link", &|| symlink(&victim, &log).unwrap()),
+        ("a dangling link", &|| symlink(&nowhere, &log).unwrap()),
+        ("another name of a file", &|| {
+            fs::hard_link(&victim, &log).unwrap()
+        }),
+        ("a FIFO", &|| fifo(&log)),
+    ];
+    for (what, prepare) in prepare {
+        let _ = fs::remove_dir_all(&own);
+        fs::remove_file(&log).unwrap();
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0o1777)).unwrap();
+        prepare();
+        stat();
+        assert_eq!(fs::read(&victim).unwrap(), before, "{what}");
+        assert!(!nowhere.exists(), "{what}");
+        assert_eq!(names_in(&own).len(), 1, "{what}: the user's own directory");
+    }
+}
