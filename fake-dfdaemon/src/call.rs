@@ -26,6 +26,9 @@ pub(crate) struct Calls {
     pub(crate) gate: Gate,
 }
 
+/// What a call holds on to that was let in, and what ends it.
+pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
+
 /// Lets calls in, and ends those that are running when the state is replaced under them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
@@ -37,7 +40,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Waits while the state is being replaced; the second is cancelled when it is to be again.
-    pub(crate) async fn enter(&self) -> (OwnedRwLockReadGuard<()>, CancellationToken) {
+    pub(crate) async fn enter(&self) -> Entered {
         let held = Arc::clone(&self.running).read_owned().await;
         let ends = self
             .ends
@@ -99,7 +102,11 @@ pub(crate) struct Call {
 
 impl Calls {
     pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
-        let (held, ends) = self.gate.enter().await;
+        self.begin_entered(self.gate.enter().await, arrived)
+    }
+
+    /// The same for a call that has been let in already.
+    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let entry = Entry {
             call: number,

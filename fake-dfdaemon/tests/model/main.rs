@@ -1,0 +1,59 @@
+//! Random operations on a fake, against a small model of hosts, tasks, faults and time.
+//!
+//! The model knows what a client may rely on, not how the fake decides: where replicas are made is
+//! read off the fake and held against the rules. A case that fails is shown as a shell script of
+//! `dfcache` and `ctl` commands; [`script`] has it, and a test here runs such scripts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checks;
+mod files;
+mod model;
+mod ops;
+mod printed;
+mod script;
+mod world;
+
+use fake_dfdaemon::Release;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use ops::{Case, cases_of};
+use world::World;
+
+/// Cases per release; more with `PROPTEST_CASES`.
+fn cases() -> u32 {
+    let asked_for = std::env::var("PROPTEST_CASES");
+    asked_for.map_or(32, |cases| cases.parse().unwrap())
+}
+
+fn run(case: &Case) {
+    let runtime = support::runtime();
+    runtime.block_on(async {
+        let mut world = World::new(case.release).await;
+        world.run(&case.ops).await;
+        world.stop().await;
+    });
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: cases(),
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..Config::default()
+    })]
+
+    #[test]
+    fn release_0_2_does_what_the_model_says(case in cases_of(Release::V0_2)) {
+        run(&case);
+    }
+
+    #[test]
+    fn release_1_5_does_what_the_model_says(case in cases_of(Release::V1_5)) {
+        run(&case);
+    }
+}
