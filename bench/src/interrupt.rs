@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -11,7 +12,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::Result;
 
@@ -31,19 +31,27 @@ fn left() -> MutexGuard<'static, Left> {
 
 /// From now on, the signals that end this process take along what it has made.
 pub(crate) fn clean_up_on_signals() -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            // Kept to the end, so that nothing new is started.
-            let left = left();
-            left.groups.iter().copied().for_each(kill_group);
-            for directory in &left.directories {
-                remove(directory);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let (mut told, tell) = UnixStream::pair()?;
+        signal_hook::low_level::pipe::register(signal, tell)?;
+        std::thread::spawn(move || {
+            if told.read_exact(&mut [0]).is_ok() {
+                clean_up();
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
             }
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
-        }
-    });
+        });
+    }
     Ok(())
+}
+
+fn clean_up() {
+    let left = left();
+    left.groups.iter().copied().for_each(kill_group);
+    for directory in &left.directories {
+        remove(directory);
+    }
+    // Never given back, so that nothing new is started.
+    std::mem::forget(left);
 }
 
 /// Files may still be made in it by what is only just being killed.

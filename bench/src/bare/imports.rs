@@ -1,8 +1,7 @@
 //! What many imports do to the file system, and nothing else of what they are: the file operations
 //! of the fake's store for a small file and one replica, in its order.
 //!
-//! Held against the fake by `strace`; what it does there besides (it looks up how many cores it may
-//! use, at each import) no import needs.
+//! Held against the fake by `strace`.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -89,22 +88,9 @@ impl Store {
 
         let scratch = self.scratch(&self.host_scratch);
         let content = create(&scratch)?;
-        let (mut from, mut to) = (0, 0);
-        while from < length as u64 {
-            let rest = length - usize::try_from(from).unwrap_or(length);
-            let copied = rustix::fs::copy_file_range(
-                &source,
-                Some(&mut from),
-                &content,
-                Some(&mut to),
-                rest,
-            )?;
-            if copied == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
         let mut bytes = vec![0; length];
-        content.read_exact_at(&mut bytes, 0)?;
+        source.read_exact_at(&mut bytes, 0)?;
+        content.write_all_at(&bytes, 0)?;
         let id = crc32fast::hash(&bytes).to_string();
         source.metadata()?;
 

@@ -18,7 +18,7 @@ pub(super) const JOBS: [&str; 1] = [EXPORT];
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let (here, there) = (bench.directory(), &bench.settings.other_directory);
     let length = bench.settings.sizes.large;
-    let job = sized(EXPORT, length);
+    let job = format!("{}, to {}", sized(EXPORT, length), there.display());
     if files::same_file_system(here, there)? {
         let why = format!(
             "{} is on the file system of {}: BENCH_OTHER_DIR names another",
