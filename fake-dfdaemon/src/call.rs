@@ -38,6 +38,9 @@ pub(crate) struct Gate {
     ends: Arc<std::sync::Mutex<CancellationToken>>,
 }
 
+/// That somebody has been let in, and what ends that.
+pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
+
 impl Gate {
     /// Waits while the state is being replaced; the second is cancelled when it is to be again.
     pub(crate) async fn enter(&self) -> Entered {

@@ -188,6 +188,38 @@ async fn a_snapshot_that_is_not_there_and_a_name_that_is_none_are_refused() {
     assert_eq!(column(&w.api.get("/tasks").await["tasks"], "task_id"), [id]);
 }
 
+/// The hosts that come back with a snapshot start while the old state is still known, and what it
+/// lacks is put down at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_only_the_replaced_state_lacked_is_not_made() {
+    let w = World::new().await;
+    let (path, _) = w.file(10);
+    let request = Import {
+        persistent_replica_count: 2,
+        ..import(&path)
+    };
+    let client = w.on_host(0).await;
+    client.import(request.clone()).await.unwrap();
+    w.api.ask("/settle").await;
+    w.api.ask("/snapshots/two").await;
+    w.api.ask("/reset").await;
+    for host in ["host-1", "host-2"] {
+        w.api.ask(&format!("/hosts/{host}/stop")).await;
+    }
+    let client = w.on_host(0).await;
+    client.import(request).await.unwrap();
+    w.api.ask("/settle").await;
+    w.api.delete("/journal").await;
+    w.api.ask("/snapshots/two/restore").await;
+    w.api.ask("/settle").await;
+    let calls = w.api.get("/journal?rpc=replicate").await;
+    assert_eq!(calls["calls"], json!([]));
+    assert_eq!(
+        column(&w.api.get("/hosts").await["hosts"], "tasks"),
+        [1, 1, 0]
+    );
+}
+
 /// A restored state is one like any other: it can be imported into, expires and settles.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_state_lives_on() {
