@@ -55,7 +55,7 @@ cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by 
 	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test run -- --nocapture cycles::
 
 .PHONY: bench
-bench: release ## Measure both programs against what this machine can do (BENCH_JOBS=<part of a job's name>)
+bench: release ## Measure both programs against what this machine can do (BENCH_ROUNDS, BENCH_MIB, BENCH_DIR)
 	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"
 
 .PHONY: again

@@ -18,8 +18,10 @@ use crate::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
 use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
 use crate::service::Admission;
+use crate::snapshot;
 use crate::socket::SocketError;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::store::{Disk, Mishaps};
 
 /// Hosts by default.
 pub const DEFAULT_HOSTS: usize = 3;
@@ -113,6 +115,8 @@ pub struct Builder {
     control: Option<PathBuf>,
     control_tcp: Option<SocketAddr>,
     preload: Option<PathBuf>,
+    /// What goes wrong with the disk, and at which of its steps.
+    pub(crate) mishaps: Option<Arc<dyn Mishaps>>,
 }
 
 impl Default for Builder {
@@ -139,6 +143,7 @@ impl Default for Builder {
             control: None,
             control_tcp: None,
             preload: None,
+            mishaps: None,
         }
     }
 }
@@ -281,6 +286,17 @@ impl Builder {
     ///
     /// If the state directory or a socket is in use or unusable.
     pub async fn start(self) -> Result<FakeDfdaemon, StartError> {
+        let mut daemon = self.clone().open_without_sockets().await?;
+        if let Err(error) = self.open_up(&mut daemon).await {
+            // Dropped, it would stop too, but the process may end before it has cleaned up.
+            daemon.stop().await;
+            return Err(error);
+        }
+        Ok(daemon)
+    }
+
+    /// Opens the state and sets the jobs to work. Nothing accepts yet.
+    pub(crate) async fn open_without_sockets(self) -> Result<FakeDfdaemon, StartError> {
         self.check()?;
         let opened = {
             let builder = self.clone();
@@ -291,14 +307,10 @@ impl Builder {
             started_at: cluster.calls().clock.now(),
             hosts: self.host_servers(&cluster)?,
             cluster,
+            snapshots: tokio::sync::Mutex::default(),
         });
-        let mut daemon = FakeDfdaemon::new(world);
+        let daemon = FakeDfdaemon::new(world);
         daemon.run_jobs();
-        if let Err(error) = self.open_up(&mut daemon).await {
-            // Dropped, it would stop too, but the process may end before it has cleaned up.
-            daemon.stop().await;
-            return Err(error);
-        }
         Ok(daemon)
     }
 
@@ -369,9 +381,10 @@ impl Builder {
     }
 
     fn open(self) -> Result<Arc<Cluster>, StartError> {
+        let disk = Disk::new(self.fsync).with_mishaps(self.mishaps.clone());
         let state_dir = match &self.state_dir {
-            Some(path) => StateDir::open(path, self.release, self.hosts)?,
-            None => StateDir::temporary(self.release, self.hosts)?,
+            Some(path) => StateDir::open(&disk, path, self.release, self.hosts)?,
+            None => StateDir::temporary(&disk, self.release, self.hosts)?,
         };
         let settings = Settings {
             release: self.release,
@@ -383,7 +396,6 @@ impl Builder {
             },
             gc_interval: self.gc_interval,
             replication_delay: self.replication_delay,
-            fsync: self.fsync,
             quirks: self.quirks,
         };
         let path = self
@@ -402,8 +414,9 @@ impl Builder {
             gate: crate::call::Gate::default(),
         };
         let path = state_dir.path().to_owned();
-        let cluster = Cluster::open(settings, calls, state_dir);
-        cluster.map_err(|source| StartError::State { path, source })
+        let opened = snapshot::recover(&disk, &path, settings.hosts)
+            .and_then(|()| Cluster::open(settings, calls, disk, state_dir));
+        opened.map_err(|source| StartError::State { path, source })
     }
 }
 

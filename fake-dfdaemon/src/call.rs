@@ -15,7 +15,7 @@ use crate::clock::{Clock, later};
 use crate::faults::registry::{Armed, Arriving, Faults};
 use crate::faults::{Action, Phase, code_name};
 use crate::journal::{Call as Entry, CallFault, CallStatus, Journal};
-use crate::store::{DiskFault, DiskFaultKind};
+use crate::store::DiskFault;
 
 /// What all calls of a daemon share.
 #[derive(Clone, Debug)]
@@ -25,9 +25,6 @@ pub(crate) struct Calls {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
 }
-
-/// What a call holds on to that was let in, and what ends it.
-pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
 
 /// Lets calls in, and ends those that are running when the state is replaced under them.
 #[derive(Clone, Debug, Default)]
@@ -105,11 +102,12 @@ pub(crate) struct Call {
 
 impl Calls {
     pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
-        self.begin_entered(self.gate.enter().await, arrived)
+        let entered = self.gate.enter().await;
+        self.begin_entered(arrived, entered)
     }
 
-    /// The same for a call that has been let in already.
-    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
+    /// The same for somebody who has been let in already.
+    pub(crate) fn begin_entered(&self, arrived: Arrived<'_>, (held, ends): Entered) -> Call {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let entry = Entry {
             call: number,
@@ -234,12 +232,12 @@ impl Call {
         let store_faults: Vec<_> = self
             .armed
             .iter()
-            .filter_map(|armed| Some((armed.clone(), disk_fault_kind(armed.action())?)))
+            .filter_map(|armed| Some((armed.clone(), disk_fault(armed.action())?)))
             .collect();
-        let (_, kind) = store_faults
+        let (_, fault) = store_faults
             .into_iter()
             .find(|(armed, _)| self.fire(armed))?;
-        Some(DiskFault::new(kind))
+        Some(fault)
     }
 
     /// Notes the task of an import, once it is known.
@@ -293,11 +291,11 @@ impl Drop for Call {
     }
 }
 
-fn disk_fault_kind(action: &Action) -> Option<DiskFaultKind> {
+fn disk_fault(action: &Action) -> Option<DiskFault> {
     match action {
-        Action::NoSpace => Some(DiskFaultKind::NoSpace),
-        Action::DiskError => Some(DiskFaultKind::Error),
-        Action::TornWrite => Some(DiskFaultKind::TornWrite),
+        Action::NoSpace => Some(DiskFault::NoSpace),
+        Action::DiskError => Some(DiskFault::Error),
+        Action::TornWrite => Some(DiskFault::TornWrite),
         _ => None,
     }
 }

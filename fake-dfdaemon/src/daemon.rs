@@ -28,7 +28,7 @@ use crate::snapshot::{self, About, SnapshotError};
 pub struct FakeDfdaemon {
     control: Option<ControlServer>,
     preloaded: Vec<Preloaded>,
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
 }
 
 /// What the control API and the library act on.
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<HostServer>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) started_at: Timestamp,
+    /// Held by whoever keeps a state or brings one back.
+    pub(crate) snapshots: tokio::sync::Mutex<()>,
 }
 
 impl FakeDfdaemon {
@@ -217,11 +219,6 @@ impl FakeDfdaemon {
         self.world.cluster.state_dir().keep();
     }
 
-    #[cfg(test)]
-    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
-        &self.world.cluster
-    }
-
     /// What there is to know of a fake that is ready.
     #[must_use]
     pub fn ready(&self) -> Ready {
@@ -262,17 +259,22 @@ impl World {
     }
 
     pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
-        let hosts = self.hosts.iter().map(|host| Host(host).status()).collect();
-        let about = About {
-            now: self.cluster.calls().clock.now(),
-            hosts,
-        };
+        let _alone = self.snapshots.lock().await;
+        let about = self.about();
         let name = name.to_owned();
         self.on_disk(move |cluster| snapshot::take(cluster, &name, &about))
             .await
     }
 
+    fn about(&self) -> About {
+        About {
+            now: self.cluster.calls().clock.now(),
+            hosts: self.hosts.iter().map(|host| Host(host).status()).collect(),
+        }
+    }
+
     pub(crate) async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
         let name = name.to_owned();
         let about = {
             let name = name.clone();
@@ -283,6 +285,7 @@ impl World {
     }
 
     pub(crate) async fn reset(&self) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
         let hosts = vec![HostStatus::Running; self.hosts.len()];
         self.replace_state(
             None,
@@ -296,15 +299,28 @@ impl World {
 
     async fn replace_state(&self, name: Option<String>, about: About) -> Result<(), SnapshotError> {
         let alone = self.cluster.calls().gate.close().await;
+        let before = self.about();
+        let mut replaced = self.become_as(about).await;
+        if replaced.is_ok() {
+            replaced = self
+                .on_disk(move |cluster| snapshot::bring_back(cluster, name.as_deref()))
+                .await;
+        }
+        if replaced.is_err()
+            && let Err(error) = self.become_as(before).await
+        {
+            tracing::error!(%error, "clock and hosts are not as they were");
+        }
+        drop(alone);
+        replaced
+    }
+
+    async fn become_as(&self, about: About) -> Result<(), SnapshotError> {
         // System time is not ours to move.
         let _ = self.cluster.calls().clock.set(about.now);
         for (host, status) in self.hosts.iter().zip(about.hosts) {
-            let host = Host(host);
-            host.become_status(status).await.map_err(Box::new)?;
+            Host(host).become_status(status).await.map_err(Box::new)?;
         }
-        self.on_disk(move |cluster| snapshot::bring_back(cluster, name.as_deref()))
-            .await?;
-        drop(alone);
         Ok(())
     }
 

@@ -26,6 +26,8 @@ mod cli;
 pub mod clock;
 mod cluster;
 mod control;
+#[cfg(test)]
+mod crash_points;
 mod ctl;
 mod daemon;
 mod faults;

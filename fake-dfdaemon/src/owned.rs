@@ -26,6 +26,11 @@ pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
+/// Makes a directory in one that is there.
+pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+}
+
 /// A new file, for reading and writing.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new()

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::owned;
 use crate::release::Release;
+use crate::store::Disk;
 
 /// How temporary state directories are named.
 const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
@@ -105,7 +106,12 @@ struct Format {
 
 impl StateDir {
     /// Takes the directory at `path`, which is made if it is not there.
-    pub(crate) fn open(path: &Path, release: Release, hosts: usize) -> Result<Self, StateDirError> {
+    pub(crate) fn open(
+        disk: &Disk,
+        path: &Path,
+        release: Release,
+        hosts: usize,
+    ) -> Result<Self, StateDirError> {
         let io = |source| StateDirError::Io {
             path: path.to_owned(),
             source,
@@ -119,7 +125,7 @@ impl StateDir {
         let lock = lock.ok_or_else(|| StateDirError::InUse {
             path: absolute.clone(),
         })?;
-        check_format(&absolute, release, hosts)?;
+        check_format(disk, &absolute, release, hosts)?;
         Ok(Self {
             path: absolute,
             _lock: lock,
@@ -128,7 +134,11 @@ impl StateDir {
     }
 
     /// Makes a directory of its own, and sweeps those of daemons that were killed.
-    pub(crate) fn temporary(release: Release, hosts: usize) -> Result<Self, StateDirError> {
+    pub(crate) fn temporary(
+        disk: &Disk,
+        release: Release,
+        hosts: usize,
+    ) -> Result<Self, StateDirError> {
         let base = std::env::temp_dir();
         sweep(&base);
         let io = |source| StateDirError::Io {
@@ -143,7 +153,7 @@ impl StateDir {
         let path = temporary.path().to_owned();
         let lock = lock(&path).map_err(io)?;
         let lock = lock.ok_or_else(|| StateDirError::InUse { path: path.clone() })?;
-        check_format(&path, release, hosts)?;
+        check_format(disk, &path, release, hosts)?;
         Ok(Self {
             path,
             _lock: lock,
@@ -215,19 +225,24 @@ fn check_ours(path: &Path) -> Result<(), StateDirError> {
     })
 }
 
-fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), StateDirError> {
+fn check_format(
+    disk: &Disk,
+    path: &Path,
+    release: Release,
+    hosts: usize,
+) -> Result<(), StateDirError> {
     let io = |source| StateDirError::Io {
         path: path.to_owned(),
         source,
     };
     let file = path.join(FORMAT_FILE);
-    let known = match fs::read(&file) {
+    let known = match disk.read(&file) {
         Ok(bytes) => serde_json::from_slice::<Format>(&bytes).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A first start that was killed may have left the file that becomes this one.
             let begun = file.with_extension(BEING_WRITTEN);
-            let mut entries = fs::read_dir(path).map_err(io)?.flatten();
-            let empty = entries.all(|entry| entry.path() == begun);
+            let entries = disk.list(path).map_err(io)?;
+            let empty = entries.iter().all(|(path, _)| *path == begun);
             empty.then_some(Format {
                 format: FORMAT,
                 release,
@@ -257,6 +272,7 @@ fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), State
     }
     if known.hosts < hosts {
         write_format(
+            disk,
             &file,
             &Format {
                 format: FORMAT,
@@ -269,10 +285,11 @@ fn check_format(path: &Path, release: Release, hosts: usize) -> Result<(), State
     Ok(())
 }
 
-fn write_format(file: &Path, format: &Format) -> io::Result<()> {
+fn write_format(disk: &Disk, file: &Path, format: &Format) -> io::Result<()> {
     let beside = file.with_extension(BEING_WRITTEN);
-    owned::write(&beside, &serde_json::to_vec(format)?)?;
-    fs::rename(beside, file)
+    disk.remove(&beside)?;
+    disk.write_new(&beside, &serde_json::to_vec(format)?)?;
+    disk.rename(&beside, file)
 }
 
 /// Removes temporary state directories of ours that no process holds.
@@ -312,7 +329,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
-        StateDir::open(path, Release::V0_2, hosts)
+        StateDir::open(&Disk::new(false), path, Release::V0_2, hosts)
     }
 
     #[test]
@@ -337,7 +354,7 @@ mod tests {
             error.contains("3 hosts") && error.contains("--hosts 3"),
             "{error}"
         );
-        let error = StateDir::open(&path, Release::V1_5, 3)
+        let error = StateDir::open(&Disk::new(false), &path, Release::V1_5, 3)
             .unwrap_err()
             .to_string();
         assert!(error.contains("--dfdaemon-version 0.2"), "{error}");

@@ -147,6 +147,50 @@ async fn a_restart_makes_the_replicas_that_are_missing() {
 }
 
 #[tokio::test]
+async fn a_snapshot_of_fewer_hosts_is_brought_back_to_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let start = |hosts| {
+        let builder = FakeDfdaemon::builder().hosts(hosts).manual_clock();
+        builder.state_dir(dir.path().join("state")).start()
+    };
+    let daemon = start(1).await.unwrap();
+    let client = host(&daemon, 0).await;
+    let id = client.import(import(&file, 1)).await.unwrap().id;
+    daemon.snapshot("one").await.unwrap();
+    daemon.stop().await;
+    let daemon = start(2).await.unwrap();
+    let client = host(&daemon, 1).await;
+    client.export(transfer(&id)).await.ok();
+    daemon.restore("one").await.unwrap();
+    let known = host(&daemon, 0).await.stat(&id).await.unwrap();
+    assert_eq!(known.current_replica_count, 1);
+    let client = host(&daemon, 1).await;
+    let exported = client.export(transfer(&id)).await.ok();
+    assert_eq!(exported.content(), b"content");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn hosts_that_were_stopped_or_left_run_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let builder = FakeDfdaemon::builder().state_dir(dir.path().join("state"));
+        builder.start()
+    };
+    let daemon = start().await.unwrap();
+    daemon.host(1).unwrap().stop().await;
+    daemon.host(2).unwrap().leave().await;
+    daemon.stop().await;
+    let daemon = start().await.unwrap();
+    for number in 0..3 {
+        host(&daemon, number).await.health("").await.unwrap();
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_stopped_fake_leaves_nothing() {
     let daemon = FakeDfdaemon::builder().start().await.unwrap();
     let state = daemon.state_dir().to_owned();

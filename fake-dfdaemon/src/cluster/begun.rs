@@ -70,8 +70,8 @@ impl Begun {
         let store = cluster.store(self.host)?;
         store.place(&mut stored.content, &replica)?;
         cluster.scheduler.write(&task).inspect_err(|_| {
-            // The first error is the one to tell; a copy without its task is swept at the next start.
-            let _ = store.remove(id);
+            // A copy without its task is nobody's.
+            store.discard(id);
         })?;
         let view = {
             let mut state = cluster.state();

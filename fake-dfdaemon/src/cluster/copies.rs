@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Cluster, Error, TaskView, host_name, not_found};
+use super::{Cluster, Error, ReplicaState, TaskView, host_name, not_found};
 
 /// A host's copy of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,26 +35,45 @@ impl Cluster {
         let _locked = self.task_lock(id);
         let removed = self.state().remove_replica(id, host);
         let removed = removed.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
-        self.store(host)?.remove(id)?;
-        if removed.record.persistent {
+        let persistent = removed.record.persistent;
+        self.remove_files(host, id, removed)?;
+        if persistent {
             self.replicate_later(&Arc::from(id));
         }
         Ok(())
     }
 
+    /// Removes the files of a copy that was taken out of the books; back into them it goes if the
+    /// disk refuses. The task's lock is held.
+    pub(super) fn remove_files(
+        &self,
+        host: usize,
+        id: &str,
+        removed: ReplicaState,
+    ) -> Result<(), Error> {
+        let gone = self.store(host)?.remove(id);
+        gone.map_err(|error| {
+            self.state().put_back(id, host, removed);
+            Error::from(error)
+        })
+    }
+
     /// Removes a task everywhere. Blocks on the disk.
     pub(crate) fn delete_task(&self, id: &str) -> Result<(), Error> {
         let _locked = self.task_lock(id);
-        let holders: Vec<_> = {
-            let mut state = self.state();
-            let entry = state.tasks.get(id).ok_or_else(|| not_found(id))?;
-            let holders = entry.replicas.hosts().collect();
-            state.remove_task(id);
-            holders
-        };
+        if !self.state().tasks.contains_key(id) {
+            return Err(not_found(id));
+        }
+        self.forget_task(id)
+    }
+
+    /// Removes a task whose lock is held, or nothing of it.
+    pub(super) fn forget_task(&self, id: &str) -> Result<(), Error> {
+        // The task first, which decides: a copy without its task is nobody's.
         self.scheduler.remove(id)?;
+        let holders = self.state().remove_task(id);
         for host in holders {
-            self.store(host)?.remove(id)?;
+            self.store(host)?.discard(id);
         }
         Ok(())
     }

@@ -223,8 +223,8 @@ impl Cluster {
     fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<Begun, Error> {
         let _locked = self.task_lock(id);
         let now = self.now();
-        let old_holders: Vec<_> = {
-            let mut state = self.state();
+        let known = {
+            let state = self.state();
             if let Some(entry) = state.live(id, now)
                 && !is_replaceable(entry.task.state)
             {
@@ -233,25 +233,28 @@ impl Cluster {
                     state: entry.task.state,
                 });
             }
-            let entry = state.tasks.get(id);
-            let holders = entry.map(|entry| entry.replicas.hosts().collect());
-            state.remove_task(id);
-            holders.unwrap_or_default()
+            state.tasks.contains_key(id)
         };
-        for holder in old_holders {
-            self.store(holder)?.remove(id)?;
-        }
         let created_at = self.now_in_seconds();
         let task = new.task_record(id, created_at);
-        self.scheduler.write(&task)?;
+        self.scheduler.write(&task).inspect_err(|_| {
+            if !known {
+                // It may be in place nevertheless, and no collector would come across it.
+                self.scheduler.discard(id);
+            }
+        })?;
         let mut state = self.state();
+        let old_holders = state.remove_task(id);
         let incarnation = state.insert_task(task.clone());
         state.insert_replica(new.host, new.replica_record(id, created_at));
-        let id = Arc::from(id);
         let lease = state
-            .same(&id, incarnation)
-            .map(|entry| self.lease(&id, entry));
+            .same(id, incarnation)
+            .map(|entry| self.lease(&Arc::from(id), entry));
         drop(state);
+        // What is left of the one before is nobody's.
+        for holder in old_holders {
+            self.store(holder)?.discard(id);
+        }
         Ok(Begun {
             cluster: Arc::clone(self),
             host: new.host,

@@ -18,6 +18,7 @@ use crate::faults::registry::Arriving;
 use crate::faults::{Action, Phase};
 use crate::quirks::Quirk;
 use crate::rpc::Rpc;
+use crate::snapshot::trash;
 use crate::store::TaskState;
 use tonic::Status;
 
@@ -36,6 +37,8 @@ pub(super) enum Job {
     Collect,
     /// Makes room on a host.
     Evict(usize),
+    /// Removes the files of states that were replaced.
+    EmptyTrash,
 }
 
 /// Work that only time can bring.
@@ -52,10 +55,8 @@ impl Cluster {
     /// Does what is due when it is due, until the daemon stops.
     pub(crate) async fn run_jobs(self: Arc<Self>) {
         let mut changed = self.agenda.subscribe();
-        let mut moves = self.clock.moves();
         let stopping = self.stopping.clone();
         while !stopping.is_cancelled() {
-            self.collect_within_an_interval();
             while let Some(job) = self.agenda.start_due(self.now()) {
                 let cluster = Arc::clone(&self);
                 self.running.spawn(async move {
@@ -67,17 +68,9 @@ impl Cluster {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 _ = changed.changed() => {}
-                Some(_) = OptionFuture::from(moves.as_mut().map(watch::Receiver::changed)) => {}
                 () = self.clock.sleep_until(next) => {}
             }
         }
-    }
-
-    /// Sees to it that the collector is not waited for longer than its interval, as it would be
-    /// when time was set back.
-    fn collect_within_an_interval(&self) {
-        let latest = later(self.now(), self.settings.gc_interval);
-        self.agenda.add(latest, Job::Collect);
     }
 
     async fn run_job(self: &Arc<Self>, job: &Job) {
@@ -103,6 +96,14 @@ impl Cluster {
                 self.blocking_while(held, move |cluster| cluster.evict(host))
                     .await
             }
+            Job::EmptyTrash => {
+                let emptied = self.blocking_while((), Self::empty_trash).await;
+                if emptied.is_err() {
+                    let again = later(self.now(), self.settings.gc_interval);
+                    self.agenda.add(again, Job::EmptyTrash);
+                }
+                emptied
+            }
         };
         // One that a stop breaks off has not failed.
         if let Err(error) = done
@@ -117,7 +118,6 @@ impl Cluster {
         let mut changed = self.agenda.subscribe();
         let mut moves = self.clock.moves();
         loop {
-            self.collect_within_an_interval();
             if let Some(waiting) = self.agenda.settled(self.now()) {
                 return waiting
                     .into_iter()
@@ -140,6 +140,15 @@ impl Cluster {
     pub(super) fn replicate_later(&self, id: &Arc<str>) {
         let due = later(self.now(), self.settings.replication_delay);
         self.agenda.add(due, Job::Replicate(Arc::clone(id)));
+    }
+
+    /// Puts down the removal of what was put out of the way.
+    pub(crate) fn empty_trash_soon(&self) {
+        self.agenda.add(self.now(), Job::EmptyTrash);
+    }
+
+    fn empty_trash(self: &Arc<Self>) -> Result<(), Error> {
+        Ok(trash::empty(&self.disk, self.state_dir.path())?)
     }
 
     /// Puts eviction down if a host holds more than it should.
@@ -166,23 +175,18 @@ impl Cluster {
 
     async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
         loop {
-            // Each step is decided on the state that it is taken in: while one waits to be let in,
-            // a restore may bring another.
+            // Let in first: a step that waits here while the state is replaced is none of the new one.
             let entered = self.calls.gate.enter().await;
-            let ends = entered.1.clone();
-            let taken = match self.next_replica(id) {
-                None => return Ok(()),
+            match self.next_replica(id) {
                 Some(Step::Promote(host)) => {
                     let id = Arc::clone(id);
-                    let promote =
-                        move |cluster: &Arc<Self>| cluster.set_persistent(host, &id, true);
-                    self.blocking_while(entered, promote).await
+                    self.blocking_while(entered, move |cluster| {
+                        cluster.set_persistent(host, &id, true)
+                    })
+                    .await?;
                 }
-                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
-            };
-            let replaced = ends.is_cancelled() && !self.stopping.is_cancelled();
-            if !replaced {
-                taken?;
+                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await?,
+                None => return Ok(()),
             }
         }
     }
@@ -209,7 +213,7 @@ impl Cluster {
             request: &request,
             connection: None,
         };
-        let mut call = self.calls.begin_entered(entered, arrived);
+        let mut call = self.calls.begin_entered(arrived, entered);
         let made = self.make_replica(&mut call, host, id).await;
         call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
@@ -286,6 +290,16 @@ impl Cluster {
         persistent: bool,
     ) -> Result<(), Error> {
         let _locked = self.task_lock(id);
+        self.write_persistent(host, id, persistent)
+    }
+
+    /// The same for a task whose lock is held.
+    pub(super) fn write_persistent(
+        &self,
+        host: usize,
+        id: &str,
+        persistent: bool,
+    ) -> Result<(), Error> {
         let record = {
             let state = self.state();
             let replica = state
@@ -326,62 +340,61 @@ impl Cluster {
                 .filter(|(_, entry)| self.is_collectable(entry, now));
             expired.map(|(id, _)| Arc::clone(id)).collect()
         };
+        self.disk.sweep();
+        let mut collected = Ok(());
         for id in expired {
             if self.stopping.is_cancelled() {
                 return Ok(());
             }
-            let _locked = self.task_lock(&id);
-            let holders: Vec<_> = {
-                let mut state = self.state();
-                let Some(entry) = state.tasks.get(&*id) else {
-                    continue;
-                };
-                if !self.is_collectable(entry, now) {
-                    continue;
-                }
-                let holders = entry.replicas.hosts().collect();
-                state.remove_task(&id);
-                holders
-            };
-            // The task first: a copy without its task is swept when the state is opened.
-            self.scheduler.remove(&id)?;
-            for host in holders {
-                self.store(host)?.remove(&id)?;
-            }
+            // One that the disk holds on to is no reason to keep the others.
+            collected = collected.and(self.collect_task(&id, now));
         }
         for host in 0..self.hosts.len() {
             self.evict_if_full(host);
         }
         self.put_down_replicas_that_fit_now();
-        Ok(())
+        collected
+    }
+
+    fn collect_task(&self, id: &str, now: Timestamp) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let collectable = |entry: &Entry| self.is_collectable(entry, now);
+        if !self.state().tasks.get(id).is_some_and(collectable) {
+            return Ok(());
+        }
+        self.forget_task(id)
     }
 
     /// Removes a host's non-persistent copies until it has room again. Blocks on the disk.
     fn evict(&self, host: usize) -> Result<(), Error> {
         let evictable = self.state().evictable(host);
+        let mut evicted = Ok(());
         for id in evictable {
             if !self.over(host, EVICT_DOWN_TO) {
                 break;
             }
-            let _locked = self.task_lock(&id);
-            {
-                let mut state = self.state();
-                let Some(entry) = state.tasks.get(&*id) else {
-                    continue;
-                };
-                let still_evictable = entry.leases == 0
-                    && entry
-                        .whole_replica(host)
-                        .is_some_and(|replica| !replica.record.persistent);
-                if !still_evictable {
-                    continue;
-                }
-                state.remove_replica(&id, host);
-            }
-            self.store(host)?.remove(&id)?;
+            evicted = evicted.and(self.evict_copy(host, &id));
         }
         self.put_down_replicas_that_fit_now();
-        Ok(())
+        evicted
+    }
+
+    fn evict_copy(&self, host: usize, id: &str) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let removed = {
+            let mut state = self.state();
+            let evictable = state.tasks.get(id).is_some_and(|entry| {
+                entry.leases == 0
+                    && entry
+                        .whole_replica(host)
+                        .is_some_and(|replica| !replica.record.persistent)
+            });
+            if !evictable {
+                return Ok(());
+            }
+            state.remove_replica(id, host)
+        };
+        removed.map_or(Ok(()), |removed| self.remove_files(host, id, removed))
     }
 }
 
@@ -390,55 +403,6 @@ fn words(job: &Job) -> String {
         Job::Replicate(id) => format!("replicate task {id}"),
         Job::Collect => "collect expired tasks".to_owned(),
         Job::Evict(host) => format!("evict from {}", host_name(*host)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::FakeDfdaemon;
-    use crate::cluster::{ImportRequest, RequestedTtl};
-    use crate::store::CancelFlag;
-
-    /// The next step is decided when it can be taken, not before.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
-        let delay = Duration::from_secs(10);
-        let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
-        let daemon = builder.replication_delay(delay).start().await.unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let request = ImportRequest {
-            path: file.path().to_owned(),
-            content_for_id: None,
-            persistent_replica_count: 2,
-            tag: None,
-            application: None,
-            piece_length: None,
-            ttl: RequestedTtl::Given(Duration::from_secs(60)),
-            disk_fault: None,
-        };
-        let cluster = Arc::clone(daemon.cluster());
-        let importing = Arc::clone(&cluster);
-        let import = move || importing.import(0, &request, &CancelFlag::default());
-        let imported = tokio::task::spawn_blocking(import).await.unwrap();
-        let id = imported.unwrap().task.task_id;
-        let alone = cluster.calls().gate.close().await;
-        daemon.clock().advance(delay).unwrap();
-        let job = Job::Replicate(Arc::from(id.as_str()));
-        while !cluster.agenda.is_running(&job) {
-            tokio::task::yield_now().await;
-        }
-        // As far as it gets.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let replaced = Arc::clone(&cluster);
-        let empty = move || crate::snapshot::bring_back(&replaced, None);
-        let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
-        emptied.unwrap();
-        drop(alone);
-        daemon.settle().await;
-        assert_eq!(daemon.journal().calls(Rpc::Replicate), []);
-        daemon.stop().await;
+        Job::EmptyTrash => "remove what was replaced".to_owned(),
     }
 }

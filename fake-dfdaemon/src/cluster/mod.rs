@@ -23,7 +23,7 @@ mod status;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -43,7 +43,7 @@ use self::jobs::Job;
 pub use self::jobs::Waiting;
 pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
-use self::state::State;
+pub(crate) use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
 use crate::call::Calls;
 use crate::clock::{Clock, later};
@@ -66,7 +66,6 @@ pub(crate) struct Settings {
     pub(crate) ttl_limits: TtlLimits,
     pub(crate) gc_interval: Duration,
     pub(crate) replication_delay: Duration,
-    pub(crate) fsync: bool,
     pub(crate) quirks: Quirks,
 }
 
@@ -76,6 +75,7 @@ pub(crate) struct Cluster {
     settings: Settings,
     calls: Calls,
     clock: Clock,
+    disk: Disk,
     scheduler: TaskStore,
     hosts: Vec<Host>,
     state: Mutex<State>,
@@ -105,19 +105,37 @@ pub(crate) fn host_name(number: usize) -> String {
     format!("host-{number}")
 }
 
+/// The scheduler's files below a state directory.
+fn scheduler_dir(state_dir: &Path) -> PathBuf {
+    state_dir.join("scheduler")
+}
+
+/// A host's files below a state directory.
+fn host_dir(state_dir: &Path, number: usize) -> PathBuf {
+    state_dir.join("hosts").join(host_name(number))
+}
+
+/// The directories below a state directory that hold all that a snapshot has to: the scheduler's
+/// and each host's.
+pub(crate) fn roots(state_dir: &Path, hosts: usize) -> Vec<PathBuf> {
+    let host = |number| HostStore::root_in(&host_dir(state_dir, number));
+    std::iter::once(TaskStore::root_in(&scheduler_dir(state_dir)))
+        .chain((0..hosts).map(host))
+        .collect()
+}
+
 impl Cluster {
     /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
     pub(crate) fn open(
         settings: Settings,
         calls: Calls,
+        disk: Disk,
         state_dir: StateDir,
     ) -> io::Result<Arc<Self>> {
         let dir = state_dir.path();
-        let disk = Disk::new(settings.fsync);
-        let scheduler = TaskStore::open(disk.clone(), &dir.join("scheduler"))?;
+        let scheduler = TaskStore::open(disk.clone(), &scheduler_dir(dir))?;
         let open_host = |number: usize| {
-            let dir = dir.join("hosts").join(host_name(number));
-            let store = HostStore::open(disk.clone(), &dir)?;
+            let store = HostStore::open(disk.clone(), &host_dir(dir, number))?;
             let id = format!("127.0.0.{}-{}", number + 1, host_name(number));
             Ok(Host { id, store })
         };
@@ -127,6 +145,7 @@ impl Cluster {
         let cluster = Self {
             clock: calls.clock.clone(),
             calls,
+            disk,
             scheduler,
             hosts,
             state: Mutex::new(State::new(settings.hosts)),
@@ -138,12 +157,13 @@ impl Cluster {
             settings,
             state_dir,
         };
-        cluster.load()?;
+        let lying_there = cluster.read()?;
+        cluster.adopt(lying_there);
         Ok(Arc::new(cluster))
     }
 
-    /// Reads what lies on the disk, in place of what is known. Blocks on the disk.
-    pub(crate) fn load(&self) -> io::Result<()> {
+    /// Reads what lies on the disk, and sweeps what is no part of it. Blocks on the disk.
+    pub(crate) fn read(&self) -> io::Result<State> {
         let mut tasks = self.scheduler.load()?;
         let stuck = self.has_quirk(Quirk::StuckUploading);
         let interrupted = |task: &&mut TaskRecord| task.state == TaskState::Uploading && !stuck;
@@ -151,23 +171,28 @@ impl Cluster {
             task.state = TaskState::Failed;
             self.scheduler.write(task)?;
         }
-        let mut loaded = State::new(self.settings.hosts);
+        let mut state = State::new(self.settings.hosts);
         for task in tasks {
-            loaded.insert_task(task);
+            state.insert_task(task);
         }
-        self.load_replicas(&mut loaded)?;
+        self.load_replicas(&mut state)?;
+        Ok(state)
+    }
+
+    /// Takes what was [`read`](Self::read) in place of what is known.
+    pub(crate) fn adopt(&self, mut read: State) {
         {
             let mut state = self.state();
-            for (known, loaded) in state.hosts.iter().zip(&mut loaded.hosts) {
-                loaded.status = known.status;
+            for (known, read) in state.hosts.iter().zip(&mut read.hosts) {
+                read.status = known.status;
             }
-            *state = loaded;
+            *state = read;
         }
         let now = self.now();
         self.agenda.clear();
         self.agenda.add(now, Job::Collect);
+        self.agenda.add(now, Job::EmptyTrash);
         self.put_down_missing_replicas();
-        Ok(())
     }
 
     /// Reads every host's records, side by side.
@@ -178,8 +203,9 @@ impl Cluster {
             entry.is_some_and(|entry| is_copy_of(record, &entry.task))
         };
         let loaded: Vec<_> = thread::scope(|scope| {
-            let load = |host| scope.spawn(move || Host::load(host, is_wanted));
-            let threads: Vec<_> = self.hosts.iter().map(load).collect();
+            let stores = self.hosts.iter().map(|host| &host.store);
+            let load = |store| scope.spawn(move || HostStore::load(store, is_wanted));
+            let threads: Vec<_> = stores.map(load).collect();
             threads
                 .into_iter()
                 .map(thread::ScopedJoinHandle::join)
@@ -223,6 +249,12 @@ impl Cluster {
             .is_some_and(|entry| entry.whole_replica(host).is_some())
     }
 
+    /// Whether anybody holds on to a task: an export, an import or a transfer.
+    #[cfg(test)]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state().tasks.values().any(|entry| entry.leases > 0)
+    }
+
     /// Ends when the daemon is told to stop.
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.stopping
@@ -258,17 +290,9 @@ impl Cluster {
         self.running.spawn(task);
     }
 
-    /// Runs blocking work that nobody waits for but [`Self::stop`].
-    pub(crate) fn spawn_blocking(&self, work: impl FnOnce() + Send + 'static) {
-        self.running.spawn_blocking(work);
-    }
-
-    /// The directories that hold all that a snapshot has to: the scheduler's and each host's.
-    pub(crate) fn roots(&self) -> Vec<&Path> {
-        let hosts = self.hosts.iter().map(|host| host.store.root());
-        std::iter::once(self.scheduler.root())
-            .chain(hosts)
-            .collect()
+    /// The directories that hold all that a snapshot has to.
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
+        roots(self.state_dir.path(), self.hosts.len())
     }
 
     /// Runs work while nothing on the disk comes or goes. Blocks.
@@ -279,6 +303,10 @@ impl Cluster {
             .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
             .collect();
         work()
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn state_dir(&self) -> &StateDir {
@@ -342,33 +370,27 @@ impl Cluster {
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
     fn put_down_missing_replicas(&self) {
         let now = self.now();
-        for (id, _) in self.short_of_replicas() {
-            self.agenda.add(now, Job::Replicate(id));
-        }
+        self.put_down_replication(|_| now);
     }
 
-    /// The same when room has come free: whoever waits, for the replication delay or for another
-    /// attempt, goes on waiting.
+    /// The same when room has come free: whoever waits for the replication delay goes on waiting.
     fn put_down_replicas_that_fit_now(&self) {
         let delay = self.settings.replication_delay;
-        for (id, updated_at) in self.short_of_replicas() {
-            let due = later(updated_at, delay);
-            self.agenda.add_if_absent(due, Job::Replicate(id));
-        }
+        self.put_down_replication(|task| later(task.updated_at, delay));
     }
 
-    /// The tasks that have fewer persistent replicas than they could have, and when they changed.
-    fn short_of_replicas(&self) -> Vec<(Arc<str>, Timestamp)> {
+    fn put_down_replication(&self, due: impl Fn(&TaskRecord) -> Timestamp) {
         let state = self.state();
         let now = self.now();
-        let short = state.tasks.iter().filter(|(_, entry)| {
+        let wanting = state.tasks.iter().filter(|(_, entry)| {
             entry.task.state == TaskState::Succeeded
                 && !entry.is_expired(now)
                 && !self.missing_replicas(&state, entry).is_empty()
         });
-        short
-            .map(|(id, entry)| (Arc::clone(id), entry.task.updated_at))
-            .collect()
+        for (id, entry) in wanting {
+            self.agenda
+                .add(due(&entry.task), Job::Replicate(Arc::clone(id)));
+        }
     }
 
     /// Time in whole seconds, as records hold it.
@@ -412,12 +434,6 @@ impl Drop for Cluster {
 
 fn not_found(id: &str) -> Error {
     Error::TaskNotFound { id: id.to_owned() }
-}
-
-impl Host {
-    fn load(&self, is_wanted: impl Fn(&ReplicaRecord) -> bool) -> io::Result<Vec<ReplicaRecord>> {
-        self.store.load(is_wanted)
-    }
 }
 
 /// Whether a host's record is of this very task, and says of it what a restart must not forget.

@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dfdaemon_api::digest::Digest;
-use rustix::fs::OFlags;
 
 use super::Error;
 use crate::quirks::{Quirk, Quirks};
@@ -130,12 +129,7 @@ impl Output {
 
     /// Writes into the file that is there, whatever other names it has.
     fn overwrite_in_place(&self, cancel: &CancelFlag) -> Result<(), Error> {
-        let target = File::options()
-            .write(true)
-            .truncate(true)
-            // A FIFO that nobody reads would hold up the daemon's end.
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(&self.request.path)?;
+        let target = self.disk.open_emptied(&self.request.path)?;
         let length = self.content.metadata()?.len();
         let go_on = || !cancel.is_cancelled();
         Ok(self
@@ -147,7 +141,7 @@ impl Output {
     /// never written through it.
     fn replace_or_copy(&self, cancel: &CancelFlag) -> Result<(), Error> {
         let path = &self.request.path;
-        let exists = fs::symlink_metadata(path).is_ok();
+        let exists = self.disk.look(path)?.is_some();
         if exists && !self.request.overwrite {
             return Err(Error::OutputExists { path: path.clone() });
         }
@@ -155,38 +149,70 @@ impl Output {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        let beside = self.beside(parent, cancel)?;
-        if self.request.overwrite {
-            beside.persist(path).map_err(|error| error.error)?;
-            return Ok(());
-        }
-        beside
-            .persist_noclobber(path)
-            .map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => Error::OutputExists { path: path.clone() },
-                _ => Error::from(error.error),
-            })
+        let mut beside = self.beside(parent, cancel)?;
+        let renamed = if self.request.overwrite {
+            self.disk.rename_alone(&beside.path, path)
+        } else {
+            self.disk.rename_new(&beside.path, path)
+        };
+        beside.renamed = renamed.is_ok();
+        renamed.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::OutputExists { path: path.clone() },
+            _ => Error::from(error),
+        })
     }
 
     /// The content under a new name in `parent`: linked, or copied where that cannot be.
-    fn beside(&self, parent: &Path, cancel: &CancelFlag) -> Result<tempfile::TempPath, Error> {
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix(".dfdaemon-");
+    fn beside(&self, parent: &Path, cancel: &CancelFlag) -> Result<Beside, Error> {
         self.disk.check_writable()?;
-        let linked = builder.make_in(parent, |path| self.disk.link_open(&self.content, path));
-        if let Ok(linked) = linked {
-            return Ok(linked.into_temp_path());
+        let linked = self.make_in(parent, |path| self.disk.link_open(&self.content, path));
+        if let Ok((linked, ())) = linked {
+            return Ok(linked);
         }
-        // Not `tempfile_in`: its errors name the path, which a daemon's text does not.
-        let copy = builder.make_in(parent, |path| self.disk.create(path))?;
+        let (beside, copy) = self.make_in(parent, |path| self.disk.create(path))?;
         let metadata = self.content.metadata()?;
         let go_on = || !cancel.is_cancelled();
         self.disk
-            .copy_range(&self.content, copy.as_file(), 0, metadata.len(), &go_on)?;
-        self.disk
-            .set_mode(copy.as_file(), metadata.mode() & 0o777)?;
-        self.disk.sync(copy.as_file())?;
-        Ok(copy.into_temp_path())
+            .copy_range(&self.content, &copy, 0, metadata.len(), &go_on)?;
+        self.disk.set_mode(&copy, metadata.mode() & 0o777)?;
+        self.disk.sync(&copy)?;
+        Ok(beside)
+    }
+
+    /// Makes something under a name in `parent` that nobody else has.
+    fn make_in<T>(
+        &self,
+        parent: &Path,
+        make: impl FnMut(&Path) -> io::Result<T>,
+    ) -> io::Result<(Beside, T)> {
+        let mut builder = tempfile::Builder::new();
+        // Not `tempfile_in`: its errors name the path, which a daemon's text does not.
+        let (made, path) = builder
+            .prefix(".dfdaemon-")
+            .make_in(parent, make)?
+            .into_parts();
+        let beside = Beside {
+            path: path.keep().map_err(|error| error.error)?,
+            disk: self.disk.clone(),
+            renamed: false,
+        };
+        Ok((beside, made))
+    }
+}
+
+/// A file beside an output, to be renamed to it. Dropped before, it is removed.
+struct Beside {
+    path: PathBuf,
+    disk: Disk,
+    renamed: bool,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // It lies in somebody else's directory: not ours to come back to.
+            let _ = self.disk.remove(&self.path);
+        }
     }
 }
 

@@ -152,13 +152,16 @@ impl State {
         incarnation
     }
 
-    pub(crate) fn remove_task(&mut self, id: &str) {
+    /// Takes a task out, and returns the hosts that have something of it.
+    pub(crate) fn remove_task(&mut self, id: &str) -> Vec<usize> {
         let Some(entry) = self.tasks.remove(id) else {
-            return;
+            return Vec::new();
         };
+        let holders = entry.replicas.hosts().collect();
         for (host, replica) in entry.replicas {
             self.change_used(host, 0, replica.used());
         }
+        holders
     }
 
     pub(crate) fn insert_replica(&mut self, host: usize, record: ReplicaRecord) {
@@ -176,6 +179,16 @@ impl State {
         let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
         self.change_used(host, 0, replica.used());
         Some(replica)
+    }
+
+    /// Takes a replica back that was removed a moment ago.
+    pub(crate) fn put_back(&mut self, id: &str, host: usize, replica: ReplicaState) {
+        let Some(entry) = self.tasks.get_mut(id) else {
+            return;
+        };
+        let comes = replica.used();
+        entry.replicas.insert(host, replica);
+        self.change_used(host, comes, 0);
     }
 
     fn change_used(&mut self, host: usize, comes: u64, goes: u64) {

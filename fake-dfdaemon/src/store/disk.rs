@@ -1,24 +1,29 @@
 //! Every step that the store takes on the file system, and nothing of what the steps are for.
 //!
-//! All of the store goes through a [`Disk`]: this is where a disk can be made to fail.
+//! All that touches content, records and snapshots goes through a [`Disk`]: this is where a disk can
+//! be made to fail, at any step.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, OFlags};
 use rustix::io::Errno;
+use tempfile::TempPath;
 
+use super::litter::Litter;
+use super::mishap::{DiskFault, Mishap, Mishaps, Step};
 use crate::owned;
 
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;
 
-/// How much is copied or hashed at once, in bytes: small enough to stay in a core's cache.
-const BUFFER: usize = 256 << 10;
+/// How much is copied at once where the kernel cannot do it alone, in bytes.
+const COPY_BUFFER: usize = 256 << 10;
 
 /// The file system as the store uses it.
 #[derive(Clone, Debug)]
@@ -26,41 +31,21 @@ pub(crate) struct Disk {
     /// Whether what is written survives the machine, not only the process.
     fsync: bool,
     fault: Option<DiskFault>,
-}
-
-/// Something that is wrong with the disk for whoever writes content in one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DiskFault(DiskFaultKind);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DiskFaultKind {
-    /// Nothing can be written: no space.
-    NoSpace,
-    /// Nothing can be written: an I/O error.
-    Error,
-    /// Half can be written, then an I/O error.
-    TornWrite,
-}
-
-impl DiskFault {
-    pub(crate) fn new(kind: DiskFaultKind) -> Self {
-        Self(kind)
-    }
-
-    fn error(self) -> io::Error {
-        match self.0 {
-            DiskFaultKind::NoSpace => Errno::NOSPC.into(),
-            DiskFaultKind::Error | DiskFaultKind::TornWrite => Errno::IO.into(),
-        }
-    }
+    mishaps: Option<Arc<dyn Mishaps>>,
+    litter: Arc<Litter>,
 }
 
 impl Disk {
     pub(crate) fn new(fsync: bool) -> Self {
-        Self { fsync, fault: None }
+        Self {
+            fsync,
+            fault: None,
+            mishaps: None,
+            litter: Arc::default(),
+        }
     }
 
-    /// The same disk with something wrong with it.
+    /// The same disk with something wrong with it for one call.
     pub(crate) fn with_fault(&self, fault: Option<DiskFault>) -> Self {
         Self {
             fault,
@@ -68,25 +53,53 @@ impl Disk {
         }
     }
 
+    /// The same disk with things going wrong at steps.
+    pub(crate) fn with_mishaps(self, mishaps: Option<Arc<dyn Mishaps>>) -> Self {
+        Self { mishaps, ..self }
+    }
+
     /// Whether content can be written at all.
     pub(crate) fn check_writable(&self) -> io::Result<()> {
-        match self.fault {
-            Some(fault) if fault.0 != DiskFaultKind::TornWrite => Err(fault.error()),
-            _ => Ok(()),
+        match self.fault.map(DiskFault::mishap) {
+            Some(fault @ Mishap::Fails(_)) => Err(fault.error()),
+            Some(Mishap::Torn(_)) | None => Ok(()),
         }
     }
 
     /// Whether content can be written to its end, be it none at all.
     pub(crate) fn check_sound(&self) -> io::Result<()> {
-        self.fault.map_or(Ok(()), |fault| Err(fault.error()))
+        self.fault
+            .map_or(Ok(()), |fault| Err(fault.mishap().error()))
+    }
+
+    /// Called before every step.
+    fn step(&self, step: Step) -> io::Result<()> {
+        self.mishap(step)
+            .map_or(Ok(()), |mishap| Err(mishap.error()))
+    }
+
+    fn mishap(&self, step: Step) -> Option<Mishap> {
+        self.mishaps.as_ref()?.at(step)
     }
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        owned::create_dir_all(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        self.create_dir_all(parent)?;
+        self.step(Step::CreateDir)?;
+        match owned::create_dir(path) {
+            // Another thread needs it too.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made?,
+        }
+        self.sync_dir(parent)
     }
 
     /// A new file for content, for reading and writing.
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Create)?;
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -96,11 +109,44 @@ impl Disk {
     }
 
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Open)?;
         File::open(path)
     }
 
+    /// A file that is there, emptied, for writing.
+    pub(crate) fn open_emptied(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Open)?;
+        File::options()
+            .write(true)
+            .truncate(true)
+            // A FIFO that nobody reads would hold up the daemon's end.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+    }
+
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.step(Step::Read)?;
         fs::read(path)
+    }
+
+    /// What is in a directory.
+    pub(crate) fn list(&self, dir: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
+        self.step(Step::List)?;
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok((entry.path(), entry.file_type()?))
+        };
+        fs::read_dir(dir)?.map(entry).collect()
+    }
+
+    /// What is at a path; `None` if nothing is.
+    pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        self.step(Step::Look)?;
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Copies `length` bytes at `offset` of one file to the same place of another, by the kernel
@@ -117,68 +163,25 @@ impl Disk {
         length: u64,
         go_on: &dyn Fn() -> bool,
     ) -> io::Result<()> {
-        let mut way = Way::ByKernel;
-        self.in_steps(offset, length, go_on, |position, step| {
-            way.copy(source, target, position, step)
-        })
-    }
-
-    /// Copies as [`Self::copy_range`] does, by way of `buffer`, and shows what passes through it.
-    pub(crate) fn copy_showing(
-        &self,
-        source: &File,
-        target: &File,
-        Range { start, end }: Range<u64>,
-        go_on: &dyn Fn() -> bool,
-        buffer: &mut Buffer,
-        mut show: impl FnMut(&[u8]),
-    ) -> io::Result<()> {
-        self.in_steps(start, end - start, go_on, |position, step| {
-            let bytes = buffer.pass(source, target, position, step)?;
-            show(bytes);
-            Ok(bytes.len() as u64)
-        })
-    }
-
-    fn in_steps(
-        &self,
-        offset: u64,
-        length: u64,
-        go_on: &dyn Fn() -> bool,
-        mut copy: impl FnMut(u64, u64) -> io::Result<u64>,
-    ) -> io::Result<()> {
         self.check_writable()?;
-        let torn = self.fault.map(|fault| (fault, offset + length / 2));
-        let (mut position, end) = (offset, torn.map_or(offset + length, |(_, end)| end));
+        let torn = self.fault.map(|_| offset + length / 2);
+        let (mut position, end) = (offset, torn.unwrap_or(offset + length));
         while position < end {
             if !go_on() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let step = (end - position).min(COPY_STEP);
-            position += copy(position, step)?;
+            position += match self.mishap(Step::Copy) {
+                None => copy_step(source, target, position, step)?,
+                Some(mishap) => {
+                    if matches!(mishap, Mishap::Torn(_)) && step > 1 {
+                        copy_step(source, target, position, step / 2)?;
+                    }
+                    return Err(mishap.error());
+                }
+            };
         }
-        torn.map_or(Ok(()), |(fault, _)| Err(fault.error()))
-    }
-
-    /// Has an empty `target` share what the first `length` bytes of `source` take on the disk, if
-    /// the file system can do that. Whether it did.
-    ///
-    /// # Errors
-    ///
-    /// `UnexpectedEof` if the source is shorter.
-    pub(crate) fn share(&self, source: &File, target: &File, length: u64) -> io::Result<bool> {
-        // Where writing shall fail, this would be the way round it.
-        if self.fault.is_some() || rustix::fs::ioctl_ficlone(target, source).is_err() {
-            return Ok(false);
-        }
-        let shared = target.metadata()?.len();
-        if shared < length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if shared > length {
-            target.set_len(length)?;
-        }
-        Ok(true)
+        self.check_sound()
     }
 
     pub(crate) fn read_exact_at(
@@ -187,11 +190,13 @@ impl Disk {
         buffer: &mut [u8],
         offset: u64,
     ) -> io::Result<()> {
+        self.step(Step::Read)?;
         file.read_exact_at(buffer, offset)
     }
 
     /// A part of a file.
     pub(crate) fn read_range(&self, file: &File, range: Range<u64>) -> io::Result<Bytes> {
+        self.step(Step::Read)?;
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
@@ -210,44 +215,129 @@ impl Disk {
         Ok(bytes.into())
     }
 
-    /// Writes the whole of a new file that is no content.
+    /// Writes the whole of a new file that is no content. One that could not be written whole stays.
     pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step(Step::Create)?;
         let file = owned::create_new(path)?;
+        if let Some(mishap) = self.mishap(Step::Write) {
+            if matches!(mishap, Mishap::Torn(_)) {
+                file.write_all_at(bytes.get(..bytes.len() / 2).unwrap_or_default(), 0)?;
+            }
+            return Err(mishap.error());
+        }
         file.write_all_at(bytes, 0)?;
         self.sync(&file)
     }
 
     pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
-        if self.fsync { file.sync_all() } else { Ok(()) }
+        if !self.fsync {
+            return Ok(());
+        }
+        self.step(Step::Sync)?;
+        self.sync_really(file)
     }
 
     /// Renames a file into a directory that may not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. It may have been renamed nevertheless, by a name that the machine can lose.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let parent = to.parent().unwrap_or(Path::new("."));
-        match fs::rename(from, to) {
+        self.litter.forget(to);
+        match self.rename_alone(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_dir_all(parent)?;
-                if let Some(grandparent) = parent.parent() {
-                    self.sync_dir(grandparent)?;
-                }
-                fs::rename(from, to)?;
+                self.rename_alone(from, to)?;
             }
             renamed => renamed?,
         }
         self.sync_dir(parent)
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        if self.fsync {
-            File::open(path)?.sync_all()
-        } else {
-            Ok(())
+    /// Moves a directory to a place where nothing is. Not another step: it can still get lost with
+    /// the machine.
+    pub(crate) fn rename_alone(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        fs::rename(from, to)
+    }
+
+    /// Renames a file, but not over another.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if there is another.
+    pub(crate) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        let from = TempPath::try_from_path(from)?;
+        from.persist_noclobber(to).map_err(|failed| {
+            // It is the caller's to remove.
+            let _ = failed.path.keep();
+            failed.error
+        })
+    }
+
+    pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if !self.fsync {
+            return Ok(());
         }
+        self.step(Step::SyncDir)?;
+        self.sync_really(&File::open(path)?)
+    }
+
+    fn sync_really(&self, file: &File) -> io::Result<()> {
+        let skipped = self.mishaps.as_ref().is_some_and(|at| at.skip_syncs());
+        if skipped { Ok(()) } else { file.sync_all() }
     }
 
     /// Removes a file. One that is not there is as good.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::Remove)?;
         match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let parent = path.parent().unwrap_or(Path::new("."));
+        if let Err(error) = self.sync_dir(parent) {
+            // Gone it is, as long as the machine runs.
+            tracing::warn!(path = %path.display(), %error, "the removal may not outlive the machine");
+        }
+        Ok(())
+    }
+
+    /// Removes a file that nobody has use for, now or, if that fails, by [`Self::sweep`].
+    pub(crate) fn discard(&self, path: &Path) {
+        if !self.is_gone(path) {
+            self.litter.add(path);
+        }
+    }
+
+    /// Removes what could not be removed before.
+    pub(crate) fn sweep(&self) {
+        self.litter.sweep(|path| self.is_gone(path));
+    }
+
+    /// Says that what could not be removed below `dir` does not lie there any more.
+    pub(crate) fn forget_litter_below(&self, dir: &Path) {
+        self.litter.forget_below(dir);
+    }
+
+    fn is_gone(&self, path: &Path) -> bool {
+        let removed = self.step(Step::Remove).and_then(|()| fs::remove_file(path));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "left for the next collection");
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Removes a directory with all that is in it. One that is not there is as good.
+    pub(crate) fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        self.step(Step::RemoveTree)?;
+        match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -258,6 +348,7 @@ impl Disk {
         use std::os::fd::AsRawFd as _;
         // Where writing shall fail, a link would be the way round it.
         self.check_sound()?;
+        self.step(Step::Link)?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(
             CWD,
@@ -268,104 +359,63 @@ impl Disk {
         )?)
     }
 
+    /// A further name for a file; a copy of it where it has as many as it can.
+    pub(crate) fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let linked = self.step(Step::Link).and_then(|()| fs::hard_link(from, to));
+        if linked.is_ok() {
+            return Ok(());
+        }
+        self.step(Step::Copy)?;
+        fs::copy(from, to)?;
+        if self.fsync {
+            self.sync(&File::open(to)?)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.step(Step::SetMode)?;
         file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Bytes that an unprivileged process can still write to the file system of `path`.
     pub(crate) fn free_space(&self, path: &Path) -> io::Result<u64> {
+        self.step(Step::FreeSpace)?;
         let space = rustix::fs::statvfs(path)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }
 
-/// How content gets from one file into another.
-enum Way {
-    ByKernel,
-    /// Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
-    ByHand(Buffer),
-}
-
-impl Way {
-    /// Copies up to `length` bytes, at least one.
-    fn copy(
-        &mut self,
-        source: &File,
-        target: &File,
-        position: u64,
-        length: u64,
-    ) -> io::Result<u64> {
-        loop {
-            let buffer = match self {
-                Self::ByHand(buffer) => buffer,
-                Self::ByKernel => match copy_by_kernel(source, target, position, length) {
-                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(copied) => return Ok(copied as u64),
-                    Err(
-                        Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM,
-                    ) => {
-                        *self = Self::ByHand(Buffer::new(length));
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                },
-            };
-            let passed = buffer.pass(source, target, position, length)?;
-            return Ok(passed.len() as u64);
+/// Copies up to `length` bytes, at least one.
+fn copy_step(source: &File, target: &File, position: u64, length: u64) -> io::Result<u64> {
+    let (mut from, mut to) = (position, position);
+    let length_here = usize::try_from(length).unwrap_or(usize::MAX);
+    let copied =
+        rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length_here);
+    match copied {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(copied) => Ok(copied as u64),
+        // Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
+        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+            copy_step_by_hand(source, target, position, length_here)
         }
+        Err(error) => Err(error.into()),
     }
 }
 
-fn copy_by_kernel(
+fn copy_step_by_hand(
     source: &File,
     target: &File,
     position: u64,
-    length: u64,
-) -> rustix::io::Result<usize> {
-    let (mut from, mut to) = (position, position);
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
-}
-
-/// Memory that content passes through, used again and again.
-pub(crate) struct Buffer(Vec<u8>);
-
-impl Buffer {
-    /// For content of `length` bytes.
-    pub(crate) fn new(length: u64) -> Self {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        Self(vec![0; length.min(BUFFER)])
+    length: usize,
+) -> io::Result<u64> {
+    let mut buffer = vec![0; length.min(COPY_BUFFER)];
+    let read = source.read_at(&mut buffer, position)?;
+    if read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
-
-    /// As much of it as there is of the `length` bytes that are left.
-    pub(crate) fn up_to(&mut self, length: u64) -> &mut [u8] {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let length = length.min(self.0.len());
-        self.0.get_mut(..length).unwrap_or_default()
-    }
-
-    /// Copies up to `length` bytes, at least one, and returns them.
-    fn pass(
-        &mut self,
-        source: &File,
-        target: &File,
-        position: u64,
-        length: u64,
-    ) -> io::Result<&[u8]> {
-        let bytes = self.up_to(length);
-        let read = loop {
-            match source.read_at(bytes, position) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let bytes = bytes.get(..read).unwrap_or_default();
-        target.write_all_at(bytes, position)?;
-        Ok(bytes)
-    }
+    target.write_all_at(buffer.get(..read).unwrap_or_default(), position)?;
+    Ok(read as u64)
 }
 
 #[cfg(test)]
@@ -378,22 +428,12 @@ mod tests {
         let disk = Disk::new(false);
         let source = disk.create(&dir.path().join("source")).unwrap();
         source.write_all_at(b"0123456789", 0).unwrap();
-        let mut buffer = Buffer::new(2);
-        for name in ["kernel", "hand", "shown"] {
+        for (name, by_hand) in [("kernel", false), ("hand", true)] {
             let target = disk.create(&dir.path().join(name)).unwrap();
-            match name {
-                "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
-                "hand" => {
-                    let mut way = Way::ByHand(Buffer::new(3));
-                    assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
-                }
-                _ => {
-                    let mut shown = Vec::new();
-                    let show = |bytes: &[u8]| shown.push(bytes.to_vec());
-                    disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
-                        .unwrap();
-                    assert_eq!(shown, [&b"45"[..], b"6"]);
-                }
+            if by_hand {
+                assert_eq!(copy_step_by_hand(&source, &target, 4, 3).unwrap(), 3);
+            } else {
+                disk.copy_range(&source, &target, 4, 3, &|| true).unwrap();
             }
             let copied = fs::read(dir.path().join(name)).unwrap();
             assert_eq!(copied, b"\0\0\0\x00456", "{name}");
@@ -406,13 +446,13 @@ mod tests {
         let disk = Disk::new(false);
         let source = disk.create(&dir.path().join("source")).unwrap();
         source.write_all_at(b"0123456789", 0).unwrap();
-        for (kind, code, written) in [
-            (DiskFaultKind::NoSpace, 28, 0),
-            (DiskFaultKind::Error, 5, 0),
-            (DiskFaultKind::TornWrite, 5, 5),
+        for (fault, code, written) in [
+            (DiskFault::NoSpace, 28, 0),
+            (DiskFault::Error, 5, 0),
+            (DiskFault::TornWrite, 5, 5),
         ] {
-            let target = disk.create(&dir.path().join(format!("{kind:?}"))).unwrap();
-            let faulty = disk.with_fault(Some(DiskFault::new(kind)));
+            let target = disk.create(&dir.path().join(format!("{fault:?}"))).unwrap();
+            let faulty = disk.with_fault(Some(fault));
             let error = faulty
                 .copy_range(&source, &target, 0, 10, &|| true)
                 .unwrap_err();
@@ -457,5 +497,27 @@ mod tests {
         fs::rename(&from, dir.path().join("elsewhere")).unwrap();
         disk.link_open(&file, &to).unwrap();
         assert_eq!(fs::read(to).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_swept_unless_it_was_put_to_use_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let paths = ["swept", "used", "kept"].map(|name| dir.path().join(name));
+        for path in &paths {
+            // A directory is nothing that a file's removal removes.
+            fs::create_dir(path).unwrap();
+            disk.discard(path);
+            fs::remove_dir(path).unwrap();
+            disk.write_new(path, b"x").unwrap();
+        }
+        let [swept, used, kept] = paths;
+        let new = dir.path().join("new");
+        disk.write_new(&new, b"y").unwrap();
+        disk.rename(&new, &used).unwrap();
+        disk.forget_litter_below(&kept);
+        disk.sweep();
+        assert!(!swept.exists() && kept.exists());
+        assert_eq!(fs::read(used).unwrap(), b"y");
     }
 }

@@ -3,7 +3,7 @@
 //! A copy is there when its record is, and the record comes after the content; removal goes the
 //! other way round. Opening sweeps what has no record.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub(crate) struct Content {
 impl HostStore {
     /// The files below `dir`, which is made if it is not there. Nothing is half done in it then.
     pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
-        let root = dir.join(CONTENT);
+        let root = Self::root_in(dir);
         disk.create_dir_all(&root)?;
         let scratch = Scratch::new(&disk, dir.join("tmp"))?;
         Ok(Self {
@@ -51,18 +51,17 @@ impl HostStore {
     ) -> io::Result<Vec<ReplicaRecord>> {
         self.disk.create_dir_all(&self.root)?;
         let mut records = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                self.load_prefix(&entry.path(), &is_wanted, &mut records)?;
+        for (dir, kind) in self.disk.list(&self.root)? {
+            if kind.is_dir() {
+                self.load_prefix(&dir, &is_wanted, &mut records)?;
             }
         }
         Ok(records)
     }
 
-    /// The directory that holds content and records and nothing else.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    /// The directory below `dir` that holds content and records and nothing else.
+    pub(crate) fn root_in(dir: &Path) -> PathBuf {
+        dir.join(CONTENT)
     }
 
     fn load_prefix(
@@ -72,8 +71,7 @@ impl HostStore {
         records: &mut Vec<ReplicaRecord>,
     ) -> io::Result<()> {
         let mut contents = Vec::new();
-        for file in fs::read_dir(dir)? {
-            let path = file?.path();
+        for (path, _) in self.disk.list(dir)? {
             if path.extension().is_none() {
                 contents.push(path);
                 continue;
@@ -85,7 +83,7 @@ impl HostStore {
         }
         for path in contents {
             // Asked of the disk: a record that was just found unusable is gone from there.
-            if !path.with_extension("json").exists() {
+            if self.disk.look(&path.with_extension("json"))?.is_none() {
                 self.disk.remove(&path)?;
             }
         }
@@ -108,8 +106,9 @@ impl HostStore {
             // The record of a broken import has no content.
             return Ok(record.failed_at.is_some().then_some(record));
         }
-        let content = fs::symlink_metadata(self.content_path(id));
-        let whole = content.is_ok_and(|at| at.is_file() && at.len() == record.content_length);
+        // One that cannot be looked at may well be whole: no reason to remove it.
+        let content = self.disk.look(&self.content_path(id))?;
+        let whole = content.is_some_and(|at| at.is_file() && at.len() == record.content_length);
         Ok(whole.then_some(record))
     }
 
@@ -145,20 +144,20 @@ impl HostStore {
             disk,
             placed: false,
         };
-        self.disk.open(&path).map(content).inspect_err(|_| {
-            let _ = self.disk.remove(&path);
-        })
+        let opened = self.disk.open(&path).map(content);
+        opened.inspect_err(|_| self.disk.discard(&path))
     }
 
-    /// Puts content and its record into place, over an older copy of the task.
+    /// Puts content and its record into place, of a task that this host has no copy of. After an
+    /// error it still has none.
     pub(crate) fn place(&self, content: &mut Content, record: &ReplicaRecord) -> io::Result<()> {
         let path = self.content_path(&record.task_id);
         self.disk.sync(&content.file)?;
-        self.disk.rename(&content.path, &path)?;
-        content.placed = true;
-        self.write_record(record).inspect_err(|_| {
-            let _ = self.disk.remove(&path);
-        })
+        let placed = self.disk.rename(&content.path, &path).and_then(|()| {
+            content.placed = true;
+            self.write_record(record)
+        });
+        placed.inspect_err(|_| self.discard(&record.task_id))
     }
 
     pub(crate) fn write_record(&self, record: &ReplicaRecord) -> io::Result<()> {
@@ -174,10 +173,17 @@ impl HostStore {
         self.disk.open(&self.content_path(id))
     }
 
-    /// Removes what this host has of a task.
+    /// Removes what this host has of a task. After an error it still has it.
     pub(crate) fn remove(&self, id: &str) -> io::Result<()> {
         self.disk.remove(&self.record_path(id))?;
-        self.disk.remove(&self.content_path(id))
+        self.disk.discard(&self.content_path(id));
+        Ok(())
+    }
+
+    /// Removes what this host has of a task that is gone, at once or later.
+    pub(crate) fn discard(&self, id: &str) {
+        self.disk.discard(&self.record_path(id));
+        self.disk.discard(&self.content_path(id));
     }
 
     /// Bytes that can still be written here.
@@ -193,14 +199,14 @@ impl HostStore {
 impl Drop for Content {
     fn drop(&mut self) {
         if !self.placed {
-            // Swept at the next start if it stays.
-            let _ = self.disk.remove(&self.path);
+            self.disk.discard(&self.path);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::FileExt;
     use std::time::Duration;
 

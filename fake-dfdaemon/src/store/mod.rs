@@ -6,11 +6,16 @@
 mod disk;
 mod host;
 mod ingest;
+mod litter;
+mod mishap;
 mod record;
 mod tasks;
 
-pub(crate) use disk::{Disk, DiskFault, DiskFaultKind};
+pub(crate) use disk::Disk;
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
+pub(crate) use mishap::{DiskFault, Mishaps};
+#[cfg(test)]
+pub(crate) use mishap::{Mishap, Step};
 pub(crate) use record::{ReplicaRecord, TaskRecord, TaskState};
 pub(crate) use tasks::TaskStore;

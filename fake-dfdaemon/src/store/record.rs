@@ -87,8 +87,8 @@ impl Scratch {
     /// Scratch space in `dir`, emptied.
     pub(crate) fn new(disk: &Disk, dir: PathBuf) -> io::Result<Self> {
         disk.create_dir_all(&dir)?;
-        for entry in std::fs::read_dir(&dir)? {
-            disk.remove(&entry?.path())?;
+        for (path, _) in disk.list(&dir)? {
+            disk.remove(&path)?;
         }
         Ok(Self {
             dir,
@@ -103,7 +103,7 @@ impl Scratch {
     }
 }
 
-/// Puts a record into place, over an older one.
+/// Puts a record into place, over an older one. After an error it may be in place nevertheless.
 pub(crate) fn write(
     disk: &Disk,
     scratch: &Scratch,
@@ -116,10 +116,7 @@ pub(crate) fn write(
     let placed = disk
         .write_new(&written, &bytes)
         .and_then(|()| disk.rename(&written, path));
-    placed.inspect_err(|_| {
-        // The first error is the one to tell; a leftover is swept at the next start.
-        let _ = disk.remove(&written);
-    })
+    placed.inspect_err(|_| disk.discard(&written))
 }
 
 /// Reads a record; `None` if it cannot be one of ours.

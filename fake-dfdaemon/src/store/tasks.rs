@@ -1,6 +1,5 @@
 //! The scheduler's records on disk: `scheduler/tasks/<prefix>/<id>.json`.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ pub(crate) struct TaskStore {
 impl TaskStore {
     /// The records below `dir`, which is made if it is not there.
     pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
-        let root = dir.join("tasks");
+        let root = Self::root_in(dir);
         disk.create_dir_all(&root)?;
         let scratch = Scratch::new(&disk, dir.join("tmp"))?;
         Ok(Self {
@@ -33,13 +32,11 @@ impl TaskStore {
     pub(crate) fn load(&self) -> io::Result<Vec<TaskRecord>> {
         self.disk.create_dir_all(&self.root)?;
         let mut records = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if !entry.file_type()?.is_dir() {
+        for (dir, kind) in self.disk.list(&self.root)? {
+            if !kind.is_dir() {
                 continue;
             }
-            for file in fs::read_dir(entry.path())? {
-                let path = file?.path();
+            for (path, _) in self.disk.list(&dir)? {
                 let Some(record) = record::read::<TaskRecord>(&self.disk, &path)? else {
                     tracing::warn!(path = %path.display(), "not a task record, ignored");
                     continue;
@@ -53,9 +50,9 @@ impl TaskStore {
         Ok(records)
     }
 
-    /// The directory that holds the records and nothing else.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    /// The directory below `dir` that holds the records and nothing else.
+    pub(crate) fn root_in(dir: &Path) -> PathBuf {
+        dir.join("tasks")
     }
 
     pub(crate) fn write(&self, record: &TaskRecord) -> io::Result<()> {
@@ -69,6 +66,11 @@ impl TaskStore {
 
     pub(crate) fn remove(&self, id: &str) -> io::Result<()> {
         self.disk.remove(&self.path(id))
+    }
+
+    /// Removes a record that nobody has use for, at once or later.
+    pub(crate) fn discard(&self, id: &str) {
+        self.disk.discard(&self.path(id));
     }
 
     fn path(&self, id: &str) -> PathBuf {

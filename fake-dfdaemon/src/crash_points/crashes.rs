@@ -1,0 +1,162 @@
+//! Runs that end at a step. What was promised before is there when the state is opened again, what
+//! was under way has happened or has not.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::plan::{Happens, Plan, can_tear, changes};
+use super::scenarios;
+use super::world::{Expected, Op, Place, Scenario, World};
+use crate::release::Release;
+use crate::store::Step;
+
+/// When scenarios begin.
+pub(super) const START: Timestamp = Timestamp::constant(1_767_323_045, 0);
+
+/// No run takes nearly as long.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a scenario to its end, and returns the steps that it took.
+pub(super) async fn steps_of(scenario: &Scenario) -> Vec<Step> {
+    let place = Place::new(scenario);
+    let plan = Plan::new(usize::MAX, Happens::Nothing, scenario.linkless);
+    let daemon = place.open(Some(&plan), START).await.unwrap();
+    let world = World {
+        place: &place,
+        daemon,
+    };
+    world.daemon.settle().await;
+    let mut expected = Expected::default();
+    for op in &scenario.ops {
+        world.perform(*op).await.unwrap();
+        expected = expected.after(*op);
+    }
+    let steps = plan.steps();
+    world.retry_jobs().await;
+    world.check(&expected).unwrap();
+    world.check_beside_outputs(&expected).unwrap();
+    world.daemon.stop().await;
+    assert!(
+        steps.len() >= scenario.least_steps,
+        "{}: {} steps",
+        scenario.name,
+        steps.len()
+    );
+    steps
+}
+
+/// What may be there when a run has ended, and when that was.
+struct Left {
+    expected: Vec<Expected>,
+    now: Timestamp,
+}
+
+async fn run_until_crash(place: &Place<'_>, plan: &std::sync::Arc<Plan>) -> Left {
+    let mut expected = Expected::default();
+    let Ok(daemon) = place.open(Some(plan), START).await else {
+        return Left {
+            expected: vec![expected],
+            now: START,
+        };
+    };
+    let world = World { place, daemon };
+    world.daemon.settle().await;
+    let mut left = vec![expected.clone()];
+    for op in &place.scenario.ops {
+        if plan.has_happened() && !matches!(op, Op::Expire) {
+            break;
+        }
+        let after = expected.after(*op);
+        if world.perform(*op).await.is_err() {
+            left = vec![expected, after];
+            break;
+        }
+        left = vec![after.clone()];
+        expected = after;
+    }
+    let now = world.daemon.clock().now();
+    world.daemon.stop().await;
+    Left {
+        expected: left,
+        now,
+    }
+}
+
+async fn crash(scenario: &Scenario, at: usize, torn: bool) {
+    let place = Place::new(scenario);
+    let plan = Plan::new(at, Happens::Crash { torn }, scenario.linkless);
+    let left = run_until_crash(&place, &plan).await;
+    assert!(plan.has_happened(), "the step never came");
+
+    let daemon = place.open(None, left.now).await.unwrap();
+    let world = World {
+        place: &place,
+        daemon,
+    };
+    world.daemon.settle().await;
+    let checked: Vec<_> = left.expected.iter().map(|one| world.check(one)).collect();
+    assert!(checked.iter().any(Result::is_ok), "{checked:#?}");
+    let may_be = left.expected.into_iter().zip(&checked);
+    let may_be = may_be.filter(|(_, checked)| checked.is_ok());
+    let may_be = may_be.map(|(expected, _)| expected).collect();
+    let mut expected = world.try_snapshots(may_be).await.remove(0);
+    for file in 0..scenario.lengths.len() {
+        if !expected.tasks.contains_key(&file) {
+            let again = Op::Import {
+                host: 0,
+                file,
+                replicas: 1,
+                short: false,
+            };
+            world.perform(again).await.unwrap();
+            expected = expected.after(again);
+        }
+    }
+    world.check(&expected).unwrap();
+    world.daemon.stop().await;
+}
+
+async fn crash_at_every_step(scenario: Scenario) {
+    let steps = steps_of(&scenario).await;
+    let mut runs = 0;
+    for (at, step) in steps.iter().enumerate() {
+        for torn in [false, true] {
+            if !changes(*step) || torn && !can_tear(*step) {
+                continue;
+            }
+            let name = format!("{}: {step:?}, step {at}, torn {torn}", scenario.name);
+            let run = tokio::time::timeout(PATIENCE, crash(&scenario, at, torn));
+            crate::crash_points::named(&name, run).await.expect(&name);
+            runs += 1;
+        }
+    }
+    eprintln!("{}: {runs} crashes at {} steps", scenario.name, steps.len());
+}
+
+macro_rules! at_every_step {
+    ($($name:ident: $scenario:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            crash_at_every_step($scenario).await;
+        }
+    )*};
+}
+
+at_every_step! {
+    import_of_pieces_0_2: scenarios::import_of_pieces(Release::V0_2);
+    import_of_pieces_1_5: scenarios::import_of_pieces(Release::V1_5);
+    import_of_known_ids_0_2: scenarios::import_of_known_ids(Release::V0_2);
+    import_of_known_ids_1_5: scenarios::import_of_known_ids(Release::V1_5);
+    replication_0_2: scenarios::replication(Release::V0_2);
+    replication_1_5: scenarios::replication(Release::V1_5);
+    collection: scenarios::collection(Release::V0_2);
+    failed_import_again: scenarios::import_of_expired_id(Release::V0_2);
+    eviction: scenarios::eviction(Release::V0_2);
+    leaving: scenarios::leaving(Release::V0_2);
+    deletion: scenarios::deletion(Release::V0_2);
+    export_by_link: scenarios::export(Release::V0_2, false);
+    export_by_copy: scenarios::export(Release::V0_2, true);
+    snapshots: scenarios::snapshots(Release::V0_2);
+    reset: scenarios::reset(Release::V0_2);
+}

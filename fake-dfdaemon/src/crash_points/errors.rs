@@ -1,0 +1,147 @@
+//! Steps that fail while the daemon lives on. Who asked is told, all that was promised stays, and
+//! what was left over goes, without a restart and after one.
+
+use rustix::io::Errno;
+
+use super::crashes::{PATIENCE, START, steps_of};
+use super::plan::{Happens, Plan, can_tear, takes_space};
+use super::scenarios;
+use super::world::{Expected, Op, Place, Scenario, World};
+use crate::release::Release;
+use crate::store::{Mishap, Step};
+
+/// The variable that has every step fail in every way. Without it each fails in one of them.
+const ALL_ERRORS: &str = "FAKE_DFDAEMON_ALL_ERRORS";
+
+/// What can go wrong at a step.
+fn errors(step: Step) -> Vec<Happens> {
+    let mut errors = vec![Happens::Error(Mishap::Fails(Errno::IO))];
+    if takes_space(step) {
+        errors.push(Happens::Error(Mishap::Fails(Errno::NOSPC)));
+        errors.push(Happens::Full);
+    }
+    if can_tear(step) {
+        errors.push(Happens::Error(Mishap::Torn(Errno::IO)));
+    }
+    errors
+}
+
+fn assert_tells(error: &str, happens: Happens) {
+    let text = match happens {
+        Happens::Error(Mishap::Fails(Errno::NOSPC)) | Happens::Full => "(os error 28)",
+        _ => "(os error 5)",
+    };
+    assert!(error.contains(text), "{error}");
+}
+
+async fn fail(scenario: &Scenario, at: usize, happens: Happens) {
+    let place = Place::new(scenario);
+    let plan = Plan::new(at, happens, scenario.linkless);
+    let daemon = match place.open(Some(&plan), START).await {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            let source = std::error::Error::source(&error).unwrap();
+            assert_tells(&source.to_string(), happens);
+            plan.end();
+            place.open(Some(&plan), START).await.unwrap()
+        }
+    };
+    let world = World {
+        place: &place,
+        daemon,
+    };
+    world.daemon.settle().await;
+    let mut expected = Expected::default();
+    for op in &scenario.ops {
+        let after = expected.after(*op);
+        if let Err(error) = world.perform(*op).await {
+            assert_tells(&error, happens);
+            expected = again(&world, &plan, *op, expected, after).await;
+        } else {
+            expected = after;
+        }
+    }
+    assert!(plan.has_happened(), "the step never came");
+    plan.end();
+    world.retry_jobs().await;
+    world.check(&expected).unwrap();
+    world.check_beside_outputs(&expected).unwrap();
+    let now = world.daemon.clock().now();
+    world.daemon.stop().await;
+
+    let daemon = place.open(None, now).await.unwrap();
+    let world = World {
+        place: &place,
+        daemon,
+    };
+    world.daemon.settle().await;
+    world.check(&expected).unwrap();
+    world.try_snapshots(vec![expected]).await;
+    world.daemon.stop().await;
+}
+
+/// What failed has happened or has not; if not, it can be done now.
+async fn again(
+    world: &World<'_>,
+    plan: &Plan,
+    op: Op,
+    before: Expected,
+    after: Expected,
+) -> Expected {
+    plan.end();
+    world.retry_jobs().await;
+    let checked = [world.check(&before), world.check(&after)];
+    if checked[0].is_ok() {
+        world.perform(op).await.unwrap();
+    } else if checked[1].is_err() {
+        panic!("{op:?} failed: {checked:#?}");
+    }
+    after
+}
+
+async fn fail_at_every_step(scenario: Scenario) {
+    let steps = steps_of(&scenario).await;
+    let all = std::env::var_os(ALL_ERRORS).is_some();
+    let mut runs = 0;
+    for (at, step) in steps.iter().enumerate() {
+        let errors = errors(*step);
+        let one = at % errors.len();
+        for (number, happens) in errors.into_iter().enumerate() {
+            if number != one && !all {
+                continue;
+            }
+            let name = format!("{}: {step:?}, step {at}, {happens:?}", scenario.name);
+            let run = tokio::time::timeout(PATIENCE, fail(&scenario, at, happens));
+            crate::crash_points::named(&name, run).await.expect(&name);
+            runs += 1;
+        }
+    }
+    eprintln!("{}: {runs} errors at {} steps", scenario.name, steps.len());
+}
+
+macro_rules! at_every_step {
+    ($($name:ident: $scenario:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            fail_at_every_step($scenario).await;
+        }
+    )*};
+}
+
+at_every_step! {
+    import_of_pieces_0_2: scenarios::import_of_pieces(Release::V0_2);
+    import_of_pieces_1_5: scenarios::import_of_pieces(Release::V1_5);
+    import_of_known_ids_0_2: scenarios::import_of_known_ids(Release::V0_2);
+    import_of_known_ids_1_5: scenarios::import_of_known_ids(Release::V1_5);
+    replication_0_2: scenarios::replication(Release::V0_2);
+    replication_1_5: scenarios::replication(Release::V1_5);
+    collection: scenarios::collection(Release::V0_2);
+    failed_import_again: scenarios::import_of_expired_id(Release::V0_2);
+    eviction: scenarios::eviction(Release::V0_2);
+    leaving: scenarios::leaving(Release::V0_2);
+    deletion: scenarios::deletion(Release::V0_2);
+    export_by_link: scenarios::export(Release::V0_2, false);
+    export_by_copy: scenarios::export(Release::V0_2, true);
+    snapshots: scenarios::snapshots(Release::V0_2);
+    reset: scenarios::reset(Release::V0_2);
+}

@@ -1,0 +1,223 @@
+//! Snapshots: tasks, hosts and clock, kept under a name in the state directory and brought back.
+//!
+//! A snapshot holds hard links: content and records are never written in place, so it costs no
+//! space and little time. Faults and journal are no part of it. Each is replaced by the next one of
+//! its name wholly or not at all; how a state is, lives in [`swap`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use self::swap::{BEING_MADE, Swap};
+use crate::cluster::{Cluster, HostStatus, roots};
+use crate::store::Disk;
+
+mod swap;
+pub(crate) mod trash;
+
+/// Where snapshots lie, below the state directory.
+const SNAPSHOTS: &str = "snapshots";
+
+/// What a snapshot holds besides files.
+const ABOUT: &str = "snapshot.json";
+
+/// How the names of snapshots that are not whole begin and end: no snapshot's does.
+const NEW: (&str, &str) = (".", ".new");
+
+/// The longest name, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Why there is no such snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A name that is no file's.
+    #[error(
+        "{name:?} cannot be a snapshot's name: up to {MAX_NAME} letters, digits, '-', '_' and '.', not '.' first"
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Nothing was kept under that name.
+    #[error("there is no snapshot {name}")]
+    NotFound {
+        /// The name.
+        name: String,
+    },
+    /// The disk failed.
+    #[error("the disk failed")]
+    Io(#[from] io::Error),
+    /// A host's socket could not be bound again.
+    #[error(transparent)]
+    Start(#[from] Box<crate::builder::StartError>),
+}
+
+/// Hosts and clock at the time of a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct About {
+    pub(crate) now: Timestamp,
+    /// By number: running, stopped or left.
+    pub(crate) hosts: Vec<HostStatus>,
+}
+
+/// Keeps what lies on the disk under a name, in place of an earlier snapshot. Nobody else takes
+/// one meanwhile. Blocks.
+pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), SnapshotError> {
+    let target = place(cluster, name)?;
+    let disk = cluster.disk();
+    let beside = target.with_file_name(format!("{}{name}{}", NEW.0, NEW.1));
+    disk.remove_tree(&beside)?;
+    let made = cluster
+        .at_rest(|| {
+            let mut roots = cluster.roots().into_iter().enumerate();
+            roots.try_for_each(|(number, root)| {
+                link_tree(disk, &root, &beside.join(number.to_string()))
+            })
+        })
+        // Last: with it the snapshot is whole.
+        .and_then(|()| disk.write_new(&beside.join(ABOUT), &serde_json::to_vec(about)?))
+        .and_then(|()| replace(cluster, &beside, &target));
+    made.inspect_err(|_| {
+        if let Err(error) = disk.remove_tree(&beside) {
+            tracing::warn!(path = %beside.display(), %error, "left for the next start");
+        }
+    })?;
+    Ok(())
+}
+
+/// Renames a snapshot to its place. One that was there before is gone, or after an error there.
+fn replace(cluster: &Cluster, beside: &Path, target: &Path) -> io::Result<()> {
+    let disk = cluster.disk();
+    let old = trash::place(cluster.state_dir().path());
+    let had_one = disk.look(target)?.is_some();
+    if had_one {
+        disk.rename_alone(target, &old)?;
+    }
+    if let Err(error) = disk.rename_alone(beside, target) {
+        if had_one {
+            disk.rename_alone(&old, target)?;
+        }
+        return Err(error);
+    }
+    if had_one {
+        cluster.empty_trash_soon();
+    }
+    disk.sync_dir(target.parent().unwrap_or(target))
+}
+
+/// Whether there is such a snapshot, and what it holds besides files.
+pub(crate) fn about(cluster: &Cluster, name: &str) -> Result<About, SnapshotError> {
+    let kept = place(cluster, name)?;
+    let disk = cluster.disk();
+    if disk.look(&kept)?.is_none() {
+        let name = name.to_owned();
+        return Err(SnapshotError::NotFound { name });
+    }
+    let bytes = disk.read(&kept.join(ABOUT))?;
+    Ok(serde_json::from_slice(&bytes).map_err(io::Error::from)?)
+}
+
+/// Brings back what lay on the disk, or nothing at all. After an error all is as it was. Nobody else
+/// may touch the state. Blocks.
+pub(crate) fn bring_back(cluster: &Cluster, name: Option<&str>) -> Result<(), SnapshotError> {
+    let from = name.map(|name| place(cluster, name)).transpose()?;
+    let disk = cluster.disk();
+    let roots = cluster.roots();
+    let swap = Swap {
+        disk,
+        state_dir: cluster.state_dir().path(),
+        roots: &roots,
+    };
+    disk.create_dir_all(&swap.state_dir.join(SNAPSHOTS))?;
+    swap.prepare(|number, dir| {
+        let kept = from.as_ref().map(|from| from.join(number.to_string()));
+        match kept {
+            // It may have been taken when there were fewer hosts.
+            Some(kept) if disk.look(&kept)?.is_some() => link_tree(disk, &kept, dir),
+            _ => Ok(()),
+        }
+    })?;
+    let read = swap.exchange(|| cluster.read());
+    let read = read.inspect_err(|_| cluster.empty_trash_soon())?;
+    for root in &roots {
+        disk.forget_litter_below(root);
+    }
+    cluster.adopt(read);
+    Ok(())
+}
+
+/// Finishes, or throws away, what a daemon that was killed left half done. Comes before anything
+/// of the state is read.
+pub(crate) fn recover(disk: &Disk, state_dir: &Path, hosts: usize) -> io::Result<()> {
+    let snapshots = state_dir.join(SNAPSHOTS);
+    if disk.look(&snapshots)?.is_none() {
+        return Ok(());
+    }
+    let roots = roots(state_dir, hosts);
+    let swap = Swap {
+        disk,
+        state_dir,
+        roots: &roots,
+    };
+    swap.finish()?;
+    for (path, _) in disk.list(&snapshots)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let of = name.and_then(|name| name.strip_prefix(NEW.0)?.strip_suffix(NEW.1));
+        if name == Some(BEING_MADE) {
+            disk.rename_alone(&path, &trash::place(state_dir))?;
+        } else if let Some(of) = of {
+            let target = snapshots.join(of);
+            // The one that it was to replace may be out of the way already.
+            let finishes = disk.look(&target)?.is_none() && is_whole(disk, &path)?;
+            let to = if finishes {
+                target
+            } else {
+                trash::place(state_dir)
+            };
+            disk.rename_alone(&path, &to)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_whole(disk: &Disk, snapshot: &Path) -> io::Result<bool> {
+    let about = snapshot.join(ABOUT);
+    Ok(
+        disk.look(&about)?.is_some()
+            && serde_json::from_slice::<About>(&disk.read(&about)?).is_ok(),
+    )
+}
+
+fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty()
+        || name.len() > MAX_NAME
+        || name.starts_with('.')
+        || !name.bytes().all(is_good)
+    {
+        return Err(SnapshotError::Name {
+            name: name.to_owned(),
+        });
+    }
+    let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
+    cluster.disk().create_dir_all(&snapshots)?;
+    Ok(snapshots.join(name))
+}
+
+fn link_tree(disk: &Disk, from: &Path, to: &Path) -> io::Result<()> {
+    disk.create_dir_all(to)?;
+    for (path, kind) in disk.list(from)? {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        let target = to.join(name);
+        if kind.is_dir() {
+            link_tree(disk, &path, &target)?;
+        } else {
+            disk.link_or_copy(&path, &target)?;
+        }
+    }
+    disk.sync_dir(to)
+}
