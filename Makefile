@@ -54,6 +54,13 @@ packages-test: packages ## Install the packages into a scratch root and run what
 cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by default 1000): nothing is left
 	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test run -- --nocapture cycles::
 
+# Each client has a connection and files open, and so has the daemon.
+.PHONY: soak
+soak: build ## Let a crowd loose on a daemon among faults: every byte comes, nothing is left (MINUTES=10, CLIENTS=500)
+	ulimit -n "$$(ulimit -Hn)"; \
+	DFCACHE_TEST_SOAK_SECONDS=$$(( $(or $(MINUTES),10) * 60 )) DFCACHE_TEST_SOAK_CLIENTS=$(or $(CLIENTS),500) \
+		$(CARGO) test --locked --test e2e -- --nocapture soak::a_crowd
+
 .PHONY: bench
 bench: release ## Measure both programs against what this machine can do (BENCH_ROUNDS, BENCH_MIB, BENCH_DIR)
 	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"

@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     missing_docs,
     unreachable_pub
 )]
@@ -35,6 +36,7 @@ mod packaging;
 mod readme;
 mod round_trip;
 mod schema;
+mod soak;
 mod stat_options;
 mod streams;
 mod targets;

@@ -53,6 +53,15 @@ impl DaemonProcess {
         PathBuf::from(endpoint.as_str().unwrap())
     }
 
+    pub fn control(&self) -> PathBuf {
+        PathBuf::from(self.ready["control"].as_str().unwrap())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and wait until it is gone.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
