@@ -62,7 +62,7 @@ soak: build ## Let a crowd loose on a daemon among faults: every byte comes, not
 		$(CARGO) test --locked --test e2e -- --nocapture soak::a_crowd
 
 .PHONY: bench
-bench: release ## Measure both programs against what this machine can do (BENCH_ROUNDS, BENCH_MIB, BENCH_DIR)
+bench: release ## Measure both programs against what this machine can do (BENCH_JOBS=<part of a job's name>)
 	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"
 
 .PHONY: again

@@ -1,154 +1,112 @@
-//! The jobs, and for each the least that a machine has to do for it.
+//! The jobs, a family a file: what ours do beside the least that the machine has to do for it.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::process::Command;
-use std::time::{Duration, Instant};
+mod by_path;
+mod calls;
+mod import;
+mod many_tasks;
+mod memory;
+mod other_file_system;
+mod small_imports;
+mod start;
+mod transfer;
 
-use crate::world::{World, check_and_remove, time};
-use crate::{NOTHING, Result};
+use std::io::Write as _;
+use std::path::PathBuf;
 
-type Measure = fn(&World) -> Result<Duration>;
+use crate::Result;
+use crate::bench::Bench;
+use crate::settings::Settings;
+use crate::table::{Row, table};
 
-pub(crate) struct Job {
-    pub(crate) name: &'static str,
-    pub(crate) against: &'static str,
-    pub(crate) ours: Measure,
-    pub(crate) limit: Measure,
+/// Jobs that are set up together.
+struct Family {
+    /// What each is called, and chosen by.
+    jobs: &'static [&'static str],
+    measure: fn(&Bench) -> Result<Vec<Row>>,
 }
 
-pub(crate) fn all() -> [Job; 6] {
-    let job = |name, ours: Measure, against, limit: Measure| Job {
-        name,
-        against,
-        ours,
-        limit,
-    };
-    [
-        job(
-            "export in transfer mode",
-            transfer,
-            "file → socket → file",
-            socket_copy,
-        ),
-        job("import, id by CRC-32, one replica", import, "cp", copy),
-        job("import, id by content given", import_by_content, "cp", copy),
-        job("export by path, large", link_large, "dfcache stat", stat),
-        job("export by path, 1 KiB", link_small, "dfcache stat", stat),
-        job("stat, whole process", stat, "empty process", nothing),
-    ]
-}
+const FAMILIES: [Family; 9] = [
+    Family {
+        jobs: &transfer::JOBS,
+        measure: transfer::measure,
+    },
+    Family {
+        jobs: &import::JOBS,
+        measure: import::measure,
+    },
+    Family {
+        jobs: &by_path::JOBS,
+        measure: by_path::measure,
+    },
+    Family {
+        jobs: &other_file_system::JOBS,
+        measure: other_file_system::measure,
+    },
+    Family {
+        jobs: &calls::JOBS,
+        measure: calls::measure,
+    },
+    Family {
+        jobs: &small_imports::JOBS,
+        measure: small_imports::measure,
+    },
+    Family {
+        jobs: &start::JOBS,
+        measure: start::measure,
+    },
+    Family {
+        jobs: &many_tasks::JOBS,
+        measure: many_tasks::measure,
+    },
+    Family {
+        jobs: &memory::JOBS,
+        measure: memory::measure,
+    },
+];
 
-/// Processes of milliseconds are timed so many at once.
-const REPEATS: u32 = 20;
-
-fn transfer(world: &World) -> Result<Duration> {
-    let mut command = world.dfcache();
-    command.args(["export", "--transfer-from-dfdaemon", "--no-progress", "-O"]);
-    command.arg(world.output()).arg(&world.large_task);
-    let taken = time(&mut command)?;
-    check_and_remove(&world.large(), &world.output())?;
-    Ok(taken)
-}
-
-/// Large buffers, a thread at each end, nothing looked at.
-fn socket_copy(world: &World) -> Result<Duration> {
-    const BUFFER: usize = 1 << 20;
-    let start = Instant::now();
-    let (mut here, mut there) = UnixStream::pair()?;
-    let mut original = File::open(world.large())?;
-    let sender = std::thread::spawn(move || -> std::io::Result<()> {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match original.read(&mut buffer)? {
-                0 => return Ok(()),
-                length => there.write_all(&buffer[..length])?,
+/// Measures what the environment asks for, and prints the table. Whether every
+/// run counts.
+pub(crate) fn measure(programs: PathBuf) -> Result<bool> {
+    let settings = Settings::from_environment(programs)?;
+    let families: Vec<_> = FAMILIES
+        .iter()
+        .filter(|family| family.jobs.iter().any(|job| settings.wants(job)))
+        .collect();
+    if families.is_empty() {
+        let known: Vec<_> = FAMILIES.iter().flat_map(|family| family.jobs).collect();
+        return Err(format!("BENCH_JOBS names none of {known:?}").into());
+    }
+    crate::interrupt::clean_up_on_signals()?;
+    let bench = Bench::new(settings)?;
+    let mut rows = Vec::new();
+    for family in families {
+        let wanted = family.jobs.iter().copied();
+        let wanted: Vec<_> = wanted.filter(|job| bench.does(job)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let _ = writeln!(std::io::stderr(), "measuring: {}", wanted.join(", "));
+        match (family.measure)(&bench) {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                rows.extend(
+                    wanted
+                        .iter()
+                        .map(|job| Row::failed(*job, error.to_string())),
+                );
             }
         }
-    });
-    let mut output = File::create_new(world.output())?;
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match here.read(&mut buffer)? {
-            0 => break,
-            length => output.write_all(&buffer[..length])?,
-        }
+        bench.empty()?;
     }
-    sender.join().map_err(|_| "the sender panicked")??;
-    let taken = start.elapsed();
-    check_and_remove(&world.large(), &world.output())?;
-    Ok(taken)
-}
-
-fn import(world: &World) -> Result<Duration> {
-    import_with(world, &[])
-}
-
-fn import_by_content(world: &World) -> Result<Duration> {
-    import_with(world, &["--content-for-calculating-task-id", "bench"])
-}
-
-/// Into a daemon that holds nothing yet; what it then holds is exported and compared.
-fn import_with(world: &World, arguments: &[&str]) -> Result<Duration> {
-    let daemon = world.daemon("import")?;
-    let mut command = world.dfcache_at(&daemon.socket);
-    command.args(["import", "--no-progress", "--persistent-replica-count", "1"]);
-    let taken = time(command.args(arguments).arg(world.large()))?;
-    let mut id = world.dfcache();
-    let id = id.arg("id").args(arguments).arg(world.large()).output()?;
-    let id = String::from_utf8(id.stdout)?;
-    let mut export = world.dfcache_at(&daemon.socket);
-    time(
-        export
-            .args(["export", "-O"])
-            .arg(world.output())
-            .arg(id.trim()),
+    let whole = rows.iter().all(|row| row.failed == 0);
+    let peer = bench.settings.peer.dfcache.is_some();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "\n{} rounds in {}; medians, and from least to most; ratios of the medians (of the least)\n",
+        bench.settings.rounds,
+        bench.settings.directory.display()
     )?;
-    check_and_remove(&world.large(), &world.output())?;
-    Ok(taken)
-}
-
-fn copy(world: &World) -> Result<Duration> {
-    let taken = time(Command::new("cp").arg(world.large()).arg(world.output()))?;
-    check_and_remove(&world.large(), &world.output())?;
-    Ok(taken)
-}
-
-fn link_large(world: &World) -> Result<Duration> {
-    let taken = link(world, &world.large_task)?;
-    check_and_remove(&world.large(), &world.output())?;
-    Ok(taken)
-}
-
-fn link_small(world: &World) -> Result<Duration> {
-    let taken = link(world, &world.small_task)?;
-    check_and_remove(&world.small(), &world.output())?;
-    Ok(taken)
-}
-
-fn link(world: &World, task: &str) -> Result<Duration> {
-    let mut command = world.dfcache();
-    time(
-        command
-            .args(["export", "--no-progress", "-O"])
-            .arg(world.output())
-            .arg(task),
-    )
-}
-
-fn stat(world: &World) -> Result<Duration> {
-    repeated(world.dfcache().arg("stat").arg(&world.small_task))
-}
-
-fn nothing(_: &World) -> Result<Duration> {
-    repeated(Command::new(std::env::current_exe()?).arg(NOTHING))
-}
-
-fn repeated(command: &mut Command) -> Result<Duration> {
-    let mut taken = Duration::ZERO;
-    for _ in 0..REPEATS {
-        taken += time(command)?;
-    }
-    Ok(taken / REPEATS)
+    write!(out, "{}", table(&rows, peer))?;
+    Ok(whole)
 }

@@ -26,6 +26,9 @@ pub(crate) struct Calls {
     pub(crate) gate: Gate,
 }
 
+/// What a call holds on to that was let in, and what ends it.
+pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
+
 /// Lets calls in, and ends those that are running when the state is replaced under them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
@@ -34,9 +37,6 @@ pub(crate) struct Gate {
     /// Of the calls that are let in now.
     ends: Arc<std::sync::Mutex<CancellationToken>>,
 }
-
-/// That somebody has been let in, and what ends that.
-pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
 
 impl Gate {
     /// Waits while the state is being replaced; the second is cancelled when it is to be again.
@@ -102,12 +102,11 @@ pub(crate) struct Call {
 
 impl Calls {
     pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
-        let entered = self.gate.enter().await;
-        self.begin_entered(arrived, entered)
+        self.begin_entered(self.gate.enter().await, arrived)
     }
 
-    /// The same for somebody who has been let in already.
-    pub(crate) fn begin_entered(&self, arrived: Arrived<'_>, (held, ends): Entered) -> Call {
+    /// The same for a call that has been let in already.
+    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let entry = Entry {
             call: number,

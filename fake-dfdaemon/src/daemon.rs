@@ -219,6 +219,11 @@ impl FakeDfdaemon {
         self.world.cluster.state_dir().keep();
     }
 
+    #[cfg(test)]
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.world.cluster
+    }
+
     /// What there is to know of a fake that is ready.
     #[must_use]
     pub fn ready(&self) -> Ready {

@@ -299,3 +299,57 @@ async fn room_for_one_is_given_to_one() {
         daemon.stop().await;
     }
 }
+
+/// An id that has expired is taken by another import while the old content is still on its way.
+/// Whoever exports has the one or the other, whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_outlives_the_import_that_takes_its_expired_id() {
+    const ROUNDS: u64 = 60;
+    let daemon = FakeDfdaemon::builder().hosts(2).manual_clock();
+    let daemon = daemon.start().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<_> = (0..2u64)
+        .map(|file| {
+            // Of different lengths: a mix would be neither.
+            let bytes = content::bytes(file, 2 * LENGTH + usize::try_from(file).unwrap());
+            fs::write(source(dir.path(), file), &bytes).unwrap();
+            bytes
+        })
+        .collect();
+    let [on_first, on_second] = [0, 1].map(|host| daemon.host(host).unwrap().endpoint().to_owned());
+    let importer = Client::connect(&on_first).await;
+    let exporter = Client::connect(&on_second).await;
+    let import = |file: u64| Import {
+        path: source(dir.path(), file).to_str().unwrap().to_owned(),
+        content_for_calculating_task_id: Some("one id".to_owned()),
+        persistent_replica_count: 1,
+        ttl: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..Import::default()
+    };
+    let id = importer.import(import(0)).await.unwrap().id;
+    for round in 1..=ROUNDS {
+        let request = Export {
+            task_id: id.clone(),
+            need_piece_content: true,
+            ..Export::default()
+        };
+        // The exporter has the content in every other round, and fetches it in the others.
+        let client = if round % 3 == 0 { &importer } else { &exporter };
+        let mut messages = client.begin_export(request).await.unwrap();
+        let mut exported = support::client::Exported::default();
+        exported.take(messages.message().await.unwrap().unwrap());
+        daemon
+            .clock()
+            .advance(std::time::Duration::from_secs(60))
+            .unwrap();
+        importer.import(import(round % 2)).await.unwrap();
+        let exported = exported.read(messages).await.ok();
+        let before = &files[usize::try_from((round - 1) % 2).unwrap()];
+        assert_eq!(exported.started, Some(before.len() as u64), "round {round}");
+        assert!(exported.content() == *before, "round {round}");
+    }
+    daemon.stop().await;
+}

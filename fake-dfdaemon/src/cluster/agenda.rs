@@ -79,6 +79,17 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         self.changed.send_replace(());
     }
 
+    /// Puts a job down for `at`, unless it is down for any time, or running.
+    pub(crate) fn add_if_absent(&self, at: Timestamp, job: J) {
+        let absent = {
+            let inner = self.lock();
+            !inner.keys.contains_key(&job) && !inner.running.contains_key(&job)
+        };
+        if absent {
+            self.add(at, job);
+        }
+    }
+
     /// Takes the first job that is due and not running, which then counts as running.
     pub(crate) fn start_due(&self, now: Timestamp) -> Option<J> {
         let mut inner = self.lock();
@@ -92,6 +103,11 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         inner.keys.remove(&job);
         inner.running.insert(job.clone(), None);
         Some(job)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_running(&self, job: &J) -> bool {
+        self.lock().running.contains_key(job)
     }
 
     /// Says that a job has ended.

@@ -52,7 +52,7 @@ pub(crate) struct Export {
     source: Source,
     output: Option<Output>,
     cancel: CancelOnDrop,
-    _lease: Lease,
+    lease: Lease,
 }
 
 #[derive(Debug)]
@@ -98,27 +98,11 @@ impl Cluster {
             parse_digest(digest)?;
         }
         let id: Arc<str> = Arc::from(request.task_id.as_str());
-        let (task, lease, held, fetchable) = self.look_up(host, &id)?;
-        let source = if let Some(crc32) = held {
-            let file = Arc::new(self.store(host)?.open_content(&id)?);
-            let layout = PieceLayout::new(task.content_length, task.piece_length)?;
-            Source::Held {
-                file,
-                layout,
-                crc32,
-                next: 0,
-            }
-        } else if fetchable {
-            let wanted = Wanted {
-                persistent: request.persistent,
-                disk_fault: request.disk_fault,
-            };
-            let subscription = self.fetch(host, &id, wanted)?;
-            let file = Arc::new(subscription.file().try_clone()?);
-            Source::Fetched { subscription, file }
-        } else {
-            Source::Nowhere
+        let wanted = Wanted {
+            persistent: request.persistent,
+            disk_fault: request.disk_fault,
         };
+        let (task, lease, source) = self.source(host, &id, wanted)?;
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
                 let disk = self.store(host)?.disk().with_fault(request.disk_fault);
@@ -141,8 +125,59 @@ impl Cluster {
             source,
             output,
             cancel: CancelOnDrop::default(),
-            _lease: lease,
+            lease,
         })
+    }
+
+    /// The task, and where its content comes from. Blocks on the disk.
+    fn source(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        wanted: Wanted,
+    ) -> Result<(TaskRecord, Lease, Source), Error> {
+        loop {
+            let (task, lease, held, fetchable) = self.look_up(host, id)?;
+            // Between a look and what follows it, the task may be removed, or be replaced by
+            // another import once it has expired. Then it is looked up again.
+            let source = if let Some(crc32) = held {
+                let opened = self.store(host)?.open_content(id);
+                if !self.holds_of(host, id, lease.incarnation()) {
+                    continue;
+                }
+                Source::Held {
+                    file: Arc::new(opened?),
+                    layout: PieceLayout::new(task.content_length, task.piece_length)?,
+                    crc32,
+                    next: 0,
+                }
+            } else if fetchable {
+                let fetched = self.fetch(host, id, wanted);
+                if self.is_replaced(id, lease.incarnation()) {
+                    continue;
+                }
+                let subscription = fetched?;
+                let file = Arc::new(subscription.file().try_clone()?);
+                Source::Fetched { subscription, file }
+            } else {
+                Source::Nowhere
+            };
+            return Ok((task, lease, source));
+        }
+    }
+
+    /// Whether a host has the whole of this very task.
+    fn holds_of(&self, host: usize, id: &str, incarnation: u64) -> bool {
+        let mut state = self.state();
+        let entry = state.same(id, incarnation);
+        entry.is_some_and(|entry| entry.whole_replica(host).is_some())
+    }
+
+    /// Whether another task has taken the id.
+    fn is_replaced(&self, id: &str, incarnation: u64) -> bool {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        entry.is_some_and(|entry| entry.incarnation != incarnation)
     }
 
     /// The task, the digests of this host's copy if it has one, and whether others could serve it.
@@ -229,10 +264,12 @@ impl Export {
         let (host, persistent) = (self.host, self.persistent);
         let held = matches!(self.source, Source::Held { .. });
         let (output, cancel) = (self.output.take(), self.cancel.0.clone());
-        let id = self.task.task_id.clone();
+        let (id, incarnation) = (self.task.task_id.clone(), self.lease.incarnation());
         self.cluster
             .blocking(move |cluster| {
-                if persistent {
+                if cluster.is_replaced(&id, incarnation) {
+                    // What the host has by now is of another task.
+                } else if persistent {
                     cluster.set_persistent(host, &id, true)?;
                 } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
                     cluster.set_persistent(host, &id, false)?;

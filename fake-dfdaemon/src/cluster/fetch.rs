@@ -15,9 +15,7 @@ use tokio::sync::watch;
 use super::parents::Parents;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::random::Random;
-use crate::store::{
-    CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, TaskState, crc32_of,
-};
+use crate::store::{CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, crc32_of};
 
 /// What somebody wants of a transfer.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +84,8 @@ impl Cluster {
         }
         let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
         let reservation = self.reserve(host, task.content_length)?;
+        let mut parents = Parents::new(self, &key);
+        parents.open_first();
         let content = self.store(host)?.new_content()?;
         let fetch = Arc::new(Fetch {
             layout: PieceLayout::new(task.content_length, task.piece_length)?,
@@ -105,7 +105,7 @@ impl Cluster {
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
             let _running = running;
-            let ended = fetch.run(&cluster, content, reservation);
+            let ended = fetch.run(&cluster, parents, content, reservation);
             cluster.forget_fetch(&fetch);
             // Before anybody hears of the end, and then waits for what the lease held up.
             drop(lease);
@@ -129,13 +129,14 @@ impl Fetch {
     fn run(
         &self,
         cluster: &Arc<Cluster>,
+        parents: Parents,
         content: Content,
         reservation: Reservation,
     ) -> Result<(), Error> {
         let host = self.key.0;
         self.mark_started(cluster);
         let copied = self
-            .copy_pieces(cluster)
+            .copy_pieces(cluster, parents)
             .and_then(|crc32| self.commit(cluster, content, reservation, crc32));
         if copied.is_err()
             && let Some(entry) = cluster.state().same(&self.key.1, self.key.2)
@@ -161,13 +162,12 @@ impl Fetch {
         }
     }
 
-    fn copy_pieces(&self, cluster: &Arc<Cluster>) -> Result<Vec<u32>, Error> {
+    fn copy_pieces(&self, cluster: &Arc<Cluster>, mut parents: Parents) -> Result<Vec<u32>, Error> {
         self.disk.check_writable()?;
         if self.layout.count() == 0 {
             self.disk.check_sound()?;
         }
         let mut crc32 = vec![0; self.layout.count() as usize];
-        let mut parents = Parents::new(cluster, &self.key);
         if self.layout.count() == 0 && parents.hosts().is_empty() {
             // Without a piece to ask for, nobody would notice that nobody has the task.
             return Err(self.nobody(cluster));
@@ -191,7 +191,7 @@ impl Fetch {
     fn copy_piece(
         &self,
         cluster: &Arc<Cluster>,
-        parents: &mut Parents<'_>,
+        parents: &mut Parents,
         number: u32,
         range: Range<u64>,
     ) -> Result<(Arrival, u32), Error> {
@@ -285,13 +285,13 @@ impl Fetch {
         let (host, id, incarnation) = &self.key;
         let _locked = cluster.task_lock(id);
         self.check_wanted(cluster)?;
-        let still_there = |task: &TaskRecord| task.state == TaskState::Succeeded;
-        if !cluster
-            .state()
-            .same(id, *incarnation)
-            .is_some_and(|entry| still_there(&entry.task))
-        {
-            return Err(not_found(id));
+        let there = cluster.state().tasks.get(id).map(|entry| entry.incarnation);
+        match there {
+            Some(there) if there == *incarnation => {}
+            // Another import has taken its place once it had expired: whoever waits for this one
+            // has it, but it is no replica any more.
+            Some(_) => return Ok(()),
+            None => return Err(not_found(id)),
         }
         if cluster.holds(*host, id) {
             // Another transfer has ended between a look at this host and the start of this one.

@@ -82,6 +82,13 @@ pub(crate) struct Lease {
     incarnation: u64,
 }
 
+impl Lease {
+    /// Tells the task from earlier and later ones with its id.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let cluster = &self.cluster;

@@ -55,8 +55,10 @@ impl Cluster {
     /// Does what is due when it is due, until the daemon stops.
     pub(crate) async fn run_jobs(self: Arc<Self>) {
         let mut changed = self.agenda.subscribe();
+        let mut moves = self.clock.moves();
         let stopping = self.stopping.clone();
         while !stopping.is_cancelled() {
+            self.collect_within_an_interval();
             while let Some(job) = self.agenda.start_due(self.now()) {
                 let cluster = Arc::clone(&self);
                 self.running.spawn(async move {
@@ -68,9 +70,17 @@ impl Cluster {
             tokio::select! {
                 () = stopping.cancelled() => {}
                 _ = changed.changed() => {}
+                Some(_) = OptionFuture::from(moves.as_mut().map(watch::Receiver::changed)) => {}
                 () = self.clock.sleep_until(next) => {}
             }
         }
+    }
+
+    /// Sees to it that the collector is not waited for longer than its interval, as it would be
+    /// when time was set back.
+    fn collect_within_an_interval(&self) {
+        let latest = later(self.now(), self.settings.gc_interval);
+        self.agenda.add(latest, Job::Collect);
     }
 
     async fn run_job(self: &Arc<Self>, job: &Job) {
@@ -118,6 +128,7 @@ impl Cluster {
         let mut changed = self.agenda.subscribe();
         let mut moves = self.clock.moves();
         loop {
+            self.collect_within_an_interval();
             if let Some(waiting) = self.agenda.settled(self.now()) {
                 return waiting
                     .into_iter()
@@ -175,18 +186,23 @@ impl Cluster {
 
     async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
         loop {
-            // Let in first: a step that waits here while the state is replaced is none of the new one.
+            // Each step is decided on the state that it is taken in: while one waits to be let in,
+            // a restore may bring another.
             let entered = self.calls.gate.enter().await;
-            match self.next_replica(id) {
+            let ends = entered.1.clone();
+            let taken = match self.next_replica(id) {
+                None => return Ok(()),
                 Some(Step::Promote(host)) => {
                     let id = Arc::clone(id);
-                    self.blocking_while(entered, move |cluster| {
-                        cluster.set_persistent(host, &id, true)
-                    })
-                    .await?;
+                    let promote =
+                        move |cluster: &Arc<Self>| cluster.set_persistent(host, &id, true);
+                    self.blocking_while(entered, promote).await
                 }
-                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await?,
-                None => return Ok(()),
+                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
+            };
+            let replaced = ends.is_cancelled() && !self.stopping.is_cancelled();
+            if !replaced {
+                taken?;
             }
         }
     }
@@ -213,7 +229,7 @@ impl Cluster {
             request: &request,
             connection: None,
         };
-        let mut call = self.calls.begin_entered(arrived, entered);
+        let mut call = self.calls.begin_entered(entered, arrived);
         let made = self.make_replica(&mut call, host, id).await;
         call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
@@ -404,5 +420,55 @@ fn words(job: &Job) -> String {
         Job::Collect => "collect expired tasks".to_owned(),
         Job::Evict(host) => format!("evict from {}", host_name(*host)),
         Job::EmptyTrash => "remove what was replaced".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::FakeDfdaemon;
+    use crate::cluster::{ImportRequest, RequestedTtl};
+    use crate::store::CancelFlag;
+
+    /// The next step is decided when it can be taken, not before.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
+        let delay = Duration::from_secs(10);
+        let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
+        let daemon = builder.replication_delay(delay).start().await.unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let request = ImportRequest {
+            path: file.path().to_owned(),
+            content_for_id: None,
+            persistent_replica_count: 2,
+            tag: None,
+            application: None,
+            piece_length: None,
+            ttl: RequestedTtl::Given(Duration::from_secs(60)),
+            disk_fault: None,
+        };
+        let cluster = Arc::clone(daemon.cluster());
+        let importing = Arc::clone(&cluster);
+        let import = move || importing.import(0, &request, &CancelFlag::default());
+        let imported = tokio::task::spawn_blocking(import).await.unwrap();
+        let id = imported.unwrap().task.task_id;
+        let alone = cluster.calls().gate.close().await;
+        daemon.clock().advance(delay).unwrap();
+        let job = Job::Replicate(Arc::from(id.as_str()));
+        while !cluster.agenda.is_running(&job) {
+            tokio::task::yield_now().await;
+        }
+        // As far as it gets.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let replaced = Arc::clone(&cluster);
+        let empty = move || crate::snapshot::bring_back(&replaced, None);
+        let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
+        emptied.unwrap();
+        drop(alone);
+        daemon.settle().await;
+        assert_eq!(daemon.journal().calls(Rpc::Replicate), []);
+        daemon.stop().await;
     }
 }

@@ -370,27 +370,33 @@ impl Cluster {
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
     fn put_down_missing_replicas(&self) {
         let now = self.now();
-        self.put_down_replication(|_| now);
+        for (id, _) in self.short_of_replicas() {
+            self.agenda.add(now, Job::Replicate(id));
+        }
     }
 
-    /// The same when room has come free: whoever waits for the replication delay goes on waiting.
+    /// The same when room has come free: whoever waits, for the replication delay or for another
+    /// attempt, goes on waiting.
     fn put_down_replicas_that_fit_now(&self) {
         let delay = self.settings.replication_delay;
-        self.put_down_replication(|task| later(task.updated_at, delay));
+        for (id, updated_at) in self.short_of_replicas() {
+            let due = later(updated_at, delay);
+            self.agenda.add_if_absent(due, Job::Replicate(id));
+        }
     }
 
-    fn put_down_replication(&self, due: impl Fn(&TaskRecord) -> Timestamp) {
+    /// The tasks that have fewer persistent replicas than they could have, and when they changed.
+    fn short_of_replicas(&self) -> Vec<(Arc<str>, Timestamp)> {
         let state = self.state();
         let now = self.now();
-        let wanting = state.tasks.iter().filter(|(_, entry)| {
+        let short = state.tasks.iter().filter(|(_, entry)| {
             entry.task.state == TaskState::Succeeded
                 && !entry.is_expired(now)
                 && !self.missing_replicas(&state, entry).is_empty()
         });
-        for (id, entry) in wanting {
-            self.agenda
-                .add(due(&entry.task), Job::Replicate(Arc::clone(id)));
-        }
+        short
+            .map(|(id, entry)| (Arc::clone(id), entry.task.updated_at))
+            .collect()
     }
 
     /// Time in whole seconds, as records hold it.

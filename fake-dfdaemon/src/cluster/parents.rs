@@ -6,12 +6,12 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::{Cluster, Error, FetchKey, ReplicaState};
+use super::{Cluster, Error, FetchKey, ReplicaState, not_found};
 
 /// The parents of one transfer. Dropped, they have one transfer less.
-pub(super) struct Parents<'a> {
-    cluster: &'a Arc<Cluster>,
-    fetch: &'a FetchKey,
+pub(super) struct Parents {
+    cluster: Arc<Cluster>,
+    fetch: FetchKey,
     open: BTreeMap<usize, Parent>,
     /// Hosts that had a piece that was not as it should be.
     bad: Vec<usize>,
@@ -26,11 +26,11 @@ pub(super) struct Parent {
     pub(super) peer_id: String,
 }
 
-impl<'a> Parents<'a> {
-    pub(super) fn new(cluster: &'a Arc<Cluster>, fetch: &'a FetchKey) -> Self {
+impl Parents {
+    pub(super) fn new(cluster: &Arc<Cluster>, fetch: &FetchKey) -> Self {
         Self {
-            cluster,
-            fetch,
+            cluster: Arc::clone(cluster),
+            fetch: fetch.clone(),
             open: BTreeMap::new(),
             bad: Vec::new(),
             next: 0,
@@ -39,15 +39,7 @@ impl<'a> Parents<'a> {
 
     /// The hosts that can serve right now, another one first each time.
     pub(super) fn hosts(&mut self) -> Vec<usize> {
-        let (host, id, incarnation) = self.fetch;
-        let mut state = self.cluster.state();
-        if state.same(id, *incarnation).is_none() {
-            return Vec::new();
-        }
-        let entry = state.tasks.get(id);
-        let mut hosts = entry
-            .map(|entry| state.parents(entry, *host))
-            .unwrap_or_default();
+        let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host));
         if !hosts.is_empty() {
             let count = hosts.len();
@@ -57,24 +49,46 @@ impl<'a> Parents<'a> {
         hosts
     }
 
+    fn serving(&self) -> Vec<usize> {
+        let (host, id, incarnation) = &self.fetch;
+        let mut state = self.cluster.state();
+        let is_there = state.same(id, *incarnation).is_some();
+        match state.tasks.get(id) {
+            Some(entry) if is_there => state.parents(entry, *host),
+            // Removed, or replaced by another import once it had expired: what is open is still
+            // what it was.
+            _ => self.open.keys().copied().collect(),
+        }
+    }
+
     /// Opens a host's content, unless it is open. Blocks on the disk.
     pub(super) fn parent(&mut self, host: usize) -> Result<&Parent, Error> {
-        let (cluster, fetch) = (self.cluster, self.fetch);
+        let (cluster, fetch) = (&self.cluster, &self.fetch);
         match self.open.entry(host) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(vacant) => {
                 let file = cluster.store(host)?.open_content(&fetch.1)?;
+                // After it was opened: still there, it is no other task's with the same id.
                 let crc32 = change(cluster, fetch, host, |replica| {
                     replica.uploading += 1;
                     replica.record.piece_crc32.clone()
                 });
+                let crc32 = crc32.ok_or_else(|| not_found(&fetch.1))?;
                 Ok(vacant.insert(Parent {
                     file,
-                    crc32: crc32.flatten(),
+                    crc32,
                     peer_id: cluster.new_peer_id(host),
                 }))
             }
         }
+    }
+
+    /// Opens one, if there is any: from then on the transfer has what it needs, whatever becomes of
+    /// the task. Blocks on the disk.
+    pub(super) fn open_first(&mut self) {
+        // What is wrong with a host is said when a piece is asked of it.
+        let hosts = self.serving();
+        let _ = hosts.into_iter().any(|host| self.parent(host).is_ok());
     }
 
     /// Takes no further piece from a host.
@@ -85,17 +99,17 @@ impl<'a> Parents<'a> {
     /// Says that the transfer has ended well.
     pub(super) fn transferred(&self) {
         for host in self.open.keys().filter(|host| !self.bad.contains(host)) {
-            change(self.cluster, self.fetch, *host, |replica| {
+            change(&self.cluster, &self.fetch, *host, |replica| {
                 replica.uploaded += 1;
             });
         }
     }
 }
 
-impl Drop for Parents<'_> {
+impl Drop for Parents {
     fn drop(&mut self) {
         for host in self.open.keys() {
-            change(self.cluster, self.fetch, *host, |replica| {
+            change(&self.cluster, &self.fetch, *host, |replica| {
                 replica.uploading = replica.uploading.saturating_sub(1);
             });
         }

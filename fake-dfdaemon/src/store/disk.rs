@@ -22,8 +22,8 @@ use crate::owned;
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;
 
-/// How much is copied at once where the kernel cannot do it alone, in bytes.
-const COPY_BUFFER: usize = 256 << 10;
+/// How much is copied or hashed at once, in bytes: small enough to stay in a core's cache.
+const BUFFER: usize = 256 << 10;
 
 /// The file system as the store uses it.
 #[derive(Clone, Debug)]
@@ -163,6 +163,36 @@ impl Disk {
         length: u64,
         go_on: &dyn Fn() -> bool,
     ) -> io::Result<()> {
+        let mut way = Way::ByKernel;
+        self.in_steps(offset, length, go_on, |position, step| {
+            way.copy(source, target, position, step)
+        })
+    }
+
+    /// Copies as [`Self::copy_range`] does, by way of `buffer`, and shows what passes through it.
+    pub(crate) fn copy_showing(
+        &self,
+        source: &File,
+        target: &File,
+        Range { start, end }: Range<u64>,
+        go_on: &dyn Fn() -> bool,
+        buffer: &mut Buffer,
+        mut show: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        self.in_steps(start, end - start, go_on, |position, step| {
+            let bytes = buffer.pass(source, target, position, step)?;
+            show(bytes);
+            Ok(bytes.len() as u64)
+        })
+    }
+
+    fn in_steps(
+        &self,
+        offset: u64,
+        length: u64,
+        go_on: &dyn Fn() -> bool,
+        mut copy: impl FnMut(u64, u64) -> io::Result<u64>,
+    ) -> io::Result<()> {
         self.check_writable()?;
         let torn = self.fault.map(|_| offset + length / 2);
         let (mut position, end) = (offset, torn.unwrap_or(offset + length));
@@ -172,16 +202,41 @@ impl Disk {
             }
             let step = (end - position).min(COPY_STEP);
             position += match self.mishap(Step::Copy) {
-                None => copy_step(source, target, position, step)?,
+                None => copy(position, step)?,
                 Some(mishap) => {
                     if matches!(mishap, Mishap::Torn(_)) && step > 1 {
-                        copy_step(source, target, position, step / 2)?;
+                        copy(position, step / 2)?;
                     }
                     return Err(mishap.error());
                 }
             };
         }
         self.check_sound()
+    }
+
+    /// Has an empty `target` share what the first `length` bytes of `source` take on the disk, if
+    /// the file system can do that. Whether it did.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the source is shorter.
+    pub(crate) fn share(&self, source: &File, target: &File, length: u64) -> io::Result<bool> {
+        // Where writing shall fail, this would be the way round it.
+        if self.fault.is_some() {
+            return Ok(false);
+        }
+        self.step(Step::Copy)?;
+        if rustix::fs::ioctl_ficlone(target, source).is_err() {
+            return Ok(false);
+        }
+        let shared = target.metadata()?.len();
+        if shared < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if shared > length {
+            target.set_len(length)?;
+        }
+        Ok(true)
     }
 
     pub(crate) fn read_exact_at(
@@ -386,36 +441,93 @@ impl Disk {
     }
 }
 
-/// Copies up to `length` bytes, at least one.
-fn copy_step(source: &File, target: &File, position: u64, length: u64) -> io::Result<u64> {
-    let (mut from, mut to) = (position, position);
-    let length_here = usize::try_from(length).unwrap_or(usize::MAX);
-    let copied =
-        rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length_here);
-    match copied {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(copied) => Ok(copied as u64),
-        // Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
-        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
-            copy_step_by_hand(source, target, position, length_here)
+/// How content gets from one file into another.
+enum Way {
+    ByKernel,
+    /// Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
+    ByHand(Buffer),
+}
+
+impl Way {
+    /// Copies up to `length` bytes, at least one.
+    fn copy(
+        &mut self,
+        source: &File,
+        target: &File,
+        position: u64,
+        length: u64,
+    ) -> io::Result<u64> {
+        loop {
+            let buffer = match self {
+                Self::ByHand(buffer) => buffer,
+                Self::ByKernel => match copy_by_kernel(source, target, position, length) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(copied) => return Ok(copied as u64),
+                    Err(
+                        Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM,
+                    ) => {
+                        *self = Self::ByHand(Buffer::new(length));
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let passed = buffer.pass(source, target, position, length)?;
+            return Ok(passed.len() as u64);
         }
-        Err(error) => Err(error.into()),
     }
 }
 
-fn copy_step_by_hand(
+fn copy_by_kernel(
     source: &File,
     target: &File,
     position: u64,
-    length: usize,
-) -> io::Result<u64> {
-    let mut buffer = vec![0; length.min(COPY_BUFFER)];
-    let read = source.read_at(&mut buffer, position)?;
-    if read == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    length: u64,
+) -> rustix::io::Result<usize> {
+    let (mut from, mut to) = (position, position);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
+}
+
+/// Memory that content passes through, used again and again.
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// For content of `length` bytes.
+    pub(crate) fn new(length: u64) -> Self {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Self(vec![0; length.min(BUFFER)])
     }
-    target.write_all_at(buffer.get(..read).unwrap_or_default(), position)?;
-    Ok(read as u64)
+
+    /// As much of it as there is of the `length` bytes that are left.
+    pub(crate) fn up_to(&mut self, length: u64) -> &mut [u8] {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let length = length.min(self.0.len());
+        self.0.get_mut(..length).unwrap_or_default()
+    }
+
+    /// Copies up to `length` bytes, at least one, and returns them.
+    fn pass(
+        &mut self,
+        source: &File,
+        target: &File,
+        position: u64,
+        length: u64,
+    ) -> io::Result<&[u8]> {
+        let bytes = self.up_to(length);
+        let read = loop {
+            match source.read_at(bytes, position) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let bytes = bytes.get(..read).unwrap_or_default();
+        target.write_all_at(bytes, position)?;
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -428,12 +540,22 @@ mod tests {
         let disk = Disk::new(false);
         let source = disk.create(&dir.path().join("source")).unwrap();
         source.write_all_at(b"0123456789", 0).unwrap();
-        for (name, by_hand) in [("kernel", false), ("hand", true)] {
+        let mut buffer = Buffer::new(2);
+        for name in ["kernel", "hand", "shown"] {
             let target = disk.create(&dir.path().join(name)).unwrap();
-            if by_hand {
-                assert_eq!(copy_step_by_hand(&source, &target, 4, 3).unwrap(), 3);
-            } else {
-                disk.copy_range(&source, &target, 4, 3, &|| true).unwrap();
+            match name {
+                "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
+                "hand" => {
+                    let mut way = Way::ByHand(Buffer::new(3));
+                    assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
+                }
+                _ => {
+                    let mut shown = Vec::new();
+                    let show = |bytes: &[u8]| shown.push(bytes.to_vec());
+                    disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
+                        .unwrap();
+                    assert_eq!(shown, [&b"45"[..], b"6"]);
+                }
             }
             let copied = fs::read(dir.path().join(name)).unwrap();
             assert_eq!(copied, b"\0\0\0\x00456", "{name}");

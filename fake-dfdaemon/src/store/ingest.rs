@@ -1,7 +1,7 @@
 //! The way of a file's bytes into the store: one pass that copies and hashes, pieces in parallel.
 //!
-//! Digests are taken of what was stored, not of the source: a source that changes meanwhile gives
-//! content that still is what its digests and its id say.
+//! Digests are taken of the very bytes that are stored, not of a second look at the source: one that
+//! changes meanwhile gives content that still is what its digests and its id say.
 
 use std::fs::File;
 use std::io;
@@ -14,10 +14,7 @@ use dfdaemon_api::digest::combined_crc32;
 use dfdaemon_api::piece::PieceLayout;
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 
-use super::disk::Disk;
-
-/// How much is hashed at once, in bytes: small enough to stay in a core's cache.
-const HASH_BUFFER: usize = 256 << 10;
+use super::disk::{Buffer, Disk};
 
 /// Pieces that one import copies and hashes at a time, at most.
 const MAX_WORKERS: usize = 4;
@@ -60,18 +57,23 @@ pub(crate) fn ingest(
     if target.is_some() && layout.count() == 0 {
         disk.check_sound()?;
     }
+    cancel.check()?;
+    // What shares its blocks is only read, as what is not to be stored.
+    let pass = match target {
+        Some(target) if disk.share(source, target, layout.content_length())? => (target, None),
+        _ => (source, target),
+    };
     let pass = Pass {
         disk,
-        source,
-        target,
+        source: pass.0,
+        target: pass.1,
         layout,
         cancel,
         next: AtomicU32::new(0),
         failure: OnceLock::new(),
         crc32: (0..layout.count()).map(|_| AtomicU32::new(0)).collect(),
     };
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.min(MAX_WORKERS).min(layout.count() as usize);
+    let workers = workers(layout.count());
     // The others end with the scope, which passes a panic of theirs on.
     thread::scope(|scope| {
         for _ in 1..workers {
@@ -83,6 +85,16 @@ pub(crate) fn ingest(
     pass.failure
         .into_inner()
         .map_or_else(|| Ok(crc32.collect()), Err)
+}
+
+/// How many threads so many pieces are worth.
+fn workers(pieces: u32) -> usize {
+    if pieces <= 1 {
+        // Asking for the machine's cores reads files, as many as the import of a small one.
+        return 1;
+    }
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.min(MAX_WORKERS).min(pieces as usize)
 }
 
 /// One import's pass over its file, shared by the workers.
@@ -101,12 +113,16 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Takes pieces until there are none left, or one has failed.
     fn work(&self) {
+        let mut buffer = Buffer::new(self.layout.piece_length().min(self.layout.content_length()));
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(range) = self.layout.range(number) else {
                 return;
             };
-            match (self.piece(range), self.crc32.get(number as usize)) {
+            match (
+                self.piece(range, &mut buffer),
+                self.crc32.get(number as usize),
+            ) {
                 (Ok(crc), Some(slot)) => slot.store(crc, Ordering::Relaxed),
                 (Ok(_), None) => return,
                 (Err(error), _) => {
@@ -117,16 +133,21 @@ impl Pass<'_> {
         }
     }
 
-    fn piece(&self, range: Range<u64>) -> io::Result<u32> {
+    fn piece(&self, range: Range<u64>, buffer: &mut Buffer) -> io::Result<u32> {
         let go_on = || !self.cancel.is_cancelled() && self.failure.get().is_none();
-        let Some(target) = self.target else {
-            self.cancel.check()?;
-            return crc32_of(self.disk, self.source, range);
-        };
-        let length = range.end - range.start;
-        self.disk
-            .copy_range(self.source, target, range.start, length, &go_on)?;
-        crc32_of(self.disk, target, range)
+        let mut hasher = crc32fast::Hasher::new();
+        let mut hash = |bytes: &[u8]| hasher.update(bytes);
+        match self.target {
+            Some(target) => {
+                let (disk, source) = (self.disk, self.source);
+                disk.copy_showing(source, target, range, &go_on, buffer, hash)?;
+            }
+            None => in_chunks(self.disk, self.source, range, buffer, |chunk| {
+                hash(chunk);
+                self.cancel.check()
+            })?,
+        }
+        Ok(hasher.finalize())
     }
 }
 
@@ -178,19 +199,25 @@ pub(crate) fn for_each_chunk(
     disk: &Disk,
     file: &File,
     range: Range<u64>,
+    with: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = Buffer::new(range.end - range.start);
+    in_chunks(disk, file, range, &mut buffer, with)
+}
+
+fn in_chunks(
+    disk: &Disk,
+    file: &File,
+    range: Range<u64>,
+    buffer: &mut Buffer,
     mut with: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut buffer =
-        vec![0; HASH_BUFFER.min(usize::try_from(range.end - range.start).unwrap_or(HASH_BUFFER))];
     let mut position = range.start;
     while position < range.end {
-        let length = buffer
-            .len()
-            .min(usize::try_from(range.end - position).unwrap_or(usize::MAX));
-        let chunk = buffer.get_mut(..length).unwrap_or_default();
+        let chunk = buffer.up_to(range.end - position);
         disk.read_exact_at(file, chunk, position)?;
         with(chunk)?;
-        position += length as u64;
+        position += chunk.len() as u64;
     }
     Ok(())
 }

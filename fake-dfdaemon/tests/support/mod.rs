@@ -20,6 +20,15 @@ pub mod process;
 use std::future::Future;
 use std::time::Duration;
 
+/// A runtime for a test that is none of tokio's own.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 /// Waits for what nobody announces: asks again and again, and gives up after a long while.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let asked = async {
