@@ -306,6 +306,23 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_reads_as_it_was_written_and_knows_its_algorithm() {
+        let (sha256, sha512) = ("Ab".repeat(32), "c".repeat(128));
+        for (algorithm, value) in [
+            ("crc32", "0CBF4392"),
+            ("sha256", &sha256),
+            ("sha512", &sha512),
+        ] {
+            let written = format!("{algorithm}:{value}");
+            let digest: Digest = written.parse().unwrap();
+            assert_eq!(
+                (digest.to_string(), digest.algorithm()),
+                (written, algorithm)
+            );
+        }
+    }
+
+    #[test]
     fn eight_decimal_digits_match_in_either_reading() {
         let digest: Digest = "crc32:12345678".parse().unwrap();
         for crc in [12_345_678, 0x1234_5678] {

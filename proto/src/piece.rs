@@ -136,6 +136,8 @@ mod tests {
     #[test]
     fn the_last_piece_holds_the_remainder() {
         let layout = PieceLayout::new(10, 4).unwrap();
+        assert_eq!((layout.content_length(), layout.piece_length()), (10, 4));
+        assert_eq!(layout.count(), 3);
         let pieces: Vec<_> = layout.iter().collect();
         assert_eq!(pieces, [(0, 0..4), (1, 4..8), (2, 8..10)]);
         assert_eq!(layout.range(3), None);
