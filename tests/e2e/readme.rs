@@ -38,6 +38,35 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
     bodies.map(|line| row(line)).collect()
 }
 
+/// A test stands as its file, perhaps with its name; many of a kind as their directory.
+#[test]
+fn its_guarantees_name_tests_that_are_there() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for row in rows("## Guarantees") {
+        let [promise, tests] = row.as_slice() else {
+            panic!("{row:?}");
+        };
+        for test in tests.split_whitespace() {
+            let (file, name) = test.split_once("::").unwrap_or((test, ""));
+            let file = repository.join(file);
+            if file.is_dir() {
+                assert!(file.join("main.rs").exists(), "{promise}: {test}");
+            } else {
+                let text = std::fs::read_to_string(&file);
+                let text = text.unwrap_or_else(|error| panic!("{promise}: {test}: {error}"));
+                assert!(
+                    text.contains("#[test]") || text.contains("#[tokio::test"),
+                    "{test}"
+                );
+                assert!(text.contains(&format!("fn {name}")), "{promise}: {test}");
+            }
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named} tests are named");
+}
+
 /// An option as help shows it: its names and value, its default, its variable.
 type Entry = (String, String, String);
 
