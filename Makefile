@@ -28,6 +28,7 @@ contract: ## Try the contract: ENDPOINT=<socket> VERSION=<0.2|1.5>, or fakes of 
 .PHONY: lint
 lint: ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check
+	rustfmt --check fuzz/fuzz_targets/*.rs
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps --document-private-items
 
@@ -78,6 +79,10 @@ mutants: ## Change the modules that only compute, one place at a time: the unit 
 	@export PATH="$(TARGET_DIR)/tools/bin:$$PATH"; \
 	command -v cargo-mutants >/dev/null || CARGO_TARGET_DIR="$(TARGET_DIR)/tools/build" $(CARGO) install --quiet --locked --root "$(TARGET_DIR)/tools" cargo-mutants@27.1.0; \
 	PROPTEST_MAX_SHRINK_ITERS=0 $(CARGO) mutants --workspace --output "$(TARGET_DIR)" $(if $(RE),--re '$(RE)')
+
+.PHONY: fuzz
+fuzz: ## Feed each fuzz target for a minute (SECONDS=<n>, TARGET=<name>); takes a compiler of C++
+	@fuzz/run.sh "$(TARGET_DIR)" $(or $(SECONDS),60) $(TARGET)
 
 PYTHON ?= python3
 

@@ -93,3 +93,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     report::report(result, format)
 }
+
+/// What [`run`] would say of a command line instead of doing what it says: why it is refused, or
+/// the help or version that it asks for.
+///
+/// # Errors
+///
+/// That text.
+pub fn check_command_line(arguments: &[OsString]) -> std::result::Result<(), String> {
+    cli::parse(arguments).map_or_else(|error| Err(error.to_string()), |_| Ok(()))
+}

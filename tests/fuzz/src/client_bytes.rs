@@ -1,0 +1,111 @@
+//! The client, when whatever listens at the endpoint sends arbitrary bytes.
+
+use dfcache::{Client, ExportMode, ExportRequest, ImportRequest, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use crate::Target;
+use crate::stage::{OLD, Stage, is_told};
+
+/// The first byte picks what is asked for, and whether the daemon waits until it is asked; the
+/// others are what it sends.
+#[derive(Debug, Default)]
+pub struct ClientBytes {
+    stage: Stage,
+}
+
+impl Target for ClientBytes {
+    const NAME: &str = "client_bytes";
+
+    fn check(&mut self, input: &[u8]) {
+        let Some((operation, answer)) = input.split_first() else {
+            return;
+        };
+        let stage = &self.stage;
+        let (old, at_once) = (operation & 8 != 0, operation & 16 != 0);
+        stage.set_output(old);
+        let asked = async {
+            let asked = self.ask(operation % 8, old).await;
+            if let Err(error) = &asked {
+                is_told(error);
+            }
+            asked
+        };
+        let (asked, ()) = stage.run(async { tokio::join!(asked, self.answer(at_once, answer)) });
+        let left = stage.take_output();
+        match asked {
+            Ok(Some(length)) => assert_eq!(left.map(|left| left.len() as u64), Some(length)),
+            _ => assert_eq!(left.as_deref(), old.then_some(OLD)),
+        }
+    }
+}
+
+impl ClientBytes {
+    /// Asks for something; answers the length of the file that is said to have been written.
+    async fn ask(&self, operation: u8, old: bool) -> Result<Option<u64>> {
+        let client = Client::connect(&self.stage.endpoint).await?;
+        let task_id = "7".parse()?;
+        let mode = match operation {
+            0 => {
+                client.stat(&task_id).await?;
+                return Ok(None);
+            }
+            1 => {
+                client.list().await?;
+                return Ok(None);
+            }
+            2 => {
+                let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+                client.import(&ImportRequest::new(source).check()?).await?;
+                return Ok(None);
+            }
+            3 => {
+                let request = ExportRequest::new(task_id);
+                client.export_to_writer(&request, Vec::new()).await?;
+                return Ok(None);
+            }
+            4 => ExportMode::ByPath,
+            _ => ExportMode::ByTransfer,
+        };
+        let request = ExportRequest::new(task_id);
+        let output = self.stage.output();
+        let exported = client.export_to_path(&request, output, mode, old).await?;
+        Ok(Some(exported.content_length))
+    }
+
+    /// Sends it all and nothing more; listens until the client is gone.
+    async fn answer(&self, at_once: bool, answer: &[u8]) {
+        let (mut connection, _) = self.stage.listener.accept().await.unwrap();
+        if !at_once {
+            hear_request(&mut connection).await;
+        }
+        // The client may have gone before it has heard everything.
+        let _ = connection.write_all(answer).await;
+        let _ = connection.shutdown().await;
+        let mut heard = [0; 4096];
+        while connection
+            .read(&mut heard)
+            .await
+            .is_ok_and(|length| length > 0)
+        {}
+    }
+}
+
+/// What a client sends first.
+const PREFACE: usize = 24;
+
+/// Reads HTTP/2 until a request has come as a whole: answers to none are refused early.
+async fn hear_request(connection: &mut UnixStream) {
+    let (data, end_of_stream) = (0, 1);
+    connection.read_exact(&mut [0; PREFACE]).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        connection.read_exact(&mut payload).await.unwrap();
+        if head[3] == data && head[4] & end_of_stream != 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Faults as they are written, on a command line and as JSON.
+
+use fake_dfdaemon::Fault;
+use serde_json::Value;
+
+use crate::Target;
+
+/// The input is a fault in either form, or none.
+#[derive(Debug, Default)]
+pub struct FaultSpecs;
+
+impl Target for FaultSpecs {
+    const NAME: &str = "fault_specs";
+
+    fn check(&mut self, input: &[u8]) {
+        let Ok(text) = std::str::from_utf8(input) else {
+            return;
+        };
+        match text.parse::<Fault>() {
+            Ok(fault) => reads_as_it_is_written(&fault),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        if let Ok(value) = serde_json::from_str::<Value>(text) {
+            match Fault::from_json(&value) {
+                Ok(fault) => reads_as_it_is_written(&fault),
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+}
+
+fn reads_as_it_is_written(fault: &Fault) {
+    let written = fault.to_json();
+    assert_eq!(Fault::from_json(&written).as_ref(), Ok(fault), "{written}");
+    let text = written.to_string();
+    assert_eq!(text.parse::<Fault>().as_ref(), Ok(fault), "{text}");
+}
