@@ -23,7 +23,7 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 const MAX_FRAME: u32 = 1 << 20;
 
 /// What is kept of a response that the peer does not take, a stream, in bytes.
-const MAX_SEND_BUFFER: usize = 1 << 20;
+const MAX_SEND_BUFFER: usize = 512 << 10;
 
 /// How long calls may take to see that the daemon stops before their connections are closed.
 const GRACE: Duration = Duration::from_secs(2);

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 
+use super::chunks::Chunks;
 use super::fetch::{Subscription, Wanted};
 use super::output::{Output, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
@@ -50,6 +51,7 @@ pub(crate) struct Export {
     host: usize,
     persistent: bool,
     source: Source,
+    chunks: Chunks,
     output: Option<Output>,
     cancel: CancelOnDrop,
     lease: Lease,
@@ -123,6 +125,7 @@ impl Cluster {
             host,
             persistent: request.persistent,
             source,
+            chunks: Chunks::default(),
             output,
             cancel: CancelOnDrop::default(),
             lease,
@@ -248,13 +251,15 @@ impl Export {
     /// Bytes of a piece that has come.
     pub(crate) async fn content(&self, range: Range<u64>) -> Result<Bytes, Error> {
         let file = self.source.file().cloned();
-        let host = self.host;
+        let (host, chunks) = (self.host, self.chunks.clone());
         self.cluster
             .blocking(move |cluster| {
                 let Some(file) = file else {
                     return Ok(Bytes::new());
                 };
-                Ok(cluster.store(host)?.disk().read_range(&file, range)?)
+                let disk = cluster.store(host)?.disk();
+                let bytes = disk.read_range(&file, range, chunks.take())?;
+                Ok(chunks.give_back_after(bytes))
             })
             .await
     }

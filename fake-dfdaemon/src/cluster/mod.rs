@@ -6,6 +6,7 @@
 
 mod agenda;
 mod begun;
+mod chunks;
 mod copies;
 mod error;
 mod export;

@@ -26,7 +26,7 @@ use crate::quirks::Quirk;
 use crate::rpc::Rpc;
 
 /// How much content is read at once, in bytes.
-const CHUNK: u64 = 512 << 10;
+const CHUNK: u64 = 256 << 10;
 
 /// Answers an export: with a status if it cannot begin, else with the stream.
 pub(super) async fn answer(

@@ -10,7 +10,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, OFlags};
 use rustix::io::Errno;
 use tempfile::TempPath;
@@ -249,11 +248,17 @@ impl Disk {
         file.read_exact_at(buffer, offset)
     }
 
-    /// A part of a file.
-    pub(crate) fn read_range(&self, file: &File, range: Range<u64>) -> io::Result<Bytes> {
+    /// A part of a file, in memory that may have held another.
+    pub(crate) fn read_range(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        mut bytes: Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
         self.step(Step::Read)?;
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(length);
+        bytes.clear();
+        bytes.reserve_exact(length);
         while bytes.len() < length {
             let position = range.start + bytes.len() as u64;
             // Into memory that nobody has written to before: zeroing it would cost as much again.
@@ -267,7 +272,7 @@ impl Disk {
         }
         // More may have been allocated, and read, than was asked for.
         bytes.truncate(length);
-        Ok(bytes.into())
+        Ok(bytes)
     }
 
     /// Writes the whole of a new file that is no content. One that could not be written whole stays.

@@ -1,0 +1,65 @@
+//! The memory that an export's content passes through on its way to the client.
+//!
+//! It is used again as soon as the connection has sent what was in it. Taken from the allocator
+//! each time, on whatever thread reads, it would add up in the pools that threads have there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// Memory that nobody uses now. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunks(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Chunks {
+    /// Memory to read into; there is none in it yet if all that there was is on its way.
+    pub(super) fn take(&self) -> Vec<u8> {
+        self.lock().pop().unwrap_or_default()
+    }
+
+    /// The bytes, whose memory comes back when nobody needs them any more.
+    pub(super) fn give_back_after(&self, bytes: Vec<u8>) -> Bytes {
+        let chunks = self.clone();
+        Bytes::from_owner(Chunk { bytes, chunks })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes on their way.
+struct Chunk {
+    bytes: Vec<u8>,
+    chunks: Chunks,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.chunks.lock().push(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_when_the_last_look_at_it_ends() {
+        let chunks = Chunks::default();
+        let sent = chunks.give_back_after(b"content".to_vec());
+        let part = sent.slice(3..);
+        drop(sent);
+        assert_eq!(chunks.take().capacity(), 0);
+        assert_eq!(part, b"tent"[..]);
+        drop(part);
+        assert!(chunks.take().capacity() >= 7);
+    }
+}
