@@ -1,0 +1,131 @@
+//! What an operation allocates in both programs together, which run in this process: counts that
+//! are alike on any machine, however busy, so that a regression shows without a clock.
+//!
+//! The limits leave room for how the bytes of a connection happen to be cut, and for the build's
+//! profile; what each is there to catch stands beside it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use dfcache::options::{Endpoint, TaskId};
+use dfcache::{Client, ExportMode, ExportRequest, ImportRequest};
+use dhat::{HeapStats, Profiler};
+use fake_dfdaemon::FakeDfdaemon;
+use tokio::sync::{Mutex, MutexGuard};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// There is one profiler a process.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+const MIB: u64 = 1 << 20;
+
+struct World {
+    daemon: FakeDfdaemon,
+    client: Client,
+    directory: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl World {
+    async fn start() -> Self {
+        let alone = ALONE.lock().await;
+        let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+        let endpoint = Endpoint::new(daemon.endpoint()).unwrap();
+        Self {
+            client: Client::connect(&endpoint).await.unwrap(),
+            daemon,
+            directory: tempfile::tempdir().unwrap(),
+            _alone: alone,
+        }
+    }
+
+    async fn import(&self, name: &str, length: u64) -> TaskId {
+        let path = self.directory.path().join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(length).unwrap();
+        let request = ImportRequest {
+            content_for_calculating_task_id: Some(name.to_owned()),
+            piece_length: Some("4mib".parse().unwrap()),
+            ..ImportRequest::new(path)
+        };
+        let imported = self.client.import(&request.check().unwrap()).await;
+        imported.unwrap().task.task_id.parse().unwrap()
+    }
+
+    async fn export(&self, id: &TaskId, to: &Path) {
+        let request = ExportRequest::new(id.clone());
+        let mode = ExportMode::ByTransfer;
+        let exported = self.client.export_to_path(&request, to, mode, true).await;
+        exported.unwrap();
+    }
+}
+
+/// What was allocated by `operation`, which has run before so that all that is kept is there.
+async fn measured(operation: impl AsyncFn()) -> HeapStats {
+    operation().await;
+    let _profiler = Profiler::builder().testing().build();
+    operation().await;
+    HeapStats::get()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_copies_nothing_in_memory_and_holds_no_more_of_a_longer_file() {
+    let world = World::start().await;
+    let output = world.directory.path().join("output");
+    for mib in [32, 96] {
+        let id = world.import(&mib.to_string(), mib * MIB).await;
+        let stats = measured(async || world.export(&id, &output).await).await;
+        // A copy of the content on either side would add as much as there is.
+        let bytes = stats.total_bytes * 100 / (mib * MIB);
+        assert!(bytes <= 125, "{bytes} % of the content: {stats:?}");
+        // An allocation a piece and step is few, one a frame or field of a message is many.
+        let blocks = stats.total_blocks / mib;
+        assert!(blocks <= 60, "{blocks} blocks a MiB: {stats:?}");
+        // Less than the file: what is on its way, not what has come.
+        assert!(stats.max_bytes as u64 <= 24 * MIB, "{stats:?}");
+    }
+    world.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stat_allocates_little() {
+    const CALLS: u64 = 100;
+    let world = World::start().await;
+    let id = world.import("file", 1).await;
+    let stats = measured(async || {
+        for _ in 0..CALLS {
+            world.client.stat(&id).await.unwrap();
+        }
+    });
+    let stats = stats.await;
+    // 74 when this was written.
+    let blocks = stats.total_blocks / CALLS;
+    assert!(blocks <= 90, "{blocks} blocks a call: {stats:?}");
+    let bytes = stats.total_bytes / CALLS;
+    assert!(bytes <= 64 << 10, "{bytes} bytes a call: {stats:?}");
+    world.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_allocates_little_and_its_task_takes_little_memory() {
+    const TASKS: u64 = 200;
+    let world = World::start().await;
+    world.import("first", 1).await;
+    let profiler = Profiler::builder().testing().build();
+    for number in 0..TASKS {
+        world.import(&number.to_string(), 1).await;
+    }
+    world.daemon.settle().await;
+    let stats = HeapStats::get();
+    drop(profiler);
+    // 181 when this was written.
+    let blocks = stats.total_blocks / TASKS;
+    assert!(blocks <= 220, "{blocks} blocks an import: {stats:?}");
+    // Of a state with 100,000 tasks, it is this that its memory depends on.
+    let kept = stats.curr_bytes as u64 / TASKS;
+    assert!(kept <= 1 << 10, "{kept} bytes a task: {stats:?}");
+    world.daemon.stop().await;
+}
