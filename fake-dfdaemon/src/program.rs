@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -86,7 +87,20 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Each client has a connection and files open. The soft limit is there for programs that cannot
+/// count so far; commands of `run` may be such, and would inherit another one.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // With fewer it serves too, a smaller crowd.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
 async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
+    allow_many_files();
     // Taken before the ready line: whoever has read it may send a signal.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -6,7 +6,8 @@ mod support;
 
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use rustix::process::Signal;
@@ -214,4 +215,22 @@ async fn a_reader_that_stalls_costs_a_few_pieces_of_memory() {
     drop(stalled);
     // Each of the two holds up to five pieces of 4 MiB, and the copies that a send makes.
     assert!(grown < 80 << 20, "{} MiB for two exports", grown >> 20);
+}
+
+/// More clients than the soft limit of open files has room for are served all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_served_beyond_the_soft_limit_of_open_files() {
+    let mut command = Command::new("sh");
+    let script = "ulimit -Sn 64; exec \"$0\" serve";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
+    let process = Process::start(&mut command);
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        let client = Client::connect(&process.endpoint(0)).await;
+        let answered = tokio::time::timeout(Duration::from_secs(30), client.stat("404")).await;
+        let status = answered.expect("a client waits for ever").unwrap_err();
+        assert!(status.message().contains("not found"), "{status:?}");
+        crowd.push(client);
+    }
+    assert!(process.end(Signal::TERM).success());
 }
