@@ -42,12 +42,15 @@ impl Gate {
     /// Waits while the state is being replaced; the second is cancelled when it is to be again.
     pub(crate) async fn enter(&self) -> Entered {
         let held = Arc::clone(&self.running).read_owned().await;
-        let ends = self
-            .ends
+        (held, self.ends())
+    }
+
+    /// What is cancelled when the state is replaced that is there now.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.ends
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        (held, ends)
+            .clone()
     }
 
     /// Holds the state as it is for work that belongs to a call; `None` when it is about to be

@@ -304,6 +304,8 @@ impl World {
 
     async fn replace_state(&self, name: Option<String>, about: About) -> Result<(), SnapshotError> {
         let alone = self.cluster.calls().gate.close().await;
+        // Moved time, and hosts that come, would start what only the state lacks that goes.
+        self.cluster.forget_jobs();
         let before = self.about();
         let mut replaced = self.become_as(about).await;
         if replaced.is_ok() {
@@ -311,10 +313,11 @@ impl World {
                 .on_disk(move |cluster| snapshot::bring_back(cluster, name.as_deref()))
                 .await;
         }
-        if replaced.is_err()
-            && let Err(error) = self.become_as(before).await
-        {
-            tracing::error!(%error, "clock and hosts are not as they were");
+        if replaced.is_err() {
+            if let Err(error) = self.become_as(before).await {
+                tracing::error!(%error, "clock and hosts are not as they were");
+            }
+            self.cluster.put_down_all_anew();
         }
         drop(alone);
         replaced
@@ -324,7 +327,7 @@ impl World {
         // System time is not ours to move.
         let _ = self.cluster.calls().clock.set(about.now);
         for (host, status) in self.hosts.iter().zip(about.hosts) {
-            Host(host).become_status(status).await.map_err(Box::new)?;
+            Host(host).restore_status(status).await.map_err(Box::new)?;
         }
         Ok(())
     }

@@ -170,6 +170,16 @@ impl Host<'_> {
         Ok(())
     }
 
+    /// The same for a host of a state that is not there yet: what it lacks is put down later.
+    pub(crate) async fn restore_status(&self, status: HostStatus) -> Result<(), StartError> {
+        match status {
+            HostStatus::Running => self.0.listen()?,
+            HostStatus::Stopped | HostStatus::Left => self.0.close().await,
+        }
+        self.cluster().note_host_status(self.number(), status);
+        Ok(())
+    }
+
     pub(crate) fn info(&self) -> HostInfo {
         let (tasks, used_bytes) = self.cluster().host_load(self.number());
         HostInfo {

@@ -185,11 +185,13 @@ impl Cluster {
     }
 
     async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
+        // When the state is replaced, what is to be done is put down anew.
+        let replaced = self.calls.gate.ends();
         loop {
-            // Each step is decided on the state that it is taken in: while one waits to be let in,
-            // a restore may bring another.
             let entered = self.calls.gate.enter().await;
-            let ends = entered.1.clone();
+            if replaced.is_cancelled() {
+                return Ok(());
+            }
             let taken = match self.next_replica(id) {
                 None => return Ok(()),
                 Some(Step::Promote(host)) => {
@@ -200,10 +202,10 @@ impl Cluster {
                 }
                 Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
             };
-            let replaced = ends.is_cancelled() && !self.stopping.is_cancelled();
-            if !replaced {
-                taken?;
+            if replaced.is_cancelled() {
+                return Ok(());
             }
+            taken?;
         }
     }
 

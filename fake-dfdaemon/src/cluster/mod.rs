@@ -189,11 +189,21 @@ impl Cluster {
             }
             *state = read;
         }
+        self.put_down_all_anew();
+    }
+
+    /// Puts down what there is to do, in place of what was put down.
+    pub(crate) fn put_down_all_anew(&self) {
         let now = self.now();
         self.agenda.clear();
         self.agenda.add(now, Job::Collect);
         self.agenda.add(now, Job::EmptyTrash);
         self.put_down_missing_replicas();
+    }
+
+    /// Forgets what was put down, before another state comes.
+    pub(crate) fn forget_jobs(&self) {
+        self.agenda.clear();
     }
 
     /// Reads every host's records, side by side.
@@ -362,10 +372,15 @@ impl Cluster {
 
     /// Says that a host runs, stopped or left. What that asks for is put down.
     pub(crate) fn set_host_status(&self, host: usize, status: HostStatus) {
+        self.note_host_status(host, status);
+        self.put_down_missing_replicas();
+    }
+
+    /// The same, and puts nothing down.
+    pub(crate) fn note_host_status(&self, host: usize, status: HostStatus) {
         if let Some(host) = self.state().hosts.get_mut(host) {
             host.status = status;
         }
-        self.put_down_missing_replicas();
     }
 
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
