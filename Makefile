@@ -39,9 +39,15 @@ TARGET_DIR = $(shell $(CARGO) metadata --locked --no-deps --format-version 1 | s
 demo: release ## Take a file round: import, stat, export both ways, compare (FILE=<path> for one of yours)
 	@tests/demo.sh "$(TARGET_DIR)/release"
 
+# Of each release; and rounds of one import and two exports of each release, besides two kills.
+DAEMON_KILLS = $(shell echo $$(($(or $(KILLS),500) / 4 + 1)))
+CLIENT_ROUNDS = $(shell echo $$(($(or $(KILLS),500) / 12 + 1)))
+
 .PHONY: kills
-kills: build ## Kill the daemon in the middle of imports and exports (ROUNDS=<n>, by default 100)
-	DFCACHE_TEST_KILL_ROUNDS=$(or $(ROUNDS),100) $(CARGO) test --locked --test e2e -- --nocapture kills::
+kills: build ## Kill the daemon in the middle of everything (KILLS=<n>, by default 500)
+	FAKE_DFDAEMON_KILLS=$(DAEMON_KILLS) $(CARGO) test --locked -p fake-dfdaemon --test crash -- --nocapture
+	DFCACHE_TEST_KILL_ROUNDS=$(CLIENT_ROUNDS) $(CARGO) test --locked --test e2e -- --nocapture kills::
+	@echo "$$((2 * $(DAEMON_KILLS))) kills in the store and $$((6 * $(CLIENT_ROUNDS) + 2)) under dfcache: nothing was lost"
 
 .PHONY: packages
 packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)

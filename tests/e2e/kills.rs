@@ -1,6 +1,6 @@
 //! The daemon is killed in the middle of everything: dfcache says so, and nothing half-done stays.
 //!
-//! Where the kill hits is drawn from a seed. `make kills ROUNDS=100` does more rounds than `make test`.
+//! Where the kill hits is drawn from a seed. `make kills` does more rounds than `make test`.
 
 use std::fs;
 use std::time::Duration;
