@@ -43,6 +43,16 @@ fn names(directory: &Path) -> Vec<String> {
     entries.map(|entry| name(entry.unwrap())).collect()
 }
 
+/// Waits until so many bytes have come, which must not take for ever.
+async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
+    let come = progress.wait_for(|progress| progress.received == bytes);
+    let come = tokio::time::timeout(Duration::from_secs(20), come).await;
+    assert!(
+        come.is_ok_and(|open| open.is_ok()),
+        "{bytes} bytes never came"
+    );
+}
+
 async fn transfer(steps: Vec<Step>, request: &ExportRequest, path: &Path) -> Result<Exported> {
     let daemon = ScriptedDaemon::exporting(steps);
     let client = daemon.client().await;
@@ -224,7 +234,7 @@ async fn a_dropped_export_leaves_nothing() {
             panic!("{exported:?}");
         }
         left = async {
-            receiver.wait_for(|progress| progress.received == 8).await.unwrap();
+            received(&mut receiver, 8).await;
             names(directory.path()).len()
         } => assert_eq!(left, 1),
     }
@@ -257,8 +267,7 @@ async fn an_output_whose_directory_vanishes_meanwhile_is_a_local_file_error() {
         let client = daemon.client().await;
         let export = client.export_to_path(&request, parent.join("out"), mode, false);
         let vanish = async {
-            let half = receiver.wait_for(|progress| progress.received == 8).await;
-            assert!(half.is_ok());
+            received(&mut receiver, 8).await;
             fs::remove_dir_all(&parent).unwrap();
             gate.notify_one();
         };

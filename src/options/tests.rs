@@ -76,6 +76,7 @@ fn timeouts_are_longer_than_nothing_and_fit_the_wire() {
         let timeout: Timeout = raw.parse().unwrap();
         assert!(prost_types::Duration::try_from(timeout.duration()).is_ok());
     }
+    assert_eq!("90s".parse::<Timeout>().unwrap().to_string(), "1m 30s");
     for raw in ["0s", "0", "10001y", "18446744073709551615s", "forever"] {
         assert!(raw.parse::<Timeout>().is_err(), "{raw}");
     }
@@ -95,7 +96,12 @@ fn endpoints_are_paths_that_a_socket_can_have() {
     for raw in ["/run/d.sock", "unix:///run/d.sock", "unix:/run/d.sock"] {
         assert_eq!(Endpoint::new(raw).unwrap().path(), Path::new("/run/d.sock"));
     }
-    assert_eq!(Endpoint::new("a/b").unwrap().path(), Path::new("a/b"));
+    // What stands before `://` here is no scheme.
+    for raw in ["a/b", "/odd://d.sock", "./1:2://d.sock"] {
+        let endpoint = Endpoint::new(raw).unwrap();
+        assert_eq!(endpoint.path(), Path::new(raw));
+        assert_eq!(endpoint.to_string(), raw);
+    }
     let not_text = Path::new(OsStr::from_bytes(b"/run/\xff.sock"));
     assert_eq!(Endpoint::new(not_text).unwrap().path(), not_text);
     for raw in [

@@ -1,5 +1,6 @@
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
+use jiff::Timestamp;
 
 use super::*;
 
@@ -90,6 +91,75 @@ fn a_task_is_a_table_without_control_characters() {
     UPDATED         -
     EXPIRES         2023-11-14T23:13:20Z (in 59m 30s)
     ");
+}
+
+#[test]
+fn a_task_has_expired_from_the_second_that_it_expires_in() {
+    let expires_at: Timestamp = "2023-11-14T23:13:20Z".parse().unwrap();
+    for (second, left) in [(-2, "in 2s"), (-1, "in 1s"), (0, "expired"), (1, "expired")] {
+        let now = expires_at + jiff::SignedDuration::from_secs(second);
+        let table = text::stat(&task(), now);
+        let expected = format!("EXPIRES         {expires_at} ({left})\n");
+        assert!(table.ends_with(&expected), "{table}");
+    }
+}
+
+#[test]
+fn lengths_of_a_kibibyte_and_more_are_rounded_and_exact() {
+    for (length, written) in [
+        (1023, "1023 B"),
+        (1024, "1.0 KiB (1024 B)"),
+        (1025, "1.0 KiB (1025 B)"),
+    ] {
+        let task = Task {
+            content_length: length,
+            ..task()
+        };
+        let table = text::stat(&task, Timestamp::UNIX_EPOCH);
+        let expected = format!("CONTENT LENGTH  {written}\n");
+        assert!(table.contains(&expected), "{table}");
+    }
+}
+
+#[test]
+fn text_is_what_the_next_command_takes() {
+    let imported = Imported {
+        task: task(),
+        existed: false,
+    };
+    let exported = |path: Option<&str>| Outcome::Exported {
+        task_id: "7".parse().unwrap(),
+        exported: Exported {
+            path: path.map(PathBuf::from),
+            content_length: 5,
+            piece_count: 1,
+        },
+        transferred: true,
+        digest: None,
+    };
+    let path = PathBuf::from("/in");
+    for (outcome, expected) in [
+        (
+            Outcome::Imported {
+                path: path.clone(),
+                imported,
+            },
+            "7\n",
+        ),
+        (exported(Some("/out")), "/out\n"),
+        // The content itself is on stdout.
+        (exported(None), ""),
+        (
+            Outcome::Id {
+                task_id: "8".into(),
+                path,
+            },
+            "8\n",
+        ),
+        (Outcome::Document(b"#!/bin/sh".into()), "#!/bin/sh"),
+    ] {
+        assert_eq!(text::outcome(&outcome), expected.as_bytes());
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+use rustix::io::Errno;
 use tonic::Code;
 
 use super::*;
@@ -72,7 +74,7 @@ fn wrapped_texts_mean_what_is_inside() {
         ),
         (
             Code::Internal,
-            "output path /a/\"b\"\n is already exists",
+            "output path /a/\"b\"\n\u{1b} is already exists",
             BY_PATH,
             LocalFile,
         ),
@@ -160,7 +162,15 @@ fn plain_texts_mean_what_they_say() {
             Operation::Import,
             Unavailable,
         ),
+        ("Input/output error (os error 5)", BY_PATH, Failure),
         ("unexpected response", Operation::Import, Failure),
+        // Half of what means something means nothing.
+        ("persistent cache task 7 was found", BY_PATH, Failure),
+        ("task 7 was found", BY_PATH, Failure),
+        ("peer 7 was found", BY_PATH, Failure),
+        ("host 7 not found", BY_PATH, Failure),
+        ("output path /a is odd", BY_PATH, Failure),
+        ("path /a is already exists", BY_PATH, Failure),
     ];
     for (text, operation, expected) in table {
         assert_eq!(
@@ -168,6 +178,36 @@ fn plain_texts_mean_what_they_say() {
             expected,
             "{text}, {operation:?}"
         );
+    }
+}
+
+#[test]
+fn the_hint_for_a_system_error_fits_the_operation() {
+    let linked = "without --force-hard-link dfdaemon copies across file systems";
+    let table = [
+        (Errno::NOENT, Operation::Import, Some(HINT_IMPORT_PATH)),
+        (Errno::NOENT, BY_PATH, Some(HINT_TRANSFER)),
+        (Errno::NOENT, BY_LINK, Some(HINT_TRANSFER)),
+        (Errno::NOENT, Operation::ExportByTransfer, None),
+        (Errno::XDEV, BY_PATH, Some(HINT_TRANSFER)),
+        (Errno::XDEV, BY_LINK, Some(linked)),
+        (
+            Errno::NOSPC,
+            BY_PATH,
+            Some("free some space where the output goes"),
+        ),
+        (
+            Errno::NOSPC,
+            Operation::Import,
+            Some("dfdaemon's own disk is full"),
+        ),
+        (Errno::MFILE, BY_PATH, Some(HINT_RETRY)),
+        (Errno::IO, BY_PATH, None),
+    ];
+    for (error, operation, expected) in table {
+        let text = format!("failed (os error {})", error.raw_os_error());
+        let hint = classify(&Status::internal(text), operation).hint;
+        assert_eq!(hint.as_deref(), expected, "{error:?}, {operation:?}");
     }
 }
 
@@ -252,5 +292,16 @@ fn broken_wrappings_are_shown_as_they_are() {
             unwrap(Code::Internal, text),
             (Code::Internal, text.to_owned())
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_unwrapped_as_it_was_wrapped(code in 0..=16, text in "(?s).{0,20}") {
+        let code = Code::from(code);
+        for wrapping in [wrapped_by_old, wrapped_by_new] {
+            let message = wrapping(code, &text);
+            prop_assert_eq!(unwrap(Code::Internal, &message), (code, text.clone()));
+        }
     }
 }
