@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn who_watches_sees_every_move_of_manual_time_and_none_of_the_systems() {
+        let clock = manual();
+        assert!(clock.is_manual());
+        let mut moves = clock.moves().unwrap();
+        assert!(!moves.has_changed().unwrap());
+        let moved = clock.advance(Duration::from_secs(7)).unwrap();
+        assert!(moves.has_changed().unwrap() && *moves.borrow_and_update() == moved);
+        clock.set(Timestamp::UNIX_EPOCH).unwrap();
+        assert!(moves.has_changed().unwrap());
+
+        let system = Clock::new(ClockMode::System);
+        assert!(!system.is_manual() && system.moves().is_none());
+    }
+
+    #[test]
     fn a_sleeper_wakes_at_its_deadline_and_not_before() {
         let clock = manual();
         let mut sleep = task::spawn(clock.sleep(Duration::from_secs(10)));

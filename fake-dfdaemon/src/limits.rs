@@ -229,6 +229,11 @@ mod tests {
         assert!(block.matches(Blocked::Import, Some("a=b"), None));
         assert!(!block.matches(Blocked::Export, Some("a=b"), None));
         assert!(!block.matches(Blocked::Import, None, Some("a=b")));
+        assert!(!block.matches(Blocked::Import, Some("a"), None));
+        let block: Block = "export:application=x".parse().unwrap();
+        assert!(block.matches(Blocked::Export, Some("y"), Some("x")));
+        assert!(!block.matches(Blocked::Import, None, Some("x")));
+        assert!(!block.matches(Blocked::Export, Some("x"), None));
         for text in [
             "",
             "import",

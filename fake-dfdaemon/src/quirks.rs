@@ -204,4 +204,15 @@ mod tests {
         assert!(Quirk::all().all(|quirk| all.has(quirk)));
         assert!("odd".parse::<Quirks>().is_err());
     }
+
+    #[test]
+    fn quirks_add_up_and_are_not_taken_back_by_being_named_again() {
+        let [first, second] = [Quirk::TtlLimits, Quirk::NoAdmission];
+        let twice = Quirks::from_iter([first, first]);
+        assert!(twice.has(first) && !twice.has(second));
+        let mut quirks = twice;
+        quirks.extend([first, second, second]);
+        assert_eq!(quirks, Quirks::from_iter([second, first]));
+        assert_eq!(format!("{first} {second}"), "ttl-limits no-admission");
+    }
 }

@@ -35,6 +35,8 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -46,6 +48,30 @@ mod tests {
         assert_eq!(numbers(&[1, 2]), numbers(&[1, 2]));
         assert_ne!(numbers(&[1, 2]), numbers(&[2, 1]));
         assert_ne!(numbers(&[1, 2]), numbers(&[1, 3]));
+    }
+
+    /// A seed has to hit the same calls in every build; the numbers are those of other
+    /// implementations.
+    #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random(1_234_567);
+        let numbers = [(); 5].map(|()| random.next());
+        assert_eq!(
+            numbers,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423,
+                4_593_380_528_125_082_431,
+                16_408_922_859_458_223_821,
+            ]
+        );
+        let of_parts = |first: u64, second: u64| {
+            let first = Random(first).next();
+            Random(Random(first ^ second).next()).next()
+        };
+        assert_eq!(Random::of(&[5, u64::MAX]).next(), of_parts(5, u64::MAX));
+        assert_eq!(Random::of(&[0, 3]).next(), of_parts(0, 3));
     }
 
     #[test]
@@ -77,5 +103,17 @@ mod tests {
             assert_eq!(sorted, (0..count).collect::<Vec<_>>());
             assert!(count < 25 || items != sorted);
         }
+    }
+
+    #[test]
+    fn a_shuffle_makes_every_order() {
+        let orders: HashSet<_> = (0..100)
+            .map(|seed| {
+                let mut items = [0, 1, 2];
+                Random::of(&[seed]).shuffle(&mut items);
+                items
+            })
+            .collect();
+        assert_eq!(orders.len(), 6);
     }
 }

@@ -147,6 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn releases_differ_in_ids_fields_links_and_ttls() {
+        let decided = |release: Release| {
+            (
+                release.scheme(),
+                release.knows_new_fields(),
+                release.imports_by_hard_link(),
+                release.default_ttl().map(|ttl| ttl.as_secs()),
+            )
+        };
+        assert_eq!(decided(Release::V0_2), (Scheme::Crc32, false, false, None));
+        assert_eq!(
+            decided(Release::V1_5),
+            (Scheme::Sha256, true, true, Some(86_400))
+        );
+    }
+
+    #[test]
     fn releases_are_read_as_they_are_written() {
         for release in [Release::V0_2, Release::V1_5] {
             assert_eq!(release.to_string().parse(), Ok(release));

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn names_read_as_they_are_written() {
         for rpc in Rpc::ALL {
-            assert_eq!(rpc.as_str().parse(), Ok(rpc));
+            assert_eq!(rpc.to_string().parse(), Ok(rpc));
             assert_eq!(serde_json::to_value(rpc).unwrap(), rpc.as_str());
         }
         assert!("upload".parse::<Rpc>().is_err());

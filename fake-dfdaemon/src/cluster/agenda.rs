@@ -205,6 +205,65 @@ mod tests {
     }
 
     #[test]
+    fn jobs_of_one_time_start_as_they_were_added() {
+        let agenda = Agenda::new();
+        let jobs = ["c", "a", "b"];
+        for job in jobs {
+            agenda.add(at(1), job);
+        }
+        assert_eq!(jobs.map(|_| agenda.start_due(at(1))), jobs.map(Some));
+    }
+
+    #[test]
+    fn a_job_that_is_down_or_running_is_not_absent() {
+        let agenda = Agenda::new();
+        agenda.add_if_absent(at(2), "job");
+        agenda.add_if_absent(at(1), "job");
+        assert_eq!(agenda.next_due(), Some(at(2)));
+        assert_eq!(agenda.start_due(at(2)), Some("job"));
+        agenda.add_if_absent(at(1), "job");
+        agenda.ended(&"job");
+        assert_eq!(agenda.next_due(), None);
+        agenda.add_if_absent(at(1), "job");
+        assert_eq!(agenda.next_due(), Some(at(1)));
+    }
+
+    #[test]
+    fn only_what_is_running_outlives_a_clear() {
+        let agenda = Agenda::new();
+        agenda.add(at(0), "running");
+        assert_eq!(agenda.start_due(at(0)), Some("running"));
+        agenda.add(at(0), "running");
+        agenda.add(at(1), "job");
+        agenda.clear();
+        assert!(agenda.is_running(&"running"));
+        agenda.ended(&"running");
+        assert_eq!(agenda.settled(at(1)), Some(vec![]));
+        agenda.add(at(2), "job");
+        assert_eq!(agenda.next_due(), Some(at(2)));
+    }
+
+    #[test]
+    fn whoever_watches_learns_of_every_change() {
+        let agenda = Agenda::new();
+        let changed = agenda.subscribe();
+        let changes: [(&str, &dyn Fn()); 6] = [
+            ("add", &|| agenda.add(at(0), "job")),
+            ("park", &|| agenda.park(&"job", Parked::Until(at(1)))),
+            ("unpark", &|| agenda.unpark(&"job")),
+            ("ended", &|| agenda.ended(&"job")),
+            ("add if absent", &|| agenda.add_if_absent(at(0), "other")),
+            ("clear", &|| agenda.clear()),
+        ];
+        for (name, change) in changes {
+            let mut changed = changed.clone();
+            changed.mark_unchanged();
+            change();
+            assert!(changed.has_changed().unwrap(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_job_added_twice_runs_once_at_the_earlier_time() {
         let agenda = Agenda::new();
         agenda.add(at(2), "job");

@@ -321,3 +321,6 @@ pub(crate) fn code_name(code: Code) -> &'static str {
 pub(crate) fn is_code_name(name: &str) -> bool {
     name == "OK" || CODES.iter().any(|(known, _)| *known == name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn states_are_called_alike_in_records_and_in_answers() {
+        for state in [
+            TaskState::Uploading,
+            TaskState::Succeeded,
+            TaskState::Failed,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+
+    #[test]
     fn a_damaged_record_is_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("record.json");

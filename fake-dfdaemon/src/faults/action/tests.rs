@@ -1,0 +1,66 @@
+use std::collections::HashSet;
+
+use super::*;
+
+/// As the names of codes are written on the wire's side: `NotFound` is `NOT_FOUND`.
+fn screaming(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[test]
+fn every_code_has_its_name_and_nothing_else_is_one() {
+    for code in (0..=16).map(Code::from) {
+        assert_eq!(code_name(code), screaming(code));
+        assert!(is_code_name(code_name(code)));
+    }
+    for name in ["", "BROKEN", "not_found"] {
+        assert!(!is_code_name(name), "{name}");
+    }
+}
+
+#[test]
+fn a_status_is_what_its_action_says() {
+    let action = ErrorAction {
+        code: Code::DataLoss,
+        message: "m".to_owned(),
+        details: vec![0, 0xff],
+    };
+    let status = action.status();
+    assert_eq!(
+        (status.code(), status.message(), status.details()),
+        (Code::DataLoss, "m", &[0, 0xff][..])
+    );
+}
+
+#[test]
+fn every_action_has_a_name_of_its_own() {
+    let names: HashSet<_> = Action::names().collect();
+    assert_eq!(names.len(), PLAIN.len() + WITH_ARGUMENT.len());
+    for (name, action) in PLAIN {
+        assert_eq!(Action::from_text(name), Ok(action));
+    }
+}
+
+#[test]
+fn a_length_is_changed_by_a_number_or_by_one() {
+    for (argument, by) in [
+        (json!(true), 1),
+        (json!(5), 5),
+        (json!("-3"), -3),
+        (json!(i64::MIN), i64::MIN),
+    ] {
+        for (name, action) in [
+            ("wrong_length", Action::WrongLength(by)),
+            ("wrong_content_length", Action::WrongContentLength(by)),
+        ] {
+            assert_eq!(Action::from_json(&json!({ name: argument })), Ok(action));
+        }
+    }
+}

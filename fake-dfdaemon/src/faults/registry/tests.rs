@@ -1,0 +1,240 @@
+use tonic::Code;
+
+use super::*;
+
+fn call(rpc: Rpc) -> Arriving<'static> {
+    Arriving {
+        rpc,
+        host: "host-0",
+        task: Some("1"),
+        tags: [None; 2],
+        applications: [None; 2],
+    }
+}
+
+fn fires(faults: &Faults, arriving: Arriving<'_>) -> bool {
+    faults.arm(arriving, || 0).1.iter().any(Armed::fire)
+}
+
+#[test]
+fn the_nth_call_that_matches_is_hit_once() {
+    let faults = Faults::new(1);
+    faults
+        .add(Fault::on(Rpc::Stat).call(2).error(Code::Aborted), 3)
+        .unwrap();
+    let hits: Vec<_> = (0..4)
+        .map(|_| {
+            (
+                fires(&faults, call(Rpc::Import)),
+                fires(&faults, call(Rpc::Stat)),
+            )
+        })
+        .collect();
+    assert_eq!(
+        hits,
+        [
+            (false, false),
+            (false, true),
+            (false, false),
+            (false, false)
+        ]
+    );
+}
+
+#[test]
+fn times_counts_firings_and_not_matches() {
+    let faults = Faults::new(1);
+    let id = faults.add(Fault::on_any().times(2).stall(), 3).unwrap();
+    let (_, unreached) = faults.arm(call(Rpc::Stat), || 0);
+    let hits: Vec<_> = (0..3).map(|_| fires(&faults, call(Rpc::Stat))).collect();
+    assert_eq!((hits, faults.fired(id)), (vec![true, true, false], 2));
+    assert!(!unreached[0].fire());
+}
+
+#[test]
+fn selectors_narrow_a_fault_down() {
+    let faults = Faults::new(1);
+    let fault = Fault::on(Rpc::Export)
+        .host("host-1")
+        .task("7")
+        .tag("t")
+        .application("a");
+    faults.add(fault.stall(), 3).unwrap();
+    let hit = Arriving {
+        rpc: Rpc::Export,
+        host: "host-1",
+        task: Some("7"),
+        tags: [None, Some("t")],
+        applications: [Some("a"), None],
+    };
+    assert!(fires(&faults, hit));
+    for miss in [
+        Arriving {
+            rpc: Rpc::Stat,
+            ..hit
+        },
+        Arriving {
+            host: "host-0",
+            ..hit
+        },
+        Arriving { task: None, ..hit },
+        Arriving {
+            tags: [Some("u"), None],
+            ..hit
+        },
+        Arriving {
+            applications: [None, None],
+            ..hit
+        },
+    ] {
+        assert!(!fires(&faults, miss), "{miss:?}");
+    }
+}
+
+#[test]
+fn chance_is_the_same_for_the_same_seed() {
+    let hits = |seed| {
+        let faults = Faults::new(seed);
+        faults
+            .add(Fault::on(Rpc::Stat).probability(0.5).stall(), 3)
+            .unwrap();
+        (0..64)
+            .map(|_| fires(&faults, call(Rpc::Stat)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(hits(7), hits(7));
+    assert_ne!(hits(7), hits(8));
+    assert!(hits(7).contains(&true) && hits(7).contains(&false));
+}
+
+#[test]
+fn a_removed_fault_fires_no_more_also_in_calls_under_way() {
+    let faults = Arc::new(Faults::new(1));
+    let id = faults.add(Fault::on(Rpc::Stat).stall(), 3).unwrap();
+    let guard = FaultGuard::new(Arc::clone(&faults), id);
+    let (_, armed) = faults.arm(call(Rpc::Stat), || 0);
+    drop(guard);
+    assert!(armed[0].removed().is_cancelled() && !armed[0].fire());
+    assert!(faults.list().is_empty() && !faults.remove(id));
+}
+
+#[test]
+fn the_first_call_without_luck_is_the_first_that_draws_the_probability_or_more() {
+    let drawn = Random::of(&[7, 1, 1]).fraction();
+    for (probability, hit) in [(drawn, false), (drawn.next_up(), true)] {
+        let faults = Faults::new(7);
+        let fault = Fault::on_any().probability(probability).stall();
+        faults.add(fault, 3).unwrap();
+        assert_eq!(fires(&faults, call(Rpc::Stat)), hit);
+    }
+}
+
+#[test]
+fn a_fault_lies_in_wait_at_its_place_alone() {
+    let on = || Fault::on(Rpc::Export);
+    // The pieces are the numbers 0 to 2, before each of which 10 bytes more have been sent.
+    let table = [
+        (on().stall(), [true, false, false], [true, true, true]),
+        (
+            on().after().stall(),
+            [false, true, false],
+            [true, true, true],
+        ),
+        (
+            on().piece(1).stall(),
+            [false, false, true],
+            [false, true, false],
+        ),
+        (
+            on().bytes(10).stall(),
+            [false, false, true],
+            [false, true, true],
+        ),
+        (
+            on().bytes(11).stall(),
+            [false, false, true],
+            [false, false, true],
+        ),
+    ];
+    for (fault, at_call, at_pieces) in table {
+        let faults = Faults::new(1);
+        let id = faults.add(fault.clone(), 3).unwrap();
+        let (number, armed) = faults.arm(call(Rpc::Export), || 7);
+        assert_eq!((number, armed.len()), (7, 1));
+        let armed = &armed[0];
+        assert_eq!((armed.id, armed.action()), (id, &fault.action));
+        let at = [
+            armed.is_at(Phase::Before),
+            armed.is_at(Phase::After),
+            armed.is_placed(),
+        ];
+        assert_eq!(at, at_call, "{fault:?}");
+        let at = [(0, 0), (1, 10), (2, 20)].map(|(number, sent)| armed.is_at_piece(number, sent));
+        assert_eq!(at, at_pieces, "{fault:?}");
+    }
+}
+
+#[test]
+fn faults_are_told_apart_by_ids_that_are_never_given_again() {
+    let faults = Arc::new(Faults::new(9));
+    assert_eq!(faults.seed(), 9);
+    let add = |rpc| faults.add(Fault::on(rpc).reset(), 3).unwrap();
+    let ids = [Rpc::Stat, Rpc::List, Rpc::Stat].map(add);
+    assert_eq!(ids, [1, 2, 3]);
+    assert!(fires(&faults, call(Rpc::List)));
+    let fired = |faults: &[Value]| -> Vec<_> {
+        let number = |fault: &Value, key: &str| fault[key].as_u64().unwrap();
+        let pair = |fault| (number(fault, "id"), number(fault, "fired"));
+        faults.iter().map(pair).collect()
+    };
+    assert_eq!(fired(&faults.list()), [(1, 0), (2, 1), (3, 0)]);
+    assert_eq!([0, 1, 2].map(|id| faults.fired(id)), [0, 0, 1]);
+    let second = faults.get(2).unwrap();
+    assert_eq!(
+        (&second["on"], fired(std::slice::from_ref(&second))),
+        (&"list".into(), vec![(2, 1)])
+    );
+    assert_eq!(faults.get(4), None);
+
+    let guard = FaultGuard::new(Arc::clone(&faults), 2);
+    assert_eq!((guard.id(), guard.fired()), (2, 1));
+    drop(guard);
+    assert!(faults.remove(1) && !faults.remove(1));
+    assert_eq!(fired(&faults.list()), [(3, 0)]);
+    assert_eq!(add(Rpc::Stat), 4);
+
+    let (_, armed) = faults.arm(call(Rpc::Stat), || 0);
+    assert!(armed.len() == 2 && armed.iter().all(|armed| !armed.removed().is_cancelled()));
+    faults.clear();
+    assert!(faults.list().is_empty() && armed.iter().all(|armed| armed.removed().is_cancelled()));
+}
+
+#[test]
+fn only_hosts_that_there_are_and_faults_that_can_be_are_taken() {
+    let faults = Faults::new(1);
+    let add = |fault| faults.add(fault, 3).map_err(|error| error.to_string());
+    assert_eq!(add(Fault::on_any().host("host-2").stall()), Ok(1));
+    assert_eq!(
+        add(Fault::on_any().host("host-3").stall()),
+        Err("host: no such host: host-3; the last is host-2".to_owned())
+    );
+    assert_eq!(
+        add(Fault::on_any().call(0).stall()),
+        Err("call: calls are counted from 1".to_owned())
+    );
+}
+
+#[test]
+fn the_task_of_an_import_is_looked_at_for_faults_that_name_one_alone() {
+    for (fault, looks) in [
+        (Fault::on(Rpc::Import).task("7"), true),
+        (Fault::on_any().task("7"), true),
+        (Fault::on(Rpc::Stat).task("7"), false),
+        (Fault::on(Rpc::Import), false),
+        (Fault::on_any(), false),
+    ] {
+        let faults = Faults::new(1);
+        faults.add(fault.stall(), 3).unwrap();
+        assert_eq!(faults.look_at_imported_task(), looks);
+    }
+}

@@ -1,0 +1,152 @@
+use proptest::prelude::*;
+use serde_json::json;
+use tonic::Code;
+
+use super::*;
+
+#[test]
+fn both_forms_of_the_documented_example_are_the_same_fault() {
+    let json = json!({"on":"export","call":2,"piece":3,"do":{"error":{"code":"UNAVAILABLE","message":"gone"}}});
+    let written = Fault::on(Rpc::Export)
+        .call(2)
+        .piece(3)
+        .error_with(Code::Unavailable, "gone");
+    assert_eq!(Fault::from_json(&json), Ok(written.clone()));
+    assert_eq!(
+        "export@call=2,piece=3:error=UNAVAILABLE:gone".parse(),
+        Ok(written.clone())
+    );
+    assert_eq!(json.to_string().parse(), Ok(written));
+}
+
+#[test]
+fn every_action_reads_as_it_is_written() {
+    for name in Action::names() {
+        let argument = match name {
+            "error" => json!({"code": "ABORTED", "message": "m", "details": "/wAB"}),
+            "delay" => json!("1s 200ms"),
+            "bandwidth" => json!("10MiB"),
+            "wrong_length" | "wrong_content_length" => json!(-3),
+            _ => json!(true),
+        };
+        let fault = Fault::from_json(&json!({"on": "export", "do": {name: argument}})).unwrap();
+        assert_eq!(fault.action.name(), name);
+        assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+    }
+}
+
+#[test]
+fn every_selector_reads_as_it_is_written() {
+    let call = Fault::on(Rpc::Import)
+        .host("host-1")
+        .task("7")
+        .tag("t")
+        .application("a")
+        .call(2)
+        .times(3)
+        .probability(0.5);
+    let call_text = "import@host=host-1,task=7,tag=t,application=a,call=2,times=3,probability=0.5";
+    let before = Fault {
+        phase: Some(Phase::Before),
+        ..call.clone().reset()
+    };
+    for (text, fault) in [
+        (call_text.to_owned(), call.clone().reset()),
+        (format!("{call_text},phase=before"), before),
+        (format!("{call_text},phase=after"), call.after().reset()),
+        ("*@piece=4".to_owned(), Fault::on_any().piece(4).reset()),
+        ("*@bytes=5".to_owned(), Fault::on_any().bytes(5).reset()),
+    ] {
+        assert_eq!(format!("{text}:reset").parse(), Ok(fault.clone()));
+        assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+    }
+}
+
+#[test]
+fn mistakes_are_refused_by_name() {
+    for (text, named) in [
+        ("stat", "ON[@KEY=VALUE,…]:DO[=ARG]"),
+        ("upload:stall", "no such call: upload"),
+        ("stat:explode", "no such action: explode"),
+        ("stat@color=red:stall", "unknown key color"),
+        ("stat@call:stall", "\"call\" is not of the form"),
+        ("stat@call=0:stall", "call: calls are counted from 1"),
+        ("stat@call=x:stall", "call: \"x\" is not a number"),
+        ("stat@probability=2:stall", "probability: from 0 to 1"),
+        ("stat@phase=during:stall", "phase: no such phase: during"),
+        (
+            "stat@piece=1:stall",
+            "piece, bytes: only an export has pieces",
+        ),
+        ("export@piece=1,bytes=2:stall", "one place is enough"),
+        ("export@piece=1,phase=after:stall", "phase: goes with"),
+        ("import@phase=after:no_space", "phase: goes with"),
+        ("export@phase=after:end", "phase: goes with"),
+        (
+            "export@piece=1:shuffle_pieces",
+            "shuffle_pieces: has no place in the stream",
+        ),
+        (
+            "export@bytes=1:torn_write",
+            "torn_write: has no place in the stream",
+        ),
+        ("stat:end", "end: only an export has a stream"),
+        (
+            "stat:no_space",
+            "no_space: only import, export and replicate",
+        ),
+        ("stat:error=BROKEN", "no such status code: BROKEN"),
+        ("stat:delay=soon", "delay takes a duration"),
+        ("export:bandwidth=0", "bandwidth takes bytes"),
+        ("export:wrong_length=many", "wrong_length takes a number"),
+        ("stat:stall=1", "stall takes no argument"),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"color\":1}",
+            "unknown field `color`",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"stall\":true,\"reset\":true}}",
+            "\"do\" holds one action",
+        ),
+        ("{\"on\":\"stat\"}", "missing field `do`"),
+        (
+            "{\"on\":\"stat\",\"call\":\"two\",\"do\":{\"stall\":true}}",
+            "call: invalid type",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"error\":{\"message\":\"x\"}}}",
+            "the field code is missing",
+        ),
+        (
+            "{\"on\":\"stat\",\"do\":{\"error\":{\"code\":\"ABORTED\",\"details\":\"?\"}}}",
+            "details are base64",
+        ),
+    ] {
+        let error = text.parse::<Fault>().unwrap_err().to_string();
+        assert!(error.contains(named), "{text}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_fault_or_refused(text in ".{0,60}") {
+        if let Ok(fault) = text.parse::<Fault>() {
+            prop_assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+        }
+    }
+
+    #[test]
+    fn selectors_read_as_they_are_written(
+        host in prop::option::of("[a-z0-9-]{1,8}"), tag in prop::option::of("[a-z ]{1,8}"),
+        times in prop::option::of(any::<u64>()), bytes in prop::option::of(any::<u64>()),
+    ) {
+        let mut selectors = Vec::new();
+        selectors.extend(host.map(|host| format!("host={host}")));
+        selectors.extend(tag.map(|tag| format!("tag={tag}")));
+        selectors.extend(times.map(|times| format!("times={times}")));
+        selectors.extend(bytes.map(|bytes| format!("bytes={bytes}")));
+        let text = format!("export@{}:reset", selectors.join(","));
+        let fault: Fault = text.parse().unwrap();
+        prop_assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+    }
+}
