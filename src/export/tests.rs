@@ -46,7 +46,7 @@ fn names(directory: &Path) -> Vec<String> {
 /// Waits until so many bytes have come, which must not take for ever.
 async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
     let come = progress.wait_for(|progress| progress.received == bytes);
-    let come = tokio::time::timeout(Duration::from_secs(20), come).await;
+    let come = tokio::time::timeout(Duration::from_secs(10), come).await;
     assert!(
         come.is_ok_and(|open| open.is_ok()),
         "{bytes} bytes never came"

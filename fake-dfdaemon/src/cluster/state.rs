@@ -279,3 +279,6 @@ pub(crate) fn is_replaceable(state: TaskState) -> bool {
         TaskState::Uploading | TaskState::Succeeded => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

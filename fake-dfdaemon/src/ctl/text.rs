@@ -167,11 +167,36 @@ mod tests {
         assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
         assert_eq!(text(&json!({})), "done\n");
         assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
+        assert_eq!(text(&json!("x")), "\"x\"\n");
+    }
+
+    #[test]
+    fn a_list_beside_other_fields_is_one_of_the_lines() {
+        let fields = json!({"settled": true, "waiting": ["a", "b"]});
+        let line = |name: &str, value| format!("{name:<34} {value}\n");
+        let lines = [line("settled", "true"), line("waiting", "a b")];
+        assert_eq!(text(&fields), lines.concat());
+    }
+
+    #[test]
+    fn an_object_in_a_cell_is_its_gist() {
+        for (object, gist) in [
+            (json!({"code": "NOT_FOUND", "message": "x"}), "NOT_FOUND"),
+            (json!({"on": "stat", "do": {"stall": true}}), "stall"),
+            (json!({"host": "host-0", "persistent": true}), "host-0"),
+            (json!({"host": "host-0", "persistent": false}), "(host-0)"),
+            (json!({"other": 1}), "{\"other\":1}"),
+        ] {
+            assert_eq!(cell(&object), gist);
+        }
     }
 
     #[test]
     fn cells_hold_no_control_characters() {
         assert_eq!(cell(&json!("a\u{1b}[31m\n")), "a\u{fffd}[31m\u{fffd}");
-        assert_eq!(cell(&json!("x".repeat(99))).chars().count(), MAX_CELL);
+        let longest = "x".repeat(MAX_CELL);
+        assert_eq!(cell(&json!(longest)), longest);
+        let cut = format!("{}…", &longest[1..]);
+        assert_eq!(cell(&json!(longest + "x")), cut);
     }
 }

@@ -27,9 +27,7 @@ impl Outgoing {
             return chunk;
         };
         let mut chunk = BytesMut::from(chunk);
-        if let Some(byte) = chunk.get_mut(place) {
-            *byte ^= 1;
-        }
+        chunk[place] ^= 1;
         chunk.freeze()
     }
 }
@@ -96,6 +94,7 @@ mod tests {
     use dfdaemon_api::digest::crc32;
 
     use super::*;
+    use crate::faults::Fault;
 
     fn outgoing() -> Outgoing {
         let piece = Piece {
@@ -174,11 +173,41 @@ mod tests {
         let bad = spoiled(&Action::CorruptPiece).1;
         let chunk = |bytes: &'static [u8], start| bad.with_flipped_bit(bytes.into(), start);
         assert_eq!(chunk(b"abc", 10), &b"acc"[..]);
+        assert_eq!(chunk(b"acc", 10), &b"abc"[..]);
         assert_eq!(chunk(b"bc", 11), &b"cc"[..]);
         assert_eq!(
             (chunk(b"a", 10), chunk(b"c", 12)),
             (b"a"[..].into(), b"c"[..].into())
         );
+    }
+
+    #[test]
+    fn the_flipped_bit_is_in_the_middle() {
+        let mut outgoing = outgoing();
+        outgoing.content = Some(10..20);
+        spoil(&Action::CorruptPiece, &mut outgoing);
+        assert_eq!(outgoing.flipped, Some(15));
+    }
+
+    #[test]
+    fn what_spoils_a_piece_or_ends_the_stream_at_one_hits_pieces() {
+        let sound = (Fate::Sent, outgoing());
+        for name in Action::names() {
+            let argument = match name {
+                "error" => "ABORTED",
+                "delay" => "1s",
+                "bandwidth" => "1",
+                _ => "",
+            };
+            let text = if argument.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name}={argument}")
+            };
+            let fault: Fault = format!("export:{text}").parse().unwrap();
+            let hits = hits_pieces(&fault.action);
+            assert_eq!(hits, spoiled(&fault.action) != sound, "{name}");
+        }
     }
 
     #[test]

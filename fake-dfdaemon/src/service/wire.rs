@@ -120,7 +120,8 @@ mod tests {
                 offset,
                 length: wrong,
                 digest,
-                content: None,
+                // Not what goes out.
+                content: Some(Bytes::from_static(b"other")),
                 traffic_type: Some(1),
                 cost: Some(prost_types::Duration { seconds: 1, nanos: 2 }),
                 created_at: Some(prost_types::Timestamp { seconds: 3, nanos: 4 }),

@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// 10 bytes for 60 seconds.
+fn task(id: &str) -> TaskRecord {
+    TaskRecord {
+        task_id: id.to_owned(),
+        state: TaskState::Succeeded,
+        persistent_replica_count: 1,
+        tag: None,
+        application: None,
+        piece_length: 4 << 20,
+        content_length: 10,
+        ttl: Duration::from_secs(60),
+        created_at: at(100),
+        updated_at: at(100),
+    }
+}
+
+fn whole(id: &str, persistent: bool) -> ReplicaRecord {
+    let task = task(id);
+    ReplicaRecord {
+        task_id: task.task_id,
+        task_created_at: task.created_at,
+        persistent,
+        ttl: task.ttl,
+        piece_length: task.piece_length,
+        content_length: task.content_length,
+        piece_crc32: None,
+        created_at: task.created_at,
+        updated_at: task.updated_at,
+        finished_at: Some(task.updated_at),
+        failed_at: None,
+    }
+}
+
+fn partial(id: &str) -> ReplicaRecord {
+    ReplicaRecord {
+        finished_at: None,
+        ..whole(id, true)
+    }
+}
+
+/// Five hosts: the task is persistent on 0, on 2, which has left, and in part on 3; it is evictable
+/// on 1, which is stopped, and on 4.
+fn five_hosts() -> State {
+    let mut state = State::new(5);
+    state.insert_task(task("7"));
+    for (host, record) in [
+        whole("7", true),
+        whole("7", false),
+        whole("7", true),
+        partial("7"),
+        whole("7", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        state.insert_replica(host, record);
+    }
+    state.hosts[1].status = HostStatus::Stopped;
+    state.hosts[2].status = HostStatus::Left;
+    state
+}
+
+#[test]
+fn a_task_lives_until_its_ttl_is_over() {
+    let mut state = State::new(1);
+    state.insert_task(task("7"));
+    for (second, lives) in [(0, true), (159, true), (160, false), (161, false)] {
+        assert_eq!(state.live("7", at(second)).is_some(), lives, "{second}");
+    }
+    assert!(state.live("8", at(0)).is_none());
+}
+
+#[test]
+fn a_task_that_replaces_another_is_not_the_same() {
+    let mut state = State::new(1);
+    let mut put_in = |id| (id, state.insert_task(task(id)));
+    let [first, other, second] = ["7", "8", "7"].map(&mut put_in);
+    for ((id, incarnation), found) in [(first, false), (other, true), (second, true)] {
+        let same = state.same(id, incarnation);
+        assert_eq!(same.is_some_and(|entry| entry.task == task(id)), found);
+    }
+    assert!(state.same("8", second.1).is_none());
+}
+
+#[test]
+fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
+    let state = five_hosts();
+    let view = state.view(&state.tasks["7"]);
+    assert_eq!((view.persistent_replicas, view.replicas), (1, 3));
+    assert_eq!(view.task, task("7"));
+    assert_eq!(state.status(5), HostStatus::Left);
+}
+
+#[test]
+fn parents_are_other_hosts_that_run_and_have_all_of_it() {
+    let state = five_hosts();
+    let parents = |to| state.parents(&state.tasks["7"], to);
+    assert_eq!(parents(0), [4]);
+    assert_eq!(parents(1), [0, 4]);
+    assert_eq!(parents(4), [0]);
+}
+
+#[test]
+fn placement_is_told_what_there_is() {
+    let mut state = five_hosts();
+    state.hosts[4].reserved = 5;
+    let candidate = |host, copy, [counts, runs, has_room]: [bool; 3], used| Candidate {
+        host,
+        copy,
+        counts,
+        runs,
+        has_room,
+        used,
+    };
+    let (persistent, evictable) = (Some(Copied::Persistent), Some(Copied::Evictable));
+    assert_eq!(
+        state.candidates(&state.tasks["7"], Some(24)),
+        [
+            candidate(0, persistent, [true, true, true], 10),
+            candidate(1, evictable, [true, false, true], 10),
+            candidate(2, persistent, [false, false, true], 10),
+            candidate(3, None, [true, true, true], 0),
+            candidate(4, evictable, [true, true, false], 15),
+        ]
+    );
+}
+
+#[test]
+fn content_fits_up_to_the_last_byte() {
+    let host = HostState {
+        status: HostStatus::Running,
+        used: 3,
+        reserved: 4,
+    };
+    for (length, capacity, fits) in [
+        (3, Some(10), true),
+        (4, Some(10), false),
+        (u64::MAX, Some(u64::MAX - 1), false),
+        (u64::MAX, None, true),
+    ] {
+        assert_eq!(has_room(&host, length, capacity), fits);
+    }
+}
+
+#[test]
+fn whole_replicas_without_persistence_or_lease_are_evictable_the_oldest_first() {
+    let mut state = State::new(2);
+    for (id, host, updated_at, change) in [
+        ("new", 0, 9, "none"),
+        ("old", 0, 1, "none"),
+        ("middle", 0, 5, "none"),
+        ("leased", 0, 1, "lease"),
+        ("kept", 0, 1, "persistent"),
+        ("partial", 0, 1, "partial"),
+        ("elsewhere", 1, 1, "none"),
+    ] {
+        state.insert_task(task(id));
+        let record = match change {
+            "partial" => ReplicaRecord {
+                persistent: false,
+                ..partial(id)
+            },
+            change => whole(id, change == "persistent"),
+        };
+        let updated_at = at(updated_at);
+        state.insert_replica(
+            host,
+            ReplicaRecord {
+                updated_at,
+                ..record
+            },
+        );
+        state.tasks.get_mut(id).unwrap().leases = usize::from(change == "lease");
+    }
+    assert_eq!(state.evictable(0), ["old", "middle", "new"].map(Arc::from));
+}
+
+#[test]
+fn an_import_takes_the_place_of_a_failed_task_alone() {
+    assert!(is_replaceable(TaskState::Failed));
+    assert!(!is_replaceable(TaskState::Uploading) && !is_replaceable(TaskState::Succeeded));
+}
+
+proptest! {
+    #[test]
+    fn hosts_have_what_was_put_in_and_count_what_is_whole(
+        operations in prop::collection::vec(
+            (0..5u8, 0..3usize, 0..3usize, 1..100u64, any::<bool>()), 0..40),
+    ) {
+        let mut state = State::new(3);
+        // What is used by each copy of each task.
+        let mut model: BTreeMap<&str, BTreeMap<usize, u64>> = BTreeMap::new();
+        for (operation, id, host, content_length, finished) in operations {
+            let id = ["a", "b", "c"][id];
+            let finished_at = finished.then_some(at(0));
+            let record = ReplicaRecord { content_length, finished_at, ..whole(id, true) };
+            let used = if finished { content_length } else { 0 };
+            match operation {
+                0 => {
+                    state.insert_task(task(id));
+                    model.insert(id, BTreeMap::new());
+                }
+                1 => {
+                    let holders: Vec<_> = model.remove(id).into_iter().flatten().collect();
+                    let holders: Vec<_> = holders.into_iter().map(|(host, _)| host).collect();
+                    prop_assert_eq!(state.remove_task(id), holders);
+                }
+                2 => {
+                    state.insert_replica(host, record);
+                    model.entry(id).and_modify(|copies| { copies.insert(host, used); });
+                }
+                3 => {
+                    let removed = state.remove_replica(id, host).map(|replica| replica.used());
+                    let expected = model.get_mut(id).and_then(|copies| copies.remove(&host));
+                    prop_assert_eq!(removed, expected);
+                }
+                _ => if let Some(replica) = state.remove_replica(id, host) {
+                    state.put_back(id, host, replica);
+                }
+            }
+            for (id, copies) in &model {
+                let replicas = &state.tasks[*id].replicas;
+                let there: BTreeMap<_, _> =
+                    replicas.hosts().map(|host| (host, replicas.get(host).unwrap().used())).collect();
+                prop_assert_eq!(&there, copies);
+                prop_assert!(replicas.hosts().is_sorted());
+            }
+            prop_assert_eq!(state.tasks.len(), model.len());
+            for (number, host) in state.hosts.iter().enumerate() {
+                let used: u64 = model.values().filter_map(|copies| copies.get(&number)).sum();
+                prop_assert_eq!(host.used, used);
+            }
+        }
+    }
+}
