@@ -115,6 +115,12 @@ impl FakeDfdaemon {
             .map_or(Path::new(""), ControlServer::path)
     }
 
+    /// The address at which the control API is served besides, if that was asked for.
+    #[must_use]
+    pub fn control_tcp(&self) -> Option<SocketAddr> {
+        self.control.as_ref().and_then(ControlServer::tcp)
+    }
+
     /// The files that were imported at the start, ordered by path.
     #[must_use]
     pub fn preloaded(&self) -> &[Preloaded] {
@@ -232,7 +238,7 @@ impl FakeDfdaemon {
             endpoint: self.endpoint().to_owned(),
             hosts: self.hosts().map(ReadyHost::new).collect(),
             control: self.control().to_owned(),
-            control_tcp: self.control.as_ref().and_then(ControlServer::tcp),
+            control_tcp: self.control_tcp(),
             state_dir: self.state_dir().to_owned(),
             pid: std::process::id(),
             fault_seed: self.world.cluster.calls().faults.seed(),

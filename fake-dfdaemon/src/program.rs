@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -105,6 +106,7 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let daemon = options.builder().start().await?;
+    warn_of_network(&daemon);
     let ready = daemon.ready();
     let announced =
         announce(&ready, options.ready_file.as_deref()).and_then(|()| print(&ready.line()?));
@@ -124,6 +126,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::new()?;
     let daemon = options.serve.builder().start().await?;
+    warn_of_network(&daemon);
     let announced = announce(&daemon.ready(), options.serve.ready_file.as_deref());
     let ran = match announced {
         Ok(()) => run(&daemon, &options.command, &mut signals)
@@ -152,6 +155,16 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     }
     stop(daemon, &options.serve).await;
     Ok(ExitCode::from(ran?))
+}
+
+/// At every log level: whoever reaches the control API can delete tasks, and sees every path.
+fn warn_of_network(daemon: &FakeDfdaemon) {
+    let reachable = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(address) = daemon.control_tcp().filter(reachable) {
+        complain(&format!(
+            "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"
+        ));
+    }
 }
 
 async fn stop(daemon: FakeDfdaemon, options: &Serve) {

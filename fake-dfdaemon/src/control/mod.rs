@@ -70,9 +70,6 @@ impl ControlServer {
             let failed = |source| StartError::ControlTcp { address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            if !address.ip().is_loopback() {
-                tracing::warn!(%address, "the control API is reachable from the network");
-            }
             bound = Some(address);
             let loopback = LoopbackOnly(address.ip().is_loopback());
             let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));

@@ -52,29 +52,42 @@ fn nothing_is_on_the_network_unless_it_was_asked_for() {
 }
 
 #[test]
-fn an_address_that_the_network_reaches_is_said() {
+fn an_address_that_the_network_reaches_is_said_at_every_log_level() {
     for (address, warned) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
-        let world = World::new();
-        let mut command = one_host(&world, Some(address));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let bound = ready["control_tcp"].as_str().unwrap();
-        child.kill().unwrap();
-        let mut said = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        child.wait().unwrap();
-        let says = said.contains("reachable from the network") && said.contains(bound);
-        assert_eq!(says, warned, "{said:?}");
+        for level in ["error", "warn"] {
+            for word in ["serve", "run"] {
+                let (bound, said) = announced(word, address, level);
+                let says = said.contains("reachable from the network") && said.contains(&bound);
+                assert_eq!(says, warned, "{word} {address} {level}: {said:?}");
+                assert_eq!(said.lines().count(), usize::from(warned), "{said:?}");
+            }
+        }
     }
+}
+
+/// The address that the ready line names, and what was said on stderr.
+fn announced(word: &str, address: &str, level: &str) -> (String, String) {
+    let world = World::new();
+    let ready = world.text("ready");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));
+    command.args([word, "--hosts", "1", "--state-dir", &world.text("state")]);
+    command.args(["--control-tcp", address, "--log-level", level]);
+    command.args(["--ready-file", &ready]);
+    if word == "run" {
+        command.args(["--", "cat", &ready]);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (ready["control_tcp"].as_str().unwrap().to_owned(), said)
 }
 
 /// Status and body of what is answered to a request with these headers.

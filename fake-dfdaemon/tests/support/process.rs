@@ -83,18 +83,24 @@ impl Drop for Process {
 /// Runs a program that shall not start: its exit code and what it said.
 pub fn refused(command: &mut Command) -> (Option<i32>, String) {
     let mut child = command
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
+    let mut line = String::new();
+    // One that starts after all says so, and would never end.
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
         .unwrap();
-    (child.wait().unwrap().code(), said)
+    if !line.is_empty() {
+        child.kill().unwrap();
+    }
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    let code = child.wait().unwrap().code();
+    assert_eq!(line, "", "it was not refused");
+    (code, said)
 }
 
 /// The names in a directory, sorted.
