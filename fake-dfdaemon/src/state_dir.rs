@@ -32,6 +32,11 @@ const KEPT: &str = "kept";
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
 
+/// In a directory's mode: everybody may write to it, also where a sticky bit keeps what is in it
+/// its owner's.
+const WORLD_WRITABLE: u32 = 0o0002;
+const WORLD_WRITABLE_OR_STICKY: u32 = 0o1002;
+
 /// A temporary directory that nobody holds is swept when it is older than this: a younger one may
 /// be a daemon's that is starting at this moment.
 const SWEEP_AFTER: Duration = Duration::from_secs(10);
@@ -79,6 +84,14 @@ pub enum StateDirError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Everybody may replace it by a directory of theirs.
+    #[error("the state directory {} is not safe: {} belongs to another user, and everybody may replace what lies in it; use another directory, or have its owner chmod o-w or +t it", path.display(), above.display())]
+    Replaceable {
+        /// The directory.
+        path: PathBuf,
+        /// The one above it that is open to everybody.
+        above: PathBuf,
+    },
     /// The system refused.
     #[error("cannot use the state directory {}", path.display())]
     Io {
@@ -119,6 +132,7 @@ impl StateDir {
         let absolute = std::path::absolute(path).map_err(io)?;
         // Without a slash at its end, which would look through a symbolic link.
         let absolute: PathBuf = absolute.components().collect();
+        check_above(&absolute)?;
         owned::create_dir_all(&absolute).map_err(io)?;
         check_ours(&absolute)?;
         let lock = lock(&absolute).map_err(io)?;
@@ -140,6 +154,7 @@ impl StateDir {
         hosts: usize,
     ) -> Result<Self, StateDirError> {
         let base = std::env::temp_dir();
+        check_above(&base.join(TEMPORARY_PREFIX))?;
         sweep(&base);
         let io = |source| StateDirError::Io {
             path: base.clone(),
@@ -223,6 +238,34 @@ fn check_ours(path: &Path) -> Result<(), StateDirError> {
         path: path.to_owned(),
         why,
     })
+}
+
+/// In a directory that everybody may write to, and that is not sticky, everybody may rename what
+/// is ours and put something else there. One of root's is let pass: whoever runs the machine made
+/// it so, as containers have volumes made that are theirs alone.
+fn check_above(path: &Path) -> Result<(), StateDirError> {
+    let io = |source| StateDirError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    // The nearest one that is there: what is missing below it will be ours.
+    let nearest = path.ancestors().skip(1).find(|above| above.exists());
+    let Some(nearest) = nearest else {
+        return Ok(());
+    };
+    let nearest = fs::canonicalize(nearest).map_err(io)?;
+    let own = rustix::process::geteuid().as_raw();
+    for above in nearest.ancestors() {
+        let metadata = fs::metadata(above).map_err(io)?;
+        let of_others = ![own, 0].contains(&metadata.uid());
+        if of_others && metadata.mode() & WORLD_WRITABLE_OR_STICKY == WORLD_WRITABLE {
+            return Err(StateDirError::Replaceable {
+                path: path.to_owned(),
+                above: above.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_format(

@@ -66,6 +66,47 @@ fn a_state_directory_of_another_user_is_refused() {
     assert!(names(&state).is_empty());
 }
 
+/// Of another user, and open to everybody: whose it is must make the difference, and the bit that
+/// keeps what lies in it its owner's.
+#[test]
+fn a_state_directory_that_anybody_may_replace_is_refused() {
+    if !is_root("a_state_directory_that_anybody_may_replace_is_refused") {
+        return;
+    }
+    let world = World::new();
+    let open = world.path("open");
+    fs::create_dir_all(open.join("own")).unwrap();
+    fs::set_permissions(open.join("own"), fs::Permissions::from_mode(0o700)).unwrap();
+    world.link("way", "open");
+    let set = |owner, mode| {
+        chown(&open, Some(owner), None).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(NOBODY, 0o777);
+    for place in [
+        "open/state",
+        "open/a/b/state",
+        "open/own/state",
+        "way/state",
+    ] {
+        let state = world.path(place);
+        let mut command = serve();
+        command.arg("--state-dir").arg(&state);
+        assert_refused(&mut command, &open, "belongs to another user");
+        assert!(!fs::exists(&state).unwrap() && names(&open) == ["own"]);
+    }
+    assert_refused(serve().env("TMPDIR", &open), &open, "another user");
+    assert_eq!(names(&open), ["own"]);
+    for (owner, mode) in [(NOBODY, 0o1777), (NOBODY, 0o755), (0, 0o777)] {
+        set(owner, mode);
+        let state = world.path("open/state");
+        drop(Process::start(serve().arg("--state-dir").arg(&state)));
+        fs::remove_dir_all(state).unwrap();
+        let started = Process::start(serve().env("TMPDIR", &open));
+        assert!(started.end(rustix::process::Signal::TERM).success());
+    }
+}
+
 #[test]
 fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
     let world = World::new();
