@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
 use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
+use crate::room::Room;
 use crate::service::Admission;
 use crate::snapshot;
 use crate::socket::SocketError;
@@ -356,6 +357,7 @@ impl Builder {
 
     fn host_servers(&self, cluster: &Arc<Cluster>) -> Result<Vec<HostServer>, StartError> {
         let mut servers = Vec::new();
+        let room = Room::of_process();
         for number in 0..self.hosts {
             let endpoint = match self.socket.clone().filter(|_| number == 0) {
                 Some(path) => std::path::absolute(&path)
@@ -373,6 +375,7 @@ impl Builder {
                 cluster,
                 number,
                 admission,
+                room.clone(),
                 endpoint,
                 self.socket_mode,
             ));

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::builder::StartError;
 use crate::cluster::{Cluster, HostStatus, host_name};
+use crate::room::Room;
 use crate::server::{Server, asynchronous};
 use crate::service::{Admission, ServedHost, download_routes, upload_routes};
 use crate::socket::{SocketFile, listen_at};
@@ -18,6 +19,7 @@ pub(crate) struct HostServer {
     pub(crate) endpoint: PathBuf,
     pub(crate) upload_endpoint: PathBuf,
     served: ServedHost,
+    room: Room,
     mode: u32,
     running: Mutex<Vec<(Server, SocketFile)>>,
 }
@@ -27,6 +29,7 @@ impl HostServer {
         cluster: &Arc<Cluster>,
         number: usize,
         admission: Admission,
+        room: Room,
         endpoint: PathBuf,
         mode: u32,
     ) -> Self {
@@ -41,6 +44,7 @@ impl HostServer {
             endpoint,
             upload_endpoint,
             served,
+            room,
             mode,
             running: Mutex::default(),
         }
@@ -68,7 +72,8 @@ impl HostServer {
             let (listener, file) = listen_at(path, self.mode)?;
             let listener =
                 asynchronous(listener).map_err(|error| StartError::Other(error.into()))?;
-            started.push((Server::start(listener, routes), file));
+            let server = Server::start(listener, routes, self.room.clone());
+            started.push((server, file));
         }
         *running = started;
         Ok(())

@@ -41,6 +41,7 @@ pub mod program;
 mod quirks;
 mod random;
 mod release;
+mod room;
 mod rpc;
 mod run;
 mod server;

@@ -1,4 +1,5 @@
-//! Connections: accepts them on a socket, speaks HTTP/2 on each, and ends them when told to.
+//! Connections: accepts them on a socket, speaks HTTP/2 on each, and ends them when told to. Where
+//! there is no room for one, it is told so.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use crate::call::Connection;
+use crate::limits::overloaded;
+use crate::room::{Place, Room, Taken};
 
 /// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -31,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a connection that is one too many may take to ask for something and be refused.
+const REFUSAL: Duration = Duration::from_secs(2);
+
 /// A running server. Dropped, it closes every connection.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -43,7 +49,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `routes` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: UnixListener, routes: Routes) -> Self {
+    pub(crate) fn start(listener: UnixListener, routes: Routes, room: Room) -> Self {
         let server = Self {
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
@@ -58,17 +64,29 @@ impl Server {
                     () = graceful.cancelled() => return,
                     () = abrupt.cancelled() => return,
                 };
-                match accepted {
-                    Ok((stream, _)) => {
-                        let executor = Tracked(connections.clone());
-                        let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
-                        let connection = serve(stream, routes.clone(), executor, graceful, abrupt);
-                        connections.spawn(connection);
-                    }
+                let stream = match accepted {
+                    Ok((stream, _)) => stream,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
+                        // Whoever it is shall not wait: accepted without a look, it is closed.
+                        let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
+                        drop(room.with_spare(closing).await);
                         tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
                     }
+                };
+                let executor = Tracked(connections.clone());
+                let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
+                match room.take() {
+                    Place::Served(place) => {
+                        let serving = serve(stream, routes.clone(), executor, graceful, abrupt);
+                        connections.spawn(holding(place, serving));
+                    }
+                    Place::Refused(place) => {
+                        let refusing = refuse(stream, executor, abrupt);
+                        connections.spawn(holding(place, refusing));
+                    }
+                    Place::None => tracing::debug!("closed a connection: there are too many"),
                 }
             }
         });
@@ -112,6 +130,35 @@ where
 {
     fn execute(&self, stream: F) {
         self.0.spawn(stream);
+    }
+}
+
+async fn holding(_place: Taken, connection: impl Future<Output = ()>) {
+    connection.await;
+}
+
+/// Answers what a connection that is one too many asks first, and ends it.
+async fn refuse(stream: UnixStream, executor: Tracked, abrupt: CancellationToken) {
+    let asked = CancellationToken::new();
+    let refused = asked.clone();
+    let service = hyper::service::service_fn(move |_: http::Request<Incoming>| {
+        refused.cancel();
+        let answer = overloaded("too many connections").into_http::<tonic::body::Body>();
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = http2::Builder::new(executor).serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = async {
+        tokio::select! {
+            _ = &mut connection => return,
+            () = asked.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
+    tokio::select! {
+        () = ended => {}
+        () = abrupt.cancelled() => {}
+        () = tokio::time::sleep(REFUSAL) => {}
     }
 }
 

@@ -1,10 +1,14 @@
 //! The status and the text that a client gets for each error of the cluster: the one place where
 //! they are decided.
 
+use std::io;
+
+use rustix::io::Errno;
 use tonic::{Code, Status};
 
 use super::Error;
 use crate::call::broken_off;
+use crate::limits::overloaded;
 use crate::release::{Origin, Release};
 
 impl Error {
@@ -20,6 +24,9 @@ impl Error {
             Self::InvalidField(_) => wrapped(Origin::Scheduler, Code::InvalidArgument),
             Self::OutputExists { .. } => wrapped(Origin::Dfdaemon, Code::Internal),
             Self::InvalidDigest { .. } => wrapped(Origin::Dfdaemon, Code::InvalidArgument),
+            Self::SourceUnreadable(error) | Self::Io(error) if is_overload(error) => {
+                overloaded(&text)
+            }
             Self::SourceUnreadable(_) | Self::SourceNotRegular { .. } => {
                 Status::invalid_argument(text)
             }
@@ -37,9 +44,14 @@ impl Error {
     }
 }
 
+/// Whether there were no file descriptors left, in the process or in the system.
+fn is_overload(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::path::PathBuf;
     use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::call::{Arrived, Call, Connection};
 use crate::cluster::{Cluster, Error, host_name};
 use crate::faults::Phase;
 use crate::faults::registry::Arriving;
-use crate::limits::{Block, Blocked, RequestLimit, RequestPermit};
+use crate::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
 use crate::quirks::Quirk;
 use crate::release::Release;
 use crate::rpc::Rpc;
@@ -85,11 +85,9 @@ impl ServedHost {
         } else {
             &self.admission.requests
         };
-        limit.permit().ok_or_else(|| {
-            Status::resource_exhausted(
-                "server is overloaded: too many requests, please retry later",
-            )
-        })
+        limit
+            .permit()
+            .ok_or_else(|| overloaded("too many requests"))
     }
 
     pub(super) fn check_blocked(

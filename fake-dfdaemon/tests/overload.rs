@@ -1,0 +1,217 @@
+//! More clients, and more open files, than a process may have: who is one too many is told so, nobody
+//! waits, and nothing that was promised is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tonic::{Code, Status};
+
+use support::client::{Client, Export, Import};
+use support::control::Address;
+use support::process::Process;
+
+/// What the process may have open, and nobody may raise.
+const DESCRIPTORS: usize = 64;
+
+/// Longer than anything here takes.
+const HANGS: Duration = Duration::from_secs(30);
+
+struct World {
+    dir: TempDir,
+    process: Process,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let process = Process::start(&mut serve(dir.path(), DESCRIPTORS));
+        Self { dir, process }
+    }
+
+    fn endpoint(&self) -> PathBuf {
+        self.process.endpoint(0)
+    }
+
+    async fn import(&self, client: &Client, name: &str, length: u64) -> Result<String, Status> {
+        let path = self.dir.path().join(name);
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
+        let request = Import {
+            path: path.to_str().unwrap().to_owned(),
+            content_for_calculating_task_id: Some(name.to_owned()),
+            persistent_replica_count: 2,
+            ttl: Some(prost_types::Duration {
+                seconds: 3600,
+                nanos: 0,
+            }),
+            ..Import::default()
+        };
+        in_time(client.import(request)).await.map(|task| task.id)
+    }
+
+    async fn settle(&self) {
+        let api = Address::socket(&self.process.path("control"));
+        let answer = in_time(api.send("POST", "/settle", "")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+fn serve(dir: &Path, descriptors: usize) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {descriptors}; exec \"$0\" serve --hosts 2 --state-dir \"$1\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
+    command.arg(dir.join("state"));
+    command
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(HANGS, what).await;
+    done.expect("a client waits for ever")
+}
+
+/// How a client fares that comes and asks: the status that it gets, or none where it is cut off.
+async fn asks(endpoint: &Path) -> (Option<Client>, Option<Status>) {
+    let Ok(client) = in_time(Client::try_connect(endpoint)).await else {
+        return (None, None);
+    };
+    let status = in_time(client.stat("404")).await.unwrap_err();
+    // What this side makes of a connection that breaks.
+    let is_answer = status.code() != Code::Unknown;
+    (Some(client), is_answer.then_some(status))
+}
+
+fn export(id: &str) -> Export {
+    Export {
+        task_id: id.to_owned(),
+        need_piece_content: true,
+        ..Export::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_too_many_is_told_so() {
+    let world = World::new();
+    let mut crowd = Vec::new();
+    let (mut served, mut refused) = (0, 0);
+    for _ in 0..2 * DESCRIPTORS {
+        let (client, status) = asks(&world.endpoint()).await;
+        let status = status.expect("cut off, and not told why");
+        match status.code() {
+            Code::ResourceExhausted => {
+                assert!(status.message().contains("overloaded"), "{status:?}");
+                refused += 1;
+            }
+            _ if refused > 0 => panic!("refused before and served now: {status:?}"),
+            _ => served += 1,
+        }
+        crowd.push(client);
+    }
+    assert!(served >= DESCRIPTORS / 4, "{served} of {DESCRIPTORS}");
+    assert!(refused >= DESCRIPTORS, "{refused}");
+    // The control API has what it needs, and so has who was let in.
+    world.settle().await;
+    let first = crowd[0].as_ref().unwrap();
+    world.import(first, "file", 10).await.unwrap();
+    // Who comes when others have gone is let in.
+    crowd.clear();
+    let began = std::time::Instant::now();
+    while asks(&world.endpoint()).await.1.unwrap().code() == Code::ResourceExhausted {
+        assert!(began.elapsed() < HANGS, "there is no room any more");
+    }
+    assert!(world.process.end(Signal::TERM).success());
+}
+
+/// Who connects and says nothing takes a place, but not the ones that are kept back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_keep_nobody_waiting() {
+    let world = World::new();
+    let silent: Vec<_> = (0..3 * DESCRIPTORS)
+        .map(|_| UnixStream::connect(world.endpoint()).unwrap())
+        .collect();
+    let began = std::time::Instant::now();
+    // Those of the silent ones that were to be refused are cut off after a moment.
+    loop {
+        let (_, status) = asks(&world.endpoint()).await;
+        if let Some(status) = status {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            break;
+        }
+        assert!(began.elapsed() < HANGS, "nobody is told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(silent);
+    let began = std::time::Instant::now();
+    loop {
+        let (_, status) = asks(&world.endpoint()).await;
+        if status.is_some_and(|status| status.message().contains("not found")) {
+            break;
+        }
+        assert!(began.elapsed() < HANGS, "there is no room any more");
+    }
+    assert!(world.process.end(Signal::TERM).success());
+}
+
+/// All by one connection: calls have files open, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
+    const LENGTH: u64 = 2 << 20;
+    let world = World::new();
+    let client = Client::connect(&world.endpoint()).await;
+    let id = world.import(&client, "first", LENGTH).await.unwrap();
+    world.settle().await;
+    let (mut stalled, mut refused) = (Vec::new(), 0);
+    for _ in 0..2 * DESCRIPTORS {
+        match in_time(client.begin_export(export(&id))).await {
+            // Nobody reads them.
+            Ok(messages) => stalled.push(messages),
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(stalled.len() >= 8 && refused >= DESCRIPTORS, "{refused}");
+    let failed = world.import(&client, "second", LENGTH).await.unwrap_err();
+    assert_eq!(failed.code(), Code::ResourceExhausted, "{failed:?}");
+    // Who comes new while no descriptor is left does not wait for one.
+    for _ in 0..3 {
+        let (_, status) = asks(&world.endpoint()).await;
+        let told = status.is_none_or(|status| status.message().contains("not found"));
+        assert!(told, "neither cut off nor answered");
+    }
+    drop(stalled);
+    let began = std::time::Instant::now();
+    let second = loop {
+        match world.import(&client, "second", LENGTH).await {
+            Ok(id) => break id,
+            Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
+        }
+        assert!(began.elapsed() < HANGS, "descriptors are not given back");
+    };
+    for id in [&id, &second] {
+        let exported = in_time(client.export(export(id))).await.ok();
+        assert_eq!(exported.content(), vec![0; LENGTH as usize]);
+    }
+    drop(client);
+    assert!(world.process.end(Signal::TERM).success());
+
+    let process = Process::start(&mut serve(world.dir.path(), 1024));
+    for host in 0..2 {
+        let client = Client::connect(&process.endpoint(host)).await;
+        for id in [&id, &second] {
+            let exported = in_time(client.export(export(id))).await.ok();
+            assert_eq!(exported.content(), vec![0; LENGTH as usize]);
+        }
+        assert_eq!(client.list().await.unwrap().len(), 2);
+    }
+}
