@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// The longest cell that a table shows, in characters.
+/// The longest cell that a table shows, in characters, unless it is the last of its line.
 const MAX_CELL: usize = 60;
 
 /// The fields of long lists that are worth a column; `--format json` has them all.
@@ -84,10 +84,16 @@ fn table(name: &str, rows: &[Value]) -> String {
     }
     let header = columns.iter().map(|column| column.to_uppercase()).collect();
     let body = rows.iter().map(|row| {
-        columns
-            .iter()
-            .map(|column| cell(row.get(column).unwrap_or(&Value::Null)))
-            .collect()
+        let cells = columns.iter().enumerate().map(|(number, column)| {
+            let cell = cell(row.get(column).unwrap_or(&Value::Null));
+            // Nothing stands behind the last one that would be pushed aside.
+            if number + 1 == columns.len() {
+                cell
+            } else {
+                cut(cell)
+            }
+        });
+        cells.collect()
     });
     let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
     let width = |column: usize| {
@@ -111,7 +117,7 @@ fn table(name: &str, rows: &[Value]) -> String {
     lines.iter().map(padded).collect()
 }
 
-/// A value on one line, without control characters, not too long.
+/// A value on one line, without control characters.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -120,14 +126,16 @@ fn cell(value: &Value) -> String {
         Value::Object(object) => object_cell(object).unwrap_or_else(|| value.to_string()),
         other => other.to_string(),
     };
-    let text: String = text
-        .chars()
+    text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().count() <= MAX_CELL {
-        return text;
+        .collect()
+}
+
+fn cut(cell: String) -> String {
+    if cell.chars().count() <= MAX_CELL {
+        return cell;
     }
-    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+    cell.chars().take(MAX_CELL - 1).chain(['…']).collect()
 }
 
 /// The gist of an object that stands in lists: a status, a fault that hit, a replica.
@@ -191,12 +199,23 @@ mod tests {
         }
     }
 
+    /// A path is there to be copied.
+    #[test]
+    fn a_long_cell_is_cut_where_another_one_follows() {
+        let long = "x".repeat(99);
+        let hosts = text(&json!({"hosts": [{"name": long, "endpoint": long}]}));
+        let row: Vec<_> = hosts.lines().nth(1).unwrap().split("  ").collect();
+        assert_eq!(row[0], format!("{}…", "x".repeat(MAX_CELL - 1)));
+        assert_eq!(*row.last().unwrap(), long);
+        let host = text(&json!({"endpoint": long, "name": "host-0"}));
+        assert!(host.contains(&format!("{long}\n")), "{host}");
+    }
+
     #[test]
     fn cells_hold_no_control_characters() {
         assert_eq!(cell(&json!("a\u{1b}[31m\n")), "a\u{fffd}[31m\u{fffd}");
         let longest = "x".repeat(MAX_CELL);
-        assert_eq!(cell(&json!(longest)), longest);
-        let cut = format!("{}…", &longest[1..]);
-        assert_eq!(cell(&json!(longest + "x")), cut);
+        assert_eq!(cut(longest.clone()), longest);
+        assert_eq!(cut(longest.clone() + "x"), format!("{}…", &longest[1..]));
     }
 }

@@ -112,9 +112,7 @@ fn answers_are_lines_to_read() {
         WHAT                   DUE
         collect expired tasks  2026-01-02T03:19:05Z
         ");
-    insta::assert_snapshot!(d.text("faults"), @r"
-        no faults
-        ");
+    insta::assert_snapshot!(d.text("faults"), @"no faults");
     insta::assert_snapshot!(d.text("faults add export@call=2,piece=3:error=UNAVAILABLE:gone"), @r#"
         on                                 export
         call                               2
@@ -131,9 +129,7 @@ fn answers_are_lines_to_read() {
         CALL  AT                    RPC        HOST    STATUS  PIECES  BYTES  FAULT  CLIENT_GONE
         1     2026-01-02T03:04:05Z  replicate  host-1  OK      0       0      -      false
         ");
-    insta::assert_snapshot!(d.text("gc"), @r"
-        done
-        ");
+    insta::assert_snapshot!(d.text("gc"), @"done");
     insta::assert_snapshot!(d.text("hosts stop host-1"), @r"
         name                               host-1
         endpoint                           [STATE]/host-1.sock
