@@ -460,9 +460,12 @@ fn not_found(id: &str) -> Error {
 
 /// Whether a host's record is of this very task, and says of it what a restart must not forget.
 fn is_copy_of(record: &ReplicaRecord, task: &TaskRecord) -> bool {
+    // Exports go by the task's lengths: of other content they would be a part.
+    let as_long =
+        (record.content_length, record.piece_length) == (task.content_length, task.piece_length);
     record.task_created_at == task.created_at
         && match task.state {
-            TaskState::Succeeded => record.finished_at.is_some(),
+            TaskState::Succeeded => as_long && record.finished_at.is_some(),
             TaskState::Failed => record.failed_at.is_some(),
             TaskState::Uploading => false,
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -32,6 +33,13 @@ pub(crate) struct TaskRecord {
     pub(crate) created_at: Timestamp,
     /// Whole seconds.
     pub(crate) updated_at: Timestamp,
+}
+
+impl TaskRecord {
+    /// Whether its lengths make pieces, as those of every import do.
+    pub(crate) fn has_pieces(&self) -> bool {
+        PieceLayout::new(self.content_length, self.piece_length).is_ok()
+    }
 }
 
 /// What has become of a task.
@@ -209,6 +217,17 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(read::<TaskRecord>(&Disk::new(false), &path).unwrap(), None);
         }
+    }
+
+    #[test]
+    fn lengths_that_make_no_pieces_are_none_of_a_task() {
+        let of = |content_length, piece_length| TaskRecord {
+            content_length,
+            piece_length,
+            ..record()
+        };
+        assert!(of(0, 1).has_pieces() && of(u64::from(u32::MAX), 1).has_pieces());
+        assert!(!of(7, 0).has_pieces() && !of(1 << 32, 1).has_pieces());
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl TaskStore {
                     continue;
                 };
                 let named = path.file_stem().and_then(|stem| stem.to_str());
-                if named == Some(&record.task_id) && is_task_id(&record.task_id) {
+                let is_ours = is_task_id(&record.task_id) && record.has_pieces();
+                if named == Some(&record.task_id) && is_ours {
                     records.push(record);
                 }
             }
