@@ -1,6 +1,6 @@
 //! The client, when whatever listens at the endpoint sends arbitrary bytes.
 
-use dfcache::{Client, ExportMode, ExportRequest, ImportRequest, Result};
+use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, ImportRequest, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
@@ -17,9 +17,9 @@ pub struct ClientBytes {
 impl Target for ClientBytes {
     const NAME: &str = "client_bytes";
 
-    fn check(&mut self, input: &[u8]) {
+    fn gets_far(&mut self, input: &[u8]) -> bool {
         let Some((operation, answer)) = input.split_first() else {
-            return;
+            return false;
         };
         let stage = &self.stage;
         let (old, at_once) = (operation & 8 != 0, operation & 16 != 0);
@@ -37,6 +37,8 @@ impl Target for ClientBytes {
             Ok(Some(length)) => assert_eq!(left.map(|left| left.len() as u64), Some(length)),
             _ => assert_eq!(left.as_deref(), old.then_some(OLD)),
         }
+        // Else it was no answer.
+        asked.map_or_else(|error| error.kind() != ErrorKind::Unavailable, |_| true)
     }
 }
 

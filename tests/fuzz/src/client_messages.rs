@@ -23,9 +23,9 @@ pub struct ClientMessages {
 impl Target for ClientMessages {
     const NAME: &str = "client_messages";
 
-    fn check(&mut self, input: &[u8]) {
+    fn gets_far(&mut self, input: &[u8]) -> bool {
         let Some(script) = Script::of(input) else {
-            return;
+            return false;
         };
         let script = Arc::new(script);
         let old = script.frame.old && script.frame.way != Way::ToWriter;
@@ -41,6 +41,7 @@ impl Target for ClientMessages {
             _ => left.clone(),
         };
         let said = script.said();
+        let exports = exported.is_ok();
         match exported {
             Ok(exported) => script.promised(&said, &exported, &output.unwrap()),
             Err(error) => {
@@ -53,6 +54,7 @@ impl Target for ClientMessages {
                 assert!(!script.is_honest(&said), "{error}: {causes:?}");
             }
         }
+        exports
     }
 }
 

@@ -3,36 +3,41 @@
 use std::fs;
 
 use arbitrary::{Arbitrary, Unstructured};
-use fake_dfdaemon::FakeDfdaemon;
-use serde_json::Value;
+use fake_dfdaemon::{Action, FakeDfdaemon, Fault};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use crate::stage::{directory, runtime, within_time};
-use crate::{Target, series};
+use crate::{Rarely, Target, series};
 
-/// The paths that there are; what stands in braces may be anything.
-const PATHS: [&str; 18] = [
-    "/health",
-    "/openapi.json",
-    "/hosts",
-    "/hosts/{}/stop",
-    "/hosts/{}/start",
-    "/hosts/{}/leave",
-    "/tasks",
-    "/tasks/{}",
-    "/clock",
-    "/settle",
-    "/gc",
-    "/faults",
-    "/faults/{}",
-    "/journal",
-    "/journal?{}",
-    "/snapshots/{}",
-    "/snapshots/{}/restore",
-    "/reset",
+/// What can be asked; what stands in braces is filled in.
+const ROUTES: [(&str, &str); 23] = [
+    ("GET", "/health"),
+    ("GET", "/openapi.json"),
+    ("GET", "/hosts"),
+    ("POST", "/hosts/{}/stop"),
+    ("POST", "/hosts/{}/start"),
+    ("POST", "/hosts/{}/leave"),
+    ("GET", "/tasks"),
+    ("GET", "/tasks/{}"),
+    ("DELETE", "/tasks/{}"),
+    ("GET", "/clock"),
+    ("POST", "/clock"),
+    ("POST", "/settle"),
+    ("POST", "/gc"),
+    ("GET", "/faults"),
+    ("POST", "/faults"),
+    ("DELETE", "/faults"),
+    ("DELETE", "/faults/{}"),
+    ("GET", "/journal"),
+    ("GET", "/journal?{}"),
+    ("DELETE", "/journal"),
+    ("POST", "/snapshots/{}"),
+    ("POST", "/snapshots/{}/restore"),
+    ("POST", "/reset"),
 ];
 
 /// So many requests make an input at most.
@@ -59,10 +64,24 @@ impl Default for ControlBodies {
 
 #[derive(Debug, Arbitrary)]
 struct Request {
-    method: Method,
-    path: u8,
-    argument: Argument,
-    body: Body,
+    route: u8,
+    /// Which of the things that fit is filled in.
+    argument: u8,
+    clock: Clock,
+    fault: Spec,
+    odd: Rarely<Odd>,
+}
+
+/// How it differs from what can be asked.
+#[derive(Debug, Arbitrary)]
+enum Odd {
+    Method(Method),
+    Argument(Vec<u8>),
+    /// In place of the whole path.
+    Path(Vec<u8>),
+    Body(Vec<u8>),
+    /// Longer than it says, or shorter.
+    Lying(Vec<u8>, u8),
 }
 
 #[derive(Debug, Arbitrary)]
@@ -75,31 +94,26 @@ enum Method {
 }
 
 #[derive(Debug, Arbitrary)]
-enum Argument {
-    Host(u8),
-    Number(u8),
-    Task,
-    Word(u8),
-    Any(Vec<u8>),
-    /// In place of the whole path.
-    Path(Vec<u8>),
+enum Clock {
+    Advance(u16),
+    Set(u32),
+    AnyAdvance(String),
+    AnySet(i64),
 }
 
+/// A fault, most of whose parts go together.
 #[derive(Debug, Arbitrary)]
-enum Body {
-    None,
-    Advance(String),
-    Set(i64),
-    Fault(String),
-    Any(Vec<u8>),
-    /// Longer than it says, or shorter.
-    Lying(Vec<u8>, u8),
+struct Spec {
+    on: u8,
+    narrowed: u8,
+    action: u8,
+    number: u8,
 }
 
 impl Target for ControlBodies {
     const NAME: &str = "control_bodies";
 
-    fn check(&mut self, input: &[u8]) {
+    fn gets_far(&mut self, input: &[u8]) -> bool {
         let requests: Vec<Request> = series(&mut Unstructured::new(input), MAX_REQUESTS);
         self.inputs += 1;
         if self.inputs.is_multiple_of(WORN_OUT) {
@@ -107,8 +121,9 @@ impl Target for ControlBodies {
         }
         let fake = &self.fake;
         within_time(&fake.runtime, async {
+            let mut granted = false;
             for request in &requests {
-                fake.ask(request).await;
+                granted |= fake.ask(request).await;
             }
             for clearing in ["DELETE /faults", "DELETE /journal", "POST /reset"] {
                 let (method, path) = clearing.split_once(' ').unwrap();
@@ -118,7 +133,8 @@ impl Target for ControlBodies {
                     .unwrap();
                 assert_eq!(code, 200, "{clearing}: {body}");
             }
-        });
+            granted
+        })
     }
 }
 
@@ -150,52 +166,48 @@ impl Fake {
         }
     }
 
-    async fn ask(&self, request: &Request) {
-        let Request {
-            method,
-            path,
-            argument,
-            body,
-        } = request;
-        let (method, known) = match method {
-            Method::Get => ("GET", true),
-            Method::Post => ("POST", true),
-            Method::Delete => ("DELETE", true),
-            Method::Put => ("PUT", true),
-            Method::Any(method) => (method.as_str(), false),
-        };
-        let pattern = PATHS[usize::from(*path) % PATHS.len()];
+    /// Whether it was granted, and changed something.
+    async fn ask(&self, request: &Request) -> bool {
+        let (method, pattern) = ROUTES[usize::from(request.route) % ROUTES.len()];
         let fill = |word: &[u8]| -> Vec<u8> {
             let (front, back) = pattern.split_once("{}").unwrap_or((pattern, ""));
             [front.as_bytes(), word, back.as_bytes()].concat()
         };
-        let (path, plain) = match argument {
-            Argument::Host(number) => (fill(format!("host-{}", number % 4).as_bytes()), true),
-            Argument::Number(number) => (fill(number.to_string().as_bytes()), true),
-            Argument::Task => (fill(self.task.as_bytes()), true),
-            Argument::Word(number) => (fill([b"a", b"b"][usize::from(number % 2)]), true),
-            Argument::Any(word) => (fill(word), false),
-            Argument::Path(path) => (path.clone(), false),
+        let path = fill(self.argument(pattern, request.argument).as_bytes());
+        let body = match (method, pattern) {
+            ("POST", "/clock") => request.clock.body(),
+            ("POST", "/faults") => request.fault.body(),
+            _ => String::new(),
         };
-        let (body, length) = match body {
-            Body::None => (Vec::new(), None),
-            Body::Advance(by) => (serde_json::json!({"advance": by}).to_string().into(), None),
-            Body::Set(to) => {
-                let to = jiff::Timestamp::from_second(*to)
-                    .map_or_else(|_| to.to_string(), |to| to.to_string());
-                (serde_json::json!({"set": to}).to_string().into(), None)
+        let body = body.into_bytes();
+        let (mut known, mut plain) = (true, true);
+        let (method, path, body, length) = match &request.odd.0 {
+            None => (method, path, body, None),
+            Some(Odd::Method(odd)) => {
+                let method = match odd {
+                    Method::Get => "GET",
+                    Method::Post => "POST",
+                    Method::Delete => "DELETE",
+                    Method::Put => "PUT",
+                    Method::Any(method) => {
+                        known = false;
+                        method.as_str()
+                    }
+                };
+                (method, path, body, None)
             }
-            Body::Fault(spec) => {
-                let fault = spec.parse::<fake_dfdaemon::Fault>();
-                (
-                    fault
-                        .map_or_else(|_| spec.clone(), |fault| fault.to_json().to_string())
-                        .into(),
-                    None,
-                )
+            Some(Odd::Argument(word)) => {
+                plain = !pattern.contains("{}");
+                (method, fill(if plain { b"" } else { word }), body, None)
             }
-            Body::Any(bytes) => (bytes.clone(), None),
-            Body::Lying(bytes, length) => (bytes.clone(), Some(usize::from(*length))),
+            Some(Odd::Path(path)) => {
+                plain = false;
+                (method, path.clone(), body, None)
+            }
+            Some(Odd::Body(bytes)) => (method, path, bytes.clone(), None),
+            Some(Odd::Lying(bytes, length)) => {
+                (method, path, bytes.clone(), Some(usize::from(*length)))
+            }
         };
         let answer = self.send(method.as_bytes(), &path, &body, length).await;
         let shown = String::from_utf8_lossy(&path);
@@ -205,7 +217,7 @@ impl Fake {
                 answer.is_none_or(|(code, _)| code < 500),
                 "{method} {shown}"
             );
-            return;
+            return false;
         }
         let (code, body) = answer.expect("no answer");
         assert!(
@@ -219,6 +231,29 @@ impl Fake {
             message.as_str().is_some_and(|text| !text.is_empty()),
             "{body}"
         );
+        code == 200 && method != "GET"
+    }
+
+    /// Something that fits into a path.
+    fn argument(&self, pattern: &str, number: u8) -> String {
+        if pattern.starts_with("/hosts") {
+            format!("host-{}", number % 4)
+        } else if pattern.starts_with("/tasks") {
+            [&self.task, "7"][usize::from(number % 8 == 7)].to_owned()
+        } else if pattern.starts_with("/snapshots") {
+            ["a", "b"][usize::from(number % 2)].to_owned()
+        } else if pattern.starts_with("/journal") {
+            let filters = [
+                "rpc=replicate",
+                "status=OK",
+                "host=host-1",
+                "task=7",
+                "rpc=x",
+            ];
+            filters[usize::from(number) % filters.len()].to_owned()
+        } else {
+            (number % 8).to_string()
+        }
     }
 
     /// Sends a request on a connection of its own; none if there is no answer.
@@ -246,5 +281,62 @@ impl Fake {
         let (head, body) = answer.split_once("\r\n\r\n")?;
         let code = head.split(' ').nth(1)?.parse().unwrap();
         Some((code, body.to_owned()))
+    }
+}
+
+impl Clock {
+    fn body(&self) -> String {
+        let body = match self {
+            Self::Advance(minutes) => json!({"advance": format!("{minutes}m")}),
+            Self::Set(to) => json!({"set": time((*to).into())}),
+            Self::AnyAdvance(by) => json!({"advance": by}),
+            Self::AnySet(to) => json!({"set": time(*to)}),
+        };
+        body.to_string()
+    }
+}
+
+fn time(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds);
+    time.map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+impl Spec {
+    fn body(&self) -> String {
+        let on = [
+            "import",
+            "export",
+            "stat",
+            "stat-local",
+            "list",
+            "update",
+            "delete",
+            "replicate",
+            "health",
+            "*",
+        ];
+        let on = on[usize::from(self.on) % on.len()];
+        let number = self.number;
+        let narrowed = match self.narrowed % 10 {
+            0 => format!("@call={number}"),
+            1 => format!("@times={number}"),
+            2 => format!("@host=host-{}", number % 4),
+            3 => format!("@probability=0.5,times={number}"),
+            4 => "@phase=after".to_owned(),
+            5 => format!("@piece={number}"),
+            6 => format!("@bytes={number}"),
+            _ => String::new(),
+        };
+        let names: Vec<_> = Action::names().collect();
+        let action = names[usize::from(self.action) % names.len()];
+        let argument = match action {
+            "error" => "=UNAVAILABLE:gone".to_owned(),
+            "delay" => format!("={number}s"),
+            "bandwidth" => format!("={number}KiB"),
+            _ => String::new(),
+        };
+        let spec = format!("{on}{narrowed}:{action}{argument}");
+        let fault = spec.parse::<Fault>();
+        fault.map_or_else(|_| spec, |fault| fault.to_json().to_string())
     }
 }

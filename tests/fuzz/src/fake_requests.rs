@@ -17,7 +17,7 @@ use prost::Message;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use self::request::{File, Request, Seconds, Text};
+use self::request::{File, LAID_OUT, Request, Seconds, Source, Text};
 use crate::stage::{directory, runtime, within_time};
 use crate::wire::{Answer, Connection, call, connect, framed};
 use crate::{Target, series};
@@ -68,12 +68,12 @@ impl Default for FakeRequests {
 impl Target for FakeRequests {
     const NAME: &str = "fake_requests";
 
-    fn check(&mut self, input: &[u8]) {
+    fn gets_far(&mut self, input: &[u8]) -> bool {
         let mut input = Unstructured::new(input);
         let newer = bool::arbitrary(&mut input).unwrap_or_default();
         let requests = series(&mut input, MAX_REQUESTS);
         let fake = &mut self.fakes[usize::from(newer)];
-        within_time(&fake.runtime, fake.parts.check(requests));
+        within_time(&fake.runtime, fake.parts.check(requests))
     }
 }
 
@@ -91,6 +91,8 @@ struct Parts {
     connections: [[Connection; 2]; 2],
     /// Of the tasks that were imported.
     ids: Vec<String>,
+    /// How many imports, exports, updates and deletions were.
+    granted: usize,
     work: TempDir,
     _state: TempDir,
 }
@@ -112,6 +114,7 @@ impl Fake {
                 daemon,
                 connections: connections.try_into().unwrap(),
                 ids: Vec::new(),
+                granted: 0,
                 work,
                 _state: state,
             }
@@ -121,16 +124,20 @@ impl Fake {
 }
 
 impl Parts {
-    async fn check(&mut self, requests: Vec<Request>) {
+    /// Whether one of the requests was granted that ask for more than an answer.
+    async fn check(&mut self, requests: Vec<Request>) -> bool {
         self.lay_out();
         let first = self.named_import("small", "the first one");
         self.import(&first).await.expect("it imports nothing");
+        self.granted = 0;
         for request in requests {
             self.ask(request).await;
         }
+        let granted = self.granted > 0;
         self.still_serves().await;
         self.ids.clear();
         self.daemon.reset().await.unwrap();
+        granted
     }
 
     /// The files that requests name.
@@ -143,6 +150,14 @@ impl Parts {
         fs::write(work.join("small"), "This is a test file").unwrap();
         fs::write(work.join("empty"), "").unwrap();
         fs::create_dir(work.join("directory")).unwrap();
+        for number in 0..LAID_OUT {
+            fs::write(self.laid(number), vec![number; 100]).unwrap();
+        }
+    }
+
+    fn laid(&self, number: u8) -> String {
+        let path = self.work.path().join(format!("laid-{number}"));
+        path.to_str().unwrap().to_owned()
     }
 
     fn text(&self, text: &Text) -> String {
@@ -197,13 +212,19 @@ impl Parts {
             } => {
                 let import = UploadPersistentCacheTaskRequest {
                     content_for_calculating_task_id: texts(&content),
-                    path: self.path(&file),
-                    persistent_replica_count: replicas,
+                    path: match &file {
+                        Source::Laid(number) => self.laid(*number),
+                        Source::Other(file) => self.path(file),
+                    },
+                    persistent_replica_count: replicas.0.unwrap_or(1),
                     tag: texts(&tag),
                     application: texts(&application),
-                    piece_length,
-                    ttl: ttl.as_ref().map(Seconds::wire),
-                    timeout: timeout.as_ref().map(Seconds::wire),
+                    piece_length: piece_length.0,
+                    ttl: match &ttl.0 {
+                        None => Some(Seconds::Hour.wire()),
+                        Some(ttl) => ttl.as_ref().map(Seconds::wire),
+                    },
+                    timeout: timeout.0.as_ref().map(Seconds::wire),
                     remote_ip: None,
                 };
                 self.import(&import).await;
@@ -226,10 +247,10 @@ impl Parts {
                     tag: texts(&tag),
                     application: None,
                     output_path: output.as_ref().map(|output| self.path(output)),
-                    timeout: timeout.as_ref().map(Seconds::wire),
+                    timeout: timeout.0.as_ref().map(Seconds::wire),
                     need_piece_content,
                     force_hard_link,
-                    digest: texts(&digest),
+                    digest: texts(&digest.0),
                     remote_ip: None,
                     overwrite,
                 };
@@ -342,6 +363,10 @@ impl Parts {
         let connection = &mut self.connections[usize::from(host)][socket];
         let answer = call(connection, &format!("{service}/{method}"), bytes).await;
         let (code, message) = &answer.status;
+        let asks_for_more = ["Upload", "Download", "Update", "Delete"];
+        if *code == 0 && asks_for_more.iter().any(|verb| method.starts_with(verb)) {
+            self.granted += 1;
+        }
         assert_ne!(*code, UNKNOWN, "{method}: {message}");
         assert!(
             *code != INTERNAL || !message.is_empty(),

@@ -12,12 +12,16 @@ pub struct FaultSpecs;
 impl Target for FaultSpecs {
     const NAME: &str = "fault_specs";
 
-    fn check(&mut self, input: &[u8]) {
+    fn gets_far(&mut self, input: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(input) else {
-            return;
+            return false;
         };
+        let mut reads = false;
         match text.parse::<Fault>() {
-            Ok(fault) => reads_as_it_is_written(&fault),
+            Ok(fault) => {
+                reads = true;
+                reads_as_it_is_written(&fault);
+            }
             Err(error) => assert!(!error.to_string().is_empty()),
         }
         if let Ok(value) = serde_json::from_str::<Value>(text) {
@@ -26,6 +30,7 @@ impl Target for FaultSpecs {
                 Err(error) => assert!(!error.to_string().is_empty()),
             }
         }
+        reads
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every target with every input that is kept in `fixtures/fuzz`, and with random ones.
+//! Every target with every input that is kept in `fixtures/fuzz`, and with random ones: bytes as they
+//! come, and what is kept with something changed in it, which gets farther.
 //!
 //! `make fuzz` looks for more, and is guided by what the code does with them.
 
@@ -8,6 +9,8 @@
     clippy::panic,
     clippy::print_stdout
 )]
+
+mod changes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,25 +48,43 @@ fn check_kept<T: Target>() {
     }
 }
 
-/// Checks so many random inputs; one that fails is made as short as can be, and shown.
-fn check_random<T: Target>(cases: u32) {
+/// What is kept for a target.
+fn read_kept(target: &str) -> Vec<Vec<u8>> {
+    let directory = kept().join(target);
+    let names = names_in(&directory);
+    let read = |name| fs::read(directory.join(name)).unwrap();
+    names.into_iter().map(read).collect()
+}
+
+/// Checks so many random inputs, of which so many hundredths have to get far, at least; one that fails is made as short as can be, and shown.
+fn check_random<T: Target>(cases: u32, far: u32) {
     let target = std::cell::RefCell::new(T::default());
     let config = Config {
         failure_persistence: None,
         ..Config::with_cases(cases)
     };
     let bytes = |length| prop::collection::vec(any::<u8>(), 0..length);
-    // Short ones are wrong in few ways, and get farther.
-    let bytes = prop_oneof![bytes(40), bytes(600)];
-    let checked = TestRunner::new(config).run(&bytes, |input| {
-        target.borrow_mut().check(&input);
+    // Short ones are wrong in few ways.
+    let inputs = prop_oneof![
+        1 => bytes(40),
+        1 => bytes(600),
+        4 => changes::changed(read_kept(T::NAME)),
+    ];
+    let got_far = std::cell::Cell::new(0);
+    let checked = TestRunner::new(config).run(&inputs, |input| {
+        let gets_far = target.borrow_mut().gets_far(&input);
+        got_far.set(got_far.get() + u32::from(gets_far));
         Ok(())
     });
     checked.unwrap_or_else(|error| panic!("{error}"));
+    let got_far = got_far.get();
+    println!("{}: {got_far} of {cases} got far", T::NAME);
+    // Else it would be shown for what reads the first byte alone.
+    assert!(got_far * 100 >= cases * far, "{got_far} of {cases} got far");
 }
 
 macro_rules! targets {
-    ($($name:ident: $target:ty, $cases:literal;)*) => {
+    ($($name:ident: $target:ty, $cases:literal cases, $far:literal % get far;)*) => {
         $(mod $name {
             use super::*;
 
@@ -75,7 +96,7 @@ macro_rules! targets {
 
             #[test]
             fn random_input_finds_nothing() {
-                check_random::<$target>($cases);
+                check_random::<$target>($cases, $far);
             }
         })*
 
@@ -94,11 +115,11 @@ macro_rules! targets {
 }
 
 targets! {
-    client_bytes: ClientBytes, 200;
-    client_messages: ClientMessages, 300;
-    control_bodies: ControlBodies, 30;
-    fake_requests: FakeRequests, 40;
-    fault_specs: FaultSpecs, 500;
-    options: Options, 100;
-    records: Records, 50;
+    client_bytes: ClientBytes, 400 cases, 12 % get far;
+    client_messages: ClientMessages, 300 cases, 10 % get far;
+    control_bodies: ControlBodies, 60 cases, 40 % get far;
+    fake_requests: FakeRequests, 80 cases, 30 % get far;
+    fault_specs: FaultSpecs, 2000 cases, 8 % get far;
+    options: Options, 500 cases, 10 % get far;
+    records: Records, 100 cases, 50 % get far;
 }

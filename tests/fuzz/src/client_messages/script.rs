@@ -18,8 +18,8 @@ use http_body_util::StreamBody;
 use hyper::body::Frame as BodyFrame;
 use prost::Message as _;
 
-use crate::series;
 use crate::wire::{framed, messages};
+use crate::{Rarely, series};
 
 /// So many messages make a stream at most.
 const MAX_MESSAGES: usize = 12;
@@ -63,17 +63,6 @@ pub(super) enum Opening {
     Length,
     /// In a stream that may miss pieces.
     LengthAndFirstPiece,
-}
-
-/// Nothing in most cases: what is odd in many ways is refused for the first.
-#[derive(Debug)]
-pub(super) struct Rarely<T>(pub(super) Option<T>);
-
-impl<'a, T: Arbitrary<'a>> Arbitrary<'a> for Rarely<T> {
-    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let is_odd = u8::arbitrary(input)? % 8 == 7;
-        Ok(Self(is_odd.then(|| T::arbitrary(input)).transpose()?))
-    }
 }
 
 /// What the client holds the whole content against.

@@ -1,18 +1,21 @@
 //! Requests to a fake, made from bytes.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
+
+use crate::Rarely;
 
 #[derive(Debug, Arbitrary)]
 pub(super) enum Request {
     Import {
-        file: File,
+        file: Source,
         content: Option<Text>,
-        replicas: u64,
+        replicas: Rarely<u64>,
         tag: Option<Text>,
         application: Option<Text>,
-        piece_length: Option<u64>,
-        ttl: Option<Seconds>,
-        timeout: Option<Seconds>,
+        piece_length: Rarely<u64>,
+        /// An hour if it is not said.
+        ttl: Rarely<Option<Seconds>>,
+        timeout: Rarely<Seconds>,
     },
     Export {
         host: bool,
@@ -20,10 +23,10 @@ pub(super) enum Request {
         persistent: bool,
         tag: Option<Text>,
         output: Option<File>,
-        timeout: Option<Seconds>,
+        timeout: Rarely<Seconds>,
         need_piece_content: bool,
         force_hard_link: bool,
-        digest: Option<Text>,
+        digest: Rarely<Text>,
         overwrite: bool,
     },
     Stat {
@@ -59,7 +62,7 @@ pub(super) enum Request {
 }
 
 /// A text that may mean something.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug)]
 pub(super) enum Text {
     /// The id of one of the last tasks.
     Task(u8),
@@ -68,6 +71,40 @@ pub(super) enum Text {
     Digest,
     Any(String),
 }
+
+/// Most are ids: what asks for no task gets no farther.
+impl<'a> Arbitrary<'a> for Text {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match u8::arbitrary(input)? % 16 {
+            0 => Self::Empty,
+            1 => Self::Dots,
+            2 => Self::Digest,
+            3 | 4 => Self::Any(String::arbitrary(input)?),
+            number => Self::Task(number),
+        })
+    }
+}
+
+/// A file to import.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// One of those that were laid out.
+    Laid(u8),
+    Other(File),
+}
+
+impl<'a> Arbitrary<'a> for Source {
+    fn arbitrary(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let number = u8::arbitrary(input)?;
+        Ok(match number % 4 {
+            3 => Self::Other(File::arbitrary(input)?),
+            _ => Self::Laid(number / 4 % LAID_OUT),
+        })
+    }
+}
+
+/// How many files there are to import, each of another content.
+pub(super) const LAID_OUT: u8 = 8;
 
 /// A path below the directory that all happens in.
 #[derive(Debug, Arbitrary)]
