@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dfdaemon_api::common::v2::{PersistentCacheTask, Piece};
@@ -38,7 +39,7 @@ pub(crate) enum Step {
     Fail(Status),
     /// The connection closes without a status.
     Reset,
-    /// Never anything again.
+    /// Nothing for longer than any test takes; a client that is still there then fails.
     Stall,
     /// Nothing until it is notified.
     Wait(Arc<Notify>),
@@ -233,7 +234,10 @@ async fn play(
             stop.notify_one();
             std::future::pending().await
         }
-        Step::Stall => std::future::pending().await,
+        Step::Stall => {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            return Err(Status::internal("the client waits for ever"));
+        }
     };
     Ok(DownloadPersistentCacheTaskResponse {
         response,

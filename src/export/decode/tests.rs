@@ -36,6 +36,8 @@ fn decode(bytes: &[u8], parts: &[usize]) -> Result<Vec<Event>, Malformed> {
         }
         while let Some(event) = decoder.next(&mut part)? {
             events.push(event);
+            // Each takes a byte at least.
+            assert!(events.len() <= bytes.len());
         }
         // Nothing is kept but what is small.
         assert!(decoder.digest.capacity() <= 2 * MAX_DIGEST as usize);
