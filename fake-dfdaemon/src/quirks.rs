@@ -190,6 +190,8 @@ impl FromStr for Quirks {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -198,8 +200,9 @@ mod tests {
             let quirks: Quirks = quirk.name().parse().unwrap();
             let had: Vec<_> = Quirk::all().filter(|other| quirks.has(*other)).collect();
             assert_eq!(had, [quirk]);
-            assert!(!quirk.about().is_empty());
         }
+        let texts: HashSet<_> = Quirk::all().map(Quirk::about).collect();
+        assert_eq!(texts.len(), QUIRKS.len());
         let all: Quirks = "all".parse().unwrap();
         assert!(Quirk::all().all(|quirk| all.has(quirk)));
         assert!("odd".parse::<Quirks>().is_err());

@@ -248,6 +248,10 @@ fn what_is_malformed_is_refused() {
         (vec![1, 0, 0, 0, 0], Malformed::Compressed),
         (prefixed(&[0]), Malformed::Field),
         (prefixed(&[0xff; 11]), Malformed::Number),
+        (
+            piece(&[&[3 << 3], &[0xff; 9][..], &[2]].concat()),
+            Malformed::Number,
+        ),
         (prefixed(&[0x80]), Malformed::Nesting),
         (prefixed(&[4 << 3, 1]), Malformed::Kind(4)),
         (prefixed(&[9 << 3 | 3]), Malformed::Kind(9)),
@@ -273,6 +277,28 @@ fn what_is_malformed_is_refused() {
             assert_eq!(decode(&bytes, &[part]), Err(expected), "{bytes:?}");
         }
     }
+}
+
+#[test]
+fn the_longest_number_and_the_longest_digest_are_read() {
+    let digest = vec![b'1'; MAX_DIGEST as usize];
+    let offset = [&[3 << 3], &[0xff; 9][..], &[1]].concat();
+    let padded_length = [&[4 << 3, 0x87], &[0x80; 8][..], &[0]].concat();
+    let message = field(
+        5,
+        &field(1, &[field(5, &digest), offset, padded_length].concat()),
+    );
+    let head = PieceHead {
+        number: 0,
+        offset: u64::MAX,
+        length: 7,
+        digest: String::from_utf8(digest).unwrap(),
+    };
+    let expected = Event::Piece {
+        head,
+        has_content: false,
+    };
+    assert_eq!(decode(&prefixed(&message), &[3]), Ok(vec![expected]));
 }
 
 #[test]

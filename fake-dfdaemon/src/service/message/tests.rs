@@ -199,7 +199,7 @@ fn a_hosts_answer_is_its_record() {
 fn a_piece_says_where_it_belongs_and_where_it_came_from() {
     let arrival = |parent_id: Option<&str>, crc32| Arrival {
         number: 2,
-        range: 8..9,
+        range: 8..11,
         crc32,
         parent_id: parent_id.map(str::to_owned),
         cost: Duration::from_millis(1500),
@@ -209,7 +209,7 @@ fn a_piece_says_where_it_belongs_and_where_it_came_from() {
         number: 2,
         parent_id: Some("p".to_owned()),
         offset: 8,
-        length: 1,
+        length: 3,
         digest: "crc32:7".to_owned(),
         content: None,
         traffic_type: Some(TrafficType::RemotePeer.into()),
