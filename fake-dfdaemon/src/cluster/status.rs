@@ -115,6 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn who_finds_no_descriptor_left_is_one_too_many() {
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            let os = Arc::new(io::Error::from(errno));
+            let text = format!("server is overloaded: {os}, please retry later");
+            for error in [Error::SourceUnreadable(Arc::clone(&os)), Error::Io(os)] {
+                let expected = (Code::ResourceExhausted, text.clone());
+                assert_eq!(told(Release::V0_2, &error), expected);
+                assert_eq!(told(Release::V1_5, &error), expected);
+            }
+        }
+    }
+
+    #[test]
     fn wrapped_errors_are_internal_and_carry_the_inner_status() {
         let invalid = check_fields(0, 0, None, TtlLimits::default()).unwrap_err();
         for (error, inner, text, by_scheduler) in [
