@@ -35,7 +35,7 @@ pub(crate) fn preload(
             path: path.to_owned(),
             source: error,
         };
-    let files = files_below(dir).map_err(|error| failed(dir, error.into()))?;
+    let files = files_below(dir).map_err(|(path, error)| failed(&path, error.into()))?;
     let mut preloaded = Vec::new();
     for path in files {
         let request = ImportRequest {
@@ -59,14 +59,19 @@ pub(crate) fn preload(
     Ok(preloaded)
 }
 
-fn files_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every regular file below `dir`, or what cannot be looked at and why.
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        |error| (path, error)
+    };
     let mut files = Vec::new();
-    let mut dirs = vec![std::path::absolute(dir)?];
+    let mut dirs = vec![std::path::absolute(dir).map_err(at(dir))?];
     while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            let metadata = fs::metadata(&path)?;
-            if fs::symlink_metadata(&path)?.is_dir() {
+        for entry in fs::read_dir(&dir).map_err(at(&dir))? {
+            let path = entry.map_err(at(&dir))?.path();
+            let metadata = fs::metadata(&path).map_err(at(&path))?;
+            if fs::symlink_metadata(&path).map_err(at(&path))?.is_dir() {
                 dirs.push(path);
             } else if metadata.is_file() {
                 files.push(path);

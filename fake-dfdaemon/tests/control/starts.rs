@@ -79,6 +79,16 @@ async fn a_directory_that_cannot_be_preloaded_is_refused_by_name() {
     assert!(refused.contains(missing.to_str().unwrap()), "{refused}");
 }
 
+#[tokio::test]
+async fn a_file_that_cannot_be_preloaded_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dangling = dir.path().join("dangling");
+    std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
+    let builder = fake_dfdaemon::FakeDfdaemon::builder().preload(dir.path());
+    let refused = builder.start().await.err().unwrap().to_string();
+    assert!(refused.contains(dangling.to_str().unwrap()), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_is_served_on_tcp_besides() {
     let w = World::with(|builder| builder.control_tcp("127.0.0.1:0".parse().unwrap())).await;
