@@ -22,7 +22,7 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// An address holds 107 bytes.
-    #[error("the socket path {} has {} bytes, {MAX_PATH} are the most; choose a shorter one with --socket or --state-dir", path.display(), path.as_os_str().len())]
+    #[error("the socket path {} has {} bytes, {MAX_PATH} are the most; choose a shorter one with --state-dir, --socket or --control", path.display(), path.as_os_str().len())]
     TooLong {
         /// The path.
         path: PathBuf,

@@ -152,9 +152,12 @@ fn a_state_directory_in_use_is_refused_by_name() {
 fn what_cannot_be_is_refused_with_the_right_code() {
     let dir = tempfile::tempdir().unwrap();
     let long = dir.path().join("a".repeat(107));
-    let (code, said) = refused(serve().arg("--socket").arg(&long));
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("107") && said.contains("--socket"), "{said}");
+    for option in ["--state-dir", "--socket", "--control"] {
+        let (code, said) = refused(serve().arg(option).arg(&long));
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains("107") && said.contains(option), "{said}");
+        assert!(said.contains(long.to_str().unwrap()), "{said}");
+    }
     for options in [
         &["--hosts", "0"][..],
         &["--min-ttl", "2h", "--max-ttl", "1h"],
