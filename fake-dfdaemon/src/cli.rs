@@ -166,7 +166,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
 
-    /// Stop when standard input is closed
+    /// Stop when standard input is closed; of `serve` only
     #[arg(long)]
     pub(crate) exit_on_stdin_close: bool,
 

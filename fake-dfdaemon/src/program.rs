@@ -123,6 +123,10 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
 }
 
 async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
+    if options.serve.exit_on_stdin_close {
+        let why = "--exit-on-stdin-close is for serve: the standard input of run is its command's";
+        return Err(StartError::Setting(why.to_owned()).into());
+    }
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::new()?;
     let daemon = options.serve.builder().start().await?;
@@ -216,13 +220,20 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 }
 
 fn report(failure: &Failure) {
-    let mut text = format!("error: {failure}\n");
+    let mut text = format!("error: {}\n", shown(&failure.to_string()));
     let mut cause = failure.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  caused by: {error}\n"));
+        text.push_str(&format!("  caused by: {}\n", shown(&error.to_string())));
         cause = error.source();
     }
     complain(&text);
+}
+
+/// A text that names what others named, such as a path or an id, and moves no terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn complain(text: &str) {

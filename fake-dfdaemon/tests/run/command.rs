@@ -45,6 +45,8 @@ fn the_command_finds_the_daemon_in_its_environment() {
 #[test]
 fn standard_streams_are_the_commands_alone() {
     let w = World::new();
+    let watched = w.run(&["--exit-on-stdin-close"], &["true"]);
+    watched.exits_with(2).says("for serve");
     let mut program = w.program();
     program.args(["run", "--", "sh", "-c", "cat; echo err >&2"]);
     program.stdin(std::process::Stdio::piped());

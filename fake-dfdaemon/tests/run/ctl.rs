@@ -201,6 +201,10 @@ fn what_is_refused_is_told_with_the_right_code() {
         let ended = d.ask(words).exits_with(code).says(says);
         assert_eq!(ended.stdout, "", "{words}");
     }
+    for words in ["tasks \u{1b}[31m7", "faults add stat:sta\u{1b}[31mll"] {
+        let ended = d.ask(words).says("\u{fffd}[31m");
+        assert!(!ended.stderr.contains('\u{1b}'), "{}", ended.stderr);
+    }
     let mut nowhere = d.w.program();
     let ended = ended(nowhere.args(["ctl", "health"]).output().unwrap());
     ended.exits_with(2).says("FAKE_DFDAEMON_CONTROL");
