@@ -15,17 +15,10 @@ use tonic::Code;
 
 use support::client::{Client, Export, Exported, Import};
 use support::process::{Process, names, refused, serve};
+use support::requests;
 
 fn import(path: &std::path::Path) -> Import {
-    Import {
-        path: path.to_str().unwrap().to_owned(),
-        persistent_replica_count: 1,
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
-    }
+    requests::import(path, 1, 3600)
 }
 
 #[test]
@@ -106,10 +99,8 @@ async fn a_signal_breaks_off_what_is_running() {
     let task = client.import(import(&file)).await.unwrap();
     let output = dir.path().join("output");
     let request = Export {
-        task_id: task.id,
         need_piece_content: true,
-        output_path: Some(output.to_str().unwrap().to_owned()),
-        ..Export::default()
+        ..requests::export_to(&task.id, &output)
     };
     let mut running = client.begin_export(request).await.unwrap();
     let mut exported = Exported::default();
@@ -198,11 +189,7 @@ async fn a_reader_that_stalls_costs_a_few_pieces_of_memory() {
     };
     let task = client.import(request).await.unwrap();
     let before = process.peak_memory();
-    let request = Export {
-        task_id: task.id,
-        need_piece_content: true,
-        ..Export::default()
-    };
+    let request = requests::transfer(&task.id);
     let stalled = client.begin_export(request.clone()).await.unwrap();
     // One that is read to its end: by then the other would have had all the time it needs.
     let other = Client::connect(&process.endpoint(0)).await;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use support::client::{Client, Export, Import};
 use support::process::names;
+use support::requests;
 use support::{content, eventually};
 
 const HOSTS: usize = 3;
@@ -170,16 +171,9 @@ impl World {
     }
 
     fn import(&self, task: u64, replicas: u64) -> Import {
-        Import {
-            content_for_calculating_task_id: Some(format!("task {task}")),
-            path: source(self.dir.path(), task).to_str().unwrap().to_owned(),
-            persistent_replica_count: 1 + replicas,
-            ttl: Some(prost_types::Duration {
-                seconds: 60 + 40 * i64::try_from(replicas).unwrap(),
-                nanos: 0,
-            }),
-            ..Import::default()
-        }
+        let path = source(self.dir.path(), task);
+        let ttl = 60 + 40 * i64::try_from(replicas).unwrap();
+        requests::import_as(&path, &format!("task {task}"), 1 + replicas, ttl)
     }
 
     fn id(&self, task: u64) -> String {
@@ -331,11 +325,7 @@ async fn an_export_outlives_the_import_that_takes_its_expired_id() {
     };
     let id = importer.import(import(0)).await.unwrap().id;
     for round in 1..=ROUNDS {
-        let request = Export {
-            task_id: id.clone(),
-            need_piece_content: true,
-            ..Export::default()
-        };
+        let request = requests::transfer(&id);
         // The exporter has the content in every other round, and fetches it in the others.
         let client = if round % 3 == 0 { &importer } else { &exporter };
         let mut messages = client.begin_export(request).await.unwrap();

@@ -13,27 +13,14 @@ use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{FakeDfdaemon, Release};
 use jiff::Timestamp;
 
-use support::client::{Client, Export, Import};
+use support::client::{Client, Import};
 use support::content;
+use support::requests::{self, transfer};
 
 fn import(path: &Path, replicas: u64) -> Import {
     Import {
-        path: path.to_str().unwrap().to_owned(),
-        persistent_replica_count: replicas,
         tag: Some("a tag".to_owned()),
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
-    }
-}
-
-fn transfer(id: &str) -> Export {
-    Export {
-        task_id: id.to_owned(),
-        need_piece_content: true,
-        ..Export::default()
+        ..requests::import(path, replicas, 3600)
     }
 }
 

@@ -119,29 +119,4 @@ async fn fail_at_every_step(scenario: Scenario) {
     eprintln!("{}: {runs} errors at {} steps", scenario.name, steps.len());
 }
 
-macro_rules! at_every_step {
-    ($($name:ident: $scenario:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            fail_at_every_step($scenario).await;
-        }
-    )*};
-}
-
-at_every_step! {
-    import_of_pieces_0_2: scenarios::import_of_pieces(Release::V0_2);
-    import_of_pieces_1_5: scenarios::import_of_pieces(Release::V1_5);
-    import_of_known_ids_0_2: scenarios::import_of_known_ids(Release::V0_2);
-    import_of_known_ids_1_5: scenarios::import_of_known_ids(Release::V1_5);
-    replication_0_2: scenarios::replication(Release::V0_2);
-    replication_1_5: scenarios::replication(Release::V1_5);
-    collection: scenarios::collection(Release::V0_2);
-    failed_import_again: scenarios::import_of_expired_id(Release::V0_2);
-    eviction: scenarios::eviction(Release::V0_2);
-    leaving: scenarios::leaving(Release::V0_2);
-    deletion: scenarios::deletion(Release::V0_2);
-    export_by_link: scenarios::export(Release::V0_2, false);
-    export_by_copy: scenarios::export(Release::V0_2, true);
-    snapshots: scenarios::snapshots(Release::V0_2);
-    reset: scenarios::reset(Release::V0_2);
-}
+scenarios::each! { fail_at_every_step }

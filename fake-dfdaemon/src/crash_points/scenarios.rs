@@ -6,6 +6,36 @@ use crate::release::Release;
 /// A file of one piece.
 const SMALL: usize = 1000;
 
+/// A test of each scenario, in which that happens at its every step.
+macro_rules! each {
+    ($run:ident) => {
+        scenarios::each! { $run:
+            import_of_pieces_0_2: import_of_pieces(V0_2);
+            import_of_pieces_1_5: import_of_pieces(V1_5);
+            import_of_known_ids_0_2: import_of_known_ids(V0_2);
+            import_of_known_ids_1_5: import_of_known_ids(V1_5);
+            replication_0_2: replication(V0_2);
+            replication_1_5: replication(V1_5);
+            collection: collection(V0_2);
+            failed_import_again: import_of_expired_id(V0_2);
+            eviction: eviction(V0_2);
+            leaving: leaving(V0_2);
+            deletion: deletion(V0_2);
+            export_by_link: export(V0_2, false);
+            export_by_copy: export(V0_2, true);
+            snapshots: snapshots(V0_2);
+            reset: reset(V0_2);
+        }
+    };
+    ($run:ident: $($name:ident: $scenario:ident($release:ident$(, $linkless:literal)?);)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $run(scenarios::$scenario(Release::$release$(, $linkless)?)).await;
+        }
+    )*};
+}
+pub(super) use each;
+
 fn scenario(name: &'static str, release: Release, lengths: &'static [usize]) -> Scenario {
     Scenario {
         name,

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::client::{Client, Export, Import};
+use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;
+use crate::support::requests::{import, transfer};
 use crate::world::{World, tree};
 
 /// `fake-dfdaemon serve` under a umask.
@@ -16,18 +17,6 @@ fn serve_under(umask: &str) -> Command {
     let script = format!("umask {umask}; exec \"$0\" serve \"$@\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
     command
-}
-
-fn import(path: String) -> Import {
-    Import {
-        path,
-        persistent_replica_count: 2,
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
-    }
 }
 
 /// Has every kind of file made that there is.
@@ -41,20 +30,20 @@ async fn use_it(world: &World, process: &Process) {
         let answer = api.send("POST", path, body).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     };
-    let task = on_first.import(import(world.text("victim"))).await.unwrap();
-    let export = Export {
-        task_id: task.id,
-        need_piece_content: true,
-        ..Export::default()
-    };
-    on_last.export(export).await.ok();
+    let task = on_first
+        .import(import(&world.path("victim"), 2, 3600))
+        .await
+        .unwrap();
+    on_last.export(transfer(&task.id)).await.ok();
     fs::write(world.path("broken"), "broken").unwrap();
     ask(
         "/faults",
         r#"{"on":"import","call":1,"do":{"disk_error":true}}"#,
     )
     .await;
-    let broken = on_first.import(import(world.text("broken"))).await;
+    let broken = on_first
+        .import(import(&world.path("broken"), 2, 3600))
+        .await;
     assert!(broken.is_err());
     ask("/snapshots/kept", "").await;
     ask("/snapshots/kept/restore", "").await;

@@ -8,18 +8,13 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::support::client::{Client, Export, Import};
+use crate::support::requests;
 use crate::world::{HANGS, World, tree};
 
 fn import(path: &Path, content_for_id: Option<&str>) -> Import {
     Import {
-        path: path.to_str().unwrap().to_owned(),
         content_for_calculating_task_id: content_for_id.map(ToOwned::to_owned),
-        persistent_replica_count: 1,
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
+        ..requests::import(path, 1, 3600)
     }
 }
 

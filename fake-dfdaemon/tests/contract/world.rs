@@ -11,8 +11,10 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use crate::row::{Row, Runs};
-use crate::support::client::{Client, Export, Import};
+use crate::support::client::{Client, Import};
 use crate::support::content;
+use crate::support::requests;
+pub(crate) use crate::support::requests::{cache, export_to, seconds, transfer};
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -222,49 +224,12 @@ pub(crate) fn assert_says(status: &Status, code: Code, text: &str) {
 
 /// An import of a file: one replica, an hour.
 pub(crate) fn import(path: &Path) -> Import {
-    Import {
-        path: path.to_str().unwrap().to_owned(),
-        persistent_replica_count: 1,
-        ttl: Some(seconds(3600)),
-        ..Import::default()
-    }
+    requests::import(path, 1, 3600)
 }
 
-/// An import whose id is computed from `content`.
+/// The same, its id computed from `content`.
 pub(crate) fn import_as(path: &Path, content: &str) -> Import {
-    Import {
-        content_for_calculating_task_id: Some(content.to_owned()),
-        ..import(path)
-    }
-}
-
-/// An export into the host's cache only.
-pub(crate) fn cache(id: &str) -> Export {
-    Export {
-        task_id: id.to_owned(),
-        ..Export::default()
-    }
-}
-
-/// An export with the content in the stream.
-pub(crate) fn transfer(id: &str) -> Export {
-    Export {
-        need_piece_content: true,
-        ..cache(id)
-    }
-}
-
-/// An export to a path.
-pub(crate) fn export_to(id: &str, path: &Path) -> Export {
-    Export {
-        output_path: Some(path.to_str().unwrap().to_owned()),
-        ..cache(id)
-    }
-}
-
-/// A duration as the wire has it.
-pub(crate) fn seconds(seconds: i64) -> prost_types::Duration {
-    prost_types::Duration { seconds, nanos: 0 }
+    requests::import_as(path, content, 1, 3600)
 }
 
 /// Whether there is a second file system to export to.

@@ -8,9 +8,11 @@ use fake_dfdaemon::{Builder, FakeDfdaemon};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::client::{Client, Import, PeerClient};
 use crate::support::content;
 use crate::support::control::{Address, Answer};
+use crate::support::requests;
+pub(crate) use crate::support::requests::transfer;
 
 pub(crate) const PIECE: usize = 4 << 20;
 
@@ -177,24 +179,7 @@ impl Api {
 
 /// Two replicas, an hour.
 pub(crate) fn import(path: &Path) -> Import {
-    Import {
-        path: path.to_str().unwrap().to_owned(),
-        persistent_replica_count: 2,
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
-    }
-}
-
-/// An export with the content in the stream.
-pub(crate) fn transfer(id: &str) -> Export {
-    Export {
-        task_id: id.to_owned(),
-        need_piece_content: true,
-        ..Export::default()
-    }
+    requests::import(path, 2, 3600)
 }
 
 /// A list's items by one of their fields.

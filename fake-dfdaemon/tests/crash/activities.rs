@@ -15,6 +15,7 @@ use crate::promises::{CAPACITY, HOSTS, Promise, Promises};
 use crate::support::client::{Client, Export};
 use crate::support::content;
 use crate::support::process::{Process, serve};
+use crate::support::requests::transfer;
 
 /// Two pieces, the second a short one.
 const LENGTH: usize = (4 << 20) + 7;
@@ -281,10 +282,8 @@ async fn export(daemon: &Process, promises: Vec<Promise>, output: Option<PathBuf
                 .as_ref()
                 .map(|path| path.to_str().unwrap().to_owned());
             let request = Export {
-                task_id: promise.id,
-                need_piece_content: true,
                 output_path,
-                ..Export::default()
+                ..transfer(&promise.id)
             };
             let exported = client.export(request).await;
             if exported.status.code() != tonic::Code::Ok {

@@ -9,10 +9,11 @@ use fake_dfdaemon::{FakeDfdaemon, Release};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::support::client::{Client, Export, Import};
+use crate::support::client::{Client, Import};
 use crate::support::content;
 use crate::support::control::Address;
 use crate::support::process::names;
+use crate::support::requests::{self, transfer};
 
 pub(crate) const HOSTS: usize = 2;
 
@@ -61,16 +62,9 @@ impl Promises {
     }
 
     pub(crate) fn import(&self, promise: &Promise) -> Import {
-        Import {
-            content_for_calculating_task_id: Some(format!("task {}", promise.seed)),
-            path: self.file(promise.seed).to_str().unwrap().to_owned(),
-            persistent_replica_count: promise.replicas as u64,
-            ttl: Some(prost_types::Duration {
-                seconds: promise.ttl,
-                nanos: 0,
-            }),
-            ..Import::default()
-        }
+        let content = format!("task {}", promise.seed);
+        let path = self.file(promise.seed);
+        requests::import_as(&path, &content, promise.replicas as u64, promise.ttl)
     }
 
     async fn open(&self, now: Timestamp) -> FakeDfdaemon {
@@ -138,13 +132,8 @@ impl Promises {
             return;
         };
         for host in daemon.hosts() {
-            let request = Export {
-                task_id: promise.id.clone(),
-                need_piece_content: true,
-                ..Export::default()
-            };
             let client = Client::connect(host.endpoint()).await;
-            let exported = client.export(request).await.ok();
+            let exported = client.export(transfer(&promise.id)).await.ok();
             let whole = content::bytes(promise.seed, promise.length);
             assert!(exported.content() == whole, "{promise:?} is damaged");
         }

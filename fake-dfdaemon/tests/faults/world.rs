@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::requests;
+pub(crate) use crate::support::requests::transfer;
 use crate::support::{content, eventually};
 
 /// The length of a piece that nobody asked to be another.
@@ -118,24 +120,7 @@ impl World {
 
 /// One replica, a day.
 pub(crate) fn import(path: &Path) -> Import {
-    Import {
-        path: path.to_str().unwrap().to_owned(),
-        persistent_replica_count: 1,
-        ttl: Some(prost_types::Duration {
-            seconds: 86_400,
-            nanos: 0,
-        }),
-        ..Import::default()
-    }
-}
-
-/// An export with the content in the stream.
-pub(crate) fn transfer(id: &str) -> Export {
-    Export {
-        task_id: id.to_owned(),
-        need_piece_content: true,
-        ..Export::default()
-    }
+    requests::import(path, 1, 86_400)
 }
 
 /// An export to a path.

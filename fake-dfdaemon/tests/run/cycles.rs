@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use crate::support::client::Import;
 use crate::support::client::{Client, Exported};
-use crate::support::client::{Export, Import};
 use crate::support::process::Process;
+use crate::support::requests::transfer;
 use crate::world::World;
 use rustix::process::Signal;
 
@@ -26,12 +27,7 @@ async fn round(endpoint: &std::path::Path, file: &std::path::Path) -> Exported {
         ..Import::default()
     };
     let task = client.import(request).await.unwrap();
-    let request = Export {
-        task_id: task.id,
-        need_piece_content: true,
-        ..Export::default()
-    };
-    client.export(request).await.ok()
+    client.export(transfer(&task.id)).await.ok()
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod client;
 pub mod content;
 pub mod control;
 pub mod process;
+pub mod requests;
 
 use std::future::Future;
 use std::time::Duration;
