@@ -26,7 +26,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -168,12 +167,13 @@ impl Cluster {
         let mut tasks = self.scheduler.load()?;
         let stuck = self.has_quirk(Quirk::StuckUploading);
         let interrupted = |task: &&mut TaskRecord| task.state == TaskState::Uploading && !stuck;
-        for task in tasks.iter_mut().filter(interrupted) {
+        for task in tasks.iter_mut().flatten().filter(interrupted) {
             task.state = TaskState::Failed;
             self.scheduler.write(task)?;
         }
         let mut state = State::new(self.settings.hosts);
-        for task in tasks {
+        state.tasks.reserve(tasks.iter().map(Vec::len).sum());
+        for task in tasks.into_iter().flatten() {
             state.insert_task(task);
         }
         self.load_replicas(&mut state)?;
@@ -206,25 +206,14 @@ impl Cluster {
         self.agenda.clear();
     }
 
-    /// Reads every host's records, side by side.
+    /// Reads every host's records.
     fn load_replicas(&self, state: &mut State) -> io::Result<()> {
-        let known: &State = state;
-        let is_wanted = |record: &ReplicaRecord| {
-            let entry = known.tasks.get(record.task_id.as_str());
-            entry.is_some_and(|entry| is_copy_of(record, &entry.task))
-        };
-        let loaded: Vec<_> = thread::scope(|scope| {
-            let stores = self.hosts.iter().map(|host| &host.store);
-            let load = |store| scope.spawn(move || HostStore::load(store, is_wanted));
-            let threads: Vec<_> = stores.map(load).collect();
-            threads
-                .into_iter()
-                .map(thread::ScopedJoinHandle::join)
-                .collect()
-        });
-        for (number, records) in loaded.into_iter().enumerate() {
-            let panicked = |_| Err(io::Error::other("reading a host's files panicked"));
-            for record in records.unwrap_or_else(panicked)? {
+        for (number, host) in self.hosts.iter().enumerate() {
+            let records = host.store.load(|record| {
+                let entry = state.tasks.get(record.task_id.as_str());
+                entry.is_some_and(|entry| is_copy_of(record, &entry.task))
+            })?;
+            for record in records.into_iter().flatten() {
                 state.insert_replica(number, record);
             }
         }

@@ -3,13 +3,14 @@
 //!
 //! Each scenario runs once to count its steps, and then once for every step. What the disk does there
 //! is in [`plan`], what a scenario consists of and what must hold after it in [`world`] and
-//! [`on_disk`]; the runs are in [`crashes`] and [`errors`].
+//! [`on_disk`]; the runs are in [`crashes`] and [`errors`]. [`opening`] only counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod crashes;
 mod errors;
 mod on_disk;
+mod opening;
 mod plan;
 mod scenarios;
 mod world;

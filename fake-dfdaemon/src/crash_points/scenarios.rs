@@ -220,3 +220,11 @@ pub(super) fn reset(release: Release) -> Scenario {
         ..scenario("reset", release, &[SMALL, 10])
     }
 }
+
+/// Tasks of every kind of length, on one host. What is done with them is to open them.
+pub(super) fn opening(release: Release) -> Scenario {
+    Scenario {
+        hosts: 1,
+        ..scenario("opening", release, &[0, 1, SMALL, (4 << 20) + 7])
+    }
+}

@@ -72,7 +72,7 @@ impl Disk {
     }
 
     /// Called before every step.
-    fn step(&self, step: Step) -> io::Result<()> {
+    pub(super) fn step(&self, step: Step) -> io::Result<()> {
         self.mishap(step)
             .map_or(Ok(()), |mishap| Err(mishap.error()))
     }

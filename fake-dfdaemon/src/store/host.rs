@@ -3,11 +3,15 @@
 //! A copy is there when its record is, and the record comes after the content; removal goes the
 //! other way round. Opening sweeps what has no record.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::directory::Directory;
 use super::disk::Disk;
+use super::prefixes;
 use super::record::{self, ReplicaRecord, Scratch, is_task_id, prefix};
 
 /// Where content lies, below a host's directory; named as in the real daemon.
@@ -43,20 +47,22 @@ impl HostStore {
         })
     }
 
-    /// Reads every record whose content is there, whole. `is_wanted` says of a record whether its
-    /// task still has use for it. All else is removed.
+    /// Reads every record whose content is there, whole, directory by directory. `is_wanted` says of
+    /// a record whether its task still has use for it. All else is removed.
     pub(crate) fn load(
         &self,
-        is_wanted: impl Fn(&ReplicaRecord) -> bool,
-    ) -> io::Result<Vec<ReplicaRecord>> {
+        is_wanted: impl Fn(&ReplicaRecord) -> bool + Sync,
+    ) -> io::Result<Vec<Vec<ReplicaRecord>>> {
         self.disk.create_dir_all(&self.root)?;
-        let mut records = Vec::new();
-        for (dir, kind) in self.disk.list(&self.root)? {
-            if kind.is_dir() {
-                self.load_prefix(&dir, &is_wanted, &mut records)?;
+        let read = |dir: &Path| self.read(dir, &is_wanted);
+        let read = prefixes::read_each(&self.disk, &self.root, read)?;
+        let swept = read.into_iter().map(|(records, unusable)| {
+            for path in unusable {
+                self.disk.remove(&path)?;
             }
-        }
-        Ok(records)
+            Ok(records)
+        });
+        swept.collect()
     }
 
     /// The directory below `dir` that holds content and records and nothing else.
@@ -64,52 +70,44 @@ impl HostStore {
         dir.join(CONTENT)
     }
 
-    fn load_prefix(
+    /// The usable records in a directory, and what is neither that nor content of one: records
+    /// before content, as they are to be removed.
+    fn read(
         &self,
         dir: &Path,
         is_wanted: &impl Fn(&ReplicaRecord) -> bool,
-        records: &mut Vec<ReplicaRecord>,
-    ) -> io::Result<()> {
-        let mut contents = Vec::new();
-        for (path, _) in self.disk.list(dir)? {
-            if path.extension().is_none() {
-                contents.push(path);
+    ) -> io::Result<(Vec<ReplicaRecord>, Vec<PathBuf>)> {
+        let directory = self.disk.directory(dir)?;
+        let (mut records, mut unusable) = (Vec::new(), Vec::new());
+        let (mut contents, mut buffer) = (Vec::new(), Vec::new());
+        for name in &directory.names {
+            if Path::new(name).extension().is_none() {
+                contents.push(name);
                 continue;
             }
-            match self.usable_record(&path, is_wanted)? {
-                Some(record) => records.push(record),
-                None => self.disk.remove(&path)?,
+            let record = record::read(&self.disk, &directory, name, &mut buffer)?;
+            let may_be = |record: &ReplicaRecord| is_named(record, dir, name) && is_wanted(record);
+            match record.filter(may_be) {
+                Some(record) if self.has_content(&directory, &record)? => records.push(record),
+                _ => unusable.push(dir.join(name)),
             }
         }
-        for path in contents {
-            // Asked of the disk: a record that was just found unusable is gone from there.
-            if self.disk.look(&path.with_extension("json"))?.is_none() {
-                self.disk.remove(&path)?;
-            }
-        }
-        Ok(())
+        let ids = records.iter().map(|record| OsStr::new(&record.task_id));
+        let ids: HashSet<_> = ids.collect();
+        contents.retain(|name| !ids.contains(name.as_os_str()));
+        unusable.extend(contents.into_iter().map(|name| dir.join(name)));
+        Ok((records, unusable))
     }
 
-    fn usable_record(
-        &self,
-        path: &Path,
-        is_wanted: &impl Fn(&ReplicaRecord) -> bool,
-    ) -> io::Result<Option<ReplicaRecord>> {
-        let Some(record) = record::read::<ReplicaRecord>(&self.disk, path)? else {
-            return Ok(None);
-        };
-        let id = &record.task_id;
-        if !is_task_id(id) || self.record_path(id) != path || !is_wanted(&record) {
-            return Ok(None);
-        }
+    /// Whether the content that a record tells of is there, whole.
+    fn has_content(&self, directory: &Directory, record: &ReplicaRecord) -> io::Result<bool> {
         if record.finished_at.is_none() {
             // The record of a broken import has no content.
-            return Ok(record.failed_at.is_some().then_some(record));
+            return Ok(record.failed_at.is_some());
         }
         // One that cannot be looked at may well be whole: no reason to remove it.
-        let content = self.disk.look(&self.content_path(id))?;
-        let whole = content.is_some_and(|at| at.is_file() && at.len() == record.content_length);
-        Ok(whole.then_some(record))
+        let length = self.disk.length_in(directory, record.task_id.as_ref())?;
+        Ok(length == Some(record.content_length))
     }
 
     /// Where the content of a task lies, if this host has it.
@@ -196,6 +194,14 @@ impl HostStore {
     }
 }
 
+/// Whether a record lies where that of its task does.
+fn is_named(record: &ReplicaRecord, dir: &Path, name: &OsStr) -> bool {
+    let id = &record.task_id;
+    is_task_id(id)
+        && dir.file_name() == Some(prefix(id).as_ref())
+        && name.to_str().and_then(|name| name.strip_suffix(".json")) == Some(id)
+}
+
 impl Drop for Content {
     fn drop(&mut self) {
         if !self.placed {
@@ -233,7 +239,7 @@ mod tests {
     fn open(dir: &Path) -> (HostStore, Vec<ReplicaRecord>) {
         let store = HostStore::open(Disk::new(false), dir).unwrap();
         let records = store.load(|_| true).unwrap();
-        (store, records)
+        (store, records.concat())
     }
 
     fn place(store: &HostStore, id: &str, bytes: &[u8]) -> ReplicaRecord {
@@ -299,7 +305,7 @@ mod tests {
         place(&open(dir.path()).0, "12345", b"content");
         let store = HostStore::open(Disk::new(false), dir.path()).unwrap();
         let records = store.load(|_| false).unwrap();
-        assert_eq!(records, []);
+        assert_eq!(records.concat(), []);
         assert_eq!(files(dir.path()), [""; 0]);
     }
 

@@ -3,11 +3,13 @@
 //! The store moves bytes and records into place and finds them again; which task may be imported,
 //! where its replicas go and when they are removed is the cluster's business.
 
+mod directory;
 mod disk;
 mod host;
 mod ingest;
 mod litter;
 mod mishap;
+mod prefixes;
 mod record;
 mod tasks;
 

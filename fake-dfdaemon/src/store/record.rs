@@ -2,6 +2,7 @@
 //!
 //! A record is there whole or not at all. What a record means is the cluster's business.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::directory::Directory;
 use super::disk::Disk;
 
 /// The scheduler's record of a task.
@@ -127,9 +129,15 @@ pub(crate) fn write(
     placed.inspect_err(|_| disk.discard(&written))
 }
 
-/// Reads a record; `None` if it cannot be one of ours.
-pub(crate) fn read<T: DeserializeOwned>(disk: &Disk, path: &Path) -> io::Result<Option<T>> {
-    Ok(serde_json::from_slice(&disk.read(path)?).ok())
+/// Reads a record by way of `buffer`; `None` if it cannot be one of ours.
+pub(super) fn read<T: DeserializeOwned>(
+    disk: &Disk,
+    directory: &Directory,
+    name: &OsStr,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Option<T>> {
+    disk.read_in(directory, name, buffer)?;
+    Ok(serde_json::from_slice(buffer).ok())
 }
 
 /// Whether `id` can be a task id, and so a file's name: nothing but lower-case hex digits.
@@ -177,6 +185,15 @@ mod tests {
         }
     }
 
+    fn read_at(path: &Path) -> Option<TaskRecord> {
+        let disk = Disk::new(false);
+        let directory = disk.directory(path.parent().unwrap()).unwrap();
+        let [name] = &directory.names[..] else {
+            panic!("{:?}", directory.names);
+        };
+        read(&disk, &directory, name, &mut Vec::new()).unwrap()
+    }
+
     #[test]
     fn a_record_reads_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
@@ -186,7 +203,7 @@ mod tests {
         for _ in 0..2 {
             write(&disk, &scratch, &path, &record()).unwrap();
         }
-        assert_eq!(read(&disk, &path).unwrap(), Some(record()));
+        assert_eq!(read_at(&path), Some(record()));
         assert!(
             std::fs::read_to_string(&path)
                 .unwrap()
@@ -215,7 +232,7 @@ mod tests {
         let path = dir.path().join("record.json");
         for bytes in [&b""[..], b"{", b"\xff\x00", b"{\"task_id\":\"1\"}"] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(read::<TaskRecord>(&Disk::new(false), &path).unwrap(), None);
+            assert_eq!(read_at(&path), None);
         }
     }
 

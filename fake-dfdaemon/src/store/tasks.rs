@@ -1,9 +1,11 @@
 //! The scheduler's records on disk: `scheduler/tasks/<prefix>/<id>.json`.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
+use super::prefixes;
 use super::record::{self, Scratch, TaskRecord, is_task_id, prefix};
 
 /// The scheduler's records.
@@ -27,28 +29,38 @@ impl TaskStore {
         })
     }
 
-    /// Reads every record. What is no record is left alone: this directory holds nothing that
-    /// anybody was promised.
-    pub(crate) fn load(&self) -> io::Result<Vec<TaskRecord>> {
+    /// Reads every record, directory by directory. What is no record is left alone: this holds
+    /// nothing that anybody was promised.
+    pub(crate) fn load(&self) -> io::Result<Vec<Vec<TaskRecord>>> {
         self.disk.create_dir_all(&self.root)?;
-        let mut records = Vec::new();
-        for (dir, kind) in self.disk.list(&self.root)? {
-            if !kind.is_dir() {
-                continue;
+        let read = prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir))?;
+        let told = read.into_iter().map(|(records, ignored)| {
+            for path in ignored {
+                tracing::warn!(path = %path.display(), "not a task record, ignored");
             }
-            for (path, _) in self.disk.list(&dir)? {
-                let Some(record) = record::read::<TaskRecord>(&self.disk, &path)? else {
-                    tracing::warn!(path = %path.display(), "not a task record, ignored");
-                    continue;
-                };
-                let named = path.file_stem().and_then(|stem| stem.to_str());
-                let is_ours = is_task_id(&record.task_id) && record.has_pieces();
-                if named == Some(&record.task_id) && is_ours {
-                    records.push(record);
-                }
+            records
+        });
+        Ok(told.collect())
+    }
+
+    /// The records in a directory, and what is none.
+    fn read(&self, dir: &Path) -> io::Result<(Vec<TaskRecord>, Vec<PathBuf>)> {
+        let directory = self.disk.directory(dir)?;
+        let (mut records, mut ignored) = (Vec::new(), Vec::new());
+        let mut buffer = Vec::new();
+        for name in &directory.names {
+            let record = record::read::<TaskRecord>(&self.disk, &directory, name, &mut buffer)?;
+            let Some(record) = record else {
+                ignored.push(dir.join(name));
+                continue;
+            };
+            let named = Path::new(name).file_stem().and_then(OsStr::to_str);
+            let is_ours = is_task_id(&record.task_id) && record.has_pieces();
+            if named == Some(&record.task_id) && is_ours {
+                records.push(record);
             }
         }
-        Ok(records)
+        Ok((records, ignored))
     }
 
     /// The directory below `dir` that holds the records and nothing else.

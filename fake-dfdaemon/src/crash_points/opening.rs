@@ -1,0 +1,61 @@
+//! How many steps it takes to open a state: those of a task are counted, which no clock and no busy
+//! machine changes.
+
+use super::crashes::START;
+use super::plan::{Happens, Plan};
+use super::scenarios;
+use super::world::{Op, Place, Scenario, World};
+use crate::release::Release;
+use crate::store::Step;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_reads_two_records_a_task_and_looks_at_its_content() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let scenario = scenarios::opening(release);
+        let place = Place::new(&scenario);
+        // The first one makes the directories.
+        opening_steps(&place).await;
+        let none = opening_steps(&place).await;
+        let tasks = import_all(&place, &scenario).await;
+        let steps = opening_steps(&place).await;
+        let more = |step| count(&steps, step) - count(&none, step);
+        assert_eq!((more(Step::Read), more(Step::Look)), (2 * tasks, tasks));
+        // A directory of the scheduler's and one of the host's, which tasks can share.
+        assert!(more(Step::List) <= 2 * tasks, "{steps:?}");
+        let others = more(Step::Read) + more(Step::Look) + more(Step::List);
+        assert_eq!(steps.len() - none.len(), others, "{steps:?}");
+    }
+}
+
+/// Imports every file to one host, and returns how many they are.
+async fn import_all(place: &Place<'_>, scenario: &Scenario) -> usize {
+    let daemon = place.open(None, START).await.unwrap();
+    let world = World { place, daemon };
+    let files = scenario.lengths.len();
+    for file in 0..files {
+        let (host, replicas, short) = (0, 1, false);
+        let import = Op::Import {
+            host,
+            file,
+            replicas,
+            short,
+        };
+        world.perform(import).await.unwrap();
+    }
+    world.daemon.stop().await;
+    files
+}
+
+/// The steps of opening what is there, with those of what is due then.
+async fn opening_steps(place: &Place<'_>) -> Vec<Step> {
+    let plan = Plan::new(usize::MAX, Happens::Nothing, false);
+    let daemon = place.open(Some(&plan), START).await.unwrap();
+    daemon.settle().await;
+    let steps = plan.steps();
+    daemon.stop().await;
+    steps
+}
+
+fn count(steps: &[Step], wanted: Step) -> usize {
+    steps.iter().filter(|step| **step == wanted).count()
+}

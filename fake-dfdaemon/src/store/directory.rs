@@ -1,0 +1,118 @@
+//! A directory of many small files that is open: each is read and looked at from there, without a
+//! walk along its whole path.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::{Errno, read, retry_on_intr};
+
+use super::disk::Disk;
+use super::mishap::Step;
+
+/// More than most records have bytes.
+const RECORD: usize = 4 << 10;
+
+/// A directory, and what was in it when it was opened.
+#[derive(Debug)]
+pub(super) struct Directory {
+    dir: OwnedFd,
+    pub(super) names: Vec<OsString>,
+}
+
+impl Disk {
+    /// Opens a directory and lists it.
+    pub(super) fn directory(&self, path: &Path) -> io::Result<Directory> {
+        self.step(Step::List)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") {
+                names.push(OsString::from_vec(name.to_vec()));
+            }
+        }
+        Ok(Directory { dir, names })
+    }
+
+    /// Reads a whole file into memory that may have held another.
+    pub(super) fn read_in(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        self.step(Step::Read)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty()))?;
+        bytes.clear();
+        loop {
+            bytes.reserve(RECORD);
+            if retry_on_intr(|| read(&file, spare_capacity(bytes)))? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long a file is; `None` if nothing is there, or something else.
+    pub(super) fn length_in(&self, directory: &Directory, name: &OsStr) -> io::Result<Option<u64>> {
+        self.step(Step::Look)?;
+        match statat(&directory.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(at) if FileType::from_raw_mode(at.st_mode) == FileType::RegularFile => {
+                Ok(u64::try_from(at.st_size).ok())
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_reads_its_own_files_wherever_it_is_moved() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("from"), root.path().join("to"));
+        let long = vec![b'x'; 3 * RECORD + 1];
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join("long"), &long).unwrap();
+        fs::write(from.join("short"), "short").unwrap();
+        let disk = Disk::new(false);
+        let mut directory = disk.directory(&from).unwrap();
+        fs::rename(from, to).unwrap();
+        directory.names.sort();
+        assert_eq!(directory.names, ["long", "short"]);
+        let mut bytes = Vec::new();
+        for (name, content) in [("long", &long[..]), ("short", b"short")] {
+            disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
+            assert_eq!(bytes, content);
+            let length = disk.length_in(&directory, name.as_ref()).unwrap();
+            assert_eq!(length, Some(content.len() as u64));
+        }
+    }
+
+    #[test]
+    fn only_a_file_has_a_length() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "content").unwrap();
+        fs::create_dir(root.path().join("directory")).unwrap();
+        std::os::unix::fs::symlink("file", root.path().join("link")).unwrap();
+        let disk = Disk::new(false);
+        let directory = disk.directory(root.path()).unwrap();
+        let length = |name: &str| disk.length_in(&directory, name.as_ref()).unwrap();
+        assert_eq!(length("file"), Some(7));
+        for name in ["directory", "link", "nothing"] {
+            assert_eq!(length(name), None, "{name}");
+        }
+    }
+}
