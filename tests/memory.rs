@@ -32,12 +32,13 @@ struct World {
 impl World {
     async fn start() -> Self {
         let alone = ALONE.lock().await;
-        let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = open(directory.path()).await;
         let endpoint = Endpoint::new(daemon.endpoint()).unwrap();
         Self {
             client: Client::connect(&endpoint).await.unwrap(),
             daemon,
-            directory: tempfile::tempdir().unwrap(),
+            directory,
             _alone: alone,
         }
     }
@@ -61,6 +62,13 @@ impl World {
         let exported = self.client.export_to_path(&request, to, mode, true).await;
         exported.unwrap();
     }
+}
+
+/// A daemon of one host, whose state is below `directory`.
+async fn open(directory: &Path) -> FakeDfdaemon {
+    let state = directory.join("state");
+    let builder = FakeDfdaemon::builder().hosts(1).state_dir(state);
+    builder.start().await.unwrap()
 }
 
 /// What was allocated by `operation`, which has run before so that all that is kept is there.
@@ -128,4 +136,25 @@ async fn an_import_allocates_little_and_its_task_takes_little_memory() {
     let kept = stats.curr_bytes as u64 / TASKS;
     assert!(kept <= 1 << 10, "{kept} bytes a task: {stats:?}");
     world.daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_a_state_allocates_little_and_never_holds_much_more_than_its_tasks() {
+    const TASKS: u64 = 1000;
+    let world = World::start().await;
+    for number in 0..TASKS {
+        world.import(&number.to_string(), 1).await;
+    }
+    world.daemon.stop().await;
+    let profiler = Profiler::builder().testing().build();
+    let daemon = open(world.directory.path()).await;
+    let stats = HeapStats::get();
+    drop(profiler);
+    // 36 when this was written.
+    let blocks = stats.total_blocks / TASKS;
+    assert!(blocks <= 45, "{blocks} blocks a task: {stats:?}");
+    // 981 when this was written. The calls in the journal would be more than the tasks.
+    let most = stats.max_bytes as u64 / TASKS;
+    assert!(most <= 1200, "{most} bytes a task: {stats:?}");
+    daemon.stop().await;
 }

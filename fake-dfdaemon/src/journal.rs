@@ -11,11 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::owned;
 use crate::rpc::Rpc;
+
+/// How much of the file is read at once, in bytes.
+const BUFFER: usize = 64 << 10;
 
 /// A call that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,12 @@ pub struct Call {
     pub client_gone: bool,
     /// How long the call took, in milliseconds of the machine's time.
     pub duration_ms: u64,
+}
+
+/// What a daemon that goes on has to know of a call.
+#[derive(Deserialize)]
+struct Numbered {
+    call: u64,
 }
 
 /// How a call ended.
@@ -105,12 +115,13 @@ impl Journal {
     /// Opens the journal at `path` and goes on where it ends.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut file = owned::append(path)?;
-        let calls = read(&file)?;
+        let mut last_call = 0;
+        // Millions of calls may be in it: no more of them than their numbers is needed.
+        for_each_line(&file, |Numbered { call }| last_call = last_call.max(call))?;
         if !ends_with_a_line(&file)? {
             // The last call of a daemon that was killed, cut short.
             file.write_all(b"\n")?;
         }
-        let last_call = calls.iter().map(|call| call.call).max().unwrap_or_default();
         let path = path.to_owned();
         Ok(Self {
             path,
@@ -142,8 +153,12 @@ impl Journal {
     /// If the file cannot be read.
     pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
         let file = self.file().try_clone()?;
-        let mut calls = read(&file)?;
-        calls.retain(|call| query.matches(call));
+        let mut calls = Vec::new();
+        for_each_line(&file, |call| {
+            if query.matches(&call) {
+                calls.push(call);
+            }
+        })?;
         calls.sort_by_key(|call| call.call);
         Ok(calls)
     }
@@ -180,16 +195,17 @@ impl Journal {
     }
 }
 
-/// The calls in a file. A line that was cut short by a crash is passed over.
-fn read(file: &File) -> io::Result<Vec<Call>> {
-    let from_start = FromStart { file, position: 0 };
-    let lines = BufReader::new(from_start).split(b'\n');
-    lines
-        .filter_map(|line| {
-            line.map(|line| serde_json::from_slice(&line).ok())
-                .transpose()
-        })
-        .collect()
+/// Reads each line of a file. One that was cut short by a crash is passed over.
+fn for_each_line<T: DeserializeOwned>(file: &File, mut each: impl FnMut(T)) -> io::Result<()> {
+    let mut lines = BufReader::with_capacity(BUFFER, FromStart { file, position: 0 });
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        if let Ok(read) = serde_json::from_slice(&line) {
+            each(read);
+        }
+        line.clear();
+    }
+    Ok(())
 }
 
 /// Reads a file from its start, wherever others are in it. The path is not asked again: something
@@ -277,6 +293,21 @@ mod tests {
         }
         journal.clear().unwrap();
         assert_eq!(journal.query(&Query::default()).unwrap(), []);
+    }
+
+    #[test]
+    fn numbers_go_on_after_the_highest_wherever_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let calls: Vec<_> = (0..4)
+            .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
+            .collect();
+        // As they end, which is not as they arrive.
+        for index in [1, 3, 0, 2] {
+            journal.append(&calls[index]);
+        }
+        assert_eq!(Journal::open(&path).unwrap().number(), 5);
     }
 
     #[test]
