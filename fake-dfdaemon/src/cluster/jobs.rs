@@ -459,9 +459,13 @@ mod tests {
         let alone = cluster.calls().gate.close().await;
         daemon.clock().advance(delay).unwrap();
         let job = Job::Replicate(Arc::from(id.as_str()));
-        while !cluster.agenda.is_running(&job) {
-            tokio::task::yield_now().await;
-        }
+        let running = async {
+            while !cluster.agenda.is_running(&job) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let long = Duration::from_secs(10);
+        tokio::time::timeout(long, running).await.unwrap();
         // As far as it gets.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let replaced = Arc::clone(&cluster);
@@ -469,7 +473,7 @@ mod tests {
         let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
         emptied.unwrap();
         drop(alone);
-        daemon.settle().await;
+        tokio::time::timeout(long, daemon.settle()).await.unwrap();
         assert_eq!(daemon.journal().calls(Rpc::Replicate), []);
         daemon.stop().await;
     }
