@@ -82,7 +82,7 @@ audit: ## Hold the dependencies to deny.toml: licences, sources, duplicates, adv
 
 # A change with which the tests never end (3) was noticed, unless another one was missed.
 .PHONY: mutants
-mutants: ## Change the modules that only compute, one place at a time: the unit tests have to notice (RE=<regex> of their names)
+mutants: ## Change the modules that only compute, one place at a time: the unit tests have to notice (hours; RE=<regex> of their names)
 	@export PATH="$(TARGET_DIR)/tools/bin:$$PATH"; \
 	command -v cargo-mutants >/dev/null || CARGO_TARGET_DIR="$(TARGET_DIR)/tools/build" $(CARGO) install --quiet --locked --root "$(TARGET_DIR)/tools" cargo-mutants@27.1.0; \
 	PROPTEST_MAX_SHRINK_ITERS=0 $(CARGO) mutants --workspace --output "$(TARGET_DIR)" $(if $(RE),--re '$(RE)') || \
