@@ -174,7 +174,10 @@ impl Journal {
 
     /// The number of a call that arrives.
     pub(crate) fn number(&self) -> u64 {
-        self.last_call.fetch_add(1, Ordering::Relaxed) + 1
+        // What a file says that somebody else wrote may be the last number there is.
+        self.last_call
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
     }
 
     fn file(&self) -> MutexGuard<'_, File> {
@@ -308,6 +311,14 @@ mod tests {
             journal.append(&calls[index]);
         }
         assert_eq!(Journal::open(&path).unwrap().number(), 5);
+    }
+
+    #[test]
+    fn the_last_number_there_is_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        std::fs::write(&path, format!("{{\"call\":{}}}\n", u64::MAX)).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().number(), 0);
     }
 
     #[test]
