@@ -41,7 +41,8 @@ impl Disk {
         Ok(Directory { dir, names })
     }
 
-    /// Reads a whole file into memory that may have held another.
+    /// Reads a whole file into memory that may have held another. A link, a pipe or a socket, which
+    /// none of ours is, reads as an empty file: nothing is followed, and nothing is waited for.
     pub(super) fn read_in(
         &self,
         directory: &Directory,
@@ -49,9 +50,12 @@ impl Disk {
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
         self.step(Step::Read)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty()))?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         bytes.clear();
+        let file = match retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty())) {
+            Err(Errno::LOOP | Errno::NXIO) => return Ok(()),
+            file => file?,
+        };
         loop {
             bytes.reserve(RECORD);
             if retry_on_intr(|| read(&file, spare_capacity(bytes)))? == 0 {
@@ -98,6 +102,23 @@ mod tests {
             assert_eq!(bytes, content);
             let length = disk.length_in(&directory, name.as_ref()).unwrap();
             assert_eq!(length, Some(content.len() as u64));
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_reads_as_an_empty_one() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("file"), "content").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let disk = Disk::new(false);
+        let directory = disk.directory(root.path()).unwrap();
+        for name in ["link", "pipe", "socket"] {
+            let mut bytes = b"of another".to_vec();
+            disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
+            assert_eq!(bytes, b"", "{name}");
         }
     }
 
