@@ -134,4 +134,13 @@ async fn crash_at_every_step(scenario: Scenario) {
     eprintln!("{}: {runs} crashes at {} steps", scenario.name, steps.len());
 }
 
-scenarios::each! { crash_at_every_step }
+macro_rules! at_every_step {
+    ($($name:ident: $scenario:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            crash_at_every_step($scenario).await;
+        }
+    )*};
+}
+
+scenarios::each! { at_every_step }

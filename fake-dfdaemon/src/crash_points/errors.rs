@@ -137,4 +137,13 @@ async fn fail_at_every_step(scenario: Scenario) {
     eprintln!("{}: {runs} errors at {} steps", scenario.name, steps.len());
 }
 
-scenarios::each! { fail_at_every_step }
+macro_rules! at_every_step {
+    ($($name:ident: $scenario:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            fail_at_every_step($scenario).await;
+        }
+    )*};
+}
+
+scenarios::each! { at_every_step }

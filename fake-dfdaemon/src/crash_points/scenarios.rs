@@ -6,33 +6,27 @@ use crate::release::Release;
 /// A file of one piece.
 const SMALL: usize = 1000;
 
-/// A test of each scenario, in which that happens at its every step.
+/// Hands every scenario, by the name of its test, to a macro.
 macro_rules! each {
-    ($run:ident) => {
-        scenarios::each! { $run:
-            import_of_pieces_0_2: import_of_pieces(V0_2);
-            import_of_pieces_1_5: import_of_pieces(V1_5);
-            import_of_known_ids_0_2: import_of_known_ids(V0_2);
-            import_of_known_ids_1_5: import_of_known_ids(V1_5);
-            replication_0_2: replication(V0_2);
-            replication_1_5: replication(V1_5);
-            collection: collection(V0_2);
-            failed_import_again: import_of_expired_id(V0_2);
-            eviction: eviction(V0_2);
-            leaving: leaving(V0_2);
-            deletion: deletion(V0_2);
-            export_by_link: export(V0_2, false);
-            export_by_copy: export(V0_2, true);
-            snapshots: snapshots(V0_2);
-            reset: reset(V0_2);
+    ($tests:ident) => {
+        $tests! {
+            import_of_pieces_0_2: scenarios::import_of_pieces(Release::V0_2);
+            import_of_pieces_1_5: scenarios::import_of_pieces(Release::V1_5);
+            import_of_known_ids_0_2: scenarios::import_of_known_ids(Release::V0_2);
+            import_of_known_ids_1_5: scenarios::import_of_known_ids(Release::V1_5);
+            replication_0_2: scenarios::replication(Release::V0_2);
+            replication_1_5: scenarios::replication(Release::V1_5);
+            collection: scenarios::collection(Release::V0_2);
+            failed_import_again: scenarios::import_of_expired_id(Release::V0_2);
+            eviction: scenarios::eviction(Release::V0_2);
+            leaving: scenarios::leaving(Release::V0_2);
+            deletion: scenarios::deletion(Release::V0_2);
+            export_by_link: scenarios::export(Release::V0_2, false);
+            export_by_copy: scenarios::export(Release::V0_2, true);
+            snapshots: scenarios::snapshots(Release::V0_2);
+            reset: scenarios::reset(Release::V0_2);
         }
     };
-    ($run:ident: $($name:ident: $scenario:ident($release:ident$(, $linkless:literal)?);)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            $run(scenarios::$scenario(Release::$release$(, $linkless)?)).await;
-        }
-    )*};
 }
 pub(super) use each;
 
