@@ -22,9 +22,7 @@ pub(super) async fn call(
 ) -> Result<Answer, Status> {
     let request = request(method, message).map_err(|source| Status::from_error(source.into()))?;
     let response = connection.call(request).await;
-    let (head, body) = response
-        .map_err(|source| Status::from_error(source.into()))?
-        .into_parts();
+    let (head, body) = response.map_err(Status::from_error)?.into_parts();
     // A call that fails at once is answered with a head alone.
     let status = Status::from_header_map(&head.headers);
     if let Some(failed) = status.as_ref().filter(|status| status.code() != Code::Ok) {

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 use tonic::body::Body;
-use tower::Service;
+use tower::{BoxError, Service};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::options::Endpoint;
 
 /// How many bytes a daemon may send ahead of what was read, in a stream and in all. The default
@@ -52,14 +53,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A connection to a daemon. Clones share it.
+/// A connection to a daemon. Clones share it, and with the last it closes.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Body>,
+    sender: Arc<Mutex<Sender>>,
 }
 
+/// None once the connection has ended. A request that is handed over at that very moment stays in
+/// hyper's queue, and its call waits, for as long as there is a sender.
+type Sender = Option<SendRequest<Body>>;
+
 /// A connection, and the user that the daemon runs as, if the system tells.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>)> {
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>), Error> {
     let stream = open(endpoint)
         .await
         .map_err(|source| cannot_connect(endpoint, source))?;
@@ -77,9 +82,20 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u
                 .because(source)
                 .hint("check that it is dfdaemon that listens there, and that it is still running")
         })?;
-    // Its errors reach every call that is under way.
-    tokio::spawn(connection);
+    let sender = Arc::new(Mutex::new(Some(sender)));
+    let of_clients = Arc::downgrade(&sender);
+    tokio::spawn(async move {
+        // Its error reaches every call that is under way.
+        let _ = connection.await;
+        if let Some(sender) = of_clients.upgrade() {
+            *lock(&sender) = None;
+        }
+    });
     Ok((Connection { sender }, daemon_user))
+}
+
+fn lock(sender: &Mutex<Sender>) -> MutexGuard<'_, Sender> {
+    sender.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Connecting to a Unix socket does not wait when the server's queue is full, it fails.
@@ -125,17 +141,20 @@ pub(crate) type ReceivedBody = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Byte
 
 impl Service<Request<Body>> for Connection {
     type Response = Response<ReceivedBody>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = hyper::Result<Self::Response>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     /// Always: a closed connection fails the call, where the reason is known.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.sender.send_request(request);
+        let response = lock(&self.sender)
+            .as_mut()
+            .map(|sender| sender.send_request(request));
         Box::pin(async move {
+            let response = response.ok_or("connection closed")?;
             let (mut head, body) = response.await?.into_parts();
             drop_unreadable_details(&mut head.headers);
             let body = body.map_frame(with_readable_details as fn(_) -> _);
@@ -164,6 +183,10 @@ fn drop_unreadable_details(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::Receiver;
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -236,6 +259,52 @@ mod tests {
             assert!(
                 error.causes().iter().any(|cause| cause.contains("odd")),
                 "{error:?}"
+            );
+        }
+    }
+
+    /// The server waits for `ready` after it has accepted, then for as long as it is told, and
+    /// closes the connection.
+    fn closing_server(path: &Path, ready: Receiver<Duration>) {
+        let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+        std::thread::spawn(move || {
+            for after in ready {
+                let accepted = listener.accept().unwrap();
+                wait_busily(after);
+                drop(accepted);
+            }
+        });
+    }
+
+    fn wait_busily(duration: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < duration {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_call_ends_with_the_connection_whenever_that_is_closed() {
+        const HANGS: Duration = Duration::from_secs(30);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let (sender, ready) = std::sync::mpsc::channel();
+        closing_server(&path, ready);
+        let endpoint = Endpoint::new(&path).unwrap();
+        let id: crate::options::TaskId = "7".parse().unwrap();
+        // Every pair of delays from 0 to 50 µs, in steps of 1 µs, several times.
+        for round in 0..3 * 51 * 51 {
+            let client = crate::Client::connect(&endpoint).await.unwrap();
+            sender.send(Duration::from_micros(round / 51 % 51)).unwrap();
+            wait_busily(Duration::from_micros(round % 51));
+            let stat = tokio::time::timeout(HANGS, client.stat(&id)).await;
+            let error = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
+            let error = error.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            let causes = error.causes().join(" ");
+            assert!(
+                causes.starts_with("the connection to dfdaemon was lost"),
+                "{causes}"
             );
         }
     }

@@ -95,7 +95,7 @@ async fn call(w: &World, uri: &str, message: &[u8]) -> Status {
         .header("te", "trailers")
         .body(Body::new(http_body_util::Full::from(framed)))
         .unwrap();
-    let mut connection = w.client().await.connection();
+    let connection = w.client().await.connection();
     let response = connection.send(request).await.unwrap();
     let (head, body) = response.into_parts();
     if let Some(status) = Status::from_header_map(&head.headers) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use dfdaemon_api::common::v2::{PersistentCacheTask, Piece, TrafficType};
@@ -27,6 +28,7 @@ use tonic::body::Body;
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tower::BoxError;
 
 /// What an import asks for.
 pub type Import = UploadPersistentCacheTaskRequest;
@@ -44,8 +46,12 @@ const MAX_STATUS: u32 = 4 << 20;
 /// One HTTP/2 connection to a host. Clones share it; with the last the connection closes.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    sender: SendRequest<Body>,
+    sender: Arc<Mutex<Sender>>,
 }
+
+/// None once the connection has ended: a request that comes at that very moment waits, with hyper,
+/// as long as there is a sender.
+type Sender = Option<SendRequest<Body>>;
 
 impl Connection {
     /// Connects to a socket.
@@ -58,29 +64,40 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(std::io::Error::other)?;
-        // Its errors reach every call that is under way.
-        tokio::spawn(connection);
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let of_clients = Arc::downgrade(&sender);
+        tokio::spawn(async move {
+            // Its error reaches every call that is under way.
+            let _ = connection.await;
+            if let Some(sender) = of_clients.upgrade() {
+                *sender.lock().unwrap() = None;
+            }
+        });
         Ok(Self { sender })
     }
 
     /// Sends a request as it is.
-    pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
-        self.sender.ready().await?;
-        self.sender.send_request(request).await
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        let response = {
+            let mut sender = self.sender.lock().unwrap();
+            sender.as_mut().map(|sender| sender.send_request(request))
+        };
+        Ok(response.ok_or("connection closed")?.await?)
     }
 }
 
 impl tower::Service<Request<Body>> for Connection {
     type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.sender.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.sender.send_request(request))
+        let connection = self.clone();
+        Box::pin(async move { connection.send(request).await })
     }
 }
 
