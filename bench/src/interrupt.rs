@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::Result;
@@ -47,6 +47,10 @@ pub(crate) fn clean_up_on_signals() -> Result<()> {
 fn clean_up() {
     let left = left();
     left.groups.iter().copied().for_each(kill_group);
+    // What is killed has still to end.
+    for leader in left.groups.iter().copied().filter_map(pid) {
+        let _ = waitpid(Some(leader), WaitOptions::empty());
+    }
     for directory in &left.directories {
         remove(directory);
     }
@@ -67,10 +71,13 @@ fn remove(directory: &Path) {
 }
 
 fn kill_group(leader: u32) {
-    let pid = i32::try_from(leader).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = kill_process_group(pid, Signal::KILL);
+    if let Some(leader) = pid(leader) {
+        let _ = kill_process_group(leader, Signal::KILL);
     }
+}
+
+fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
 /// A process and those that it starts; killed when dropped.
