@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests again and again while every core is kept busy, with one thread and with sixteen in
-# turn. One failure ends it; the log of that run is kept and named.
+# turn. A run with a failure is the last; its log is kept and named.
 #
 #   tests/again.sh TIMES
 set -euo pipefail
@@ -23,7 +23,7 @@ log=$(mktemp)
 for ((run = 1; run <= times; run++)); do
     threads=$((run % 2 ? 1 : 16))
     start=$SECONDS
-    if ! "$cargo" test --locked --workspace -- --test-threads "$threads" >"$log" 2>&1; then
+    if ! "$cargo" test --locked --workspace --no-fail-fast -- --test-threads "$threads" >"$log" 2>&1; then
         grep -E '^(test .*FAILED|failures:|error:|thread )' "$log" || true
         echo "run $run of $times failed, with --test-threads $threads: $log" >&2
         exit 1
