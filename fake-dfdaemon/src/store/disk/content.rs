@@ -1,0 +1,308 @@
+//! The bytes of content: copied from file to file, shared, read, a step at a time.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::io::Errno;
+
+use super::Disk;
+use crate::store::mishap::{Mishap, Step};
+
+/// How much is copied between two looks at whether to go on, in bytes.
+const COPY_STEP: u64 = 4 << 20;
+
+/// How much is copied or hashed at once, in bytes: small enough to stay in a core's cache.
+const BUFFER: usize = 256 << 10;
+
+impl Disk {
+    /// Copies `length` bytes at `offset` of one file to the same place of another, by the kernel
+    /// where it can (a reflink where the file system has them).
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the source ends before; `Interrupted` if `go_on` says no in between.
+    pub(crate) fn copy_range(
+        &self,
+        source: &File,
+        target: &File,
+        offset: u64,
+        length: u64,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let mut way = Way::ByKernel;
+        self.in_steps(offset, length, go_on, |position, step| {
+            way.copy(source, target, position, step)
+        })
+    }
+
+    /// Copies as [`Self::copy_range`] does, by way of `buffer`, and shows what passes through it.
+    pub(crate) fn copy_showing(
+        &self,
+        source: &File,
+        target: &File,
+        Range { start, end }: Range<u64>,
+        go_on: &dyn Fn() -> bool,
+        buffer: &mut Buffer,
+        mut show: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        self.in_steps(start, end - start, go_on, |position, step| {
+            let bytes = buffer.pass(source, target, position, step)?;
+            show(bytes);
+            Ok(bytes.len() as u64)
+        })
+    }
+
+    fn in_steps(
+        &self,
+        offset: u64,
+        length: u64,
+        go_on: &dyn Fn() -> bool,
+        mut copy: impl FnMut(u64, u64) -> io::Result<u64>,
+    ) -> io::Result<()> {
+        self.check_writable()?;
+        let torn = self.fault.map(|_| offset + length / 2);
+        let (mut position, end) = (offset, torn.unwrap_or(offset + length));
+        while position < end {
+            if !go_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let step = (end - position).min(COPY_STEP);
+            position += match self.mishap(Step::Copy) {
+                None => copy(position, step)?,
+                Some(mishap) => {
+                    if matches!(mishap, Mishap::Torn(_)) && step > 1 {
+                        copy(position, step / 2)?;
+                    }
+                    return Err(mishap.error());
+                }
+            };
+        }
+        self.check_sound()
+    }
+
+    /// Has an empty `target` share what the first `length` bytes of `source` take on the disk, if
+    /// the file system can do that. Whether it did.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the source is shorter.
+    pub(crate) fn share(&self, source: &File, target: &File, length: u64) -> io::Result<bool> {
+        // Where writing shall fail, this would be the way round it.
+        if self.fault.is_some() {
+            return Ok(false);
+        }
+        self.step(Step::Copy)?;
+        if rustix::fs::ioctl_ficlone(target, source).is_err() {
+            return Ok(false);
+        }
+        let shared = target.metadata()?.len();
+        if shared < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if shared > length {
+            target.set_len(length)?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn read_exact_at(
+        &self,
+        file: &File,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        self.step(Step::Read)?;
+        file.read_exact_at(buffer, offset)
+    }
+
+    /// A part of a file, in memory that may have held another.
+    pub(crate) fn read_range(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        mut bytes: Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
+        self.step(Step::Read)?;
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        bytes.clear();
+        bytes.reserve_exact(length);
+        while bytes.len() < length {
+            let position = range.start + bytes.len() as u64;
+            // Into memory that nobody has written to before: zeroing it would cost as much again.
+            let read =
+                rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), position);
+            match read {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // More may have been allocated, and read, than was asked for.
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}
+
+/// How content gets from one file into another.
+enum Way {
+    ByKernel,
+    /// Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
+    ByHand(Buffer),
+}
+
+impl Way {
+    /// Copies up to `length` bytes, at least one.
+    fn copy(
+        &mut self,
+        source: &File,
+        target: &File,
+        position: u64,
+        length: u64,
+    ) -> io::Result<u64> {
+        loop {
+            let buffer = match self {
+                Self::ByHand(buffer) => buffer,
+                Self::ByKernel => match copy_by_kernel(source, target, position, length) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(copied) => return Ok(copied as u64),
+                    Err(
+                        Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM,
+                    ) => {
+                        *self = Self::ByHand(Buffer::new(length));
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            let passed = buffer.pass(source, target, position, length)?;
+            return Ok(passed.len() as u64);
+        }
+    }
+}
+
+fn copy_by_kernel(
+    source: &File,
+    target: &File,
+    position: u64,
+    length: u64,
+) -> rustix::io::Result<usize> {
+    let (mut from, mut to) = (position, position);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
+}
+
+/// Memory that content passes through, used again and again.
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// For content of `length` bytes.
+    pub(crate) fn new(length: u64) -> Self {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Self(vec![0; length.min(BUFFER)])
+    }
+
+    /// As much of it as there is of the `length` bytes that are left.
+    pub(crate) fn up_to(&mut self, length: u64) -> &mut [u8] {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let length = length.min(self.0.len());
+        self.0.get_mut(..length).unwrap_or_default()
+    }
+
+    /// Copies up to `length` bytes, at least one, and returns them.
+    fn pass(
+        &mut self,
+        source: &File,
+        target: &File,
+        position: u64,
+        length: u64,
+    ) -> io::Result<&[u8]> {
+        let bytes = self.up_to(length);
+        let read = loop {
+            match source.read_at(bytes, position) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let bytes = bytes.get(..read).unwrap_or_default();
+        target.write_all_at(bytes, position)?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::DiskFault;
+
+    #[test]
+    fn a_copied_range_lands_at_its_own_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        source.write_all_at(b"0123456789", 0).unwrap();
+        let mut buffer = Buffer::new(2);
+        for name in ["kernel", "hand", "shown"] {
+            let target = disk.create(&dir.path().join(name)).unwrap();
+            match name {
+                "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
+                "hand" => {
+                    let mut way = Way::ByHand(Buffer::new(3));
+                    assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
+                }
+                _ => {
+                    let mut shown = Vec::new();
+                    let show = |bytes: &[u8]| shown.push(bytes.to_vec());
+                    disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
+                        .unwrap();
+                    assert_eq!(shown, [&b"45"[..], b"6"]);
+                }
+            }
+            let copied = fs::read(dir.path().join(name)).unwrap();
+            assert_eq!(copied, b"\0\0\0\x00456", "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_fails_what_writes_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        source.write_all_at(b"0123456789", 0).unwrap();
+        for (fault, code, written) in [
+            (DiskFault::NoSpace, 28, 0),
+            (DiskFault::Error, 5, 0),
+            (DiskFault::TornWrite, 5, 5),
+        ] {
+            let target = disk.create(&dir.path().join(format!("{fault:?}"))).unwrap();
+            let faulty = disk.with_fault(Some(fault));
+            let error = faulty
+                .copy_range(&source, &target, 0, 10, &|| true)
+                .unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(code));
+            assert_eq!(target.metadata().unwrap().len(), written);
+        }
+    }
+
+    #[test]
+    fn a_source_that_ends_early_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        let target = disk.create(&dir.path().join("target")).unwrap();
+        let error = disk
+            .copy_range(&source, &target, 0, 1, &|| true)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        let error = disk
+            .copy_range(&source, &target, 0, 1, &|| false)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    }
+}
