@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::owned;
 use crate::release::Release;
-use crate::store::Disk;
+use crate::store::{Disk, about};
 
 /// How temporary state directories are named.
 const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
@@ -292,7 +292,7 @@ fn check_format(
                 hosts: 0,
             })
         }
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(io(about(&file)(error))),
     };
     let known = known.filter(|known| known.format == FORMAT);
     let path = path.to_owned();

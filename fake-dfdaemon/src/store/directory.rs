@@ -5,13 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, read, retry_on_intr};
 
-use super::disk::Disk;
+use super::disk::{Disk, about};
 use super::mishap::Step;
 
 /// More than most records have bytes.
@@ -21,12 +21,18 @@ const RECORD: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Directory {
     dir: OwnedFd,
+    /// Where it was then.
+    path: PathBuf,
     pub(super) names: Vec<OsString>,
 }
 
 impl Disk {
     /// Opens a directory and lists it.
     pub(super) fn directory(&self, path: &Path) -> io::Result<Directory> {
+        self.listed(path).map_err(about(path))
+    }
+
+    fn listed(&self, path: &Path) -> io::Result<Directory> {
         self.step(Step::List)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
@@ -38,12 +44,27 @@ impl Disk {
                 names.push(OsString::from_vec(name.to_vec()));
             }
         }
-        Ok(Directory { dir, names })
+        Ok(Directory {
+            dir,
+            path: path.to_owned(),
+            names,
+        })
     }
 
-    /// Reads a whole file into memory that may have held another. A link, a pipe or a socket, which
-    /// none of ours is, reads as an empty file: nothing is followed, and nothing is waited for.
+    /// Reads a whole file into memory that may have held another. A link, a pipe, a socket or a
+    /// directory, which none of ours is, reads as an empty file: nothing is followed, and nothing is
+    /// waited for.
     pub(super) fn read_in(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        self.read_whole(directory, name, bytes)
+            .map_err(|error| about(&directory.path.join(name))(error))
+    }
+
+    fn read_whole(
         &self,
         directory: &Directory,
         name: &OsStr,
@@ -58,9 +79,10 @@ impl Disk {
         };
         loop {
             bytes.reserve(RECORD);
-            if retry_on_intr(|| read(&file, spare_capacity(bytes)))? == 0 {
-                return Ok(());
-            }
+            match retry_on_intr(|| read(&file, spare_capacity(bytes))) {
+                Ok(0) | Err(Errno::ISDIR) => return Ok(()),
+                read => read?,
+            };
         }
     }
 
@@ -112,10 +134,11 @@ mod tests {
         fs::write(at("file"), "content").unwrap();
         std::os::unix::fs::symlink("file", at("link")).unwrap();
         rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::create_dir(at("directory")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         let disk = Disk::new(false);
         let directory = disk.directory(root.path()).unwrap();
-        for name in ["link", "pipe", "socket"] {
+        for name in ["link", "pipe", "socket", "directory"] {
             let mut bytes = b"of another".to_vec();
             disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
             assert_eq!(bytes, b"", "{name}");

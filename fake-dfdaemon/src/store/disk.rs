@@ -87,7 +87,7 @@ impl Disk {
         match owned::create_dir(path) {
             // Another thread needs it too.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            made => made?,
+            made => made.map_err(about(path))?,
         }
         self.sync_dir(parent)
     }
@@ -313,6 +313,11 @@ impl Disk {
         let space = rustix::fs::statvfs(path)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
+}
+
+/// Says which path an error is about.
+pub(crate) fn about(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
-use super::disk::Disk;
+use super::disk::{Disk, about};
 use super::prefixes;
 use super::record::{self, ReplicaRecord, Scratch, is_task_id, prefix};
 
@@ -58,7 +58,7 @@ impl HostStore {
         let read = prefixes::read_each(&self.disk, &self.root, read)?;
         let swept = read.into_iter().map(|(records, unusable)| {
             for path in unusable {
-                self.disk.remove(&path)?;
+                self.disk.remove(&path).map_err(about(&path))?;
             }
             Ok(records)
         });

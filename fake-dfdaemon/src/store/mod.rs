@@ -13,7 +13,7 @@ mod prefixes;
 mod record;
 mod tasks;
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, about};
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
 pub(crate) use mishap::{DiskFault, Mishaps};

@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::directory::Directory;
-use super::disk::Disk;
+use super::disk::{Disk, about};
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,8 +97,8 @@ impl Scratch {
     /// Scratch space in `dir`, emptied.
     pub(crate) fn new(disk: &Disk, dir: PathBuf) -> io::Result<Self> {
         disk.create_dir_all(&dir)?;
-        for (path, _) in disk.list(&dir)? {
-            disk.remove(&path)?;
+        for (path, _) in disk.list(&dir).map_err(about(&dir))? {
+            disk.remove(&path).map_err(about(&path))?;
         }
         Ok(Self {
             dir,

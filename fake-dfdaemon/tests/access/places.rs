@@ -108,6 +108,39 @@ fn a_state_directory_that_anybody_may_replace_is_refused() {
 }
 
 #[test]
+fn what_lies_in_the_way_of_the_state_is_named() {
+    let world = World::new();
+    drop(Process::start(&mut with_state(&world)));
+    let tasks = "hosts/host-0/content/persistent-cache-tasks";
+    for name in [
+        "hosts/host-0/tmp/0",
+        &format!("{tasks}/abc/abc1"),
+        &format!("{tasks}/abc/abc1.json"),
+    ] {
+        let place = world.path("state").join(name);
+        fs::create_dir_all(place.join("of somebody")).unwrap();
+        assert_refused(&mut with_state(&world), &place, "s a directory");
+        assert_eq!(names(&place), ["of somebody"]);
+        fs::remove_dir_all(&place).unwrap();
+    }
+    for name in ["state.json", "hosts", "scheduler"] {
+        let place = world.path("state").join(name);
+        fs::rename(&place, world.path("away")).unwrap();
+        match name {
+            "state.json" => fs::create_dir(&place).unwrap(),
+            _ => fs::write(&place, "").unwrap(),
+        }
+        assert_refused(&mut with_state(&world), &place, "");
+        fs::rename(&place, world.path(name)).unwrap();
+        fs::rename(world.path("away"), &place).unwrap();
+    }
+    // The scheduler's records hold nothing that anybody was promised.
+    let record = world.path("state").join("scheduler/tasks/abc/abc1.json");
+    fs::create_dir_all(record).unwrap();
+    drop(Process::start(&mut with_state(&world)));
+}
+
+#[test]
 fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
     let world = World::new();
     let journal = |path: &Path| {
