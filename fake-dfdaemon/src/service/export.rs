@@ -313,10 +313,11 @@ impl Sending {
             |armed: &Armed| armed.is_placed() && !hits_pieces(armed.action()) && is_here(armed);
         let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
         for armed in due {
+            let since = self.call.clock().now();
             if let Action::Bandwidth(rate) = armed.action()
                 && self.call.fire(&armed)
             {
-                self.limit(*rate);
+                self.limit(*rate, since);
             }
             self.call.act(&armed).await?;
         }
@@ -344,10 +345,11 @@ impl Sending {
 
     /// Holds content back for as long as it takes at the bandwidth that a fault allows.
     async fn throttle(&mut self, length: u64) -> Result<(), Status> {
+        let since = self.call.clock().now();
         let limited =
             self.take(|armed| matches!(armed.action(), Action::Bandwidth(_)) && !armed.is_placed());
         if let Some(Action::Bandwidth(rate)) = limited.as_ref().map(Armed::action) {
-            self.limit(*rate);
+            self.limit(*rate, since);
         }
         let Some(pace) = &mut self.pace else {
             return Ok(());
@@ -357,8 +359,8 @@ impl Sending {
         self.call.wait_for(clock.sleep_until(due)).await
     }
 
-    fn limit(&mut self, bytes_per_second: u64) {
-        let since = self.call.clock().now();
+    /// `since` is when the fault fired: whoever has seen that may move the time.
+    fn limit(&mut self, bytes_per_second: u64, since: Timestamp) {
         self.pace = Some(Pace {
             bytes_per_second,
             since,
