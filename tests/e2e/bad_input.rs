@@ -550,10 +550,13 @@ fn a_directory_without_rights_is_said() {
     }
 }
 
-/// Where the binaries were built, others may not be allowed to look.
+/// Where the binaries were built, others may not be allowed to look. Copied by another process: a
+/// program that is open for writing cannot be started, and what a test starts at that moment would
+/// have it open too.
 fn copied(directory: &Directory, program: &Path, name: &str) -> PathBuf {
     let copy = directory.beside(name);
-    fs::copy(program, &copy).unwrap();
+    let copies = Command::new("cp").arg(program).arg(&copy).status();
+    assert!(copies.unwrap().success());
     copy
 }
 
