@@ -58,6 +58,7 @@ impl Server {
         let (graceful, abrupt) = (server.graceful.clone(), server.abrupt.clone());
         let connections = server.connections.clone();
         server.connections.spawn(async move {
+            let mut is_starved = false;
             loop {
                 let accepted = tokio::select! {
                     accepted = listener.accept() => accepted,
@@ -65,9 +66,15 @@ impl Server {
                     () = abrupt.cancelled() => return,
                 };
                 let stream = match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok((stream, _)) => {
+                        is_starved = false;
+                        stream
+                    }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
+                        // Once, not at every attempt until it is over.
+                        if !std::mem::replace(&mut is_starved, true) {
+                            tracing::warn!(%error, "cannot accept connections for now");
+                        }
                         // Whoever it is shall not wait: accepted without a look, it is closed.
                         let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
                         drop(room.with_spare(closing).await);
