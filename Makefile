@@ -49,6 +49,10 @@ kills: build ## Kill the daemon in the middle of everything (KILLS=<n>, by defau
 	DFCACHE_TEST_KILL_ROUNDS=$(CLIENT_ROUNDS) $(CARGO) test --locked --test e2e -- --nocapture kills::
 	@echo "$$((2 * $(DAEMON_KILLS))) kills in the store and $$((6 * $(CLIENT_ROUNDS) + 2)) under dfcache: nothing was lost"
 
+.PHONY: disk-errors
+disk-errors: ## Fail every step of the store on the disk in every way, where make test takes one way each
+	FAKE_DFDAEMON_ALL_ERRORS=1 $(CARGO) test --locked -p fake-dfdaemon --lib -- --nocapture crash_points::errors
+
 .PHONY: packages
 packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
 	@packaging/build.sh "$(TARGET_DIR)"
