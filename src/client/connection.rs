@@ -263,8 +263,7 @@ mod tests {
         }
     }
 
-    /// The server waits for `ready` after it has accepted, then for as long as it is told, and
-    /// closes the connection.
+    /// Accepts a connection each time that it is told how soon to close it.
     fn closing_server(path: &Path, ready: Receiver<Duration>) {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
         std::thread::spawn(move || {
