@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Release, Rpc};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -14,7 +14,7 @@ use crate::row::Row;
 use crate::support::client::{Client, Exported, Import};
 use crate::support::eventually;
 use crate::world::{MIB, World, export_to, import, import_as, seconds, transfer};
-use crate::writer::Writer;
+use crate::writer::{COMES_TO_WRITE, Writer};
 
 /// One row a quirk: one that is new fails until somebody says how it shows.
 pub(crate) fn rows() -> Vec<Row> {
@@ -144,12 +144,15 @@ async fn changes(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
     let path = w.long_file(32 * MIB);
     let _writer = Writer::of(&path);
     let client = client_of(fake).await;
-    for _ in 0..if has { 15 } else { 100 } {
+    let began = Instant::now();
+    let mut unnoticed = 0;
+    while unnoticed < if has { 15 } else { usize::MAX } && began.elapsed() < COMES_TO_WRITE {
         let request = import_as(&path, &w.unique("changing"));
         if let Err(status) = client.import(request).await {
             assert_eq!(status.code(), Code::Aborted, "{status:?}");
             return false;
         }
+        unnoticed += 1;
     }
     true
 }

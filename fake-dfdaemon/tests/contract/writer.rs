@@ -6,6 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
+
+/// How long it may take a writer to get its turn while an import reads.
+pub(crate) const COMES_TO_WRITE: Duration = Duration::from_secs(30);
 
 /// Writes to a file all the time, until dropped.
 pub(crate) struct Writer {
@@ -23,8 +27,9 @@ impl Writer {
             while !stopped.load(Ordering::Relaxed) {
                 text += 1;
                 file.write_all_at(&text.to_le_bytes(), 0).unwrap();
-                // Leaves the file's lock to who reads it.
-                thread::yield_now();
+                // Leaves the file's lock to who reads it. Whoever yields instead, again and again,
+                // waits long for a turn among others that do not.
+                thread::sleep(Duration::from_millis(1));
             }
         });
         let thread = Some(thread);

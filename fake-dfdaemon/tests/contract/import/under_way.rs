@@ -1,6 +1,7 @@
 //! Imports under way: at once, changed, given up.
 
 use std::path::Path;
+use std::time::Instant;
 
 use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::Release;
@@ -11,7 +12,7 @@ use crate::row::{Row, row};
 use crate::support::client::{Client, Import};
 use crate::support::eventually;
 use crate::world::{MIB, World, assert_says, import, import_as};
-use crate::writer::Writer;
+use crate::writer::{COMES_TO_WRITE, Writer};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -97,13 +98,14 @@ async fn a_file_that_changes_while_it_is_read_is_refused(w: World) {
 /// Imports a file that is being written to, until the writer gets its turn during an import.
 async fn refused_for_a_change(w: &World, path: &Path) -> (String, Status) {
     let client = w.client().await;
-    for _ in 0..100 {
+    let began = Instant::now();
+    while began.elapsed() < COMES_TO_WRITE {
         let text = w.unique("changing");
         if let Err(refused) = client.import(import_as(path, &text)).await {
             return (text, refused);
         }
     }
-    panic!("a hundred imports saw no change");
+    panic!("no import saw a change");
 }
 
 async fn a_change_ends_the_task_failed(w: World) {
