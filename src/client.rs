@@ -30,6 +30,7 @@ use connection::Connection;
 pub struct Client {
     connection: Connection,
     daemon_user: Option<u32>,
+    may_block: bool,
 }
 
 impl Client {
@@ -44,7 +45,20 @@ impl Client {
         Ok(Self {
             connection,
             daemon_user,
+            may_block: false,
         })
+    }
+
+    /// The same for a thread that waits for nothing else: it may block in writes of files.
+    pub(crate) fn that_may_block(self) -> Self {
+        Self {
+            may_block: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn may_block(&self) -> bool {
+        self.may_block
     }
 
     /// The state of a task, as the scheduler sees it.

@@ -1,10 +1,12 @@
-//! Content on its way from the stream to where it goes: a thread of its own writes, verifies and
-//! hashes while the next bytes are received.
+//! Content on its way from the stream to where it goes: written, verified and hashed.
 //!
-//! A piece comes in parts, which are written as they come; it is verified when it has ended. The
-//! queue between the two sides is counted in bytes, so that memory does not depend on how long
-//! pieces are. The thread is never waited for without a deadline: it may hang in a write, and
-//! then dies with the process.
+//! A piece comes in parts, which are written as they come; it is verified when it has ended.
+//!
+//! A thread of its own does that while the next bytes are received. The queue between the two sides
+//! is counted in bytes, so that memory does not depend on how long pieces are. The thread is never
+//! waited for without a deadline: it may hang in a write, and then dies with the process. Where the
+//! receiving thread may hang as well, it writes by itself: bytes that one core has just received
+//! are written from its cache, and nobody has to be woken.
 
 mod destination;
 
@@ -40,17 +42,65 @@ pub(crate) enum Step {
     },
 }
 
+/// Writes pieces.
+#[derive(Debug)]
+pub(crate) enum ContentWriter<D> {
+    /// At once, on the thread that hands them over.
+    Here { piece: Piece, destination: D },
+    /// On a thread of its own.
+    Apart(Queue),
+}
+
+impl<D: Destination> ContentWriter<D> {
+    /// One that may block whoever uses it.
+    pub(crate) fn here(destination: D) -> Self {
+        Self::Here {
+            piece: Piece::default(),
+            destination,
+        }
+    }
+
+    /// One that blocks nobody.
+    pub(crate) fn apart(destination: D) -> Result<Self> {
+        Queue::start(destination).map(Self::Apart)
+    }
+
+    /// Takes a step; waits while there is no room for it.
+    pub(crate) async fn write(&mut self, step: Step) -> Result<()> {
+        match self {
+            Self::Here { piece, destination } => piece.take(step, destination),
+            Self::Apart(queue) => queue.write(step).await,
+        }
+    }
+
+    /// Waits for it to fail, which it may do while nothing is received.
+    pub(crate) async fn failed(&mut self) -> Error {
+        match self {
+            Self::Here { .. } => std::future::pending().await,
+            Self::Apart(queue) => queue.failed().await,
+        }
+    }
+
+    /// Waits until all pieces are written and the whole is verified.
+    pub(crate) async fn finish(self) -> Result<()> {
+        match self {
+            Self::Here { destination, .. } => destination.finish(),
+            Self::Apart(queue) => queue.finish().await,
+        }
+    }
+}
+
 /// The sending half: hands pieces to the thread.
 #[derive(Debug)]
-pub(crate) struct ContentWriter {
+pub(crate) struct Queue {
     queue: mpsc::UnboundedSender<(Step, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     end: oneshot::Receiver<Result<()>>,
 }
 
-impl ContentWriter {
+impl Queue {
     /// Starts the thread.
-    pub(crate) fn start(mut destination: impl Destination) -> Result<Self> {
+    fn start(mut destination: impl Destination) -> Result<Self> {
         let (queue, mut steps) = mpsc::unbounded_channel::<(Step, OwnedSemaphorePermit)>();
         let end = on_thread("content", move || {
             let mut piece = Piece::default();
@@ -67,7 +117,7 @@ impl ContentWriter {
     }
 
     /// Hands over a step; waits while the queue is full.
-    pub(crate) async fn write(&mut self, step: Step) -> Result<()> {
+    async fn write(&mut self, step: Step) -> Result<()> {
         let length = match &step {
             Step::Content(content) => content.len(),
             _ => 0,
@@ -83,8 +133,8 @@ impl ContentWriter {
         Err(self.failed().await)
     }
 
-    /// Waits for the thread to fail, which it may do while nothing is received.
-    pub(crate) async fn failed(&mut self) -> Error {
+    /// Waits for the thread to fail.
+    async fn failed(&mut self) -> Error {
         // As long as the queue is open, the thread only ends when it has failed.
         match (&mut self.end).await {
             Ok(Err(error)) => error,
@@ -92,8 +142,7 @@ impl ContentWriter {
         }
     }
 
-    /// Waits until all pieces are written and the whole is verified.
-    pub(crate) async fn finish(self) -> Result<()> {
+    async fn finish(self) -> Result<()> {
         drop(self.queue);
         finished(self.end).await
     }
@@ -101,7 +150,7 @@ impl ContentWriter {
 
 /// The piece that is being written.
 #[derive(Debug, Default)]
-struct Piece {
+pub(crate) struct Piece {
     number: u32,
     /// Where its next bytes go.
     offset: u64,
@@ -182,12 +231,14 @@ pub(crate) fn on_thread<T: Send + 'static>(
 }
 
 /// What work on a thread came to.
-pub(crate) async fn finished<T>(end: oneshot::Receiver<Result<T>>) -> Result<T> {
+pub(crate) async fn finished<T>(
+    end: impl Future<Output = std::result::Result<Result<T>, oneshot::error::RecvError>>,
+) -> Result<T> {
     end.await.map_err(|_| thread_died())?
 }
 
 fn thread_died() -> Error {
-    Error::new(ErrorKind::Failure, "the writing thread died")
+    Error::new(ErrorKind::Failure, "a thread died")
 }
 
 /// A digest of the whole content, and what it is compared to.

@@ -197,7 +197,7 @@ impl Client {
         let exported = async {
             let stream = self.transfer(request).await?;
             let destination = StreamDestination::new(writer, request.check());
-            let coverage = stream.write_to(ContentWriter::start(destination)?).await?;
+            let coverage = stream.write_to(ContentWriter::apart(destination)?).await?;
             Ok(Exported {
                 path: None,
                 content_length: coverage.covered(),
@@ -223,7 +223,12 @@ impl Client {
             .of_length(stream.content_length())
             .checked(request.check())
             .synced(sync);
-        let coverage = stream.write_to(ContentWriter::start(destination)?).await?;
+        let writer = if self.may_block() {
+            ContentWriter::here(destination)
+        } else {
+            ContentWriter::apart(destination)?
+        };
+        let coverage = stream.write_to(writer).await?;
         Ok(Exported {
             path: Some(temporary.commit()?),
             content_length: coverage.covered(),

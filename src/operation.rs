@@ -1,17 +1,25 @@
 //! What surrounds an operation: the runtime, the deadline, and signals.
 //!
 //! An operation is a future. When its time is over or a signal comes, it is dropped, and its
-//! destructors take back what it had begun.
+//! destructors take back what it had begun. One that blocks its thread runs beside the thread that
+//! watches over it.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
+use crate::content::{finished, on_thread};
 use crate::error::{Error, ErrorKind, Interruption, Result};
 use crate::options::Timeout;
+
+/// How long an operation that was broken off may take to take back what it had begun. One that
+/// hangs in a system call never does.
+const TAKES_BACK: Duration = Duration::from_secs(5);
 
 /// Runs `operation` to its end, but no longer than `timeout`, and not beyond a signal.
 /// `failure` is what an error says could not be done in time.
@@ -20,11 +28,47 @@ pub(crate) fn run<T>(
     timeout: Timeout,
     operation: impl Future<Output = Result<T>>,
 ) -> Result<T> {
+    on_runtime(bounded(failure, timeout, operation))
+}
+
+/// Runs what `operation` makes as [`run`] does, for one that blocks its thread: it has one of its
+/// own, which is left behind if it hangs.
+pub(crate) fn run_apart<T: Send + 'static, F: Future<Output = Result<T>>>(
+    failure: &str,
+    timeout: Timeout,
+    operation: impl FnOnce() -> F + Send + 'static,
+) -> Result<T> {
+    let (go_on, broken_off) = oneshot::channel::<()>();
+    let work = || {
+        on_runtime(async {
+            tokio::select! {
+                result = operation() => result,
+                _ = broken_off => Err(Error::new(ErrorKind::Failure, "broken off")),
+            }
+        })
+    };
+    let mut thread = None;
+    on_runtime(async {
+        let watched = async { finished(thread.insert(on_thread("operation", work)?)).await };
+        let result = bounded(failure, timeout, watched).await;
+        drop(go_on);
+        let Some(thread) = thread.filter(|thread| !thread.is_terminated()) else {
+            return result;
+        };
+        match tokio::time::timeout(TAKES_BACK, thread).await {
+            // It was done before it heard: what it has made stands.
+            Ok(Ok(done @ Ok(_))) => done,
+            _ => result,
+        }
+    })
+}
+
+fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Error::new(ErrorKind::Failure, "cannot start").because(source))?;
-    let result = runtime.block_on(bounded(failure, timeout, operation));
+    let result = runtime.block_on(future);
     // Threads that hang in a system call are left behind.
     runtime.shutdown_background();
     result

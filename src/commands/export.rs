@@ -40,7 +40,8 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         output,
         Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
     );
-    let exported = operation::run(&failure, arguments.timeout, async {
+    let endpoint = arguments.common.connection.endpoint.clone();
+    let exported = operation::run_apart(&failure, arguments.timeout, async move || {
         let _bar = if progress::wanted(!hidden) {
             let (sender, receiver) = watch::channel(Progress::default());
             request.progress = Some(sender);
@@ -48,7 +49,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         } else {
             None
         };
-        let client = Client::connect(&arguments.common.connection.endpoint).await?;
+        let client = Client::connect(&endpoint).await?.that_may_block();
         match output {
             None => client.export_to_blocking_writer(&request, stdout()?).await,
             Some((target, mode)) => client.export(&request, target, mode).await,

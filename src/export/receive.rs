@@ -7,7 +7,7 @@ use tracing::{debug, info};
 use super::decode::{Decoder, Event, Malformed, PieceHead};
 use super::{ExportRequest, Progress};
 use crate::client::{Answer, Client};
-use crate::content::{ContentWriter, Step};
+use crate::content::{ContentWriter, Destination, Step};
 use crate::error::{Error, Result};
 use crate::pieces::{Addition, Coverage};
 use crate::status::{self, Operation};
@@ -74,7 +74,10 @@ impl<'a> PieceStream<'a> {
     }
 
     /// Receives every piece and has its content written and verified.
-    pub(super) async fn write_to(mut self, mut writer: ContentWriter) -> Result<Coverage> {
+    pub(super) async fn write_to(
+        mut self,
+        mut writer: ContentWriter<impl Destination>,
+    ) -> Result<Coverage> {
         // Where the piece that is being received was said to be.
         let mut place = None;
         loop {
