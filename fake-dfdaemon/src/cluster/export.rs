@@ -250,15 +250,24 @@ impl Export {
 
     /// Bytes of a piece that has come.
     pub(crate) async fn content(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        let file = self.source.file().cloned();
+        let Some(file) = self.source.file().cloned() else {
+            return Ok(Bytes::new());
+        };
+        let mut bytes = self.chunks.take();
+        // Most content was written or read lately. To have a thread that may wait read it takes
+        // longer than reading it.
+        let at_hand = self.cluster.while_running(|| {
+            let disk = self.cluster.store(self.host)?.disk();
+            Ok(disk.read_at_hand(&file, &range, &mut bytes)?)
+        })?;
+        if at_hand {
+            return Ok(self.chunks.give_back_after(bytes));
+        }
         let (host, chunks) = (self.host, self.chunks.clone());
         self.cluster
             .blocking(move |cluster| {
-                let Some(file) = file else {
-                    return Ok(Bytes::new());
-                };
                 let disk = cluster.store(host)?.disk();
-                let bytes = disk.read_range(&file, range, chunks.take())?;
+                let bytes = disk.read_range(&file, range, bytes)?;
                 Ok(chunks.give_back_after(bytes))
             })
             .await

@@ -269,6 +269,12 @@ impl Cluster {
         self.blocking_while(held, work).await
     }
 
+    /// Does what takes no time, unless the daemon is stopping.
+    fn while_running<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let _held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
+        work()
+    }
+
     /// Runs blocking work that holds on to something until it has ended, also if nobody waits.
     async fn blocking_while<T: Send + 'static>(
         self: &Arc<Self>,

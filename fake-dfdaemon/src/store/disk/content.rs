@@ -1,11 +1,12 @@
 //! The bytes of content: copied from file to file, shared, read, a step at a time.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::io::Errno;
+use rustix::fs::{FsWord, fstatfs};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::Disk;
 use crate::store::mishap::{Mishap, Step};
@@ -117,6 +118,36 @@ impl Disk {
         file.read_exact_at(buffer, offset)
     }
 
+    /// Reads a part of a file into memory that may have held another, unless it would have to wait
+    /// for a device. Whether it did not.
+    pub(crate) fn read_at_hand(
+        &self,
+        file: &File,
+        range: &Range<u64>,
+        bytes: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        // What is used again has that length already.
+        bytes.resize(length, 0);
+        let mut rest = bytes.as_mut_slice();
+        while !rest.is_empty() {
+            let position = range.end - rest.len() as u64;
+            let into = &mut [IoSliceMut::new(rest)];
+            match preadv2(file, into, position, ReadWriteFlags::NOWAIT) {
+                Ok(read @ 1..) => rest = rest.split_at_mut(read).1,
+                Err(Errno::OPNOTSUPP) if lies_in_memory(file) => {
+                    file.read_exact_at(rest, position)?;
+                    break;
+                }
+                // Whatever it is, who waits is told.
+                _ => return Ok(false),
+            }
+        }
+        // Only now, lest it be counted twice by who then waits.
+        self.step(Step::Read)?;
+        Ok(true)
+    }
+
     /// A part of a file, in memory that may have held another.
     pub(crate) fn read_range(
         &self,
@@ -182,6 +213,12 @@ impl Way {
     }
 }
 
+/// Whether the file's system has no device: such systems do not know of reading without waiting.
+fn lies_in_memory(file: &File) -> bool {
+    const TMPFS_MAGIC: FsWord = 0x0102_1994;
+    fstatfs(file).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
+}
+
 fn copy_by_kernel(
     source: &File,
     target: &File,
@@ -237,6 +274,7 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::store::DiskFault;
@@ -266,6 +304,33 @@ mod tests {
             }
             let copied = fs::read(dir.path().join(name)).unwrap();
             assert_eq!(copied, b"\0\0\0\x00456", "{name}");
+        }
+    }
+
+    /// On the file system of temporary files, and in memory where there is such a one.
+    #[test]
+    fn what_was_just_written_is_at_hand() {
+        let in_memory = Path::new("/dev/shm");
+        let places = [
+            Some(std::env::temp_dir()),
+            in_memory.is_dir().then(|| in_memory.into()),
+        ];
+        for place in places.into_iter().flatten() {
+            let dir = tempfile::tempdir_in(&place).unwrap();
+            let disk = Disk::new(false);
+            let file = disk.create(&dir.path().join("file")).unwrap();
+            file.write_all_at(b"0123456789", 0).unwrap();
+            let mut bytes = b"of another, longer".to_vec();
+            let at_hand = disk.read_at_hand(&file, &(2..5), &mut bytes).unwrap();
+            // A file system may refuse to say.
+            assert!(
+                !at_hand || bytes == b"234",
+                "{}: {bytes:?}",
+                place.display()
+            );
+            assert!(at_hand || place != in_memory);
+            let beyond = disk.read_at_hand(&file, &(8..11), &mut bytes);
+            assert!(!beyond.unwrap_or(false), "{}", place.display());
         }
     }
 
