@@ -74,8 +74,11 @@ fn log_to_stderr(level: LevelFilter) {
         .init();
 }
 
+/// One thread moves what is in memory, and those for blocking work wait for disks. A second one
+/// would take over connections from the first in the middle of a stream, which costs more than it
+/// brings.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
 }
