@@ -61,11 +61,26 @@ async fn transfer(steps: Vec<Step>, request: &ExportRequest, path: &Path) -> Res
         .await
 }
 
-/// What a transfer of these steps came to; after a failure nothing may be left.
-async fn outcome(steps: Vec<Step>) -> std::result::Result<Vec<u8>, (ErrorKind, String)> {
+type Outcome = std::result::Result<Vec<u8>, (ErrorKind, String)>;
+
+/// What a transfer of these steps came to, whichever thread writes.
+async fn outcome(steps: Vec<Step>) -> Outcome {
+    let daemon = ScriptedDaemon::exporting(steps.clone());
+    let apart = outcome_of(&daemon.client().await).await;
+    let daemon = ScriptedDaemon::exporting(steps);
+    let here = outcome_of(&daemon.client().await.that_may_block()).await;
+    // Where there is more than one reason to fail, either may be found first.
+    assert_eq!(here.ok(), apart.clone().ok());
+    apart
+}
+
+/// After a failure nothing may be left.
+async fn outcome_of(client: &Client) -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
-    match transfer(steps, &request(), &path).await {
+    let request = request();
+    let exported = client.export_to_path(&request, &path, ExportMode::ByTransfer, false);
+    match exported.await {
         Ok(exported) => {
             assert_eq!(exported.content_length, CONTENT.len() as u64);
             assert_eq!(names(directory.path()), ["out"]);

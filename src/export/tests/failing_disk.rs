@@ -143,13 +143,19 @@ impl Case {
 async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
     for case in CASES {
         let daemon = case.daemon();
-        let client = daemon.client().await;
-        let (exported, steps) = case.run(&client, None).await;
-        exported.unwrap();
-        assert_eq!(steps, case.steps, "{case:?}");
+        let apart = daemon.client().await;
+        let here = apart.clone().that_may_block();
+        for client in [&apart, &here] {
+            let (exported, steps) = case.run(client, None).await;
+            exported.unwrap();
+            assert_eq!(steps, case.steps, "{case:?}");
+        }
         for (step, name) in case.steps.iter().enumerate() {
-            for errno in ERRORS {
-                let (exported, taken) = case.run(&client, Some((step, errno))).await;
+            let each = ERRORS
+                .iter()
+                .flat_map(|errno| [(*errno, &apart), (*errno, &here)]);
+            for (errno, client) in each {
+                let (exported, taken) = case.run(client, Some((step, errno))).await;
                 let what = format!("{case:?}: {errno} at {step}");
                 let harmless = match *name {
                     // A file system that cannot reserve is written to all the same.
