@@ -19,7 +19,7 @@ use crate::options::Timeout;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
-const TAKES_BACK: Duration = Duration::from_secs(5);
+const TAKES_BACK: Duration = Duration::from_secs(3);
 
 /// Runs `operation` to its end, but no longer than `timeout`, and not beyond a signal.
 /// `failure` is what an error says could not be done in time.
@@ -138,4 +138,62 @@ fn timed_out(failure: &str, timeout: Timeout) -> Error {
     Error::new(ErrorKind::Timeout, failure)
         .because(format!("it took longer than {timeout}"))
         .hint("--timeout gives it more time")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    const SOON: &str = "50ms";
+
+    fn apart<T: Send + 'static>(
+        operation: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        run_apart("cannot", SOON.parse().unwrap(), async move || {
+            operation().await
+        })
+    }
+
+    #[test]
+    fn an_operation_that_hangs_is_left_behind() {
+        let (_keep, never) = mpsc::channel::<()>();
+        let began = Instant::now();
+        let ended = apart(async move || {
+            let _ = never.recv();
+            Ok(())
+        });
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(began.elapsed() < 10 * TAKES_BACK);
+    }
+
+    #[test]
+    fn an_operation_that_is_broken_off_takes_back_what_it_began() {
+        struct Begun(mpsc::Sender<()>);
+        impl Drop for Begun {
+            fn drop(&mut self) {
+                let _ = self.0.send(());
+            }
+        }
+        let (sender, taken_back) = mpsc::channel();
+        let ended = apart(async move || {
+            let _begun = Begun(sender);
+            std::future::pending::<Result<()>>().await
+        });
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(taken_back.try_recv(), Ok(()));
+    }
+
+    #[test]
+    fn an_operation_that_is_done_before_it_hears_is_done() {
+        let (sender, over) = mpsc::channel();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            sender.send(7)
+        });
+        let ended = apart(async move || Ok(over.recv().unwrap()));
+        assert_eq!(ended.unwrap(), 7);
+    }
 }
