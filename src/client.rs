@@ -49,7 +49,7 @@ impl Client {
         })
     }
 
-    /// The same for a thread that waits for nothing else: it may block in writes of files.
+    /// The same for a thread that does nothing else: writes of files may block it.
     pub(crate) fn that_may_block(self) -> Self {
         Self {
             may_block: true,

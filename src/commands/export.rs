@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
     );
     let endpoint = arguments.common.connection.endpoint.clone();
-    let exported = operation::run_apart(&failure, arguments.timeout, async move || {
+    let operation = async move || {
         let _bar = if progress::wanted(!hidden) {
             let (sender, receiver) = watch::channel(Progress::default());
             request.progress = Some(sender);
@@ -54,7 +54,13 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
             None => client.export_to_blocking_writer(&request, stdout()?).await,
             Some((target, mode)) => client.export(&request, target, mode).await,
         }
-    })?;
+    };
+    let exported = if transferred {
+        operation::run_apart(&failure, arguments.timeout, operation)
+    } else {
+        // A thread would take longer to start than this does.
+        operation::run(&failure, arguments.timeout, operation())
+    }?;
     Ok(Outcome::Exported {
         task_id: arguments.request().task_id,
         exported,
