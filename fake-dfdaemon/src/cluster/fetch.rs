@@ -13,6 +13,7 @@ use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
 use super::parents::Parents;
+use super::state::ReplicaState;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::random::Random;
 use crate::store::{CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, crc32_of};
@@ -100,13 +101,14 @@ impl Cluster {
             progress: watch::Sender::default(),
         });
         fetches.insert(key, Arc::downgrade(&fetch));
+        fetch.mark_started(self);
         let subscription = Subscription::new(Arc::clone(&fetch));
         drop(fetches);
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
             let _running = running;
             let ended = fetch.run(&cluster, parents, content, reservation);
-            cluster.forget_fetch(&fetch);
+            cluster.forget_fetch(&fetch, ended.is_err());
             // Before anybody hears of the end, and then waits for what the lease held up.
             drop(lease);
             fetch
@@ -116,11 +118,15 @@ impl Cluster {
         Ok(subscription)
     }
 
-    fn forget_fetch(&self, fetch: &Fetch) {
+    fn forget_fetch(&self, fetch: &Fetch, failed: bool) {
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), fetch);
         if fetches.get(&fetch.key).is_some_and(is_it) {
             fetches.remove(&fetch.key);
+        }
+        // What has come is another transfer's to keep, if one has begun since.
+        if failed && !fetches.contains_key(&fetch.key) {
+            fetch.unmark(self);
         }
     }
 }
@@ -133,24 +139,11 @@ impl Fetch {
         content: Content,
         reservation: Reservation,
     ) -> Result<(), Error> {
-        let host = self.key.0;
-        self.mark_started(cluster);
-        let copied = self
-            .copy_pieces(cluster, parents)
-            .and_then(|crc32| self.commit(cluster, content, reservation, crc32));
-        if copied.is_err()
-            && let Some(entry) = cluster.state().same(&self.key.1, self.key.2)
-            && entry
-                .replicas
-                .get(host)
-                .is_some_and(|replica| !replica.is_whole())
-        {
-            entry.replicas.remove(host);
-        }
-        copied
+        let crc32 = self.copy_pieces(cluster, parents)?;
+        self.commit(cluster, content, reservation, crc32)
     }
 
-    /// The host knows of the task from the first piece on.
+    /// The host knows of the task before anybody hears that the transfer has started.
     fn mark_started(&self, cluster: &Cluster) {
         let record = self.record(cluster, None);
         let mut state = cluster.state();
@@ -159,6 +152,19 @@ impl Fetch {
             .is_some_and(|entry| entry.replicas.get(self.key.0).is_none())
         {
             state.insert_replica(self.key.0, record);
+        }
+    }
+
+    /// The host knows nothing of a task that did not come, unless it has it from elsewhere.
+    fn unmark(&self, cluster: &Cluster) {
+        let (host, id, incarnation) = &self.key;
+        let mut state = cluster.state();
+        let Some(entry) = state.same(id, *incarnation) else {
+            return;
+        };
+        let partial = |replica: &ReplicaState| !replica.is_whole();
+        if entry.replicas.get(*host).is_some_and(partial) {
+            entry.replicas.remove(*host);
         }
     }
 
@@ -400,7 +406,59 @@ fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::FakeDfdaemon;
+    use crate::cluster::{ExportRequest, ImportRequest, RequestedTtl};
+
+    /// However late the transfer gets a thread, and whatever ends before it does.
+    #[test]
+    fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let daemon = FakeDfdaemon::builder().hosts(2).start().await.unwrap();
+            let cluster = Arc::clone(daemon.cluster());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let request = ImportRequest {
+                path: file.path().to_owned(),
+                content_for_id: None,
+                persistent_replica_count: 1,
+                tag: None,
+                application: None,
+                piece_length: None,
+                ttl: RequestedTtl::Given(Duration::from_secs(60)),
+                disk_fault: None,
+            };
+            let imported = cluster.import(0, &request, &CancelFlag::default());
+            let request = ExportRequest {
+                task_id: imported.unwrap().task.task_id,
+                persistent: false,
+                output: None,
+                disk_fault: None,
+            };
+            let known = |cluster: &Cluster| cluster.local(1, None, ReplicaState::is_whole);
+            let (free, busy) = std::sync::mpsc::channel::<()>();
+            let occupied = tokio::task::spawn_blocking(move || busy.recv());
+            let given_up = cluster.export(1, request.clone()).unwrap();
+            assert_eq!(known(&cluster), [false]);
+            drop(given_up);
+            let look = Arc::clone(&cluster);
+            let between = tokio::task::spawn_blocking(move || known(&look));
+            let mut export = cluster.export(1, request).unwrap();
+            drop(free);
+            assert_eq!(between.await.unwrap(), [false]);
+            assert!(export.next_piece().await.unwrap().is_none());
+            assert_eq!(known(&cluster), [true]);
+            assert!(occupied.await.unwrap().is_err());
+            drop(export);
+            daemon.stop().await;
+        });
+    }
 
     #[test]
     fn a_shuffle_has_every_number_once_and_repeats_itself() {
