@@ -5,6 +5,7 @@
 
 mod call;
 mod connection;
+mod socket;
 
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{

@@ -24,6 +24,7 @@ use tokio::net::UnixStream;
 use tonic::body::Body;
 use tower::{BoxError, Service};
 
+use super::socket::Socket;
 use crate::error::{Error, ErrorKind};
 use crate::options::Endpoint;
 
@@ -74,7 +75,7 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(MAX_FRAME)
         .max_header_list_size(MAX_HEADERS)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Socket::new(stream)))
         .await
         .map_err(|source| {
             let message = format!("cannot speak to the server at {endpoint}");
