@@ -55,6 +55,7 @@ mod error;
 mod export;
 mod import;
 mod logging;
+mod memory;
 mod operation;
 mod output_file;
 mod pieces;

@@ -40,6 +40,7 @@ pub(crate) fn run_apart<T: Send + 'static, F: Future<Output = Result<T>>>(
 ) -> Result<T> {
     let (go_on, broken_off) = oneshot::channel::<()>();
     let work = || {
+        crate::memory::keep_for_content();
         on_runtime(async {
             tokio::select! {
                 result = operation() => result,

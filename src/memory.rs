@@ -1,0 +1,49 @@
+//! What the allocator does with memory that is freed. What is allocated is elsewhere.
+
+/// How much free memory the allocator may keep, in bytes: more than the content that is on its way
+/// through a connection at a time.
+const KEPT: usize = 8 << 20;
+
+/// Has memory that content came in kept for the content that follows.
+///
+/// glibc gives what is free at the end of a heap back to the system, which clears its pages anew
+/// when they are next used. How much it keeps follows from the largest block that it mapped and
+/// that has been freed, see `M_TRIM_THRESHOLD` in mallopt(3): so one is, whose pages are never
+/// touched. Other allocators go their own way.
+pub(crate) fn keep_for_content() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4 << 10;
+    const PART: usize = 256 << 10;
+    const PARTS: usize = 16;
+
+    /// How many pages this thread was given so far.
+    fn page_faults() -> usize {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // Behind the name, which may hold anything, the eighth field.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(7).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn content_comes_in_the_memory_of_what_came_before() {
+        let faults = std::thread::spawn(|| {
+            keep_for_content();
+            for _ in 0..50 {
+                let parts: Vec<_> = (0..PARTS)
+                    .map(|number| vec![number as u8 | 1; PART])
+                    .collect();
+                drop(std::hint::black_box(parts));
+            }
+            page_faults()
+        });
+        let (faults, once) = (faults.join().unwrap(), PARTS * PART / PAGE);
+        assert!(faults < 3 * once, "{faults}, of {once} that are needed");
+    }
+}
