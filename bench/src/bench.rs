@@ -33,17 +33,16 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(settings: Settings) -> Result<Self> {
         let directory = Directory::create(&settings.directory)?;
-        let dfcache = |program: PathBuf, logs: &str| Dfcache {
-            program,
-            logs: directory.path().join(logs),
-        };
+        let dfcache =
+            |program: PathBuf, logs: &str| Dfcache::new(program, directory.path().join(logs));
         Ok(Self {
-            dfcache: dfcache(settings.programs.join("dfcache"), "logs"),
+            dfcache: dfcache(settings.programs.join("dfcache"), "logs")?,
             peer: settings
                 .peer
                 .dfcache
                 .clone()
-                .map(|program| dfcache(program, "peer-logs")),
+                .map(|program| dfcache(program, "peer-logs"))
+                .transpose()?,
             directory,
             settings,
             next: Cell::new(0),

@@ -4,15 +4,25 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::Result;
+
 /// A dfcache.
 #[derive(Clone, Debug)]
 pub(crate) struct Dfcache {
     pub(crate) program: PathBuf,
-    /// Where it logs, so that it does nowhere else.
-    pub(crate) logs: PathBuf,
+    /// Where it logs, so that it does nowhere else; not all releases have the option.
+    logs: Option<PathBuf>,
 }
 
 impl Dfcache {
+    pub(crate) fn new(program: PathBuf, logs: PathBuf) -> Result<Self> {
+        let help = Command::new(&program).args(["stat", "--help"]).output();
+        let help = help.map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+        let has_logs = String::from_utf8_lossy(&help.stdout).contains("--log-dir");
+        let logs = has_logs.then_some(logs);
+        Ok(Self { program, logs })
+    }
+
     /// An import of one replica.
     pub(crate) fn import(
         &self,
@@ -54,7 +64,9 @@ impl Dfcache {
     fn command(&self, name: &str, endpoint: &Path) -> Command {
         let mut command = self.bare();
         command.arg(name).arg("--endpoint").arg(endpoint);
-        command.arg("--log-dir").arg(&self.logs);
+        if let Some(logs) = &self.logs {
+            command.arg("--log-dir").arg(logs);
+        }
         command
     }
 
@@ -71,4 +83,21 @@ impl Dfcache {
 
 fn is_ours(variable: &OsStr) -> bool {
     variable.to_string_lossy().starts_with("DFCACHE_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_does_not_log_to_files_is_not_told_where_to() {
+        let takes = |program: &str| {
+            let client = Dfcache::new(program.into(), "logs".into()).unwrap();
+            let command = client.stat(Path::new("socket"), "7");
+            command.get_args().any(|argument| argument == "--log-dir")
+        };
+        assert!(!takes("echo"));
+        let unknown = Dfcache::new("no-such-dfcache".into(), "logs".into());
+        assert!(unknown.unwrap_err().to_string().contains("no-such-dfcache"));
+    }
 }
