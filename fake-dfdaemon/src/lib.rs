@@ -35,6 +35,7 @@ mod host;
 mod journal;
 mod json;
 mod limits;
+mod memory;
 mod owned;
 mod preload;
 pub mod program;

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,6 +19,7 @@ use crate::builder::StartError;
 use crate::cli::{Cli, Command, Run, Serve};
 use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
+use crate::memory::Workers;
 use crate::run::{Signals, run};
 
 /// What was typed cannot be done.
@@ -76,10 +78,14 @@ fn log_to_stderr(level: LevelFilter) {
 
 /// One thread moves what is in memory, and those for blocking work wait for disks. A second one
 /// would take over connections from the first in the middle of a stream, which costs more than it
-/// brings.
+/// brings. The last of those for disks ends when nobody has asked for anything for some seconds.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let workers = Arc::new(Workers::default());
+    let ending = Arc::clone(&workers);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_start(move || workers.begins())
+        .on_thread_stop(move || ending.ends())
         .build()
 }
 

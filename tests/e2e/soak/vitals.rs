@@ -28,7 +28,7 @@ impl Vitals {
         }
     }
 
-    /// No more than there was; memory is the allocator's to keep.
+    /// No more than there was; how much memory is another question.
     pub(super) fn is_back_at(self, before: Self) -> bool {
         self.files <= before.files && self.threads <= before.threads
     }
