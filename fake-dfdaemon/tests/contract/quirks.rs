@@ -248,6 +248,8 @@ async fn orphan(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
 
 async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
     let (id, _) = imported(w, fake, 10).await;
+    // Whoever makes replicas would find one missing after the export, and bring it back.
+    fake.settle().await;
     let client = client_of(fake).await;
     client.export(transfer(&id)).await.ok();
     !client.stat_local(&id).await.unwrap().persistent
