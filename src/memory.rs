@@ -1,8 +1,8 @@
 //! What the allocator does with memory that is freed. What is allocated is elsewhere.
 
-/// How much free memory the allocator may keep, in bytes: more than the content that is on its way
-/// through a connection at a time.
-const KEPT: usize = 8 << 20;
+/// Half of the free memory that the allocator may then keep, in bytes: as much as a connection may
+/// send ahead.
+const HALF: usize = 8 << 20;
 
 /// Has memory that content came in kept for the content that follows.
 ///
@@ -11,7 +11,7 @@ const KEPT: usize = 8 << 20;
 /// that has been freed, see `M_TRIM_THRESHOLD` in mallopt(3): so one is, whose pages are never
 /// touched. Other allocators go their own way.
 pub(crate) fn keep_for_content() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(HALF)));
 }
 
 #[cfg(test)]

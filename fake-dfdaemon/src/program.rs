@@ -78,7 +78,8 @@ fn log_to_stderr(level: LevelFilter) {
 
 /// One thread moves what is in memory, and those for blocking work wait for disks. A second one
 /// would take over connections from the first in the middle of a stream, which costs more than it
-/// brings. The last of those for disks ends when nobody has asked for anything for some seconds.
+/// brings. Those for blocking work end when there has been none for some seconds, and with the last of
+/// them memory goes back.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     let workers = Arc::new(Workers::default());
     let ending = Arc::clone(&workers);

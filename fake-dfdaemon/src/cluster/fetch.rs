@@ -406,11 +406,9 @@ fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::FakeDfdaemon;
-    use crate::cluster::{ExportRequest, ImportRequest, RequestedTtl};
+    use crate::cluster::{ExportRequest, ImportRequest};
 
     /// However late the transfer gets a thread, and whatever ends before it does.
     #[test]
@@ -424,16 +422,7 @@ mod tests {
             let daemon = FakeDfdaemon::builder().hosts(2).start().await.unwrap();
             let cluster = Arc::clone(daemon.cluster());
             let file = tempfile::NamedTempFile::new().unwrap();
-            let request = ImportRequest {
-                path: file.path().to_owned(),
-                content_for_id: None,
-                persistent_replica_count: 1,
-                tag: None,
-                application: None,
-                piece_length: None,
-                ttl: RequestedTtl::Given(Duration::from_secs(60)),
-                disk_fault: None,
-            };
+            let request = ImportRequest::of(file.path());
             let imported = cluster.import(0, &request, &CancelFlag::default());
             let request = ExportRequest {
                 task_id: imported.unwrap().task.task_id,

@@ -275,6 +275,21 @@ struct NewTask<'a> {
 }
 
 impl ImportRequest {
+    /// The least that can be asked for: one replica, for a minute.
+    #[cfg(test)]
+    pub(crate) fn of(path: &std::path::Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            content_for_id: None,
+            persistent_replica_count: 1,
+            tag: None,
+            application: None,
+            piece_length: None,
+            ttl: RequestedTtl::Given(Duration::from_secs(60)),
+            disk_fault: None,
+        }
+    }
+
     fn parameters(&self) -> Parameters<'_> {
         Parameters {
             tag: self.tag.as_deref(),

@@ -431,7 +431,7 @@ mod tests {
 
     use super::*;
     use crate::FakeDfdaemon;
-    use crate::cluster::{ImportRequest, RequestedTtl};
+    use crate::cluster::ImportRequest;
     use crate::store::CancelFlag;
 
     /// The next step is decided when it can be taken, not before.
@@ -442,14 +442,8 @@ mod tests {
         let daemon = builder.replication_delay(delay).start().await.unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let request = ImportRequest {
-            path: file.path().to_owned(),
-            content_for_id: None,
             persistent_replica_count: 2,
-            tag: None,
-            application: None,
-            piece_length: None,
-            ttl: RequestedTtl::Given(Duration::from_secs(60)),
-            disk_fault: None,
+            ..ImportRequest::of(file.path())
         };
         let cluster = Arc::clone(daemon.cluster());
         let importing = Arc::clone(&cluster);
