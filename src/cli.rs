@@ -1,6 +1,7 @@
 //! The command line: what was typed, under which names, with which help.
 //!
-//! Values are parsed into `options`; what commands do with them lives in `commands`.
+//! Values are parsed into `options`; what commands do with them lives in `commands`. Numbers, sizes
+//! and durations may begin with a hyphen, so that `--ttl -1h` is a bad TTL and no unknown option `-1`.
 
 mod common;
 mod documents;

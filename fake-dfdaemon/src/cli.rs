@@ -1,4 +1,7 @@
 //! The command line: what was typed, and how it becomes a [`Builder`].
+//!
+//! Numbers, sizes and durations may begin with a hyphen, so that `--hosts -1` is a bad number of
+//! hosts and no unknown option `-1`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -91,7 +94,7 @@ pub(crate) struct Serve {
     socket_mode: u32,
 
     /// How many hosts there are
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = parse_hosts)]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = parse_hosts)]
     hosts: usize,
 
     /// The release of dfdaemon that is played
@@ -100,27 +103,27 @@ pub(crate) struct Serve {
 
     /// What each host can hold, such as `1gib`; decides no-space and eviction
     /// [default: what the file system holds]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", value_parser = parse_size)]
     capacity: Option<u64>,
 
     /// The shortest TTL that an import may ask for [default: 1m]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
     min_ttl: Option<Duration>,
 
     /// The longest TTL that an import may ask for
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
     max_ttl: Duration,
 
     /// How often expired tasks are collected
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
     gc_interval: Duration,
 
     /// How long after an import the further replicas are made
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     replication_delay: Duration,
 
     /// How many requests a host has in hand before it answers RESOURCE_EXHAUSTED
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
     max_requests: Option<usize>,
 
     /// Refuse imports or exports by tag or application; repeatable
@@ -159,7 +162,7 @@ pub(crate) struct Serve {
 
     /// What decides chance in faults: the same seed fires the same faults, call by call
     /// [default: random, in the ready line]
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
     fault_seed: Option<u64>,
 
     /// Where the journal is written (default: `<state>/journal.jsonl`)
@@ -306,6 +309,8 @@ mod tests {
             ("--socket-mode", "1777"),
             ("--hosts", "0"),
             ("--hosts", "201"),
+            ("--hosts", "-1"),
+            ("--gc-interval", "-1m"),
             ("--dfdaemon-version", "1.0"),
             ("--capacity", "much"),
             ("--min-ttl", "soon"),

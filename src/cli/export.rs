@@ -85,7 +85,7 @@ pub(crate) struct ExportArguments {
     tag: String,
 
     /// How long the whole export may take
-    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     /// Show no progress, not even on a terminal

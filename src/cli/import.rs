@@ -34,13 +34,13 @@ pub(crate) struct ImportArguments {
     identity: Identity,
 
     /// How many persistent replicas there shall be, at least 1
-    #[arg(long, value_name = "PERSISTENT_REPLICA_COUNT", default_value = ReplicaCount::DEFAULT, help_heading = "Task")]
+    #[arg(long, allow_hyphen_values = true, value_name = "PERSISTENT_REPLICA_COUNT", default_value = ReplicaCount::DEFAULT, help_heading = "Task")]
     persistent_replica_count: ReplicaCount,
 
     /// How long the task lives, from 1m to 7d
     ///
     /// Written for people: 90m, 2h 30m. A dfdaemon may have narrower limits of its own.
-    #[arg(long, value_name = "TTL", default_value = Ttl::DEFAULT, help_heading = "Task")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TTL", default_value = Ttl::DEFAULT, help_heading = "Task")]
     ttl: Ttl,
 
     /// Take a task that is there already for a success
@@ -50,7 +50,7 @@ pub(crate) struct ImportArguments {
     skip_existing: bool,
 
     /// How long the whole import may take
-    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_IMPORT, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_IMPORT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     /// Show no progress, not even on a terminal

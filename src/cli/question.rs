@@ -26,7 +26,7 @@ pub(crate) struct StatArguments {
     pub(crate) wait_for_replicas: Option<ReplicaCount>,
 
     /// How long the answer may take, waiting included
-    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     #[command(flatten)]
@@ -46,7 +46,7 @@ Examples:
 #[command(after_help = LS_EXAMPLES)]
 pub(crate) struct LsArguments {
     /// How long the answer may take
-    #[arg(long, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     #[command(flatten)]

@@ -72,6 +72,8 @@ fn contradictions_are_refused() {
     ] {
         refused(line);
     }
+    assert!(refused("dfcache import --ttl -1h x").contains("'--ttl <TTL>'"));
+    assert!(refused("dfcache stat --timeout -1s 7").contains("'--timeout <TIMEOUT>'"));
     assert!(refused("dfcache exprot 7 -O x").contains("'export'"));
     assert!(refused("dfcache export --outptu x 7").contains("'--output'"));
 }

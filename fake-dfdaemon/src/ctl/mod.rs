@@ -120,7 +120,11 @@ enum TaskWord {
 #[derive(Debug, Subcommand)]
 enum ClockWord {
     /// Move time forward, such as by `2h`
-    Advance { by: String },
+    Advance {
+        // A step back is the daemon's to refuse, in words.
+        #[arg(allow_hyphen_values = true)]
+        by: String,
+    },
     /// Set the time, RFC 3339
     Set { to: String },
 }

@@ -195,6 +195,7 @@ fn what_is_refused_is_told_with_the_right_code() {
         ("tasks 9", 1, "there is no task 9"),
         ("tasks delete 9", 1, "there is no task 9"),
         ("clock advance soon", 1, "advance"),
+        ("clock advance -1h", 1, "advance"),
         ("snapshots restore nothing", 1, "nothing"),
         ("journal --status BROKEN", 1, "BROKEN"),
     ] {
