@@ -24,7 +24,12 @@ pub(crate) struct Identity {
     ///
     /// Written for people: 4mib, 1gib. Without it, dfdaemon chooses one by the file's size.
     /// Different piece lengths make different tasks.
-    #[arg(long, allow_hyphen_values = true, value_name = "PIECE_LENGTH", help_heading = "Task")]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "PIECE_LENGTH",
+        help_heading = "Task"
+    )]
     pub(crate) piece_length: Option<PieceLength>,
 
     /// Application that the task belongs to

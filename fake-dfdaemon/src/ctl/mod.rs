@@ -5,6 +5,7 @@
 
 pub(crate) mod text;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -12,10 +13,18 @@ use clap::{Args, Subcommand, ValueEnum};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::faults::{Fault, FaultError};
+
+/// What is escaped in a part of a path or a query: all but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 #[derive(Args, Debug)]
 pub(crate) struct Ctl {
@@ -280,17 +289,9 @@ fn request(method: http::Method, path: &str, body: Value) -> Request {
     }
 }
 
-/// A part of a path or a query, percent-encoded.
-fn escaped(part: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    part.bytes().fold(String::new(), |mut escaped, byte| {
-        if plain(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-        escaped
-    })
+/// A part of a path or a query.
+fn escaped(part: &str) -> impl Display {
+    utf8_percent_encode(part, RESERVED)
 }
 
 async fn send(
@@ -325,6 +326,9 @@ mod tests {
 
     use super::*;
 
+    /// No answer takes nearly as long.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
@@ -335,6 +339,24 @@ mod tests {
         let line = Line::try_parse_from([&["ctl"], words].concat()).unwrap();
         let request = line.ctl.word.request().unwrap();
         (format!("{} {}", request.method, request.path), request.body)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+            }
+        });
+        for _ in 0..2000 {
+            let health = request(http::Method::GET, "/health", Value::Null);
+            let answered = tokio::time::timeout(PATIENCE, send(&socket, health)).await;
+            answered.expect("it waits for ever").unwrap_err();
+        }
+        server.abort();
     }
 
     #[test]
