@@ -157,6 +157,9 @@ impl State {
         let Some(entry) = self.tasks.remove(id) else {
             return Vec::new();
         };
+        if let Some(room) = less_room(self.tasks.capacity(), self.tasks.len()) {
+            self.tasks.shrink_to(room);
+        }
         let holders = entry.replicas.hosts().collect();
         for (host, replica) in entry.replicas {
             self.change_used(host, 0, replica.used());
@@ -261,6 +264,14 @@ impl State {
         evictable.sort();
         evictable.into_iter().map(|(_, id)| id).collect()
     }
+}
+
+/// The room that a table of tasks with so much of it shall have instead, if that is far too much: it
+/// would keep the room of its busiest moment for good.
+fn less_room(room: usize, tasks: usize) -> Option<usize> {
+    const SPARSE: usize = 8;
+    const FEW: usize = 128;
+    (room > SPARSE * tasks.max(FEW)).then_some(2 * tasks)
 }
 
 /// Whether content of `length` bytes fits a host.

@@ -244,3 +244,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn room_is_given_up_when_there_is_far_too_much() {
+    for (room, tasks, less) in [
+        (1024, 0, None),
+        (1025, 0, Some(0)),
+        (1024, 128, None),
+        (1025, 128, Some(256)),
+        (8000, 1000, None),
+        (8001, 1000, Some(2000)),
+    ] {
+        assert_eq!(less_room(room, tasks), less, "{room} for {tasks}");
+    }
+}
+
+#[test]
+fn the_room_of_tasks_that_are_gone_goes_too() {
+    let mut state = State::new(1);
+    for number in 0..10_000 {
+        state.insert_task(task(&number.to_string()));
+    }
+    for number in 10..10_000 {
+        state.remove_task(&number.to_string());
+    }
+    assert!(state.tasks.capacity() < 2000, "{}", state.tasks.capacity());
+    assert!((0..10).all(|number| state.tasks.contains_key(number.to_string().as_str())));
+    assert_eq!(state.tasks.len(), 10);
+}
