@@ -1,6 +1,23 @@
 //! Memory that a crowd has left behind. What is allocated is elsewhere.
+//!
+//! All of it is about glibc; other allocators go their own way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Has threads allocate from as few places as cores can be busy at once. glibc has eight times as
+/// many, and each keeps its last free pages for good, see `M_ARENA_MAX` in mallopt(3).
+pub(crate) fn share_arenas() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let arenas = i32::try_from(cores).unwrap_or(i32::MAX);
+        // SAFETY: it sets a number that is looked at when a thread first allocates.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, arenas);
+        }
+    }
+}
 
 /// Counts the threads that work for somebody.
 #[derive(Debug, Default)]
@@ -20,7 +37,7 @@ impl Workers {
     }
 }
 
-/// An allocator keeps what is free for whoever wants some next; glibc does for good.
+/// What is free is kept for whoever wants some next, for good unless this is called.
 fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it may be called at any time, from any thread, see malloc_trim(3).

@@ -19,7 +19,7 @@ use crate::builder::StartError;
 use crate::cli::{Cli, Command, Run, Serve};
 use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
-use crate::memory::Workers;
+use crate::memory::{Workers, share_arenas};
 use crate::run::{Signals, run};
 
 /// What was typed cannot be done.
@@ -54,6 +54,7 @@ pub fn grammar() -> clap::Command {
 /// Runs the program with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    share_arenas();
     let cli = Cli::parse();
     log_to_stderr(cli.command.level());
     let ended = runtime().map_err(Failure::from).and_then(|runtime| {
