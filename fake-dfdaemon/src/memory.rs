@@ -4,13 +4,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Has threads allocate from as few places as cores can be busy at once. glibc has eight times as
-/// many, and each keeps its last free pages for good, see `M_ARENA_MAX` in mallopt(3).
+/// Has threads allocate from as few places as cores can be busy at once, besides that of the first
+/// thread: with one less, a state of many tasks takes longer to open. glibc has eight for each core, and
+/// each keeps its last free pages for good, see `M_ARENA_MAX` in mallopt(3).
 pub(crate) fn share_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let arenas = i32::try_from(cores).unwrap_or(i32::MAX);
+        let arenas = i32::try_from(cores + 1).unwrap_or(i32::MAX);
         // SAFETY: it sets a number that is looked at when a thread first allocates.
         #[allow(unsafe_code)]
         unsafe {
