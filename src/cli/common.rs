@@ -86,7 +86,12 @@ pub(crate) struct Logs {
     pub(crate) log_dir: PathBuf,
 
     /// How many log files are kept, one a day; 0 for no log file
-    #[arg(long, value_name = "LOG_MAX_FILES", default_value_t = 6)]
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "LOG_MAX_FILES",
+        default_value_t = 6
+    )]
     pub(crate) log_max_files: usize,
 
     /// Print the log to stderr too

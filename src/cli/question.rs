@@ -22,7 +22,7 @@ pub(crate) struct StatArguments {
     pub(crate) id: TaskId,
 
     /// Wait until there are so many persistent replicas
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
     pub(crate) wait_for_replicas: Option<ReplicaCount>,
 
     /// How long the answer may take, waiting included

@@ -72,8 +72,19 @@ fn contradictions_are_refused() {
     ] {
         refused(line);
     }
-    assert!(refused("dfcache import --ttl -1h x").contains("'--ttl <TTL>'"));
-    assert!(refused("dfcache stat --timeout -1s 7").contains("'--timeout <TIMEOUT>'"));
+    for line in [
+        "dfcache import --ttl -1h x",
+        "dfcache import --persistent-replica-count -1 x",
+        "dfcache import --piece-length -4mib x",
+        "dfcache import --log-max-files -1 x",
+        "dfcache export --timeout -1s 7 -O x",
+        "dfcache stat --timeout -1s 7",
+        "dfcache stat --wait-for-replicas -1 7",
+        "dfcache ls --timeout -1s",
+    ] {
+        let option = line.split(' ').find(|word| word.starts_with("--")).unwrap();
+        assert!(refused(line).contains(&format!("'{option} <")), "{line}");
+    }
     assert!(refused("dfcache exprot 7 -O x").contains("'export'"));
     assert!(refused("dfcache export --outptu x 7").contains("'--output'"));
 }
