@@ -8,7 +8,7 @@
 # into fixtures/fuzz/<target>/, where `make test` tries it for ever.
 #
 # cargo-fuzz is installed by cargo, once, into TARGET_DIRECTORY/tools. SANITIZER=address adds a
-# sanitizer; there is no unsafe code here for it to watch, so none is the default.
+# sanitizer; there is hardly any unsafe code here for it to watch, so none is the default.
 set -euo pipefail
 
 target=$(mkdir -p "$1" && cd "$1" && pwd)
