@@ -3,23 +3,22 @@
 //! The file is the journal: it can be read after a crash, and queries read it. Nothing of it is
 //! kept in memory.
 
+mod reading;
+
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::reading::Calls;
 use crate::owned;
 use crate::rpc::Rpc;
-
-/// How much of the file is read at once, in bytes.
-const BUFFER: usize = 64 << 10;
 
 /// A call that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,12 +45,6 @@ pub struct Call {
     pub client_gone: bool,
     /// How long the call took, in milliseconds of the machine's time.
     pub duration_ms: u64,
-}
-
-/// What a daemon that goes on has to know of a call.
-#[derive(Deserialize)]
-struct Numbered {
-    call: u64,
 }
 
 /// How a call ended.
@@ -107,25 +100,34 @@ impl Query {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Arc<File>,
+    writing: Mutex<Writing>,
     last_call: AtomicU64,
+}
+
+/// How writing has gone so far. Who writes holds it.
+#[derive(Debug, Default)]
+struct Writing {
+    /// Whether the file may end in the middle of a line.
+    is_cut: bool,
+    /// Calls that could not be written.
+    lost: u64,
 }
 
 impl Journal {
     /// Opens the journal at `path` and goes on where it ends.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = owned::append(path)?;
-        let mut last_call = 0;
-        // Millions of calls may be in it: no more of them than their numbers is needed.
-        for_each_line(&file, |Numbered { call }| last_call = last_call.max(call))?;
-        if !ends_with_a_line(&file)? {
-            // The last call of a daemon that was killed, cut short.
-            file.write_all(b"\n")?;
-        }
-        let path = path.to_owned();
+        let file = Arc::new(owned::append(path)?);
+        let last_call = reading::last_call(&file)?;
+        let writing = Writing {
+            // By a daemon that was killed.
+            is_cut: !ends_with_a_line(&file)?,
+            lost: 0,
+        };
         Ok(Self {
-            path,
-            file: Mutex::new(file),
+            path: path.to_owned(),
+            file,
+            writing: Mutex::new(writing),
             last_call: AtomicU64::new(last_call),
         })
     }
@@ -137,13 +139,25 @@ impl Journal {
     }
 
     /// Every call of a kind that has ended, oldest first.
+    ///
+    /// # Panics
+    ///
+    /// If the file cannot be read, or calls are [lost](Self::lost): a test that counts calls must not
+    /// take them for calls that were not made.
     #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic)]
     pub fn calls(&self, rpc: Rpc) -> Vec<Call> {
-        self.query(&Query {
+        let query = Query {
             rpc: Some(rpc),
             ..Query::default()
-        })
-        .unwrap_or_default()
+        };
+        let path = self.path.display();
+        let calls = self.query(&query);
+        let calls = calls.unwrap_or_else(|error| panic!("cannot read the journal {path}: {error}"));
+        let lost = self.lost();
+        assert!(lost == 0, "{lost} calls are missing in the journal {path}");
+        calls
     }
 
     /// The calls that are asked for and have ended, oldest first.
@@ -152,24 +166,30 @@ impl Journal {
     ///
     /// If the file cannot be read.
     pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
-        let file = self.file().try_clone()?;
-        let mut calls = Vec::new();
-        for_each_line(&file, |call| {
-            if query.matches(&call) {
-                calls.push(call);
-            }
-        })?;
-        calls.sort_by_key(|call| call.call);
-        Ok(calls)
+        self.find(query.clone())?.collect()
     }
 
-    /// Forgets every call. Numbers go on.
+    /// The same, one after the other as they are read. Blocks on the disk, as each step does.
+    pub(crate) fn find(&self, query: Query) -> io::Result<Calls> {
+        Calls::find(&self.file, query)
+    }
+
+    /// How many calls are missing, since the file could not be written.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.writing().lost
+    }
+
+    /// Forgets every call, also that some were lost. Numbers go on.
     ///
     /// # Errors
     ///
     /// If the file cannot be written.
     pub fn clear(&self) -> io::Result<()> {
-        self.file().set_len(0)
+        let mut writing = self.writing();
+        self.file.set_len(0)?;
+        *writing = Writing::default();
+        Ok(())
     }
 
     /// The number of a call that arrives.
@@ -180,49 +200,49 @@ impl Journal {
             .wrapping_add(1)
     }
 
-    fn file(&self) -> MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn append(&self, call: &Call) {
-        let written = serde_json::to_vec(call)
-            .map_err(io::Error::from)
-            .and_then(|mut line| {
-                line.push(b'\n');
-                // One write: lines of concurrent calls do not mix.
-                self.file().write_all(&line)
-            });
-        if let Err(error) = written {
-            tracing::warn!(path = %self.path.display(), %error, "a call is missing in the journal");
+        self.append_by(call, |mut file, line| file.write_all(line));
+    }
+
+    /// Writes a call, or counts it as lost.
+    fn append_by(&self, call: &Call, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) {
+        let mut writing = self.writing();
+        let Err(error) = self.write_line(&mut writing, call, write) else {
+            return;
+        };
+        writing.lost += 1;
+        // Once, not for every call while the disk is full.
+        if writing.lost == 1 {
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "calls are missing in the journal from now on");
         }
     }
-}
 
-/// Reads each line of a file. One that was cut short by a crash is passed over.
-fn for_each_line<T: DeserializeOwned>(file: &File, mut each: impl FnMut(T)) -> io::Result<()> {
-    let mut lines = BufReader::with_capacity(BUFFER, FromStart { file, position: 0 });
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        if let Ok(read) = serde_json::from_slice(&line) {
-            each(read);
+    fn write_line(
+        &self,
+        writing: &mut Writing,
+        call: &Call,
+        write: impl FnOnce(&File, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut line = Vec::new();
+        if writing.is_cut {
+            line.push(b'\n');
         }
-        line.clear();
-    }
-    Ok(())
-}
-
-/// Reads a file from its start, wherever others are in it. The path is not asked again: something
-/// else may be there by now.
-struct FromStart<'a> {
-    file: &'a File,
-    position: u64,
-}
-
-impl Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
-        self.position += read as u64;
-        Ok(read)
+        serde_json::to_writer(&mut line, call)?;
+        line.push(b'\n');
+        let length = self.file.metadata()?.len();
+        // One write: a crash leaves all of a line, or its start.
+        let written = write(&self.file, &line);
+        match &written {
+            Ok(()) => writing.is_cut = false,
+            // Half a line would spoil the next one.
+            Err(_) => writing.is_cut |= self.file.set_len(length).is_err(),
+        }
+        written
     }
 }
 
@@ -339,5 +359,108 @@ mod tests {
         assert_eq!(second.call, 2);
         journal.append(&second);
         assert_eq!(journal.query(&Query::default()).unwrap(), [first, second]);
+    }
+
+    #[test]
+    fn calls_are_told_by_number_in_whichever_order_they_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let calls: Vec<_> = (0..8)
+            .map(|number| {
+                let rpc = if number % 2 == 0 {
+                    Rpc::Stat
+                } else {
+                    Rpc::List
+                };
+                call(&journal, rpc, "host-0", "OK", "1")
+            })
+            .collect();
+        for index in [2, 7, 0, 1, 4, 6, 5, 3] {
+            journal.append(&calls[index]);
+        }
+        assert_eq!(journal.query(&Query::default()).unwrap(), calls);
+        let of = |rpc| calls.iter().filter(move |call| call.rpc == rpc).cloned();
+        for rpc in [Rpc::Stat, Rpc::List] {
+            assert_eq!(journal.calls(rpc), of(rpc).collect::<Vec<_>>());
+        }
+    }
+
+    /// Of what is written later, and of a file that is cleared meanwhile, nothing is made up.
+    #[test]
+    fn what_changes_while_calls_are_read_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let calls: Vec<_> = (0..3)
+            .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
+            .collect();
+        for index in [1, 0] {
+            journal.append(&calls[index]);
+        }
+        let found = journal.find(Query::default()).unwrap();
+        journal.append(&calls[2]);
+        let found: Vec<_> = found.map(Result::unwrap).collect();
+        assert_eq!(found, calls[..2]);
+        let found = journal.find(Query::default()).unwrap();
+        journal.clear().unwrap();
+        assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), []);
+    }
+
+    fn disk_full(mut file: &File, line: &[u8]) -> io::Result<()> {
+        file.write_all(&line[..line.len() / 2])?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    #[test]
+    fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let stat = |journal: &Journal| call(journal, Rpc::Stat, "host-0", "OK", "1");
+        let [first, lost, second] = [(); 3].map(|()| stat(&journal));
+        journal.append(&first);
+        journal.append_by(&lost, disk_full);
+        assert_eq!(journal.lost(), 1);
+        journal.append(&second);
+        let told = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(told.lines().count(), 2, "{told}");
+        let found = journal.query(&Query::default()).unwrap();
+        assert_eq!(found, [first, second.clone()]);
+        journal.clear().unwrap();
+        assert_eq!(journal.lost(), 0);
+
+        // Where what was written cannot be taken back either.
+        File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"call\":7,\"at")
+            .unwrap();
+        journal.writing().is_cut = true;
+        journal.append(&second);
+        assert_eq!(journal.query(&Query::default()).unwrap(), [second]);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot read the journal")]
+    fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
+        let unreadable = File::options().append(true).open(&path).unwrap();
+        let broken = Journal {
+            file: Arc::new(unreadable),
+            ..journal
+        };
+        let _ = broken.calls(Rpc::Stat);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 calls are missing")]
+    fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        journal.append_by(&call(&journal, Rpc::Stat, "h", "OK", "1"), disk_full);
+        let _ = journal.calls(Rpc::Stat);
     }
 }

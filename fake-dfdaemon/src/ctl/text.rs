@@ -52,6 +52,11 @@ pub(crate) fn text(answer: &Value) -> String {
     if object.is_empty() {
         return "done\n".to_owned();
     }
+    if let (Some(calls), Some(lost)) = (object.get("calls"), object.get("lost")) {
+        let calls = calls.as_array().map_or(&[][..], Vec::as_slice);
+        let missing = "calls are missing: the journal could not be written";
+        return format!("{}{lost} {missing}\n", table("calls", calls));
+    }
     let mut lists = object
         .iter()
         .filter_map(|(name, value)| Some((name, value.as_array()?)));
@@ -173,6 +178,10 @@ mod tests {
              7        -      -               -           host-0 (host-1)\n"
         );
         assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
+        assert_eq!(
+            text(&json!({"calls": [], "lost": 3})),
+            "no calls\n3 calls are missing: the journal could not be written\n"
+        );
         assert_eq!(text(&json!({})), "done\n");
         assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
         assert_eq!(text(&json!("x")), "\"x\"\n");
