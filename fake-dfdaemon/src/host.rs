@@ -82,10 +82,10 @@ impl HostServer {
     /// Breaks every connection.
     pub(crate) async fn close(&self) {
         let running = std::mem::take(&mut *self.running());
-        for (server, file) in running {
-            drop(file);
-            server.close().await;
-        }
+        let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+        // All of them before anything is waited for: a start that comes meanwhile binds them anew.
+        drop::<Vec<SocketFile>>(files);
+        join_all(servers.into_iter().map(Server::close)).await;
     }
 
     /// Lets running calls end for a moment.
@@ -209,4 +209,23 @@ pub(crate) struct HostInfo {
     tasks: usize,
     used_bytes: u64,
     capacity_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FakeDfdaemon;
+
+    /// A start binds both sockets, whatever connections of theirs are still being closed.
+    #[tokio::test]
+    async fn a_start_may_come_while_a_stop_closes() {
+        let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+        let host = daemon.host(0).unwrap();
+        let mut stopping = tokio_test::task::spawn(host.stop());
+        // It waits for the connections, which nobody has closed yet.
+        tokio_test::assert_pending!(stopping.poll());
+        host.start().await.unwrap();
+        stopping.await;
+        daemon.stop().await;
+    }
 }
