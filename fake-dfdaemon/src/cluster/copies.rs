@@ -78,36 +78,30 @@ impl Cluster {
         Ok(())
     }
 
-    /// Every task that has not expired, ordered by id, with its copies; or the one that is asked for.
-    pub(crate) fn tasks(&self, id: Option<&str>) -> Vec<(TaskView, Vec<Replica>)> {
-        let now = self.now();
+    /// The ids of all tasks, ordered.
+    pub(crate) fn task_ids(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A task that has not expired, and its copies.
+    pub(crate) fn task(&self, id: &str) -> Option<(TaskView, Vec<Replica>)> {
         let state = self.state();
-        let mut entries: Vec<_> = match id {
-            Some(id) => state.tasks.get(id).into_iter().collect(),
-            None => state.tasks.values().collect(),
-        };
-        entries.retain(|entry| !entry.is_expired(now));
-        entries.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
-        let copies = |entry: &super::state::Entry| {
-            let copies = entry.replicas.iter().map(|(host, replica)| Replica {
-                host: host_name(host),
-                persistent: replica.record.persistent,
-                complete: replica.is_whole(),
-            });
-            copies.collect()
-        };
-        entries
-            .into_iter()
-            .map(|entry| (state.view(entry), copies(entry)))
-            .collect()
+        let entry = state.live(id, self.now())?;
+        let copies = entry.replicas.iter().map(|(host, replica)| Replica {
+            host: host_name(host),
+            persistent: replica.record.persistent,
+            complete: replica.is_whole(),
+        });
+        Some((state.view(entry), copies.collect()))
     }
 
     /// How many tasks a host has, and their content in bytes.
     pub(crate) fn host_load(&self, host: usize) -> (usize, u64) {
         let state = self.state();
-        let has = |entry: &&super::state::Entry| entry.whole_replica(host).is_some();
-        let tasks = state.tasks.values().filter(has).count();
-        (tasks, state.hosts.get(host).map_or(0, |host| host.used))
+        let host = state.hosts.get(host);
+        host.map_or((0, 0), |host| (host.tasks, host.used))
     }
 
     /// What a host can hold, in bytes.

@@ -348,17 +348,10 @@ impl Cluster {
         id: Option<&str>,
         view: impl Fn(&ReplicaState) -> T,
     ) -> Vec<T> {
-        let state = self.state();
-        let mut replicas: Vec<_> = match id {
-            Some(id) => state.tasks.get(id).into_iter().collect(),
-            None => state.tasks.values().collect(),
-        };
-        replicas.sort_by(|a, b| a.task.task_id.cmp(&b.task.task_id));
-        replicas
-            .iter()
-            .filter_map(|entry| entry.replicas.get(host))
-            .map(view)
-            .collect()
+        let ids = id.map_or_else(|| self.task_ids(), |id| vec![Arc::from(id)]);
+        // One by one: nobody waits for all of them.
+        let viewed = |id: &Arc<str>| self.state().tasks.get(id)?.replicas.get(host).map(&view);
+        ids.iter().filter_map(viewed).collect()
     }
 
     pub(crate) fn host_status(&self, host: usize) -> HostStatus {

@@ -57,7 +57,9 @@ pub enum HostStatus {
 #[derive(Debug)]
 pub(crate) struct HostState {
     pub(crate) status: HostStatus,
-    /// Content of whole replicas, in bytes.
+    /// Whole replicas.
+    pub(crate) tasks: usize,
+    /// Their content, in bytes.
     pub(crate) used: u64,
     /// Content that is on its way, in bytes.
     pub(crate) reserved: u64,
@@ -84,12 +86,12 @@ impl ReplicaState {
         self.record.finished_at.is_some()
     }
 
-    /// What it takes of its host's room, in bytes.
-    fn used(&self) -> u64 {
+    /// What its host has with it: tasks, and bytes of content.
+    fn load(&self) -> (usize, u64) {
         if self.is_whole() {
-            self.record.content_length
+            (1, self.record.content_length)
         } else {
-            0
+            (0, 0)
         }
     }
 }
@@ -113,6 +115,7 @@ impl State {
     pub(crate) fn new(hosts: usize) -> Self {
         let host = || HostState {
             status: HostStatus::Running,
+            tasks: 0,
             used: 0,
             reserved: 0,
         };
@@ -162,7 +165,7 @@ impl State {
         }
         let holders = entry.replicas.hosts().collect();
         for (host, replica) in entry.replicas {
-            self.change_used(host, 0, replica.used());
+            self.change_load(host, (0, 0), replica.load());
         }
         holders
     }
@@ -172,15 +175,15 @@ impl State {
             return;
         };
         let replica = ReplicaState::new(record);
-        let comes = replica.used();
+        let comes = replica.load();
         let replaced = entry.replicas.insert(host, replica);
-        let goes = replaced.map_or(0, |replica| replica.used());
-        self.change_used(host, comes, goes);
+        let goes = replaced.map_or((0, 0), |replica| replica.load());
+        self.change_load(host, comes, goes);
     }
 
     pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
         let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
-        self.change_used(host, 0, replica.used());
+        self.change_load(host, (0, 0), replica.load());
         Some(replica)
     }
 
@@ -189,14 +192,16 @@ impl State {
         let Some(entry) = self.tasks.get_mut(id) else {
             return;
         };
-        let comes = replica.used();
-        entry.replicas.insert(host, replica);
-        self.change_used(host, comes, 0);
+        let comes = replica.load();
+        let replaced = entry.replicas.insert(host, replica);
+        let goes = replaced.map_or((0, 0), |replica| replica.load());
+        self.change_load(host, comes, goes);
     }
 
-    fn change_used(&mut self, host: usize, comes: u64, goes: u64) {
+    fn change_load(&mut self, host: usize, comes: (usize, u64), goes: (usize, u64)) {
         if let Some(host) = self.hosts.get_mut(host) {
-            host.used = (host.used + comes).saturating_sub(goes);
+            host.tasks = (host.tasks + comes.0).saturating_sub(goes.0);
+            host.used = (host.used + comes.1).saturating_sub(goes.1);
         }
     }
 

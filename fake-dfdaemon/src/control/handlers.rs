@@ -1,16 +1,20 @@
 //! What each path of the control API does.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
+use super::parts;
 use crate::cluster::{HostStatus, Replica, TaskView};
 use crate::daemon::World;
 use crate::faults::{Fault, is_code_name};
@@ -70,24 +74,37 @@ fn host<'a>(world: &'a World, name: &str) -> Result<Host<'a>, ApiError> {
         .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
 }
 
-pub(super) async fn tasks(State(api): State<Api>) -> Answer {
-    let tasks = api.world()?.cluster.tasks(None);
-    let tasks: Vec<_> = tasks
-        .into_iter()
-        .map(|(view, replicas)| task_json(&view, &replicas))
-        .collect();
-    Ok(Json(json!({ "tasks": tasks })))
+pub(super) async fn tasks(State(api): State<Api>) -> Result<Response, ApiError> {
+    let world = api.world()?;
+    let ids = beside(move || world.cluster.task_ids()).await?;
+    // One by one: between them, others get at what they are made of.
+    let tasks = ids.into_iter().filter_map(move |id| {
+        let Some(world) = api.0.upgrade() else {
+            return Some(Err(io::Error::other("the daemon is stopping")));
+        };
+        let (view, replicas) = world.cluster.task(&id)?;
+        Some(Ok(task_json(&view, &replicas)))
+    });
+    parts::list("tasks", tasks, || None).await
+}
+
+/// What may take a while, beside the thread that everybody waits for.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ApiError::internal(&error))
 }
 
 pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let found = api.world()?.cluster.tasks(Some(&id)).pop();
+    let found = api.world()?.cluster.task(&id);
     let (view, replicas) = found.ok_or_else(|| no_task(&id))?;
     Ok(Json(task_json(&view, &replicas)))
 }
 
 pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let world = api.world()?;
-    if world.cluster.tasks(Some(&id)).is_empty() {
+    if world.cluster.task(&id).is_none() {
         return Err(no_task(&id));
     }
     let deleted = world
@@ -213,7 +230,7 @@ fn no_fault(id: &str) -> ApiError {
 pub(super) async fn journal(
     State(api): State<Api>,
     query: Result<Query<journal::Query>, QueryRejection>,
-) -> Answer {
+) -> Result<Response, ApiError> {
     let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let world = api.world()?;
     if let Some(status) = query
@@ -234,11 +251,15 @@ pub(super) async fn journal(
             "host: there is no host {name}"
         )));
     }
-    let journal = std::sync::Arc::clone(&world.cluster.calls().journal);
-    let calls = tokio::task::spawn_blocking(move || journal.query(&query)).await;
-    let calls = calls.map_err(|error| ApiError::internal(&error))?;
-    let calls = calls.map_err(|error| ApiError::internal(&error))?;
-    Ok(Json(json!({ "calls": calls })))
+    let journal = Arc::clone(&world.cluster.calls().journal);
+    drop(world);
+    let found = {
+        let journal = Arc::clone(&journal);
+        beside(move || journal.find(query)).await?
+    };
+    let calls = found.map_err(|error| ApiError::internal(&error))?;
+    let lost = move || Some(journal.lost()).filter(|lost| *lost > 0);
+    parts::list("calls", calls, move || Some(("lost", lost()?.into()))).await
 }
 
 pub(super) async fn clear_journal(State(api): State<Api>) -> Answer {

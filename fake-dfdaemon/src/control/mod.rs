@@ -6,6 +6,7 @@ mod answer;
 mod handlers;
 mod openapi;
 mod pages;
+mod parts;
 mod routes;
 
 use std::future::IntoFuture;

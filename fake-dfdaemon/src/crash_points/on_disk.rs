@@ -47,7 +47,8 @@ impl World<'_> {
     fn check_files(&self, expected: &Expected) -> Result<(), String> {
         let state = self.place.state();
         let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
-        for (view, replicas) in self.cluster().tasks(None) {
+        let ids = self.cluster().task_ids();
+        for (view, replicas) in ids.iter().filter_map(|id| self.cluster().task(id)) {
             let id = &view.task.task_id;
             let tasks = state.join("scheduler/tasks");
             let record = tasks

@@ -1,5 +1,7 @@
 //! The answers from a host's own records.
 
+use std::sync::Arc;
+
 use dfdaemon_api::dfdaemon::v2::{
     ListLocalPersistentCacheTasksRequest, ListLocalPersistentCacheTasksResponse,
     StatLocalPersistentCacheTaskRequest, StatLocalPersistentCacheTaskResponse,
@@ -9,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::host::{Asked, ServedHost};
 use super::message;
-use crate::cluster::Error;
+use crate::cluster::{Cluster, Error};
 use crate::quirks::Quirk;
 use crate::release::Release;
 use crate::rpc::Rpc;
@@ -49,7 +51,11 @@ pub(super) async fn list(
     let call = host.begin(Rpc::List, asked, request.extensions()).await;
     let work = async {
         check_known(&host)?;
-        let tasks = host.cluster.local(host.number, None, message::local_task);
+        let number = host.number;
+        let list =
+            move |cluster: &Arc<Cluster>| Ok(cluster.local(number, None, message::local_task));
+        let tasks = host.cluster.blocking(list).await;
+        let tasks = tasks.map_err(|error| host.status(&error))?;
         Ok(ListLocalPersistentCacheTasksResponse { tasks })
     };
     host.answer(call, work).await

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -32,6 +33,18 @@ impl Address {
 
     /// Sends a request with a body as it is.
     pub async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let response = self.begin(method, path, body).await;
+        let status = response.status().as_u16();
+        let kind = response.headers().get("content-type").cloned();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&body);
+        let body = body.unwrap_or_else(|error| panic!("{status} without a JSON body: {error}"));
+        assert_eq!(kind.unwrap(), "application/json");
+        Answer { status, body }
+    }
+
+    /// The same, and leaves the answer's body to be read.
+    pub async fn begin(&self, method: &str, path: &str, body: &str) -> Response<Incoming> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = Request::builder()
             .method(method)
@@ -48,7 +61,7 @@ impl Address {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Response<Incoming>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
 {
@@ -57,12 +70,5 @@ where
     let response = sender.send_request(request);
     // A request that comes as the connection ends waits, with hyper, as long as there is a sender.
     drop(sender);
-    let response = response.await.unwrap();
-    let status = response.status().as_u16();
-    let kind = response.headers().get("content-type").cloned();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&body);
-    let body = body.unwrap_or_else(|error| panic!("{status} without a JSON body: {error}"));
-    assert_eq!(kind.unwrap(), "application/json");
-    Answer { status, body }
+    response.await.unwrap()
 }

@@ -140,6 +140,7 @@ fn placement_is_told_what_there_is() {
 fn content_fits_up_to_the_last_byte() {
     let host = HostState {
         status: HostStatus::Running,
+        tasks: 0,
         used: 3,
         reserved: 4,
     };
@@ -199,13 +200,13 @@ proptest! {
             (0..5u8, 0..3usize, 0..3usize, 1..100u64, any::<bool>()), 0..40),
     ) {
         let mut state = State::new(3);
-        // What is used by each copy of each task.
-        let mut model: BTreeMap<&str, BTreeMap<usize, u64>> = BTreeMap::new();
+        // What each copy of each task is to its host.
+        let mut model: BTreeMap<&str, BTreeMap<usize, (usize, u64)>> = BTreeMap::new();
         for (operation, id, host, content_length, finished) in operations {
             let id = ["a", "b", "c"][id];
             let finished_at = finished.then_some(at(0));
             let record = ReplicaRecord { content_length, finished_at, ..whole(id, true) };
-            let used = if finished { content_length } else { 0 };
+            let load = if finished { (1, content_length) } else { (0, 0) };
             match operation {
                 0 => {
                     state.insert_task(task(id));
@@ -218,10 +219,10 @@ proptest! {
                 }
                 2 => {
                     state.insert_replica(host, record);
-                    model.entry(id).and_modify(|copies| { copies.insert(host, used); });
+                    model.entry(id).and_modify(|copies| { copies.insert(host, load); });
                 }
                 3 => {
-                    let removed = state.remove_replica(id, host).map(|replica| replica.used());
+                    let removed = state.remove_replica(id, host).map(|replica| replica.load());
                     let expected = model.get_mut(id).and_then(|copies| copies.remove(&host));
                     prop_assert_eq!(removed, expected);
                 }
@@ -232,14 +233,15 @@ proptest! {
             for (id, copies) in &model {
                 let replicas = &state.tasks[*id].replicas;
                 let there: BTreeMap<_, _> =
-                    replicas.hosts().map(|host| (host, replicas.get(host).unwrap().used())).collect();
+                    replicas.hosts().map(|host| (host, replicas.get(host).unwrap().load())).collect();
                 prop_assert_eq!(&there, copies);
                 prop_assert!(replicas.hosts().is_sorted());
             }
             prop_assert_eq!(state.tasks.len(), model.len());
             for (number, host) in state.hosts.iter().enumerate() {
-                let used: u64 = model.values().filter_map(|copies| copies.get(&number)).sum();
-                prop_assert_eq!(host.used, used);
+                let copies = model.values().filter_map(|copies| copies.get(&number));
+                let load = copies.fold((0, 0), |sum, copy| (sum.0 + copy.0, sum.1 + copy.1));
+                prop_assert_eq!((host.tasks, host.used), load);
             }
         }
     }
