@@ -213,7 +213,6 @@ pub(crate) struct HostInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::FakeDfdaemon;
 
     /// A start binds both sockets, whatever connections of theirs are still being closed.
