@@ -309,6 +309,7 @@ impl Builder {
             hosts: self.host_servers(&cluster)?,
             cluster,
             snapshots: tokio::sync::Mutex::default(),
+            preload: self.preload.map(|dir| (dir, self.max_ttl)),
         });
         let daemon = FakeDfdaemon::new(world);
         daemon.run_jobs();
@@ -316,9 +317,7 @@ impl Builder {
     }
 
     async fn open_up(self, daemon: &mut FakeDfdaemon) -> Result<(), StartError> {
-        if let Some(dir) = self.preload {
-            daemon.preload(dir, self.max_ttl).await?;
-        }
+        daemon.preload().await?;
         daemon.listen()?;
         daemon
             .serve_control(self.control, self.control_tcp, self.socket_mode)
@@ -406,10 +405,8 @@ impl Builder {
             .unwrap_or_else(|| state_dir.path().join(JOURNAL));
         let journal =
             Journal::open(&path).map_err(|source| StartError::Journal { path, source })?;
-        let faults = Faults::new(self.fault_seed.unwrap_or_else(any_seed));
-        for fault in self.faults {
-            faults.add(fault, self.hosts)?;
-        }
+        let seed = self.fault_seed.unwrap_or_else(any_seed);
+        let faults = Faults::starting_with(seed, self.faults, self.hosts)?;
         let calls = Calls {
             faults: Arc::new(faults),
             journal: Arc::new(journal),

@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) started_at: Timestamp,
     /// Held by whoever keeps a state or brings one back.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
+    /// The directory of files that are there from the start, and their TTL.
+    pub(crate) preload: Option<(PathBuf, Duration)>,
 }
 
 impl FakeDfdaemon {
@@ -60,10 +62,8 @@ impl FakeDfdaemon {
         cluster.spawn(Arc::clone(cluster).run_jobs());
     }
 
-    pub(crate) async fn preload(&mut self, dir: PathBuf, ttl: Duration) -> Result<(), StartError> {
-        let cluster = Arc::clone(&self.world.cluster);
-        let preloaded = tokio::task::spawn_blocking(move || preload(&cluster, &dir, ttl)).await;
-        self.preloaded = preloaded.map_err(|error| StartError::Other(error.into()))??;
+    pub(crate) async fn preload(&mut self) -> Result<(), StartError> {
+        self.preloaded = self.world.import_preloaded().await?;
         Ok(())
     }
 
@@ -200,11 +200,13 @@ impl FakeDfdaemon {
         self.world.restore(name).await
     }
 
-    /// Brings tasks, hosts and clock back to an empty start. Calls that are running get UNAVAILABLE.
+    /// Brings all back to how it was after the start on an empty state: preloaded files are there
+    /// again, the faults of the start are armed again and no others, the journal is empty. Snapshots
+    /// stay. Calls that are running get UNAVAILABLE.
     ///
     /// # Errors
     ///
-    /// If the disk fails.
+    /// If the disk fails, or a file cannot be preloaded any more.
     pub async fn reset(&self) -> Result<(), SnapshotError> {
         self.world.reset().await
     }
@@ -287,45 +289,66 @@ impl World {
     pub(crate) async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let name = name.to_owned();
-        let about = {
-            let name = name.clone();
-            self.on_disk(move |cluster| snapshot::about(cluster, &name))
-                .await?
+        // What takes long comes first: calls go on meanwhile.
+        let prepare = move |cluster: &Cluster| {
+            let about = snapshot::about(cluster, &name)?;
+            snapshot::prepare(cluster, Some(&name))?;
+            Ok(about)
         };
-        self.replace_state(Some(name), about).await
+        let about = self.on_disk(prepare).await?;
+        let _alone = self.cluster.calls().gate.close().await;
+        self.replace_state(about).await
     }
 
     pub(crate) async fn reset(&self) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let hosts = vec![HostStatus::Running; self.hosts.len()];
-        self.replace_state(
-            None,
-            About {
-                now: self.started_at,
-                hosts,
-            },
-        )
-        .await
+        let about = About {
+            now: self.started_at,
+            hosts,
+        };
+        self.on_disk(|cluster| snapshot::prepare(cluster, None))
+            .await?;
+        let _alone = self.cluster.calls().gate.close().await;
+        self.replace_state(about).await?;
+        let calls = self.cluster.calls();
+        calls.faults.start_anew();
+        let journal = Arc::clone(&calls.journal);
+        self.on_disk(move |_| Ok(journal.start_anew()?)).await?;
+        self.import_preloaded().await.map_err(Box::new)?;
+        Ok(())
     }
 
-    async fn replace_state(&self, name: Option<String>, about: About) -> Result<(), SnapshotError> {
-        let alone = self.cluster.calls().gate.close().await;
+    /// Imports the files that are there from the start.
+    async fn import_preloaded(&self) -> Result<Vec<Preloaded>, StartError> {
+        let Some((dir, ttl)) = self.preload.clone() else {
+            return Ok(Vec::new());
+        };
+        let cluster = Arc::clone(&self.cluster);
+        let preloaded = tokio::task::spawn_blocking(move || preload(&cluster, &dir, ttl)).await;
+        preloaded.map_err(|error| StartError::Other(error.into()))?
+    }
+
+    /// Puts what was prepared in the place of the state. No call is running.
+    async fn replace_state(&self, about: About) -> Result<(), SnapshotError> {
         // Moved time, and hosts that come, would start what only the state lacks that goes.
         self.cluster.forget_jobs();
         let before = self.about();
         let mut replaced = self.become_as(about).await;
         if replaced.is_ok() {
-            replaced = self
-                .on_disk(move |cluster| snapshot::bring_back(cluster, name.as_deref()))
-                .await;
+            replaced = self.on_disk(snapshot::bring_back).await;
         }
         if replaced.is_err() {
             if let Err(error) = self.become_as(before).await {
                 tracing::error!(%error, "clock and hosts are not as they were");
             }
-            self.cluster.put_down_all_anew();
+            let put_down = |cluster: &Cluster| {
+                cluster.put_down_all_anew();
+                Ok(())
+            };
+            // The error before it is the one to tell.
+            let _ = self.on_disk(put_down).await;
         }
-        drop(alone);
         replaced
     }
 

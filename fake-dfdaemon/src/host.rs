@@ -109,7 +109,7 @@ impl Host<'_> {
         self.0.served.number
     }
 
-    fn cluster(&self) -> &Cluster {
+    fn cluster(&self) -> &Arc<Cluster> {
         &self.0.served.cluster
     }
 
@@ -150,8 +150,10 @@ impl Host<'_> {
     }
 
     async fn set(&self, status: HostStatus) {
-        self.cluster().set_host_status(self.number(), status);
-        self.0.close().await;
+        let cluster = self.cluster();
+        cluster.note_host_status(self.number(), status);
+        // Both begin now: who asked for it may go away before they end.
+        tokio::join!(self.0.close(), cluster.look_for_missing_replicas());
     }
 
     /// Undoes a stop or a leave. What was made elsewhere stays.
@@ -161,8 +163,9 @@ impl Host<'_> {
     /// If a socket cannot be bound again.
     pub async fn start(&self) -> Result<(), StartError> {
         self.0.listen()?;
-        self.cluster()
-            .set_host_status(self.number(), HostStatus::Running);
+        let cluster = self.cluster();
+        cluster.note_host_status(self.number(), HostStatus::Running);
+        cluster.look_for_missing_replicas().await;
         Ok(())
     }
 

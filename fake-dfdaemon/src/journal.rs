@@ -192,6 +192,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Forgets every call, and that there were any: the next is the first. No call is running.
+    pub(crate) fn start_anew(&self) -> io::Result<()> {
+        self.clear()?;
+        self.last_call.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The number of a call that arrives.
     pub(crate) fn number(&self) -> u64 {
         // What a file says that somebody else wrote may be the last number there is.

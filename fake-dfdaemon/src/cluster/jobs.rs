@@ -463,7 +463,10 @@ mod tests {
         // As far as it gets.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let replaced = Arc::clone(&cluster);
-        let empty = move || crate::snapshot::bring_back(&replaced, None);
+        let empty = move || {
+            crate::snapshot::prepare(&replaced, None)?;
+            crate::snapshot::bring_back(&replaced)
+        };
         let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
         emptied.unwrap();
         drop(alone);

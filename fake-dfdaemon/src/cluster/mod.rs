@@ -56,6 +56,12 @@ use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskSt
 /// How many locks the tasks share.
 const TASK_LOCKS: usize = 64;
 
+/// How many tasks are looked at while the lock on all of them is held.
+const LOOKED_AT_AT_ONCE: usize = 64;
+
+/// Longer than a thread takes to wake up that waits for a lock.
+const WAKING_UP: Duration = Duration::from_micros(100);
+
 /// What the cluster is told once, at its start.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -187,8 +193,10 @@ impl Cluster {
             for (known, read) in state.hosts.iter().zip(&mut read.hosts) {
                 read.status = known.status;
             }
-            *state = read;
+            std::mem::swap(&mut *state, &mut read);
         }
+        // Freed here: others may have the lock meanwhile.
+        drop(read);
         self.put_down_all_anew();
     }
 
@@ -358,49 +366,63 @@ impl Cluster {
         self.state().status(host)
     }
 
-    /// Says that a host runs, stopped or left. What that asks for is put down.
-    pub(crate) fn set_host_status(&self, host: usize, status: HostStatus) {
-        self.note_host_status(host, status);
-        self.put_down_missing_replicas();
-    }
-
-    /// The same, and puts nothing down.
+    /// Says that a host runs, stopped or left.
     pub(crate) fn note_host_status(&self, host: usize, status: HostStatus) {
         if let Some(host) = self.state().hosts.get_mut(host) {
             host.status = status;
         }
     }
 
+    /// Puts down the replicas that are missing since a host comes or goes.
+    pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>) {
+        let put_down = |cluster: &Arc<Self>| {
+            cluster.put_down_missing_replicas();
+            Ok(())
+        };
+        // It goes through all tasks.
+        if let Err(error) = self.blocking_while((), put_down).await {
+            tracing::error!(%error, "replicas that are missing may not be made");
+        }
+    }
+
     /// Puts down replication of every task that has fewer persistent replicas than it could have.
     fn put_down_missing_replicas(&self) {
         let now = self.now();
-        for (id, _) in self.short_of_replicas() {
-            self.agenda.add(now, Job::Replicate(id));
-        }
+        self.for_each_short_of_replicas(|id, _| self.agenda.add(now, Job::Replicate(id)));
     }
 
     /// The same when room has come free: whoever waits, for the replication delay or for another
     /// attempt, goes on waiting.
     fn put_down_replicas_that_fit_now(&self) {
         let delay = self.settings.replication_delay;
-        for (id, updated_at) in self.short_of_replicas() {
+        self.for_each_short_of_replicas(|id, updated_at| {
             let due = later(updated_at, delay);
             self.agenda.add_if_absent(due, Job::Replicate(id));
-        }
+        });
     }
 
-    /// The tasks that have fewer persistent replicas than they could have, and when they changed.
-    fn short_of_replicas(&self) -> Vec<(Arc<str>, Timestamp)> {
-        let state = self.state();
-        let now = self.now();
-        let short = state.tasks.iter().filter(|(_, entry)| {
-            entry.task.state == TaskState::Succeeded
-                && !entry.is_expired(now)
-                && !self.missing_replicas(&state, entry).is_empty()
-        });
-        short
-            .map(|(id, entry)| (Arc::clone(id), entry.task.updated_at))
-            .collect()
+    /// Tells each task that has fewer persistent replicas than it could have, and when it changed. Of
+    /// many tasks that takes a while.
+    fn for_each_short_of_replicas(&self, tell: impl Fn(Arc<str>, Timestamp)) {
+        for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
+            let short: Vec<_> = {
+                let (state, now) = (self.state(), self.now());
+                let is_short = |id: &Arc<str>| {
+                    let entry = state.live(id, now)?;
+                    let succeeded = entry.task.state == TaskState::Succeeded;
+                    let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
+                    short.then(|| (Arc::clone(id), entry.task.updated_at))
+                };
+                ids.iter().filter_map(is_short).collect()
+            };
+            // Who waits for the lock gets it only if it is free for longer than waking up takes.
+            if ids.len() == LOOKED_AT_AT_ONCE {
+                std::thread::sleep(WAKING_UP);
+            }
+            for (id, updated_at) in short {
+                tell(id, updated_at);
+            }
+        }
     }
 
     /// Time in whole seconds, as records hold it.

@@ -61,7 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
         route!(delete "/journal" "Forget the calls", None => "Empty", handlers::clear_journal),
         route!(post "/snapshots/{name}" "Keep tasks, hosts and clock", Some("Empty") => "Empty", handlers::take_snapshot),
         route!(post "/snapshots/{name}/restore" "Bring tasks, hosts and clock back", Some("Empty") => "Empty", handlers::restore_snapshot),
-        route!(post "/reset" "Back to an empty start", Some("Empty") => "Empty", handlers::reset),
+        route!(post "/reset" "Back to how it was after the start; snapshots stay", Some("Empty") => "Empty", handlers::reset),
     ]
 }
 

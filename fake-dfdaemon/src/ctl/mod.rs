@@ -106,7 +106,7 @@ enum Word {
         #[command(subcommand)]
         word: SnapshotWord,
     },
-    /// Go back to an empty start
+    /// Go back to how it was after the start; snapshots stay
     Reset,
 }
 

@@ -18,6 +18,8 @@ use crate::rpc::Rpc;
 #[derive(Debug)]
 pub(crate) struct Faults {
     seed: u64,
+    /// Armed at the start, and when all begins anew.
+    at_start: Vec<Arc<Fault>>,
     active: Mutex<Active>,
 }
 
@@ -63,8 +65,25 @@ impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
+            at_start: Vec::new(),
             active: Mutex::default(),
         }
+    }
+
+    /// Those that a daemon of so many hosts has from its start.
+    pub(crate) fn starting_with(
+        seed: u64,
+        faults: Vec<Fault>,
+        hosts: usize,
+    ) -> Result<Self, FaultError> {
+        faults.iter().try_for_each(|fault| check(fault, hosts))?;
+        let at_start = faults.into_iter().map(Arc::new).collect();
+        let faults = Self {
+            at_start,
+            ..Self::new(seed)
+        };
+        faults.start_anew();
+        Ok(faults)
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -73,26 +92,8 @@ impl Faults {
 
     /// Adds a fault to a daemon of so many hosts, and returns its id.
     pub(crate) fn add(&self, fault: Fault, hosts: usize) -> Result<u64, FaultError> {
-        fault.check()?;
-        if let Some(host) = &fault.host
-            && !(0..hosts).any(|number| host_name(number) == *host)
-        {
-            let last = host_name(hosts.saturating_sub(1));
-            return Err(FaultError::new(format!(
-                "host: no such host: {host}; the last is {last}"
-            )));
-        }
-        let mut active = self.lock();
-        active.last_id += 1;
-        let id = active.last_id;
-        active.faults.push(Registered {
-            id,
-            fault: Arc::new(fault),
-            matched: 0,
-            fired: Arc::default(),
-            removed: CancellationToken::new(),
-        });
-        Ok(id)
+        check(&fault, hosts)?;
+        Ok(self.lock().add(Arc::new(fault)))
     }
 
     /// Removes a fault; calls that it stalls go on. Whether there was one.
@@ -115,6 +116,32 @@ impl Faults {
         }
     }
 
+    /// Removes every fault and arms those of the start, as if no call had matched any yet. Numbers
+    /// begin anew: with them, the seed hits the same calls again.
+    pub(crate) fn start_anew(&self) {
+        let mut active = self.lock();
+        for registered in active.faults.drain(..) {
+            registered.removed.cancel();
+        }
+        active.last_id = 0;
+        for fault in &self.at_start {
+            active.add(Arc::clone(fault));
+        }
+    }
+
+    /// Removes a fault that was added with this count of firings; another one may have its number
+    /// by now.
+    fn remove_counted(&self, id: u64, fired: &Arc<AtomicU64>) {
+        let is_there = self
+            .lock()
+            .faults
+            .iter()
+            .any(|registered| registered.id == id && Arc::ptr_eq(&registered.fired, fired));
+        if is_there {
+            self.remove(id);
+        }
+    }
+
     /// The faults as JSON: as given, with id and count.
     pub(crate) fn list(&self) -> Vec<Value> {
         self.lock().faults.iter().map(Registered::to_json).collect()
@@ -130,10 +157,17 @@ impl Faults {
     }
 
     /// How often a fault has fired; 0 if there is none.
+    #[cfg(test)]
     pub(crate) fn fired(&self, id: u64) -> u64 {
+        let count = self.count_of(id).unwrap_or_default();
+        count.load(Ordering::Relaxed)
+    }
+
+    /// What counts how often a fault fires.
+    fn count_of(&self, id: u64) -> Option<Arc<AtomicU64>> {
         let active = self.lock();
         let registered = active.faults.iter().find(|registered| registered.id == id);
-        registered.map_or(0, |registered| registered.fired.load(Ordering::Relaxed))
+        registered.map(|registered| Arc::clone(&registered.fired))
     }
 
     /// Whether any fault looks at the task of an import, which is not known when it arrives.
@@ -164,6 +198,20 @@ impl Faults {
 
     fn lock(&self) -> MutexGuard<'_, Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Active {
+    fn add(&mut self, fault: Arc<Fault>) -> u64 {
+        self.last_id += 1;
+        self.faults.push(Registered {
+            id: self.last_id,
+            fault,
+            matched: 0,
+            fired: Arc::default(),
+            removed: CancellationToken::new(),
+        });
+        self.last_id
     }
 }
 
@@ -252,17 +300,33 @@ impl Armed {
     }
 }
 
+/// Refuses what no daemon of so many hosts can do.
+fn check(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
+    fault.check()?;
+    if let Some(host) = &fault.host
+        && !(0..hosts).any(|number| host_name(number) == *host)
+    {
+        let last = host_name(hosts.saturating_sub(1));
+        return Err(FaultError::new(format!(
+            "host: no such host: {host}; the last is {last}"
+        )));
+    }
+    Ok(())
+}
+
 /// A fault that lasts as long as this does.
 #[derive(Debug)]
 #[must_use = "the fault is removed when this is dropped"]
 pub struct FaultGuard {
     faults: Arc<Faults>,
     id: u64,
+    fired: Arc<AtomicU64>,
 }
 
 impl FaultGuard {
     pub(crate) fn new(faults: Arc<Faults>, id: u64) -> Self {
-        Self { faults, id }
+        let fired = faults.count_of(id).unwrap_or_default();
+        Self { faults, id, fired }
     }
 
     /// The fault's id, as the journal and the control API give it.
@@ -274,13 +338,13 @@ impl FaultGuard {
     /// How often the fault has fired.
     #[must_use]
     pub fn fired(&self) -> u64 {
-        self.faults.fired(self.id)
+        self.fired.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for FaultGuard {
     fn drop(&mut self) {
-        self.faults.remove(self.id);
+        self.faults.remove_counted(self.id, &self.fired);
     }
 }
 

@@ -119,17 +119,13 @@ pub(crate) fn about(cluster: &Cluster, name: &str) -> Result<About, SnapshotErro
     Ok(serde_json::from_slice(&bytes).map_err(io::Error::from)?)
 }
 
-/// Brings back what lay on the disk, or nothing at all. After an error all is as it was. Nobody else
-/// may touch the state. Blocks.
-pub(crate) fn bring_back(cluster: &Cluster, name: Option<&str>) -> Result<(), SnapshotError> {
+/// Makes ready what is to be brought back: what a snapshot holds, or nothing at all. Nobody else
+/// does so meanwhile, and the state is not touched. Blocks.
+pub(crate) fn prepare(cluster: &Cluster, name: Option<&str>) -> Result<(), SnapshotError> {
     let from = name.map(|name| place(cluster, name)).transpose()?;
     let disk = cluster.disk();
     let roots = cluster.roots();
-    let swap = Swap {
-        disk,
-        state_dir: cluster.state_dir().path(),
-        roots: &roots,
-    };
+    let swap = swap(cluster, &roots);
     disk.create_dir_all(&swap.state_dir.join(SNAPSHOTS))?;
     swap.prepare(|number, dir| {
         let kept = from.as_ref().map(|from| from.join(number.to_string()));
@@ -139,6 +135,23 @@ pub(crate) fn bring_back(cluster: &Cluster, name: Option<&str>) -> Result<(), Sn
             _ => Ok(()),
         }
     })?;
+    Ok(())
+}
+
+fn swap<'a>(cluster: &'a Cluster, roots: &'a [PathBuf]) -> Swap<'a> {
+    Swap {
+        disk: cluster.disk(),
+        state_dir: cluster.state_dir().path(),
+        roots,
+    }
+}
+
+/// Puts what was [prepared](prepare) in the place of what lies on the disk. After an error all is as
+/// it was. Nobody else may touch the state. Blocks.
+pub(crate) fn bring_back(cluster: &Cluster) -> Result<(), SnapshotError> {
+    let disk = cluster.disk();
+    let roots = cluster.roots();
+    let swap = swap(cluster, &roots);
     let read = swap.exchange(|| cluster.read());
     let read = read.inspect_err(|_| cluster.empty_trash_soon())?;
     for root in &roots {

@@ -1,7 +1,8 @@
-//! Snapshots and reset: tasks, hosts and clock come back, faults and journal stay.
+//! Snapshots: tasks, hosts and clock come back, faults and journal stay. A reset is another start.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -55,28 +56,40 @@ async fn tasks_hosts_and_clock_come_back_faults_and_journal_stay() {
     assert_eq!(json!(numbers), json!(expected));
 }
 
-#[tokio::test]
-async fn a_reset_is_an_empty_start() {
-    let w = World::new().await;
-    let empty_start = state(&w).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_is_as_after_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("preloaded"), b"content").unwrap();
+    let refused = Fault::on(Rpc::Delete).call(1).error(Code::Aborted);
+    let w = World::with(|builder| builder.preload(dir.path()).fault(refused)).await;
+    let preloaded = w.daemon.preloaded()[0].task_id.clone();
+    let at_start = state(&w).await;
+    let faults = w.api.get("/faults").await;
     let (path, bytes) = w.file(100);
     let id = w.on_host(0).await.import(import(&path)).await.unwrap().id;
     w.api.post("/clock", json!({"advance": "30m"})).await;
     w.api.ask("/hosts/host-0/leave").await;
     w.api.ask("/snapshots/kept").await;
-    let fault = json!({"on": "delete", "do": {"stall": true}});
+    w.peer(1).await.delete(&preloaded).await.unwrap_err();
+    w.peer(1).await.delete(&preloaded).await.unwrap();
+    let fault = json!({"on": "stat", "do": {"stall": true}});
     w.api.post("/faults", fault).await;
-    assert_eq!(w.api.ask("/reset").await, empty());
-    assert_eq!(state(&w).await, empty_start);
-    assert_eq!(w.api.get("/clock").await["now"], START);
-    assert_eq!(
-        w.api.get("/faults").await["faults"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    for _ in 0..2 {
+        assert_eq!(w.api.ask("/reset").await, empty());
+        assert_eq!(w.api.get("/faults").await, faults);
+        assert_eq!(w.api.get("/journal?rpc=delete").await["calls"], json!([]));
+        assert_eq!(state(&w).await, at_start);
+        assert_eq!(w.api.get("/clock").await["now"], START);
+        let client = w.on_host(0).await;
+        let exported = client.export(transfer(&preloaded)).await.ok();
+        assert_eq!(exported.content(), b"content");
+        // Armed again, also if it has fired.
+        w.peer(0).await.delete("7").await.unwrap_err();
+        let refused = w.api.get("/journal?status=ABORTED").await;
+        assert_eq!(column(&refused["calls"], "rpc"), ["delete"]);
+    }
     // As if it had never been: the same file is a new task.
+    w.api.ask("/reset").await;
     let again = w.on_host(0).await.import(import(&path)).await.unwrap();
     assert_eq!(
         (again.id.as_str(), again.created_at.unwrap().seconds),
@@ -86,15 +99,38 @@ async fn a_reset_is_an_empty_start() {
     w.api.ask("/snapshots/kept/restore").await;
     w.api.ask("/hosts/host-0/start").await;
     w.api.post("/clock", json!({"set": START})).await;
-    assert_eq!(
-        w.on_host(0)
-            .await
-            .export(transfer(&id))
-            .await
-            .ok()
-            .content(),
-        bytes
-    );
+    let client = w.on_host(0).await;
+    assert_eq!(client.export(transfer(&id)).await.ok().content(), bytes);
+}
+
+/// Numbers begin anew with a reset: a guard of before has nothing to do with a fault of after.
+#[tokio::test]
+async fn a_guard_of_before_a_reset_removes_nothing_after_it() {
+    let w = World::new().await;
+    let fault = || Fault::on(Rpc::Stat).stall();
+    let before = w.daemon.fault(fault());
+    w.daemon.reset().await.unwrap();
+    let after = w.daemon.fault(fault());
+    assert_eq!(before.id(), after.id());
+    drop(before);
+    assert_eq!(column(&w.api.get("/faults").await["faults"], "id"), [1]);
+    drop(after);
+    assert_eq!(w.api.get("/faults").await["faults"], json!([]));
+}
+
+/// What cannot be brought back breaks nothing off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_of_what_is_not_there_leaves_calls_running() {
+    let w = World::new().await;
+    let fault = w.daemon.fault(Fault::on(Rpc::Stat).stall());
+    let client = w.on_host(0).await;
+    let stating = tokio::spawn(async move { client.stat("7").await });
+    eventually("it hangs", || async { fault.fired() == 1 }).await;
+    let missing = ("POST", "/snapshots/nothing/restore", "");
+    w.api.refuses(404, missing, &["nothing"]).await;
+    drop(fault);
+    let status = stating.await.unwrap().unwrap_err();
+    assert!(status.message().contains("not found"), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,7 +186,9 @@ async fn calls_that_are_running_get_unavailable() {
         );
         let calls = w.api.get("/journal?status=UNAVAILABLE").await;
         let calls = calls["calls"].as_array().unwrap();
-        assert!(calls.len() >= 3, "{verb}: {calls:#?}");
+        // A reset forgets them.
+        let told = if verb == "/reset" { 0 } else { 3 };
+        assert!(calls.len() >= told, "{verb}: {calls:#?}");
         assert!(
             calls.iter().all(|call| call["client_gone"] == false),
             "{verb}"
@@ -258,9 +296,8 @@ async fn a_restored_state_lives_on() {
     );
 }
 
-/// Under 200 ms in a release build; what is built for tests, on a busy machine, gets more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_tasks_are_kept_and_brought_back_quickly() {
+async fn a_thousand_tasks_are_kept_and_brought_back() {
     let w = World::new().await;
     let client = w.on_host(0).await;
     let (path, _) = w.file(100);
@@ -278,20 +315,14 @@ async fn a_thousand_tasks_are_kept_and_brought_back_quickly() {
         column(&hosts["hosts"], "tasks")
     };
     assert_eq!(tasks().await, [1000, 1000, 1000]);
-    let mut took = Vec::new();
     for path in [
         "/snapshots/a",
         "/snapshots/a/restore",
         "/reset",
         "/snapshots/a/restore",
     ] {
-        let began = Instant::now();
         w.api.ask(path).await;
-        took.push((path, began.elapsed()));
         let expected = if path == "/reset" { 0 } else { 1000 };
         assert_eq!(tasks().await, [expected; 3]);
     }
-    println!("{took:?}");
-    let most = Duration::from_millis(if cfg!(debug_assertions) { 5000 } else { 1000 });
-    assert!(took.iter().all(|(_, took)| *took < most), "{took:?}");
 }
