@@ -34,6 +34,11 @@ pub(super) async fn list<T: Serialize>(
     };
     // An error at once can be told as one; after that it breaks the answer off.
     let (first, rest) = making.go_on().await.map_err(|e| ApiError::internal(&e))?;
+    let json = [(CONTENT_TYPE, "application/json")];
+    if rest.is_none() {
+        // Its length is known, so that clients which cannot decode chunks can read it.
+        return Ok((json, first).into_response());
+    }
     let first = stream::once(async move { Ok(first) });
     let rest = stream::try_unfold(rest, |making| async move {
         match making {
@@ -41,7 +46,6 @@ pub(super) async fn list<T: Serialize>(
             None => Ok::<_, io::Error>(None),
         }
     });
-    let json = [(CONTENT_TYPE, "application/json")];
     Ok((json, Body::from_stream(first.chain(rest))).into_response())
 }
 

@@ -28,8 +28,9 @@ impl Control {
     async fn exchange(&self, method: &str, path: &str, body: &str) -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&self.0).await?;
         let length = body.len();
+        // Of HTTP/1.0, so that a long answer is not sent in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
