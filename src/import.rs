@@ -1,5 +1,7 @@
 //! Importing: the local checks, the one call, and what an existing task means.
 
+mod source;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,8 +60,9 @@ impl ImportRequest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LocalFile`] if the file is missing, not a regular one, or its path is not
-    /// UTF-8, which the protocol asks for.
+    /// [`ErrorKind::LocalFile`] if the file is missing, not a regular one, or not as long as it says;
+    /// if its path means another file to the daemon (`/dev/stdin`, `/proc/self/…`); or if its path,
+    /// with a symbolic link at its end resolved, is not UTF-8, which the protocol asks for.
     pub fn check(self) -> Result<CheckedImport> {
         let shown = self.path.display();
         let cannot = |why: &str| {
@@ -69,15 +72,24 @@ impl ImportRequest {
         let path = std::path::absolute(&self.path).map_err(|source| {
             Error::local_file(format!("cannot import {shown}")).because(source)
         })?;
-        let wire_path = path
-            .to_str()
-            .ok_or_else(|| {
+        if let Some(part) = source::private_part(&path) {
+            let why = format!("{} is another file to dfdaemon", part.display());
+            return Err(cannot(&why).hint("write the content to a file, and import that"));
+        }
+        let wire_path = source::resolved(&path)
+            .map_err(|source| Error::local_file(format!("cannot import {shown}")).because(source))?
+            .into_os_string()
+            .into_string()
+            .map_err(|_| {
                 cannot("dfdaemon is told the path as text, and this one is not UTF-8")
-                    .hint("rename the file, or import it through a symbolic link")
-            })?
-            .to_owned();
+                    .hint("rename the file, or the directory that it is in")
+            })?;
         let length = match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Some(metadata.len()),
+            Ok(metadata) if metadata.is_file() => {
+                source::check_length(&path, metadata.len())
+                    .map_err(|error| error.within(format!("cannot import {shown}")))?;
+                Some(metadata.len())
+            }
             Ok(metadata) if metadata.is_dir() => {
                 return Err(cannot("it is a directory")
                     .hint("import its files one by one, or an archive of it"));
@@ -108,7 +120,7 @@ pub struct CheckedImport {
 }
 
 impl CheckedImport {
-    /// The file's absolute path.
+    /// The file's absolute path, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -142,7 +154,7 @@ impl Client {
         let status = match response {
             Ok(task) => {
                 let task = Task::from(task.into_inner());
-                check_id(&task).map_err(|error| error.within(message))?;
+                check(&task, import).map_err(|error| error.within(message))?;
                 info!(task_id = task.task_id, "imported");
                 return Ok(Imported {
                     task,
@@ -216,14 +228,27 @@ pub(crate) fn wire_timeout(timeout: Timeout) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(timeout.duration()).ok()
 }
 
-/// The id is printed for scripts, alone on a line: it must be one word.
-fn check_id(task: &Task) -> Result<()> {
+/// Checks that the answer to an import is the task that was asked for.
+fn check(task: &Task, import: &CheckedImport) -> Result<()> {
+    // The id is printed for scripts, alone on a line: it must be one word.
     let id = &task.task_id;
     if id.is_empty() || id.chars().any(|c| is_command(c) || c.is_whitespace()) {
         let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
         return Err(Error::integrity(message));
     }
-    Ok(())
+    if task.state != SUCCEEDED {
+        let message = format!("the import ended, and task {id} is {:?}", task.state);
+        return Err(Error::integrity(message)
+            .hint("import it again once it has failed or expired; stat shows its state"));
+    }
+    let length = task.content_length;
+    match import.length {
+        Some(expected) if expected != length => Err(Error::integrity(format!(
+            "dfdaemon imported {length} bytes as task {id}, and the file has {expected}"
+        ))
+        .hint("dfdaemon saw another file at this path: import from a directory that both sides see as the same")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

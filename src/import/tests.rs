@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};
 
@@ -100,6 +102,71 @@ async fn an_id_that_is_not_one_word_is_not_passed_on() {
         let (_directory, request) = file();
         let error = import(answers, request).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Integrity, "{id:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_whole_file_is_no_success() {
+    for (state, content_length, why) in [
+        ("Failed", 5, "task 7 is \"Failed\""),
+        ("Uploading", 5, "task 7 is \"Uploading\""),
+        ("", 5, "task 7 is \"\""),
+        (
+            SUCCEEDED,
+            4,
+            "imported 4 bytes as task 7, and the file has 5",
+        ),
+        (
+            SUCCEEDED,
+            0,
+            "imported 0 bytes as task 7, and the file has 5",
+        ),
+    ] {
+        let answers = Answers {
+            import: Arc::new(move |_| {
+                let state = state.into();
+                Ok(PersistentCacheTask {
+                    state,
+                    content_length,
+                    ..task("7")
+                })
+            }),
+            ..Answers::default()
+        };
+        let (_directory, request) = file();
+        let error = import(answers, request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+        assert!(error.causes()[0].contains(why), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_daemon_is_told_what_a_link_leads_to() {
+    let (directory, request) = file();
+    let root = fs::canonicalize(directory.path()).unwrap();
+    let odd = OsStr::from_bytes(b"odd \xff");
+    symlink("file", root.join("link")).unwrap();
+    symlink("link", root.join(odd)).unwrap();
+    for name in [OsStr::new("link"), odd] {
+        let link = ImportRequest::new(root.join(name)).check().unwrap();
+        assert_eq!(link.wire_path, root.join("file").to_str().unwrap());
+        assert_eq!(link.path(), root.join(name));
+    }
+    fs::rename(request.path, root.join(OsStr::from_bytes(b"\xfe"))).unwrap();
+    symlink(OsStr::from_bytes(b"\xfe"), root.join("to-odd")).unwrap();
+    let error = ImportRequest::new(root.join("to-odd")).check().unwrap_err();
+    assert!(error.causes()[0].contains("not UTF-8"), "{error:?}");
+}
+
+#[test]
+fn a_path_that_means_another_file_to_the_daemon_is_refused_by_name() {
+    for path in ["/dev/stdin", "/dev/fd/0", "/proc/self/cwd/Cargo.toml"] {
+        let error = ImportRequest::new(path).check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+        assert!(
+            error.causes()[0].ends_with("is another file to dfdaemon"),
+            "{error:?}"
+        );
     }
 }
 

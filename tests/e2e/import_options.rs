@@ -240,6 +240,25 @@ fn paths_may_be_relative_links_and_hold_spaces_and_newlines() {
 }
 
 #[test]
+fn an_import_sends_the_file_that_was_named_or_nothing() {
+    let world = World::new();
+    world.file("file", 7);
+    symlink("/dev/stdin", world.path("input")).unwrap();
+    for command in ["import", "id"] {
+        for path in [
+            "/dev/stdin",
+            "/dev/fd/0",
+            "/proc/self/cwd/file",
+            "input",
+            "/proc/version",
+        ] {
+            let run = world.dfcache().args([command, path]).run();
+            run.fails_with(4).says(path).says("hint:");
+        }
+    }
+}
+
+#[test]
 fn a_path_that_is_not_text_cannot_be_told_to_dfdaemon() {
     let world = World::new();
     let name = std::ffi::OsString::from_vec(b"caf\xe9".to_vec());

@@ -143,7 +143,7 @@ impl Service {
         let _ = self.reached.lock().unwrap().send(());
     }
 
-    async fn answer(&self) -> Result<Response<PersistentCacheTask>, Status> {
+    async fn answer(&self, content_length: u64) -> Result<Response<PersistentCacheTask>, Status> {
         for step in &self.steps {
             match step {
                 Step::Fail(status) => return Err(status.clone()),
@@ -156,6 +156,7 @@ impl Service {
         Ok(Response::new(PersistentCacheTask {
             id: "7".to_owned(),
             state: "Succeeded".to_owned(),
+            content_length,
             ..PersistentCacheTask::default()
         }))
     }
@@ -179,8 +180,10 @@ impl DfdaemonDownload for Service {
         &self,
         request: Request<UploadPersistentCacheTaskRequest>,
     ) -> Result<Response<PersistentCacheTask>, Status> {
-        self.requests().imports.push(request.into_inner());
-        self.answer().await
+        let request = request.into_inner();
+        let length = std::fs::metadata(&request.path).map_or(0, |file| file.len());
+        self.requests().imports.push(request);
+        self.answer(length).await
     }
 
     async fn download_persistent_cache_task(
@@ -240,7 +243,7 @@ impl DfdaemonDownload for Service {
         request: Request<StatPersistentCacheTaskRequest>,
     ) -> Result<Response<PersistentCacheTask>, Status> {
         self.requests().stats.push(request.into_inner());
-        self.answer().await
+        self.answer(0).await
     }
 
     async fn stat_local_persistent_cache_task(
