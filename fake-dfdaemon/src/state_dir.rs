@@ -6,19 +6,18 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::owned;
 use crate::release::Release;
 use crate::store::{Disk, about};
+use crate::sweep;
 
 /// How temporary state directories are named.
-const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
+pub(crate) const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
 
 /// The file that says what made the directory.
 const FORMAT_FILE: &str = "state.json";
@@ -26,8 +25,8 @@ const FORMAT_FILE: &str = "state.json";
 /// The extension of that file until it is whole.
 const BEING_WRITTEN: &str = "new";
 
-/// The file that marks a temporary directory that shall stay.
-const KEPT: &str = "kept";
+/// The file that marks a temporary directory that is to stay.
+pub(crate) const KEPT: &str = "kept";
 
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
@@ -36,10 +35,6 @@ const FORMAT: u32 = 1;
 /// its owner's.
 const WORLD_WRITABLE: u32 = 0o0002;
 const WORLD_WRITABLE_OR_STICKY: u32 = 0o1002;
-
-/// A temporary directory that nobody holds is swept when it is older than this: a younger one may
-/// be a daemon's that is starting at this moment.
-const SWEEP_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -106,8 +101,8 @@ pub enum StateDirError {
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    _lock: Lock,
-    temporary: Mutex<Option<TempDir>>,
+    lock: Lock,
+    temporary: AtomicBool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -140,10 +135,15 @@ impl StateDir {
             path: absolute.clone(),
         })?;
         check_format(disk, &absolute, release, hosts)?;
+        // A temporary one of a daemon that was killed is not to be swept from now on.
+        match fs::remove_file(absolute.join(sweep::MARK)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
         Ok(Self {
             path: absolute,
-            _lock: lock,
-            temporary: Mutex::new(None),
+            lock,
+            temporary: AtomicBool::new(false),
         })
     }
 
@@ -155,25 +155,28 @@ impl StateDir {
     ) -> Result<Self, StateDirError> {
         let base = std::env::temp_dir();
         check_above(&base.join(TEMPORARY_PREFIX))?;
-        sweep(&base);
+        sweep::sweep(&base);
         let io = |source| StateDirError::Io {
             path: base.clone(),
             source,
         };
-        let temporary = tempfile::Builder::new()
+        let path = tempfile::Builder::new()
             .prefix(TEMPORARY_PREFIX)
             .permissions(Permissions::from_mode(owned::DIRECTORY_MODE))
-            .tempdir()
-            .map_err(io)?;
-        let path = temporary.path().to_owned();
+            .tempdir_in(&base)
+            .map_err(io)?
+            .keep();
+        // Nobody locks what has no mark, so that this one is free.
         let lock = lock(&path).map_err(io)?;
         let lock = lock.ok_or_else(|| StateDirError::InUse { path: path.clone() })?;
-        check_format(disk, &path, release, hosts)?;
-        Ok(Self {
+        owned::write(&path.join(sweep::MARK), b"").map_err(io)?;
+        let made = Self {
             path,
-            _lock: lock,
-            temporary: Mutex::new(Some(temporary)),
-        })
+            lock,
+            temporary: AtomicBool::new(true),
+        };
+        check_format(disk, &made.path, release, hosts)?;
+        Ok(made)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -182,23 +185,35 @@ impl StateDir {
 
     /// Lets the directory stay, also a temporary one, which no later start sweeps then.
     pub(crate) fn keep(&self) {
-        let temporary = self
-            .temporary
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(temporary) = temporary {
-            let path = temporary.keep();
-            if let Err(error) = owned::write(&path.join(KEPT), b"") {
-                tracing::warn!(path = %path.display(), %error, "a later start will sweep this");
-            }
+        if !self.temporary.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let kept = owned::write(&self.path.join(KEPT), b"")
+            .and_then(|()| fs::remove_file(self.path.join(sweep::MARK)));
+        if let Err(error) = kept {
+            tracing::warn!(path = %self.path.display(), %error, "a later start may sweep this");
+        }
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.temporary.load(Ordering::Relaxed) {
+            // The next start sweeps what cannot be removed now. The lock is held until then.
+            let _ = sweep::remove(self.lock.dir(), &self.path);
         }
     }
 }
 
 /// A locked directory.
 #[derive(Debug)]
-struct Lock(File);
+pub(crate) struct Lock(File);
+
+impl Lock {
+    pub(crate) fn dir(&self) -> &File {
+        &self.0
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -210,7 +225,12 @@ impl Drop for Lock {
 
 /// Locks the directory itself; `None` if somebody else has.
 fn lock(path: &Path) -> io::Result<Option<Lock>> {
-    let dir = File::open(path)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    lock_open(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// Locks a directory that is open; `None` if somebody else has.
+pub(crate) fn lock_open(dir: File) -> io::Result<Option<Lock>> {
     match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Lock(dir))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -285,7 +305,10 @@ fn check_format(
             // A first start that was killed may have left the file that becomes this one.
             let begun = file.with_extension(BEING_WRITTEN);
             let entries = disk.list(path).map_err(io)?;
-            let empty = entries.iter().all(|(path, _)| *path == begun);
+            let mark = path.join(sweep::MARK);
+            let empty = entries
+                .iter()
+                .all(|(path, _)| *path == begun || *path == mark);
             empty.then_some(Format {
                 format: FORMAT,
                 release,
@@ -333,38 +356,6 @@ fn write_format(disk: &Disk, file: &Path, format: &Format) -> io::Result<()> {
     disk.remove(&beside)?;
     disk.write_new(&beside, &serde_json::to_vec(format)?)?;
     disk.rename(&beside, file)
-}
-
-/// Removes temporary state directories of ours that no process holds.
-fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let ours = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-        if ours && is_abandoned(&entry.path()) {
-            // What cannot be removed now can be by the next start.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-fn is_abandoned(path: &Path) -> bool {
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return false;
-    };
-    let ours = metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw();
-    if !ours || !matches!(lock(path), Ok(Some(_))) {
-        return false;
-    }
-    if path.join(KEPT).exists() {
-        return false;
-    }
-    let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
-    path.join(FORMAT_FILE).exists() || age.is_some_and(|age| age > SWEEP_AFTER)
 }
 
 #[cfg(test)]
@@ -452,25 +443,12 @@ mod tests {
     }
 
     #[test]
-    fn only_abandoned_directories_are_swept() {
-        let base = tempfile::tempdir().unwrap();
-        let make = |name: &str, finished: bool| {
-            let path = base.path().join(name);
-            fs::create_dir(&path).unwrap();
-            if finished {
-                fs::write(path.join(FORMAT_FILE), "{}").unwrap();
-            }
-            path
-        };
-        let killed = make("fake-dfdaemon-killed", true);
-        let starting = make("fake-dfdaemon-starting", false);
-        let alive = make("fake-dfdaemon-alive", true);
-        let kept = make("fake-dfdaemon-kept", true);
-        fs::write(kept.join(KEPT), "").unwrap();
-        let stranger = make("stranger", true);
-        let _held = lock(&alive).unwrap().unwrap();
-        sweep(base.path());
-        assert!(!killed.exists());
-        assert!(starting.exists() && alive.exists() && kept.exists() && stranger.exists());
+    fn a_temporary_directory_that_is_opened_by_name_is_temporary_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        owned::create_dir_all(&path).unwrap();
+        owned::write(&path.join(sweep::MARK), b"").unwrap();
+        drop(open(&path, 1).unwrap());
+        assert!(path.join(FORMAT_FILE).exists() && !path.join(sweep::MARK).exists());
     }
 }

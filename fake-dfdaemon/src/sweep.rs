@@ -1,0 +1,178 @@
+//! Removal of temporary state directories: of one's own at the end, and of those that daemons left
+//! which were killed.
+//!
+//! A name is nothing to go by, since others may choose the same one. Only what carries the mark is
+//! swept, only while it is locked, and only through the directory that is open.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::state_dir::{KEPT, TEMPORARY_PREFIX, lock_open};
+
+/// The file that a temporary directory alone has, before anything else.
+pub(crate) const MARK: &str = ".fake-dfdaemon-temporary";
+
+/// Directories in directories that removal follows. The fake makes fewer.
+const DEPTH: usize = 16;
+
+/// How a directory is opened that somebody else may exchange for anything.
+const DIRECTORY: OFlags = OFlags::DIRECTORY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Removes temporary state directories of ours that no process holds.
+pub(crate) fn sweep(base: &Path) {
+    let Ok(entries) = std::fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+            // What cannot be removed now can be by a later start.
+            let _ = sweep_one(&entry.path());
+        }
+    }
+}
+
+fn sweep_one(path: &Path) -> io::Result<()> {
+    let dir = File::from(rustix::fs::open(path, DIRECTORY, Mode::empty())?);
+    // Before the lock: one that is starting has no mark yet, and needs the lock itself.
+    if !is_marked(&dir)? {
+        return Ok(());
+    }
+    let Some(lock) = lock_open(dir)? else {
+        return Ok(());
+    };
+    // It may have been kept, or opened by its name, before it was locked.
+    if is_marked(lock.dir())? {
+        remove(lock.dir(), path)?;
+    }
+    Ok(())
+}
+
+/// Whether the directory and its mark are ours, and nobody wants to keep it.
+fn is_marked(dir: &File) -> io::Result<bool> {
+    let own = rustix::process::geteuid().as_raw();
+    if dir.metadata()?.uid() != own {
+        return Ok(false);
+    }
+    let mark = match statat(dir, MARK, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(false),
+        mark => mark?,
+    };
+    let kept = match statat(dir, KEPT, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => false,
+        kept => kept.map(|_| true)?,
+    };
+    let is_file = FileType::from_raw_mode(mark.st_mode) == FileType::RegularFile;
+    Ok(is_file && mark.st_uid == own && !kept)
+}
+
+/// Removes what is in the open directory, its mark last, and its name if that is still its own.
+pub(crate) fn remove(dir: &File, path: &Path) -> io::Result<()> {
+    empty(dir, DEPTH)?;
+    match unlinkat(dir, MARK, AtFlags::empty()) {
+        Err(Errno::NOENT) => {}
+        removed => removed?,
+    }
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let above = rustix::fs::open(above, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let (held, named) = (
+        fstat(dir)?,
+        statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?,
+    );
+    if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) {
+        // Empties nothing: another directory that comes by this name now stays if anything is in it.
+        unlinkat(&above, name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}
+
+fn empty(dir: &File, depth: usize) -> io::Result<()> {
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| io::Error::other("too many directories in directories"))?;
+    let names: Vec<_> = Dir::read_from(dir)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
+        .collect::<Result<_, _>>()?;
+    for name in names {
+        if [&b"."[..], b"..", MARK.as_bytes()].contains(&name.to_bytes()) {
+            continue;
+        }
+        match openat(dir, &name, DIRECTORY, Mode::empty()) {
+            Ok(inner) => {
+                let inner = File::from(inner);
+                if inner.metadata()?.dev() != dir.metadata()?.dev() {
+                    return Err(io::Error::other("something is mounted in it"));
+                }
+                empty(&inner, depth)?;
+                // A file by the name of the mark may lie here too.
+                let _ = unlinkat(&inner, MARK, AtFlags::empty());
+                unlinkat(dir, &name, AtFlags::REMOVEDIR)?;
+            }
+            // A file, or a link, which is not followed.
+            Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(dir, &name, AtFlags::empty())?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn make(base: &Path, name: &str, files: &[&str]) -> PathBuf {
+        let path = base.join(name);
+        fs::create_dir_all(path.join("hosts/host-0")).unwrap();
+        fs::write(path.join("hosts/host-0/content"), "content").unwrap();
+        for file in files {
+            fs::write(path.join(file), "").unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn only_marked_directories_that_nobody_holds_are_swept() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
+        let killed = make(base, "fake-dfdaemon-killed", &[MARK, "state.json"]);
+        let kept = make(base, "fake-dfdaemon-kept", &[MARK, KEPT]);
+        let state = make(base, "fake-dfdaemon-state", &["state.json"]);
+        let logs = make(base, "fake-dfdaemon-logs", &["today.log"]);
+        let alive = make(base, "fake-dfdaemon-alive", &[MARK, "state.json"]);
+        let stranger = make(base, "stranger", &[MARK]);
+        let link = base.join("fake-dfdaemon-link");
+        std::os::unix::fs::symlink(&stranger, &link).unwrap();
+        std::os::unix::fs::symlink(&stranger, killed.join("link")).unwrap();
+        let _held = lock_open(File::open(&alive).unwrap()).unwrap().unwrap();
+        sweep(base);
+        assert!(!killed.exists());
+        for stays in [kept, state, logs, alive, stranger, link] {
+            assert!(stays.join("hosts/host-0/content").exists(), "{stays:?}");
+        }
+    }
+
+    #[test]
+    fn another_directory_by_the_same_name_stays() {
+        let base = tempfile::tempdir().unwrap();
+        let path = make(base.path(), "fake-dfdaemon-a", &[MARK]);
+        let held = File::open(&path).unwrap();
+        fs::rename(&path, base.path().join("moved")).unwrap();
+        let theirs = make(base.path(), "fake-dfdaemon-a", &[]);
+        remove(&held, &path).unwrap();
+        assert!(theirs.join("hosts/host-0/content").exists());
+    }
+}
