@@ -27,6 +27,8 @@ pub enum Quirk {
     /// See [`Quirk::about`].
     OrphanedExports,
     /// See [`Quirk::about`].
+    PoisonedCopies,
+    /// See [`Quirk::about`].
     ExportClearsPersistent,
     /// See [`Quirk::about`].
     ExpiryUnderExports,
@@ -37,7 +39,7 @@ pub enum Quirk {
 }
 
 /// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 14] = [
+const QUIRKS: [(Quirk, &str, &str); 15] = [
     (
         Quirk::FailedAsSucceeded,
         "failed-as-succeeded",
@@ -87,6 +89,11 @@ const QUIRKS: [(Quirk, &str, &str); 14] = [
         Quirk::OrphanedExports,
         "orphaned-exports",
         "an export goes on when its client has gone away",
+    ),
+    (
+        Quirk::PoisonedCopies,
+        "poisoned-copies",
+        "after a content export that its client left, other hosts wait for that copy until an export there ends well",
     ),
     (
         Quirk::ExportClearsPersistent,

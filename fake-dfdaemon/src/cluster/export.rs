@@ -176,6 +176,15 @@ impl Cluster {
         entry.is_some_and(|entry| entry.whole_replica(host).is_some())
     }
 
+    /// Says whether a host's copy of this very task serves nobody.
+    pub(crate) fn set_poisoned(&self, host: usize, id: &str, incarnation: u64, poisoned: bool) {
+        let mut state = self.state();
+        let entry = state.same(id, incarnation);
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+            replica.poisoned = poisoned;
+        }
+    }
+
     /// Whether another task has taken the id.
     fn is_replaced(&self, id: &str, incarnation: u64) -> bool {
         let state = self.state();
@@ -273,6 +282,12 @@ impl Export {
             .await
     }
 
+    /// The incarnation of the task, if this host had all of it when the export began.
+    pub(crate) fn held(&self) -> Option<u64> {
+        let held = matches!(self.source, Source::Held { .. });
+        held.then(|| self.lease.incarnation())
+    }
+
     /// Finishes the output, after the last piece.
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         let (host, persistent) = (self.host, self.persistent);
@@ -288,7 +303,9 @@ impl Export {
                 } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
                     cluster.set_persistent(host, &id, false)?;
                 }
-                output.map_or(Ok(()), |output| output.finish(&cancel))
+                output.map_or(Ok(()), |output| output.finish(&cancel))?;
+                cluster.set_poisoned(host, &id, incarnation, false);
+                Ok(())
             })
             .await
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
@@ -17,6 +17,9 @@ use super::state::ReplicaState;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::random::Random;
 use crate::store::{CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, crc32_of};
+
+/// How long to wait for a copy that serves nobody before looking again.
+const POISONED_POLL: Duration = Duration::from_millis(20);
 
 /// What somebody wants of a transfer.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +206,13 @@ impl Fetch {
     ) -> Result<(Arrival, u32), Error> {
         let started = Instant::now();
         let mut failed = None;
-        for host in parents.hosts() {
+        let mut hosts = parents.hosts();
+        while hosts.is_empty() && parents.is_any_poisoned() {
+            self.check_wanted(cluster)?;
+            std::thread::sleep(POISONED_POLL);
+            hosts = parents.hosts();
+        }
+        for host in hosts {
             self.check_wanted(cluster)?;
             let copied = parents.parent(host).and_then(|parent| {
                 let crc = self.copy_from(&parent.file, range.clone())?;

@@ -40,13 +40,25 @@ impl Parents {
     /// The hosts that can serve right now, another one first each time.
     pub(super) fn hosts(&mut self) -> Vec<usize> {
         let mut hosts = self.serving();
-        hosts.retain(|host| !self.bad.contains(host));
+        hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
         if !hosts.is_empty() {
             let count = hosts.len();
             hosts.rotate_left(self.next % count);
             self.next += 1;
         }
         hosts
+    }
+
+    /// Whether a host would serve, did its copy serve anybody.
+    pub(super) fn is_any_poisoned(&self) -> bool {
+        let hosts = self.serving();
+        hosts
+            .iter()
+            .any(|host| !self.bad.contains(host) && self.is_poisoned(*host))
+    }
+
+    fn is_poisoned(&self, host: usize) -> bool {
+        change(&self.cluster, &self.fetch, host, |replica| replica.poisoned) == Some(true)
     }
 
     fn serving(&self) -> Vec<usize> {

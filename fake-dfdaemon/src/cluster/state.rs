@@ -39,6 +39,8 @@ pub(crate) struct ReplicaState {
     pub(crate) uploading: u64,
     /// Transfers to other hosts that ended well.
     pub(crate) uploaded: u64,
+    /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
+    pub(crate) poisoned: bool,
 }
 
 /// Whether a host takes part.
@@ -79,6 +81,7 @@ impl ReplicaState {
             record,
             uploading: 0,
             uploaded: 0,
+            poisoned: false,
         }
     }
 

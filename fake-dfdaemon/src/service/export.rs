@@ -169,11 +169,15 @@ impl Sending {
     async fn run(mut self, export: Export) {
         let (ends, parts) = (self.call.ends(), self.parts.clone());
         let goes_on_alone = self.goes_on_alone();
+        let held = export.held().filter(|_| self.with_content);
         let sent = tokio::select! {
             sent = self.send_all(export) => sent,
             () = ends.cancelled() => Err(broken_off()),
             // The call notes by itself that its client is gone.
-            () = parts.unread(), if !goes_on_alone => return,
+            () = parts.unread(), if !goes_on_alone => {
+                self.poison(held);
+                return;
+            }
         };
         // First the journal, then the end: who has seen the end finds the call in the journal.
         self.call.answered(sent.as_ref().err());
@@ -182,7 +186,17 @@ impl Sending {
 
     /// Whether the export does its work also when its client is gone.
     fn goes_on_alone(&self) -> bool {
-        self.host.cluster.has_quirk(Quirk::OrphanedExports)
+        // Content that nobody takes is what makes a real one give up.
+        let gives_up = self.with_content && self.host.cluster.has_quirk(Quirk::PoisonedCopies);
+        self.host.cluster.has_quirk(Quirk::OrphanedExports) && !gives_up
+    }
+
+    /// Marks the copy that was sent from, as a real dfdaemon does when the client goes away.
+    fn poison(&self, held: Option<u64>) {
+        let (host, cluster) = (self.host.number, &self.host.cluster);
+        if let Some(incarnation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
+            cluster.set_poisoned(host, &self.envelope.task_id, incarnation, true);
+        }
     }
 
     async fn send_all(&mut self, mut export: Export) -> Result<(), Status> {
