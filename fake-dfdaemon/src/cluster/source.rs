@@ -51,6 +51,9 @@ impl Source {
             .map_err(unreadable)?;
         let mut metadata = file.metadata().map_err(unreadable)?;
         check_kind(path, &metadata, special_files, unreadable)?;
+        if metadata.is_file() && metadata.len() == 0 && !special_files && has_bytes(&file) {
+            return Err(Error::SourceNotRegular { path: path.clone() });
+        }
         if !metadata.is_file() {
             read_to_end(&file, cancel)?;
             // Whoever wrote to it meanwhile has changed its time, and is no reason to refuse it.
@@ -111,6 +114,14 @@ fn check_kind(
         });
     }
     Ok(())
+}
+
+/// Whether a file that says it is empty is not, like those of `/proc`. One that cannot be read at
+/// once is none either.
+fn has_bytes(mut file: &File) -> bool {
+    let read = file.read(&mut [0]);
+    // It may have been written to since it was looked at: then it says so by now.
+    !matches!(read, Ok(0)) && file.metadata().is_ok_and(|now| now.len() == 0)
 }
 
 /// Reads a FIFO or a device until it ends, or nobody waits any more.

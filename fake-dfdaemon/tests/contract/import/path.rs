@@ -20,6 +20,8 @@ pub(super) fn rows() -> Vec<Row> {
         row!(a_device_is_refused_at_once)
             .needs("a daemon that does not read it without end", |fake| fake)
             .ours("the real one reads it"),
+        row!(a_file_that_says_it_is_empty_and_is_not_is_refused)
+            .ours("the real one imports it as empty"),
     ]
 }
 
@@ -62,6 +64,10 @@ async fn what_is_not_a_regular_file_is_refused_at_once(w: World) {
 
 async fn a_device_is_refused_at_once(w: World) {
     assert_not_regular(&w, Path::new("/dev/zero")).await;
+}
+
+async fn a_file_that_says_it_is_empty_and_is_not_is_refused(w: World) {
+    assert_not_regular(&w, Path::new("/proc/version")).await;
 }
 
 async fn assert_not_regular(w: &World, path: &Path) {
