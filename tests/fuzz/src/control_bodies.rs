@@ -144,6 +144,8 @@ struct Fake {
     task: String,
     runtime: Runtime,
     _state: TempDir,
+    /// A reset imports its files again.
+    _preload: TempDir,
 }
 
 impl Fake {
@@ -163,6 +165,7 @@ impl Fake {
             daemon,
             runtime,
             _state: state,
+            _preload: preload,
         }
     }
 
