@@ -195,7 +195,10 @@ impl Model {
         false
     }
 
+    /// Another start: no faults, and no calls so far.
     pub(crate) fn reset(&mut self) {
+        self.clear_faults();
+        self.replicate_calls = 0;
         self.now = self.started;
         self.hosts = [Status::Running; HOSTS];
         self.tasks.clear();

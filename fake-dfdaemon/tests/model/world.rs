@@ -186,6 +186,7 @@ impl World {
             Op::Reset => {
                 self.daemon().reset().await.unwrap();
                 self.clients.clear();
+                self.faults.clear();
                 self.model.reset();
             }
         }
