@@ -1,4 +1,5 @@
-//! How many connections there is room for: each takes a file descriptor, and calls take more.
+//! How many connections there is room for: each takes a file descriptor, and calls take more. The
+//! control API has room of its own, so that a crowd of clients does not keep it out.
 //!
 //! A process that has none left cannot accept, so whoever comes then would wait. Some are kept back
 //! to tell them that they are one too many.
@@ -15,7 +16,11 @@ const SERVED_OF: usize = 2;
 /// Of the same: those for connections that are told that they are one too many.
 const REFUSED_OF: usize = 16;
 
-/// The room of a fake, for the connections of all its hosts.
+/// Of the same: those for connections to the control API, and the most there are.
+const CONTROL_OF: usize = 8;
+const MOST_CONTROL: usize = 1024;
+
+/// The room for connections of one kind: those to all hosts of a fake, or those to its control API.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     taken: Arc<AtomicUsize>,
@@ -43,16 +48,27 @@ pub(crate) struct Taken(Arc<AtomicUsize>);
 impl Room {
     /// As the process is limited now.
     pub(crate) fn of_process() -> Self {
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        Self::of(usize::try_from(descriptors).unwrap_or(usize::MAX))
+        Self::of(descriptors())
+    }
+
+    /// For the control API of a process that may have so many descriptors.
+    pub(crate) fn of_control(descriptors: usize) -> Self {
+        Self::with(
+            (descriptors / CONTROL_OF).min(MOST_CONTROL),
+            (descriptors / REFUSED_OF).min(MOST_CONTROL),
+        )
     }
 
     fn of(descriptors: usize) -> Self {
-        let served = (descriptors / SERVED_OF).max(1);
+        Self::with(descriptors / SERVED_OF, descriptors / REFUSED_OF)
+    }
+
+    fn with(served: usize, refused: usize) -> Self {
+        let served = served.max(1);
         Self {
             taken: Arc::default(),
             served,
-            refused: served.saturating_add((descriptors / REFUSED_OF).max(1)),
+            refused: served.saturating_add(refused.max(1)),
             spare: Arc::new(Mutex::new(spare())),
         }
     }
@@ -83,6 +99,12 @@ impl Drop for Taken {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// How many descriptors this process may have.
+pub(crate) fn descriptors() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors).unwrap_or(usize::MAX)
 }
 
 fn spare() -> Option<File> {

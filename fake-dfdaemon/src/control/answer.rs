@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::connections::PATIENCE;
 use crate::json::named;
 use crate::snapshot::SnapshotError;
 
@@ -21,6 +22,10 @@ const MAX_BODY: usize = 1 << 20;
 pub(super) struct ApiError(StatusCode, String);
 
 impl ApiError {
+    pub(super) fn new(status: StatusCode, message: impl ToString) -> Self {
+        Self(status, message.to_string())
+    }
+
     pub(super) fn bad_request(message: impl ToString) -> Self {
         Self(StatusCode::BAD_REQUEST, message.to_string())
     }
@@ -93,8 +98,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
+        let bytes = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
+        let bytes = bytes
             .await
+            .map_err(|_| ApiError::bad_request("the body did not come"))?
             .map_err(ApiError::bad_request)?;
         if bytes.len() > MAX_BODY {
             return Err(ApiError::bad_request("the body is too long"));

@@ -3,27 +3,27 @@
 //! [`routes`] lists what there is; the OpenAPI document is made from the same list.
 
 mod answer;
+mod connections;
 mod handlers;
 mod openapi;
 mod pages;
 mod parts;
 mod routes;
 
-use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::{Router, middleware};
+use axum::middleware;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use self::answer::ApiError;
+use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
 use crate::builder::StartError;
 use crate::daemon::World;
+use crate::room::{Room, descriptors};
 use crate::server::asynchronous;
 use crate::socket::{SocketFile, listen_at};
 
@@ -35,8 +35,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct ControlServer {
     path: PathBuf,
     tcp: Option<SocketAddr>,
-    stopping: CancellationToken,
-    serving: Vec<JoinHandle<()>>,
+    connections: Connections,
     _file: SocketFile,
 }
 
@@ -62,10 +61,10 @@ impl ControlServer {
         let other = |error: std::io::Error| StartError::Other(error.into());
         let path = std::path::absolute(path).map_err(other)?;
         let router = routes::router().with_state(Api(Arc::downgrade(world)));
-        let stopping = CancellationToken::new();
+        let connections = Connections::new(Room::of_control(descriptors()));
         let (listener, file) = listen_at(&path, mode)?;
         let listener = asynchronous(listener).map_err(other)?;
-        let mut serving = vec![serve(listener, router.clone(), stopping.clone())];
+        connections.serve(listener, router.clone());
         let mut bound = None;
         if let Some(address) = tcp {
             let failed = |source| StartError::ControlTcp { address, source };
@@ -74,13 +73,12 @@ impl ControlServer {
             bound = Some(address);
             let loopback = LoopbackOnly(address.ip().is_loopback());
             let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));
-            serving.push(serve(listener, router, stopping.clone()));
+            connections.serve(listener, router);
         }
         Ok(Self {
             path,
             tcp: bound,
-            stopping,
-            serving,
+            connections,
             _file: file,
         })
     }
@@ -93,37 +91,13 @@ impl ControlServer {
         self.tcp
     }
 
-    pub(crate) async fn stop(mut self) {
-        self.stopping.cancel();
-        for mut serving in std::mem::take(&mut self.serving) {
-            if tokio::time::timeout(GRACE, &mut serving).await.is_err() {
-                serving.abort();
-            }
-        }
+    pub(crate) async fn stop(self) {
+        self.connections.stop(GRACE).await;
     }
 }
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
-        self.stopping.cancel();
-        for serving in &self.serving {
-            serving.abort();
-        }
+        self.connections.abrupt.cancel();
     }
-}
-
-fn serve<L>(listener: L, router: Router, stopping: CancellationToken) -> JoinHandle<()>
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(stopping.cancelled_owned())
-            .into_future()
-            .await;
-        if let Err(error) = served {
-            tracing::warn!(%error, "the control API ended");
-        }
-    })
 }
