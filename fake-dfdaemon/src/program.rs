@@ -263,7 +263,9 @@ fn exit_code(failure: &Failure) -> ExitCode {
             | StartError::Journal { .. }
             | StartError::ControlTcp { .. },
         )
-        | Failure::Ctl(CtlError::Unreachable { .. }) => ExitCode::from(EXIT_UNUSABLE),
+        | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
+            ExitCode::from(EXIT_UNUSABLE)
+        }
         Failure::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             ExitCode::from(EXIT_NO_COMMAND)
         }

@@ -174,6 +174,11 @@ pub(crate) enum CtlError {
         path: PathBuf,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("what answers at {} is no fake-dfdaemon: {source}", path.display())]
+    NotJson {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
     /// The daemon refused.
     #[error("{0}")]
     Refused(String),
@@ -192,10 +197,15 @@ impl Ctl {
     pub(crate) async fn ask(&self) -> Result<Value, CtlError> {
         let request = self.word.request()?;
         let path = self.control.clone().ok_or(CtlError::NoSocket)?;
-        let (status, body) = send(&path, request)
-            .await
-            .map_err(|source| CtlError::Unreachable { path, source })?;
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let (status, body) =
+            send(&path, request)
+                .await
+                .map_err(|source| CtlError::Unreachable {
+                    path: path.clone(),
+                    source,
+                })?;
+        let answer: Result<Value, _> = serde_json::from_slice(&body);
+        let answer = answer.map_err(|source| CtlError::NotJson { path, source })?;
         if status.is_success() {
             return Ok(answer);
         }
@@ -357,6 +367,32 @@ mod tests {
             answered.expect("it waits for ever").unwrap_err();
         }
         server.abort();
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper::service::service_fn(|_| async {
+                let body = Full::new(Bytes::from("<html>well</html>"));
+                Ok::<_, std::convert::Infallible>(http::Response::new(body))
+            });
+            let serving = hyper::server::conn::http1::Builder::new();
+            let _ = serving
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+        let control = socket.to_str().unwrap();
+        let line = Line::try_parse_from(["ctl", "--control", control, "health"]).unwrap();
+        let error = line.ctl.ask().await.unwrap_err().to_string();
+        assert!(
+            error.contains("is no fake-dfdaemon: expected value"),
+            "{error}"
+        );
+        server.await.unwrap();
     }
 
     #[test]
