@@ -16,11 +16,12 @@ pub(super) async fn update(
     let UpdatePersistentCacheTaskRequest {
         task_id: id,
         persistent,
+        remote_ip,
         ..
     } = request.get_ref();
     let asked = Asked {
         task: Some(id),
-        request: json!({"task_id": id, "persistent": persistent}),
+        request: json!({"task_id": id, "persistent": persistent, "remote_ip": remote_ip}),
         ..Asked::default()
     };
     let call = host.begin(Rpc::Update, asked, request.extensions()).await;
@@ -39,10 +40,11 @@ pub(super) async fn delete(
     host: ServedHost,
     request: Request<DeletePersistentCacheTaskRequest>,
 ) -> Result<Response<()>, Status> {
-    let id = &request.get_ref().task_id;
+    let asking = request.get_ref();
+    let id = &asking.task_id;
     let asked = Asked {
         task: Some(id),
-        request: json!({"task_id": id}),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
         ..Asked::default()
     };
     let call = host.begin(Rpc::Delete, asked, request.extensions()).await;

@@ -20,10 +20,11 @@ pub(super) async fn stat(
     host: ServedHost,
     request: Request<StatLocalPersistentCacheTaskRequest>,
 ) -> Result<Response<StatLocalPersistentCacheTaskResponse>, Status> {
-    let id = &request.get_ref().task_id;
+    let asking = request.get_ref();
+    let id = &asking.task_id;
     let asked = Asked {
         task: Some(id),
-        request: json!({"task_id": id}),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
         ..Asked::default()
     };
     let call = host
@@ -45,7 +46,7 @@ pub(super) async fn list(
     request: Request<ListLocalPersistentCacheTasksRequest>,
 ) -> Result<Response<ListLocalPersistentCacheTasksResponse>, Status> {
     let asked = Asked {
-        request: json!({}),
+        request: json!({"remote_ip": request.get_ref().remote_ip}),
         ..Asked::default()
     };
     let call = host.begin(Rpc::List, asked, request.extensions()).await;

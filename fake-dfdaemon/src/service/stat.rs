@@ -13,10 +13,11 @@ pub(super) async fn answer(
     host: ServedHost,
     request: Request<StatPersistentCacheTaskRequest>,
 ) -> Result<Response<PersistentCacheTask>, Status> {
-    let id = &request.get_ref().task_id;
+    let asking = request.get_ref();
+    let id = &asking.task_id;
     let asked = Asked {
         task: Some(id),
-        request: json!({"task_id": id}),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
         ..Asked::default()
     };
     let call = host.begin(Rpc::Stat, asked, request.extensions()).await;

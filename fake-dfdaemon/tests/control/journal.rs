@@ -50,7 +50,7 @@ async fn a_call_is_told_in_full() {
     );
     export["pieces"] = json!(2);
     export["bytes"] = json!(PIECE + 1);
-    let mut stat = call(4, "stat", json!({"task_id": "7"}));
+    let mut stat = call(4, "stat", json!({"task_id": "7", "remote_ip": null}));
     let message = calls[3]["status"]["message"].clone();
     assert!(
         message.as_str().unwrap().contains("task 7 not found"),
