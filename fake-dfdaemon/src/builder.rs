@@ -412,6 +412,8 @@ impl Builder {
             journal: Arc::new(journal),
             clock: Clock::new(self.clock),
             gate: crate::call::Gate::default(),
+            waits: crate::call::Waits::default(),
+            ahead: crate::call::Ahead::default(),
         };
         let path = state_dir.path().to_owned();
         let opened = snapshot::recover(&disk, &path, settings.hosts)

@@ -3,18 +3,26 @@
 //! Every call of a client, and every replica that the scheduler makes, goes through here. What a
 //! call does is the services' and the cluster's business.
 
+mod ahead;
+mod waits;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+pub(crate) use self::ahead::Ahead;
+pub(crate) use self::waits::Waits;
 use crate::clock::{Clock, later};
 use crate::faults::registry::{Armed, Arriving, Faults};
 use crate::faults::{Action, Phase, code_name};
 use crate::journal::{Call as Entry, CallFault, CallStatus, Journal};
+use crate::rpc::Rpc;
 use crate::store::DiskFault;
 
 /// What all calls of a daemon share.
@@ -24,6 +32,8 @@ pub(crate) struct Calls {
     pub(crate) journal: Arc<Journal>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
+    pub(crate) waits: Waits,
+    pub(crate) ahead: Ahead,
 }
 
 /// What a call holds on to that was let in, and what ends it.
@@ -79,9 +89,19 @@ impl Gate {
     }
 }
 
-/// Closes the connection that a call came by.
+/// The connection that a call came by.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection(pub(crate) CancellationToken);
+pub(crate) struct Connection {
+    /// Closes it.
+    pub(crate) closes: CancellationToken,
+    /// Whether the time is over that the client gave this call.
+    pub(crate) is_late: Arc<AtomicBool>,
+}
+
+/// What a client is told whose time is over, in the words of tonic.
+pub(crate) fn timed_out() -> Status {
+    Status::cancelled("Timeout expired")
+}
 
 /// A call as it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +174,10 @@ impl Call {
         &self.calls.clock
     }
 
+    pub(crate) fn ahead(&self) -> &Ahead {
+        &self.calls.ahead
+    }
+
     /// Lets the faults act that lie in wait before or after the call's effect.
     pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
         for armed in self.waiting_at(phase) {
@@ -176,6 +200,11 @@ impl Call {
         );
         // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
         let now = self.calls.clock.now();
+        // Also before it: whoever sees it, and settles, shall be told of this.
+        let _waiting = match armed.action() {
+            Action::Delay(delay) => self.waiting_until(later(now, *delay)),
+            _ => None,
+        };
         if !hits_the_call || !self.fire(armed) {
             return Ok(());
         }
@@ -194,12 +223,31 @@ impl Call {
                     // A replica comes by no connection, and nobody would take its call away.
                     return Err(reset);
                 };
-                connection.0.cancel();
+                connection.closes.cancel();
                 self.ends.cancelled().await;
                 Err(reset)
             }
             _ => Ok(()),
         }
+    }
+
+    /// Waits for a time, unless the call is broken off before.
+    pub(crate) async fn wait_until(&self, due: Timestamp) -> Result<(), Status> {
+        let _waiting = self.waiting_until(due);
+        self.wait_for(self.calls.clock.sleep_until(due)).await
+    }
+
+    /// Tells those who settle that the call waits. A replica is the agenda's to tell of.
+    fn waiting_until(&self, due: Timestamp) -> Option<waits::Waiting> {
+        let entry = self
+            .entry
+            .as_ref()
+            .filter(|entry| entry.rpc != Rpc::Replicate)?;
+        let what = format!(
+            "go on with call {} ({} on {})",
+            entry.call, entry.rpc, entry.host
+        );
+        Some(self.calls.waits.note(entry.call, what, due))
     }
 
     /// Waits, unless the call is broken off before.
@@ -289,6 +337,10 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        let is_late = |connection: &Connection| connection.is_late.load(Ordering::Relaxed);
+        if self.connection.as_ref().is_some_and(is_late) {
+            self.end(Some(&timed_out()));
+        }
         self.close(true);
     }
 }

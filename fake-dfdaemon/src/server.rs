@@ -3,6 +3,8 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-use crate::call::Connection;
+use crate::call::{Connection, timed_out};
 use crate::limits::overloaded;
 use crate::room::{Place, Room, Taken};
 
@@ -25,6 +27,12 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// The longest frame, in bytes.
 const MAX_FRAME: u32 = 1 << 20;
+
+/// How many calls a connection may have at a time: each holds what its client has not taken.
+const MAX_STREAMS: u32 = 256;
+
+/// The header with the time that a client gives a call.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// What is kept of a response that the peer does not take, a stream, in bytes.
 const MAX_SEND_BUFFER: usize = 512 << 10;
@@ -186,16 +194,12 @@ async fn serve(
     let reset = abrupt.child_token();
     let closes = reset.clone();
     let service = tower::service_fn(move |request: http::Request<Incoming>| {
-        let (mut routes, connection) = (routes.clone(), Connection(reset.clone()));
-        async move {
-            let mut request = request.map(tonic::body::Body::new);
-            request.extensions_mut().insert(connection);
-            Ok::<_, Infallible>(
-                tower::Service::call(&mut routes, request)
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
-        }
+        let routes = routes.clone();
+        let connection = Connection {
+            closes: reset.clone(),
+            is_late: Arc::default(),
+        };
+        async move { Ok::<_, Infallible>(answer(routes, request, connection).await) }
     });
     let connection = http2::Builder::new(executor)
         .timer(TokioTimer::new())
@@ -203,7 +207,7 @@ async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(MAX_FRAME)
         .max_send_buf_size(MAX_SEND_BUFFER)
-        .max_concurrent_streams(None)
+        .max_concurrent_streams(MAX_STREAMS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -222,8 +226,77 @@ async fn serve(
     }
 }
 
+/// Answers a call within the time that its client gives it: up to the head of a stream.
+async fn answer(
+    mut routes: Routes,
+    request: http::Request<Incoming>,
+    connection: Connection,
+) -> http::Response<tonic::body::Body> {
+    let is_late = Arc::clone(&connection.is_late);
+    let limit = request.headers().get(GRPC_TIMEOUT).and_then(time_limit);
+    let mut request = request.map(tonic::body::Body::new);
+    request.extensions_mut().insert(connection);
+    let mut answering = Box::pin(tower::Service::call(&mut routes, request));
+    let late = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = &mut answering => answer.unwrap_or_else(|never| match never {}),
+        () = late => {
+            is_late.store(true, Ordering::Relaxed);
+            // First the journal, then the answer.
+            drop(answering);
+            timed_out().into_http()
+        }
+    }
+}
+
+/// A time as gRPC writes it: up to eight digits and a unit. Anything else is no limit, as with tonic.
+fn time_limit(value: &http::HeaderValue) -> Option<Duration> {
+    let value = value.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 60 * 60),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
 /// Hands a bound socket to the runtime.
 pub(crate) fn asynchronous(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_grpc_writes_them() {
+        let read = |text: &'static str| time_limit(&http::HeaderValue::from_static(text));
+        for (text, limit) in [
+            ("1H", Duration::from_secs(3600)),
+            ("2M", Duration::from_secs(120)),
+            ("99999999S", Duration::from_secs(99_999_999)),
+            ("0m", Duration::ZERO),
+            ("5u", Duration::from_micros(5)),
+            ("7n", Duration::from_nanos(7)),
+        ] {
+            assert_eq!(read(text), Some(limit), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", "123456789S", "1 S"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -220,3 +220,58 @@ async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
         assert_eq!(client.list().await.unwrap().len(), 2);
     }
 }
+
+/// Who connects to the control API and says nothing takes no descriptor from calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_control_connections_keep_no_call_waiting() {
+    let world = World::new();
+    let control = world.process.path("control");
+    let idle: Vec<_> = (0..5 * DESCRIPTORS)
+        .map(|_| UnixStream::connect(&control).unwrap())
+        .collect();
+    let (client, status) = is_answered(&world.endpoint()).await;
+    assert!(status.message().contains("not found"), "{status:?}");
+    world.import(&client, "file", 10).await.unwrap();
+    drop(idle);
+    world.settle().await;
+    assert!(world.process.end(Signal::TERM).success());
+}
+
+/// What exports have read for clients that do not take it stays within bounds, and so do the exports
+/// of a connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_that_nobody_reads_take_bounded_memory() {
+    const EXPORTS: usize = 600;
+    const BY_A_CONNECTION: usize = 256;
+    const MEMORY: u64 = 150 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(&mut serve(dir.path(), 4 * EXPORTS));
+    let world = World { dir, process };
+    let endpoint = world.endpoint();
+    let client = Client::connect(&endpoint).await;
+    let id = world.import(&client, "file", 4 << 20).await.unwrap();
+    world.settle().await;
+    let before = world.process.peak_memory();
+    let mut unread = Vec::new();
+    for number in 0..EXPORTS {
+        if number % BY_A_CONNECTION == 0 {
+            unread.push((Client::connect(&endpoint).await, Vec::new()));
+        }
+        let (client, exports) = unread.last_mut().unwrap();
+        exports.push(in_time(client.begin_export(export(&id))).await.unwrap());
+    }
+    // One more by the first connection waits until one of its others has ended.
+    let (full, exports) = &mut unread[0];
+    let mut one_more = Box::pin(full.begin_export(export(&id)));
+    for _ in 0..20 {
+        in_time(client.stat(&id)).await.unwrap();
+    }
+    assert!(futures_util::FutureExt::now_or_never(&mut one_more).is_none());
+    drop(exports.pop());
+    in_time(one_more).await.unwrap();
+    let took = world.process.peak_memory() - before;
+    assert!(took < MEMORY, "{took} bytes");
+    // Those who read get all of it meanwhile.
+    let exported = in_time(client.export(export(&id))).await.ok();
+    assert_eq!(exported.content().len(), 4 << 20);
+}

@@ -130,12 +130,11 @@ impl Cluster {
         loop {
             self.collect_within_an_interval();
             if let Some(waiting) = self.agenda.settled(self.now()) {
-                return waiting
-                    .into_iter()
-                    .map(|(job, due)| Waiting {
-                        what: words(&job),
-                        due,
-                    })
+                let jobs = waiting.into_iter().map(|(job, due)| (words(&job), due));
+                let calls = self.calls.waits.beyond(self.now()).into_iter();
+                return jobs
+                    .chain(calls.map(|(what, due)| (what, Some(due))))
+                    .map(|(what, due)| Waiting { what, due })
                     .collect();
             }
             tokio::select! {

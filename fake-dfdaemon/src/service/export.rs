@@ -25,9 +25,6 @@ use crate::limits::{Blocked, RequestPermit};
 use crate::quirks::Quirk;
 use crate::rpc::Rpc;
 
-/// How much content is read at once, in bytes.
-const CHUNK: u64 = 256 << 10;
-
 /// Answers an export: with a status if it cannot begin, else with the stream.
 pub(super) async fn answer(
     host: &ServedHost,
@@ -286,12 +283,12 @@ impl Sending {
         self.send_bytes(framed.head).await;
         let mut start = content.start;
         while start < content.end {
-            let end = content.end.min(start + CHUNK);
+            let end = content.end.min(start + self.call.ahead().chunk());
             self.throttle(end - start).await?;
             let chunk = export.content(start..end).await;
             let chunk = chunk.map_err(|error| self.host.status(&error))?;
-            self.send_bytes(outgoing.with_flipped_bit(chunk, start))
-                .await;
+            let chunk = outgoing.with_flipped_bit(chunk, start);
+            self.send_bytes(self.call.ahead().count(chunk)).await;
             start = end;
         }
         self.send_bytes(framed.tail).await;
@@ -369,8 +366,7 @@ impl Sending {
             return Ok(());
         };
         let due = pace.due(length);
-        let clock = self.call.clock().clone();
-        self.call.wait_for(clock.sleep_until(due)).await
+        self.call.wait_until(due).await
     }
 
     /// `since` is when the fault fired: whoever has seen that may move the time.

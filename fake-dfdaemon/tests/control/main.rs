@@ -11,6 +11,7 @@ mod document;
 mod faults;
 mod hosts;
 mod journal;
+mod late;
 mod long;
 mod snapshots;
 mod starts;

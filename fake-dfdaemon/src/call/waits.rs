@@ -1,0 +1,46 @@
+//! Calls that wait for a time of the daemon's clock. Whoever settles the daemon is told of them: under
+//! a manual clock they wait until somebody moves it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+/// The calls that wait, by number: what each is, and until when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waits(Arc<Mutex<BTreeMap<u64, (String, Timestamp)>>>);
+
+/// A call that waits; dropped, it does not.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    waits: Waits,
+    call: u64,
+}
+
+impl Waits {
+    pub(super) fn note(&self, call: u64, what: String, until: Timestamp) -> Waiting {
+        self.lock().insert(call, (what, until));
+        Waiting {
+            waits: self.clone(),
+            call,
+        }
+    }
+
+    /// Those that wait for a time to come, by number.
+    pub(crate) fn beyond(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
+        let waits = self.lock();
+        // One whose time has come only has not been told yet.
+        let beyond = waits.values().filter(|(_, until)| *until > now);
+        beyond.cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (String, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.waits.lock().remove(&self.call);
+    }
+}
