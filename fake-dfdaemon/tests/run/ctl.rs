@@ -176,7 +176,7 @@ fn each_word_does_what_its_path_does() {
     assert_eq!(d.text("journal"), "no calls\n");
     d.text("gc");
     d.text("reset");
-    assert_eq!(d.text("tasks"), "no tasks\n");
+    assert_eq!(d.json("tasks")["tasks"][0]["task_id"], id.as_str());
     assert_eq!(d.json("clock")["now"], "2026-01-02T03:04:05Z");
 }
 
