@@ -4,12 +4,12 @@
 //! back a failed export does not: it is tried whatever the disk says. What the steps are for
 //! lives in `output_file` and `content`.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt};
+use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
 /// The file system as an export uses it.
@@ -20,12 +20,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// A new file, for reading and writing.
-    pub(crate) fn create(&self, path: &Path, mode: u32) -> io::Result<File> {
+    /// A new file in a directory, for reading and writing.
+    pub(crate) fn create(&self, directory: &File, name: &str, mode: u32) -> io::Result<File> {
         self.step("create")?;
-        let mut options = File::options();
-        let options = options.read(true).write(true).create_new(true).mode(mode);
-        options.open(path)
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(mode))?;
+        Ok(File::from(file))
     }
 
     /// A new file without a name, in the directory for temporary files.
@@ -34,9 +34,19 @@ impl Disk {
         tempfile::tempfile()
     }
 
-    pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+    pub(crate) fn create_directory(&self, at: &File, name: &str, mode: u32) -> io::Result<()> {
         self.step("create directory")?;
-        DirBuilder::new().mode(mode).create(path)
+        Ok(rustix::fs::mkdirat(at, name, Mode::from_raw_mode(mode))?)
+    }
+
+    pub(crate) fn set_group(&self, file: &File, group: u32) -> io::Result<()> {
+        self.step("set group")?;
+        Ok(rustix::fs::fchown(file, None, Some(Gid::from_raw(group)))?)
+    }
+
+    pub(crate) fn set_owner(&self, file: &File, owner: u32) -> io::Result<()> {
+        self.step("set owner")?;
+        Ok(rustix::fs::fchown(file, Some(Uid::from_raw(owner)), None)?)
     }
 
     pub(crate) fn set_permissions(&self, file: &File, mode: u32) -> io::Result<()> {
@@ -46,7 +56,13 @@ impl Disk {
 
     /// Makes sure of space for so many bytes, if the file system can.
     pub(crate) fn reserve(&self, file: &File, length: u64) -> io::Result<()> {
-        let reserve = || rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length);
+        let reserve = || {
+            // A reservation that fails may have taken all that others need.
+            if room(file).is_some_and(|room| room < length) {
+                return Err(Errno::NOSPC);
+            }
+            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)
+        };
         match self.step("reserve").and_then(|()| reserve()) {
             Err(no_room @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(no_room.into()),
             // Whatever else is wrong shows when it is written to.
@@ -67,41 +83,70 @@ impl Disk {
         file.sync_all()
     }
 
-    /// Syncs all of the file system that a directory is in.
-    pub(crate) fn sync_around(&self, directory: &Path) -> io::Result<()> {
-        self.step("sync around")?;
-        Ok(rustix::fs::syncfs(File::open(directory)?)?)
-    }
-
     pub(crate) fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.step("sync directory")?;
         File::open(directory)?.sync_all()
     }
 
-    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    /// Renames `from` in `directory` to the path `to`.
+    pub(crate) fn rename(&self, directory: &File, from: &str, to: &Path) -> io::Result<()> {
         self.step("rename")?;
-        fs::rename(from, to)
+        Ok(rustix::fs::renameat(directory, from, CWD, to)?)
     }
 
     /// Fails with `AlreadyExists` if there is anything at `to`.
-    pub(crate) fn rename_without_replacing(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn rename_without_replacing(
+        &self,
+        directory: &File,
+        from: &str,
+        to: &Path,
+    ) -> io::Result<()> {
         #[cfg(target_os = "linux")]
-        match self.rename_atomically(from, to) {
+        match self.rename_atomically(directory, from, to) {
             // Not every file system can.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
             result => return Ok(result?),
         }
-        self.step("link")?;
-        rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?;
-        // From here on the file is where it shall be: a second name is no failure.
-        let _ = fs::remove_file(from);
-        Ok(())
+        match self.link(directory, from, to) {
+            // Some have no links either, or not of the file of another user.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::MLINK) => {
+                self.rename_over_placeholder(directory, from, to)
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                // From here on the file is where it shall be: a second name is no failure.
+                let _ = rustix::fs::unlinkat(directory, from, AtFlags::empty());
+                Ok(())
+            }
+        }
     }
 
     #[cfg(target_os = "linux")]
-    fn rename_atomically(&self, from: &Path, to: &Path) -> rustix::io::Result<()> {
+    fn rename_atomically(&self, at: &File, from: &str, to: &Path) -> rustix::io::Result<()> {
         self.step("rename")?;
-        rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+        rustix::fs::renameat_with(at, from, CWD, to, RenameFlags::NOREPLACE)
+    }
+
+    fn link(&self, directory: &File, from: &str, to: &Path) -> rustix::io::Result<()> {
+        self.step("link")?;
+        rustix::fs::linkat(directory, from, CWD, to, AtFlags::empty())
+    }
+
+    /// Claims the name with an empty file, which only one can make, and replaces that.
+    fn rename_over_placeholder(&self, at: &File, from: &str, to: &Path) -> io::Result<()> {
+        self.step("claim")?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let claim = rustix::fs::openat(CWD, to, flags, Mode::RUSR | Mode::WUSR)?;
+        let renamed = self.step("rename over").and_then(|()| {
+            if !is_at(to, &claim)? {
+                return Err(Errno::EXIST);
+            }
+            rustix::fs::renameat(at, from, CWD, to)
+        });
+        if renamed.is_err() && is_at(to, &claim).unwrap_or(false) {
+            let _ = rustix::fs::unlink(to);
+        }
+        Ok(renamed?)
     }
 
     /// Takes a step; fails where a test says so.
@@ -113,6 +158,25 @@ impl Disk {
         }
         Ok(())
     }
+}
+
+/// How many bytes this user may still write where the file is, if the file system says.
+fn room(file: &File) -> Option<u64> {
+    let told = rustix::fs::fstatvfs(file).ok()?;
+    let blocks = if rustix::process::geteuid().is_root() {
+        told.f_bfree
+    } else {
+        told.f_bavail
+    };
+    // Some tell of no blocks at all.
+    (told.f_blocks > 0).then(|| blocks.saturating_mul(told.f_frsize))
+}
+
+/// Whether the path leads to the file that is held.
+fn is_at(path: &Path, held: impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
+    let there = rustix::fs::lstat(path)?;
+    let held = rustix::fs::fstat(held)?;
+    Ok((there.st_dev, there.st_ino) == (held.st_dev, held.st_ino))
 }
 
 #[cfg(test)]

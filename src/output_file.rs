@@ -5,13 +5,21 @@
 //! all or replaces the name as a whole, so nothing is ever written through a link. What is
 //! written into the file lives in `content`.
 
+mod name;
+mod sweep;
 mod temporary;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -21,15 +29,35 @@ pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
 /// The permission bits that an overwritten file hands on.
 const PERMISSIONS: u32 = 0o777;
 
+const PRIVATE_DIRECTORY: u32 = 0o700;
+/// Others may create files in it, but neither see nor remove those of others.
+const DROP_DIRECTORY: u32 = 0o1733;
+
+/// What a directory is held by to work in it: it need not be readable.
+#[cfg(target_os = "linux")]
+const HOLD: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const HOLD: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+
+/// What a file that is replaced hands on to the new one.
+#[derive(Clone, Copy, Debug)]
+struct Replaced {
+    /// Permission bits.
+    mode: u32,
+    owner: u32,
+    group: u32,
+}
+
 /// A place for an output file that was fit for it when it was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     path: PathBuf,
-    directory: PathBuf,
+    /// The directory, held open: another one may get its name.
+    directory: Arc<File>,
     name: OsString,
     overwrite: bool,
-    /// Permission bits of the regular file that will be replaced.
-    replaced_mode: Option<u32>,
+    /// The regular file that will be replaced.
+    replaced: Option<Replaced>,
     exists: bool,
     disk: Disk,
 }
@@ -63,12 +91,21 @@ impl Target {
             }
             Err(source) => return Err(cannot().because(source)),
         }
+        let held = rustix::fs::openat(CWD, parent, HOLD, Mode::empty());
+        let held = File::from(held.map_err(|source| cannot().because(io::Error::from(source)))?);
+        if is_append_only(&held) {
+            return Err(cannot()
+                .because(format!("{} is append-only", parent.display()))
+                .hint(
+                    "write to another directory: in this one nothing can be renamed or removed",
+                ));
+        }
         let existing = match fs::symlink_metadata(&absolute) {
             Ok(metadata) => Some(metadata),
             Err(source) if source.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(cannot().because(source)),
         };
-        let mut replaced_mode = None;
+        let mut replaced = None;
         if let Some(existing) = &existing {
             let kind = existing.file_type();
             if kind.is_dir() {
@@ -77,18 +114,34 @@ impl Target {
             if !kind.is_file() && !kind.is_symlink() {
                 return Err(cannot().because(format!("it is a {}", name_of(kind))));
             }
+            if kind.is_symlink() {
+                check_link(&absolute).map_err(|reason| {
+                    cannot()
+                        .because(reason)
+                        .hint("-O - writes to standard output; or name another file")
+                })?;
+            }
             if !overwrite {
                 return Err(exists(path));
             }
+            if is_mount_point(&held, name) {
+                return Err(cannot()
+                    .because("something is mounted there, so no other file can take its place")
+                    .hint("write to another name; or -O - with the output redirected there"));
+            }
             if kind.is_file() {
-                replaced_mode = Some(existing.permissions().mode() & PERMISSIONS);
+                replaced = Some(Replaced {
+                    mode: existing.permissions().mode() & PERMISSIONS,
+                    owner: existing.uid(),
+                    group: existing.gid(),
+                });
             }
         }
         Ok(Self {
-            directory: parent.to_owned(),
+            directory: Arc::new(held),
             name: name.to_owned(),
             overwrite,
-            replaced_mode,
+            replaced,
             exists: existing.is_some(),
             path: absolute,
             disk: Disk::default(),
@@ -137,18 +190,55 @@ impl Target {
         self.exists
     }
 
-    /// Gives the finished file at `new` the target's name.
-    fn take(&self, new: &Path) -> Result<()> {
+    /// What is at the target, opened to be read, through no link.
+    pub(crate) fn open_itself(&self) -> io::Result<File> {
+        temporary::open_in(&self.directory, &*self.name)
+    }
+
+    /// Takes the target away if it is what `held` holds.
+    pub(crate) fn remove(&self, held: &File) {
+        sweep::remove(&self.directory, &*self.name, held);
+    }
+
+    /// Gives a new file the permissions of the one that it replaces, and its owner and group
+    /// where this user may. It is open to nobody that the old one was closed to.
+    fn hand_on(&self, file: &File) -> Result<()> {
+        let Some(replaced) = self.replaced else {
+            return Ok(());
+        };
+        let mode = self.hand_on_owner(file, replaced);
+        let handed_on = mode.and_then(|mode| self.disk.set_permissions(file, mode));
+        handed_on.map_err(|source| self.cannot_write(source))
+    }
+
+    /// Returns the permission bits that fit the owner and group that the file has then.
+    fn hand_on_owner(&self, file: &File, replaced: Replaced) -> io::Result<u32> {
+        let new = file.metadata()?;
+        if new.gid() != replaced.group && self.disk.set_group(file, replaced.group).is_err() {
+            // The bits were meant for another group. Its members now count among the others.
+            let others = replaced.mode & 0o007;
+            let old_group = (replaced.mode & 0o070) >> 3;
+            return Ok(replaced.mode & 0o700 | others & old_group);
+        }
+        if new.uid() != replaced.owner {
+            let _ = self.disk.set_owner(file, replaced.owner);
+        }
+        Ok(replaced.mode)
+    }
+
+    /// Gives the finished file `new` in the directory `from` the target's name.
+    fn take(&self, from: &File, new: &str) -> Result<()> {
         if self.overwrite {
-            let renamed = self.disk.rename(new, &self.path);
+            let renamed = self.disk.rename(from, new, &self.path);
             renamed.map_err(|source| self.cannot_write(source))?;
             if self.exists {
                 // The new name is whole with or without it; syncing is all that can fail here.
-                let _ = self.disk.sync_directory(&self.directory);
+                let directory = self.path.parent().unwrap_or(Path::new("/"));
+                let _ = self.disk.sync_directory(directory);
             }
             return Ok(());
         }
-        let renamed = self.disk.rename_without_replacing(new, &self.path);
+        let renamed = self.disk.rename_without_replacing(from, new, &self.path);
         renamed.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => exists(&self.path),
             _ => self.cannot_write(source),
@@ -156,8 +246,61 @@ impl Target {
     }
 }
 
+/// Why a link may not be replaced: the output was meant for what it leads to.
+fn check_link(path: &Path) -> std::result::Result<(), String> {
+    if fs::read_link(path).is_ok_and(|to| to.starts_with("/proc")) {
+        return Err("it is a link to an open file of a process".to_owned());
+    }
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) => Err(format!(
+            "it is a link to a {}",
+            name_of(metadata.file_type())
+        )),
+        // It leads to nothing.
+        Err(source)
+            if source.kind() == io::ErrorKind::NotFound
+                || source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) =>
+        {
+            Ok(())
+        }
+        Err(source) => Err(format!("where the link leads to cannot be seen: {source}")),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn attributes(at: &File, name: impl rustix::path::Arg, flags: AtFlags) -> StatxAttributes {
+    let told = rustix::fs::statx(at, name, flags, StatxFlags::empty());
+    told.map_or(StatxAttributes::empty(), |told| told.stx_attributes)
+}
+
+/// Whether another file system, or one file, is mounted at `name`.
+#[cfg(target_os = "linux")]
+fn is_mount_point(directory: &File, name: &OsStr) -> bool {
+    let attributes = attributes(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    attributes.contains(StatxAttributes::MOUNT_ROOT)
+}
+
+/// Whether nothing can be renamed or removed in the directory.
+#[cfg(target_os = "linux")]
+fn is_append_only(directory: &File) -> bool {
+    attributes(directory, "", AtFlags::EMPTY_PATH).contains(StatxAttributes::APPEND)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_point(_directory: &File, _name: &OsStr) -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_append_only(_directory: &File) -> bool {
+    false
+}
+
 fn name_of(kind: fs::FileType) -> &'static str {
-    if kind.is_fifo() {
+    if kind.is_dir() {
+        "directory"
+    } else if kind.is_fifo() {
         "FIFO"
     } else if kind.is_socket() {
         "socket"
@@ -168,58 +311,6 @@ fn name_of(kind: fs::FileType) -> &'static str {
 
 fn exists(path: &Path) -> Error {
     Error::local_file(format!("{} exists already", path.display())).hint("--overwrite replaces it")
-}
-
-/// Opens a regular file without following a link in its place.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let not_a_link = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(not_a_link.bits()).map_err(io::Error::other)?;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::other("it is not a regular file"))
-}
-
-/// The longest file name there is, in bytes.
-const MAX_NAME_LENGTH: usize = 255;
-
-/// `.<name>.dfcache-<random>`, the name cut short where it would grow too long.
-fn temporary_name(name: &OsStr) -> io::Result<OsString> {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-
-    let suffix = format!("{MARK}{}", random_word()?);
-    let room = MAX_NAME_LENGTH - 1 - suffix.len();
-    let name = name.as_bytes();
-    let mut temporary = vec![b'.'];
-    temporary.extend_from_slice(&name[..name.len().min(room)]);
-    temporary.extend_from_slice(suffix.as_bytes());
-    Ok(OsString::from_vec(temporary))
-}
-
-const MARK: &str = ".dfcache-";
-const RANDOM_DIGITS: usize = 32;
-
-/// Whether a name is one that `temporary_name` makes.
-fn is_temporary(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    let Some(split) = name.len().checked_sub(RANDOM_DIGITS) else {
-        return false;
-    };
-    let (front, random) = name.split_at(split);
-    front.starts_with(b".")
-        && front.ends_with(MARK.as_bytes())
-        && random.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// 128 bits that nobody can guess: another user may be allowed to write where it is used.
-fn random_word() -> io::Result<String> {
-    let mut bytes = [0; RANDOM_DIGITS / 2];
-    let read = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    if read != bytes.len() {
-        return Err(io::Error::other("the system has no random bytes"));
-    }
-    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A disk that fails when a test wants it to.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::*;
@@ -56,15 +58,60 @@ impl Disk {
 #[test]
 fn without_an_atomic_rename_a_file_takes_its_name_all_the_same_and_never_replaces() {
     let cannot = |_, name| (name == "rename").then_some(Errno::INVAL);
-    let (disk, _) = Disk::failing(cannot);
+    takes_a_name_once(&Disk::failing(cannot).0);
+}
+
+/// And some know no hard links either.
+#[test]
+fn without_hard_links_a_file_takes_its_name_all_the_same_and_never_replaces() {
+    for no_links in [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS] {
+        let cannot = move |_, name| match name {
+            "rename" => Some(Errno::INVAL),
+            "link" => Some(no_links),
+            _ => None,
+        };
+        takes_a_name_once(&Disk::failing(cannot).0);
+    }
+}
+
+fn takes_a_name_once(disk: &Disk) {
     let directory = tempfile::tempdir().unwrap();
+    let held = File::open(directory.path()).unwrap();
     let (from, to) = (directory.path().join("from"), directory.path().join("to"));
     fs::write(&from, "new").unwrap();
-    disk.rename_without_replacing(&from, &to).unwrap();
+    disk.rename_without_replacing(&held, "from", &to).unwrap();
     assert!(!from.exists());
     fs::write(&from, "newer").unwrap();
-    let error = disk.rename_without_replacing(&from, &to).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    let error = disk.rename_without_replacing(&held, "from", &to);
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&to).unwrap(), b"new");
     assert!(from.exists());
+}
+
+#[test]
+fn a_claimed_name_is_given_up_when_the_file_cannot_take_it() {
+    let cannot = |_, name| match name {
+        "rename" => Some(Errno::INVAL),
+        "link" => Some(Errno::PERM),
+        "rename over" => Some(Errno::IO),
+        _ => None,
+    };
+    let (disk, _) = Disk::failing(cannot);
+    let directory = tempfile::tempdir().unwrap();
+    let held = File::open(directory.path()).unwrap();
+    let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+    fs::write(&from, "new").unwrap();
+    disk.rename_without_replacing(&held, "from", &to)
+        .unwrap_err();
+    assert!(from.exists() && !to.exists());
+}
+
+/// A reservation that does not fit takes nothing, not even for a moment.
+#[test]
+fn what_does_not_fit_is_not_begun() {
+    let file = tempfile::tempfile().unwrap();
+    let room = room(&file).unwrap();
+    let error = Disk::default().reserve(&file, room + (1 << 30));
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(file.metadata().unwrap().blocks(), 0);
 }

@@ -4,10 +4,9 @@
 //! The daemon may run as another user and know neither overwriting nor digests; so it always
 //! writes a new name, and this side verifies what arrived and lets it take the target's place.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::info;
@@ -18,7 +17,7 @@ use crate::client::Client;
 use crate::content::{ContentCheck, finished, on_thread};
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::output_file::{PrivateDirectory, Target, open_regular};
+use crate::output_file::{PrivateDirectory, Target};
 use crate::status::Operation;
 
 pub(super) async fn export(
@@ -32,86 +31,79 @@ pub(super) async fn export(
     }
     let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
         Ok(directory) => directory,
-        Err(source) if may_be_the_daemons(&source) && !target.exists() => {
+        // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied && !target.exists() => {
             info!(%source, "no private directory beside the output: dfdaemon writes it itself");
-            return export_to_target(client, request, &target, force_hard_link).await;
+            return export_to_target(client, request, &target).await;
         }
         Err(source) => return Err(target.cannot_write(source)),
     };
-    let written = write(client, request, directory.inner(), force_hard_link).await;
+    let inner = Some(directory.inner());
+    let written = write(client, request, inner, force_hard_link).await;
     let watched = match written {
         Err(Written::NotPermitted(_)) if !target.exists() => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
-            return export_to_target(client, request, &target, force_hard_link).await;
+            return export_to_target(client, request, &target).await;
         }
         written => written.map_err(Written::error)?,
     };
     let sync = target.must_be_synced().then_some(target);
-    let verified = verify(request, directory.inner(), watched, sync).await?;
+    let opened = directory.open_inner();
+    let opened = opened.map_err(|source| not_opened(source, directory.is_in_place()));
+    let verified = verify(request, opened, watched, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
         ..verified
     })
 }
 
-/// Whether a directory that we may not write in could be one that the daemon may.
-fn may_be_the_daemons(error: &io::Error) -> bool {
-    [
-        io::ErrorKind::PermissionDenied,
-        io::ErrorKind::ReadOnlyFilesystem,
-    ]
-    .contains(&error.kind())
-}
-
 /// Lets the daemon write the target itself, which does not exist: it never replaces a file.
+///
+/// It caches the task first and then only makes a link: a daemon that is killed while it writes
+/// would leave a part of the file there, which this side may not be allowed to remove.
 async fn export_to_target(
     client: &Client,
     request: &ExportRequest,
     target: &Target,
-    force_hard_link: bool,
 ) -> Result<Exported> {
-    let path = target.path();
-    let written = write(client, request, path, force_hard_link).await;
-    let watched = written.map_err(Written::error)?;
-    let arrived = Arrived::at(path);
-    let verified = verify(request, path, watched, None).await?;
+    let cached = write(client, request, None, false).await;
+    cached.map_err(Written::error)?.whole?;
+    let linked = write(client, request, Some(target.path()), true).await;
+    let watched = linked.map_err(Written::error)?;
+    let opened = target.open_itself();
+    let arrived = Arrived {
+        target,
+        file: opened.as_ref().ok().and_then(|file| file.try_clone().ok()),
+    };
+    let opened = opened.map_err(|source| not_opened(source, true));
+    let verified = verify(request, opened, watched, None).await?;
     arrived.accept();
-    Ok(verified)
+    Ok(Exported {
+        path: Some(target.path().to_owned()),
+        ..verified
+    })
 }
 
 /// What is at the target after the daemon said that it wrote it; removed when dropped, unless it
 /// was accepted. Whatever is there if the daemon failed or is still at it may be somebody else's.
 struct Arrived<'a> {
-    path: &'a Path,
-    /// Device and inode.
-    identity: Option<(u64, u64)>,
+    target: &'a Target,
+    file: Option<File>,
 }
 
-impl<'a> Arrived<'a> {
-    fn at(path: &'a Path) -> Self {
-        Self {
-            identity: identity(path),
-            path,
-        }
-    }
-
+impl Arrived<'_> {
     fn accept(mut self) {
-        self.identity = None;
+        self.file = None;
     }
 }
 
 impl Drop for Arrived<'_> {
     fn drop(&mut self) {
-        if self.identity.is_some() && identity(self.path) == self.identity {
-            let _ = fs::remove_file(self.path);
+        if let Some(file) = &self.file {
+            self.target.remove(file);
         }
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Why the daemon did not write.
@@ -134,17 +126,17 @@ fn not_text(path: &Path) -> Error {
         .hint("--transfer-from-dfdaemon writes to any path")
 }
 
-/// Has the daemon write to `path`; returns what it said of pieces.
+/// Has the daemon write to `path`, or only cache the task; returns what it said of pieces.
 async fn write(
     client: &Client,
     request: &ExportRequest,
-    path: &Path,
+    path: Option<&Path>,
     force_hard_link: bool,
 ) -> std::result::Result<Watched, Written> {
-    let output_path = path.to_str();
-    let output_path = output_path.ok_or_else(|| Written::Failed(not_text(path)))?;
+    let text = |path: &Path| path.to_str().map(ToOwned::to_owned);
+    let text = |path| text(path).ok_or_else(|| Written::Failed(not_text(path)));
     let wire = DownloadPersistentCacheTaskRequest {
-        output_path: Some(output_path.to_owned()),
+        output_path: path.map(text).transpose()?,
         force_hard_link,
         ..request.wire()
     };
@@ -163,18 +155,19 @@ async fn write(
     })
 }
 
-/// Checks what the daemon said of pieces, and length and digest of what it wrote at `path`, and
-/// gets it onto the disk of the target that asks for it. The digests of pieces are left alone: reading the whole file
-/// is what a digest of the whole asks for.
+/// Checks what the daemon said of pieces, and length and digest of the file that it wrote, and
+/// gets it onto the disk of the target that asks for it. The digests of pieces are left alone:
+/// reading the whole file is what a digest of the whole asks for.
 async fn verify(
     request: &ExportRequest,
-    path: &Path,
+    opened: Result<File>,
     watched: Watched,
     sync: Option<Target>,
 ) -> Result<Exported> {
     watched.whole?;
+    let file = opened?;
     let content_length = watched.content_length;
-    let metadata = fs::symlink_metadata(path).map_err(|source| not_there(path, source))?;
+    let metadata = file.metadata().map_err(cannot_read)?;
     if !metadata.is_file() {
         return Err(Error::integrity(
             "dfdaemon wrote something else than a file",
@@ -188,22 +181,26 @@ async fn verify(
     }
     let check = request.check();
     if check.is_some() || sync.is_some() {
-        let path = path.to_owned();
-        let checked = on_thread("content", move || check_content(path, check, sync))?;
+        let checked = on_thread("content", move || check_content(&file, check, sync))?;
         finished(checked).await?;
     }
     Ok(Exported {
-        path: Some(path.to_owned()),
+        path: None,
         content_length,
         piece_count: watched.coverage.piece_count(),
     })
 }
 
-fn not_there(path: &Path, source: io::Error) -> Error {
-    if source.kind() != io::ErrorKind::NotFound {
-        return Error::local_file(format!("cannot look at {}", path.display())).because(source);
+/// Why the file cannot be opened that the daemon says it wrote. With `in_place`, the directory
+/// that it was told is still where it was.
+fn not_opened(source: io::Error, in_place: bool) -> Error {
+    if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        return Error::integrity("dfdaemon wrote something else than a file");
     }
-    if path.parent().is_some_and(|parent| !parent.exists()) {
+    if source.kind() != io::ErrorKind::NotFound {
+        return cannot_read(source);
+    }
+    if !in_place {
         return Error::local_file("the output's directory vanished meanwhile").because(source);
     }
     Error::integrity("dfdaemon says that it wrote the file, but it is not there")
@@ -211,29 +208,20 @@ fn not_there(path: &Path, source: io::Error) -> Error {
         .hint("dfdaemon may see another file system; --transfer-from-dfdaemon gets the content over the socket instead")
 }
 
+fn cannot_read(source: io::Error) -> Error {
+    Error::local_file("cannot read what dfdaemon wrote")
+        .because(source)
+        .hint("--transfer-from-dfdaemon gets the content over the socket instead")
+}
+
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 256 << 10;
 
-fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
-    let cannot_read = |source: io::Error| {
-        Error::local_file("cannot read what dfdaemon wrote")
-            .because(source)
-            .hint("--transfer-from-dfdaemon gets the content over the socket instead")
-    };
-    let file = match open_regular(&path) {
-        Ok(file) => file,
-        // Not ours to read, so not ours to sync alone: the file system as a whole is.
-        Err(source) if check.is_none() && source.kind() == io::ErrorKind::PermissionDenied => {
-            let directory = path.parent().unwrap_or(Path::new("/"));
-            return synced(sync, |disk| disk.sync_around(directory));
-        }
-        Err(source) => return Err(cannot_read(source)),
-    };
+fn check_content(mut file: &File, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
     if let Some(mut check) = check {
-        let mut content = &file;
         let mut buffer = vec![0; READ_LENGTH];
         loop {
-            let length = content.read(&mut buffer).map_err(cannot_read)?;
+            let length = file.read(&mut buffer).map_err(cannot_read)?;
             if length == 0 {
                 break;
             }
@@ -241,7 +229,7 @@ fn check_content(path: PathBuf, check: Option<ContentCheck>, sync: Option<Target
         }
         check.finish()?;
     }
-    synced(sync, |disk| disk.sync(&file))
+    synced(sync, |disk| disk.sync(file))
 }
 
 fn synced(target: Option<Target>, sync: impl FnOnce(&Disk) -> io::Result<()>) -> Result<()> {

@@ -1,33 +1,34 @@
 //! What is made beside a target and must not stay: temporary files and private directories.
 //!
 //! Their destructors remove them. A process that is killed has none: while they are in use they
-//! are locked, and whoever makes one in the same directory first removes those that nobody locks.
+//! are locked, and the next export into the same directory first removes those without a lock.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
-use super::{Target, is_temporary, open_regular, random_word, temporary_name};
+use super::name::{inner_name, temporary_name};
+use super::sweep::{LOOK, leads_to, remove, sweep};
+use super::{DROP_DIRECTORY, PRIVATE_DIRECTORY, Target};
 use crate::error::Result;
 
 /// Read and written by its owner alone: as long as it is not known what the target shall be.
 const PRIVATE_FILE: u32 = 0o600;
 /// What a new file gets, less the umask.
 const ORDINARY_FILE: u32 = 0o666;
-const PRIVATE_DIRECTORY: u32 = 0o700;
-/// Others may create files in it, but neither see nor remove those of others.
-const DROP_DIRECTORY: u32 = 0o1733;
+/// How often something new may be swept before it is locked.
+const MAX_TRIES: usize = 1000;
 
 /// A new file beside its target; removed when dropped, unless it was committed.
 #[derive(Debug)]
 pub(crate) struct TemporaryFile {
     target: Target,
-    path: PathBuf,
-    /// Shared with whoever writes it.
+    name: String,
+    /// Shared with the thread that writes it.
     file: Arc<File>,
     committed: bool,
 }
@@ -36,23 +37,25 @@ impl TemporaryFile {
     /// Creates it, after what killed processes left in its directory was removed.
     pub(crate) fn create(target: Target) -> Result<Self> {
         sweep(&target.directory);
-        loop {
-            let name =
-                temporary_name(&target.name).map_err(|source| target.cannot_write(source))?;
-            let path = target.directory.join(name);
-            let mode = target.replaced_mode.map_or(ORDINARY_FILE, |_| PRIVATE_FILE);
-            let file = target.disk.create(&path, mode);
-            let file = file.map_err(|source| target.cannot_write(source))?;
+        Self::new(&target).map_err(|source| target.cannot_write(source))
+    }
+
+    fn new(target: &Target) -> io::Result<Self> {
+        for _ in 0..MAX_TRIES {
+            let name = temporary_name()?;
+            let mode = target.replaced.map_or(ORDINARY_FILE, |_| PRIVATE_FILE);
+            let file = target.disk.create(&target.directory, &name, mode)?;
             let temporary = Self {
-                path,
+                name,
                 file: Arc::new(file),
                 committed: false,
                 target: target.clone(),
             };
-            if lock(&temporary.file) {
+            if lock(&temporary.file, target, &temporary.name) {
                 return Ok(temporary);
             }
         }
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// The file, to be written by another thread.
@@ -63,11 +66,8 @@ impl TemporaryFile {
     /// Gives the file the target's name. It must be written, verified and, where the target says
     /// so, synced.
     pub(crate) fn commit(mut self) -> Result<PathBuf> {
-        if let Some(mode) = self.target.replaced_mode {
-            let handed_on = self.target.disk.set_permissions(&self.file, mode);
-            handed_on.map_err(|source| self.target.cannot_write(source))?;
-        }
-        self.target.take(&self.path)?;
+        self.target.hand_on(&self.file)?;
+        self.target.take(&self.target.directory, &self.name)?;
         self.committed = true;
         Ok(self.target.path.clone())
     }
@@ -76,19 +76,21 @@ impl TemporaryFile {
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if !self.committed {
-            let _ = fs::remove_file(&self.path);
+            remove(&self.target.directory, &*self.name, &self.file);
         }
     }
 }
 
 /// A directory beside the target where the daemon may write one file; removed when dropped, with
-/// what is left in it.
+/// that file if it is there.
 #[derive(Debug)]
 pub(crate) struct PrivateDirectory {
     target: Target,
-    path: PathBuf,
-    /// Held for its lock.
-    _directory: File,
+    name: String,
+    /// Locked. All that this side does in the directory goes through it: its name may come to
+    /// lead elsewhere.
+    directory: File,
+    inner_name: String,
     inner: PathBuf,
 }
 
@@ -102,34 +104,40 @@ impl PrivateDirectory {
             Some(user) if user == own_user || user == 0 => PRIVATE_DIRECTORY,
             _ => DROP_DIRECTORY,
         };
-        loop {
-            let path = target.directory.join(temporary_name(&target.name)?);
-            target.disk.create_directory(&path, PRIVATE_DIRECTORY)?;
-            let created = File::open(&path).and_then(|directory| {
-                // The umask has its say when a directory is created, not here.
-                target.disk.set_permissions(&directory, mode)?;
-                Ok((directory, random_word()?))
-            });
-            let (directory, word) = match created {
-                Ok(created) => created,
+        for _ in 0..MAX_TRIES {
+            let name = temporary_name()?;
+            let disk = &target.disk;
+            disk.create_directory(&target.directory, &name, PRIVATE_DIRECTORY)?;
+            let directory = match open_new_directory(&target, &name) {
+                Ok(directory) => directory,
                 // A sweep took it before it was locked.
                 Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => {
-                    let _ = fs::remove_dir(&path);
+                    // At worst an empty directory of the same name.
+                    let at = &target.directory;
+                    let _ = rustix::fs::unlinkat(at, &*name, AtFlags::REMOVEDIR);
                     return Err(source);
                 }
             };
-            let locked = lock(&directory);
+            let inner_name = inner_name()?;
+            let beside = target.path.parent().unwrap_or(Path::new("/"));
             let private = Self {
-                inner: path.join(word),
-                path,
-                _directory: directory,
+                inner: beside.join(&name).join(&inner_name),
+                name,
+                directory,
+                inner_name,
                 target: target.clone(),
             };
-            if locked {
-                return Ok(private);
+            if !lock(&private.directory, &target, &private.name) {
+                continue;
             }
+            // The umask has its say when a directory is created, not here; the group that it has
+            // of a setgid directory is to be that of the file.
+            let group = private.directory.metadata()?.mode() & 0o2000;
+            disk.set_permissions(&private.directory, mode | group)?;
+            return Ok(private);
         }
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// Where the daemon shall write: a name that nobody else can guess.
@@ -137,58 +145,72 @@ impl PrivateDirectory {
         &self.inner
     }
 
+    /// Opens what the daemon wrote, if it is in this very directory.
+    pub(crate) fn open_inner(&self) -> io::Result<File> {
+        open_in(&self.directory, &self.inner_name)
+    }
+
+    /// Whether the path that the daemon was told still leads into this directory.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let path = self.inner.parent().unwrap_or(Path::new("/"));
+        leads_to(rustix::fs::CWD, path, &self.directory)
+    }
+
     /// Gives the file that the daemon wrote the target's name.
+    ///
+    /// A link to the daemon's cache keeps the permissions that it has there.
     pub(crate) fn commit(self) -> Result<PathBuf> {
-        self.target.take(&self.inner)?;
+        if let Ok(file) = self.open_inner()
+            && let Ok(metadata) = file.metadata()
+            && metadata.nlink() == 1
+            && metadata.uid() == rustix::process::geteuid().as_raw()
+        {
+            self.target.hand_on(&file)?;
+        }
+        self.target.take(&self.directory, &self.inner_name)?;
         Ok(self.target.path.clone())
     }
 }
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let inner = &*self.inner_name;
+        let _ = rustix::fs::unlinkat(&self.directory, inner, AtFlags::empty());
+        remove(&self.target.directory, &*self.name, &self.directory);
     }
+}
+
+/// Opens a directory that was just created, and makes sure that nobody has put another one there.
+fn open_new_directory(target: &Target, name: &str) -> io::Result<File> {
+    let flags = LOOK.union(OFlags::DIRECTORY);
+    let directory = rustix::fs::openat(&target.directory, name, flags, Mode::empty())?;
+    let directory = File::from(directory);
+    let metadata = directory.metadata()?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_private = metadata.mode() & 0o1777 & !PRIVATE_DIRECTORY == 0;
+    let mut entries = rustix::fs::Dir::read_from(&directory)?;
+    let is_empty = entries.all(|entry| {
+        entry.is_ok_and(|entry| [&b"."[..], b".."].contains(&entry.file_name().to_bytes()))
+    });
+    if is_own && is_private && is_empty {
+        return Ok(directory);
+    }
+    Err(io::Error::other(
+        "somebody replaced the private directory beside it",
+    ))
+}
+
+/// Opens a file to be read, through no link.
+pub(super) fn open_in(directory: &File, name: impl rustix::path::Arg) -> io::Result<File> {
+    let file = rustix::fs::openat(directory, name, LOOK, Mode::empty())?;
+    Ok(File::from(file))
 }
 
 /// Locks a file or directory that was just created. False if a sweep took it in between.
-fn lock(file: &File) -> bool {
+///
+/// Its name tells, not its count of links: some file systems count none.
+fn lock(file: &File, target: &Target, name: &str) -> bool {
     // Where locks are not supported, nothing is swept either.
     let _ = rustix::fs::flock(file, FlockOperation::LockExclusive);
-    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
-}
-
-/// Removes what killed processes of this user left in `directory`. Nothing depends on it.
-fn sweep(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    let leftovers = entries
-        .flatten()
-        .filter(|entry| is_temporary(&entry.file_name()));
-    for leftover in leftovers {
-        let path = leftover.path();
-        let Ok(kind) = leftover.file_type() else {
-            continue;
-        };
-        // Locked until it is gone: whoever has just made it waits for the lock, and sees then.
-        if kind.is_dir()
-            && let Some(_locked) = abandoned(File::open(&path))
-        {
-            let _ = fs::remove_dir_all(&path);
-        }
-        if kind.is_file()
-            && let Some(_locked) = abandoned(open_regular(&path))
-        {
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
-
-/// The file, locked, if it is this user's and nobody else holds its lock.
-fn abandoned(file: io::Result<File>) -> Option<File> {
-    let file = file.ok()?;
-    let own_user = rustix::process::geteuid().as_raw();
-    let is_own = file.metadata().ok()?.uid() == own_user;
-    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-    (is_own && locked.is_ok()).then_some(file)
+    rustix::fs::statat(&target.directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }

@@ -1,8 +1,5 @@
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
@@ -64,6 +61,18 @@ fn whatever_exists_is_replaced_only_if_asked() {
     }
 }
 
+fn set_age(path: &Path, days: u64) {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(days * 24 * 60 * 60);
+    File::open(path).unwrap().set_modified(then).unwrap();
+}
+
+/// A directory as a killed export by path leaves it, with the file `inner` in it.
+fn killed_directory(path: &Path, inner: &str) {
+    fs::create_dir(path).unwrap();
+    fs::write(path.join(inner), "").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 #[test]
 fn leftovers_of_killed_processes_are_swept_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -71,24 +80,164 @@ fn leftovers_of_killed_processes_are_swept_and_nothing_else() {
     let running = TemporaryFile::create(target()).unwrap();
     let used = PrivateDirectory::create(target(), None).unwrap();
     fs::write(used.inner(), "").unwrap();
-    let killed = directory
-        .path()
-        .join(temporary_name(OsStr::new("other")).unwrap());
+    let place = || directory.path().join(name::temporary_name().unwrap());
+    let killed = place();
     fs::write(&killed, "").unwrap();
-    let killed_directory = directory
-        .path()
-        .join(temporary_name(OsStr::new("out")).unwrap());
-    fs::create_dir(&killed_directory).unwrap();
-    fs::write(killed_directory.join("content"), "").unwrap();
-    let alike = directory.path().join(".out.dfcache-not-random");
+    let killed_by_path = place();
+    killed_directory(&killed_by_path, &name::inner_name().unwrap());
+    let alike = directory.path().join(".dfcache-not-random");
     fs::write(&alike, "").unwrap();
 
     let next = TemporaryFile::create(target()).unwrap();
-    assert!(!killed.exists() && !killed_directory.exists());
+    assert!(!killed.exists() && !killed_by_path.exists());
     assert!(alike.exists() && used.inner().exists());
     assert_eq!(names(directory.path()).len(), 4);
     drop((running, used, next));
-    assert_eq!(names(directory.path()), [".out.dfcache-not-random"]);
+    assert_eq!(names(directory.path()), [".dfcache-not-random"]);
+}
+
+/// Another user who may write in the directory can give any directory of ours such a name.
+#[test]
+fn a_directory_that_was_given_the_name_of_a_temporary_one_keeps_what_is_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let contents: [&[&str]; 3] = [
+        &["results"],
+        &["dfcache-0123456789abcdef", "results"],
+        &["dfcache-0123456789abcdef", "dfcache-0123456789abcde0"],
+    ];
+    let earlier = format!(".out.dfcache-{}", "1".repeat(32));
+    let mut places = vec![];
+    for content in contents {
+        for name in [name::temporary_name().unwrap(), earlier.clone()] {
+            let parent = directory.path().join(places.len().to_string());
+            let place = parent.join(name);
+            fs::create_dir_all(&place).unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+            for file in content {
+                fs::write(place.join(file), "").unwrap();
+            }
+            set_age(&place, 100);
+            let target = Target::check(&parent.join("out"), false).unwrap();
+            drop(TemporaryFile::create(target.clone()).unwrap());
+            drop(PrivateDirectory::create(target, None).unwrap());
+            assert_eq!(names(&place).len(), content.len(), "{content:?}");
+            places.push(place);
+        }
+    }
+    // A directory that others may look into was never a private one.
+    let open = directory.path().join(name::temporary_name().unwrap());
+    killed_directory(&open, "dfcache-0123456789abcdef");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    drop(TemporaryFile::create(target).unwrap());
+    assert_eq!(names(&open), ["dfcache-0123456789abcdef"]);
+}
+
+/// Their locks are not seen here: they may be at work.
+#[test]
+fn temporaries_of_other_machines_and_earlier_builds_are_swept_when_they_are_old() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    let elsewhere = format!(".dfcache-{}-{}", "0".repeat(16), "1".repeat(32));
+    let earlier = format!(".out.dfcache-{}", "1".repeat(32));
+    for name in [elsewhere, earlier] {
+        let place = directory.path().join(name);
+        for (age, stays) in [(0, true), (5, true), (30, false)] {
+            fs::write(&place, "").unwrap();
+            set_age(&place, age);
+            drop(TemporaryFile::create(target.clone()).unwrap());
+            assert_eq!(place.exists(), stays, "{} days", age);
+        }
+    }
+}
+
+#[test]
+fn a_swapped_private_directory_is_neither_used_nor_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    let private = PrivateDirectory::create(target, None).unwrap();
+    let path = private.inner().parent().unwrap().to_owned();
+    let inner = private.inner().to_owned();
+    let aside = directory.path().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(&inner, "of somebody else").unwrap();
+    assert!(!private.is_in_place());
+    assert_eq!(
+        private.open_inner().unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
+    private.commit().unwrap_err();
+    assert_eq!(fs::read(&inner).unwrap(), b"of somebody else");
+    assert!(!directory.path().join("out").exists() && aside.exists());
+}
+
+#[test]
+fn a_swapped_temporary_file_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    let temporary = TemporaryFile::create(target).unwrap();
+    let [name] = &names(directory.path())[..] else {
+        panic!("one file");
+    };
+    let path = directory.path().join(name);
+    fs::rename(&path, directory.path().join("aside")).unwrap();
+    fs::write(&path, "of somebody else").unwrap();
+    drop(temporary);
+    assert_eq!(fs::read(&path).unwrap(), b"of somebody else");
+}
+
+#[test]
+fn a_link_to_what_is_no_file_is_never_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    fs::create_dir(place("directory")).unwrap();
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, place("fifo"), fifo, mode, 0).unwrap();
+    for (number, (to, why)) in [
+        ("/dev/null", "it is a link to a device"),
+        ("directory", "it is a link to a directory"),
+        ("fifo", "it is a link to a FIFO"),
+        ("/proc/self/fd/1", "it is a link to an open file"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let link = place(&number.to_string());
+        symlink(to, &link).unwrap();
+        for overwrite in [false, true] {
+            let error = Target::check(&link, overwrite).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LocalFile);
+            assert!(error.causes()[0].starts_with(why), "{error:?}");
+            assert!(error.advice().unwrap().starts_with("-O - "), "{error:?}");
+        }
+    }
+    for link in ["/dev/stdout", "/dev/fd/1"] {
+        Target::check(Path::new(link), true).unwrap_err();
+    }
+}
+
+#[test]
+fn a_file_is_not_opened_to_more_users_when_its_group_cannot_be_kept() {
+    for (old, expected) in [
+        (0o640, 0o600),
+        (0o604, 0o600),
+        (0o664, 0o604),
+        (0o600, 0o600),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(old)).unwrap();
+        let cannot = |_, name| (name == "set group").then_some(rustix::io::Errno::PERM);
+        let (disk, _) = Disk::failing(cannot);
+        let mut target = Target::check(&path, true).unwrap().on(disk);
+        target.replaced.as_mut().unwrap().group += 1;
+        TemporaryFile::create(target).unwrap().commit().unwrap();
+        let mode = fs::metadata(&path).unwrap().mode() & 0o777;
+        assert_eq!(mode, expected, "{old:o}");
+    }
 }
 
 /// Each sweeps what it finds unlocked, and what was just made is unlocked for a moment.
@@ -141,16 +290,4 @@ fn a_name_is_taken_once() {
     let error = second.commit().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LocalFile);
     assert_eq!(names(directory.path()), ["out"]);
-}
-
-proptest! {
-    #[test]
-    fn temporary_names_fit_and_are_known_again(
-        name in prop::collection::vec(1u8..=255, 1..300),
-    ) {
-        let temporary = temporary_name(OsStr::from_bytes(&name)).unwrap();
-        prop_assert!(temporary.len() <= MAX_NAME_LENGTH);
-        prop_assert!(is_temporary(&temporary));
-        prop_assert!(!is_temporary(OsStr::from_bytes(&temporary.as_bytes()[1..])) || name[0] == b'.');
-    }
 }

@@ -216,7 +216,7 @@ impl Place {
         let names = names_in(&self.directory.work());
         let (left, others): (Vec<_>, Vec<_>) = names
             .into_iter()
-            .partition(|name| name.starts_with(".out.dfcache-"));
+            .partition(|name| name.starts_with(".dfcache-"));
         assert!(left.len() <= usize::from(killed), "{left:?}\n{run}");
         if killed && !over && moment.pieces() > 0 && self.mode != Mode::Stdout {
             assert_eq!(left.len(), 1, "nothing was there to be left\n{run}");

@@ -255,6 +255,52 @@ fn a_file_name_as_long_as_can_be_is_a_target_too() {
     }
 }
 
+/// What is made beside the target has a name of its own, whatever the target is called.
+#[test]
+fn long_names_in_other_letters_and_long_paths_are_targets_too() {
+    for mode in MODES {
+        let world = World::new();
+        let file = world.file("file", 10);
+        let id = world.import(&file);
+        let name = format!("{}.pdf", "ж".repeat(110));
+        world.export(0, mode, &id, &name).succeeds();
+        world.assert_same(&file, &name);
+
+        let mut deep = world.path("deep");
+        while deep.as_os_str().len() < 3800 {
+            deep.push("d".repeat(100));
+        }
+        fs::create_dir_all(&deep).unwrap();
+        // With the name and a NUL, as long as a path can be.
+        let output = deep.join("n".repeat(4095 - deep.as_os_str().len() - 1));
+        let output = output.to_str().unwrap();
+        world.export(0, mode, &id, output).succeeds();
+        world.assert_same(&file, output);
+        assert_eq!(names_in(&deep).len(), 1);
+    }
+}
+
+/// The output is meant for what the link leads to, and that is no file to replace.
+#[test]
+fn a_link_to_a_device_or_a_pipe_is_refused_and_stays() {
+    for mode in MODES {
+        let world = World::new();
+        let id = world.import(&world.file("file", 10));
+        symlink("/dev/null", world.path("link")).unwrap();
+        for output in ["link", "/dev/stdout"] {
+            let options = [mode, &["--overwrite"]].concat();
+            let run = world.export(0, &options, &id, output);
+            run.fails_with(4).says("-O - ");
+        }
+        assert!(
+            fs::symlink_metadata(world.path("link"))
+                .unwrap()
+                .is_symlink()
+        );
+        world.holds_only(&["file", "link"]);
+    }
+}
+
 /// What a killed dfcache left goes with the next export into the directory.
 #[test]
 fn what_a_killed_dfcache_left_is_swept_by_the_next_one() {
@@ -274,7 +320,7 @@ fn what_a_killed_dfcache_left_is_swept_by_the_next_one() {
         assert_eq!(running.wait().signal(), Some(9));
         let left = names_in(&world.work());
         assert!(
-            left.iter().all(|name| name.starts_with(".out.dfcache-")),
+            left.iter().all(|name| name.starts_with(".dfcache-")),
             "{left:?}"
         );
         let id = world.import(&world.path_of_new_file());

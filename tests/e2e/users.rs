@@ -141,6 +141,40 @@ fn a_private_directory_takes_exports_from_a_daemon_of_another_user() {
     assert_eq!(fs::metadata(&output).unwrap().uid(), NOBODY);
 }
 
+/// The daemon's umask, or the mode of what was imported: the user would have a file of no use.
+#[test]
+fn a_result_that_its_user_may_not_read_replaces_nothing() {
+    if !can_change_users("a_result_that_its_user_may_not_read_replaces_nothing") {
+        return;
+    }
+    let shared = Shared::new(ANOTHER, NOBODY);
+    let (_, id) = shared.import("file", PIECE + 1);
+    let mut directories = vec![shared.directory.beside("state")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                directories.push(entry.path());
+            } else if kind.is_file() {
+                set_mode(&entry.path(), 0o600);
+            }
+        }
+    }
+    let own = shared.directory.beside("own");
+    fs::create_dir(&own).unwrap();
+    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
+    set_mode(&own, 0o755);
+    let output = own.join("out");
+    fs::write(&output, "old").unwrap();
+    let run = shared.export(&["--overwrite"], &id, &output);
+    run.fails_with(4).says("--transfer-from-dfdaemon");
+    assert_eq!(fs::read(&output).unwrap(), b"old");
+    let run = shared.export(&[], &id, &own.join("new"));
+    run.fails_with(4).says("--transfer-from-dfdaemon");
+    assert_eq!(names_in(&own), ["out"]);
+}
+
 /// dfcache may not write there, but the daemon may: it makes the target itself, if none is there.
 #[test]
 fn a_directory_of_the_daemons_user_takes_exports_by_path() {

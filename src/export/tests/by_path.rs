@@ -181,7 +181,11 @@ fn confined_daemon_that_says(target: &Path, steps: Vec<Step>) -> ScriptedDaemon 
     let target = target.to_owned();
     ScriptedDaemon::start(Answers {
         export: Arc::new(move |request| {
-            let path = Path::new(request.output_path.as_deref().unwrap());
+            // It is asked to cache the task before it is asked for the target itself.
+            let Some(path) = request.output_path.as_deref().map(Path::new) else {
+                return Ok(steps.clone());
+            };
+            assert_eq!(request.force_hard_link, path == target);
             if path != target {
                 return Err(Status::internal("Permission denied (os error 13)"));
             }
@@ -213,10 +217,40 @@ async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() 
     let path = directory.path().join("out");
     let daemon = confined_daemon(&path);
     by_path(&daemon, &path, false).await.unwrap();
-    assert_eq!(daemon.exports.lock().unwrap().len(), 2);
+    assert_eq!(daemon.exports.lock().unwrap().len(), 3);
     assert_eq!(names(directory.path()), ["out"]);
     // What is there is not the daemon's to write: it is not named.
     let error = by_path(&daemon, &path, true).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LocalFile);
-    assert_eq!(daemon.exports.lock().unwrap().len(), 3);
+    assert_eq!(daemon.exports.lock().unwrap().len(), 4);
+}
+
+/// What is not cached is not asked for at the target: a part of it could stay there.
+#[tokio::test]
+async fn by_path_the_target_is_not_named_before_the_daemon_has_the_task() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let steps = vec![Step::Started(10), Step::Fail(Status::unavailable("gone"))];
+    let daemon = confined_daemon_that_says(&path, steps);
+    let error = by_path(&daemon, &path, false).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let exports = daemon.exports.lock().unwrap();
+    let last = exports.last().unwrap();
+    assert!(last.output_path.is_none() && !last.need_piece_content);
+    assert_eq!(names(directory.path()), [""; 0]);
+}
+
+/// Neither on a read-only file system is dfdaemon asked to write where this side cannot.
+#[tokio::test]
+async fn by_path_nothing_is_asked_on_a_read_only_file_system() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let daemon = writing_daemon();
+    let cannot = |_, name| (name == "create directory").then_some(rustix::io::Errno::ROFS);
+    let (disk, _) = crate::disk::Disk::failing(cannot);
+    let target = Target::check(&path, false).unwrap().on(disk);
+    let client = daemon.client().await;
+    let exported = client.export(&request(), target, ExportMode::ByPath).await;
+    assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
+    assert!(daemon.exports.lock().unwrap().is_empty());
 }

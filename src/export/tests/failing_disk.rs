@@ -91,6 +91,7 @@ const CASES: [Case; 8] = [
             "create directory",
             "set permissions",
             "sync",
+            "set permissions",
             "rename",
             "sync directory",
         ],

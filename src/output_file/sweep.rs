@@ -1,0 +1,119 @@
+//! Removing what was made beside a target: one's own, and what killed processes left.
+//!
+//! Another user may be allowed to rename what lies there, so no name and no path says what is
+//! removed: it is held open, and the name is only taken away while it still leads there. Nothing
+//! is removed recursively.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+
+use super::name::{Maker, is_inner, maker};
+
+/// How many entries of a directory are looked at: an export does not read a huge one as a whole.
+const MAX_ENTRIES: usize = 10_000;
+
+/// What no lock tells of is left over when it was not changed for so long.
+const OLD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Opens what is to be looked at: through no link, and without waiting for a FIFO's other end.
+pub(super) const LOOK: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+/// Whether `name` in `directory` leads to what `held` holds.
+pub(super) fn leads_to(
+    directory: impl AsFd,
+    name: impl rustix::path::Arg,
+    held: impl AsFd,
+) -> bool {
+    let there = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    let Ok((there, held)) = there.and_then(|there| Ok((there, rustix::fs::fstat(held)?))) else {
+        return false;
+    };
+    (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+}
+
+/// Takes `name` in `directory` away from the file or the empty directory that `held` holds.
+pub(super) fn remove(directory: impl AsFd, name: impl rustix::path::Arg + Copy, held: &File) {
+    if !leads_to(&directory, name, held) {
+        return;
+    }
+    let flags = if held.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        AtFlags::REMOVEDIR
+    } else {
+        AtFlags::empty()
+    };
+    let _ = rustix::fs::unlinkat(directory, name, flags);
+}
+
+/// Removes what killed processes of this user left in `directory`. Nothing depends on it.
+pub(super) fn sweep(directory: impl AsFd) {
+    // It may be held without the right to read it.
+    let readable = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(&directory, ".", readable, Mode::empty());
+    let Ok(entries) = opened.and_then(Dir::new) else {
+        return;
+    };
+    for entry in entries.take(MAX_ENTRIES).flatten() {
+        if let Some(maker) = maker(entry.file_name().to_bytes()) {
+            let _ = remove_leftover(&directory, entry.file_name(), maker);
+        }
+    }
+}
+
+fn remove_leftover(directory: impl AsFd, name: &CStr, maker: Maker) -> rustix::io::Result<()> {
+    let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = FileType::from_raw_mode(there.st_mode);
+    // Opening a device may do something.
+    if ![FileType::RegularFile, FileType::Directory].contains(&kind) {
+        return Ok(());
+    }
+    let held = File::from(rustix::fs::openat(&directory, name, LOOK, Mode::empty())?);
+    let stat = rustix::fs::fstat(&held)?;
+    let is_own = stat.st_uid == rustix::process::geteuid().as_raw();
+    if !is_own || (maker != Maker::ThisBoot && !is_old(&held)) {
+        return Ok(());
+    }
+    // Held until it is gone: the process that has just made it waits for the lock, and sees then.
+    rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    if kind == FileType::Directory && maker != Maker::EarlierBuild {
+        remove_inner(&held, &stat);
+    }
+    remove(directory, name, &held);
+    Ok(())
+}
+
+/// Removes the one file that a private directory may hold. A directory of anything else is not
+/// one: somebody gave it such a name.
+fn remove_inner(directory: &File, stat: &Stat) {
+    let mode = stat.st_mode & 0o1777;
+    let Ok(entries) = Dir::read_from(directory) else {
+        return;
+    };
+    let mut inner = None;
+    for entry in entries {
+        let Ok(entry) = entry else { return };
+        match entry.file_name().to_bytes() {
+            b"." | b".." => {}
+            name if inner.is_none() && is_inner(name) => inner = Some(entry.file_name().to_owned()),
+            _ => return,
+        }
+    }
+    let is_private = [super::PRIVATE_DIRECTORY, super::DROP_DIRECTORY].contains(&mode);
+    if let Some(inner) = inner
+        && is_private
+    {
+        let _ = rustix::fs::unlinkat(directory, inner, AtFlags::empty());
+    }
+}
+
+fn is_old(held: &File) -> bool {
+    let changed = held.metadata().and_then(|metadata| metadata.modified());
+    let age = changed.map(|changed| SystemTime::now().duration_since(changed));
+    age.is_ok_and(|age| age.is_ok_and(|age| age > OLD))
+}
