@@ -248,7 +248,11 @@ impl Target {
 
 /// Why a link may not be replaced: the output was meant for what it leads to.
 fn check_link(path: &Path) -> std::result::Result<(), String> {
-    if fs::read_link(path).is_ok_and(|to| to.starts_with("/proc")) {
+    // Also by way of /dev/fd, whose links lead to the open files themselves.
+    let directory = path.parent().map(fs::canonicalize);
+    let in_proc =
+        directory.is_some_and(|place| place.is_ok_and(|place| place.starts_with("/proc")));
+    if in_proc || fs::read_link(path).is_ok_and(|to| to.starts_with("/proc")) {
         return Err("it is a link to an open file of a process".to_owned());
     }
     match fs::metadata(path) {
