@@ -47,6 +47,8 @@ pub enum Interruption {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// Another signal that ends a process, by its number.
+    Signal(u8),
     /// Whoever read the output closed it.
     ReaderGone,
 }
@@ -67,6 +69,7 @@ impl ErrorKind {
             Self::AlreadyExists => 9,
             Self::Interrupted(Interruption::Interrupt) => 130,
             Self::Interrupted(Interruption::Terminate) => 143,
+            Self::Interrupted(Interruption::Signal(number)) => 128 | number,
             Self::Interrupted(Interruption::ReaderGone) => 141,
         }
     }

@@ -54,6 +54,7 @@ mod disk;
 mod error;
 mod export;
 mod import;
+mod leftovers;
 mod logging;
 mod memory;
 mod operation;
@@ -61,6 +62,7 @@ mod output_file;
 mod pieces;
 mod progress;
 mod report;
+mod signals;
 mod status;
 mod task;
 #[cfg(test)]
@@ -84,15 +86,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return report::command_line(&error, cli::wants_json(&arguments)),
     };
     let format = cli.command.format();
-    if let Some(logs) = cli.command.logs() {
-        logging::start(&logs);
-    }
-    let result = commands::run(cli.command);
-    if let Err(error) = &result {
-        let message = report::printable(&error.to_string());
-        tracing::error!(causes = ?error.causes(), "{message}");
-    }
-    report::report(result, format)
+    let command = cli.command;
+    let bounds = commands::bounds(&command);
+    let operation = async move || {
+        if let Some(logs) = command.logs() {
+            logging::start(&logs);
+        }
+        commands::run(command).await
+    };
+    operation::run(bounds, operation, move |result| {
+        report::report(result, format)
+    })
 }
 
 /// What [`run`] would say of a command line instead of doing what it says: why it is refused, or

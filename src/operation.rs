@@ -1,136 +1,245 @@
-//! What surrounds an operation: the runtime, the deadline, and signals.
+//! What surrounds a command: its deadline, and signals.
 //!
-//! An operation is a future. When its time is over or a signal comes, it is dropped, and its
-//! destructors take back what it had begun. One that blocks its thread runs beside the thread that
-//! watches over it.
+//! A command runs on a thread of its own, since whatever touches a file system may hang there. The
+//! main thread touches none: it waits for the command's end, for a signal, and for the deadline.
+//!
+//! The operation of a command is a future. When its time is over or a signal comes, it is dropped,
+//! and its destructors take back what it had begun. If it hangs, the main thread has it taken back
+//! by another thread, and ends the process.
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
+use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 
-use crate::content::{finished, on_thread};
 use crate::error::{Error, ErrorKind, Interruption, Result};
+use crate::leftovers;
 use crate::options::Timeout;
+use crate::signals::Signals;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
-const TAKES_BACK: Duration = Duration::from_secs(3);
+const TAKES_BACK: Duration = Duration::from_secs(2);
 
-/// Runs `operation` to its end, but no longer than `timeout`, and not beyond a signal.
-/// `failure` is what an error says could not be done in time.
-pub(crate) fn run<T>(
-    failure: &str,
-    timeout: Timeout,
-    operation: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    on_runtime(bounded(failure, timeout, operation))
+/// How long a further signal does not end the process. Some senders send each signal twice, as
+/// timeout(1) does: to the process, and to its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// How long a report that is being written may still take after a signal.
+const REPORTED: Duration = Duration::from_millis(200);
+
+/// How long the last attempts of a process that gives up may take.
+const LAST_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// How long an operation may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// What an error says could not be done in time.
+    pub(crate) failure: String,
+    pub(crate) timeout: Option<Timeout>,
 }
 
-/// Runs what `operation` makes as [`run`] does, for one that blocks its thread: it has one of its
-/// own, which is left behind if it hangs.
-pub(crate) fn run_apart<T: Send + 'static, F: Future<Output = Result<T>>>(
-    failure: &str,
-    timeout: Timeout,
+/// Runs what `operation` makes to its end, but not beyond its bounds or a signal, and reports its
+/// result.
+pub(crate) fn run<T, F>(
+    bounds: Bounds,
     operation: impl FnOnce() -> F + Send + 'static,
-) -> Result<T> {
-    let (go_on, broken_off) = oneshot::channel::<()>();
-    let work = || {
-        crate::memory::keep_for_content();
-        on_runtime(async {
-            tokio::select! {
-                result = operation() => result,
-                _ = broken_off => Err(Error::new(ErrorKind::Failure, "broken off")),
+    report: impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static,
+) -> ExitCode
+where
+    T: 'static,
+    F: Future<Output = Result<T>>,
+{
+    let report = Arc::new(report);
+    match Watched::start(operation, Arc::clone(&report)) {
+        Ok(watched) => watched.watch(&bounds, report),
+        Err(error) => report(Err(error)),
+    }
+}
+
+/// A command that runs on its own thread.
+struct Watched {
+    signals: Signals,
+    /// Breaks the operation off, which then fails with this error.
+    break_off: oneshot::Sender<Error>,
+    /// Whether somebody has begun to report how it ended. Only one thread does.
+    reporting: Arc<AtomicBool>,
+    ended: mpsc::Receiver<ExitCode>,
+}
+
+impl Watched {
+    fn start<T: 'static, F: Future<Output = Result<T>>>(
+        operation: impl FnOnce() -> F + Send + 'static,
+        report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
+    ) -> Result<Self> {
+        // Heard before the operation begins, lest one be missed.
+        let (signals, bell) = Signals::listen().map_err(cannot_start)?;
+        let (break_off, broken_off) = oneshot::channel::<Error>();
+        let (sender, ended) = mpsc::channel();
+        let reporting = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&reporting);
+        let work = move || {
+            // Rung also when this panics.
+            let _bell = bell;
+            let result = on_runtime(async {
+                tokio::select! {
+                    // What is done stands, also if it was done before it heard.
+                    biased;
+                    result = operation() => result,
+                    Ok(why) = broken_off => Err(why),
+                }
+            });
+            if let Err(error) = &result {
+                log(error);
             }
-        })
-    };
-    let mut thread = None;
-    on_runtime(async {
-        let watched = async { finished(thread.insert(on_thread("operation", work)?)).await };
-        let result = bounded(failure, timeout, watched).await;
-        drop(go_on);
-        let Some(thread) = thread.filter(|thread| !thread.is_terminated()) else {
-            return result;
+            if !begun.swap(true, Ordering::SeqCst) {
+                // Nobody listens any more if the process is about to end.
+                let _ = sender.send(report(result));
+            }
         };
-        match tokio::time::timeout(TAKES_BACK, thread).await {
-            // It was done before it heard: what it has made stands.
-            Ok(Ok(done @ Ok(_))) => done,
-            _ => result,
+        thread("command", work).map_err(cannot_start)?;
+        Ok(Self {
+            signals,
+            break_off,
+            reporting,
+            ended,
+        })
+    }
+
+    fn watch<T: 'static>(
+        mut self,
+        bounds: &Bounds,
+        report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
+    ) -> ExitCode {
+        let died = || report(Err(Error::new(ErrorKind::Failure, "a thread died")));
+        let deadline = bounds
+            .timeout
+            .and_then(|timeout| Instant::now().checked_add(timeout.duration()));
+        let signal = loop {
+            if let Some(ended) = self.ended() {
+                return ended.unwrap_or_else(|_| died());
+            }
+            // What is done is reported without haste: people read lists page by page.
+            let deadline = deadline.filter(|_| !self.reporting());
+            if let Some(signal) = self.signals.wait(deadline) {
+                break Some(signal);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break None;
+            }
+        };
+        let why = || match (signal, bounds.timeout) {
+            (None, Some(timeout)) => timed_out(&bounds.failure, timeout),
+            (signal, _) => interrupted(signal.unwrap_or_default()),
+        };
+        let code = ExitCode::from(why().kind().exit_code());
+        let broken_off = Instant::now();
+        let patience = if self.reporting() {
+            REPORTED
+        } else {
+            TAKES_BACK
+        };
+        let (sender, _) = oneshot::channel();
+        // Nobody listens if it is done.
+        let _ = std::mem::replace(&mut self.break_off, sender).send(why());
+        if let Some(ended) = self.ended_by(broken_off, patience) {
+            return ended.unwrap_or_else(|_| died());
         }
-    })
+        if self.reporting.swap(true, Ordering::SeqCst) {
+            // It has ended, and hangs where it says so.
+            return code;
+        }
+        let (sender, attempts) = mpsc::channel();
+        let removed = sender.clone();
+        let error = why();
+        let _ = thread("clean-up", move || {
+            leftovers::remove_all();
+            let _ = removed.send(());
+        });
+        let _ = thread("report", move || {
+            report(Err(error));
+            let _ = sender.send(());
+        });
+        let until = Instant::now() + LAST_ATTEMPTS;
+        // Ends early when both are done, and have dropped their ends.
+        while attempts
+            .recv_timeout(until.saturating_duration_since(Instant::now()))
+            .is_ok()
+        {}
+        code
+    }
+
+    fn reporting(&self) -> bool {
+        self.reporting.load(Ordering::SeqCst)
+    }
+
+    /// How it ended, if it did. An error if it panicked.
+    fn ended(&self) -> Option<std::result::Result<ExitCode, TryRecvError>> {
+        match self.ended.try_recv() {
+            Err(TryRecvError::Empty) => None,
+            ended => Some(ended),
+        }
+    }
+
+    /// Waits for the end of what was broken off. A further signal cuts that short.
+    fn ended_by(
+        &mut self,
+        broken_off: Instant,
+        patience: Duration,
+    ) -> Option<std::result::Result<ExitCode, TryRecvError>> {
+        let until = broken_off + patience;
+        loop {
+            let ended = self.ended();
+            if ended.is_some() || Instant::now() >= until {
+                return ended;
+            }
+            if self.signals.wait(Some(until)).is_some() && broken_off.elapsed() >= SAME_SIGNAL {
+                return None;
+            }
+        }
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(work).map(drop)
 }
 
 fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| Error::new(ErrorKind::Failure, "cannot start").because(source))?;
+        .map_err(cannot_start)?;
     let result = runtime.block_on(future);
     // Threads that hang in a system call are left behind.
     runtime.shutdown_background();
     result
 }
 
-async fn bounded<T>(
-    failure: &str,
-    timeout: Timeout,
-    operation: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let signals = async {
-        long_files_end_no_process()?;
-        second_signal_ends_the_process()?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let interruption = tokio::select! {
-            _ = interrupt.recv() => Interruption::Interrupt,
-            _ = terminate.recv() => Interruption::Terminate,
-        };
-        std::io::Result::Ok(interruption)
-    };
-    tokio::select! {
-        // A signal is heard before the operation begins, lest it be missed.
-        biased;
-        Ok(interruption) = signals => Err(interrupted(interruption)),
-        result = tokio::time::timeout(timeout.duration(), operation) => {
-            result.unwrap_or_else(|_| Err(timed_out(failure, timeout)))
+fn log(error: &Error) {
+    let message = crate::report::printable(&error.to_string());
+    tracing::error!(causes = ?error.causes(), "{message}");
+}
+
+fn cannot_start(source: std::io::Error) -> Error {
+    Error::new(ErrorKind::Failure, "cannot start").because(source)
+}
+
+fn interrupted(signal: i32) -> Error {
+    let (interruption, message) = match Signal::from_named_raw(signal) {
+        Some(Signal::INT) => (Interruption::Interrupt, "interrupted".to_owned()),
+        Some(Signal::TERM) => (Interruption::Terminate, "terminated".to_owned()),
+        _ => {
+            let name = signal_hook::low_level::signal_name(signal).map(str::to_owned);
+            let name = name.unwrap_or_else(|| format!("signal {signal}"));
+            let number = u8::try_from(signal).unwrap_or_default();
+            (Interruption::Signal(number), format!("ended by {name}"))
         }
-    }
-}
-
-/// The first signal is left to the runtime, which may never get to it if the file system hangs.
-fn second_signal_ends_the_process() -> std::io::Result<()> {
-    for (number, interruption) in [
-        (SIGINT, Interruption::Interrupt),
-        (SIGTERM, Interruption::Terminate),
-    ] {
-        let heard = Arc::new(AtomicBool::new(false));
-        let exit_code = ErrorKind::Interrupted(interruption).exit_code();
-        // In this order: the first signal finds the flag unset, and sets it.
-        signal_hook::flag::register_conditional_shutdown(
-            number,
-            exit_code.into(),
-            Arc::clone(&heard),
-        )?;
-        signal_hook::flag::register(number, heard)?;
-    }
-    Ok(())
-}
-
-/// A file that may not grow longer fails the write, which takes back what was begun; unheard, the
-/// signal would end the process before.
-fn long_files_end_no_process() -> std::io::Result<()> {
-    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
-    Ok(())
-}
-
-fn interrupted(interruption: Interruption) -> Error {
-    let message = match interruption {
-        Interruption::Terminate => "terminated",
-        _ => "interrupted",
     };
     Error::new(ErrorKind::Interrupted(interruption), message)
 }
@@ -142,59 +251,4 @@ fn timed_out(failure: &str, timeout: Timeout) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Instant;
-
-    use super::*;
-
-    const SOON: &str = "50ms";
-
-    fn apart<T: Send + 'static>(
-        operation: impl AsyncFnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        run_apart("cannot", SOON.parse().unwrap(), async move || {
-            operation().await
-        })
-    }
-
-    #[test]
-    fn an_operation_that_hangs_is_left_behind() {
-        let (_keep, never) = mpsc::channel::<()>();
-        let began = Instant::now();
-        let ended = apart(async move || {
-            let _ = never.recv();
-            Ok(())
-        });
-        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
-        assert!(began.elapsed() < 10 * TAKES_BACK);
-    }
-
-    #[test]
-    fn an_operation_that_is_broken_off_takes_back_what_it_began() {
-        struct Begun(mpsc::Sender<()>);
-        impl Drop for Begun {
-            fn drop(&mut self) {
-                let _ = self.0.send(());
-            }
-        }
-        let (sender, taken_back) = mpsc::channel();
-        let ended = apart(async move || {
-            let _begun = Begun(sender);
-            std::future::pending::<Result<()>>().await
-        });
-        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
-        assert_eq!(taken_back.try_recv(), Ok(()));
-    }
-
-    #[test]
-    fn an_operation_that_is_done_before_it_hears_is_done() {
-        let (sender, over) = mpsc::channel();
-        std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(200));
-            sender.send(7)
-        });
-        let ended = apart(async move || Ok(over.recv().unwrap()));
-        assert_eq!(ended.unwrap(), 7);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::export::Progress;
+use crate::leftovers::Leftover;
 use crate::report::printable;
 
 const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";
@@ -24,11 +25,24 @@ pub(crate) fn wanted(allowed: bool) -> bool {
 
 /// Removes what is shown when dropped.
 #[derive(Debug)]
-pub(crate) struct Shown(ProgressBar);
+pub(crate) struct Shown {
+    bar: ProgressBar,
+    _leftover: Leftover,
+}
+
+impl Shown {
+    fn new(bar: ProgressBar) -> Self {
+        let shown = bar.clone();
+        Self {
+            bar,
+            _leftover: Leftover::new(move || shown.finish_and_clear()),
+        }
+    }
+}
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -42,7 +56,7 @@ pub(crate) fn spinner(allowed: bool, path: &Path) -> Option<Shown> {
         bar.set_style(style);
     }
     bar.enable_steady_tick(TICK);
-    Some(Shown(bar))
+    Some(Shown::new(bar))
 }
 
 /// A bar that follows an export.
@@ -63,5 +77,5 @@ pub(crate) fn bar(mut progress: watch::Receiver<Progress>) -> Shown {
             shown.set_position(now.received);
         }
     });
-    Shown(bar)
+    Shown::new(bar)
 }

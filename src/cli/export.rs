@@ -117,6 +117,11 @@ impl ExportArguments {
         request
     }
 
+    /// What an error says could not be done.
+    pub(crate) fn failure(&self) -> String {
+        format!("cannot export task {}", self.id)
+    }
+
     pub(crate) fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }

@@ -62,6 +62,15 @@ pub(crate) struct ImportArguments {
 }
 
 impl ImportArguments {
+    /// What an error says could not be done. The file system is not asked: it may hang.
+    pub(crate) fn failure(&self) -> String {
+        let path = std::path::absolute(&self.path);
+        format!(
+            "cannot import {}",
+            path.as_ref().unwrap_or(&self.path).display()
+        )
+    }
+
     pub(crate) fn request(&self) -> ImportRequest {
         ImportRequest {
             path: self.path.clone(),

@@ -11,14 +11,12 @@ use crate::client::Client;
 use crate::content::stream_failed;
 use crate::error::Result;
 use crate::export::{ExportMode, Progress};
-use crate::operation;
 use crate::output_file::Target;
 use crate::progress;
 use crate::report::{Outcome, path_in_json};
 
-pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
+pub(super) async fn run(arguments: &ExportArguments) -> Result<Outcome> {
     let mut request = arguments.request();
-    let failure = format!("cannot export task {}", request.task_id);
     // Checked before there is a connection.
     let output = match arguments.output() {
         Output::Stdout => None,
@@ -40,27 +38,22 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         output,
         Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
     );
-    let endpoint = arguments.common.connection.endpoint.clone();
-    let operation = async move || {
-        let _bar = if progress::wanted(!hidden) {
+    if transferred {
+        crate::memory::keep_for_content();
+    }
+    let exported = {
+        let _bar = progress::wanted(!hidden).then(|| {
             let (sender, receiver) = watch::channel(Progress::default());
             request.progress = Some(sender);
-            Some(progress::bar(receiver))
-        } else {
-            None
-        };
-        let client = Client::connect(&endpoint).await?.that_may_block();
+            progress::bar(receiver)
+        });
+        let client = Client::connect(&arguments.common.connection.endpoint).await?;
+        let client = client.that_may_block();
         match output {
             None => client.export_to_blocking_writer(&request, stdout()?).await,
             Some((target, mode)) => client.export(&request, target, mode).await,
-        }
+        }?
     };
-    let exported = if transferred {
-        operation::run_apart(&failure, arguments.timeout, operation)
-    } else {
-        // A thread would take longer to start than this does.
-        operation::run(&failure, arguments.timeout, operation())
-    }?;
     Ok(Outcome::Exported {
         task_id: arguments.request().task_id,
         exported,

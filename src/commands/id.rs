@@ -15,16 +15,19 @@ use crate::report::Outcome;
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 1 << 20;
 
-pub(super) fn run(arguments: &IdArguments) -> Result<Outcome> {
+pub(super) async fn run(arguments: &IdArguments) -> Result<Outcome> {
     // The same checks as before an import, since it asks what an import would come to.
     let import = ImportRequest::new(&arguments.path).check()?;
     let scheme = arguments.dfdaemon_version.scheme();
     let identity = &arguments.identity;
     let task_id = match &identity.content_for_calculating_task_id {
         Some(content) => scheme.of_content(content),
-        None => hashed(TaskIdHasher::new(scheme), import.path(), identity).map_err(|source| {
-            Error::local_file(format!("cannot read {}", arguments.path.display())).because(source)
-        })?,
+        None => hashed(TaskIdHasher::new(scheme), import.path(), identity)
+            .await
+            .map_err(|source| {
+                Error::local_file(format!("cannot read {}", arguments.path.display()))
+                    .because(source)
+            })?,
     };
     Ok(Outcome::Id {
         task_id,
@@ -32,7 +35,7 @@ pub(super) fn run(arguments: &IdArguments) -> Result<Outcome> {
     })
 }
 
-fn hashed(mut hasher: TaskIdHasher, path: &Path, identity: &Identity) -> io::Result<String> {
+async fn hashed(mut hasher: TaskIdHasher, path: &Path, identity: &Identity) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; READ_LENGTH];
     loop {
@@ -42,6 +45,8 @@ fn hashed(mut hasher: TaskIdHasher, path: &Path, identity: &Identity) -> io::Res
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        // A signal is heard here.
+        tokio::task::yield_now().await;
     }
     Ok(hasher.finish(Parameters {
         tag: identity.tag.as_deref(),

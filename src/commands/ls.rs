@@ -3,14 +3,9 @@
 use crate::cli::LsArguments;
 use crate::client::Client;
 use crate::error::Result;
-use crate::operation;
 use crate::report::Outcome;
 
-pub(super) fn run(arguments: &LsArguments) -> Result<Outcome> {
-    let failure = "cannot list the tasks of this host";
-    let tasks = operation::run(failure, arguments.timeout, async {
-        let client = Client::connect(&arguments.common.connection.endpoint).await?;
-        client.list().await
-    })?;
-    Ok(Outcome::Listed(tasks))
+pub(super) async fn run(arguments: &LsArguments) -> Result<Outcome> {
+    let client = Client::connect(&arguments.common.connection.endpoint).await?;
+    client.list().await.map(Outcome::Listed)
 }

@@ -5,21 +5,17 @@ use std::time::Duration;
 use crate::cli::StatArguments;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
-use crate::operation;
 use crate::options::ReplicaCount;
 use crate::report::Outcome;
 use crate::task::{FAILED, Task};
 
-pub(super) fn run(arguments: &StatArguments) -> Result<Outcome> {
-    let failure = format!("cannot stat task {}", arguments.id);
-    let task = operation::run(&failure, arguments.timeout, async {
-        let client = Client::connect(&arguments.common.connection.endpoint).await?;
-        match arguments.wait_for_replicas {
-            None => client.stat(&arguments.id).await,
-            Some(wanted) => wait(&client, arguments, wanted).await,
-        }
-    })?;
-    Ok(Outcome::Stat(task))
+pub(super) async fn run(arguments: &StatArguments) -> Result<Outcome> {
+    let client = Client::connect(&arguments.common.connection.endpoint).await?;
+    let task = match arguments.wait_for_replicas {
+        None => client.stat(&arguments.id).await,
+        Some(wanted) => wait(&client, arguments, wanted).await,
+    };
+    task.map(Outcome::Stat)
 }
 
 /// Nothing tells us of new replicas; the pauses grow, since replicas of large files take long.

@@ -14,7 +14,7 @@ use crate::support::command::words;
 use crate::support::files::{PIECE, assert_same_bytes, names_in};
 use crate::support::users::{NOBODY, can_change_users, is_root};
 use crate::support::world::Directory;
-use crate::support::{Dfcache, World};
+use crate::support::{Dfcache, World, skipped};
 
 const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
 
@@ -451,7 +451,7 @@ impl SmallDisk {
         if is_root() && mount.status().is_ok_and(|status| status.success()) {
             return Some(Self(path));
         }
-        eprintln!("SKIPPED: {test}: no tmpfs can be mounted here");
+        skipped(&format!("{test}: no tmpfs can be mounted here"));
         None
     }
 

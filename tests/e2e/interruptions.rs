@@ -60,6 +60,78 @@ fn a_signal_ends_any_command_with_its_code_and_leaves_nothing() {
     }
 }
 
+/// As many as there are that end a process unless it hears them.
+#[test]
+fn every_signal_that_ends_a_process_takes_back_what_was_begun() {
+    let numbers = [1, 2, 3, 10, 12, 14, 15, 16, 24, 26, 27, 29, 30, 34, 50, 64];
+    for line in [
+        "export --overwrite -O old 7",
+        "export --transfer-from-dfdaemon -O new 7",
+    ] {
+        let world = World::new();
+        world.file("old", 10);
+        for number in numbers {
+            let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+            let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+            let running = command.start();
+            daemon.wait_until_reached();
+            running.signal_numbered(number);
+            running.wait().fails_with(128 + number).says("error: ");
+            world.holds_only(&["old"]);
+        }
+    }
+}
+
+/// As timeout(1) sends it: to the process, and then to its group.
+#[test]
+fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
+    for line in [
+        "export -O new 7",
+        "export --transfer-from-dfdaemon -O new 7",
+    ] {
+        let world = World::new();
+        let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+        let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let running = command.start();
+        daemon.wait_until_reached();
+        // Until it is gone: some come while it cleans up, some while it says so.
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let run = std::thread::scope(|scope| {
+            let storm = running.storm();
+            let ended = &ended;
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    if ended.load(std::sync::atomic::Ordering::SeqCst) || !storm(Signal::TERM) {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let run = running.wait();
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+            run
+        });
+        run.fails_with(143).says("terminated");
+        world.holds_only(&[]);
+    }
+}
+
+#[test]
+fn a_signal_that_it_was_started_to_ignore_is_ignored() {
+    let world = World::new();
+    let daemon = ScriptedDaemon::start(&world, half(true));
+    let command = world.dfcache_after("trap '' HUP INT").at(&daemon.endpoint);
+    let line = "export --transfer-from-dfdaemon -O new 7";
+    let running = command.args(words(line)).start();
+    daemon.wait_until_reached();
+    // Lower numbers would be told of first.
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        running.signal(signal);
+    }
+    running.wait().fails_with(143);
+    world.holds_only(&[]);
+}
+
 #[test]
 fn a_signal_while_nobody_reads_the_content_ends_an_export_to_stdout() {
     let world = World::new();

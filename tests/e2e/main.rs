@@ -27,6 +27,7 @@ mod faults;
 mod full_disks;
 mod hostile_text;
 mod hosts;
+mod hung_files;
 mod import_options;
 mod interruptions;
 mod kills;

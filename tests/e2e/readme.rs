@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::support::command::DFCACHE;
 use crate::support::process::fake_dfdaemon;
+use crate::support::skipped;
 use crate::support::world::Directory;
 
 const README: &str = include_str!("../../README.md");
@@ -176,6 +177,7 @@ fn it_has_the_exit_codes() {
         ErrorKind::AlreadyExists,
         ErrorKind::Interrupted(Interruption::Interrupt),
         ErrorKind::Interrupted(Interruption::Terminate),
+        ErrorKind::Interrupted(Interruption::Signal(1)),
         ErrorKind::Interrupted(Interruption::ReaderGone),
     ];
     let done = (0, String::new());
@@ -359,7 +361,7 @@ fn its_sessions_show_what_they_say() {
                 .iter()
                 .any(|typed| typed.command.starts_with("curl"))
         {
-            eprintln!("SKIPPED: a session with curl, which is not there");
+            skipped("a session with curl, which is not there");
         } else {
             desk.follow(&session);
         }

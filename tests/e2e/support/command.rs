@@ -23,6 +23,14 @@ impl Dfcache {
         Self::of(Path::new(DFCACHE), directory, home)
     }
 
+    /// With a shell that runs `prepare` and then becomes the program: `$@` is not expanded before.
+    pub fn after(directory: &Path, home: &Path, prepare: &str) -> Self {
+        let script = format!("{prepare}; exec \"$0\" \"$@\"");
+        Self::of(Path::new("/bin/sh"), directory, home)
+            .args(["-c", &script, DFCACHE])
+            .env("PATH", "/usr/bin:/bin")
+    }
+
     pub fn of(program: &Path, directory: &Path, home: &Path) -> Self {
         let mut command = Command::new(program);
         command
@@ -115,10 +123,40 @@ pub struct Running {
 }
 
 impl Running {
+    /// Sends a signal that has no name, too.
+    pub fn signal_numbered(&self, number: i32) {
+        let pid = self.child.id().to_string();
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -$0 $1", &number.to_string(), &pid]);
+        assert!(kill.status().unwrap().success());
+    }
+
+    /// Sends a signal, while the process is there to get it.
+    pub fn storm(&self) -> impl Fn(rustix::process::Signal) -> bool + Send + Sync + 'static {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        move |signal| rustix::process::kill_process(pid, signal).is_ok()
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it would hear a signal: until then one ends it unheard, and nothing has begun.
+    #[cfg(target_os = "linux")]
+    pub fn wait_until_it_listens(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let hears = |status: &str| {
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap();
+            // The last that it begins to listen to. A process that has ended hears none.
+            caught >> 63 & 1 == 1 || status.contains("State:\tZ")
+        };
+        while !hears(&std::fs::read_to_string(&status).unwrap()) {
+            std::thread::yield_now();
+        }
     }
 
     pub fn interrupt(&self) {

@@ -65,6 +65,11 @@ impl Directory {
         Dfcache::new(&self.work(), &self.home())
     }
 
+    /// A dfcache that a shell becomes after it has run `prepare`.
+    pub fn dfcache_after(&self, prepare: &str) -> Dfcache {
+        Dfcache::after(&self.work(), &self.home(), prepare)
+    }
+
     /// `work` holds these names and no other.
     #[track_caller]
     pub fn holds_only(&self, names: &[&str]) {

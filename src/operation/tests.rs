@@ -1,0 +1,102 @@
+use std::sync::Mutex;
+
+use super::*;
+use crate::leftovers::Leftover;
+
+const SOON: &str = "50ms";
+
+/// How an operation with little time ended.
+fn ended<T: Send + Sync + 'static>(
+    operation: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+) -> Vec<Result<T>> {
+    let bounds = Bounds {
+        failure: "cannot".to_owned(),
+        timeout: Some(SOON.parse().unwrap()),
+    };
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let reported = Arc::clone(&reports);
+    run(
+        bounds,
+        async move || operation().await,
+        move |result| {
+            reported.lock().unwrap().push(result);
+            ExitCode::SUCCESS
+        },
+    );
+    std::mem::take(&mut *reports.lock().unwrap())
+}
+
+#[test]
+fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
+    let (_keep, never) = mpsc::channel::<()>();
+    let (sender, removed) = mpsc::channel();
+    let began = Instant::now();
+    let ended = ended(async move || {
+        let _begun = Leftover::new(move || {
+            let _ = sender.send(());
+        });
+        let _ = never.recv();
+        Ok(())
+    });
+    let [Err(error)] = &ended[..] else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(removed.try_recv(), Ok(()));
+    assert!(began.elapsed() < 10 * TAKES_BACK);
+}
+
+#[test]
+fn an_operation_that_is_broken_off_takes_back_what_it_began() {
+    struct Begun(mpsc::Sender<()>);
+    impl Drop for Begun {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (sender, taken_back) = mpsc::channel();
+    let ended = ended(async move || {
+        let _begun = Begun(sender);
+        std::future::pending::<Result<()>>().await
+    });
+    let [Err(error)] = &ended[..] else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(taken_back.try_recv(), Ok(()));
+}
+
+#[test]
+fn an_operation_that_is_done_before_it_hears_is_done() {
+    let (sender, over) = mpsc::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        sender.send(7)
+    });
+    let ended = ended(async move || Ok(over.recv().unwrap()));
+    assert!(matches!(ended[..], [Ok(7)]), "{ended:?}");
+}
+
+#[test]
+fn a_thread_that_dies_is_a_failure() {
+    let ended = ended(async move || -> Result<()> { panic!("of this test") });
+    let [Err(error)] = &ended[..] else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Failure);
+}
+
+#[test]
+fn a_signal_is_named_and_counted_from_128() {
+    for (signal, code, says) in [
+        (1, 129, "ended by SIGHUP"),
+        (2, 130, "interrupted"),
+        (3, 131, "ended by SIGQUIT"),
+        (15, 143, "terminated"),
+        (40, 168, "ended by signal 40"),
+    ] {
+        let error = interrupted(signal);
+        assert_eq!(error.kind().exit_code(), code);
+        assert_eq!(error.to_string(), says);
+    }
+}

@@ -1,0 +1,77 @@
+//! `--timeout` and signals hold wherever a file system hangs.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::command::words;
+use crate::support::hung::HungFileSystem;
+use crate::support::{Dfcache, World};
+
+/// Commands that touch a file in `hung`, which stands beside the directory that they run in.
+const COMMANDS: [&str; 7] = [
+    "import ../hung/file",
+    "export -O ../hung/out ID",
+    "export --overwrite -O ../hung/out ID",
+    "export --transfer-from-dfdaemon -O ../hung/out ID",
+    "stat --log-dir ../hung/logs ID",
+    "ls --log-dir ../hung/logs",
+    "ls --log-dir ../hung",
+];
+
+/// Two seconds to take back, one for the last attempts, and what a busy machine may add.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(20);
+
+fn command(world: &World, id: &str, line: &str) -> Dfcache {
+    world.dfcache().args(words(&line.replace("ID", id)))
+}
+
+#[test]
+fn timeout_holds_where_a_file_system_hangs() {
+    let world = World::new();
+    let test = "timeout_holds_where_a_file_system_hangs";
+    let id = world.import(&world.file("file", 10));
+    let Some(_hung) = HungFileSystem::mount(&world, test) else {
+        return;
+    };
+    // All at once, since each waits for seconds.
+    let started = Instant::now();
+    let running = COMMANDS.map(|line| {
+        let command = command(&world, &id, line).args(["--timeout", "300ms"]);
+        command.start()
+    });
+    for running in running {
+        let run = running.wait().fails_with(8);
+        run.says("it took longer than 300ms");
+    }
+    assert!(started.elapsed() < GIVES_UP_WITHIN);
+    world.holds_only(&["file"]);
+}
+
+#[test]
+fn a_signal_ends_a_command_where_a_file_system_hangs() {
+    let world = World::new();
+    let test = "a_signal_ends_a_command_where_a_file_system_hangs";
+    let id = world.import(&world.file("file", 10));
+    let Some(hung) = HungFileSystem::mount(&world, test) else {
+        return;
+    };
+    assert!(hung.path().is_absolute());
+    let lines = COMMANDS.into_iter().chain(["id ../hung/file"]);
+    let running: Vec<_> = lines
+        .map(|line| command(&world, &id, line).start())
+        .collect();
+    let signals = [(Signal::INT, 130), (Signal::HUP, 129)];
+    let signals = signals.into_iter().cycle().take(running.len());
+    // All before the first is waited for: each may hang in wait for another one's look-up, and the
+    // system lets go of none before that.
+    let signalled = Instant::now();
+    for (running, (signal, _)) in running.iter().zip(signals.clone()) {
+        running.wait_until_it_listens();
+        running.signal(signal);
+    }
+    for (running, (_, code)) in running.into_iter().zip(signals) {
+        running.wait().fails_with(code);
+    }
+    assert!(signalled.elapsed() < GIVES_UP_WITHIN);
+}
