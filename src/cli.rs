@@ -29,11 +29,11 @@ Examples:
   dfcache export <ID> -O /tmp/copy.txt
 
 Every option can be set in the environment, as DFCACHE_<COMMAND>_<OPTION>;
-DFCACHE_ENDPOINT sets the endpoint of all commands.
+DFCACHE_ENDPOINT sets the endpoint of all commands. The command line wins.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such task, 4 a file on this side,
 5 dfdaemon or content unavailable, 6 refused by dfdaemon, 7 damaged content,
-8 timeout, 9 exists already.";
+8 timeout, 9 exists already, 128 + n ended by signal n.";
 
 /// Import files into Dragonfly's P2P cache, export them again, and show their state.
 ///
@@ -125,16 +125,23 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-/// Whether JSON was asked for by a command line that cannot be parsed.
+/// Whether JSON was asked for by a command line that cannot be parsed. What was typed last
+/// decides, and the variable if nothing was.
 pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
-    let separate = arguments
-        .windows(2)
-        .any(|pair| pair[0] == "--format" && pair[1] == "json");
+    let end = arguments.iter().position(|argument| argument == "--");
+    let options = &arguments[..end.unwrap_or(arguments.len())];
+    let mut typed = options.iter().enumerate().filter_map(|(at, argument)| {
+        if argument == "--format" {
+            return options.get(at + 1)?.to_str();
+        }
+        argument.to_str()?.strip_prefix("--format=")
+    });
+    if let Some(format) = typed.next_back() {
+        return format == "json";
+    }
     let command = arguments.get(1).and_then(|command| command.to_str());
     let variable = command.map(|command| environment::variable(command, "format"));
-    separate
-        || arguments.iter().any(|argument| argument == "--format=json")
-        || variable.is_some_and(|name| std::env::var_os(name).is_some_and(|value| value == "json"))
+    variable.is_some_and(|name| std::env::var_os(name).is_some_and(|value| value == "json"))
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ pub(crate) struct Connection {
     /// Unix socket of dfdaemon's gRPC server
     ///
     /// A path, or unix:///path. In a container, mount the directory of the socket: the socket
-    /// alone goes stale when dfdaemon restarts. Without this option and its own variable,
-    /// DFCACHE_ENDPOINT decides.
+    /// alone goes stale when dfdaemon restarts. DFCACHE_<COMMAND>_ENDPOINT works as well as the
+    /// longer variable. Without this option and its own variables, DFCACHE_ENDPOINT decides.
     #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser())]
     pub(crate) endpoint: Endpoint,
 }

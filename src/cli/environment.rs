@@ -25,6 +25,10 @@ pub(super) fn variable(command: &str, option: &str) -> String {
         "endpoint" => "dfdaemon-endpoint",
         option => option,
     };
+    named(command, option)
+}
+
+fn named(command: &str, option: &str) -> String {
     format!("DFCACHE_{command}_{option}")
         .replace('-', "_")
         .to_uppercase()
@@ -38,13 +42,14 @@ fn with_variable(argument: Arg, command: &str) -> Arg {
     if !is_flag && !matches!(argument.get_action(), ArgAction::Set) {
         return argument;
     }
-    let own = variable(command, option);
-    let common_serves = option == "endpoint" && given(&own).is_none();
-    let name = if common_serves && given(COMMON_ENDPOINT).is_some() {
-        COMMON_ENDPOINT.to_owned()
-    } else {
-        own
-    };
+    let mut names = vec![variable(command, option)];
+    if option == "endpoint" {
+        // What the rule makes of the option's name works as well as the longer name.
+        names.push(named(command, option));
+        names.push(COMMON_ENDPOINT.to_owned());
+    }
+    let first = names.iter().position(|name| given(name).is_some());
+    let name = names.swap_remove(first.unwrap_or_default());
     // A flag that is set to false counts as given, and would contradict others.
     let ignored = match given(&name) {
         None => env::var_os(&name).is_some(),

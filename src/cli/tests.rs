@@ -109,6 +109,13 @@ fn json_is_known_to_be_wanted_before_anything_is_parsed() {
     assert!(wants_json(&arguments("dfcache stat --format json --bogus")));
     assert!(wants_json(&arguments("dfcache --format=json")));
     assert!(!wants_json(&arguments("dfcache import json --format text")));
+    assert!(!wants_json(&arguments(
+        "dfcache ls --format=json --format text"
+    )));
+    assert!(wants_json(&arguments(
+        "dfcache ls --format=text --format json"
+    )));
+    assert!(!wants_json(&arguments("dfcache import -- --format json")));
 }
 
 #[test]

@@ -114,6 +114,39 @@ fn a_variable_that_is_set_but_empty_is_not_set() {
     }
 }
 
+#[test]
+fn the_endpoint_of_a_command_has_a_short_variable_too() {
+    let world = World::new();
+    let (file, id) = (world.file("file", 1), "7");
+    let nowhere = world.beside("nowhere.sock");
+    for (command, rest) in COMMANDS.into_iter().filter(|(command, _)| *command != "id") {
+        let short = format!("DFCACHE_{}_ENDPOINT", command.to_uppercase());
+        let rest = rest.replace('7', id);
+        let line = || words(&rest);
+        let run = world.dfcache().env("DFCACHE_ENDPOINT", &nowhere);
+        let run = run.env(&short, world.endpoint(0));
+        let run = run.arg(command).args(line()).run();
+        assert!([Some(0), Some(3)].contains(&run.code()), "{run}");
+        // Below the longer one.
+        let run = world.dfcache().env(&short, world.endpoint(0));
+        let run = run.env(&variable(command, "endpoint"), &nowhere);
+        run.arg(command).args(line()).run().fails_with(5);
+    }
+    assert!(file.exists());
+}
+
+#[test]
+fn the_command_line_decides_how_a_usage_error_is_written() {
+    let world = World::new();
+    let command = |variable: &str, option: &str| {
+        let command = world.dfcache().env("DFCACHE_STAT_FORMAT", variable);
+        let run = command.args(["stat", "--format", option, "--bogus"]).run();
+        run.fails_with(2)
+    };
+    assert!(command("json", "text").stderr().starts_with("error: "));
+    assert_eq!(command("text", "json").json_error()["kind"], "usage");
+}
+
 fn scripted(world: &World) -> ScriptedDaemon {
     ScriptedDaemon::start(world, whole(b"content"))
 }
