@@ -64,17 +64,30 @@ fn open(logs: &Logs) -> Option<File> {
 }
 
 /// The log file of today in `directory`, which is made if need be. A log reveals paths and ids:
-/// both are this user's alone.
+/// both are this user's alone. The directories above are not: others have their own below them.
 fn open_in(directory: &Path, max_files: usize) -> Option<File> {
-    let made = DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
-    made.ok()?;
+    let made = DirBuilder::new().mode(0o700).create(directory);
+    match made {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(directory.parent()?).ok()?;
+            let made = DirBuilder::new().mode(0o700).create(directory);
+            made.or_else(is_there).ok()?;
+        }
+        made => made.or_else(is_there).ok()?,
+    }
     let today = Timestamp::now().strftime("%Y-%m-%d");
-    let file = open_own(&directory.join(format!("{PREFIX}.{today}.{SUFFIX}"))).ok()?;
-    prune(directory, max_files);
+    let path = directory.join(format!("{PREFIX}.{today}.{SUFFIX}"));
+    let file = open_own(&path).ok()?;
+    prune(directory, &path, max_files);
     Some(file)
+}
+
+/// No error if another process was first. A file in its place shows when it is used.
+fn is_there(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Opens a file to be appended to, unless it is somebody else's, or a further name of a file that
@@ -95,21 +108,26 @@ fn open_own(path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::PermissionDenied.into())
 }
 
-/// Removes the oldest log files.
-fn prune(directory: &Path, max_files: usize) {
+/// Removes the oldest log files of this user, but never the `live` one: a clock that was wrong may
+/// have left files of days to come.
+fn prune(directory: &Path, live: &Path, max_files: usize) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
     };
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| is_log_file(path))
+        .filter(|path| path != live && is_log_file(path))
         .collect();
     // Named by their day, so the oldest come first.
     files.sort();
-    let excess = files.len().saturating_sub(max_files);
-    for file in &files[..excess] {
-        let _ = fs::remove_file(file);
+    let excess = (files.len() + 1).saturating_sub(max_files);
+    for file in files.iter().take(excess) {
+        let user = rustix::process::geteuid().as_raw();
+        let own = |metadata: fs::Metadata| metadata.is_file() && metadata.uid() == user;
+        if fs::symlink_metadata(file).is_ok_and(own) {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 
@@ -169,6 +187,40 @@ mod tests {
             .map(|name| directory.path().join(name).exists())
             .collect();
         assert_eq!(left, [false, true, true, true]);
+    }
+
+    #[test]
+    fn the_log_that_is_written_stays_however_many_are_of_days_to_come() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "dfcache.2020-01-01.log",
+            "dfcache.9998-01-01.log",
+            "dfcache.9999-01-01.log",
+        ] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        for max_files in [2, 1] {
+            let file = open(&logs(directory.path().to_owned(), max_files)).unwrap();
+            assert_eq!(file.metadata().unwrap().nlink(), 1);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), max_files);
+        }
+    }
+
+    #[test]
+    fn only_the_last_directory_is_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let ordinary = directory.path().join("ordinary");
+        fs::create_dir(&ordinary).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let above = directory.path().join("dragonfly");
+        let last = above.join("dfcache");
+        for _ in 0..2 {
+            drop(open_in(&last, 6).unwrap());
+            assert_eq!(mode(&above), mode(&ordinary));
+            assert_eq!(mode(&last), 0o700);
+        }
     }
 
     #[test]
