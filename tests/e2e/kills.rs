@@ -20,6 +20,14 @@ fn moment(seed: u64, span: Duration) -> Duration {
     Duration::from_nanos(drawn(seed, nanos + nanos / 4 + 1))
 }
 
+/// In the first round certainly before the command is done, then anywhere.
+fn kill_after(round: u64, span: Duration) -> Duration {
+    match round {
+        0 => Duration::ZERO,
+        round => moment(round, span),
+    }
+}
+
 struct Rounds {
     directory: Directory,
     release: &'static str,
@@ -75,7 +83,7 @@ fn imports(release: &'static str) {
         let content = seeded(round, 24 * MIB + 1);
         let file = world.directory.path("file");
         fs::write(&file, &content).unwrap();
-        let after = moment(round, Duration::from_millis(60));
+        let after = kill_after(round, Duration::from_millis(60));
         let run = world.killed(world.daemon(), 0, &["import", "file"], after);
         broken += u64::from(!succeeded_or_lost_its_daemon(run));
         assert_same_bytes(&file, &content);
@@ -101,6 +109,7 @@ fn imports(release: &'static str) {
         assert_eq!(names_in(&world.directory.work()), ["file"]);
     }
     eprintln!("{broken} of {} imports were broken off", rounds());
+    assert!(broken > 0, "no kill hit an import");
 }
 
 #[test]
@@ -134,7 +143,7 @@ fn exports(release: &'static str) {
             fs::write(&output, &old).unwrap();
             line.push("--overwrite");
         }
-        let after = moment(round + 1000, Duration::from_millis(120));
+        let after = kill_after(round, Duration::from_millis(120));
         let run = world.killed(daemon, host, &line, after);
         if succeeded_or_lost_its_daemon(run) {
             assert_same_bytes(&output, &content);
@@ -153,6 +162,7 @@ fn exports(release: &'static str) {
         fs::remove_file(&output).unwrap();
     }
     eprintln!("{broken} of {} exports were broken off", 2 * rounds());
+    assert!(broken > 0, "no kill hit an export");
 }
 
 #[test]
