@@ -71,6 +71,7 @@ mod testing;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use cli::Format;
 pub use client::Client;
 pub use error::{Error, ErrorKind, Interruption, Result};
 pub use export::{ExportMode, ExportRequest, Exported, Progress};
@@ -78,15 +79,22 @@ pub use import::{CheckedImport, ImportRequest, Imported};
 pub use task::{LocalTask, Task};
 
 /// The program `dfcache`: parses `arguments` (the first is the program's name), does what they
-/// say and reports it.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// say and reports it. Nothing is done if stdout was not open when the process began: its result
+/// would be lost.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match cli::parse(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return report::command_line(&error, cli::wants_json(&arguments)),
+        Err(error) if error.use_stderr() || stdout_is_open => {
+            return report::command_line(&error, cli::wants_json(&arguments));
+        }
+        Err(_) => return report::report(Err(report::stdout_is_closed()), Format::Text),
     };
-    let format = cli.command.format();
     let command = cli.command;
+    let format = command.format();
+    if !stdout_is_open {
+        return report::report(Err(report::stdout_is_closed()), format);
+    }
     let bounds = commands::bounds(&command);
     let operation = async move || {
         if let Some(logs) = command.logs() {

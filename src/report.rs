@@ -5,7 +5,9 @@
 mod json;
 mod text;
 
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -91,12 +93,19 @@ fn rendered(error: &clap::Error, coloured: bool) -> String {
     }
 }
 
+/// Past `std::io::Stdout`: for it a write to a stdout that is open for reading alone is a success.
 fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
+        .and_then(|mut stdout| stdout.write_all(bytes))
         .map_err(stdout_failed)
+}
+
+/// The error of a command whose result has nowhere to go.
+pub(crate) fn stdout_is_closed() -> Error {
+    Error::local_file("cannot write the result to stdout")
+        .because("stdout is closed")
+        .hint("redirect it to /dev/null if the result is of no use")
 }
 
 fn stdout_failed(source: io::Error) -> Error {

@@ -85,24 +85,48 @@ fn import_and_stat_meet_in_a_pipe_without_a_terminal() {
     );
 }
 
+/// Every command and every text, ID being a task's.
+const RESULTS: [&str; 10] = [
+    "import --skip-existing other",
+    "export -O out ID",
+    "export -O - ID",
+    "stat ID",
+    "ls",
+    "id file",
+    "completions bash",
+    "man",
+    "--help",
+    "--version",
+];
+
 #[test]
 fn a_stdout_that_is_closed_or_full_is_no_silent_success() {
     let world = World::new();
     let id = world.import(&world.file("file", 10));
-    let full = || {
-        std::fs::File::options()
-            .write(true)
-            .open("/dev/full")
-            .unwrap()
-    };
-    let run = world.dfcache().args(["stat", &id]).stdout(full()).run();
-    run.exits_with(4).says("stdout");
-    let run = world
-        .dfcache()
-        .args(["export", "-O", "-", &id])
-        .stdout(full())
-        .run();
-    run.exits_with(4);
+    world.file("other", 20);
+    for line in RESULTS {
+        let line = line.replace("ID", &id);
+        let run = |redirection: &str| {
+            // Part of the shell's last command, which is the program.
+            let command = world.dfcache_after(&format!("exec {redirection}"));
+            let run = command.at(&world.endpoint(0)).args(words(&line)).run();
+            let _ = std::fs::remove_file(world.path("out"));
+            run.exits_with(4)
+        };
+        run("1>&-").says("stdout is closed");
+        run("1</dev/null").says("cannot write");
+        run("1>/dev/full").says("No space left on device");
+        // Nothing was wrong but that.
+        let command = world.dfcache_after("exec 1<>/dev/null");
+        let run = command.at(&world.endpoint(0)).args(words(&line)).run();
+        run.succeeds();
+        let _ = std::fs::remove_file(world.path("out"));
+    }
+    // A task that nobody was told of would be in the way of the next import.
+    world.file("another", 30);
+    let command = world.dfcache_after("exec 1>&-").at(&world.endpoint(0));
+    command.args(["import", "another"]).run().exits_with(4);
+    world.import(&world.path("another"));
 }
 
 #[test]
