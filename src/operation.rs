@@ -8,6 +8,7 @@
 //! by another thread, and ends the process.
 
 use std::future::Future;
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,9 @@ const REPORTED: Duration = Duration::from_millis(200);
 
 /// How long the last attempts of a process that gives up may take.
 const LAST_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// More descriptors than a command ever has open.
+const DESCRIPTORS: usize = 24;
 
 /// How long an operation may take.
 #[derive(Clone, Debug)]
@@ -77,6 +81,7 @@ impl Watched {
         operation: impl FnOnce() -> F + Send + 'static,
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
     ) -> Result<Self> {
+        enough_descriptors()?;
         // Heard before the operation begins, lest one be missed.
         let (signals, bell) = Signals::listen().map_err(cannot_start)?;
         let (break_off, broken_off) = oneshot::channel::<Error>();
@@ -203,6 +208,20 @@ impl Watched {
             }
         }
     }
+}
+
+/// Looks for room before anything is begun: without descriptors, nothing can be taken back either.
+fn enough_descriptors() -> Result<()> {
+    let stdin = std::io::stdin();
+    let mut taken = Vec::with_capacity(DESCRIPTORS);
+    for _ in 0..DESCRIPTORS {
+        let one = stdin.as_fd().try_clone_to_owned().map_err(|source| {
+            let hint = format!("a command needs {DESCRIPTORS} more open files than it is started with: see ulimit -n");
+            cannot_start(source).hint(hint)
+        })?;
+        taken.push(one);
+    }
+    Ok(())
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

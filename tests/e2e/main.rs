@@ -20,6 +20,7 @@ mod crash_points;
 mod crowd;
 mod deadlines;
 mod defects;
+mod descriptors;
 mod environment;
 mod exit_codes;
 mod export_options;
