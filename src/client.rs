@@ -22,6 +22,9 @@ use crate::task::{LocalTask, Task};
 pub(crate) use call::Answer;
 use connection::Connection;
 
+/// The longest answer that is taken but for content, in bytes: a list of a million tasks.
+const MAX_ANSWER_LENGTH: usize = 256 << 20;
+
 /// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
 /// [`crate::ErrorKind::Unavailable`]. Clones share it.
 ///
@@ -110,11 +113,11 @@ impl Client {
         call::call(self.connection.clone(), METHOD, request).await
     }
 
-    /// The generated client, without limits for the size of messages: a list may be long.
+    /// The generated client. What it takes of an answer is bounded: the daemon may be hostile.
     pub(crate) fn service(&self) -> DfdaemonDownloadClient<Connection> {
         let origin = http::Uri::from_static("http://localhost");
         DfdaemonDownloadClient::with_origin(self.connection.clone(), origin)
-            .max_decoding_message_size(usize::MAX)
+            .max_decoding_message_size(MAX_ANSWER_LENGTH)
             .max_encoding_message_size(usize::MAX)
     }
 

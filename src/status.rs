@@ -142,6 +142,12 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
     if text.starts_with("digest mismatch") {
         return Some((ErrorKind::Integrity, None));
     }
+    // tonic's texts for an answer that ended before its status or its message came.
+    if text.starts_with("protocol error: missing grpc-status trailer")
+        || text == "Missing response message."
+    {
+        return because(ErrorKind::Unavailable, HINT_NO_DAEMON);
+    }
     if text == "Timeout expired" || text == "deadline has elapsed" {
         return because(ErrorKind::Timeout, "--timeout gives it more time");
     }

@@ -100,7 +100,9 @@ fn without_status(http_status: StatusCode) -> Status {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        | StatusCode::GATEWAY_TIMEOUT
+        // The daemon answered and then went away: gRPC's table has no row for it.
+        | StatusCode::OK => Code::Unavailable,
         _ => Code::Unknown,
     };
     Status::new(

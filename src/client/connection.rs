@@ -264,6 +264,48 @@ mod tests {
         }
     }
 
+    /// Ends every answer after its head, without a status.
+    async fn abrupt_server(listener: tokio::net::UnixListener) {
+        use http_body_util::Empty;
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|_: Request<Incoming>| async {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            let grpc = HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert("content-type", grpc);
+            hyper::Result::Ok(response)
+        });
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = served.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    /// A stream that is reset without an error code reads the same.
+    #[tokio::test]
+    async fn an_answer_without_a_status_is_a_lost_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        tokio::spawn(abrupt_server(
+            tokio::net::UnixListener::bind(&path).unwrap(),
+        ));
+        std::fs::write(dir.path().join("file"), "x").unwrap();
+        let endpoint = Endpoint::new(&path).unwrap();
+        let client = crate::Client::connect(&endpoint).await.unwrap();
+        let id: crate::options::TaskId = "7".parse().unwrap();
+        let import = crate::ImportRequest::new(dir.path().join("file"));
+        let import = import.check().unwrap();
+        let export = crate::ExportRequest::new(id.clone());
+        for error in [
+            client.stat(&id).await.unwrap_err(),
+            client.list().await.unwrap_err(),
+            client.import(&import).await.unwrap_err(),
+            client
+                .export_to_writer(&export, Vec::new())
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        }
+    }
+
     /// Accepts a connection each time that it is told how soon to close it.
     fn closing_server(path: &Path, ready: Receiver<Duration>) {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();

@@ -226,7 +226,12 @@ impl DfdaemonDownload for Service {
                         let _ = reached.send(());
                         continue;
                     }
-                    Step::Hang | Step::Unanswered => std::future::pending().await,
+                    Step::Hang | Step::Unanswered => {
+                        // Not dropped with this task either: the stream would end well before
+                        // the connection is lost.
+                        std::mem::forget(sender.clone());
+                        std::future::pending().await
+                    }
                     Step::Task(_) | Step::Local(_) => continue,
                 };
                 // A client that went away hears nothing more.
