@@ -5,6 +5,7 @@
 
 mod by_path;
 mod decode;
+mod local_copy;
 mod receive;
 
 use std::io::{self, Write};
@@ -26,7 +27,10 @@ use crate::options::{Digest, TaskId, Timeout};
 use crate::output_file::{Target, TemporaryFile};
 use crate::status::Operation;
 
+use local_copy::{LocalCopy, Mender};
 use receive::PieceStream;
+
+pub(crate) use local_copy::mended;
 
 /// What to export, and how.
 #[derive(Clone, Debug)]
@@ -71,10 +75,11 @@ impl ExportRequest {
         }
     }
 
-    fn wire(&self) -> DownloadPersistentCacheTaskRequest {
+    /// `persistent` is what the daemon's copy is afterwards.
+    fn wire(&self, persistent: bool) -> DownloadPersistentCacheTaskRequest {
         DownloadPersistentCacheTaskRequest {
             task_id: self.task_id.to_string(),
-            persistent: false,
+            persistent,
             tag: given(self.tag.as_ref()),
             application: given(self.application.as_ref()),
             output_path: None,
@@ -195,9 +200,10 @@ impl Client {
         writer: impl Write + Send + 'static,
     ) -> Result<Exported> {
         let exported = async {
-            let stream = self.transfer(request).await?;
+            let (mender, stream) = self.transfer(request).await?;
             let destination = StreamDestination::new(writer, request.check());
             let coverage = stream.write_to(ContentWriter::apart(destination)?).await?;
+            mender.disarm();
             Ok(Exported {
                 path: None,
                 content_length: coverage.covered(),
@@ -214,7 +220,7 @@ impl Client {
         request: &ExportRequest,
         target: Target,
     ) -> Result<Exported> {
-        let stream = self.transfer(request).await?;
+        let (mender, stream) = self.transfer(request).await?;
         let shown = target.path().display().to_string();
         let disk = target.disk().clone();
         let sync = target.must_be_synced();
@@ -229,6 +235,7 @@ impl Client {
             ContentWriter::apart(destination)?
         };
         let coverage = stream.write_to(writer).await?;
+        mender.disarm();
         Ok(Exported {
             path: Some(temporary.commit()?),
             content_length: coverage.covered(),
@@ -236,12 +243,16 @@ impl Client {
         })
     }
 
-    async fn transfer<'a>(&self, request: &'a ExportRequest) -> Result<PieceStream<'a>> {
+    /// The mender must be dropped after the stream, as it is when both are bound in this order.
+    async fn transfer<'a>(&self, request: &'a ExportRequest) -> Result<(Mender, PieceStream<'a>)> {
+        let copy = LocalCopy::ask(self, request).await;
         let wire = DownloadPersistentCacheTaskRequest {
             need_piece_content: true,
-            ..request.wire()
+            ..request.wire(copy.persistent)
         };
-        PieceStream::open(self, request, wire, Operation::ExportByTransfer).await
+        let mender = Mender::new(self, request, copy);
+        let stream = PieceStream::open(self, request, wire, Operation::ExportByTransfer).await?;
+        Ok((mender, stream))
     }
 }
 

@@ -234,7 +234,11 @@ fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         .enable_all()
         .build()
         .map_err(cannot_start)?;
-    let result = runtime.block_on(future);
+    let result = runtime.block_on(async {
+        let result = future.await;
+        crate::export::mended().await;
+        result
+    });
     // Threads that hang in a system call are left behind.
     runtime.shutdown_background();
     result

@@ -11,6 +11,7 @@ use std::path::Path;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::info;
 
+use super::local_copy::LocalCopy;
 use super::receive::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
@@ -29,22 +30,23 @@ pub(super) async fn export(
     if target.path().to_str().is_none() {
         return Err(not_text(target.path()));
     }
+    let persistent = LocalCopy::ask(client, request).await.persistent;
     let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
         Ok(directory) => directory,
         // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied && !target.exists() => {
             info!(%source, "no private directory beside the output: dfdaemon writes it itself");
-            return export_to_target(client, request, &target).await;
+            return export_to_target(client, request, persistent, &target).await;
         }
         Err(source) => return Err(target.cannot_write(source)),
     };
     let inner = Some(directory.inner());
-    let written = write(client, request, inner, force_hard_link).await;
+    let written = write(client, request, persistent, inner, force_hard_link).await;
     let watched = match written {
         Err(Written::NotPermitted(_)) if !target.exists() => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
-            return export_to_target(client, request, &target).await;
+            return export_to_target(client, request, persistent, &target).await;
         }
         written => written.map_err(Written::error)?,
     };
@@ -65,11 +67,12 @@ pub(super) async fn export(
 async fn export_to_target(
     client: &Client,
     request: &ExportRequest,
+    persistent: bool,
     target: &Target,
 ) -> Result<Exported> {
-    let cached = write(client, request, None, false).await;
+    let cached = write(client, request, persistent, None, false).await;
     cached.map_err(Written::error)?.whole?;
-    let linked = write(client, request, Some(target.path()), true).await;
+    let linked = write(client, request, persistent, Some(target.path()), true).await;
     let watched = linked.map_err(Written::error)?;
     let opened = target.open_itself();
     let arrived = Arrived {
@@ -130,6 +133,7 @@ fn not_text(path: &Path) -> Error {
 async fn write(
     client: &Client,
     request: &ExportRequest,
+    persistent: bool,
     path: Option<&Path>,
     force_hard_link: bool,
 ) -> std::result::Result<Watched, Written> {
@@ -138,7 +142,7 @@ async fn write(
     let wire = DownloadPersistentCacheTaskRequest {
         output_path: path.map(text).transpose()?,
         force_hard_link,
-        ..request.wire()
+        ..request.wire(persistent)
     };
     let operation = Operation::ExportByPath { force_hard_link };
     let received = async {
