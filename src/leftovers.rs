@@ -3,44 +3,76 @@
 //! Destructors remove what was begun. A thread that hangs in a system call never gets to them:
 //! then another thread removes it, and the process ends.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Remove = Arc<dyn Fn() + Send + Sync>;
 
-static LEFTOVERS: Mutex<(u64, BTreeMap<u64, Remove>)> = Mutex::new((0, BTreeMap::new()));
+thread_local! {
+    static OF_THIS_THREAD: RefCell<Option<Leftovers>> = const { RefCell::new(None) };
+}
 
-/// Something that is removed if the process gives up before this is dropped.
-#[derive(Debug)]
+/// What one operation has begun and not yet taken back. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Leftovers(Arc<Mutex<Begun>>);
+
+#[derive(Default)]
+struct Begun {
+    last: u64,
+    entries: BTreeMap<u64, Remove>,
+}
+
+impl Leftovers {
+    /// Collects what this thread begins from now on.
+    pub(crate) fn collect(&self) {
+        OF_THIS_THREAD.set(Some(self.clone()));
+    }
+
+    /// Removes what is left. The newest goes first: a file before the directory that it is in.
+    pub(crate) fn remove_all(&self) {
+        let leftovers: Vec<_> = self.begun().entries.values().rev().cloned().collect();
+        // Not under the lock: a removal may hang as well.
+        for remove in leftovers {
+            remove();
+        }
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Begun> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that is removed if the process gives up before this is dropped. Without an operation
+/// that may be given up, as in other programs, it is nothing.
 #[must_use]
-pub(crate) struct Leftover(u64);
+pub(crate) struct Leftover(Option<(Leftovers, u64)>);
 
 impl Leftover {
     /// `remove` may run at any time, on any thread, also beside the destructor that does the same.
     pub(crate) fn new(remove: impl Fn() + Send + Sync + 'static) -> Self {
-        let mut leftovers = LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, entries) = &mut *leftovers;
-        *next += 1;
-        entries.insert(*next, Arc::new(remove));
-        Self(*next)
+        let leftovers = OF_THIS_THREAD.with_borrow(Clone::clone);
+        Self(leftovers.map(|leftovers| {
+            let mut begun = leftovers.begun();
+            begun.last += 1;
+            let number = begun.last;
+            begun.entries.insert(number, Arc::new(remove));
+            drop(begun);
+            (leftovers, number)
+        }))
+    }
+}
+
+impl std::fmt::Debug for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Leftover")
     }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
-        let mut leftovers = LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner);
-        leftovers.1.remove(&self.0);
-    }
-}
-
-/// Removes what is left. The newest goes first: a file before the directory that it is in.
-pub(crate) fn remove_all() {
-    let leftovers: Vec<_> = {
-        let leftovers = LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner);
-        leftovers.1.values().rev().cloned().collect()
-    };
-    // Not under the lock: a removal may hang as well.
-    for remove in leftovers {
-        remove();
+        if let Some((leftovers, number)) = self.0.take() {
+            leftovers.begun().entries.remove(&number);
+        }
     }
 }

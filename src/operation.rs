@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Interruption, Result};
-use crate::leftovers;
+use crate::leftovers::Leftovers;
 use crate::options::Timeout;
 use crate::signals::Signals;
 
@@ -74,6 +74,7 @@ struct Watched {
     /// Whether somebody has begun to report how it ended. Only one thread does.
     reporting: Arc<AtomicBool>,
     ended: mpsc::Receiver<ExitCode>,
+    leftovers: Leftovers,
 }
 
 impl Watched {
@@ -88,7 +89,10 @@ impl Watched {
         let (sender, ended) = mpsc::channel();
         let reporting = Arc::new(AtomicBool::new(false));
         let begun = Arc::clone(&reporting);
+        let leftovers = Leftovers::default();
+        let begins = leftovers.clone();
         let work = move || {
+            begins.collect();
             // Rung also when this panics.
             let _bell = bell;
             let result = on_runtime(async {
@@ -113,6 +117,7 @@ impl Watched {
             break_off,
             reporting,
             ended,
+            leftovers,
         })
     }
 
@@ -162,8 +167,9 @@ impl Watched {
         let (sender, attempts) = mpsc::channel();
         let removed = sender.clone();
         let error = why();
+        let leftovers = self.leftovers.clone();
         let _ = thread("clean-up", move || {
-            leftovers::remove_all();
+            leftovers.remove_all();
             let _ = removed.send(());
         });
         let _ = thread("report", move || {

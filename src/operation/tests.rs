@@ -2,6 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::leftovers::Leftover;
+use crate::output_file::{PrivateDirectory, Target, TemporaryFile};
 
 const SOON: &str = "50ms";
 
@@ -44,6 +45,28 @@ fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(removed.try_recv(), Ok(()));
     assert!(began.elapsed() < 10 * TAKES_BACK);
+}
+
+/// A write that never returns, into a file beside an output.
+#[test]
+fn a_temporary_file_of_a_write_that_hangs_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let (_keep, never) = mpsc::channel::<()>();
+    let (sender, created) = mpsc::channel();
+    let path = directory.path().to_owned();
+    let ended = ended(async move || {
+        let target = Target::check(&output, false)?;
+        let _file = TemporaryFile::create(target.clone())?;
+        let private = PrivateDirectory::create(target, None).unwrap();
+        std::fs::write(private.inner(), "half").unwrap();
+        let _ = sender.send(std::fs::read_dir(path).unwrap().count());
+        let _ = never.recv();
+        Ok(())
+    });
+    assert!(ended[0].is_err());
+    assert_eq!(created.try_recv(), Ok(2));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::name::{inner_name, temporary_name};
 use super::sweep::{LOOK, leads_to, remove, sweep};
 use super::{DROP_DIRECTORY, PRIVATE_DIRECTORY, Target};
 use crate::error::Result;
+use crate::leftovers::Leftover;
 
 /// Read and written by its owner alone: as long as it is not known what the target shall be.
 const PRIVATE_FILE: u32 = 0o600;
@@ -31,6 +32,7 @@ pub(crate) struct TemporaryFile {
     /// Shared with the thread that writes it.
     file: Arc<File>,
     committed: bool,
+    _leftover: Leftover,
 }
 
 impl TemporaryFile {
@@ -45,9 +47,11 @@ impl TemporaryFile {
             let name = temporary_name()?;
             let mode = target.replaced.map_or(ORDINARY_FILE, |_| PRIVATE_FILE);
             let file = target.disk.create(&target.directory, &name, mode)?;
+            let file = Arc::new(file);
             let temporary = Self {
+                _leftover: leftover(target, &name, &file),
                 name,
-                file: Arc::new(file),
+                file,
                 committed: false,
                 target: target.clone(),
             };
@@ -81,6 +85,15 @@ impl Drop for TemporaryFile {
     }
 }
 
+fn leftover(target: &Target, name: &str, file: &Arc<File>) -> Leftover {
+    let (at, name, file) = (
+        Arc::clone(&target.directory),
+        name.to_owned(),
+        Arc::clone(file),
+    );
+    Leftover::new(move || remove(&at, &*name, &file))
+}
+
 /// A directory beside the target where the daemon may write one file; removed when dropped, with
 /// that file if it is there.
 #[derive(Debug)]
@@ -89,9 +102,10 @@ pub(crate) struct PrivateDirectory {
     name: String,
     /// Locked. All that this side does in the directory goes through it: its name may come to
     /// lead elsewhere.
-    directory: File,
+    directory: Arc<File>,
     inner_name: String,
     inner: PathBuf,
+    _leftovers: [Leftover; 2],
 }
 
 impl PrivateDirectory {
@@ -121,7 +135,14 @@ impl PrivateDirectory {
             };
             let inner_name = inner_name()?;
             let beside = target.path.parent().unwrap_or(Path::new("/"));
+            let directory = Arc::new(directory);
+            let held = Arc::clone(&directory);
+            let unlinked = inner_name.clone();
             let private = Self {
+                _leftovers: [
+                    leftover(&target, &name, &directory),
+                    Leftover::new(move || remove_inner(&held, &unlinked)),
+                ],
                 inner: beside.join(&name).join(&inner_name),
                 name,
                 directory,
@@ -174,10 +195,13 @@ impl PrivateDirectory {
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        let inner = &*self.inner_name;
-        let _ = rustix::fs::unlinkat(&self.directory, inner, AtFlags::empty());
+        remove_inner(&self.directory, &self.inner_name);
         remove(&self.target.directory, &*self.name, &self.directory);
     }
+}
+
+fn remove_inner(directory: &File, name: &str) {
+    let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
 }
 
 /// Opens a directory that was just created, and makes sure that nobody has put another one there.
