@@ -27,6 +27,8 @@ pub(crate) enum Outcome {
     Imported {
         path: PathBuf,
         imported: Imported,
+        /// What the user should know of it.
+        warning: Option<String>,
     },
     Exported {
         task_id: TaskId,
@@ -47,6 +49,15 @@ pub(crate) enum Outcome {
 /// Reports the result of a command, and decides the exit code.
 pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
     let printed = result.and_then(|outcome| {
+        if let Outcome::Imported {
+            warning: Some(warning),
+            ..
+        } = &outcome
+        {
+            let line = text::warning(warning, coloured(&io::stderr()));
+            // Nowhere is left to report a closed stderr.
+            let _ = io::stderr().lock().write_all(line.as_bytes());
+        }
         let bytes = match format {
             Format::Text => text::outcome(&outcome),
             Format::Json => json::outcome(&outcome)?,

@@ -45,7 +45,8 @@ pub(crate) struct ImportArguments {
 
     /// Take a task that is there already for a success
     ///
-    /// If it is complete and as long as the file; its id is printed as usual.
+    /// If it is complete and as long as the file; its id is printed as usual. Another TTL or replica
+    /// count than was asked for is said on stderr.
     #[arg(long, help_heading = "Task")]
     skip_existing: bool,
 

@@ -1,8 +1,11 @@
 //! `dfcache import`.
 
+use humantime::format_duration;
+
 use crate::cli::ImportArguments;
 use crate::client::Client;
 use crate::error::Result;
+use crate::import::{ImportRequest, Imported};
 use crate::progress;
 use crate::report::Outcome;
 
@@ -16,6 +19,35 @@ pub(super) async fn run(arguments: &ImportArguments) -> Result<Outcome> {
     };
     Ok(Outcome::Imported {
         path: import.path().to_owned(),
+        warning: differences(&imported, &arguments.request()),
         imported,
     })
+}
+
+/// What an existing task has otherwise than it was asked for.
+fn differences(imported: &Imported, request: &ImportRequest) -> Option<String> {
+    if !imported.existed {
+        return None;
+    }
+    let task = &imported.task;
+    let mut differences = Vec::new();
+    if let Some(ttl) = task.ttl.filter(|ttl| *ttl != request.ttl.duration()) {
+        let (has, asked) = (
+            format_duration(ttl),
+            format_duration(request.ttl.duration()),
+        );
+        differences.push(format!("its TTL is {has}, not {asked}"));
+    }
+    let (has, asked) = (
+        task.persistent_replica_count,
+        request.persistent_replica_count.get(),
+    );
+    if has != asked {
+        differences.push(format!(
+            "its persistent replica count is {has}, not {asked}"
+        ));
+    }
+    let id = &task.task_id;
+    (!differences.is_empty())
+        .then(|| format!("task {id} exists already: {}", differences.join("; ")))
 }

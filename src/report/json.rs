@@ -50,7 +50,7 @@ struct Id<'a> {
 
 pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
     let lines = match outcome {
-        Outcome::Imported { path, imported } => line(&Import {
+        Outcome::Imported { path, imported, .. } => line(&Import {
             task: &imported.task,
             path: text(path)?,
             existed: imported.existed,

@@ -143,6 +143,7 @@ fn text_is_what_the_next_command_takes() {
             Outcome::Imported {
                 path: path.clone(),
                 imported,
+                warning: None,
             },
             "7\n",
         ),

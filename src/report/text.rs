@@ -145,23 +145,28 @@ fn expiry(at: Timestamp, now: Timestamp) -> String {
 
 /// An error: what failed, why, what to do.
 pub(super) fn error(error: &Error, coloured: bool) -> String {
-    let mut lines = String::new();
-    let mut line = |label: &str, colour: &str, text: &str| {
-        let text = printable(text);
-        let _ = if coloured {
-            writeln!(lines, "\x1b[1;{colour}m{label}:\x1b[0m {text}")
-        } else {
-            writeln!(lines, "{label}: {text}")
-        };
-    };
-    line("error", "31", &error.to_string());
+    let mut lines = labelled("error", "31", &error.to_string(), coloured);
     for cause in error.causes() {
-        line("caused by", "33", &cause);
+        lines += &labelled("caused by", "33", &cause, coloured);
     }
     if let Some(hint) = error.advice() {
-        line("hint", "36", hint);
+        lines += &labelled("hint", "36", hint, coloured);
     }
     lines
+}
+
+/// What a success leaves to be said.
+pub(super) fn warning(text: &str, coloured: bool) -> String {
+    labelled("warning", "33", text, coloured)
+}
+
+fn labelled(label: &str, colour: &str, text: &str, coloured: bool) -> String {
+    let text = printable(text);
+    if coloured {
+        format!("\x1b[1;{colour}m{label}:\x1b[0m {text}\n")
+    } else {
+        format!("{label}: {text}\n")
+    }
 }
 
 /// Text from elsewhere on one line, and without what a terminal would take for a command.

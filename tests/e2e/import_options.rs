@@ -120,6 +120,18 @@ fn skip_existing_takes_the_task_that_is_there() {
     let json = ["import", "--skip-existing", "--format", "json"];
     let run = world.dfcache().args(json).arg(&file).run().succeeds();
     assert_eq!(run.json()["existed"], true);
+    let same = world.dfcache().args(["import", "--skip-existing"]);
+    same.arg(&file).run().succeeds().does_not_say("warning");
+    let other = ["--ttl", "2h", "--persistent-replica-count", "3"];
+    let other = world
+        .dfcache()
+        .args(["import", "--skip-existing"])
+        .args(other);
+    let other = other.arg(&file).run().succeeds();
+    assert_eq!(other.line(), id);
+    other
+        .says(&format!("warning: task {id} exists already"))
+        .says("its TTL is 1h, not 2h; its persistent replica count is 2, not 3");
     // Another file under the same id is not what was asked for.
     let longer = world.file("longer", 11);
     let text = ["--content-for-calculating-task-id", "text"];
