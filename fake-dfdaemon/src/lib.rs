@@ -35,6 +35,7 @@ mod host;
 mod journal;
 mod json;
 mod limits;
+mod log;
 mod memory;
 mod owned;
 mod preload;

@@ -13,12 +13,12 @@ use clap::{CommandFactory as _, Parser};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::level_filters::LevelFilter;
 
 use crate::builder::StartError;
 use crate::cli::{Cli, Command, Run, Serve};
 use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
+use crate::log;
 use crate::memory::{Workers, share_arenas};
 use crate::run::{Signals, run};
 
@@ -56,25 +56,22 @@ pub fn grammar() -> clap::Command {
 pub fn main() -> ExitCode {
     share_arenas();
     let cli = Cli::parse();
-    log_to_stderr(cli.command.level());
-    let ended = runtime().map_err(Failure::from).and_then(|runtime| {
-        let ended = runtime.block_on(execute(cli.command));
-        // What is still blocked in a system call is not worth waiting for.
-        runtime.shutdown_background();
-        ended
-    });
-    ended.unwrap_or_else(|failure| {
+    let started = log::start(cli.command.level());
+    let ended = started
+        .and_then(|()| runtime())
+        .map_err(Failure::from)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(execute(cli.command));
+            // What is still blocked in a system call is not worth waiting for.
+            runtime.shutdown_background();
+            ended
+        });
+    let code = ended.unwrap_or_else(|failure| {
         report(&failure);
         exit_code(&failure)
-    })
-}
-
-fn log_to_stderr(level: LevelFilter) {
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .init();
+    });
+    log::flush();
+    code
 }
 
 /// One thread moves what is in memory, and those for blocking work wait for disks. A second one
@@ -164,7 +161,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
             daemon.state_dir().display(),
             daemon.journal().path().display(),
         );
-        complain(&format!(
+        log::say(&format!(
             "fake-dfdaemon: the state is kept in {state}, the journal is {journal}\n"
         ));
     }
@@ -176,7 +173,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
 fn warn_of_network(daemon: &FakeDfdaemon) {
     let reachable = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
     if let Some(address) = daemon.control_tcp().filter(reachable) {
-        complain(&format!(
+        log::say(&format!(
             "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"
         ));
     }
@@ -237,7 +234,7 @@ fn report(failure: &Failure) {
         text.push_str(&format!("  caused by: {}\n", shown(&error.to_string())));
         cause = error.source();
     }
-    complain(&text);
+    log::say(&text);
 }
 
 /// A text that names what others named, such as a path or an id, and moves no terminal.
@@ -245,11 +242,6 @@ fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-fn complain(text: &str) {
-    // There is nowhere left to complain to if this fails.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn exit_code(failure: &Failure) -> ExitCode {

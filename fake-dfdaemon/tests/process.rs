@@ -224,3 +224,24 @@ async fn a_crowd_is_served_beyond_the_soft_limit_of_open_files() {
     }
     assert!(process.end(Signal::TERM).success());
 }
+
+/// Closed, as `2>&1 | head` does, or open and never read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_fails_and_blocks_nothing() {
+    for is_closed in [true, false] {
+        let mut command = serve();
+        command.args(["--hosts", "1", "--log-level", "trace"]);
+        let mut process = Process::start(command.stderr(Stdio::piped()));
+        let unread = process.take_stderr();
+        let unread = (!is_closed).then_some(unread);
+        // More than a pipe holds.
+        for _ in 0..50 {
+            let client = Client::connect(&process.endpoint(0)).await;
+            let answered = tokio::time::timeout(Duration::from_secs(30), client.stat("404")).await;
+            let status = answered.expect("a call waits for ever").unwrap_err();
+            assert!(status.message().contains("not found"), "{status:?}");
+        }
+        assert!(process.end(Signal::TERM).success());
+        drop(unread);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,6 +31,11 @@ impl Process {
         let ready = serde_json::from_str(&line);
         let ready = ready.unwrap_or_else(|error| panic!("not ready: {line:?} ({error})"));
         Self { child, ready }
+    }
+
+    /// Its stderr, which was asked for as a pipe.
+    pub fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
     }
 
     /// A path that the ready line names.
