@@ -205,6 +205,8 @@ async fn an_existing_task_is_a_success_only_if_asked_and_the_same() {
         let error = import(existing(Ok(other)), request.clone()).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
+    let error = import(existing(Ok(task("8\n9"))), request.clone()).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Integrity);
     let gone = Status::not_found("persistent cache task 7 not found");
     let error = import(existing(Err(gone)), request).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
