@@ -26,6 +26,19 @@ pub(crate) enum Operation {
     Question,
 }
 
+impl Operation {
+    fn is_export(self) -> bool {
+        matches!(self, Self::ExportByPath { .. } | Self::ExportByTransfer)
+    }
+}
+
+/// What Rust's and tokio's readers say of a file that ends before what was to be read of it.
+const FILE_ENDS_EARLY: [&str; 3] = [
+    "unexpected end of file",
+    "failed to fill whole buffer",
+    "early eof",
+];
+
 /// The error that `status` is, as the cause of `message`.
 pub(crate) fn error(status: &Status, operation: Operation, message: String) -> Error {
     cause(status, operation).within(message)
@@ -142,9 +155,16 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
     if text.starts_with("digest mismatch") {
         return Some((ErrorKind::Integrity, None));
     }
+    if operation.is_export() && FILE_ENDS_EARLY.iter().any(|end| text.ends_with(end)) {
+        return because(
+            ErrorKind::Integrity,
+            "dfdaemon's copy on this host is cut short: export on another host, or import the file with another --tag",
+        );
+    }
     // tonic's texts for an answer that ended before its status or its message came.
     if text.starts_with("protocol error: missing grpc-status trailer")
         || text == "Missing response message."
+        || text == "Unexpected EOF decoding stream."
     {
         return because(ErrorKind::Unavailable, HINT_NO_DAEMON);
     }

@@ -264,12 +264,12 @@ mod tests {
         }
     }
 
-    /// Ends every answer after its head, without a status.
-    async fn abrupt_server(listener: tokio::net::UnixListener) {
-        use http_body_util::Empty;
+    /// Ends every answer after these bytes, without a status.
+    async fn abrupt_server(listener: tokio::net::UnixListener, bytes: &'static [u8]) {
+        use http_body_util::Full;
         let (stream, _) = listener.accept().await.unwrap();
         let service = hyper::service::service_fn(|_: Request<Incoming>| async {
-            let mut response = Response::new(Empty::<Bytes>::new());
+            let mut response = Response::new(Full::new(Bytes::from_static(bytes)));
             let grpc = HeaderValue::from_static("application/grpc");
             response.headers_mut().insert("content-type", grpc);
             hyper::Result::Ok(response)
@@ -282,27 +282,32 @@ mod tests {
     #[tokio::test]
     async fn an_answer_without_a_status_is_a_lost_daemon() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("socket");
-        tokio::spawn(abrupt_server(
-            tokio::net::UnixListener::bind(&path).unwrap(),
-        ));
         std::fs::write(dir.path().join("file"), "x").unwrap();
-        let endpoint = Endpoint::new(&path).unwrap();
-        let client = crate::Client::connect(&endpoint).await.unwrap();
         let id: crate::options::TaskId = "7".parse().unwrap();
         let import = crate::ImportRequest::new(dir.path().join("file"));
         let import = import.check().unwrap();
         let export = crate::ExportRequest::new(id.clone());
-        for error in [
-            client.stat(&id).await.unwrap_err(),
-            client.list().await.unwrap_err(),
-            client.import(&import).await.unwrap_err(),
-            client
-                .export_to_writer(&export, Vec::new())
-                .await
-                .unwrap_err(),
-        ] {
-            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        // Nothing, within the prefix of a message, and within a message.
+        for (number, bytes) in [&b""[..], b"\0\0", b"\0\0\0\0\x09\x0a"]
+            .into_iter()
+            .enumerate()
+        {
+            let path = dir.path().join(number.to_string());
+            let listener = tokio::net::UnixListener::bind(&path).unwrap();
+            tokio::spawn(abrupt_server(listener, bytes));
+            let endpoint = Endpoint::new(&path).unwrap();
+            let client = crate::Client::connect(&endpoint).await.unwrap();
+            for error in [
+                client.stat(&id).await.unwrap_err(),
+                client.list().await.unwrap_err(),
+                client.import(&import).await.unwrap_err(),
+                client
+                    .export_to_writer(&export, Vec::new())
+                    .await
+                    .unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{number}: {error:?}");
+            }
         }
     }
 

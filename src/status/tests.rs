@@ -135,6 +135,18 @@ fn plain_texts_mean_what_they_say() {
             Operation::ExportByTransfer,
             Failure,
         ),
+        (
+            "unexpected end of file",
+            Operation::ExportByTransfer,
+            Integrity,
+        ),
+        (
+            "read piece: early eof",
+            Operation::ExportByTransfer,
+            Integrity,
+        ),
+        ("failed to fill whole buffer", BY_PATH, Integrity),
+        ("unexpected end of file", Operation::Import, Failure),
         ("Permission denied (os error 13)", BY_PATH, LocalFile),
         (
             "Invalid cross-device link (os error 18)",
