@@ -39,6 +39,9 @@ const REAL_MIN_TTL: Duration = Duration::from_secs(5 * 60);
 /// The journal's file, in the state directory.
 const JOURNAL: &str = "journal.jsonl";
 
+/// How long a start that fails or is ended is given to remove what it made.
+const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
+
 /// Why a fake did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -287,13 +290,41 @@ impl Builder {
     ///
     /// If the state directory or a socket is in use or unusable.
     pub async fn start(self) -> Result<FakeDfdaemon, StartError> {
-        let mut daemon = self.clone().open_without_sockets().await?;
-        if let Err(error) = self.open_up(&mut daemon).await {
-            // Dropped, it would stop too, but the process may end before it has cleaned up.
-            daemon.stop().await;
-            return Err(error);
+        let started = self.start_unless(std::future::pending()).await?;
+        started.ok_or_else(|| StartError::Other("nobody ended it".into()))
+    }
+
+    /// As [`Self::start`], but for an end that comes first: then what was begun is taken back, and
+    /// nothing is returned.
+    pub(crate) async fn start_unless(
+        self,
+        ended: impl Future<Output = ()>,
+    ) -> Result<Option<FakeDfdaemon>, StartError> {
+        tokio::pin!(ended);
+        let opening = self.clone().open_without_sockets();
+        tokio::pin!(opening);
+        let opened = tokio::select! {
+            opened = &mut opening => Some(opened?),
+            () = &mut ended => None,
+        };
+        let Some(mut daemon) = opened else {
+            // A temporary directory is to be removed again. A state that takes longer to read is as
+            // it was, and can be left at any moment.
+            if let Ok(Ok(daemon)) = tokio::time::timeout(TAKEN_BACK_WITHIN, opening).await {
+                daemon.stop().await;
+            }
+            return Ok(None);
+        };
+        let started = tokio::select! {
+            started = self.open_up(&mut daemon) => started.map(|()| true),
+            () = &mut ended => Ok(false),
+        };
+        if let Ok(true) = started {
+            return Ok(Some(daemon));
         }
-        Ok(daemon)
+        // Files that are imported may lie where a file system hangs.
+        let _ = tokio::time::timeout(TAKEN_BACK_WITHIN, daemon.stop()).await;
+        started.map(|_| None)
     }
 
     /// Opens the state and sets the jobs to work. Nothing accepts yet.

@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve N hosts, one Unix socket each, until SIGTERM or SIGINT.
+    /// Serve N hosts, one Unix socket each, until SIGTERM, SIGINT, SIGHUP or SIGQUIT.
     ///
     /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
     /// directory, the process id.

@@ -19,6 +19,7 @@ use crate::host::{Host, HostServer};
 use crate::journal::Journal;
 use crate::preload::{Preloaded, preload};
 use crate::snapshot::{self, About, SnapshotError};
+use crate::store::CancelFlag;
 
 /// A dfdaemon with its scheduler and its peers, running in this process.
 ///
@@ -324,8 +325,12 @@ impl World {
         let Some((dir, ttl)) = self.preload.clone() else {
             return Ok(Vec::new());
         };
-        let cluster = Arc::clone(&self.cluster);
-        let preloaded = tokio::task::spawn_blocking(move || preload(&cluster, &dir, ttl)).await;
+        let cancel = CancelOnDrop(CancelFlag::default());
+        let flag = cancel.0.clone();
+        let preloaded = self
+            .cluster
+            .blocking_on_all(move |cluster| preload(cluster, &dir, ttl, &flag));
+        let preloaded = preloaded.await;
         preloaded.map_err(|error| StartError::Other(error.into()))?
     }
 
@@ -365,9 +370,17 @@ impl World {
         &self,
         work: impl FnOnce(&Cluster) -> Result<T, SnapshotError> + Send + 'static,
     ) -> Result<T, SnapshotError> {
-        let cluster = Arc::clone(&self.cluster);
-        let work = tokio::task::spawn_blocking(move || work(&cluster)).await;
+        let work = self.cluster.blocking_on_all(|cluster| work(cluster)).await;
         work.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+}
+
+/// Breaks off a preload that nobody waits for any more.
+struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 
@@ -399,5 +412,65 @@ impl ReadyHost {
             endpoint: host.endpoint().to_owned(),
             upload_endpoint: host.upload_endpoint().to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+    use crate::store::{Mishap, Mishaps, Step};
+
+    /// A disk that takes its time to rename, once it is told to.
+    #[derive(Debug, Default)]
+    struct Slow {
+        armed: AtomicBool,
+        reached: tokio::sync::Notify,
+        released: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Slow {
+        fn release(&self) {
+            *self.released.lock().unwrap() = true;
+            self.changed.notify_all();
+        }
+    }
+
+    impl Mishaps for Slow {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            if step == Step::Rename && self.armed.load(Ordering::Relaxed) {
+                self.reached.notify_one();
+                let released = self.released.lock().unwrap();
+                drop(self.changed.wait_while(released, |released| !*released));
+            }
+            None
+        }
+
+        fn skip_syncs(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_a_snapshot_that_its_client_left() {
+        let slow = Arc::new(Slow::default());
+        let mut builder = FakeDfdaemon::builder().hosts(1);
+        builder.mishaps = Some(Arc::clone(&slow) as Arc<dyn Mishaps>);
+        let daemon = builder.start().await.unwrap();
+        let dir = daemon.state_dir().to_owned();
+        slow.armed.store(true, Ordering::Relaxed);
+        tokio::select! {
+            _ = daemon.snapshot("one") => unreachable!("it takes for ever"),
+            () = slow.reached.notified() => {}
+        }
+        let mut stop = Box::pin(daemon.stop());
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), &mut stop);
+        assert!(early.await.is_err(), "it did not wait");
+        slow.release();
+        stop.await;
+        assert!(!dir.exists(), "its directory is left");
     }
 }

@@ -48,6 +48,7 @@ mod rpc;
 mod run;
 mod server;
 mod service;
+mod signals;
 mod snapshot;
 mod socket;
 mod state_dir;

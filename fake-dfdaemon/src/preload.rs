@@ -29,15 +29,19 @@ pub(crate) fn preload(
     cluster: &Arc<Cluster>,
     dir: &Path,
     ttl: Duration,
+    cancel: &CancelFlag,
 ) -> Result<Vec<Preloaded>, StartError> {
     let failed =
         |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| StartError::Preload {
             path: path.to_owned(),
             source: error,
         };
-    let files = files_below(dir).map_err(|(path, error)| failed(&path, error.into()))?;
+    let files = files_below(dir, cancel).map_err(|(path, error)| failed(&path, error.into()))?;
     let mut preloaded = Vec::new();
     for path in files {
+        cancel
+            .check()
+            .map_err(|error| failed(&path, error.into()))?;
         let request = ImportRequest {
             path: path.clone(),
             content_for_id: None,
@@ -48,7 +52,7 @@ pub(crate) fn preload(
             ttl: RequestedTtl::Given(ttl),
             disk_fault: None,
         };
-        let task_id = match cluster.import(0, &request, &CancelFlag::default()) {
+        let task_id = match cluster.import(0, &request, cancel) {
             Ok(view) => view.task.task_id,
             // From an earlier start on the same state, or the same content under another name.
             Err(Error::TaskExists { id, .. }) => id,
@@ -60,7 +64,7 @@ pub(crate) fn preload(
 }
 
 /// Every regular file below `dir`, or what cannot be looked at and why.
-fn files_below(dir: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+fn files_below(dir: &Path, cancel: &CancelFlag) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_owned();
         |error| (path, error)
@@ -69,6 +73,7 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut dirs = vec![std::path::absolute(dir).map_err(at(dir))?];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).map_err(at(&dir))? {
+            cancel.check().map_err(at(&dir))?;
             let path = entry.map_err(at(&dir))?.path();
             let metadata = fs::metadata(&path).map_err(at(&path))?;
             if fs::symlink_metadata(&path).map_err(at(&path))?.is_dir() {

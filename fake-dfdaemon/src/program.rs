@@ -10,9 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::builder::StartError;
 use crate::cli::{Cli, Command, Run, Serve};
@@ -20,7 +19,8 @@ use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
 use crate::log;
 use crate::memory::{Workers, share_arenas};
-use crate::run::{Signals, run};
+use crate::run::run;
+use crate::signals::{SIGNALLED, Signals};
 
 /// What was typed cannot be done.
 const EXIT_USAGE: u8 = 2;
@@ -110,20 +110,25 @@ fn allow_many_files() {
 
 async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
     allow_many_files();
-    // Taken before the ready line: whoever has read it may send a signal.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let daemon = options.builder().start().await?;
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let ended = async {
+        tokio::select! {
+            _ = signals.next() => {}
+            () = stdin_closed(), if options.exit_on_stdin_close => {}
+        }
+    };
+    tokio::pin!(ended);
+    let started = options.builder().start_unless(&mut ended).await?;
+    let Some(daemon) = started else {
+        return Ok(ExitCode::SUCCESS);
+    };
     warn_of_network(&daemon);
     let ready = daemon.ready();
     let announced =
         announce(&ready, options.ready_file.as_deref()).and_then(|()| print(&ready.line()?));
     if announced.is_ok() {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = stdin_closed(), if options.exit_on_stdin_close => {}
-        }
+        ended.await;
     }
     stop(daemon, options).await;
     announced?;
@@ -136,8 +141,13 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
         return Err(StartError::Setting(why.to_owned()).into());
     }
     // Before anything is made that a signal would leave behind.
-    let mut signals = Signals::new()?;
-    let daemon = options.serve.builder().start().await?;
+    let mut signals = Signals::listen()?;
+    let mut ended_by = None;
+    let ended = async { ended_by = Some(signals.next().await) };
+    let started = options.serve.builder().start_unless(ended).await?;
+    let Some(daemon) = started else {
+        return Ok(ended_by.map_or(ExitCode::FAILURE, exit_code_of));
+    };
     warn_of_network(&daemon);
     let announced = announce(&daemon.ready(), options.serve.ready_file.as_deref());
     let ran = match announced {
@@ -242,6 +252,11 @@ fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// As a shell gives it for a command that died by the signal.
+fn exit_code_of(signal: Signal) -> ExitCode {
+    ExitCode::from(u8::try_from(SIGNALLED + signal.as_raw()).unwrap_or(u8::MAX))
 }
 
 fn exit_code(failure: &Failure) -> ExitCode {

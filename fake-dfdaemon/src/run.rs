@@ -3,17 +3,14 @@
 //! The command does not outlive the fake, not even one that is killed; signals are passed on.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::FakeDfdaemon;
-
-/// Added to a signal's number where a shell gives the exit code of a command that died by it.
-const SIGNALLED: i32 = 128;
+use crate::signals::{SIGNALLED, Signals};
 
 /// dfcache's variables for the endpoint: for every command, and for each.
 const ENDPOINT_VARIABLES: [&str; 5] = [
@@ -60,7 +57,7 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             status = child.wait() => return Ok(exit_code(status?)),
-            signal = signals.next() => {
+            signal = signals.next_to_pass_on() => {
                 if let Some(pid) = pid {
                     // It may have ended at this moment.
                     let _ = kill_process(pid, signal);
@@ -92,41 +89,4 @@ fn die_with_parent(command: &mut Command) {
 fn exit_code(status: ExitStatus) -> u8 {
     let signalled = || SIGNALLED + status.signal().unwrap_or_default();
     u8::try_from(status.code().unwrap_or_else(signalled)).unwrap_or(u8::MAX)
-}
-
-/// The signals that are passed on, from when this is made: one that comes before the command is
-/// there waits for it.
-pub(crate) struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-    quit: tokio::signal::unix::Signal,
-    /// A terminal sends its own signals to the command too.
-    from_terminal: bool,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
-            from_terminal: io::stdin().is_terminal(),
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        loop {
-            let signal = tokio::select! {
-                _ = self.terminate.recv() => return Signal::TERM,
-                _ = self.hangup.recv() => return Signal::HUP,
-                _ = self.interrupt.recv() => Signal::INT,
-                _ = self.quit.recv() => Signal::QUIT,
-            };
-            if !self.from_terminal {
-                return signal;
-            }
-        }
-    }
 }

@@ -43,7 +43,7 @@ fn every_socket_accepts_when_the_ready_line_is_there() {
 
 #[test]
 fn a_signal_ends_it_well_and_leaves_nothing() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let dir = tempfile::tempdir().unwrap();
         let (file, socket) = (dir.path().join("ready.json"), dir.path().join("a.sock"));
         let mut command = serve();
@@ -244,4 +244,21 @@ async fn a_log_that_nobody_reads_fails_and_blocks_nothing() {
         assert!(process.end(Signal::TERM).success());
         drop(unread);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_on_the_length_of_files_fails_an_import_and_not_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, vec![1; 1 << 20]).unwrap();
+    let mut command = Command::new("sh");
+    // In units of 512 or of 1024 bytes.
+    let script = "ulimit -f 128; exec \"$0\" serve --hosts 1";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
+    let process = Process::start(&mut command);
+    let client = Client::connect(&process.endpoint(0)).await;
+    client.import(import(&file)).await.unwrap_err();
+    let status = client.stat("404").await.unwrap_err();
+    assert!(status.message().contains("not found"), "{status:?}");
+    assert!(process.end(Signal::TERM).success());
 }

@@ -298,6 +298,16 @@ impl Cluster {
             .unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
     }
 
+    /// Runs blocking work on the state as a whole, which [`Self::stop`] waits for, also if nobody
+    /// else does.
+    pub(crate) async fn blocking_on_all<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let cluster = Arc::clone(self);
+        self.running.spawn_blocking(move || work(&cluster)).await
+    }
+
     /// Runs a task that [`Self::stop`] waits for. It has to end when the daemon is
     /// [`stopping`](Self::stopping).
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

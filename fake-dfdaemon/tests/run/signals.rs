@@ -104,3 +104,60 @@ fn a_daemon_whose_stdin_is_closed_stops_if_it_was_asked_to() {
     running.signal(Signal::TERM);
     running.wait().exits_with(0);
 }
+
+/// The start takes minutes: a file is hashed that is long and takes no space.
+#[test]
+fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
+    const LENGTH: u64 = 1 << 40;
+    let options = "--dfdaemon-version 1.5 --ready-file ready.json --preload files";
+    for (name, signal, code) in [
+        ("serve", Signal::TERM, 0),
+        ("serve", Signal::HUP, 0),
+        ("run", Signal::INT, 130),
+        ("run", Signal::TERM, 143),
+    ] {
+        let w = World::new();
+        std::fs::create_dir(w.path("files")).unwrap();
+        let long = std::fs::File::create(w.path("files/long")).unwrap();
+        long.set_len(LENGTH).unwrap();
+        let mut program = w.program();
+        program.arg(name).args(options.split(' '));
+        if name == "run" {
+            program.args(["--", "touch", "ran"]);
+        }
+        let child = program.spawn().unwrap();
+        let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+        until("the state is there", || {
+            let state = names(&w.tmp()).first().map(|name| w.tmp().join(name));
+            state.is_some_and(|state| state.join("hosts").exists())
+        });
+        let began = Instant::now();
+        rustix::process::kill_process(pid, signal).unwrap();
+        let ended = crate::world::ended(child.wait_with_output().unwrap());
+        let ended = ended.exits_with(code);
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert_eq!(ended.stdout, "", "it said that it is ready");
+        assert_eq!(ended.stderr, "");
+        w.leaves_nothing();
+        assert_eq!(names(&w.path("")), ["files"]);
+    }
+}
+
+#[test]
+fn a_signal_that_it_was_started_to_ignore_is_ignored() {
+    let w = World::new();
+    let mut program = std::process::Command::new("sh");
+    let script = "trap '' HUP; exec \"$0\" serve --hosts 1";
+    program.args(["-c", script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
+    program.env("TMPDIR", w.tmp()).stdout(Stdio::piped());
+    let running = Running::start(program);
+    running.signal(Signal::HUP);
+    let ready = serde_json::from_str::<serde_json::Value>(&running.line).unwrap();
+    let mut asked = w.program();
+    asked.args(["ctl", "health", "--control"]);
+    asked.arg(ready["control"].as_str().unwrap());
+    assert!(asked.status().unwrap().success(), "it has ended");
+    running.signal(Signal::TERM);
+    running.wait().exits_with(0);
+    w.leaves_nothing();
+}
