@@ -5,6 +5,7 @@
 
 mod call;
 mod connection;
+mod list;
 mod socket;
 
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
@@ -21,9 +22,16 @@ use crate::task::{LocalTask, Task};
 
 pub(crate) use call::Answer;
 use connection::Connection;
+use list::ListCodec;
 
-/// The longest answer that is taken but for content, in bytes: a list of a million tasks.
-const MAX_ANSWER_LENGTH: usize = 256 << 20;
+/// A call over a Unix socket needs one too.
+const ORIGIN: &str = "http://localhost";
+
+/// The longest answer about one task that is taken, in bytes: paths and tags are far shorter.
+const MAX_ANSWER_LENGTH: usize = 4 << 20;
+
+/// The longest list that is taken, in bytes: of a million tasks.
+const MAX_LIST_LENGTH: usize = 256 << 20;
 
 /// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
 /// [`crate::ErrorKind::Unavailable`]. Clones share it.
@@ -91,16 +99,28 @@ impl Client {
     /// and whatever a connection can do.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
         let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
-        let response = self
-            .service()
-            .list_local_persistent_cache_tasks(request)
-            .await;
-        let list = response.map_err(|status| {
+        self.listed(request).await.map_err(|status| {
             let message = "cannot list the tasks of this host".to_owned();
             status::error(&status, Operation::Question, message)
-        })?;
-        let tasks = list.into_inner().tasks;
-        Ok(tasks.into_iter().map(LocalTask::from).collect())
+        })
+    }
+
+    async fn listed(
+        &self,
+        request: ListLocalPersistentCacheTasksRequest,
+    ) -> std::result::Result<Vec<LocalTask>, tonic::Status> {
+        const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks";
+        let mut service = tonic::client::Grpc::with_origin(
+            self.connection.clone(),
+            http::Uri::from_static(ORIGIN),
+        )
+        .max_decoding_message_size(MAX_LIST_LENGTH);
+        // The connection is always ready; the client demands to be asked.
+        service.ready().await.map_err(tonic::Status::from_error)?;
+        let method = http::uri::PathAndQuery::from_static(METHOD);
+        let request = tonic::Request::new(request);
+        let answer = service.unary(request, method, ListCodec).await?;
+        Ok(answer.into_inner())
     }
 
     /// Asks for an export. The answer comes as raw messages: a piece is one message, which is too
@@ -115,7 +135,7 @@ impl Client {
 
     /// The generated client. What it takes of an answer is bounded: the daemon may be hostile.
     pub(crate) fn service(&self) -> DfdaemonDownloadClient<Connection> {
-        let origin = http::Uri::from_static("http://localhost");
+        let origin = http::Uri::from_static(ORIGIN);
         DfdaemonDownloadClient::with_origin(self.connection.clone(), origin)
             .max_decoding_message_size(MAX_ANSWER_LENGTH)
             .max_encoding_message_size(usize::MAX)
@@ -178,6 +198,26 @@ mod tests {
         let task_id = "%".repeat(4096 * 2).parse().unwrap();
         let error = client.stat(&task_id).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn an_answer_about_one_task_is_no_place_for_megabytes() {
+        let task = |tag_length| PersistentCacheTask {
+            id: "7".into(),
+            tag: Some("x".repeat(tag_length)),
+            ..PersistentCacheTask::default()
+        };
+        let daemon = ScriptedDaemon::start(Answers {
+            stat: Arc::new(move |request| {
+                let fits = request.task_id == "7";
+                Ok(task(if fits { 1 << 20 } else { MAX_ANSWER_LENGTH }))
+            }),
+            ..Answers::default()
+        });
+        let client = daemon.client().await;
+        client.stat(&"7".parse().unwrap()).await.unwrap();
+        let error = client.stat(&"8".parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
     }
 
     #[tokio::test]

@@ -1,0 +1,134 @@
+//! The codec of a list of tasks, which may be long.
+//!
+//! Each task is taken over as it is decoded. The generated codec decodes the whole list first, and a
+//! task that takes two bytes on the wire takes hundreds in memory: a hostile server would need few
+//! bytes to fill it.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use dfdaemon_api::dfdaemon::v2::{
+    ListLocalPersistentCacheTasksRequest, StatLocalPersistentCacheTaskResponse,
+};
+use prost::Message as _;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use crate::task::LocalTask;
+
+/// How many tasks are taken at most.
+const MAX_TASKS: usize = 1 << 20;
+
+/// The number of the only field of a list: its tasks.
+const TASKS: u32 = 1;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ListCodec;
+
+impl Codec for ListCodec {
+    type Encode = ListLocalPersistentCacheTasksRequest;
+    type Decode = Vec<LocalTask>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for ListCodec {
+    type Item = ListLocalPersistentCacheTasksRequest;
+    type Error = Status;
+
+    fn encode(&mut self, request: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&request.encode_to_vec());
+        Ok(())
+    }
+}
+
+impl Decoder for ListCodec {
+    type Item = Vec<LocalTask>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let list = buffer.copy_to_bytes(buffer.remaining());
+        decode(list, MAX_TASKS).map(Some)
+    }
+}
+
+fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
+    let mut tasks = Vec::new();
+    while list.has_remaining() {
+        let (field, kind) = decode_key(&mut list).map_err(unreadable)?;
+        if field != TASKS || kind != WireType::LengthDelimited {
+            skip_field(kind, field, &mut list, DecodeContext::default()).map_err(unreadable)?;
+            continue;
+        }
+        let length = decode_varint(&mut list).map_err(unreadable)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > list.len() {
+            return Err(unreadable("a task is longer than the list"));
+        }
+        if tasks.len() == max_tasks {
+            let text = format!("dfdaemon's list has more than {max_tasks} tasks");
+            return Err(Status::internal(text));
+        }
+        let task = StatLocalPersistentCacheTaskResponse::decode(list.split_to(length));
+        tasks.push(task.map_err(unreadable)?.into());
+    }
+    Ok(tasks)
+}
+
+fn unreadable(why: impl std::fmt::Display) -> Status {
+    Status::internal(format!("dfdaemon's list cannot be read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdaemon_api::dfdaemon::v2::ListLocalPersistentCacheTasksResponse;
+
+    use super::*;
+
+    fn list(count: usize) -> ListLocalPersistentCacheTasksResponse {
+        let task = |number: usize| StatLocalPersistentCacheTaskResponse {
+            task_id: number.to_string(),
+            content_length: Some(number as u64),
+            ..Default::default()
+        };
+        ListLocalPersistentCacheTasksResponse {
+            tasks: (0..count).map(task).collect(),
+        }
+    }
+
+    #[test]
+    fn a_list_is_what_the_generated_code_makes_of_it() {
+        for count in [0, 1, 300] {
+            let list = list(count);
+            let mut bytes = list.encode_to_vec();
+            // Fields of a later release.
+            bytes.extend([0x10, 7, 0x1a, 2, b'h', b'i']);
+            let expected: Vec<LocalTask> = list.tasks.into_iter().map(Into::into).collect();
+            assert_eq!(decode(bytes.into(), 300).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn only_so_many_tasks_are_taken() {
+        // The shortest there are, of two bytes.
+        let error = decode([0x0a, 0].repeat(4).into(), 3).unwrap_err();
+        assert_eq!(error.message(), "dfdaemon's list has more than 3 tasks");
+    }
+
+    #[test]
+    fn a_list_that_is_cut_anywhere_is_no_list_of_fewer_tasks() {
+        let whole = Bytes::from(list(3).encode_to_vec());
+        let task_length = whole.len() / 3;
+        for end in (0..whole.len()).filter(|end| end % task_length != 0) {
+            let cut = decode(whole.slice(..end), 3);
+            assert!(cut.is_err(), "{end}");
+        }
+    }
+}
