@@ -173,7 +173,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) exit_on_stdin_close: bool,
 
-    /// Write the ready line to this file too, atomically
+    /// Write the ready line to this file too, atomically; into it if it is a pipe or a device. A
+    /// stale one is removed first, another daemon's or any other file refused
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 

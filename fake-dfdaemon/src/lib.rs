@@ -42,6 +42,7 @@ mod preload;
 pub mod program;
 mod quirks;
 mod random;
+mod ready_file;
 mod release;
 mod room;
 mod rpc;

@@ -11,9 +11,6 @@ use tracing::level_filters::LevelFilter;
 /// The most bytes that wait to be written.
 const MOST: usize = 1 << 20;
 
-/// How long the end of the program waits for a reader.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Until a stderr that does not block is tried again.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -40,8 +37,8 @@ pub(crate) fn say(text: &str) {
 }
 
 /// Waits until all is written, or its reader is not worth waiting for.
-pub(crate) fn flush() {
-    LOG.flush(PATIENCE);
+pub(crate) fn flush(patience: Duration) {
+    LOG.flush(patience);
 }
 
 /// Takes what is logged, a whole line at a time.

@@ -5,9 +5,10 @@
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -19,6 +20,7 @@ use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
 use crate::log;
 use crate::memory::{Workers, share_arenas};
+use crate::ready_file::ReadyFile;
 use crate::run::run;
 use crate::signals::{SIGNALLED, Signals};
 
@@ -32,6 +34,10 @@ const EXIT_UNUSABLE: u8 = 4;
 const EXIT_CANNOT_RUN: u8 = 126;
 const EXIT_NO_COMMAND: u8 = 127;
 
+/// How long a reader of stderr is waited for, before the ready line and at the end.
+const WARNED_WITHIN: Duration = Duration::from_millis(100);
+const READ_WITHIN: Duration = Duration::from_secs(1);
+
 /// How a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -41,6 +47,8 @@ enum Failure {
     Ctl(#[from] CtlError),
     #[error("cannot run {command}")]
     Command { command: String, source: io::Error },
+    #[error("cannot use the ready file {}", path.display())]
+    ReadyFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -70,7 +78,7 @@ pub fn main() -> ExitCode {
         report(&failure);
         exit_code(&failure)
     });
-    log::flush();
+    log::flush(READ_WITHIN);
     code
 }
 
@@ -119,18 +127,19 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
         }
     };
     tokio::pin!(ended);
+    let mut file = claim(options)?;
     let started = options.builder().start_unless(&mut ended).await?;
     let Some(daemon) = started else {
         return Ok(ExitCode::SUCCESS);
     };
     warn_of_network(&daemon);
     let ready = daemon.ready();
-    let announced =
-        announce(&ready, options.ready_file.as_deref()).and_then(|()| print(&ready.line()?));
+    let announced = announce(&ready, &mut file).await;
+    let announced = announced.and_then(|()| print(&ready.line()?));
     if announced.is_ok() {
         ended.await;
     }
-    stop(daemon, options).await;
+    daemon.stop().await;
     announced?;
     Ok(ExitCode::SUCCESS)
 }
@@ -144,12 +153,13 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
     let mut ended_by = None;
     let ended = async { ended_by = Some(signals.next().await) };
+    let mut file = claim(&options.serve)?;
     let started = options.serve.builder().start_unless(ended).await?;
     let Some(daemon) = started else {
         return Ok(ended_by.map_or(ExitCode::FAILURE, exit_code_of));
     };
     warn_of_network(&daemon);
-    let announced = announce(&daemon.ready(), options.serve.ready_file.as_deref());
+    let announced = announce(&daemon.ready(), &mut file).await;
     let ran = match announced {
         Ok(()) => run(&daemon, &options.command, &mut signals)
             .await
@@ -175,7 +185,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
             "fake-dfdaemon: the state is kept in {state}, the journal is {journal}\n"
         ));
     }
-    stop(daemon, &options.serve).await;
+    daemon.stop().await;
     Ok(ExitCode::from(ran?))
 }
 
@@ -186,14 +196,8 @@ fn warn_of_network(daemon: &FakeDfdaemon) {
         log::say(&format!(
             "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"
         ));
-    }
-}
-
-async fn stop(daemon: FakeDfdaemon, options: &Serve) {
-    daemon.stop().await;
-    if let Some(path) = &options.ready_file {
-        // Nobody shall take it for a daemon that lives.
-        let _ = std::fs::remove_file(path);
+        // It comes before the ready line, if anybody reads it.
+        log::flush(WARNED_WITHIN);
     }
 }
 
@@ -221,14 +225,21 @@ impl Ready {
     }
 }
 
-/// Writes the ready line to the file, if one was asked for, so that it is there whole or not at all.
-fn announce(ready: &Ready, file: Option<&Path>) -> io::Result<()> {
-    let Some(path) = file else { return Ok(()) };
-    let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    let mut beside = tempfile::NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-    beside.write_all(&ready.line()?)?;
-    beside.persist(path).map_err(|error| error.error)?;
-    Ok(())
+/// What is stale goes before anything else: nobody is to take it for this daemon's.
+fn claim(options: &Serve) -> Result<Option<ReadyFile>, Failure> {
+    let claim = |path: &PathBuf| {
+        let path = path.to_owned();
+        ReadyFile::claim(&path).map_err(|source| Failure::ReadyFile { path, source })
+    };
+    options.ready_file.as_ref().map(claim).transpose()
+}
+
+/// Writes the ready line to the file, if one was asked for.
+async fn announce(ready: &Ready, file: &mut Option<ReadyFile>) -> io::Result<()> {
+    match file {
+        Some(file) => file.write(ready.line()?).await,
+        None => Ok(()),
+    }
 }
 
 fn print(bytes: &[u8]) -> io::Result<()> {
@@ -270,6 +281,7 @@ fn exit_code(failure: &Failure) -> ExitCode {
             | StartError::Journal { .. }
             | StartError::ControlTcp { .. },
         )
+        | Failure::ReadyFile { .. }
         | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
             ExitCode::from(EXIT_UNUSABLE)
         }

@@ -212,6 +212,76 @@ fn a_ready_file_replaces_a_link_and_writes_through_none() {
 }
 
 #[test]
+fn a_ready_file_that_is_no_stale_one_is_left_alone() {
+    let world = World::new();
+    let path = world.path("ready");
+    let mut command = with_state(&world);
+    let process = Process::start(command.arg("--ready-file").arg(&path));
+    let mut second = serve();
+    second.arg("--ready-file").arg(&path);
+    assert_refused(&mut second, &path, "a running daemon's");
+    let written = fs::read(&path).unwrap();
+    // Of another one that came after a clean-up, and does not lock it.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &written).unwrap();
+    assert!(process.end(rustix::process::Signal::TERM).success());
+    assert_eq!(fs::read(&path).unwrap(), written, "it was not its own");
+    // Stale, it is gone also when the start fails.
+    let mut failing = serve();
+    failing.args(["--preload", "nowhere", "--ready-file"]);
+    assert_eq!(refused(failing.arg(&path)).0, Some(1));
+    assert!(!path.exists(), "a stale one passes for the daemon's");
+    let victim = world.path("victim");
+    let mut over = serve();
+    over.arg("--ready-file").arg(&victim);
+    assert_refused(&mut over, &victim, "something else");
+    world.victim_is_unharmed();
+}
+
+#[test]
+fn a_ready_file_that_is_no_file_is_written_into_and_stays() {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let world = World::new();
+    let pipe = world.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    world.link("link", "pipe");
+    for name in ["pipe", "link"] {
+        let path = world.path(name);
+        // Without a reader, and with one that comes late.
+        for is_read in [false, true] {
+            let mut command = with_state(&world);
+            let process = Process::start(command.arg("--ready-file").arg(&path));
+            if is_read {
+                let mut line = String::new();
+                let mut reader = BufReader::new(fs::File::open(&path).unwrap());
+                reader.read_line(&mut line).unwrap();
+                let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(read, process.ready);
+            }
+            assert!(process.end(rustix::process::Signal::TERM).success());
+            assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+            let is_link = fs::symlink_metadata(&path).unwrap().is_symlink();
+            assert_eq!(is_link, name == "link");
+        }
+    }
+    // The system's own link to whatever is open, here a regular file.
+    let link = world.link("stdout", "/proc/self/fd/1");
+    let output = fs::File::create(world.path("output")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));
+    command
+        .args(["run", "--hosts", "1", "--ready-file"])
+        .arg(&link);
+    command.args(["--", "true"]).stdout(output);
+    assert!(command.status().unwrap().success());
+    let said = fs::read_to_string(world.path("output")).unwrap();
+    assert!(said.contains("\"event\":\"ready\""), "{said}");
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
 fn a_socket_is_bound_over_no_link_and_no_file() {
     let world = World::new();
     for option in ["--socket", "--control"] {

@@ -1,0 +1,155 @@
+//! The file of `--ready-file`: there from when the daemon is ready until it stops, and never another
+//! daemon's or anybody else's.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+/// How long a device or a pipe is given before the daemon goes on: a reader may come later.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The most links that lead from one to the next, as the system has it.
+const MOST_LINKS: usize = 40;
+
+/// No ready line is longer.
+const LONGEST: u64 = 1 << 20;
+
+/// The path of a ready file that no daemon has.
+#[derive(Debug)]
+pub(crate) struct ReadyFile {
+    path: PathBuf,
+    /// It is a device, a pipe, or a link to such.
+    is_special: bool,
+    /// What was written, locked as long as this lives.
+    written: Option<File>,
+}
+
+/// What is looked at in a ready line of an earlier daemon.
+#[derive(Deserialize)]
+struct Line {
+    event: String,
+}
+
+impl ReadyFile {
+    /// Removes the file of a daemon that is gone.
+    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let is_special = is_special(&path);
+        if !is_special {
+            remove_stale(&path)?;
+        }
+        Ok(Self {
+            path,
+            is_special,
+            written: None,
+        })
+    }
+
+    /// Writes the line, so that it is there whole or not at all.
+    pub(crate) async fn write(&mut self, line: Vec<u8>) -> io::Result<()> {
+        if self.is_special {
+            return write_into(self.path.clone(), line).await;
+        }
+        let mut beside = NamedTempFile::new_in(self.path.parent().unwrap_or(Path::new("/")))?;
+        beside.write_all(&line)?;
+        // Where files cannot be locked, a second daemon takes this for stale.
+        let _ = rustix::fs::flock(beside.as_file(), FlockOperation::LockExclusive);
+        let placed = beside.persist_noclobber(&self.path).or_else(|error| {
+            if error.error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error.error);
+            }
+            // Somebody has put one there since the start.
+            remove_stale(&self.path)?;
+            let placed = error.file.persist_noclobber(&self.path);
+            placed.map_err(|error| error.error)
+        });
+        self.written = Some(placed?);
+        Ok(())
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let ours = self.written.as_ref().map(|file| file.metadata());
+        let Some(Ok(ours)) = ours else { return };
+        let there = fs::symlink_metadata(&self.path).map(identity);
+        if there.is_ok_and(|there| there == identity(ours)) {
+            // Nobody is to take it for a daemon that lives.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether this is written into, not replaced: a device, a pipe, or a link to such, also one of the
+/// system's own to whatever a process has open, such as `/dev/stdout`.
+fn is_special(path: &Path) -> bool {
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(metadata) = fs::symlink_metadata(&at) else {
+            return false;
+        };
+        if !metadata.is_symlink() {
+            return !metadata.is_file() && !metadata.is_dir();
+        }
+        let above = at.parent().and_then(|above| fs::canonicalize(above).ok());
+        let (Some(above), Ok(target)) = (above, fs::read_link(&at)) else {
+            return false;
+        };
+        if above == Path::new("/dev") || above.starts_with("/proc") {
+            return true;
+        }
+        at = above.join(target);
+    }
+    false
+}
+
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there?,
+    };
+    if !there.is_symlink() {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if lock == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Err(io::Error::other("it is a running daemon's"));
+        }
+        let mut text = Vec::new();
+        file.take(LONGEST).read_to_end(&mut text)?;
+        let is_ready = |line: Line| line.event == "ready";
+        if !text.is_empty() && !serde_json::from_slice(&text).is_ok_and(is_ready) {
+            return Err(io::Error::other(
+                "it holds something else than a ready line",
+            ));
+        }
+    }
+    fs::remove_file(path)
+}
+
+/// Writes a line into what is there, on a thread of its own: a pipe has no reader perhaps.
+async fn write_into(path: PathBuf, line: Vec<u8>) -> io::Result<()> {
+    let (done, written) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().spawn(move || {
+        let file = OpenOptions::new()
+            .append(true)
+            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+            .open(&path);
+        // Nobody waits any more for a reader that comes late.
+        let _ = done.send(file.and_then(|mut file| file.write_all(&line)));
+    })?;
+    match tokio::time::timeout(PATIENCE, written).await {
+        Ok(written) => written.unwrap_or_else(|error| Err(io::Error::other(error))),
+        Err(_) => Ok(()),
+    }
+}
