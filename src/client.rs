@@ -15,7 +15,7 @@ use dfdaemon_api::dfdaemon::v2::{
 };
 use tracing::info;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::{Endpoint, TaskId};
 use crate::status::{self, Operation};
 use crate::task::{LocalTask, Task};
@@ -77,18 +77,24 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::NotFound`] if there is no such task, and whatever a connection can do.
+    /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::Integrity`] if
+    /// the answer is about another one, and whatever a connection can do.
     pub async fn stat(&self, task_id: &TaskId) -> Result<Task> {
         let request = StatPersistentCacheTaskRequest {
             task_id: task_id.to_string(),
             remote_ip: None,
         };
         let response = self.service().stat_persistent_cache_task(request).await;
-        let task = response.map_err(|status| {
-            let message = format!("cannot stat task {task_id}");
-            status::error(&status, Operation::Question, message)
-        })?;
-        Ok(task.into_inner().into())
+        let message = || format!("cannot stat task {task_id}");
+        let answer =
+            response.map_err(|status| status::error(&status, Operation::Question, message()))?;
+        let task = Task::from(answer.into_inner());
+        // A message without fields is an answer too, about no task.
+        if task.task_id != task_id.as_str() {
+            let why = format!("dfdaemon answered about task {:?}", task.task_id);
+            return Err(Error::integrity(why).within(message()));
+        }
+        Ok(task)
     }
 
     /// The tasks that the daemon's own host has.
@@ -201,16 +207,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_about_another_task_or_none_is_no_answer() {
+        for id in ["", "8", "7\n"] {
+            let daemon = ScriptedDaemon::start(Answers {
+                stat: Arc::new(move |_| {
+                    let id = id.into();
+                    Ok(PersistentCacheTask {
+                        id,
+                        ..PersistentCacheTask::default()
+                    })
+                }),
+                ..Answers::default()
+            });
+            let client = daemon.client().await;
+            let error = client.stat(&"7".parse().unwrap()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{id:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn an_answer_about_one_task_is_no_place_for_megabytes() {
-        let task = |tag_length| PersistentCacheTask {
-            id: "7".into(),
+        let task = |id: &str, tag_length| PersistentCacheTask {
+            id: id.into(),
             tag: Some("x".repeat(tag_length)),
             ..PersistentCacheTask::default()
         };
         let daemon = ScriptedDaemon::start(Answers {
             stat: Arc::new(move |request| {
                 let fits = request.task_id == "7";
-                Ok(task(if fits { 1 << 20 } else { MAX_ANSWER_LENGTH }))
+                let tag_length = if fits { 1 << 20 } else { MAX_ANSWER_LENGTH };
+                Ok(task(&request.task_id, tag_length))
             }),
             ..Answers::default()
         });

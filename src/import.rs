@@ -187,12 +187,6 @@ impl Client {
             )
         };
         let task = self.stat(task_id).await?;
-        if task.task_id != task_id.as_str() {
-            return Err(Error::integrity(format!(
-                "dfdaemon was asked about task {task_id} and answered about {:?}",
-                task.task_id
-            )));
-        }
         if task.state != SUCCEEDED {
             return Err(differs(format!("its state is {}", task.state))
                 .hint("another import of it is under way; try again later"));

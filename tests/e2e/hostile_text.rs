@@ -39,12 +39,16 @@ fn answers() -> Vec<(&'static str, Vec<Step>)> {
             format!("persistent cache task {text} is Succeeded cannot upload"),
         ]
     };
-    let task = PersistentCacheTask {
-        id: hostile(),
+    let asked = PersistentCacheTask {
+        id: "7".into(),
         state: hostile(),
         tag: Some(hostile()),
         application: Some(hostile()),
         ..PersistentCacheTask::default()
+    };
+    let task = PersistentCacheTask {
+        id: hostile(),
+        ..asked.clone()
     };
     let local = StatLocalPersistentCacheTaskResponse {
         task_id: hostile(),
@@ -54,10 +58,11 @@ fn answers() -> Vec<(&'static str, Vec<Step>)> {
     odd.digest = hostile();
     let stream = |rest: Step| vec![Step::Started(7), rest];
     let mut answers = vec![
+        ("stat 7", vec![Step::Task(Box::new(asked.clone()))]),
         ("stat 7", vec![Step::Task(Box::new(task.clone()))]),
         (
             "stat 7 --wait-for-replicas 1 --timeout 1s",
-            vec![Step::Task(Box::new(task.clone()))],
+            vec![Step::Task(Box::new(asked))],
         ),
         ("import file", vec![Step::Task(Box::new(task.clone()))]),
         ("ls", vec![Step::Local(local)]),
