@@ -67,9 +67,10 @@ impl HostServer {
                 upload_routes(&self.served).map_err(other)?,
             ),
         ];
+        let state = self.served.cluster.state_dir().path();
         let mut started = Vec::new();
         for (path, routes) in sockets {
-            let (listener, file) = listen_at(path, self.mode)?;
+            let (listener, file) = listen_at(path, self.mode, state)?;
             let listener =
                 asynchronous(listener).map_err(|error| StartError::Other(error.into()))?;
             let server = Server::start(listener, routes, self.room.clone());
@@ -91,7 +92,9 @@ impl HostServer {
     /// Lets running calls end for a moment.
     pub(crate) async fn stop(&self) {
         let running = std::mem::take(&mut *self.running());
-        let (servers, _files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+        let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
+        // While the sockets are open: closed ones may be taken for stale, and replaced.
+        drop::<Vec<SocketFile>>(files);
         join_all(servers.into_iter().map(Server::stop)).await;
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct ControlServer {
     path: PathBuf,
     tcp: Option<SocketAddr>,
     connections: Connections,
-    _file: SocketFile,
+    file: SocketFile,
 }
 
 /// What the handlers act on. The API alone does not keep a fake alive.
@@ -62,7 +62,7 @@ impl ControlServer {
         let path = std::path::absolute(path).map_err(other)?;
         let router = routes::router().with_state(Api(Arc::downgrade(world)));
         let connections = Connections::new(Room::of_control(descriptors()));
-        let (listener, file) = listen_at(&path, mode)?;
+        let (listener, file) = listen_at(&path, mode, world.cluster.state_dir().path())?;
         let listener = asynchronous(listener).map_err(other)?;
         connections.serve(listener, router.clone());
         let mut bound = None;
@@ -79,7 +79,7 @@ impl ControlServer {
             path,
             tcp: bound,
             connections,
-            _file: file,
+            file,
         })
     }
 
@@ -91,7 +91,8 @@ impl ControlServer {
         self.tcp
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
+        self.file.remove();
         self.connections.stop(GRACE).await;
     }
 }
