@@ -161,8 +161,10 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
             "dfdaemon's copy on this host is cut short: export on another host, or import the file with another --tag",
         );
     }
-    // tonic's text for an answer that is longer than we take.
-    if text.starts_with("Error, decoded message length too large") {
+    // tonic's texts for an answer that is longer than we take, and for one that is no message.
+    if text.starts_with("Error, decoded message length too large")
+        || text.starts_with("failed to decode Protobuf message")
+    {
         return Some((ErrorKind::Integrity, None));
     }
     // tonic's texts for an answer that ended before its status or its message came.

@@ -311,6 +311,33 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_answer_that_cannot_be_read_is_not_what_was_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        // A field that is longer than its message.
+        tokio::spawn(abrupt_server(listener, b"\0\0\0\0\x02\x0a\x09"));
+        std::fs::write(dir.path().join("file"), "x").unwrap();
+        let client = crate::Client::connect(&Endpoint::new(&path).unwrap())
+            .await
+            .unwrap();
+        let id: crate::options::TaskId = "7".parse().unwrap();
+        let import = crate::ImportRequest::new(dir.path().join("file"));
+        let import = import.check().unwrap();
+        for error in [
+            client.stat(&id).await.unwrap_err(),
+            client.list().await.unwrap_err(),
+            client.import(&import).await.unwrap_err(),
+            client
+                .export_to_writer(&crate::ExportRequest::new(id), Vec::new())
+                .await
+                .unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+        }
+    }
+
     /// Accepts a connection each time that it is told how soon to close it.
     fn closing_server(path: &Path, ready: Receiver<Duration>) {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();

@@ -74,7 +74,7 @@ fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
         }
         if tasks.len() == max_tasks {
             let text = format!("dfdaemon's list has more than {max_tasks} tasks");
-            return Err(Status::internal(text));
+            return Err(Status::data_loss(text));
         }
         let task = StatLocalPersistentCacheTaskResponse::decode(list.split_to(length));
         tasks.push(task.map_err(unreadable)?.into());
@@ -83,7 +83,7 @@ fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
 }
 
 fn unreadable(why: impl std::fmt::Display) -> Status {
-    Status::internal(format!("dfdaemon's list cannot be read: {why}"))
+    Status::data_loss(format!("dfdaemon's list cannot be read: {why}"))
 }
 
 #[cfg(test)]
