@@ -434,6 +434,10 @@ impl Builder {
         let path = self
             .journal
             .unwrap_or_else(|| state_dir.path().join(JOURNAL));
+        if state_dir.keeps(&path) {
+            let source = io::Error::other("the state directory keeps something else there");
+            return Err(StartError::Journal { path, source });
+        }
         let journal =
             Journal::open(&path).map_err(|source| StartError::Journal { path, source })?;
         let seed = self.fault_seed.unwrap_or_else(any_seed);

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,6 +120,7 @@ impl Journal {
     /// Opens the journal at `path` and goes on where it ends.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = Arc::new(owned::append(path)?);
+        lock(&file)?;
         let last_call = reading::last_call(&file)?;
         let writing = Writing {
             // By a daemon that was killed.
@@ -253,6 +256,26 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was forked at this moment shares the open file until
+        // it runs its program.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Locks a journal that is a file, against a second daemon: it would mix its calls in.
+fn lock(file: &File) -> io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return Ok(());
+    }
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::other("a running fake-dfdaemon writes it")),
+        // Where files cannot be locked, it goes without.
+        _ => Ok(()),
+    }
+}
+
 fn ends_with_a_line(file: &File) -> io::Result<bool> {
     let length = file.metadata()?.len();
     let mut last = [b'\n'];
@@ -337,6 +360,7 @@ mod tests {
         for index in [1, 3, 0, 2] {
             journal.append(&calls[index]);
         }
+        drop(journal);
         assert_eq!(Journal::open(&path).unwrap().number(), 5);
     }
 
@@ -361,6 +385,7 @@ mod tests {
             .unwrap()
             .write_all(b"{\"call\":2,\"at")
             .unwrap();
+        drop(journal);
         let journal = Journal::open(&path).unwrap();
         let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
         assert_eq!(second.call, 2);
@@ -452,14 +477,11 @@ mod tests {
     fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.jsonl");
-        let journal = Journal::open(&path).unwrap();
+        let mut journal = Journal::open(&path).unwrap();
         journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
         let unreadable = File::options().append(true).open(&path).unwrap();
-        let broken = Journal {
-            file: Arc::new(unreadable),
-            ..journal
-        };
-        let _ = broken.calls(Rpc::Stat);
+        journal.file = Arc::new(unreadable);
+        let _ = journal.calls(Rpc::Stat);
     }
 
     #[test]

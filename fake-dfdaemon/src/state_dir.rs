@@ -2,6 +2,7 @@
 //!
 //! What lies in it is the store's business.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -27,6 +28,17 @@ const BEING_WRITTEN: &str = "new";
 
 /// The file that marks a temporary directory that is to stay.
 pub(crate) const KEPT: &str = "kept";
+
+/// What the daemon keeps in the directory, but for sockets and the journal.
+const OWN: [&str; 7] = [
+    FORMAT_FILE,
+    "state.new",
+    KEPT,
+    sweep::MARK,
+    "hosts",
+    "scheduler",
+    "snapshots",
+];
 
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
@@ -181,6 +193,25 @@ impl StateDir {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a path that may not be there yet is one of what the daemon itself keeps here.
+    pub(crate) fn keeps(&self, path: &Path) -> bool {
+        let absolute = std::path::absolute(path).ok();
+        let name = absolute.as_deref().and_then(Path::file_name);
+        let above = absolute.as_deref().and_then(Path::parent);
+        let above = above.and_then(|above| fs::canonicalize(above).ok());
+        let (Some(name), Some(above), Ok(state)) = (name, above, fs::canonicalize(&self.path))
+        else {
+            return false;
+        };
+        let path = above.join(name);
+        let first = path.strip_prefix(state).ok().map(Path::components);
+        let first = first.and_then(|mut names| Some(names.next()?.as_os_str().to_owned()));
+        first.is_some_and(|first| {
+            let is_socket = Path::new(&first).extension() == Some(OsStr::new("sock"));
+            is_socket || OWN.iter().any(|own| *own == first)
+        })
     }
 
     /// Lets the directory stay, also a temporary one, which no later start sweeps then.

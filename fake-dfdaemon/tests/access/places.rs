@@ -180,6 +180,42 @@ fn a_journal_that_another_user_put_there_is_refused() {
     assert_eq!(fs::read_to_string(theirs).unwrap(), "");
 }
 
+#[test]
+fn a_journal_that_is_something_else_of_the_state_is_refused() {
+    let world = World::new();
+    let process = Process::start(&mut with_state(&world));
+    assert!(process.end(rustix::process::Signal::TERM).success());
+    let before = tree(&world.path("state"));
+    world.link("link", "state");
+    for place in [
+        "state/state.json",
+        "link/state.json",
+        "state/../state/hosts/host-0/journal",
+        "state/scheduler/journal",
+        "state/snapshots",
+        "state/host-0.sock",
+    ] {
+        let path = world.path(place);
+        let mut command = with_state(&world);
+        let (code, said) = refused(command.arg("--journal").arg(&path));
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains("something else"), "{said}");
+        assert_eq!(tree(&world.path("state")), before, "{place}");
+    }
+    let own = world.path("state/journal.jsonl");
+    Process::start(with_state(&world).arg("--journal").arg(own));
+}
+
+#[test]
+fn a_journal_that_another_daemon_writes_is_refused() {
+    let world = World::new();
+    let path = world.path("journal");
+    let process = Process::start(with_state(&world).arg("--journal").arg(&path));
+    assert_refused(serve().arg("--journal").arg(&path), &path, "running fake");
+    process.kill();
+    Process::start(serve().arg("--journal").arg(&path));
+}
+
 #[tokio::test]
 async fn a_journal_that_is_replaced_is_still_the_one_that_was_opened() {
     let world = World::new();
