@@ -44,7 +44,8 @@ pub(crate) enum Command {
     /// Serve, run a command with the endpoints in its environment, stop, and exit as it did.
     ///
     /// The command finds DFCACHE_ENDPOINT (and the endpoint variable of each dfcache command),
-    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS. Signals are
+    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS; unless it is set, the
+    /// log directory of each dfcache command is one in the state directory. Signals are
     /// passed on to it, and it does not outlive the daemon. Standard output is the command's alone.
     #[command(after_help = quirks_help())]
     Run(Box<Run>),

@@ -21,6 +21,18 @@ const ENDPOINT_VARIABLES: [&str; 5] = [
     "DFCACHE_LS_DFDAEMON_ENDPOINT",
 ];
 
+/// dfcache's variables for where it logs, for each command: by default below `/var/log`, which tests
+/// leave alone.
+const LOG_VARIABLES: [&str; 4] = [
+    "DFCACHE_IMPORT_LOG_DIR",
+    "DFCACHE_EXPORT_LOG_DIR",
+    "DFCACHE_STAT_LOG_DIR",
+    "DFCACHE_LS_LOG_DIR",
+];
+
+/// Where it logs, below the state directory.
+const LOGS: &str = "logs";
+
 /// Runs the command to its end and returns its exit code, as a shell would.
 ///
 /// # Errors
@@ -38,6 +50,10 @@ pub(crate) async fn run(
     child.args(arguments);
     for variable in ENDPOINT_VARIABLES {
         child.env(variable, daemon.endpoint());
+    }
+    let is_unset = |variable: &&str| std::env::var_os(variable).is_none();
+    for variable in LOG_VARIABLES.into_iter().filter(is_unset) {
+        child.env(variable, daemon.state_dir().join(LOGS));
     }
     let endpoints: Vec<_> = daemon.endpoints().map(|path| path.as_os_str()).collect();
     child

@@ -43,6 +43,21 @@ fn the_command_finds_the_daemon_in_its_environment() {
 }
 
 #[test]
+fn the_command_logs_into_the_state_unless_it_is_told_where() {
+    let w = World::new();
+    let script = r#"
+        for command in IMPORT EXPORT STAT; do
+            eval "value=\$DFCACHE_${command}_LOG_DIR"
+            test "$value" = "$FAKE_DFDAEMON_STATE_DIR/logs" || exit 9
+        done
+        test "$DFCACHE_LS_LOG_DIR" = here"#;
+    let mut program = w.program();
+    program.args(["run", "--", "sh", "-c", script]);
+    program.env("DFCACHE_LS_LOG_DIR", "here");
+    crate::world::ended(program.output().unwrap()).exits_with(0);
+}
+
+#[test]
 fn standard_streams_are_the_commands_alone() {
     let w = World::new();
     let watched = w.run(&["--exit-on-stdin-close"], &["true"]);
