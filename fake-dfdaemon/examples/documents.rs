@@ -11,10 +11,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args_os().nth(1);
     let directory = PathBuf::from(directory.ok_or("name the directory to write to")?);
     std::fs::create_dir_all(&directory)?;
-    let mut grammar = fake_dfdaemon::program::grammar();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut grammar, "fake-dfdaemon", &mut script);
+        let script = completions(shell)?;
         let name = match shell {
             Shell::Zsh => "_fake-dfdaemon",
             Shell::Fish => "fake-dfdaemon.fish",
@@ -22,10 +20,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         std::fs::write(directory.join(name), script)?;
     }
-    // A new one: making completions has built the first one, help commands included.
     let grammar = without_help(fake_dfdaemon::program::grammar());
     clap_mangen::generate_to(grammar, &directory)?;
     Ok(())
+}
+
+/// What a shell completes the program's command lines by.
+pub fn completions(shell: Shell) -> Result<String, std::string::FromUtf8Error> {
+    let mut grammar = fake_dfdaemon::program::grammar();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut grammar, "fake-dfdaemon", &mut script);
+    let script = String::from_utf8(script)?;
+    Ok(match shell {
+        // clap_complete takes the hyphen in the name for one word's end where it looks a word up,
+        // and not where it goes on from it: below the first word nothing would be found.
+        Shell::Bash => script.replace("fake__subcmd__dfdaemon", "fake__dfdaemon"),
+        _ => script,
+    })
 }
 
 /// Pages about `help` help nobody.

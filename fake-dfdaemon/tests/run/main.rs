@@ -6,6 +6,7 @@
 mod support;
 
 mod command;
+mod completions;
 mod ctl;
 mod cycles;
 mod examples;
