@@ -18,14 +18,6 @@ pub(crate) const DIRECTORY_MODE: u32 = 0o700;
 /// What has no content to protect, and is the same for everybody.
 const NULL: &str = "/dev/null";
 
-/// Makes a directory, and those above it that are missing.
-pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIRECTORY_MODE)
-        .create(path)
-}
-
 /// Makes a directory in one that is there.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)

@@ -140,7 +140,7 @@ impl StateDir {
         // Without a slash at its end, which would look through a symbolic link.
         let absolute: PathBuf = absolute.components().collect();
         check_above(&absolute)?;
-        owned::create_dir_all(&absolute).map_err(io)?;
+        disk.create_dir_all(&absolute).map_err(io)?;
         check_ours(&absolute)?;
         let lock = lock(&absolute).map_err(io)?;
         let lock = lock.ok_or_else(|| StateDirError::InUse {
@@ -392,6 +392,7 @@ fn write_format(disk: &Disk, file: &Path, format: &Format) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Mishap, Mishaps, Step};
 
     fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
         StateDir::open(&Disk::new(false), path, Release::V0_2, hosts)
@@ -444,7 +445,7 @@ mod tests {
     fn a_first_start_that_was_killed_is_started_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        owned::create_dir_all(&path).unwrap();
+        Disk::new(false).create_dir_all(&path).unwrap();
         fs::write(path.join("state.new"), "{\"for").unwrap();
         drop(open(&path, 1).unwrap());
         open(&path, 1).unwrap();
@@ -477,9 +478,41 @@ mod tests {
     fn a_temporary_directory_that_is_opened_by_name_is_temporary_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        owned::create_dir_all(&path).unwrap();
+        Disk::new(false).create_dir_all(&path).unwrap();
         owned::write(&path.join(sweep::MARK), b"").unwrap();
         drop(open(&path, 1).unwrap());
         assert!(path.join(FORMAT_FILE).exists() && !path.join(sweep::MARK).exists());
+    }
+
+    /// The steps that were taken.
+    #[derive(Debug, Default)]
+    struct Steps(std::sync::Mutex<Vec<Step>>);
+
+    impl Mishaps for Steps {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            self.0.lock().unwrap().push(step);
+            None
+        }
+
+        fn skip_syncs(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_new_directory_survives_the_machine_if_it_is_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let steps = std::sync::Arc::new(Steps::default());
+        let disk = Disk::new(true).with_mishaps(Some(steps.clone()));
+        let path = dir.path().join("above/state");
+        StateDir::open(&disk, &path, Release::V0_2, 1).unwrap();
+        let taken = steps.0.lock().unwrap();
+        let made = [
+            Step::CreateDir,
+            Step::SyncDir,
+            Step::CreateDir,
+            Step::SyncDir,
+        ];
+        assert_eq!(taken[..4], made);
     }
 }
