@@ -34,12 +34,14 @@ const MAX_ANSWER_LENGTH: usize = 4 << 20;
 const MAX_LIST_LENGTH: usize = 256 << 20;
 
 /// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
-/// [`crate::ErrorKind::Unavailable`]. Clones share it.
+/// [`crate::ErrorKind::Unavailable`]. Clones share it. A transfer of content has a connection of its
+/// own, so that a reader which stalls stops no other call.
 ///
 /// Calls run until they end or are dropped; bound them with `tokio::time::timeout`. Dropping a
 /// call leaves nothing half-done on this side.
 #[derive(Clone, Debug)]
 pub struct Client {
+    endpoint: Endpoint,
     connection: Connection,
     daemon_user: Option<u32>,
     may_block: bool,
@@ -55,10 +57,21 @@ impl Client {
         let (connection, daemon_user) = connection::connect(endpoint).await?;
         info!(%endpoint, "connected");
         Ok(Self {
+            endpoint: endpoint.clone(),
             connection,
             daemon_user,
             may_block: false,
         })
+    }
+
+    /// The client of one transfer, with a connection of its own: a reader that stalls fills the window
+    /// of its connection, and would stop every other call on it.
+    pub(crate) async fn for_transfer(&self) -> Result<Self> {
+        if self.may_block {
+            // Its thread does nothing else.
+            return Ok(self.clone());
+        }
+        Self::connect(&self.endpoint).await
     }
 
     /// The same for a thread that does nothing else: writes of files may block it.

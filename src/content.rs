@@ -26,6 +26,9 @@ const QUEUE_BYTES: usize = 8 << 20;
 /// What a step counts at least, in bytes: the queue is no place for millions of tiny ones either.
 const STEP_BYTES: usize = 256;
 
+/// Shorter parts are copied before they wait, in bytes: a part keeps the whole frame that it came in.
+const SHORT_PART: usize = 64 << 10;
+
 /// A piece comes as a `Start`, its `Content` in any number of parts, and an `End`.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -117,9 +120,14 @@ impl Queue {
     }
 
     /// Hands over a step; waits while the queue is full.
-    async fn write(&mut self, step: Step) -> Result<()> {
-        let length = match &step {
-            Step::Content(content) => content.len(),
+    async fn write(&mut self, mut step: Step) -> Result<()> {
+        let length = match &mut step {
+            Step::Content(content) => {
+                if content.len() < SHORT_PART {
+                    *content = Bytes::copy_from_slice(content);
+                }
+                content.len()
+            }
             _ => 0,
         };
         let length = u32::try_from(length.clamp(STEP_BYTES, QUEUE_BYTES)).unwrap_or(u32::MAX);

@@ -245,13 +245,14 @@ impl Client {
 
     /// The mender must be dropped after the stream, as it is when both are bound in this order.
     async fn transfer<'a>(&self, request: &'a ExportRequest) -> Result<(Mender, PieceStream<'a>)> {
-        let copy = LocalCopy::ask(self, request).await;
+        let client = self.for_transfer().await?;
+        let copy = LocalCopy::ask(&client, request).await;
         let wire = DownloadPersistentCacheTaskRequest {
             need_piece_content: true,
             ..request.wire(copy.persistent)
         };
-        let mender = Mender::new(self, request, copy);
-        let stream = PieceStream::open(self, request, wire, Operation::ExportByTransfer).await?;
+        let mender = Mender::new(&client, request, copy);
+        let stream = PieceStream::open(&client, request, wire, Operation::ExportByTransfer).await?;
         Ok((mender, stream))
     }
 }

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+/// How many pieces are taken at most: each costs memory. They make 16 TiB of the shortest pieces that
+/// a dfdaemon makes, 4 MiB.
+const MAX_PIECES: usize = 1 << 22;
+
 /// The pieces that have come, in any order.
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage {
@@ -14,6 +18,7 @@ pub(crate) struct Coverage {
     covered: u64,
     /// Length by offset; neither empty nor overlapping.
     pieces: BTreeMap<u64, u64>,
+    max_pieces: usize,
 }
 
 /// What a piece adds.
@@ -32,6 +37,7 @@ impl Coverage {
             content_length,
             covered: 0,
             pieces: BTreeMap::new(),
+            max_pieces: MAX_PIECES,
         }
     }
 
@@ -39,7 +45,8 @@ impl Coverage {
     ///
     /// # Errors
     ///
-    /// If it reaches beyond the content, or overlaps another piece without being the same.
+    /// If it reaches beyond the content, overlaps another piece without being the same, or is one too
+    /// many.
     pub(crate) fn add(&mut self, offset: u64, length: u64) -> Result<Addition, CoverageError> {
         let content_length = self.content_length;
         let end = offset
@@ -59,6 +66,9 @@ impl Coverage {
             && start + other > offset
         {
             return Err(CoverageError::Overlap { offset, length });
+        }
+        if self.pieces.len() >= self.max_pieces {
+            return Err(CoverageError::TooMany(self.max_pieces));
         }
         self.pieces.insert(offset, length);
         self.covered += length;
@@ -102,6 +112,9 @@ impl Coverage {
 /// Why pieces do not make up the content. Offsets and lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum CoverageError {
+    /// More pieces than are taken.
+    #[error("there are more than {0} pieces")]
+    TooMany(usize),
     /// A piece outside the content.
     #[error(
         "a piece of {length} bytes at {offset} lies beyond the {content_length} bytes that were announced"
@@ -146,6 +159,16 @@ mod tests {
         assert_eq!(coverage.add(4, 6), Ok(Addition::New));
         assert_eq!(coverage.add(4, 6), Ok(Addition::Known));
         assert_eq!((coverage.covered(), coverage.piece_count()), (6, 1));
+    }
+
+    #[test]
+    fn only_so_many_pieces_are_taken() {
+        let mut coverage = Coverage::new(10);
+        coverage.max_pieces = 2;
+        coverage.add(0, 1).unwrap();
+        coverage.add(1, 1).unwrap();
+        assert_eq!(coverage.add(2, 1), Err(CoverageError::TooMany(2)));
+        assert_eq!(coverage.add(1, 1), Ok(Addition::Known));
     }
 
     #[test]

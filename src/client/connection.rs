@@ -221,7 +221,6 @@ mod tests {
     /// call is a stat, else behind a body.
     async fn odd_server(listener: tokio::net::UnixListener) {
         use http_body_util::Full;
-        let (stream, _) = listener.accept().await.unwrap();
         let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
             let mut status = HeaderMap::new();
             status.insert("grpc-status", HeaderValue::from_static("13"));
@@ -238,8 +237,11 @@ mod tests {
             }
             hyper::Result::Ok(response)
         });
-        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        let _ = served.serve_connection(TokioIo::new(stream), service).await;
+        // A transfer has a connection of its own.
+        while let Ok((stream, _)) = listener.accept().await {
+            let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(served.serve_connection(TokioIo::new(stream), service));
+        }
     }
 
     #[tokio::test]
@@ -267,15 +269,17 @@ mod tests {
     /// Ends every answer after these bytes, without a status.
     async fn abrupt_server(listener: tokio::net::UnixListener, bytes: &'static [u8]) {
         use http_body_util::Full;
-        let (stream, _) = listener.accept().await.unwrap();
-        let service = hyper::service::service_fn(|_: Request<Incoming>| async {
+        let service = hyper::service::service_fn(move |_: Request<Incoming>| async move {
             let mut response = Response::new(Full::new(Bytes::from_static(bytes)));
             let grpc = HeaderValue::from_static("application/grpc");
             response.headers_mut().insert("content-type", grpc);
             hyper::Result::Ok(response)
         });
-        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        let _ = served.serve_connection(TokioIo::new(stream), service).await;
+        // A transfer has a connection of its own.
+        while let Ok((stream, _)) = listener.accept().await {
+            let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(served.serve_connection(TokioIo::new(stream), service));
+        }
     }
 
     /// A stream that is reset without an error code reads the same.

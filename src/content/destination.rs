@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::ContentCheck;
 use crate::disk::Disk;
@@ -155,6 +155,12 @@ impl Destination for FileDestination {
 /// Bytes that wait in memory for a gap to close; what comes beyond them waits on disk.
 const MAX_WAITING: usize = 64 << 20;
 
+/// What a part costs beside its bytes while it waits, in bytes: a server may send very small pieces.
+const ENTRY: usize = 128;
+
+/// Shorter parts of a piece are joined, in bytes: a server may send a byte a frame.
+const TINY: usize = 4 << 10;
+
 /// A stream that gets the content in order, whatever order it comes in, and none of a piece before
 /// the piece is verified: what a stream got cannot be taken back.
 #[derive(Debug)]
@@ -162,6 +168,8 @@ pub(crate) struct StreamDestination<W> {
     writer: W,
     /// The piece that is being received.
     unverified: Vec<(u64, Bytes)>,
+    /// Tiny parts of it that came last, joined.
+    tiny: (u64, BytesMut),
     check: Option<ContentCheck>,
     written: u64,
     waiting: BTreeMap<u64, Waiting>,
@@ -184,6 +192,7 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
         Self {
             writer,
             unverified: Vec::new(),
+            tiny: (0, BytesMut::new()),
             check,
             written: 0,
             waiting: BTreeMap::new(),
@@ -204,10 +213,17 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
         Ok(())
     }
 
+    fn end_tiny(&mut self) {
+        let (offset, content) = std::mem::take(&mut self.tiny);
+        if !content.is_empty() {
+            self.unverified.push((offset, content.freeze()));
+        }
+    }
+
     fn put_aside(&mut self, offset: u64, content: Bytes) -> io::Result<()> {
         let length = content.len() as u64;
-        if self.waiting_bytes + content.len() <= self.max_waiting {
-            self.waiting_bytes += content.len();
+        if self.waiting_bytes + content.len() + ENTRY <= self.max_waiting {
+            self.waiting_bytes += content.len() + ENTRY;
             self.waiting.insert(offset, Waiting::InMemory(content));
             return Ok(());
         }
@@ -244,11 +260,25 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
 
 impl<W: Write + Send + 'static> Destination for StreamDestination<W> {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
-        self.unverified.push((offset, content));
+        let (start, tiny) = &mut self.tiny;
+        let follows = *start + tiny.len() as u64 == offset;
+        if content.len() >= TINY || !follows || tiny.len() >= READ_LENGTH {
+            self.end_tiny();
+        }
+        if content.len() >= TINY {
+            self.unverified.push((offset, content));
+            return Ok(());
+        }
+        let (start, tiny) = &mut self.tiny;
+        if tiny.is_empty() {
+            *start = offset;
+        }
+        tiny.extend_from_slice(&content);
         Ok(())
     }
 
     fn verified(&mut self) -> Result<()> {
+        self.end_tiny();
         for (offset, content) in std::mem::take(&mut self.unverified) {
             if offset == self.written {
                 self.emit(&content)?;
@@ -259,7 +289,7 @@ impl<W: Write + Send + 'static> Destination for StreamDestination<W> {
         while let Some(next) = self.waiting.remove(&self.written) {
             match next {
                 Waiting::InMemory(content) => {
-                    self.waiting_bytes -= content.len();
+                    self.waiting_bytes -= content.len() + ENTRY;
                     self.emit(&content)?;
                 }
                 Waiting::OnDisk { offset, length } => self.emit_from_disk(offset, length)?,

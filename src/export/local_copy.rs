@@ -53,28 +53,37 @@ impl LocalCopy {
     }
 }
 
-/// Mends the daemon's copy when it is dropped before the export with content has ended well.
+/// Mends the daemon's copy when it is dropped before the export with content has ended well. It keeps
+/// the connection of the export open meanwhile.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Mender(Option<(Client, DownloadPersistentCacheTaskRequest)>);
+pub(super) struct Mender {
+    client: Client,
+    /// None if there is nothing to mend.
+    wire: Option<DownloadPersistentCacheTaskRequest>,
+}
 
 impl Mender {
     pub(super) fn new(client: &Client, request: &ExportRequest, copy: LocalCopy) -> Self {
-        let wire = || (client.clone(), request.wire(copy.persistent));
-        Self(copy.is_complete.then(wire))
+        let wire = || request.wire(copy.persistent);
+        Self {
+            client: client.clone(),
+            wire: copy.is_complete.then(wire),
+        }
     }
 
     /// The export has ended well: there is nothing to mend.
     pub(super) fn disarm(mut self) {
-        self.0 = None;
+        self.wire = None;
     }
 }
 
 impl Drop for Mender {
     fn drop(&mut self) {
-        let Some((client, wire)) = self.0.take() else {
+        let Some(wire) = self.wire.take() else {
             return;
         };
+        let client = self.client.clone();
         // On the same connection: the daemon hears of the end of the export before this.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;

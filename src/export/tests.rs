@@ -426,3 +426,44 @@ async fn an_asynchronous_writer_that_fails_ends_the_export() {
     let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
     assert_eq!(error.unwrap_err().kind(), gone);
 }
+
+/// Readers that never take anything, on one client.
+#[tokio::test]
+async fn transfers_that_stall_stop_no_other_call() {
+    const LENGTH: usize = 4 << 20;
+    let content = vec![0; LENGTH];
+    let pieces =
+        (0..8_u32).map(|number| piece(number, u64::from(number) * LENGTH as u64, &content));
+    let steps: Vec<_> = std::iter::once(Step::Started(8 * LENGTH as u64))
+        .chain(pieces.map(Step::Piece))
+        .collect();
+    let daemon = ScriptedDaemon::start(Answers {
+        export: Arc::new(move |_| Ok(steps.clone())),
+        stat: Arc::new(|_| Err(Status::not_found("persistent cache task 7 not found"))),
+        ..Answers::default()
+    });
+    let client = daemon.client().await;
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let (writer, reader) = tokio::io::duplex(1);
+        readers.push(reader);
+        let (progress, mut received) = watch::channel(Progress::default());
+        let client = client.clone();
+        tokio::spawn(async move {
+            let request = ExportRequest {
+                progress: Some(progress),
+                ..request()
+            };
+            client.export_to_writer(&request, writer).await
+        });
+        let first = received.wait_for(|progress| progress.received >= 2 * LENGTH as u64);
+        tokio::time::timeout(Duration::from_secs(30), first)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let id = request().task_id;
+    let stat = client.stat(&id);
+    let stat = tokio::time::timeout(Duration::from_secs(30), stat).await;
+    assert_eq!(stat.unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+}

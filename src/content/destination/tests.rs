@@ -39,7 +39,7 @@ proptest! {
     #[test]
     fn a_stream_gets_the_content_in_order_however_little_memory_there_is(
         (content, pieces) in shuffled(),
-        max_waiting in 0usize..80,
+        max_waiting in 0usize..2000,
     ) {
         let collected = Collected::default();
         let mut stream = StreamDestination::new(collected.clone(), Some(check_of(&content)));
@@ -107,4 +107,22 @@ fn a_disk_that_fails_while_pieces_are_put_aside_fails_the_export_and_damages_not
         );
         assert_eq!(*collected.0.lock().unwrap(), b"");
     }
+}
+
+/// A server may send a byte a frame: what waits must not cost more than its bytes.
+#[test]
+fn tiny_parts_of_a_piece_are_joined() {
+    let collected = Collected::default();
+    let mut stream = StreamDestination::new(collected.clone(), None);
+    let content: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    for (offset, byte) in (0..).zip(&content) {
+        stream
+            .write(offset, Bytes::copy_from_slice(&[*byte]))
+            .unwrap();
+    }
+    assert_eq!(stream.unverified.len(), 0);
+    assert_eq!(stream.tiny.1.len(), content.len());
+    stream.verified().unwrap();
+    stream.finish().unwrap();
+    assert_eq!(&*collected.0.lock().unwrap(), &content);
 }

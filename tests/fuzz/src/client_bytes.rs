@@ -1,5 +1,7 @@
 //! The client, when whatever listens at the endpoint sends arbitrary bytes.
 
+use std::convert::Infallible;
+
 use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, ImportRequest, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -31,7 +33,12 @@ impl Target for ClientBytes {
             }
             asked
         };
-        let (asked, ()) = stage.run(async { tokio::join!(asked, self.answer(at_once, answer)) });
+        let asked = stage.run(async {
+            tokio::select! {
+                asked = asked => asked,
+                never = self.answer_all(at_once, answer) => match never {},
+            }
+        });
         let left = stage.take_output();
         match asked {
             Ok(Some(length)) => assert_eq!(left.map(|left| left.len() as u64), Some(length)),
@@ -75,39 +82,46 @@ impl ClientBytes {
         Ok(Some(exported.content_length))
     }
 
-    /// Sends it all and nothing more; listens until the client is gone.
-    async fn answer(&self, at_once: bool, answer: &[u8]) {
-        let (mut connection, _) = self.stage.listener.accept().await.unwrap();
-        if !at_once {
-            hear_request(&mut connection).await;
+    /// Answers every connection alike: a transfer has one of its own.
+    async fn answer_all(&self, at_once: bool, answer: &[u8]) -> Infallible {
+        loop {
+            let (connection, _) = self.stage.listener.accept().await.unwrap();
+            tokio::spawn(answer_one(connection, at_once, answer.to_vec()));
         }
-        // The client may have gone before it has heard everything.
-        let _ = connection.write_all(answer).await;
-        let _ = connection.shutdown().await;
-        let mut heard = [0; 4096];
-        while connection
-            .read(&mut heard)
-            .await
-            .is_ok_and(|length| length > 0)
-        {}
     }
+}
+
+/// Sends it all and nothing more; listens until the client is gone, which it may be at any time.
+async fn answer_one(
+    mut connection: UnixStream,
+    at_once: bool,
+    answer: Vec<u8>,
+) -> std::io::Result<()> {
+    if !at_once {
+        hear_request(&mut connection).await?;
+    }
+    connection.write_all(&answer).await?;
+    connection.shutdown().await?;
+    let mut heard = [0; 4096];
+    while connection.read(&mut heard).await? > 0 {}
+    Ok(())
 }
 
 /// What a client sends first.
 const PREFACE: usize = 24;
 
 /// Reads HTTP/2 until a request has come as a whole: answers to none are refused early.
-async fn hear_request(connection: &mut UnixStream) {
+async fn hear_request(connection: &mut UnixStream) -> std::io::Result<()> {
     let (data, end_of_stream) = (0, 1);
-    connection.read_exact(&mut [0; PREFACE]).await.unwrap();
+    connection.read_exact(&mut [0; PREFACE]).await?;
     loop {
         let mut head = [0; 9];
-        connection.read_exact(&mut head).await.unwrap();
+        connection.read_exact(&mut head).await?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut payload = vec![0; usize::try_from(length).unwrap()];
-        connection.read_exact(&mut payload).await.unwrap();
+        connection.read_exact(&mut payload).await?;
         if head[3] == data && head[4] & end_of_stream != 0 {
-            return;
+            return Ok(());
         }
     }
 }

@@ -82,11 +82,19 @@ impl ClientMessages {
                 .await
         };
         let answers = async {
-            let (connection, _) = self.stage.listener.accept().await.unwrap();
-            let script = Arc::clone(script);
-            serve(connection, move |request| script.answer(&request)).await;
+            // A transfer has a connection of its own.
+            loop {
+                let (connection, _) = self.stage.listener.accept().await.unwrap();
+                let script = Arc::clone(script);
+                tokio::spawn(serve(connection, move |request| script.answer(&request)));
+            }
         };
-        let (exported, ()) = self.stage.run(async { tokio::join!(asks, answers) });
+        let exported = self.stage.run(async {
+            tokio::select! {
+                exported = asks => exported,
+                () = answers => unreachable!("it answers for ever"),
+            }
+        });
         (exported, writer)
     }
 }
