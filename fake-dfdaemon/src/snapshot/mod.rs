@@ -2,7 +2,7 @@
 //!
 //! A snapshot holds hard links: content and records are never written in place, so it costs no
 //! space and little time. Faults and journal are no part of it. Each is replaced by the next one of
-//! its name wholly or not at all; how a state is, lives in [`swap`].
+//! its name wholly or not at all; how a state is, lives in [`mod@swap`].
 
 use std::io;
 use std::path::{Path, PathBuf};
