@@ -1,5 +1,6 @@
 //! What is done to single copies of a task from outside: made persistent, removed, looked at.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -37,6 +38,31 @@ impl Cluster {
         let removed = removed.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
         let persistent = removed.record.persistent;
         self.remove_files(host, id, removed)?;
+        if persistent {
+            self.replicate_later(&Arc::from(id));
+        }
+        Ok(())
+    }
+
+    /// Removes a host's copy that is not what its record says, and has another one made of a good
+    /// one. Blocks on the disk.
+    pub(super) fn drop_damaged(
+        &self,
+        host: usize,
+        id: &str,
+        incarnation: u64,
+    ) -> Result<(), Error> {
+        let locked = self.task_lock(id);
+        let is_it = self.state().same(id, incarnation).is_some();
+        if !is_it {
+            return Ok(());
+        }
+        let Some(removed) = self.state().remove_replica(id, host) else {
+            return Ok(());
+        };
+        let persistent = removed.record.persistent;
+        self.remove_files(host, id, removed)?;
+        drop(locked);
         if persistent {
             self.replicate_later(&Arc::from(id));
         }
@@ -108,4 +134,20 @@ impl Cluster {
     pub(crate) fn capacity(&self) -> Option<u64> {
         self.settings.capacity
     }
+}
+
+/// Whether content is as long as its record says. By path an output is a link to the content, and
+/// with 1.5 the content is a link to the source: whoever writes there changes it. Blocks on the
+/// disk.
+pub(super) fn check_length(file: &File, id: &str, expected: u64) -> Result<(), Error> {
+    let found = file.metadata()?.len();
+    if found == expected {
+        return Ok(());
+    }
+    let id = id.to_owned();
+    Err(Error::ContentLength {
+        id,
+        expected,
+        found,
+    })
 }

@@ -42,6 +42,13 @@ pub(crate) enum Error {
     Layout(#[from] dfdaemon_api::piece::LayoutError),
     #[error("peer {peer_id} not found")]
     PeerNotFound { peer_id: String },
+    /// A copy was cut or has grown on the disk.
+    #[error("content of task {id} has {found} bytes instead of {expected}")]
+    ContentLength {
+        id: String,
+        expected: u64,
+        found: u64,
+    },
     #[error("output path {} is already exists", path.display())]
     OutputExists { path: PathBuf },
     #[error("invalid digest({raw}): {why}")]

@@ -10,8 +10,9 @@ use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 
 use super::chunks::Chunks;
+use super::copies::check_length;
 use super::fetch::{Subscription, Wanted};
-use super::output::{Output, OutputRequest, parse_digest};
+use super::output::{Output, OutputContent, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
 use crate::quirks::Quirk;
 use crate::store::{CancelFlag, DiskFault, TaskRecord, TaskState};
@@ -109,12 +110,12 @@ impl Cluster {
             (Some(output), Some(file)) => {
                 let disk = self.store(host)?.disk().with_fault(request.disk_fault);
                 let quirks = self.settings.quirks;
-                Some(Output::link_at_once(
-                    disk,
-                    file.try_clone()?,
-                    output,
-                    quirks,
-                )?)
+                let content = OutputContent {
+                    file: file.try_clone()?,
+                    task_id: task.task_id.clone(),
+                    length: task.content_length,
+                };
+                Some(Output::link_at_once(disk, content, output, quirks)?)
             }
             _ => None,
         };
@@ -148,8 +149,14 @@ impl Cluster {
                 if !self.holds_of(host, id, lease.incarnation()) {
                     continue;
                 }
+                let file = opened?;
+                if let Err(error) = check_length(&file, id, task.content_length) {
+                    tracing::warn!(%error, host, "a copy is dropped");
+                    self.drop_damaged(host, id, lease.incarnation())?;
+                    continue;
+                }
                 Source::Held {
-                    file: Arc::new(opened?),
+                    file: Arc::new(file),
                     layout: PieceLayout::new(task.content_length, task.piece_length)?,
                     crc32,
                     next: 0,
@@ -294,8 +301,13 @@ impl Export {
         let held = matches!(self.source, Source::Held { .. });
         let (output, cancel) = (self.output.take(), self.cancel.0.clone());
         let (id, incarnation) = (self.task.task_id.clone(), self.lease.incarnation());
+        let (file, length) = (self.source.file().cloned(), self.task.content_length);
         self.cluster
             .blocking(move |cluster| {
+                if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
+                    cluster.drop_damaged(host, &id, incarnation)?;
+                    return Err(error);
+                }
                 if cluster.is_replaced(&id, incarnation) {
                     // What the host has by now is of another task.
                 } else if persistent {

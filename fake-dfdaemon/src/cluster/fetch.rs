@@ -88,7 +88,7 @@ impl Cluster {
         }
         let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
         let reservation = self.reserve(host, task.content_length)?;
-        let mut parents = Parents::new(self, &key);
+        let mut parents = Parents::new(self, &key, task.content_length);
         parents.open_first();
         let content = self.store(host)?.new_content()?;
         let fetch = Arc::new(Fetch {
@@ -239,7 +239,12 @@ impl Fetch {
                 Err(error) => {
                     tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
                     parents.forget(host);
-                    failed = Some(error);
+                    if matches!(error, Error::ContentLength { .. }) {
+                        // A copy that differs is none.
+                        cluster.drop_damaged(host, &self.key.1, self.key.2)?;
+                    } else {
+                        failed = Some(error);
+                    }
                 }
             }
         }

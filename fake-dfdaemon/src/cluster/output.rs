@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use dfdaemon_api::digest::Digest;
 
 use super::Error;
+use super::copies::check_length;
 use crate::quirks::{Quirk, Quirks};
 use crate::store::{CancelFlag, Disk, for_each_chunk};
 
@@ -21,13 +22,28 @@ pub(crate) struct OutputRequest {
     pub(crate) digest: Option<String>,
 }
 
+/// The content that an output is made of.
+#[derive(Debug)]
+pub(super) struct OutputContent {
+    pub(super) file: File,
+    pub(super) task_id: String,
+    /// In bytes, as the task's record says.
+    pub(super) length: u64,
+}
+
+impl OutputContent {
+    fn check_length(&self) -> Result<(), Error> {
+        check_length(&self.file, &self.task_id, self.length)
+    }
+}
+
 /// An output in the making. Dropped before it is finished, it takes away what it has made.
 #[derive(Debug)]
 pub(super) struct Output {
     request: OutputRequest,
     digest: Option<Digest>,
     disk: Disk,
-    content: File,
+    content: OutputContent,
     link: Link,
     quirks: Quirks,
 }
@@ -48,7 +64,7 @@ impl Output {
     /// Links the output to the content, before any piece is sent.
     pub(super) fn link_at_once(
         disk: Disk,
-        content: File,
+        content: OutputContent,
         request: OutputRequest,
         quirks: Quirks,
     ) -> Result<Self, Error> {
@@ -57,10 +73,10 @@ impl Output {
             Some(raw) => Some(parse_digest(raw)?),
             None => None,
         };
-        let linked = disk.link_open(&content, &request.path);
+        let linked = disk.link_open(&content.file, &request.path);
         let link = match linked {
             Ok(()) => Link::Made,
-            Err(_) if is_same_file(&content, &request.path) => Link::AlreadyThere,
+            Err(_) if is_same_file(&content.file, &request.path) => Link::AlreadyThere,
             Err(error) if request.force_hard_link => return Err(error.into()),
             Err(_) => Link::Refused,
         };
@@ -89,7 +105,8 @@ impl Output {
             if self.link == Link::Refused {
                 self.replace_or_copy(cancel)?;
             }
-            // Whoever waited for it may have gone away meanwhile.
+            // It may have been cut while it was checked, and whoever waited may have gone away.
+            self.content.check_length()?;
             cancel.check()?;
             self.link = Link::Finished;
         }
@@ -104,8 +121,8 @@ impl Output {
             return Ok(());
         };
         let mut hasher = expected.hasher();
-        let whole = 0..self.content.metadata()?.len();
-        for_each_chunk(&self.disk, &self.content, whole, |chunk| {
+        let whole = 0..self.content.file.metadata()?.len();
+        for_each_chunk(&self.disk, &self.content.file, whole, |chunk| {
             hasher.update(chunk);
             cancel.check()
         })?;
@@ -130,11 +147,11 @@ impl Output {
     /// Writes into the file that is there, whatever other names it has.
     fn overwrite_in_place(&self, cancel: &CancelFlag) -> Result<(), Error> {
         let target = self.disk.open_emptied(&self.request.path)?;
-        let length = self.content.metadata()?.len();
+        let length = self.content.file.metadata()?.len();
         let go_on = || !cancel.is_cancelled();
         Ok(self
             .disk
-            .copy_range(&self.content, &target, 0, length, &go_on)?)
+            .copy_range(&self.content.file, &target, 0, length, &go_on)?)
     }
 
     /// Makes a file beside the output and renames it: over what is there if that was asked for,
@@ -165,15 +182,16 @@ impl Output {
     /// The content under a new name in `parent`: linked, or copied where that cannot be.
     fn beside(&self, parent: &Path, cancel: &CancelFlag) -> Result<Beside, Error> {
         self.disk.check_writable()?;
-        let linked = self.make_in(parent, |path| self.disk.link_open(&self.content, path));
+        let linked = self.make_in(parent, |path| self.disk.link_open(&self.content.file, path));
         if let Ok((linked, ())) = linked {
             return Ok(linked);
         }
         let (beside, copy) = self.make_in(parent, |path| self.disk.create(path))?;
-        let metadata = self.content.metadata()?;
+        let metadata = self.content.file.metadata()?;
         let go_on = || !cancel.is_cancelled();
         self.disk
-            .copy_range(&self.content, &copy, 0, metadata.len(), &go_on)?;
+            .copy_range(&self.content.file, &copy, 0, metadata.len(), &go_on)?;
+        self.content.check_length()?;
         self.disk.set_mode(&copy, metadata.mode() & 0o777)?;
         self.disk.sync(&copy)?;
         Ok(beside)
@@ -218,7 +236,7 @@ impl Drop for Beside {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if self.link == Link::Made && is_same_file(&self.content, &self.request.path) {
+        if self.link == Link::Made && is_same_file(&self.content.file, &self.request.path) {
             // Whatever ended the export is what the caller is told.
             let _ = self.disk.remove(&self.request.path);
         }

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::sync::Arc;
 
+use super::copies::check_length;
 use super::{Cluster, Error, FetchKey, ReplicaState, not_found};
 
 /// The parents of one transfer. Dropped, they have one transfer less.
@@ -16,6 +17,8 @@ pub(super) struct Parents {
     /// Hosts that had a piece that was not as it should be.
     bad: Vec<usize>,
     next: usize,
+    /// In bytes, as the task's record says.
+    content_length: u64,
 }
 
 /// A host that serves, as the transfer knows it.
@@ -27,13 +30,14 @@ pub(super) struct Parent {
 }
 
 impl Parents {
-    pub(super) fn new(cluster: &Arc<Cluster>, fetch: &FetchKey) -> Self {
+    pub(super) fn new(cluster: &Arc<Cluster>, fetch: &FetchKey, content_length: u64) -> Self {
         Self {
             cluster: Arc::clone(cluster),
             fetch: fetch.clone(),
             open: BTreeMap::new(),
             bad: Vec::new(),
             next: 0,
+            content_length,
         }
     }
 
@@ -81,11 +85,14 @@ impl Parents {
             Entry::Vacant(vacant) => {
                 let file = cluster.store(host)?.open_content(&fetch.1)?;
                 // After it was opened: still there, it is no other task's with the same id.
+                let checked = check_length(&file, &fetch.1, self.content_length);
                 let crc32 = change(cluster, fetch, host, |replica| {
-                    replica.uploading += 1;
-                    replica.record.piece_crc32.clone()
+                    checked.map(|()| {
+                        replica.uploading += 1;
+                        replica.record.piece_crc32.clone()
+                    })
                 });
-                let crc32 = crc32.ok_or_else(|| not_found(&fetch.1))?;
+                let crc32 = crc32.ok_or_else(|| not_found(&fetch.1))??;
                 Ok(vacant.insert(Parent {
                     file,
                     crc32,

@@ -38,6 +38,7 @@ impl Error {
             | Self::NoTtl
             | Self::NoSpace { .. }
             | Self::Layout(_)
+            | Self::ContentLength { .. }
             | Self::DigestMismatch { .. }
             | Self::Io(_) => Status::internal(text),
         }
@@ -96,6 +97,15 @@ mod tests {
                 Error::NoSpace { content_length: 9 },
                 Code::Internal,
                 "no space left on device: not enough space to store the persistent cache task: content_length=9",
+            ),
+            (
+                Error::ContentLength {
+                    id: "7".into(),
+                    expected: 2,
+                    found: 3,
+                },
+                Code::Internal,
+                "content of task 7 has 3 bytes instead of 2",
             ),
             (
                 Error::DigestMismatch {

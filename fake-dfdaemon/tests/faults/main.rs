@@ -8,6 +8,7 @@ mod support;
 
 mod calls;
 mod chance;
+mod damaged;
 mod lifetimes;
 mod replicas;
 mod selectors;
