@@ -6,6 +6,7 @@
 mod support;
 
 use std::error::Error as _;
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,7 +70,7 @@ impl World {
 
 fn serve(dir: &Path, descriptors: usize) -> Command {
     let mut command = Command::new("sh");
-    let script = format!("ulimit -n {descriptors}; exec \"$0\" serve --hosts 2 --state-dir \"$1\"");
+    let script = format!("ulimit -n {descriptors}; exec \"$0\" serve --hosts 2 --state-dir \"$@\"");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
     command.arg(dir.join("state"));
     command
@@ -274,4 +275,29 @@ async fn exports_that_nobody_reads_take_bounded_memory() {
     // Those who read get all of it meanwhile.
     let exported = in_time(client.export(export(&id))).await.ok();
     assert_eq!(exported.content().len(), 4 << 20);
+}
+
+/// Replicas that fall due at once wait for their turn, and none is forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn due_replicas_are_all_made_with_few_descriptors() {
+    const TASKS: usize = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("files");
+    fs::create_dir(&files).unwrap();
+    for number in 0..TASKS {
+        fs::write(files.join(number.to_string()), format!("content {number}")).unwrap();
+    }
+    let mut command = serve(dir.path(), 64);
+    command.args(["--clock", "manual", "--replication-delay", "1h"]);
+    let process = Process::start(command.arg("--preload").arg(&files));
+    let api = Address::socket(&process.path("control"));
+    for (path, body) in [("/clock", r#"{"advance":"1h"}"#), ("/settle", "")] {
+        let answer = in_time(api.send("POST", path, body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let hosts = api.send("GET", "/hosts", "").await.body;
+    for number in 0..2 {
+        assert_eq!(hosts["hosts"][number]["tasks"], TASKS, "{hosts}");
+    }
+    assert!(process.end(Signal::TERM).success());
 }

@@ -1,6 +1,7 @@
 //! What the cluster does by itself, when it is due: replication, collection, eviction.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use super::agenda::Parked;
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
 use super::state::{Entry, State};
+use super::status::is_overload;
 use super::{Cluster, Error, host_name, later};
 use crate::call::{Arrived, Call, Entered};
 use crate::faults::registry::Arriving;
@@ -27,6 +29,12 @@ const EVICT_ABOVE: u64 = 80;
 
 /// Down to this share it does, in percent.
 const EVICT_DOWN_TO: u64 = 60;
+
+/// How long a replica waits for file descriptors that others give back.
+const NO_DESCRIPTORS_FOR: Duration = Duration::from_secs(30);
+
+/// How long it waits before it looks again.
+const NO_DESCRIPTORS_POLL: Duration = Duration::from_millis(20);
 
 /// Work that is put down in the agenda.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -247,20 +255,43 @@ impl Cluster {
             persistent: true,
             disk_fault: call.disk_fault(),
         };
-        let id_of_task = Arc::clone(id);
-        let ends = call.ends();
-        let fetched = async {
-            let fetch = self
-                .blocking(move |cluster| cluster.fetch(host, &id_of_task, wanted))
-                .await?;
-            tokio::select! {
-                ended = fetch.ended() => ended,
-                () = ends.cancelled() => Err(Error::Stopping),
-            }
+        let fetched = tokio::select! {
+            fetched = self.fetch_replica(host, id, wanted) => fetched,
+            () = call.ends().cancelled_owned() => Err(Error::Stopping),
         };
-        let fetched: Result<(), Error> = fetched.await;
         fetched.map_err(|error| error.status(self.release()))?;
         self.wait_for_faults(call, Phase::After, id).await
+    }
+
+    /// Waits for its turn, and transfers a task to a host. Where clients leave no file descriptors
+    /// the transfer is begun again: nobody else comes back for a replica.
+    async fn fetch_replica(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        wanted: Wanted,
+    ) -> Result<(), Error> {
+        // A transfer may wait for ever for a poisoned copy, which must not keep others back.
+        let _turn = if self.has_quirk(Quirk::PoisonedCopies) {
+            None
+        } else {
+            self.replications.acquire().await.ok()
+        };
+        let given_up = Instant::now() + NO_DESCRIPTORS_FOR;
+        loop {
+            let id = Arc::clone(id);
+            let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, wanted));
+            let ended = match fetched.await {
+                Ok(fetch) => fetch.ended().await,
+                Err(error) => Err(error),
+            };
+            match ended {
+                Err(Error::Io(error)) if is_overload(&error) && Instant::now() < given_up => {
+                    tokio::time::sleep(NO_DESCRIPTORS_POLL).await;
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Lets faults act. A replica that one holds up does not keep the cluster from settling.
@@ -426,8 +457,6 @@ fn words(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::FakeDfdaemon;
     use crate::cluster::ImportRequest;

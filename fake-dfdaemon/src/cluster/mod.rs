@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +59,10 @@ const TASK_LOCKS: usize = 64;
 
 /// How many tasks are looked at while the lock on all of them is held.
 const LOOKED_AT_AT_ONCE: usize = 64;
+
+/// How many replications transfer at once. Each has a handful of files open, and more of them make
+/// a disk no faster.
+const REPLICATIONS: usize = 4;
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
@@ -89,6 +94,8 @@ pub(crate) struct Cluster {
     /// the disk when something comes, before it when something goes.
     task_locks: [Mutex<()>; TASK_LOCKS],
     fetches: Mutex<HashMap<FetchKey, Weak<Fetch>>>,
+    /// The replications that may transfer at once.
+    replications: Semaphore,
     agenda: Agenda<Job>,
     stopping: CancellationToken,
     running: TaskTracker,
@@ -157,6 +164,7 @@ impl Cluster {
             state: Mutex::new(State::new(settings.hosts)),
             task_locks: std::array::from_fn(|_| Mutex::default()),
             fetches: Mutex::default(),
+            replications: Semaphore::new(REPLICATIONS),
             agenda: Agenda::new(),
             stopping: CancellationToken::new(),
             running: TaskTracker::new(),

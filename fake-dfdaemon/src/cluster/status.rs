@@ -46,7 +46,7 @@ impl Error {
 }
 
 /// Whether there were no file descriptors left, in the process or in the system.
-fn is_overload(error: &io::Error) -> bool {
+pub(super) fn is_overload(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
