@@ -1,16 +1,19 @@
 //! Progress on stderr, for people at a terminal: a spinner while a daemon says nothing, a bar
 //! while content comes.
 
+mod terminal;
+
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
 use crate::export::Progress;
 use crate::leftovers::Leftover;
 use crate::report::printable;
+use terminal::Terminal;
 
 const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";
 const BAR: &str =
@@ -51,7 +54,7 @@ pub(crate) fn spinner(allowed: bool, path: &Path) -> Option<Shown> {
     if !wanted(allowed) {
         return None;
     }
-    let bar = ProgressBar::new_spinner().with_message(printable(&path.display().to_string()));
+    let bar = spinning().with_message(printable(&path.display().to_string()));
     if let Ok(style) = ProgressStyle::with_template(SPINNER) {
         bar.set_style(style);
     }
@@ -59,9 +62,16 @@ pub(crate) fn spinner(allowed: bool, path: &Path) -> Option<Shown> {
     Some(Shown::new(bar))
 }
 
+fn spinning() -> ProgressBar {
+    let target = ProgressDrawTarget::term_like(Box::new(Terminal::default()));
+    let bar = ProgressBar::new_spinner();
+    bar.set_draw_target(target);
+    bar
+}
+
 /// A bar that follows an export.
 pub(crate) fn bar(mut progress: watch::Receiver<Progress>) -> Shown {
-    let bar = ProgressBar::new_spinner();
+    let bar = spinning();
     bar.enable_steady_tick(TICK);
     let shown = bar.clone();
     tokio::spawn(async move {

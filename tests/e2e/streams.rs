@@ -2,10 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::command::{DFCACHE, words};
+use crate::support::command::{DFCACHE, Dfcache, words};
 use crate::support::files::PIECE;
 use crate::support::scripted::whole;
-use crate::support::terminal::Terminal;
+use crate::support::terminal::{Terminal, screen};
 use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
 
 fn is_plain(run: &Run) {
@@ -230,6 +230,39 @@ fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {
     assert!(!shown.contains("8.00 MiB/8.00 MiB"), "{shown:?}");
     running.wait().fails_with(143);
     world.holds_only(&[]);
+}
+
+/// The terminal itself shows `^C` where its cursor is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_that_interrupts_leaves_nothing_of_the_bar() {
+    let world = World::new();
+    let mut steps = whole(&seeded(1, 2 * PIECE));
+    steps.truncate(2);
+    steps.push(Step::Hang);
+    world.file("file", 10);
+    for (line, steps, shows) in [
+        (
+            "export --transfer-from-dfdaemon -O out 7",
+            steps,
+            "4.00 MiB/8.00 MiB",
+        ),
+        ("import file", vec![Step::Hang], "importing"),
+    ] {
+        let daemon = ScriptedDaemon::start(&world, steps);
+        let command = Dfcache::in_session(&world.work(), &world.home())
+            .at(&daemon.endpoint)
+            .args(words(line));
+        let (running, mut terminal) = Terminal::in_control_of(command);
+        terminal.wait_for(shows);
+        terminal.type_keys(b"\x03");
+        let sent = terminal.rest();
+        assert!(sent.contains("^C"), "{sent:?}");
+        running.wait().fails_with(130);
+        let shown = screen(&sent);
+        assert!(shown[0].starts_with("error: "), "{shown:#?}\n{sent:?}");
+        assert!(!shown.concat().contains("MiB"), "{shown:#?}\n{sent:?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,12 @@ impl Dfcache {
             .env("PATH", "/usr/bin:/bin")
     }
 
+    /// In a session of its own, whose terminal is the command's stdin: keys typed there are signals.
+    pub fn in_session(directory: &Path, home: &Path) -> Self {
+        let setsid = Path::new("/usr/bin/setsid");
+        Self::of(setsid, directory, home).args(["--ctty", DFCACHE])
+    }
+
     pub fn of(program: &Path, directory: &Path, home: &Path) -> Self {
         let mut command = Command::new(program);
         command
@@ -70,6 +76,11 @@ impl Dfcache {
 
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.command.stdin(stdin);
         self
     }
 

@@ -1,7 +1,7 @@
 //! A terminal to show things to.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -17,13 +17,22 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a command with a terminal as its stderr.
     pub fn in_front_of(command: Dfcache) -> (Running, Self) {
+        Self::open(|side| command.stderr(side))
+    }
+
+    /// Starts a command in a session of its own, with a terminal as its stdin and stderr.
+    pub fn in_control_of(command: Dfcache) -> (Running, Self) {
+        Self::open(|side| command.stdin(side.try_clone().unwrap()).stderr(side))
+    }
+
+    fn open(attach: impl FnOnce(File) -> Dfcache) -> (Running, Self) {
         let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&screen).unwrap();
         unlockpt(&screen).unwrap();
         let name = ptsname(&screen, Vec::new()).unwrap();
         let name = Path::new(name.to_str().unwrap());
         let side = File::options().read(true).write(true).open(name).unwrap();
-        let running = command.env("TERM", "xterm").stderr(side).start();
+        let running = attach(side).env("TERM", "xterm").start();
         let screen = File::from(screen);
         let shown = Vec::new();
         (running, Self { screen, shown })
@@ -34,6 +43,11 @@ impl Terminal {
         let (running, terminal) = Self::in_front_of(command);
         let shown = terminal.rest();
         (running.wait(), shown)
+    }
+
+    /// Types keys.
+    pub fn type_keys(&mut self, keys: &[u8]) {
+        self.screen.write_all(keys).unwrap();
     }
 
     /// Waits until the terminal has been sent `text`.
@@ -61,4 +75,50 @@ impl Terminal {
         self.shown.extend_from_slice(&buffer[..length]);
         length > 0
     }
+}
+
+/// The lines that a screen of 80 columns shows once it was sent `text`.
+pub fn screen(text: &str) -> Vec<String> {
+    const WIDTH: usize = 80;
+    let mut lines = vec![vec![' '; WIDTH]];
+    let (mut line, mut column) = (0_usize, 0_usize);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => line += 1,
+            '\x1b' => {
+                assert_eq!(rest.next(), Some('['), "{text:?}");
+                let mut number = String::new();
+                let end = loop {
+                    match rest.next().unwrap() {
+                        c @ ('0'..='9' | ';') => number.push(c),
+                        end => break end,
+                    }
+                };
+                let distance = number.parse().unwrap_or(1);
+                match end {
+                    'A' => line = line.saturating_sub(distance),
+                    'B' => line += distance,
+                    'C' => column = (column + distance).min(WIDTH - 1),
+                    'D' => column = column.saturating_sub(distance),
+                    'K' => lines[line].fill(' '),
+                    'm' => {}
+                    other => panic!("{other:?} in {text:?}"),
+                }
+            }
+            c => {
+                // A line that is full goes on in the next one only when something follows.
+                if column == WIDTH {
+                    (line, column) = (line + 1, 0);
+                    lines.resize(lines.len().max(line + 1), vec![' '; WIDTH]);
+                }
+                lines[line][column] = c;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(line + 1), vec![' '; WIDTH]);
+    }
+    let text = lines.into_iter().map(String::from_iter);
+    text.map(|line| line.trim_end().to_owned()).collect()
 }
