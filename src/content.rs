@@ -16,7 +16,8 @@ use bytes::Bytes;
 use dfdaemon_api::digest::{Crc32, parse_piece_digest, piece_digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::thread::{finished, on_thread, thread_died};
 
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
 
@@ -217,36 +218,6 @@ impl Piece {
             piece_digest(actual),
         )))
     }
-}
-
-/// Runs `work` on a thread of its own, so that it neither blocks the receiving side nor outlives
-/// the process.
-pub(crate) fn on_thread<T: Send + 'static>(
-    name: &str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<oneshot::Receiver<Result<T>>> {
-    let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            // Nobody listens any more if the operation was broken off.
-            let _ = sender.send(work());
-        })
-        .map_err(|source| {
-            Error::new(ErrorKind::Failure, "cannot start a thread").because(source)
-        })?;
-    Ok(receiver)
-}
-
-/// What work on a thread came to.
-pub(crate) async fn finished<T>(
-    end: impl Future<Output = std::result::Result<Result<T>, oneshot::error::RecvError>>,
-) -> Result<T> {
-    end.await.map_err(|_| thread_died())?
-}
-
-fn thread_died() -> Error {
-    Error::new(ErrorKind::Failure, "a thread died")
 }
 
 /// A digest of the whole content, and what it is compared to.

@@ -67,6 +67,7 @@ mod status;
 mod task;
 #[cfg(test)]
 mod testing;
+mod thread;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

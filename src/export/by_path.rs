@@ -15,11 +15,12 @@ use super::local_copy::LocalCopy;
 use super::receive::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
-use crate::content::{ContentCheck, finished, on_thread};
+use crate::content::ContentCheck;
 use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output_file::{PrivateDirectory, Target};
 use crate::status::Operation;
+use crate::thread::{finished, on_thread};
 
 pub(super) async fn export(
     client: &Client,
