@@ -1,6 +1,7 @@
 //! Importing: the local checks, the one call, and what an existing task means.
 
 mod source;
+mod unchanged;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,8 @@ use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
 use crate::report::is_command;
 use crate::status::{self, Operation};
 use crate::task::{SUCCEEDED, Task};
+use crate::thread::{finished, on_thread};
+use unchanged::State;
 
 /// What to import, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,11 +87,11 @@ impl ImportRequest {
                 cannot("dfdaemon is told the path as text, and this one is not UTF-8")
                     .hint("rename the file, or the directory that it is in")
             })?;
-        let length = match fs::metadata(&path) {
+        let before = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {
                 source::check_length(&path, metadata.len())
                     .map_err(|error| error.within(format!("cannot import {shown}")))?;
-                Some(metadata.len())
+                Some(State::of(&metadata))
             }
             Ok(metadata) if metadata.is_dir() => {
                 return Err(cannot("it is a directory")
@@ -105,7 +108,7 @@ impl ImportRequest {
             request: self,
             path,
             wire_path,
-            length,
+            before,
         })
     }
 }
@@ -116,10 +119,28 @@ pub struct CheckedImport {
     request: ImportRequest,
     path: PathBuf,
     wire_path: String,
-    length: Option<u64>,
+    /// The file as it was when it was checked, if this user may see it.
+    before: Option<State>,
 }
 
 impl CheckedImport {
+    fn length(&self) -> Option<u64> {
+        self.before.map(|before| before.length())
+    }
+
+    /// Checks that the file is still the one that was checked. On a thread: it may be read.
+    async fn check_unchanged(&self, task: &Task) -> Result<()> {
+        let Some(before) = self.before else {
+            return Ok(());
+        };
+        let (path, request) = (self.path.clone(), self.request.clone());
+        let task_id = task.task_id.clone();
+        let checked = on_thread("unchanged", move || {
+            unchanged::check(&path, before, &request, &task_id)
+        })?;
+        finished(checked).await
+    }
+
     /// The file's absolute path, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -154,7 +175,11 @@ impl Client {
         let status = match response {
             Ok(task) => {
                 let task = Task::from(task.into_inner());
-                check(&task, import).map_err(|error| error.within(message))?;
+                let checked = match check(&task, import) {
+                    Ok(()) => import.check_unchanged(&task).await,
+                    Err(error) => Err(error),
+                };
+                checked.map_err(|error| error.within(message))?;
                 info!(task_id = task.task_id, "imported");
                 return Ok(Imported {
                     task,
@@ -192,7 +217,7 @@ impl Client {
                 .hint("another import of it is under way; try again later"));
         }
         if import
-            .length
+            .length()
             .is_some_and(|length| length != task.content_length)
         {
             return Err(differs(format!(
@@ -242,7 +267,7 @@ fn check(task: &Task, import: &CheckedImport) -> Result<()> {
             .hint("import it again once it has failed or expired; stat shows its state"));
     }
     let length = task.content_length;
-    match import.length {
+    match import.length() {
         Some(expected) if expected != length => Err(Error::integrity(format!(
             "dfdaemon imported {length} bytes as task {id}, and the file has {expected}"
         ))

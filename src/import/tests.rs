@@ -1,9 +1,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt, symlink};
 use std::sync::{Arc, Mutex};
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
@@ -210,4 +211,86 @@ async fn an_existing_task_is_a_success_only_if_asked_and_the_same() {
     let gone = Status::not_found("persistent cache task 7 not found");
     let error = import(existing(Err(gone)), request).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// What a daemon that hashed `content` answers, while `meanwhile` happens to the file.
+fn while_imported(
+    scheme: Scheme,
+    content: &'static str,
+    meanwhile: impl Fn(&Path) + Send + Sync + 'static,
+) -> Answers {
+    Answers {
+        import: Arc::new(move |request| {
+            meanwhile(Path::new(&request.path));
+            let mut hasher = TaskIdHasher::new(scheme);
+            hasher.update(content.as_bytes());
+            let id = match &request.content_for_calculating_task_id {
+                Some(text) => scheme.of_content(text),
+                None => hasher.finish(Parameters::default()),
+            };
+            Ok(task(&id))
+        }),
+        ..Answers::default()
+    }
+}
+
+/// Writes as `rsync --inplace -t` does: the modification time is put back.
+fn rewrite(path: &Path, content: &str) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let before = file.metadata().unwrap();
+    // The clock of the file system has a tick.
+    while file.metadata().unwrap().ctime_nsec() == before.ctime_nsec() {
+        file.write_all_at(content.as_bytes(), 0).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+    }
+}
+
+/// Writes as anybody does.
+fn write(path: &Path, content: &str) {
+    let before = fs::metadata(path).unwrap().modified().unwrap();
+    while fs::metadata(path).unwrap().modified().unwrap() == before {
+        fs::write(path, content).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_during_its_import_is_refused_whatever_its_modification_time_says() {
+    for scheme in [Scheme::Crc32, Scheme::Sha256] {
+        let (_directory, mut request) = file();
+        let answers = while_imported(scheme, "12345", |path| rewrite(path, "12346"));
+        let error = import(answers, request.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+        assert!(error.causes()[0].contains("put back"), "{error:?}");
+
+        let answers = while_imported(scheme, "12346", |path| write(path, "12345"));
+        let error = import(answers, request.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+
+        request.content_for_calculating_task_id = Some("text".into());
+        let answers = while_imported(scheme, "", |path| rewrite(path, "54321"));
+        let error = import(answers, request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LocalFile);
+    }
+}
+
+#[tokio::test]
+async fn a_file_whose_content_stays_is_imported_whatever_else_happens_to_it() {
+    for scheme in [Scheme::Crc32, Scheme::Sha256] {
+        let (_directory, request) = file();
+        let happens: [fn(&Path); 5] = [
+            |path| fs::hard_link(path, path.with_extension("link")).unwrap(),
+            |path| {
+                let link = path.with_extension("short");
+                fs::hard_link(path, &link).unwrap();
+                fs::remove_file(link).unwrap();
+            },
+            |path| fs::set_permissions(path, PermissionsExt::from_mode(0o640)).unwrap(),
+            |path| rewrite(path, "12345"),
+            |path| fs::rename(path, path.with_extension("moved")).unwrap(),
+        ];
+        for happens in happens {
+            let answers = while_imported(scheme, "12345", happens);
+            import(answers, request.clone()).await.unwrap();
+        }
+    }
 }
