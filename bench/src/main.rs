@@ -1,5 +1,5 @@
 //! `make bench`: each job's time, the limit on this machine and the ratio of the two, taken in
-//! turn in one run. README.md says what can be set.
+//! turn in one run. docs/benchmarks.md says what can be set.
 //!
 //! Here is what is started; [`jobs`] has what is measured, the binary `dfcache-bench-bare` what it
 //! is measured against.

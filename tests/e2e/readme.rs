@@ -1,4 +1,4 @@
-//! README.md says what the programs say: options, variables, exit codes, fields, and the session.
+//! README.md and the pages in docs/ say what the programs say: options, variables, exit codes, fields, sessions.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -15,25 +15,31 @@ use crate::support::skipped;
 use crate::support::world::Directory;
 
 const README: &str = include_str!("../../README.md");
+const DFCACHE_PAGE: &str = include_str!("../../docs/dfcache.md");
+const FAKE_PAGE: &str = include_str!("../../docs/fake-dfdaemon.md");
+const FAULTS_PAGE: &str = include_str!("../../docs/faults.md");
+const FIDELITY_PAGE: &str = include_str!("../../docs/fidelity.md");
+const GUARANTEES_PAGE: &str = include_str!("../../docs/guarantees.md");
+const RUST_PAGE: &str = include_str!("../../docs/rust.md");
 const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
 const COMMANDS: [&str; 5] = ["import", "export", "stat", "ls", "id"];
 
-/// The lines below a heading, up to the next one.
-fn section(heading: &str) -> Vec<&'static str> {
-    let mut lines = README.lines();
+/// The lines of a page below a heading, up to the next one.
+fn section(page: &'static str, heading: &str) -> Vec<&'static str> {
+    let mut lines = page.lines();
     assert!(lines.any(|line| line == heading), "no heading {heading:?}");
     lines.take_while(|line| !line.starts_with('#')).collect()
 }
 
 /// The rows of the tables below a heading, without their heads; cells without backquotes.
-fn rows(heading: &str) -> Vec<Vec<String>> {
+fn rows(page: &'static str, heading: &str) -> Vec<Vec<String>> {
     let row = |line: &str| -> Vec<String> {
         let line = line.replace("\\|", "\0");
         let cells = line.trim_matches('|').split('|');
         let text = |cell: &str| cell.trim().replace('`', "").replace('\0', "|");
         cells.map(text).collect()
     };
-    let lines = section(heading);
+    let lines = section(page, heading);
     let tables = lines.split(|line| !line.starts_with('|'));
     let bodies = tables.filter_map(|table| table.get(2..)).flatten();
     bodies.map(|line| row(line)).collect()
@@ -44,7 +50,7 @@ fn rows(heading: &str) -> Vec<Vec<String>> {
 fn its_guarantees_name_tests_that_are_there() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut named = 0;
-    for row in rows("## Guarantees") {
+    for row in rows(GUARANTEES_PAGE, "# Guarantees") {
         let [promise, tests] = row.as_slice() else {
             panic!("{row:?}");
         };
@@ -112,7 +118,7 @@ fn help(program: &Path, command: &str) -> BTreeSet<Entry> {
 
 #[test]
 fn it_has_the_options_of_every_command_with_default_and_variable() {
-    let rows = rows("### Options");
+    let rows = rows(DFCACHE_PAGE, "## Options");
     for command in COMMANDS {
         let written: BTreeSet<Entry> = rows
             .iter()
@@ -130,7 +136,7 @@ fn it_has_the_options_of_every_command_with_default_and_variable() {
 
 #[test]
 fn it_has_the_options_of_the_fake() {
-    let written: BTreeSet<Entry> = rows("### Options of serve and run")
+    let written: BTreeSet<Entry> = rows(FAKE_PAGE, "## Options of serve and run")
         .into_iter()
         .map(|row| (row[0].clone(), row[1].clone(), String::new()))
         .collect();
@@ -142,7 +148,7 @@ fn it_has_the_options_of_the_fake() {
 
 #[test]
 fn it_has_the_quirks_of_the_fake() {
-    let rows = rows("### Where the fake differs");
+    let rows = rows(FIDELITY_PAGE, "## Where the fake differs");
     let written: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     let known: Vec<_> = fake_dfdaemon::Quirk::all()
         .map(|quirk| quirk.name())
@@ -152,7 +158,7 @@ fn it_has_the_quirks_of_the_fake() {
 
 #[test]
 fn it_has_the_grammar_of_faults() {
-    let rows = rows("### Faults");
+    let rows = rows(FAULTS_PAGE, "# Faults");
     let (parts, actions): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() == 2);
     let (_, on) = parts.iter().map(|row| (&row[0], &row[1])).next().unwrap();
     let on = on.split(", ").filter(|on| *on != "or *");
@@ -183,7 +189,7 @@ fn it_has_the_exit_codes() {
     let done = (0, String::new());
     let known = kinds.map(|kind| (kind.exit_code(), kind.name().to_owned()));
     let known: BTreeSet<_> = known.into_iter().chain([done]).collect();
-    let rows = rows("### Exit codes");
+    let rows = rows(DFCACHE_PAGE, "## Exit codes");
     let written = rows.iter().flat_map(|row| {
         let codes = row[0].split(", ").map(|code| code.parse().unwrap());
         codes.map(|code: u8| (code, row[1].clone()))
@@ -197,7 +203,7 @@ fn it_has_the_fields_of_the_schema() {
     let names = |properties: &Value| -> BTreeSet<String> {
         properties.as_object().unwrap().keys().cloned().collect()
     };
-    let rows = rows("### JSON");
+    let rows = rows(DFCACHE_PAGE, "## JSON");
     let fields = |of: &str| -> BTreeSet<String> {
         let row = rows.iter().find(|row| row[0] == of).unwrap();
         let fields = row[1].strip_prefix("error: ").unwrap_or(&row[1]);
@@ -236,10 +242,10 @@ fn transcript(lines: &[&str]) -> Vec<Typed> {
     typed
 }
 
-/// The `console` blocks.
-fn sessions() -> Vec<Vec<Typed>> {
+/// The `console` blocks of a page.
+fn sessions(page: &str) -> Vec<Vec<Typed>> {
     let mut sessions = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = page.lines();
     while lines.any(|line| line == "```console") {
         let block = lines.by_ref().take_while(|line| *line != "```");
         sessions.push(transcript(&block.collect::<Vec<_>>()));
@@ -342,8 +348,31 @@ impl Drop for Desk {
     }
 }
 
-#[test]
-fn its_sessions_show_what_they_say() {
+/// README.md and docs/: each page's path below the repository, and its text.
+fn pages() -> Vec<(String, String)> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ];
+    let mut paths: Vec<String> = root.map(str::to_owned).into();
+    for entry in std::fs::read_dir(repository.join("docs")).unwrap() {
+        paths.push(format!(
+            "docs/{}",
+            entry.unwrap().file_name().to_str().unwrap()
+        ));
+    }
+    let text = |path: &String| std::fs::read_to_string(repository.join(path)).unwrap();
+    paths
+        .iter()
+        .map(|path| (path.clone(), text(path)))
+        .collect()
+}
+
+/// A page's sessions happen in one directory, which is empty at first.
+fn follow_page(page: &str) {
     let mut desk = Desk {
         directory: Directory::new(),
         daemons: Vec::new(),
@@ -351,9 +380,7 @@ fn its_sessions_show_what_they_say() {
     let has_curl = ["/usr/bin/curl", "/bin/curl"]
         .iter()
         .any(|curl| Path::new(curl).exists());
-    let sessions = sessions();
-    assert!(sessions.len() >= 2);
-    for session in sessions {
+    for session in sessions(page) {
         if session[0].command.starts_with("fake-dfdaemon serve") {
             desk.serve(&session[0]);
         } else if !has_curl
@@ -365,5 +392,93 @@ fn its_sessions_show_what_they_say() {
         } else {
             desk.follow(&session);
         }
+    }
+}
+
+#[test]
+fn their_sessions_show_what_they_say() {
+    let with_sessions: Vec<_> = pages()
+        .into_iter()
+        .filter(|(_, text)| !sessions(text).is_empty())
+        .collect();
+    for page in [
+        "README.md",
+        "docs/fake-dfdaemon.md",
+        "docs/control-api.md",
+        "docs/ci.md",
+    ] {
+        assert!(with_sessions.iter().any(|(path, _)| path == page), "{page}");
+    }
+    for (path, text) in with_sessions {
+        eprintln!("{path}");
+        follow_page(&text);
+    }
+}
+
+/// README is the first minute; everything else has a page.
+#[test]
+fn it_is_short_and_lists_every_page() {
+    assert!(README.lines().count() <= 150);
+    for (path, _) in pages() {
+        assert!(
+            path == "README.md" || README.contains(&format!("]({path})")),
+            "{path}"
+        );
+    }
+}
+
+/// The heading as a link to it names it.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    let text: String = heading.to_lowercase().chars().filter(kept).collect();
+    text.trim().replace(' ', "-")
+}
+
+#[test]
+fn their_links_lead_somewhere() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, text) in pages() {
+        let directory = repository.join(&path);
+        let directory = directory.parent().unwrap();
+        for link in text.split("](").skip(1) {
+            let (link, _) = link.split_once(')').unwrap();
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = directory.join(file);
+            assert!(target.exists(), "{path}: {link}");
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(target).unwrap();
+                let mut headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let found = headings.any(|line| anchor(line.trim_start_matches('#')) == heading);
+                assert!(found, "{path}: {link}");
+            }
+        }
+    }
+}
+
+/// The examples of the libraries are those of the crates' documentation, which run as tests there.
+#[test]
+fn the_examples_in_rust_are_tests_of_the_crates() {
+    let sources = [
+        include_str!("../../src/lib.rs"),
+        include_str!("../../fake-dfdaemon/src/lib.rs"),
+    ];
+    let documented = sources.map(|source| {
+        let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
+        let shown = lines.map(str::trim).filter(|line| !line.starts_with("# "));
+        shown.collect::<Vec<_>>().join("\n")
+    });
+    let blocks: Vec<_> = RUST_PAGE.split("```rust\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let (block, _) = block.split_once("```").unwrap();
+        let block: Vec<_> = block.trim().lines().map(str::trim).collect();
+        let block = block.join("\n");
+        assert!(
+            documented.iter().any(|text| text.contains(&block)),
+            "{block}"
+        );
     }
 }
