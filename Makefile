@@ -57,6 +57,10 @@ disk-errors: ## Fail every step of the store on the disk in every way, where mak
 packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
 	@packaging/build.sh "$(TARGET_DIR)"
 
+.PHONY: package-crates
+package-crates: ## Make the .crate files that a registry would get, from what is committed (they are not compiled again)
+	$(CARGO) package --locked --no-verify -p dfdaemon-api -p fake-dfdaemon -p dfcache
+
 .PHONY: packages-test
 packages-test: packages ## Install the packages into a scratch root and run what is in them
 	@packaging/test.sh "$(TARGET_DIR)/packages"
