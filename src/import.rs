@@ -12,8 +12,8 @@ use tracing::info;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::is_command;
 use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
-use crate::report::is_command;
 use crate::status::{self, Operation};
 use crate::task::{SUCCEEDED, Task};
 use crate::thread::{finished, on_thread};

@@ -52,6 +52,7 @@ mod commands;
 mod content;
 mod disk;
 mod error;
+mod escape;
 mod export;
 mod import;
 mod leftovers;

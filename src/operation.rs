@@ -251,7 +251,7 @@ fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn log(error: &Error) {
-    let message = crate::report::printable(&error.to_string());
+    let message = crate::escape::printable(&error.to_string());
     tracing::error!(causes = ?error.causes(), "{message}");
 }
 

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) use json::text as path_in_json;
-pub(crate) use text::{is_command, printable};
 
 use crate::cli::Format;
 use crate::error::{Error, ErrorKind, Interruption, Result};

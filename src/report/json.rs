@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Outcome;
-use super::text::is_command;
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::is_command;
 use crate::task::Task;
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use crate::error::Error;
+use crate::escape::printable;
 use crate::task::{LocalTask, Task};
 
 /// What stdout gets; bytes, since a path need not be text.
@@ -167,27 +168,4 @@ fn labelled(label: &str, colour: &str, text: &str, coloured: bool) -> String {
     } else {
         format!("{label}: {text}\n")
     }
-}
-
-/// Text from elsewhere on one line, and without what a terminal would take for a command.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .fold(String::new(), |mut printable, character| {
-            if is_command(character) {
-                printable.extend(character.escape_default());
-            } else {
-                printable.push(character);
-            }
-            printable
-        })
-}
-
-/// Whether a terminal would do something with it rather than show it: control characters, what
-/// breaks a line, and what turns the direction of the text around.
-pub(crate) fn is_command(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
