@@ -3,21 +3,29 @@
 //! Values are parsed into `options`; what commands do with them lives in `commands`. Numbers, sizes
 //! and durations may begin with a hyphen, so that `--ttl -1h` is a bad TTL and no unknown option `-1`.
 
+mod allocator;
+mod commands;
 mod common;
-mod documents;
+mod deadline;
 mod environment;
 mod export;
+mod generate;
 mod identity;
 mod import;
+mod logging;
+mod progress;
 mod question;
+mod report;
+mod signals;
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use common::{Common, Format, LogLevel, Logs};
-pub(crate) use documents::{CompletionsArguments, ManArguments};
 pub(crate) use export::{ExportArguments, Output};
+pub(crate) use generate::{CompletionsArguments, ManArguments};
 pub(crate) use identity::{IdArguments, Identity};
 pub(crate) use import::ImportArguments;
 pub(crate) use question::{LsArguments, StatArguments};
@@ -123,6 +131,45 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
         ));
     }
     Ok(cli)
+}
+
+/// The program `dfcache`: parses `arguments` (the first is the program's name), does what they
+/// say and reports it. Nothing is done if stdout was not open when the process began: its result
+/// would be lost.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() || stdout_is_open => {
+            return report::command_line(&error, wants_json(&arguments));
+        }
+        Err(_) => return report::report(Err(report::stdout_is_closed()), Format::Text),
+    };
+    let command = cli.command;
+    let format = command.format();
+    if !stdout_is_open {
+        return report::report(Err(report::stdout_is_closed()), format);
+    }
+    let bounds = commands::bounds(&command);
+    let operation = async move || {
+        if let Some(logs) = command.logs() {
+            logging::start(&logs);
+        }
+        commands::run(command).await
+    };
+    deadline::run(bounds, operation, move |result| {
+        report::report(result, format)
+    })
+}
+
+/// What [`run`] would say of a command line instead of doing what it says: why it is refused, or
+/// the help or version that it asks for.
+///
+/// # Errors
+///
+/// That text.
+pub fn check_command_line(arguments: &[OsString]) -> std::result::Result<(), String> {
+    parse(arguments).map_or_else(|error| Err(error.to_string()), |_| Ok(()))
 }
 
 /// Whether JSON was asked for by a command line that cannot be parsed. What was typed last

@@ -48,7 +48,6 @@ pub mod options;
 
 mod cli;
 mod client;
-mod commands;
 mod content;
 mod disk;
 mod error;
@@ -56,65 +55,17 @@ mod escape;
 mod export;
 mod import;
 mod leftovers;
-mod logging;
-mod memory;
-mod operation;
 mod output_file;
 mod pieces;
-mod progress;
-mod report;
-mod signals;
 mod status;
 mod task;
 #[cfg(test)]
 mod testing;
 mod thread;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
-
-use cli::Format;
+pub use cli::{check_command_line, run};
 pub use client::Client;
 pub use error::{Error, ErrorKind, Interruption, Result};
 pub use export::{ExportMode, ExportRequest, Exported, Progress};
 pub use import::{CheckedImport, ImportRequest, Imported};
 pub use task::{LocalTask, Task};
-
-/// The program `dfcache`: parses `arguments` (the first is the program's name), does what they
-/// say and reports it. Nothing is done if stdout was not open when the process began: its result
-/// would be lost.
-pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match cli::parse(&arguments) {
-        Ok(cli) => cli,
-        Err(error) if error.use_stderr() || stdout_is_open => {
-            return report::command_line(&error, cli::wants_json(&arguments));
-        }
-        Err(_) => return report::report(Err(report::stdout_is_closed()), Format::Text),
-    };
-    let command = cli.command;
-    let format = command.format();
-    if !stdout_is_open {
-        return report::report(Err(report::stdout_is_closed()), format);
-    }
-    let bounds = commands::bounds(&command);
-    let operation = async move || {
-        if let Some(logs) = command.logs() {
-            logging::start(&logs);
-        }
-        commands::run(command).await
-    };
-    operation::run(bounds, operation, move |result| {
-        report::report(result, format)
-    })
-}
-
-/// What [`run`] would say of a command line instead of doing what it says: why it is refused, or
-/// the help or version that it asks for.
-///
-/// # Errors
-///
-/// That text.
-pub fn check_command_line(arguments: &[OsString]) -> std::result::Result<(), String> {
-    cli::parse(arguments).map_or_else(|error| Err(error.to_string()), |_| Ok(()))
-}

@@ -3,11 +3,11 @@
 use humantime::format_duration;
 
 use crate::cli::ImportArguments;
+use crate::cli::progress;
+use crate::cli::report::Outcome;
 use crate::client::Client;
 use crate::error::Result;
 use crate::import::{ImportRequest, Imported};
-use crate::progress;
-use crate::report::Outcome;
 
 pub(super) async fn run(arguments: &ImportArguments) -> Result<Outcome> {
     let import = arguments.request().check()?;

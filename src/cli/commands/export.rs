@@ -6,14 +6,14 @@ use std::os::fd::AsFd as _;
 
 use tokio::sync::watch;
 
+use crate::cli::progress;
+use crate::cli::report::{Outcome, path_in_json};
 use crate::cli::{ExportArguments, Format, Output};
 use crate::client::Client;
 use crate::content::stream_failed;
 use crate::error::Result;
 use crate::export::{ExportMode, Progress};
 use crate::output_file::Target;
-use crate::progress;
-use crate::report::{Outcome, path_in_json};
 
 pub(super) async fn run(arguments: &ExportArguments) -> Result<Outcome> {
     let mut request = arguments.request();
@@ -39,7 +39,7 @@ pub(super) async fn run(arguments: &ExportArguments) -> Result<Outcome> {
         Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
     );
     if transferred {
-        crate::memory::keep_for_content();
+        crate::cli::allocator::keep_for_content();
     }
     let exported = {
         let _bar = progress::wanted(!hidden).then(|| {

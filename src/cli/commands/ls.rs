@@ -1,9 +1,9 @@
 //! `dfcache ls`.
 
 use crate::cli::LsArguments;
+use crate::cli::report::Outcome;
 use crate::client::Client;
 use crate::error::Result;
-use crate::report::Outcome;
 
 pub(super) async fn run(arguments: &LsArguments) -> Result<Outcome> {
     let client = Client::connect(&arguments.common.connection.endpoint).await?;

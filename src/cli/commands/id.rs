@@ -6,11 +6,11 @@ use std::path::Path;
 
 use dfdaemon_api::task_id::{Parameters, TaskIdHasher};
 
+use crate::cli::report::Outcome;
 use crate::cli::{IdArguments, Identity};
 use crate::error::{Error, Result};
 use crate::import::ImportRequest;
 use crate::options::PieceLength;
-use crate::report::Outcome;
 
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 1 << 20;

@@ -11,9 +11,9 @@ mod ls;
 mod stat;
 
 use crate::cli::Command;
+use crate::cli::deadline::Bounds;
+use crate::cli::report::Outcome;
 use crate::error::Result;
-use crate::operation::Bounds;
-use crate::report::Outcome;
 
 /// Runs a command.
 pub(crate) async fn run(command: Command) -> Result<Outcome> {

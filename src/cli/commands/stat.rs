@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::cli::StatArguments;
+use crate::cli::report::Outcome;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::ReplicaCount;
-use crate::report::Outcome;
 use crate::task::{FAILED, Task};
 
 pub(super) async fn run(arguments: &StatArguments) -> Result<Outcome> {

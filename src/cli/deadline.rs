@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
+use crate::cli::signals::Signals;
 use crate::error::{Error, ErrorKind, Interruption, Result};
 use crate::leftovers::Leftovers;
 use crate::options::Timeout;
-use crate::signals::Signals;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
