@@ -21,8 +21,8 @@ use crate::client::Client;
 use crate::content::{
     ContentCheck, ContentWriter, FileDestination, StreamDestination, stream_failed,
 };
+use crate::convert::{given, wire_timeout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::import::{given, wire_timeout};
 use crate::options::{Digest, TaskId, Timeout};
 use crate::output_file::{Target, TemporaryFile};
 use crate::status::Operation;

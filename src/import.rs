@@ -11,6 +11,7 @@ use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
 use tracing::info;
 
 use crate::client::Client;
+use crate::convert::{given, wire_timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_command;
 use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
@@ -242,15 +243,6 @@ fn wire_request(import: &CheckedImport) -> UploadPersistentCacheTaskRequest {
         timeout: request.timeout.and_then(wire_timeout),
         remote_ip: None,
     }
-}
-
-/// An empty tag or application is none: some daemons would tell them apart.
-pub(crate) fn given(text: Option<&String>) -> Option<String> {
-    text.filter(|text| !text.is_empty()).cloned()
-}
-
-pub(crate) fn wire_timeout(timeout: Timeout) -> Option<prost_types::Duration> {
-    prost_types::Duration::try_from(timeout.duration()).ok()
 }
 
 /// Checks that the answer to an import is the task that was asked for.

@@ -49,6 +49,7 @@ pub mod options;
 mod cli;
 mod client;
 mod content;
+mod convert;
 mod disk;
 mod error;
 mod escape;
