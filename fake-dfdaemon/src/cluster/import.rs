@@ -99,13 +99,16 @@ impl Cluster {
     }
 
     /// The id that an import gets, without importing. Blocks on the disk.
-    pub(crate) fn task_id_of(&self, request: &ImportRequest) -> Result<String, Error> {
+    pub(crate) fn task_id_of(
+        &self,
+        request: &ImportRequest,
+        cancel: &CancelFlag,
+    ) -> Result<String, Error> {
         let scheme = self.release().scheme();
         if let Some(content) = &request.content_for_id {
             return Ok(scheme.of_content(content));
         }
-        let cancel = CancelFlag::default();
-        let source = Source::open(request, false, &cancel)?;
+        let source = Source::open(request, false, cancel)?;
         let layout = PieceLayout::new(source.length(), chosen_piece_length(source.length()))?;
         let disk = Disk::new(false);
         let id = id_of(
@@ -115,7 +118,7 @@ impl Cluster {
             layout,
             None,
             request.parameters(),
-            &cancel,
+            cancel,
         );
         id.map_err(|error| source.read_error(error))
     }

@@ -258,7 +258,8 @@ impl World<'_> {
 
     pub(super) fn id(&self, file: usize) -> String {
         let request = self.place.import(file, 1, false);
-        self.cluster().task_id_of(&request).unwrap()
+        let cancel = CancelFlag::default();
+        self.cluster().task_id_of(&request, &cancel).unwrap()
     }
 
     /// Does it, and waits until nothing is under way. An error is what a client is told.

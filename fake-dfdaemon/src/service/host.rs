@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tonic::{Extensions, Response, Status};
 
-use crate::call::{Arrived, Call, Connection};
+use crate::call::{Arrived, Call, Connection, Entered};
 use crate::cluster::{Cluster, Error, host_name};
 use crate::faults::Phase;
 use crate::faults::registry::Arriving;
@@ -41,6 +41,18 @@ pub(super) struct Asked<'a> {
 
 impl ServedHost {
     pub(super) async fn begin(&self, rpc: Rpc, asked: Asked<'_>, extensions: &Extensions) -> Call {
+        let entered = self.cluster.calls().gate.enter().await;
+        self.begin_entered(entered, rpc, asked, extensions)
+    }
+
+    /// The same for a call that has been let in already.
+    pub(super) fn begin_entered(
+        &self,
+        entered: Entered,
+        rpc: Rpc,
+        asked: Asked<'_>,
+        extensions: &Extensions,
+    ) -> Call {
         let name = host_name(self.number);
         let (tag, application) = asked
             .task
@@ -58,7 +70,7 @@ impl ServedHost {
             request: &asked.request,
             connection,
         };
-        self.cluster.calls().begin(arrived).await
+        self.cluster.calls().begin_entered(entered, arrived)
     }
 
     /// Answers a call with the outcome of `work`, which runs between the faults before and after.

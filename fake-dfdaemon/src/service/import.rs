@@ -2,6 +2,7 @@
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::host::{Asked, ServedHost};
@@ -9,7 +10,7 @@ use super::message;
 use crate::call::Call;
 use crate::cluster::{Error, ImportRequest};
 use crate::faults::Phase;
-use crate::limits::Blocked;
+use crate::limits::{Blocked, RequestPermit};
 use crate::rpc::Rpc;
 use crate::store::CancelFlag;
 
@@ -20,14 +21,15 @@ pub(super) async fn answer(
     let (_, extensions, request) = request.into_parts();
     let fields = message::import_fields(&request);
     let request = message::import_request(request);
-    let task = task_for_faults(&host, &request).await;
+    let entered = host.cluster.calls().gate.enter().await;
+    let task = task_for_faults(&host, &request, &entered.1).await;
     let asked = Asked {
         task: task.as_deref(),
         tag: request.tag.as_deref(),
         application: request.application.as_deref(),
         request: fields,
     };
-    let mut call = host.begin(Rpc::Import, asked, &extensions).await;
+    let mut call = host.begin_entered(entered, Rpc::Import, asked, &extensions);
     if let Some(task) = &task {
         call.note_task(task);
     }
@@ -36,18 +38,33 @@ pub(super) async fn answer(
     answer.map(Response::new)
 }
 
-/// The id that the import will get, if it is known already or a fault asks for it.
-async fn task_for_faults(host: &ServedHost, request: &ImportRequest) -> Option<String> {
+/// The id that the import will get, if it is known already or a fault asks for it. The file of an
+/// import that will be refused is not read.
+async fn task_for_faults(
+    host: &ServedHost,
+    request: &ImportRequest,
+    ends: &CancellationToken,
+) -> Option<String> {
     let wanted = host.cluster.calls().faults.look_at_imported_task();
     if request.content_for_id.is_none() && !wanted {
         return None;
     }
+    let _permit = admit(host, request).ok()?;
     let request = request.clone();
+    let ends = ends.clone().cancelled_owned();
     // Whatever is wrong with the file, the import itself will say it.
-    host.cluster
-        .blocking(move |cluster| cluster.task_id_of(&request))
-        .await
-        .ok()
+    let id = cancellable(ends, |cancel| {
+        host.cluster
+            .blocking(move |cluster| cluster.task_id_of(&request, &cancel))
+    });
+    id.await.ok()
+}
+
+fn admit(host: &ServedHost, request: &ImportRequest) -> Result<RequestPermit, Status> {
+    let permit = host.permit()?;
+    let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
+    host.check_blocked(Blocked::Import, tag, application)?;
+    Ok(permit)
 }
 
 async fn import(
@@ -56,9 +73,7 @@ async fn import(
     mut request: ImportRequest,
 ) -> Result<PersistentCacheTask, Status> {
     call.pass(Phase::Before).await?;
-    let _permit = host.permit()?;
-    let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
-    host.check_blocked(Blocked::Import, tag, application)?;
+    let _permit = admit(host, &request)?;
     request.disk_fault = call.disk_fault();
     let view = run(host, call, request)
         .await
@@ -74,18 +89,28 @@ async fn run(
     call: &Call,
     request: ImportRequest,
 ) -> Result<crate::cluster::TaskView, Error> {
+    let number = host.number;
+    let imported = cancellable(call.ends().cancelled_owned(), |cancel| {
+        host.cluster
+            .blocking(move |cluster| cluster.import(number, &request, &cancel))
+    });
+    imported.await
+}
+
+/// Waits for blocking work, and cancels it when the call is ended or its client goes away.
+async fn cancellable<T, F: Future<Output = Result<T, Error>>>(
+    ends: impl Future<Output = ()>,
+    work: impl FnOnce(CancelFlag) -> F,
+) -> Result<T, Error> {
     let cancel = CancelOnDrop(CancelFlag::default());
-    let (number, flag) = (host.number, cancel.0.clone());
-    let import = host
-        .cluster
-        .blocking(move |cluster| cluster.import(number, &request, &flag));
-    tokio::pin!(import);
+    let working = work(cancel.0.clone());
+    tokio::pin!(working);
     tokio::select! {
-        imported = &mut import => imported,
-        () = call.ends().cancelled_owned() => {
+        done = &mut working => done,
+        () = ends => {
             cancel.0.cancel();
             // It may have ended well in the meantime.
-            import.await.map_err(|error| match error {
+            working.await.map_err(|error| match error {
                 Error::Cancelled => Error::Stopping,
                 other => other,
             })

@@ -9,6 +9,7 @@ mod support;
 mod calls;
 mod chance;
 mod damaged;
+mod ends;
 mod lifetimes;
 mod replicas;
 mod selectors;
