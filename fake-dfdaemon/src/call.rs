@@ -8,7 +8,7 @@ mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,6 +35,9 @@ pub(crate) struct Calls {
     pub(crate) waits: Waits,
     pub(crate) ahead: Ahead,
 }
+
+/// How long a call that is ended may go on.
+pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a call holds on to that was let in, and what ends it.
 pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
@@ -69,10 +72,12 @@ impl Gate {
         Arc::clone(&self.running).try_read_owned().ok()
     }
 
-    /// Ends every running call, and keeps new ones waiting until the result is dropped.
-    pub(crate) async fn close(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+    /// Ends every running call, and keeps new ones waiting until the result is dropped. `None` if
+    /// one does not end: it hangs in a file system. New ones are let in again then.
+    pub(crate) async fn close(&self) -> Option<tokio::sync::OwnedRwLockWriteGuard<()>> {
         self.end_all();
-        let alone = Arc::clone(&self.running).write_owned().await;
+        let alone = Arc::clone(&self.running).write_owned();
+        let alone = tokio::time::timeout(CALLS_END_WITHIN, alone).await.ok();
         *self
             .ends
             .lock()
@@ -119,16 +124,13 @@ pub(crate) struct Call {
     started: Instant,
     pub(crate) armed: Vec<Armed>,
     connection: Option<Connection>,
+    was_reset: CancellationToken,
     ends: CancellationToken,
     _held: OwnedRwLockReadGuard<()>,
 }
 
 impl Calls {
-    pub(crate) async fn begin(&self, arrived: Arrived<'_>) -> Call {
-        self.begin_entered(self.gate.enter().await, arrived)
-    }
-
-    /// The same for a call that has been let in already.
+    /// Begins a call that has been let in.
     pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let entry = Entry {
@@ -153,6 +155,7 @@ impl Calls {
             started: Instant::now(),
             armed,
             connection: arrived.connection.cloned(),
+            was_reset: CancellationToken::new(),
             ends,
             _held: held,
         }
@@ -168,6 +171,11 @@ impl Call {
     /// Ends when the call is to be broken off.
     pub(crate) fn ends(&self) -> CancellationToken {
         self.ends.clone()
+    }
+
+    /// Ends when a fault has closed the call's connection, which nobody waits for any more.
+    pub(crate) fn was_reset(&self) -> CancellationToken {
+        self.was_reset.clone()
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -224,6 +232,7 @@ impl Call {
                     return Err(reset);
                 };
                 connection.closes.cancel();
+                self.was_reset.cancel();
                 self.ends.cancelled().await;
                 Err(reset)
             }

@@ -297,7 +297,8 @@ impl World {
             Ok(about)
         };
         let about = self.on_disk(prepare).await?;
-        let _alone = self.cluster.calls().gate.close().await;
+        let alone = self.cluster.calls().gate.close().await;
+        let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(about).await
     }
 
@@ -310,7 +311,8 @@ impl World {
         };
         self.on_disk(|cluster| snapshot::prepare(cluster, None))
             .await?;
-        let _alone = self.cluster.calls().gate.close().await;
+        let alone = self.cluster.calls().gate.close().await;
+        let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(about).await?;
         let calls = self.cluster.calls();
         calls.faults.start_anew();
@@ -472,5 +474,33 @@ mod tests {
         slow.release();
         stop.await;
         assert!(!dir.exists(), "its directory is left");
+    }
+
+    /// Nothing ends a thread that waits for a file system that hangs.
+    #[tokio::test]
+    async fn a_call_that_hangs_keeps_neither_a_reset_nor_a_stop_from_ending() {
+        let daemon = FakeDfdaemon::builder().start().await.unwrap();
+        let cluster = Arc::clone(daemon.cluster());
+        let (go_on, hung) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let call = tokio::spawn(async move {
+            let hang = move |_: &Arc<Cluster>| {
+                begins.send(()).unwrap();
+                hung.recv().unwrap_err();
+                Ok(())
+            };
+            cluster.blocking(hang).await
+        });
+        begun.await.unwrap();
+        let refused = daemon.reset().await;
+        assert!(matches!(refused, Err(SnapshotError::CallHangs)));
+        // Others are let in again.
+        let cluster = Arc::clone(daemon.cluster());
+        cluster.blocking(|_| Ok(())).await.unwrap();
+        let state = daemon.state_dir().to_owned();
+        daemon.stop().await;
+        assert!(!state.exists());
+        drop(go_on);
+        call.await.unwrap().unwrap();
     }
 }

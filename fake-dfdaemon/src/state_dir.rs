@@ -227,12 +227,19 @@ impl StateDir {
     }
 }
 
-impl Drop for StateDir {
-    fn drop(&mut self) {
-        if self.temporary.load(Ordering::Relaxed) {
+impl StateDir {
+    /// Removes a temporary directory before its time. Blocks on the disk.
+    pub(crate) fn take_away(&self) {
+        if self.temporary.swap(false, Ordering::Relaxed) {
             // The next start sweeps what cannot be removed now. The lock is held until then.
             let _ = sweep::remove(self.lock.dir(), &self.path);
         }
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        self.take_away();
     }
 }
 

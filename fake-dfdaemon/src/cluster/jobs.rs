@@ -478,7 +478,7 @@ mod tests {
         let import = move || importing.import(0, &request, &CancelFlag::default());
         let imported = tokio::task::spawn_blocking(import).await.unwrap();
         let id = imported.unwrap().task.task_id;
-        let alone = cluster.calls().gate.close().await;
+        let alone = cluster.calls().gate.close().await.unwrap();
         daemon.clock().advance(delay).unwrap();
         let job = Job::Replicate(Arc::from(id.as_str()));
         let running = async {

@@ -46,7 +46,7 @@ pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
 pub(crate) use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
-use crate::call::Calls;
+use crate::call::{CALLS_END_WITHIN, Calls};
 use crate::clock::{Clock, later};
 use crate::limits::TtlLimits;
 use crate::quirks::{Quirk, Quirks};
@@ -467,12 +467,19 @@ impl Cluster {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Breaks off what is running and waits until nothing is.
-    pub(crate) async fn stop(&self) {
+    /// Breaks off what is running and waits until nothing is, but for what hangs in a file system.
+    pub(crate) async fn stop(self: &Arc<Self>) {
         self.stopping.cancel();
         self.calls.gate.end_all();
         self.running.close();
-        self.running.wait().await;
+        let ended = tokio::time::timeout(CALLS_END_WITHIN, self.running.wait());
+        if ended.await.is_err() {
+            tracing::warn!("a call hangs in a file system, and is left behind");
+            // It holds on to the cluster, which would take the state directory with it.
+            let cluster = Arc::clone(self);
+            let removed = tokio::task::spawn_blocking(move || cluster.state_dir.take_away());
+            let _ = tokio::time::timeout(CALLS_END_WITHIN, removed).await;
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl From<SnapshotError> for ApiError {
         match error {
             SnapshotError::Name { .. } => Self::bad_request(error),
             SnapshotError::NotFound { .. } => Self::not_found(error),
+            SnapshotError::CallHangs => Self::conflict(error),
             SnapshotError::Io(_) | SnapshotError::Start(_) => Self::internal(&error),
         }
     }

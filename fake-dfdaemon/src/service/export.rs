@@ -166,6 +166,7 @@ impl Sending {
     async fn run(mut self, export: Export) {
         let (ends, parts) = (self.call.ends(), self.parts.clone());
         let goes_on_alone = self.goes_on_alone();
+        let was_reset = self.call.was_reset();
         let held = export.held().filter(|_| self.with_content);
         let sent = tokio::select! {
             sent = self.send_all(export) => sent,
@@ -175,6 +176,9 @@ impl Sending {
                 self.poison(held);
                 return;
             }
+            // Also an export that goes on without its client ends when a fault closed its
+            // connection: the fault waits until the call is taken away.
+            () = async { was_reset.cancelled().await; parts.unread().await } => return,
         };
         // First the journal, then the end: who has seen the end finds the call in the journal.
         self.call.answered(sent.as_ref().err());

@@ -46,6 +46,9 @@ pub enum SnapshotError {
         /// The name.
         name: String,
     },
+    /// A call that runs would see its state replaced under it.
+    #[error("a call does not end, since a file system hangs: nothing was changed")]
+    CallHangs,
     /// The disk failed.
     #[error("the disk failed")]
     Io(#[from] io::Error),
