@@ -1,6 +1,7 @@
 //! An import, up to its end: what is asked, what is stored, what the id is. How the file itself is
 //! looked at is in [`super::source`], how a task that was started ends in [`super::begun`].
 
+use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,12 @@ impl Cluster {
             }
         };
         self.check_unchanged(source)?;
+        if let Some(crc32) = &crc32 {
+            self.check_read(source, source.opened_as(), crc32, || {
+                let again = ingest(&disk, &source.file, None, new.layout, cancel);
+                again.map_err(|error| source.read_error(error))
+            })?;
+        }
         Ok(Stored {
             content,
             crc32,
@@ -175,21 +182,40 @@ impl Cluster {
         let disk = self.store(new.host)?.disk();
         let (file, crc32) = (&stored.content.file, stored.crc32.as_deref());
         let scheme = self.release().scheme();
-        let id = id_of(
-            disk,
-            file,
-            scheme,
-            new.layout,
-            crc32,
-            new.request.parameters(),
-            cancel,
-        );
-        let id = id.map_err(|error| source.read_error(error))?;
+        let linked_as = file.metadata()?;
+        let read = || {
+            let id = id_of(
+                disk,
+                file,
+                scheme,
+                new.layout,
+                crc32,
+                new.request.parameters(),
+                cancel,
+            );
+            id.map_err(|error| source.read_error(error))
+        };
+        let id = read()?;
         if stored.crc32.is_none() {
             // A linked file is the source itself, and has only now been read.
             self.check_unchanged(source)?;
+            self.check_read(source, &linked_as, &id, read)?;
         }
         Ok(id)
+    }
+
+    fn check_read<T: PartialEq>(
+        &self,
+        source: &Source,
+        before: &Metadata,
+        was_read: &T,
+        read: impl Fn() -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        // Of a FIFO nothing is left to be read again.
+        if self.has_quirk(Quirk::UnnoticedChanges) || !source.is_regular() {
+            return Ok(());
+        }
+        source.check_read(before, was_read, read)
     }
 
     fn check_unchanged(&self, source: &Source) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::{Error, ImportRequest};
 use crate::store::CancelFlag;
@@ -17,6 +18,9 @@ const POLL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 20_000_000,
 };
+
+/// How often a file is read again that others link at the same time.
+const READ_AGAIN: usize = 16;
 
 /// A file that was opened to be imported.
 pub(super) struct Source {
@@ -88,6 +92,38 @@ impl Source {
         Ok(())
     }
 
+    /// Checks what was read of the file since `before` for changes that its time of modification
+    /// does not tell, as when somebody puts that back. The time of change tells of them, and of
+    /// links and modes too, which other imports of the same file make: where it moved, the file is
+    /// read once more.
+    pub(super) fn check_read<T: PartialEq>(
+        &self,
+        before: &Metadata,
+        was_read: &T,
+        read: impl Fn() -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        let time = |at: &Metadata| (at.ctime(), at.ctime_nsec());
+        let mut before = time(before);
+        for _ in 0..READ_AGAIN {
+            let now = time(&self.file.metadata()?);
+            if now == before {
+                return Ok(());
+            }
+            if read()? != *was_read {
+                break;
+            }
+            before = now;
+        }
+        Err(Error::SourceChanged {
+            path: self.path.clone(),
+        })
+    }
+
+    /// The file as it was when it was opened.
+    pub(super) fn opened_as(&self) -> &Metadata {
+        &self.metadata
+    }
+
     /// What an error while the source was read means.
     pub(super) fn read_error(&self, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -132,14 +168,66 @@ fn read_to_end(mut file: &File, cancel: &CancelFlag) -> Result<(), Error> {
             return Err(Error::Cancelled);
         }
         let mut ready = [PollFd::new(file, PollFlags::IN)];
-        if poll(&mut ready, Some(&POLL)).map_err(io::Error::from)? == 0 {
-            continue;
-        }
+        match poll(&mut ready, Some(&POLL)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            ready => ready.map_err(io::Error::from)?,
+        };
         match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // A signal is no reason to take the import for cancelled.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{FileTimes, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Does something to a file until its time of change has moved, which it does in steps.
+    fn touch(file: &File, what: impl Fn()) {
+        let time = || {
+            let now = file.metadata().unwrap();
+            (now.ctime(), now.ctime_nsec())
+        };
+        let before = time();
+        while time() == before {
+            what();
+        }
+    }
+
+    #[test]
+    fn a_change_that_puts_the_time_of_modification_back_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "before").unwrap();
+        let request = ImportRequest::of(&path);
+        let source = Source::open(&request, false, &CancelFlag::default()).unwrap();
+        let read = || Ok(fs::read(&path).unwrap());
+        let was_read = read().unwrap();
+        let before = source.file.metadata().unwrap();
+        touch(&source.file, || {
+            fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        });
+        source.check_read(&before, &was_read, read).unwrap();
+        touch(&source.file, || {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            io::Write::write_all(&mut &file, b"AFTER!").unwrap();
+            let modified = before.modified().unwrap();
+            file.set_times(FileTimes::new().set_modified(modified))
+                .unwrap();
+        });
+        source.check_unchanged().unwrap();
+        let refused = source.check_read(&before, &was_read, read).unwrap_err();
+        assert!(matches!(refused, Error::SourceChanged { .. }), "{refused}");
     }
 }
