@@ -49,6 +49,9 @@ pub(crate) enum Error {
         expected: u64,
         found: u64,
     },
+    /// A place that is another one for the client, or is the daemon's own.
+    #[error("output path {} {why}", path.display())]
+    OutputPlace { path: PathBuf, why: &'static str },
     #[error("output path {} is already exists", path.display())]
     OutputExists { path: PathBuf },
     #[error("invalid digest({raw}): {why}")]

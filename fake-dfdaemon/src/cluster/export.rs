@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,9 @@ impl Cluster {
         {
             parse_digest(digest)?;
         }
+        if let Some(output) = &request.output {
+            self.check_output_place(&output.path)?;
+        }
         let id: Arc<str> = Arc::from(request.task_id.as_str());
         let wanted = Wanted {
             persistent: request.persistent,
@@ -131,6 +135,20 @@ impl Cluster {
             cancel: CancelOnDrop::default(),
             lease,
         })
+    }
+
+    /// Refuses an output below the directory that the daemon happens to run in, and one among its
+    /// own files. Blocks on the disk.
+    fn check_output_place(&self, path: &Path) -> Result<(), Error> {
+        let why = if !path.is_absolute() {
+            "is not absolute"
+        } else if self.state_dir.keeps(path) {
+            "is among the daemon's own files"
+        } else {
+            return Ok(());
+        };
+        let path = path.to_owned();
+        Err(Error::OutputPlace { path, why })
     }
 
     /// The task, and where its content comes from. Blocks on the disk.

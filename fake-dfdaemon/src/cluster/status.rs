@@ -27,9 +27,9 @@ impl Error {
             Self::SourceUnreadable(error) | Self::Io(error) if is_overload(error) => {
                 overloaded(&text)
             }
-            Self::SourceUnreadable(_) | Self::SourceNotRegular { .. } => {
-                Status::invalid_argument(text)
-            }
+            Self::SourceUnreadable(_)
+            | Self::SourceNotRegular { .. }
+            | Self::OutputPlace { .. } => Status::invalid_argument(text),
             Self::SourceChanged { .. } => Status::aborted(text),
             Self::Cancelled => Status::cancelled(text),
             Self::Stopping => broken_off(),

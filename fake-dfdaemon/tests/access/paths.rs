@@ -147,3 +147,50 @@ async fn an_output_that_is_overwritten_in_place_holds_up_no_end() {
     assert_eq!(exported.status.code(), Code::Internal, "{exported:?}");
     timeout(HANGS, daemon.stop()).await.expect("it hangs");
 }
+
+/// A relative path is another one for the client, and the daemon's own files are nobody's output.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_is_relative_or_the_daemons_own_is_refused() {
+    let Outputs(world) = Outputs::new();
+    let daemon = FakeDfdaemon::builder().hosts(1).release(Release::V1_5);
+    let daemon = daemon.start().await.unwrap();
+    let client = Client::connect(daemon.endpoint()).await;
+    let task = client.import(import(&world.path("source"), None)).await;
+    let id = task.unwrap().id;
+    let state = daemon.state_dir();
+    let own = |name: &str| state.join(name).to_str().unwrap().to_owned();
+    let through_link = world.link("own", state.join("hosts").to_str().unwrap());
+    let before = tree(&state.join("hosts"));
+    for (output, why) in [
+        ("relative".to_owned(), "is not absolute"),
+        ("../relative".to_owned(), "is not absolute"),
+        (String::new(), "is not absolute"),
+        (own("state.json"), "is among the daemon's own files"),
+        (own("host-0.sock"), "is among the daemon's own files"),
+        (
+            own("hosts/host-0/../new"),
+            "is among the daemon's own files",
+        ),
+        (
+            through_link.join("new").to_str().unwrap().to_owned(),
+            "is among the daemon's own files",
+        ),
+    ] {
+        for overwrite in [false, true] {
+            let request = Export {
+                task_id: id.clone(),
+                output_path: Some(output.clone()),
+                overwrite,
+                ..Export::default()
+            };
+            let refused = client.export(request).await;
+            assert!(!refused.opened, "{output:?}");
+            assert_eq!(refused.status.code(), Code::InvalidArgument, "{refused:?}");
+            let said = format!("output path {output} {why}");
+            assert_eq!(refused.status.message(), said);
+        }
+    }
+    assert_eq!(tree(&state.join("hosts")), before);
+    assert!(!Path::new("relative").exists());
+    daemon.stop().await;
+}
