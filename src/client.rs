@@ -3,11 +3,6 @@
 //! What an import or an export does around its call (checks, files, verification) lives in
 //! `import` and `export`; the command line lives in `cli` and `commands`.
 
-mod call;
-mod connection;
-mod list;
-mod socket;
-
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCacheTaskRequest, ListLocalPersistentCacheTasksRequest,
@@ -17,12 +12,12 @@ use tracing::info;
 
 use crate::error::{Error, Result};
 use crate::options::{Endpoint, TaskId};
-use crate::status::{self, Operation};
 use crate::task::{LocalTask, Task};
+use crate::wire::status::{self, Operation};
 
-pub(crate) use call::Answer;
-use connection::Connection;
-use list::ListCodec;
+use crate::wire::connection::{self, Connection};
+use crate::wire::list::ListCodec;
+use crate::wire::streaming_call::{self, Answer};
 
 /// A call over a Unix socket needs one too.
 const ORIGIN: &str = "http://localhost";
@@ -149,7 +144,7 @@ impl Client {
         request: &DownloadPersistentCacheTaskRequest,
     ) -> std::result::Result<Answer, tonic::Status> {
         const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
-        call::call(self.connection.clone(), METHOD, request).await
+        streaming_call::call(self.connection.clone(), METHOD, request).await
     }
 
     /// The generated client. What it takes of an answer is bounded: the daemon may be hostile.

@@ -8,6 +8,7 @@
 //! receiving thread may hang as well, it writes by itself: bytes that one core has just received
 //! are written from its cache, and nobody has to be woken.
 
+pub(crate) mod coverage;
 mod destination;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Errors: a kind, what failed, why, and what to do about it.
 //!
 //! The kind decides the exit code, here and nowhere else. What a daemon's status means lives in
-//! `status`; how an error is printed lives in `report`.
+//! `wire::status`; how an error is printed lives in `cli`.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,10 +1,9 @@
 //! Exporting: the stream of pieces and its verification, by transfer and by path.
 //!
-//! Nothing that a daemon sends is trusted: places of pieces are checked by `pieces`, their
-//! content by `content`, and the output only takes its place in `output_file` when all is well.
+//! Nothing that a daemon sends is trusted: places of pieces are checked by `coverage`, their
+//! content by `content`, and the output only takes its place in `output` when all is well.
 
 mod by_path;
-mod decode;
 mod local_copy;
 mod receive;
 
@@ -21,11 +20,11 @@ use crate::client::Client;
 use crate::content::{
     ContentCheck, ContentWriter, FileDestination, StreamDestination, stream_failed,
 };
-use crate::convert::{given, wire_timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Digest, TaskId, Timeout};
-use crate::output_file::{Target, TemporaryFile};
-use crate::status::Operation;
+use crate::output::{Target, TemporaryFile};
+use crate::wire::convert::{given, wire_timeout};
+use crate::wire::status::Operation;
 
 use local_copy::{LocalCopy, Mender};
 use receive::PieceStream;

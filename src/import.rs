@@ -11,13 +11,13 @@ use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
 use tracing::info;
 
 use crate::client::Client;
-use crate::convert::{given, wire_timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_command;
 use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
-use crate::status::{self, Operation};
 use crate::task::{SUCCEEDED, Task};
 use crate::thread::{finished, on_thread};
+use crate::wire::convert::{given, wire_timeout};
+use crate::wire::status::{self, Operation};
 use unchanged::State;
 
 /// What to import, and how.

@@ -49,20 +49,17 @@ pub mod options;
 mod cli;
 mod client;
 mod content;
-mod convert;
-mod disk;
 mod error;
 mod escape;
 mod export;
 mod import;
 mod leftovers;
-mod output_file;
-mod pieces;
-mod status;
+mod output;
 mod task;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod wire;
 
 pub use cli::{check_command_line, run};
 pub use client::Client;

@@ -16,11 +16,11 @@ use super::receive::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::ContentCheck;
-use crate::disk::Disk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::output_file::{PrivateDirectory, Target};
-use crate::status::Operation;
+use crate::output::disk::Disk;
+use crate::output::{PrivateDirectory, Target};
 use crate::thread::{finished, on_thread};
+use crate::wire::status::Operation;
 
 pub(super) async fn export(
     client: &Client,

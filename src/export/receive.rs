@@ -4,13 +4,14 @@ use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::{debug, info};
 
-use super::decode::{Decoder, Event, Malformed, PieceHead};
 use super::{ExportRequest, Progress};
-use crate::client::{Answer, Client};
+use crate::client::Client;
+use crate::content::coverage::{Addition, Coverage};
 use crate::content::{ContentWriter, Destination, Step};
 use crate::error::{Error, Result};
-use crate::pieces::{Addition, Coverage};
-use crate::status::{self, Operation};
+use crate::wire::piece_decoder::{Decoder, Event, Malformed, PieceHead};
+use crate::wire::status::{self, Operation};
+use crate::wire::streaming_call::Answer;
 
 /// No file system holds a longer file.
 const MAX_CONTENT_LENGTH: u64 = i64::MAX.unsigned_abs();

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::content::stream_failed;
 use crate::error::Result;
 use crate::export::{ExportMode, Progress};
-use crate::output_file::Target;
+use crate::output::Target;
 
 pub(super) async fn run(arguments: &ExportArguments) -> Result<Outcome> {
     let mut request = arguments.request();

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::leftovers::Leftover;
-use crate::output_file::{PrivateDirectory, Target, TemporaryFile};
+use crate::output::{PrivateDirectory, Target, TemporaryFile};
 
 const SOON: &str = "50ms";
 

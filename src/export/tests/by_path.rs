@@ -247,7 +247,7 @@ async fn by_path_nothing_is_asked_on_a_read_only_file_system() {
     let path = directory.path().join("out");
     let daemon = writing_daemon();
     let cannot = |_, name| (name == "create directory").then_some(rustix::io::Errno::ROFS);
-    let (disk, _) = crate::disk::Disk::failing(cannot);
+    let (disk, _) = crate::output::disk::Disk::failing(cannot);
     let target = Target::check(&path, false).unwrap().on(disk);
     let client = daemon.client().await;
     let exported = client.export(&request(), target, ExportMode::ByPath).await;

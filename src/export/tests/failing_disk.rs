@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::*;
-use crate::disk::Disk;
+use crate::output::disk::Disk;
 
 const ERRORS: [Errno; 4] = [Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::IO];
 

@@ -5,6 +5,7 @@
 //! all or replaces the name as a whole, so nothing is ever written through a link. What is
 //! written into the file lives in `content`.
 
+pub(crate) mod disk;
 mod name;
 mod sweep;
 mod temporary;
@@ -21,8 +22,8 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::output::disk::Disk;
 
 pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
 

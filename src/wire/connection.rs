@@ -24,7 +24,7 @@ use tokio::net::UnixStream;
 use tonic::body::Body;
 use tower::{BoxError, Service};
 
-use super::socket::Socket;
+use super::spinning_socket::Socket;
 use crate::error::{Error, ErrorKind};
 use crate::options::Endpoint;
 
@@ -65,7 +65,7 @@ pub(crate) struct Connection {
 type Sender = Option<SendRequest<Body>>;
 
 /// A connection, and the user that the daemon runs as, if the system tells.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>), Error> {
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>), Error> {
     let stream = open(endpoint)
         .await
         .map_err(|source| cannot_connect(endpoint, source))?;

@@ -22,7 +22,7 @@ const MAX_TASKS: usize = 1 << 20;
 const TASKS: u32 = 1;
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ListCodec;
+pub(crate) struct ListCodec;
 
 impl Codec for ListCodec {
     type Encode = ListLocalPersistentCacheTasksRequest;

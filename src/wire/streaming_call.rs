@@ -15,7 +15,7 @@ use super::connection::{Connection, ReceivedBody};
 const PREFIX_LENGTH: usize = 5;
 
 /// Sends one message and waits for the head of the answer.
-pub(super) async fn call(
+pub(crate) async fn call(
     mut connection: Connection,
     method: &'static str,
     message: &impl prost::Message,

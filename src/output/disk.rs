@@ -2,7 +2,7 @@
 //!
 //! All of them go through a [`Disk`]: this is where tests let a disk fill up or fail. What takes
 //! back a failed export does not: it is tried whatever the disk says. What the steps are for
-//! lives in `output_file` and `content`.
+//! lives in `output` and `content`.
 
 use std::fs::{File, Permissions};
 use std::io;

@@ -12,15 +12,15 @@ const MAX_DIGEST: u64 = 1 << 10;
 
 /// What is known of a piece besides its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct PieceHead {
-    pub(super) number: u32,
-    pub(super) offset: u64,
-    pub(super) length: u64,
-    pub(super) digest: String,
+pub(crate) struct PieceHead {
+    pub(crate) number: u32,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) digest: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A message that announces the length of the whole content, in bytes.
     Started { content_length: u64 },
     /// So many bytes of content follow, of a piece of which this much is known by now.
@@ -37,7 +37,7 @@ pub(super) enum Event {
 
 /// Why bytes are not the messages of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     #[error("a message is compressed, which nobody asked for")]
     Compressed,
     #[error("a number goes on for too long")]
@@ -111,7 +111,7 @@ struct Message {
 
 /// The state between two bytes.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     state: State,
     /// Bytes taken so far, of all messages.
     position: u64,
@@ -123,7 +123,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: PREFIX,
             position: 0,
@@ -134,7 +134,7 @@ impl Decoder {
     }
 
     /// Takes bytes from `input` up to the next event; none when it is used up.
-    pub(super) fn next(&mut self, input: &mut Bytes) -> Result<Option<Event>, Malformed> {
+    pub(crate) fn next(&mut self, input: &mut Bytes) -> Result<Option<Event>, Malformed> {
         loop {
             // What ends here needs no further byte.
             if let Some(event) = self.close()? {
@@ -150,7 +150,7 @@ impl Decoder {
     }
 
     /// Checks that the stream may end here.
-    pub(super) fn finish(&self) -> Result<(), Malformed> {
+    pub(crate) fn finish(&self) -> Result<(), Malformed> {
         match self.state {
             State::Prefix { have: 0, .. } => Ok(()),
             _ => Err(Malformed::Unfinished),
