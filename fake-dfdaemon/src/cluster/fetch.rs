@@ -3,10 +3,11 @@
 //! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
 //! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dfdaemon_api::piece::PieceLayout;
@@ -68,7 +69,9 @@ impl Cluster {
         id: &Arc<str>,
         wanted: Wanted,
     ) -> Result<Subscription, Error> {
-        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        // Keeps a second transfer of the task from starting. The registry's lock does not: threads
+        // that must not wait for a disk take it.
+        let _starting = self.task_lock(id);
         let (key, task, lease) = {
             let now = self.now();
             let mut state = self.state();
@@ -80,11 +83,8 @@ impl Cluster {
             let key = (host, Arc::clone(id), entry.incarnation);
             (key, entry.task.clone(), self.lease(id, entry))
         };
-        if let Some(fetch) = fetches.get(&key).and_then(Weak::upgrade) {
-            fetch
-                .persistent
-                .fetch_or(wanted.persistent, Ordering::Relaxed);
-            return Ok(Subscription::new(fetch));
+        if let Some(joined) = self.join_fetch(&key, wanted.persistent) {
+            return Ok(joined);
         }
         let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
         let reservation = self.reserve(host, task.content_length)?;
@@ -103,10 +103,12 @@ impl Cluster {
             subscribers: AtomicUsize::new(0),
             progress: watch::Sender::default(),
         });
-        fetches.insert(key, Arc::downgrade(&fetch));
-        fetch.mark_started(self);
-        let subscription = Subscription::new(Arc::clone(&fetch));
-        drop(fetches);
+        let subscription = {
+            let mut fetches = self.fetches();
+            fetches.insert(key, Arc::downgrade(&fetch));
+            fetch.mark_started(self);
+            Subscription::new(Arc::clone(&fetch))
+        };
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
             let _running = running;
@@ -121,8 +123,20 @@ impl Cluster {
         Ok(subscription)
     }
 
+    /// Joins a transfer that runs, if there is one.
+    fn join_fetch(&self, key: &FetchKey, persistent: bool) -> Option<Subscription> {
+        let fetches = self.fetches();
+        let fetch = fetches.get(key).and_then(Weak::upgrade)?;
+        fetch.persistent.fetch_or(persistent, Ordering::Relaxed);
+        Some(Subscription::new(fetch))
+    }
+
+    fn fetches(&self) -> MutexGuard<'_, HashMap<FetchKey, Weak<Fetch>>> {
+        self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn forget_fetch(&self, fetch: &Fetch, failed: bool) {
-        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fetches = self.fetches();
         let is_it = |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), fetch);
         if fetches.get(&fetch.key).is_some_and(is_it) {
             fetches.remove(&fetch.key);
@@ -394,10 +408,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let cluster = Arc::clone(&self.fetch.cluster);
-        let mut fetches = cluster
-            .fetches
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut fetches = cluster.fetches();
         if self.fetch.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.fetch.cancel.cancel();
             let is_it =
@@ -420,9 +431,12 @@ fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, OnceLock};
+
     use super::*;
     use crate::FakeDfdaemon;
     use crate::cluster::{ExportRequest, ImportRequest};
+    use crate::store::{Mishap, Mishaps, Step};
 
     /// However late the transfer gets a thread, and whatever ends before it does.
     #[test]
@@ -461,6 +475,56 @@ mod tests {
             drop(export);
             daemon.stop().await;
         });
+    }
+
+    /// Looks at every step whether it is taken with the registry locked.
+    #[derive(Debug, Default)]
+    struct Watch {
+        cluster: OnceLock<Weak<Cluster>>,
+        steps: AtomicUsize,
+        locked_at: Mutex<Vec<Step>>,
+    }
+
+    impl Mishaps for Watch {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            let cluster = self.cluster.get().and_then(Weak::upgrade)?;
+            self.steps.fetch_add(1, Ordering::Relaxed);
+            if cluster.fetches.try_lock().is_err() {
+                self.locked_at.lock().unwrap().push(step);
+            }
+            None
+        }
+
+        fn skip_syncs(&self) -> bool {
+            true
+        }
+    }
+
+    /// The thread that serves connections takes the lock: it would wait for a disk that hangs.
+    #[tokio::test]
+    async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
+        let watch = Arc::new(Watch::default());
+        let mut builder = FakeDfdaemon::builder().hosts(2);
+        builder.mishaps = Some(Arc::clone(&watch) as Arc<dyn Mishaps>);
+        let daemon = builder.start().await.unwrap();
+        let cluster = Arc::clone(daemon.cluster());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "content").unwrap();
+        let request = ImportRequest::of(file.path());
+        let imported = cluster.import(0, &request, &CancelFlag::default());
+        let request = ExportRequest {
+            task_id: imported.unwrap().task.task_id,
+            persistent: false,
+            output: None,
+            disk_fault: None,
+        };
+        watch.cluster.set(Arc::downgrade(&cluster)).unwrap();
+        let mut export = cluster.export(1, request).unwrap();
+        while export.next_piece().await.unwrap().is_some() {}
+        export.finish().await.unwrap();
+        assert!(watch.steps.load(Ordering::Relaxed) > 0);
+        assert_eq!(*watch.locked_at.lock().unwrap(), []);
+        daemon.stop().await;
     }
 
     #[test]

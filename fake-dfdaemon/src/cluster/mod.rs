@@ -81,6 +81,9 @@ pub(crate) struct Settings {
 }
 
 /// Hosts and scheduler.
+///
+/// Locks are taken in this order: a task's lock, `fetches`, `state`. Only the task's lock is held
+/// over steps of the disk: the thread that serves connections takes the others.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     settings: Settings,
