@@ -458,6 +458,21 @@ fn their_links_lead_somewhere() {
     }
 }
 
+/// A map that names rooms which have moved leads nowhere.
+#[test]
+fn the_map_names_paths_that_are_there() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(repository.join("CONTRIBUTING.md")).unwrap();
+    let quoted = map.split('`').skip(1).step_by(2);
+    let paths: Vec<_> = quoted.filter(|quoted| quoted.contains('/')).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    for path in paths {
+        let path = repository.join(path);
+        let is_there = path.exists() || path.with_extension("rs").exists();
+        assert!(is_there, "{}", path.display());
+    }
+}
+
 /// The examples of the libraries are those of the crates' documentation, which run as tests there.
 #[test]
 fn the_examples_in_rust_are_tests_of_the_crates() {
