@@ -1,7 +1,6 @@
 //! What the cluster does by itself, when it is due: replication, collection, eviction.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
@@ -13,7 +12,6 @@ use super::agenda::Parked;
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
 use super::state::{Entry, State};
-use super::status::is_overload;
 use super::{Cluster, Error, host_name, later};
 use crate::call::{Arrived, Call, Entered};
 use crate::faults::registry::Arriving;
@@ -29,12 +27,6 @@ const EVICT_ABOVE: u64 = 80;
 
 /// Down to this share it does, in percent.
 const EVICT_DOWN_TO: u64 = 60;
-
-/// How long a replica waits for file descriptors that others give back.
-const NO_DESCRIPTORS_FOR: Duration = Duration::from_secs(30);
-
-/// How long it waits before it looks again.
-const NO_DESCRIPTORS_POLL: Duration = Duration::from_millis(20);
 
 /// Work that is put down in the agenda.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -201,12 +193,7 @@ impl Cluster {
             }
             let taken = match self.next_replica(id) {
                 None => return Ok(()),
-                Some(Step::Promote(host)) => {
-                    let id = Arc::clone(id);
-                    let promote =
-                        move |cluster: &Arc<Self>| cluster.set_persistent(host, &id, true);
-                    self.blocking_while(entered, promote).await
-                }
+                Some(Step::Promote(host)) => self.promote(host, id, entered).await,
                 Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
             };
             if replaced.is_cancelled() {
@@ -263,8 +250,7 @@ impl Cluster {
         self.wait_for_faults(call, Phase::After, id).await
     }
 
-    /// Waits for its turn, and transfers a task to a host. Where clients leave no file descriptors
-    /// the transfer is begun again: nobody else comes back for a replica.
+    /// Transfers a task to a host, when it is its turn.
     async fn fetch_replica(
         self: &Arc<Self>,
         host: usize,
@@ -272,25 +258,29 @@ impl Cluster {
         wanted: Wanted,
     ) -> Result<(), Error> {
         // A transfer may wait for ever for a poisoned copy, which must not keep others back.
-        let _turn = if self.has_quirk(Quirk::PoisonedCopies) {
-            None
-        } else {
-            self.replications.acquire().await.ok()
-        };
-        let given_up = Instant::now() + NO_DESCRIPTORS_FOR;
-        loop {
+        let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
+        let fetch = || async {
             let id = Arc::clone(id);
             let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, wanted));
-            let ended = match fetched.await {
-                Ok(fetch) => fetch.ended().await,
-                Err(error) => Err(error),
-            };
-            match ended {
-                Err(Error::Io(error)) if is_overload(&error) && Instant::now() < given_up => {
-                    tokio::time::sleep(NO_DESCRIPTORS_POLL).await;
-                }
-                ended => return ended,
-            }
+            fetched.await?.ended().await
+        };
+        self.in_turn(takes_turns, fetch).await
+    }
+
+    /// Makes a copy that a host has a persistent one, when it is its turn.
+    async fn promote(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        (_held, ends): Entered,
+    ) -> Result<(), Error> {
+        let promote = || {
+            let id = Arc::clone(id);
+            self.blocking(move |cluster| cluster.set_persistent(host, &id, true))
+        };
+        tokio::select! {
+            promoted = self.in_turn(true, promote) => promoted,
+            () = ends.cancelled() => Err(Error::Stopping),
         }
     }
 
@@ -457,6 +447,8 @@ fn words(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::FakeDfdaemon;
     use crate::cluster::ImportRequest;

@@ -21,6 +21,7 @@ mod replicas;
 mod source;
 mod state;
 mod status;
+mod turns;
 
 use std::collections::HashMap;
 use std::io;
@@ -46,6 +47,7 @@ pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
 pub(crate) use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
+use self::turns::REPLICATIONS;
 use crate::call::{CALLS_END_WITHIN, Calls};
 use crate::clock::{Clock, later};
 use crate::limits::TtlLimits;
@@ -59,10 +61,6 @@ const TASK_LOCKS: usize = 64;
 
 /// How many tasks are looked at while the lock on all of them is held.
 const LOOKED_AT_AT_ONCE: usize = 64;
-
-/// How many replications transfer at once. Each has a handful of files open, and more of them make
-/// a disk no faster.
-const REPLICATIONS: usize = 4;
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
@@ -97,7 +95,7 @@ pub(crate) struct Cluster {
     /// the disk when something comes, before it when something goes.
     task_locks: [Mutex<()>; TASK_LOCKS],
     fetches: Mutex<HashMap<FetchKey, Weak<Fetch>>>,
-    /// The replications that may transfer at once.
+    /// The replicas that may be made at once.
     replications: Semaphore,
     agenda: Agenda<Job>,
     stopping: CancellationToken,

@@ -1,0 +1,114 @@
+//! Replicas that fall due at once are made a few at a time, and again where file descriptors were
+//! lacking: no client comes back for a replica.
+
+use std::time::{Duration, Instant};
+
+use super::status::is_overload;
+use super::{Cluster, Error};
+
+/// How many replicas are made at once. Each has a handful of files open, and more of them make a
+/// disk no faster.
+pub(super) const REPLICATIONS: usize = 4;
+
+/// How long a replica waits for file descriptors that others give back.
+const NO_DESCRIPTORS_FOR: Duration = Duration::from_secs(30);
+
+/// How long it waits before it looks again.
+const NO_DESCRIPTORS_POLL: Duration = Duration::from_millis(20);
+
+impl Cluster {
+    /// Waits for a turn, if there are turns, and attempts something until it fails for another
+    /// reason than file descriptors that others hold.
+    pub(super) async fn in_turn<F: Future<Output = Result<(), Error>>>(
+        &self,
+        takes_turns: bool,
+        attempt: impl Fn() -> F,
+    ) -> Result<(), Error> {
+        let _turn = if takes_turns {
+            self.replications.acquire().await.ok()
+        } else {
+            None
+        };
+        let given_up = Instant::now() + NO_DESCRIPTORS_FOR;
+        loop {
+            match attempt().await {
+                Err(Error::Io(error)) if is_overload(&error) && Instant::now() < given_up => {
+                    tokio::time::sleep(NO_DESCRIPTORS_POLL).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustix::io::Errno;
+
+    use crate::FakeDfdaemon;
+    use crate::cluster::{ExportRequest, ImportRequest};
+    use crate::store::{CancelFlag, Mishap, Mishaps, Step};
+
+    /// A process whose descriptors are all in use for so many attempts to make a file.
+    #[derive(Debug, Default)]
+    struct NoDescriptors(AtomicUsize);
+
+    impl Mishaps for NoDescriptors {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            let less = |left: usize| left.checked_sub(1);
+            let lacks = step == Step::Create
+                && self
+                    .0
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                    .is_ok();
+            lacks.then_some(Mishap::Fails(Errno::MFILE))
+        }
+
+        fn skip_syncs(&self) -> bool {
+            true
+        }
+    }
+
+    /// Whether it is copied, or a copy that is there is made persistent.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_waits_for_descriptors_and_settle_for_the_replica() {
+        for is_there in [false, true] {
+            let delay = std::time::Duration::from_secs(10);
+            let lacking = Arc::new(NoDescriptors::default());
+            let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
+            let mut builder = builder.replication_delay(delay);
+            builder.mishaps = Some(Arc::clone(&lacking) as Arc<dyn Mishaps>);
+            let daemon = builder.start().await.unwrap();
+            let cluster = Arc::clone(daemon.cluster());
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, "content").unwrap();
+            let request = ImportRequest {
+                persistent_replica_count: 2,
+                ..ImportRequest::of(file.path())
+            };
+            let imported = cluster.import(0, &request, &CancelFlag::default());
+            let id = imported.unwrap().task.task_id;
+            if is_there {
+                let request = ExportRequest {
+                    task_id: id.clone(),
+                    persistent: false,
+                    output: None,
+                    disk_fault: None,
+                };
+                let mut export = cluster.export(1, request).unwrap();
+                while export.next_piece().await.unwrap().is_some() {}
+                export.finish().await.unwrap();
+            }
+            lacking.0.store(3, Ordering::Relaxed);
+            daemon.clock().advance(delay).unwrap();
+            daemon.settle().await;
+            let persistent = cluster.local(1, Some(&id), |replica| replica.record.persistent);
+            assert_eq!(persistent, [true], "{is_there}");
+            assert_eq!(lacking.0.load(Ordering::Relaxed), 0);
+            daemon.stop().await;
+        }
+    }
+}
