@@ -1,12 +1,16 @@
 //! `--timeout` and signals hold wherever a file system hangs.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::command::words;
+use crate::support::command::{DFCACHE, words};
+use crate::support::files::names_in;
 use crate::support::hung::HungFileSystem;
-use crate::support::{Dfcache, World};
+use crate::support::process::fake_dfdaemon;
+use crate::support::world::Directory;
+use crate::support::{DaemonProcess, Dfcache, World};
 
 /// Commands that touch a file in `hung`, which stands beside the directory that they run in.
 const COMMANDS: [&str; 7] = [
@@ -74,4 +78,47 @@ fn a_signal_ends_a_command_where_a_file_system_hangs() {
         running.wait().fails_with(code);
     }
     assert!(signalled.elapsed() < GIVES_UP_WITHIN);
+}
+
+/// The calls of a client that names files in such a file system end with the fake, and so does
+/// what it would leave behind.
+#[test]
+fn the_fake_ends_while_an_import_hangs() {
+    let test = "the_fake_ends_while_an_import_hangs";
+    let directory = Directory::new();
+    let temporary = directory.beside("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let Some(hung) = HungFileSystem::mount(&directory, test) else {
+        return;
+    };
+    let mut command = Command::new(fake_dfdaemon());
+    command.arg("serve").env("TMPDIR", &temporary);
+    let daemon = DaemonProcess::spawn(command);
+    // Where the fake sees the file system that hangs, the import sees what lies below it.
+    let below = |command: &str| {
+        let mut shell = Command::new("unshare");
+        let script = format!("umount -l \"$1\" && {command}");
+        shell
+            .args(["-m", "sh", "-c", &script, "sh"])
+            .arg(hung.path());
+        shell.arg(DFCACHE).arg(daemon.endpoint(0));
+        shell
+    };
+    assert!(below("test -e \"$1/file\"").status().unwrap().success());
+    assert!(!hung.is_asked());
+    let mut import = below("exec \"$2\" import -e \"$3\" \"$1/file\"");
+    let mut import = import.stderr(Stdio::null()).spawn().unwrap();
+    let reached = Instant::now();
+    while !hung.is_asked() {
+        assert!(
+            reached.elapsed() < GIVES_UP_WITHIN,
+            "nothing asks for the file"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let signalled = Instant::now();
+    assert_eq!(daemon.terminate(), Some(0));
+    assert!(signalled.elapsed() < GIVES_UP_WITHIN);
+    assert!(!import.wait().unwrap().success());
+    assert_eq!(names_in(&temporary), [""; 0]);
 }

@@ -320,23 +320,102 @@ impl Export {
         let (output, cancel) = (self.output.take(), self.cancel.0.clone());
         let (id, incarnation) = (self.task.task_id.clone(), self.lease.incarnation());
         let (file, length) = (self.source.file().cloned(), self.task.content_length);
-        self.cluster
-            .blocking(move |cluster| {
-                if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
-                    cluster.drop_damaged(host, &id, incarnation)?;
-                    return Err(error);
-                }
-                if cluster.is_replaced(&id, incarnation) {
-                    // What the host has by now is of another task.
-                } else if persistent {
-                    cluster.set_persistent(host, &id, true)?;
-                } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
-                    cluster.set_persistent(host, &id, false)?;
-                }
-                output.map_or(Ok(()), |output| output.finish(&cancel))?;
-                cluster.set_poisoned(host, &id, incarnation, false);
+        let by_path = output.is_some();
+        let finish = move |cluster: &Arc<Cluster>| {
+            if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
+                cluster.drop_damaged(host, &id, incarnation)?;
+                return Err(error);
+            }
+            if cluster.is_replaced(&id, incarnation) {
+                // What the host has by now is of another task.
+            } else if persistent {
+                cluster.set_persistent(host, &id, true)?;
+            } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
+                cluster.set_persistent(host, &id, false)?;
+            }
+            output.map_or(Ok(()), |output| output.finish(&cancel))?;
+            cluster.set_poisoned(host, &id, incarnation, false);
+            Ok(())
+        };
+        if by_path {
+            self.cluster.blocking_on_client_file(finish).await
+        } else {
+            self.cluster.blocking(finish).await
+        }
+    }
+
+    /// Takes away what an export that is broken off has made. Dropping it does too, but the thread
+    /// that does that would wait for the disk.
+    pub(crate) async fn abandon(mut self) {
+        self.cancel.0.cancel();
+        if let Some(output) = self.output.take() {
+            let cluster = Arc::clone(&self.cluster);
+            let removed = cluster.blocking_while((), |_| {
+                drop(output);
                 Ok(())
-            })
-            .await
+            });
+            // What ended the export is what the client is told.
+            let _ = removed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread::{self, ThreadId};
+
+    use super::*;
+    use crate::FakeDfdaemon;
+    use crate::cluster::ImportRequest;
+    use crate::store::{Mishap, Mishaps, Step};
+
+    /// Notes which threads remove files.
+    #[derive(Debug, Default)]
+    struct Removals(Mutex<Vec<ThreadId>>);
+
+    impl Mishaps for Removals {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            if step == Step::Remove {
+                self.0.lock().unwrap().push(thread::current().id());
+            }
+            None
+        }
+
+        fn skip_syncs(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_output_is_removed_by_a_thread_that_may_wait() {
+        let removals = Arc::new(Removals::default());
+        let mut builder = FakeDfdaemon::builder();
+        builder.mishaps = Some(Arc::clone(&removals) as Arc<dyn Mishaps>);
+        let daemon = builder.start().await.unwrap();
+        let cluster = Arc::clone(daemon.cluster());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let request = ImportRequest::of(file.path());
+        let imported = cluster.import(0, &request, &CancelFlag::default());
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("output");
+        let request = ExportRequest {
+            task_id: imported.unwrap().task.task_id,
+            persistent: false,
+            output: Some(OutputRequest {
+                path: output.clone(),
+                force_hard_link: true,
+                overwrite: false,
+                digest: None,
+            }),
+            disk_fault: None,
+        };
+        let export = cluster.export(0, request).unwrap();
+        assert!(output.exists());
+        export.abandon().await;
+        assert!(!output.exists());
+        let removals = removals.0.lock().unwrap().clone();
+        assert!(!removals.is_empty() && !removals.contains(&thread::current().id()));
+        daemon.stop().await;
     }
 }

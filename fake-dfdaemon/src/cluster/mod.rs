@@ -21,6 +21,7 @@ mod replicas;
 mod source;
 mod state;
 mod status;
+mod threads;
 mod turns;
 
 use std::collections::HashMap;
@@ -47,6 +48,7 @@ pub(crate) use self::output::OutputRequest;
 pub use self::state::HostStatus;
 pub(crate) use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
+use self::threads::ClientFileThreads;
 use self::turns::REPLICATIONS;
 use crate::call::{CALLS_END_WITHIN, Calls};
 use crate::clock::{Clock, later};
@@ -97,6 +99,7 @@ pub(crate) struct Cluster {
     fetches: Mutex<HashMap<FetchKey, Weak<Fetch>>>,
     /// The replicas that may be made at once.
     replications: Semaphore,
+    client_file_threads: ClientFileThreads,
     agenda: Agenda<Job>,
     stopping: CancellationToken,
     running: TaskTracker,
@@ -166,6 +169,7 @@ impl Cluster {
             task_locks: std::array::from_fn(|_| Mutex::default()),
             fetches: Mutex::default(),
             replications: Semaphore::new(REPLICATIONS),
+            client_file_threads: ClientFileThreads::new(),
             agenda: Agenda::new(),
             stopping: CancellationToken::new(),
             running: TaskTracker::new(),
@@ -275,52 +279,6 @@ impl Cluster {
     /// Ends when the daemon is told to stop.
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.stopping
-    }
-
-    /// Runs blocking work that belongs to a call and that [`Self::stop`] waits for.
-    pub(crate) async fn blocking<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
-        self.blocking_while(held, work).await
-    }
-
-    /// Does what takes no time, unless the daemon is stopping.
-    fn while_running<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        let _held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
-        work()
-    }
-
-    /// Runs blocking work that holds on to something until it has ended, also if nobody waits.
-    async fn blocking_while<T: Send + 'static>(
-        self: &Arc<Self>,
-        held: impl Send + 'static,
-        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let cluster = Arc::clone(self);
-        let work = self.running.spawn_blocking(move || {
-            let _held = held;
-            work(&cluster)
-        });
-        work.await
-            .unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
-    }
-
-    /// Runs blocking work on the state as a whole, which [`Self::stop`] waits for, also if nobody
-    /// else does.
-    pub(crate) async fn blocking_on_all<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
-        let cluster = Arc::clone(self);
-        self.running.spawn_blocking(move || work(&cluster)).await
-    }
-
-    /// Runs a task that [`Self::stop`] waits for. It has to end when the daemon is
-    /// [`stopping`](Self::stopping).
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(task);
     }
 
     /// The directories that hold all that a snapshot has to.

@@ -31,6 +31,7 @@ impl Error {
             | Self::SourceNotRegular { .. }
             | Self::OutputPlace { .. } => Status::invalid_argument(text),
             Self::SourceChanged { .. } => Status::aborted(text),
+            Self::ClientFilesBusy => overloaded(&text),
             Self::Cancelled => Status::cancelled(text),
             Self::Stopping => broken_off(),
             Self::Fault(status) => Status::clone(status),
@@ -114,6 +115,11 @@ mod tests {
                 },
                 Code::Internal,
                 "digest mismatch expected: crc32:1, actual: crc32:2",
+            ),
+            (
+                Error::ClientFilesBusy,
+                Code::ResourceExhausted,
+                "server is overloaded: too many imports and exports are busy with files of clients, please retry later",
             ),
             (Error::Stopping, Code::Unavailable, "the daemon is stopping"),
             (Error::Cancelled, Code::Cancelled, "the call was cancelled"),

@@ -1,6 +1,7 @@
 //! The stream of an export: *started*, a message a piece, then the end, which comes only after
 //! link, copy and digest are done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::piece_faults::{Fate, Outgoing, applies, hits_pieces, spoil};
 use super::{message, wire};
 use crate::call::{Call, broken_off};
 use crate::clock::later;
-use crate::cluster::{Arrival, Export, ExportRequest};
+use crate::cluster::{Arrival, Cluster, Export, ExportRequest};
 use crate::faults::registry::Armed;
 use crate::faults::{Action, Phase};
 use crate::limits::{Blocked, RequestPermit};
@@ -72,10 +73,13 @@ async fn begin(
         ..request
     };
     let number = host.number;
-    let export = host
-        .cluster
-        .blocking(move |cluster| cluster.export(number, request))
-        .await;
+    let by_path = request.output.is_some();
+    let export = move |cluster: &Arc<Cluster>| cluster.export(number, request);
+    let export = if by_path {
+        host.cluster.blocking_on_client_file(export).await
+    } else {
+        host.cluster.blocking(export).await
+    };
     let export = export.map_err(|error| host.status(&error))?;
     Ok(Begun {
         export,
@@ -164,25 +168,36 @@ enum Flow {
 
 impl Sending {
     async fn run(mut self, export: Export) {
+        let held = export.held().filter(|_| self.with_content);
+        let mut export = Some(export);
+        let sent = self.send(&mut export).await;
+        if let Some(export) = export {
+            export.abandon().await;
+        }
+        match sent {
+            // First the journal, then the end: who has seen the end finds the call in the journal.
+            Some(sent) => {
+                self.call.answered(sent.as_ref().err());
+                self.parts.end(sent.err()).await;
+            }
+            // The call notes by itself that its client is gone.
+            None => self.poison(held),
+        }
+    }
+
+    /// Sends an export, and takes it when it is finished. `None` if its client is gone.
+    async fn send(&mut self, export: &mut Option<Export>) -> Option<Result<(), Status>> {
         let (ends, parts) = (self.call.ends(), self.parts.clone());
         let goes_on_alone = self.goes_on_alone();
         let was_reset = self.call.was_reset();
-        let held = export.held().filter(|_| self.with_content);
-        let sent = tokio::select! {
-            sent = self.send_all(export) => sent,
-            () = ends.cancelled() => Err(broken_off()),
-            // The call notes by itself that its client is gone.
-            () = parts.unread(), if !goes_on_alone => {
-                self.poison(held);
-                return;
-            }
+        tokio::select! {
+            sent = self.send_all(export) => Some(sent),
+            () = ends.cancelled() => Some(Err(broken_off())),
+            () = parts.unread(), if !goes_on_alone => None,
             // Also an export that goes on without its client ends when a fault closed its
             // connection: the fault waits until the call is taken away.
-            () = async { was_reset.cancelled().await; parts.unread().await } => return,
-        };
-        // First the journal, then the end: who has seen the end finds the call in the journal.
-        self.call.answered(sent.as_ref().err());
-        self.parts.end(sent.err()).await;
+            () = async { was_reset.cancelled().await; parts.unread().await } => None,
+        }
     }
 
     /// Whether the export does its work also when its client is gone.
@@ -200,20 +215,23 @@ impl Sending {
         }
     }
 
-    async fn send_all(&mut self, mut export: Export) -> Result<(), Status> {
+    async fn send_all(&mut self, slot: &mut Option<Export>) -> Result<(), Status> {
+        let Some(export) = slot else {
+            return Ok(());
+        };
         let content_length = self.announced_length(export.task.content_length);
         let started = DownloadPersistentCacheTaskStartedResponse { content_length };
         self.send_event(Event::DownloadPersistentCacheTaskStartedResponse(started))
             .await?;
-        if self.send_pieces(&mut export).await? == Flow::Ends {
+        if self.send_pieces(export).await? == Flow::Ends {
             return Ok(());
         }
         // Faults that lie in wait behind the last byte.
         self.pass_place(None).await?;
-        export
-            .finish()
-            .await
-            .map_err(|error| self.host.status(&error))?;
+        if let Some(export) = slot.take() {
+            let finished = export.finish().await;
+            finished.map_err(|error| self.host.status(&error))?;
+        }
         self.call.pass(Phase::After).await
     }
 

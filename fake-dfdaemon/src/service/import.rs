@@ -55,7 +55,7 @@ async fn task_for_faults(
     // Whatever is wrong with the file, the import itself will say it.
     let id = cancellable(ends, |cancel| {
         host.cluster
-            .blocking(move |cluster| cluster.task_id_of(&request, &cancel))
+            .blocking_on_client_file(move |cluster| cluster.task_id_of(&request, &cancel))
     });
     id.await.ok()
 }
@@ -92,7 +92,7 @@ async fn run(
     let number = host.number;
     let imported = cancellable(call.ends().cancelled_owned(), |cancel| {
         host.cluster
-            .blocking(move |cluster| cluster.import(number, &request, &cancel))
+            .blocking_on_client_file(move |cluster| cluster.import(number, &request, &cancel))
     });
     imported.await
 }

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hung;
 mod ids;
 mod modes;
 mod network;

@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::skipped;
 use super::users::is_root;
 use super::world::Directory;
@@ -19,7 +21,7 @@ const HEADER_LENGTH: usize = 16;
 pub struct HungFileSystem {
     path: PathBuf,
     /// Open as long as the server lives.
-    _server: File,
+    server: File,
 }
 
 impl HungFileSystem {
@@ -27,6 +29,7 @@ impl HungFileSystem {
     pub fn mount(directory: &Directory, test: &str) -> Option<Self> {
         let path = directory.beside("hung");
         std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("file"), "below").unwrap();
         let mounted = is_root().then(|| Self::try_mount(path)).flatten();
         if mounted.is_none() {
             skipped(&format!("{test}: no FUSE can be mounted here"));
@@ -62,10 +65,13 @@ impl HungFileSystem {
         }
         answer.resize(HEADER_LENGTH + INIT_ANSWER_LENGTH, 0);
         server.write_all(&answer).unwrap();
-        Some(Self {
-            path,
-            _server: server,
-        })
+        Some(Self { path, server })
+    }
+
+    /// Whether somebody waits for an answer.
+    pub fn is_asked(&self) -> bool {
+        let mut server = [PollFd::new(&self.server, PollFlags::IN)];
+        poll(&mut server, Some(&Timespec::default())).unwrap() > 0
     }
 
     pub fn path(&self) -> &Path {
