@@ -4,6 +4,7 @@
 //! call does is the services' and the cluster's business.
 
 mod ahead;
+mod store_faults;
 mod waits;
 
 use std::sync::Arc;
@@ -17,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 pub(crate) use self::ahead::Ahead;
+pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::Waits;
 use crate::clock::{Clock, later};
 use crate::faults::registry::{Armed, Arriving, Faults};
 use crate::faults::{Action, Phase, code_name};
 use crate::journal::{Call as Entry, CallFault, CallStatus, Journal};
 use crate::rpc::Rpc;
-use crate::store::DiskFault;
 
 /// What all calls of a daemon share.
 #[derive(Clone, Debug)]
@@ -124,6 +125,7 @@ pub(crate) struct Call {
     started: Instant,
     pub(crate) armed: Vec<Armed>,
     connection: Option<Connection>,
+    store_faults: StoreFaults,
     was_reset: CancellationToken,
     ends: CancellationToken,
     _held: OwnedRwLockReadGuard<()>,
@@ -149,12 +151,14 @@ impl Calls {
             client_gone: false,
             duration_ms: 0,
         };
+        let store_faults = StoreFaults::among(&armed);
         Call {
             calls: self.clone(),
             entry: Some(entry),
             started: Instant::now(),
             armed,
             connection: arrived.connection.cloned(),
+            store_faults,
             was_reset: CancellationToken::new(),
             ends,
             _held: held,
@@ -271,6 +275,7 @@ impl Call {
     pub(crate) fn fire(&mut self, armed: &Armed) -> bool {
         let fires = armed.fire();
         if fires {
+            self.note_store_fault();
             self.note_fault(armed);
         }
         fires
@@ -286,17 +291,17 @@ impl Call {
         }
     }
 
-    /// The fault that the store shall have in this call, if there is one. It counts as fired.
-    pub(crate) fn disk_fault(&mut self) -> Option<DiskFault> {
-        let store_faults: Vec<_> = self
-            .armed
-            .iter()
-            .filter_map(|armed| Some((armed.clone(), disk_fault(armed.action())?)))
-            .collect();
-        let (_, fault) = store_faults
-            .into_iter()
-            .find(|(armed, _)| self.fire(armed))?;
-        Some(fault)
+    /// The faults that the store has in this call, if the call gets so far as to write.
+    pub(crate) fn store_faults(&self) -> StoreFaults {
+        self.store_faults.clone()
+    }
+
+    /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that
+    /// its entry tells.
+    fn note_store_fault(&mut self) {
+        if let Some(armed) = self.store_faults.take_fired() {
+            self.note_fault(&armed);
+        }
     }
 
     /// Notes the task of an import, once it is known.
@@ -332,6 +337,7 @@ impl Call {
     }
 
     fn close(&mut self, client_gone: bool) {
+        self.note_store_fault();
         let Some(mut entry) = self.entry.take() else {
             return;
         };
@@ -351,14 +357,5 @@ impl Drop for Call {
             self.end(Some(&timed_out()));
         }
         self.close(true);
-    }
-}
-
-fn disk_fault(action: &Action) -> Option<DiskFault> {
-    match action {
-        Action::NoSpace => Some(DiskFault::NoSpace),
-        Action::DiskError => Some(DiskFault::Error),
-        Action::TornWrite => Some(DiskFault::TornWrite),
-        _ => None,
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::builder::StartError;
+use crate::call::StoreFaults;
 use crate::cluster::{Cluster, Error, ImportRequest, RequestedTtl};
 use crate::store::CancelFlag;
 
@@ -50,7 +51,7 @@ pub(crate) fn preload(
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(ttl),
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         };
         let task_id = match cluster.import(0, &request, cancel) {
             Ok(view) => view.task.task_id,

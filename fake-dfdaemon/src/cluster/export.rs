@@ -15,8 +15,9 @@ use super::copies::check_length;
 use super::fetch::{Subscription, Wanted};
 use super::output::{Output, OutputContent, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
+use crate::call::StoreFaults;
 use crate::quirks::Quirk;
-use crate::store::{CancelFlag, DiskFault, TaskRecord, TaskState};
+use crate::store::{CancelFlag, TaskRecord, TaskState};
 
 /// What is to be exported, and how.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct ExportRequest {
     pub(crate) persistent: bool,
     pub(crate) output: Option<OutputRequest>,
     /// What is wrong with the disk for this export.
-    pub(crate) disk_fault: Option<DiskFault>,
+    pub(crate) store_faults: StoreFaults,
 }
 
 /// A piece that this host has, or has got.
@@ -107,12 +108,13 @@ impl Cluster {
         let id: Arc<str> = Arc::from(request.task_id.as_str());
         let wanted = Wanted {
             persistent: request.persistent,
-            disk_fault: request.disk_fault,
+            store_faults: request.store_faults.clone(),
         };
         let (task, lease, source) = self.source(host, &id, wanted)?;
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
-                let disk = self.store(host)?.disk().with_fault(request.disk_fault);
+                let fault = request.store_faults.meet();
+                let disk = self.store(host)?.disk().with_fault(fault);
                 let quirks = self.settings.quirks;
                 let content = OutputContent {
                     file: file.try_clone()?,
@@ -180,7 +182,7 @@ impl Cluster {
                     next: 0,
                 }
             } else if fetchable {
-                let fetched = self.fetch(host, id, wanted);
+                let fetched = self.fetch(host, id, &wanted);
                 if self.is_replaced(id, lease.incarnation()) {
                     continue;
                 }
@@ -408,7 +410,7 @@ mod tests {
                 overwrite: false,
                 digest: None,
             }),
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         };
         let export = cluster.export(0, request).unwrap();
         assert!(output.exists());

@@ -16,19 +16,20 @@ use tokio::sync::watch;
 use super::parents::Parents;
 use super::state::ReplicaState;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
+use crate::call::StoreFaults;
 use crate::random::Random;
-use crate::store::{CancelFlag, Content, Disk, DiskFault, ReplicaRecord, TaskRecord, crc32_of};
+use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
 
 /// How long to wait for a copy that serves nobody before looking again.
 const POISONED_POLL: Duration = Duration::from_millis(20);
 
 /// What somebody wants of a transfer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     /// Whether the replica shall be a persistent one.
     pub(super) persistent: bool,
     /// What is wrong with the disk for this transfer, if it is not running already.
-    pub(super) disk_fault: Option<DiskFault>,
+    pub(super) store_faults: StoreFaults,
 }
 
 /// A transfer that is running or has ended.
@@ -67,7 +68,7 @@ impl Cluster {
         self: &Arc<Self>,
         host: usize,
         id: &Arc<str>,
-        wanted: Wanted,
+        wanted: &Wanted,
     ) -> Result<Subscription, Error> {
         // Keeps a second transfer of the task from starting. The registry's lock does not: threads
         // that must not wait for a disk take it.
@@ -94,7 +95,10 @@ impl Cluster {
         let fetch = Arc::new(Fetch {
             layout: PieceLayout::new(task.content_length, task.piece_length)?,
             file: content.file.try_clone()?,
-            disk: self.store(host)?.disk().with_fault(wanted.disk_fault),
+            disk: self
+                .store(host)?
+                .disk()
+                .with_fault(wanted.store_faults.meet()),
             key: key.clone(),
             task,
             cluster: Arc::clone(self),
@@ -456,7 +460,7 @@ mod tests {
                 task_id: imported.unwrap().task.task_id,
                 persistent: false,
                 output: None,
-                disk_fault: None,
+                store_faults: StoreFaults::default(),
             };
             let known = |cluster: &Cluster| cluster.local(1, None, ReplicaState::is_whole);
             let (free, busy) = std::sync::mpsc::channel::<()>();
@@ -516,7 +520,7 @@ mod tests {
             task_id: imported.unwrap().task.task_id,
             persistent: false,
             output: None,
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         };
         watch.cluster.set(Arc::downgrade(&cluster)).unwrap();
         let mut export = cluster.export(1, request).unwrap();

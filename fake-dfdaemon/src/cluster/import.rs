@@ -14,11 +14,10 @@ use super::begun::{Begun, Stored};
 use super::source::Source;
 use super::state::is_replaceable;
 use super::{Cluster, Error, Reservation, TaskView};
+use crate::call::StoreFaults;
 use crate::limits::check_fields;
 use crate::quirks::Quirk;
-use crate::store::{
-    CancelFlag, Disk, DiskFault, ReplicaRecord, TaskRecord, TaskState, id_of, ingest,
-};
+use crate::store::{CancelFlag, Disk, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
 
 /// What is to be imported, and how.
 #[derive(Clone, Debug)]
@@ -33,7 +32,7 @@ pub(crate) struct ImportRequest {
     pub(crate) piece_length: Option<u64>,
     pub(crate) ttl: RequestedTtl,
     /// What is wrong with the disk for this import.
-    pub(crate) disk_fault: Option<DiskFault>,
+    pub(crate) store_faults: StoreFaults,
 }
 
 /// The TTL of a request.
@@ -74,9 +73,14 @@ impl Cluster {
             layout,
             ttl: ttl.unwrap_or_default(),
         };
-        match &request.content_for_id {
-            Some(content) => {
-                let id = self.release().scheme().of_content(content);
+        let known = match &request.content_for_id {
+            Some(content) => Some(self.release().scheme().of_content(content)),
+            // What the scheduler refuses is refused before a disk fails.
+            None if request.store_faults.any() => Some(self.id_of_source(&new, &source, cancel)?),
+            None => None,
+        };
+        match known {
+            Some(id) => {
                 let begun = self.begin(&new, &id)?;
                 let stored = self
                     .reserve(host, length)
@@ -142,8 +146,9 @@ impl Cluster {
         cancel: &CancelFlag,
     ) -> Result<Stored, Error> {
         let store = self.store(new.host)?;
-        let disk = store.disk().with_fault(new.request.disk_fault);
-        let sound = new.request.disk_fault.is_none();
+        let fault = new.request.store_faults.meet();
+        let disk = store.disk().with_fault(fault);
+        let sound = fault.is_none();
         let links = self.release().imports_by_hard_link() && source.is_regular() && sound;
         let linked = links.then(|| store.linked_content(&source.file));
         let (content, crc32) = match linked {
@@ -315,7 +320,7 @@ impl ImportRequest {
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(Duration::from_secs(60)),
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         }
     }
 

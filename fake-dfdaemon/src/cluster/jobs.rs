@@ -240,7 +240,7 @@ impl Cluster {
         self.wait_for_faults(call, Phase::Before, id).await?;
         let wanted = Wanted {
             persistent: true,
-            disk_fault: call.disk_fault(),
+            store_faults: call.store_faults(),
         };
         let fetched = tokio::select! {
             fetched = self.fetch_replica(host, id, wanted) => fetched,
@@ -260,8 +260,8 @@ impl Cluster {
         // A transfer may wait for ever for a poisoned copy, which must not keep others back.
         let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
         let fetch = || async {
-            let id = Arc::clone(id);
-            let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, wanted));
+            let (id, wanted) = (Arc::clone(id), wanted.clone());
+            let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
             fetched.await?.ended().await
         };
         self.in_turn(takes_turns, fetch).await

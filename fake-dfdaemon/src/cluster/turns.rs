@@ -49,6 +49,7 @@ mod tests {
     use rustix::io::Errno;
 
     use crate::FakeDfdaemon;
+    use crate::call::StoreFaults;
     use crate::cluster::{ExportRequest, ImportRequest};
     use crate::store::{CancelFlag, Mishap, Mishaps, Step};
 
@@ -96,7 +97,7 @@ mod tests {
                     task_id: id.clone(),
                     persistent: false,
                     output: None,
-                    disk_fault: None,
+                    store_faults: StoreFaults::default(),
                 };
                 let mut export = cluster.export(1, request).unwrap();
                 while export.next_piece().await.unwrap().is_some() {}

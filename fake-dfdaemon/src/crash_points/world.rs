@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::plan::Plan;
 use crate::builder::StartError;
+use crate::call::StoreFaults;
 use crate::clock::ClockMode;
 use crate::cluster::{Cluster, Error, ExportRequest, ImportRequest, OutputRequest, RequestedTtl};
 use crate::release::Release;
@@ -231,7 +232,7 @@ impl<'a> Place<'a> {
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(if short { SHORT } else { LONG }),
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         }
     }
 }
@@ -383,7 +384,7 @@ impl World<'_> {
             task_id: self.id(file),
             persistent: false,
             output,
-            disk_fault: None,
+            store_faults: StoreFaults::default(),
         };
         let begun = self
             .work(move |cluster| cluster.export(host, request))

@@ -66,10 +66,8 @@ async fn begin(
     host.check_blocked(Blocked::Export, tag, application)?;
     let with_content = request.need_piece_content;
     let request = message::export_request(request, host.cluster.release());
-    let writes = request.output.is_some() || !host.cluster.holds(host.number, &request.task_id);
-    let disk_fault = if writes { call.disk_fault() } else { None };
     let request = ExportRequest {
-        disk_fault,
+        store_faults: call.store_faults(),
         ..request
     };
     let number = host.number;

@@ -74,7 +74,7 @@ async fn import(
 ) -> Result<PersistentCacheTask, Status> {
     call.pass(Phase::Before).await?;
     let _permit = admit(host, &request)?;
-    request.disk_fault = call.disk_fault();
+    request.store_faults = call.store_faults();
     let view = run(host, call, request)
         .await
         .map_err(|error| host.status(&error))?;

@@ -12,6 +12,7 @@ use dfdaemon_api::digest::piece_digest;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::call::StoreFaults;
 use crate::cluster::{
     Arrival, ExportRequest, ImportRequest, OutputRequest, ReplicaState, RequestedTtl, TaskView,
 };
@@ -49,7 +50,7 @@ pub(super) fn import_request(request: UploadPersistentCacheTaskRequest) -> Impor
         application: request.application,
         piece_length: request.piece_length,
         ttl: requested_ttl(request.ttl),
-        disk_fault: None,
+        store_faults: StoreFaults::default(),
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) fn export_request(
         task_id,
         persistent,
         output,
-        disk_fault: None,
+        store_faults: StoreFaults::default(),
     }
 }
 

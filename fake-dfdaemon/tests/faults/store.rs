@@ -129,3 +129,40 @@ async fn an_export_that_writes_nothing_is_not_hit() {
         assert_eq!(guard.fired(), 0);
     }
 }
+
+/// A fault that is to fire once is there for the first call that writes, whatever failed before.
+#[tokio::test]
+async fn a_call_that_fails_before_it_writes_is_not_hit() {
+    let w = World::with(|builder| builder.capacity(100)).await;
+    let task = w.imported(10).await;
+    let missing = w.path("missing");
+    let large = w.file(101);
+    let client = w.client().await;
+    for (name, _, _) in faults(Kind::Store, Rpc::Import) {
+        let once = format!("import@times=1:{name}").parse().unwrap();
+        let guard = w.daemon.fault(once);
+        for path in [&missing, &large.path] {
+            client.import(import(path)).await.unwrap_err();
+        }
+        let exists = client.import(import(&task.path)).await.unwrap_err();
+        assert!(exists.message().contains("cannot upload"), "{exists:?}");
+        let known = Import {
+            content_for_calculating_task_id: Some("known".to_owned()),
+            ..import(&large.path)
+        };
+        client.import(known).await.unwrap_err();
+        assert_eq!(guard.fired(), 0, "{name}");
+        let small = w.file(9);
+        client.import(import(&small.path)).await.unwrap_err();
+        assert_eq!(guard.fired(), 1, "{name}");
+        client.import(import(&small.path)).await.unwrap();
+    }
+    for (name, _, _) in faults(Kind::Store, Rpc::Export) {
+        let once = format!("export@times=1:{name}").parse().unwrap();
+        let guard = w.daemon.fault(once);
+        let output = export_to("1234567", &w.path("output"));
+        let exported = client.export(output).await;
+        assert_eq!(exported.status.code(), Code::Internal, "{name}");
+        assert_eq!(guard.fired(), 0, "{name}");
+    }
+}

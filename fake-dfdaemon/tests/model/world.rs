@@ -241,7 +241,7 @@ impl World {
         let hit = self.model.import_arrives(host);
         let answer = self.client(host).await.import(request).await;
         let exists = self.model.live(&id).is_some_and(|task| task.succeeded);
-        let (outcome, succeeded) = expected_import(&hit, exists, file, name);
+        let (outcome, succeeded) = expected_import(&hit, exists, file);
         checks::import_ended(outcome, &hit, &id, answer);
         if let Some(succeeded) = succeeded {
             let task = Task {
@@ -362,19 +362,11 @@ impl World {
 }
 
 /// How an import has to end, and whether it leaves a task and of what kind.
-fn expected_import(
-    hit: &Hit,
-    exists: bool,
-    file: usize,
-    name: Option<usize>,
-) -> (Outcome, Option<bool>) {
+fn expected_import(hit: &Hit, exists: bool, file: usize) -> (Outcome, Option<bool>) {
     const EXISTS: Outcome = Outcome::Failed(&[9]);
     const FULL: Outcome = Outcome::Failed(&[6]);
-    // The id is known only when the content is stored, unless it is given.
-    let disk_first = hit.disk() && name.is_none();
     match () {
         () if hit.before() => (UNAVAILABLE, None),
-        () if disk_first => (DISK, None),
         () if exists => (EXISTS, None),
         () if file == TOO_BIG => (FULL, Some(false)),
         () if hit.disk() => (DISK, Some(false)),

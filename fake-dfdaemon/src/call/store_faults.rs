@@ -1,0 +1,65 @@
+//! The faults of a call that the store is to have. They are counted when content is first written,
+//! so that none is spent on a call that does not get that far.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::faults::Action;
+use crate::faults::registry::Armed;
+use crate::store::DiskFault;
+
+/// Shared by a call and those who write for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoreFaults(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    armed: Vec<(Armed, DiskFault)>,
+    /// Set when content is first written: the one of them that fired, if any did.
+    met: OnceLock<Option<(Armed, DiskFault)>>,
+    /// Whether the call knows of it.
+    told: AtomicBool,
+}
+
+impl StoreFaults {
+    /// Those among the faults of a call.
+    pub(super) fn among(armed: &[Armed]) -> Self {
+        let store_fault = |armed: &Armed| Some((armed.clone(), disk_fault(armed.action())?));
+        Self(Arc::new(Inner {
+            armed: armed.iter().filter_map(store_fault).collect(),
+            ..Inner::default()
+        }))
+    }
+
+    /// Whether the call has any.
+    pub(crate) fn any(&self) -> bool {
+        !self.0.armed.is_empty()
+    }
+
+    /// What is wrong with the disk for the content that is about to be written. It counts as fired,
+    /// once for all that the call writes.
+    pub(crate) fn meet(&self) -> Option<DiskFault> {
+        let fire = || {
+            let mut armed = self.0.armed.iter();
+            armed.find(|(armed, _)| armed.fire()).cloned()
+        };
+        let met = self.0.met.get_or_init(fire).as_ref();
+        met.map(|(_, fault)| *fault)
+    }
+
+    /// The fault that has fired, told once.
+    pub(super) fn take_fired(&self) -> Option<Armed> {
+        let (armed, _) = self.0.met.get()?.as_ref()?;
+        let told = self.0.told.swap(true, Ordering::Relaxed);
+        (!told).then(|| armed.clone())
+    }
+}
+
+fn disk_fault(action: &Action) -> Option<DiskFault> {
+    match action {
+        Action::NoSpace => Some(DiskFault::NoSpace),
+        Action::DiskError => Some(DiskFault::Error),
+        Action::TornWrite => Some(DiskFault::TornWrite),
+        _ => None,
+    }
+}
