@@ -74,9 +74,26 @@ pub(crate) enum Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::Interrupted {
+        // What breaks work off says so without an error of the system, which may have been
+        // interrupted by anything.
+        if error.kind() == io::ErrorKind::Interrupted && error.raw_os_error().is_none() {
             return Self::Cancelled;
         }
         Self::Io(Arc::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn an_interrupted_system_call_cancels_nothing() {
+        let cancelled = Error::from(io::Error::from(io::ErrorKind::Interrupted));
+        assert!(matches!(cancelled, Error::Cancelled));
+        let interrupted = Error::from(io::Error::from(Errno::INTR));
+        assert!(matches!(interrupted, Error::Io(_)));
     }
 }

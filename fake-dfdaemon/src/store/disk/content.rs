@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{FsWord, fstatfs};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::Disk;
 use crate::store::mishap::{Mishap, Step};
@@ -227,7 +227,9 @@ fn copy_by_kernel(
 ) -> rustix::io::Result<usize> {
     let (mut from, mut to) = (position, position);
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
+    retry_on_intr(|| {
+        rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length)
+    })
 }
 
 /// Memory that content passes through, used again and again.
