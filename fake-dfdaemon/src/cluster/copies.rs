@@ -1,6 +1,7 @@
 //! What is done to single copies of a task from outside: made persistent, removed, looked at.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -133,6 +134,16 @@ impl Cluster {
     /// What a host can hold, in bytes.
     pub(crate) fn capacity(&self) -> Option<u64> {
         self.settings.capacity
+    }
+}
+
+/// Why content could not be read: it may be shorter than its record says. Blocks on the disk.
+pub(super) fn read_error(error: Error, file: &File, id: &str, expected: u64) -> Error {
+    match &error {
+        Error::Io(io) if io.kind() == io::ErrorKind::UnexpectedEof => {
+            check_length(file, id, expected).err().unwrap_or(error)
+        }
+        _ => error,
     }
 }
 

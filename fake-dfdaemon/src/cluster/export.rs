@@ -11,7 +11,7 @@ use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 
 use super::chunks::Chunks;
-use super::copies::check_length;
+use super::copies::{check_length, read_error};
 use super::fetch::{Subscription, Wanted};
 use super::output::{Output, OutputContent, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
@@ -299,12 +299,17 @@ impl Export {
         if at_hand {
             return Ok(self.chunks.give_back_after(bytes));
         }
-        let (host, chunks) = (self.host, self.chunks.clone());
+        let (host, chunks, held) = (self.host, self.chunks.clone(), self.held());
+        let (id, length) = (self.task.task_id.clone(), self.task.content_length);
         self.cluster
             .blocking(move |cluster| {
                 let disk = cluster.store(host)?.disk();
-                let bytes = disk.read_range(&file, range, bytes)?;
-                Ok(chunks.give_back_after(bytes))
+                let read = disk.read_range(&file, range, bytes);
+                let bytes = read.map_err(|error| read_error(error.into(), &file, &id, length));
+                if let (Err(Error::ContentLength { .. }), Some(incarnation)) = (&bytes, held) {
+                    cluster.drop_damaged(host, &id, incarnation)?;
+                }
+                Ok(chunks.give_back_after(bytes?))
             })
             .await
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
+use super::copies::read_error;
 use super::parents::Parents;
 use super::state::ReplicaState;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
@@ -233,7 +234,9 @@ impl Fetch {
         for host in hosts {
             self.check_wanted(cluster)?;
             let copied = parents.parent(host).and_then(|parent| {
-                let crc = self.copy_from(&parent.file, range.clone())?;
+                let copied = self.copy_from(&parent.file, range.clone());
+                let (id, length) = (&self.task.task_id, self.task.content_length);
+                let crc = copied.map_err(|error| read_error(error, &parent.file, id, length))?;
                 check_digest(parent.crc32.as_deref(), number, crc)?;
                 Ok((parent.peer_id.clone(), crc))
             });
@@ -528,6 +531,52 @@ mod tests {
         export.finish().await.unwrap();
         assert!(watch.steps.load(Ordering::Relaxed) > 0);
         assert_eq!(*watch.locked_at.lock().unwrap(), []);
+        daemon.stop().await;
+    }
+
+    /// Cuts content when it is about to be copied.
+    #[derive(Debug, Default)]
+    struct Cut(OnceLock<std::path::PathBuf>);
+
+    impl Mishaps for Cut {
+        fn at(&self, step: Step) -> Option<Mishap> {
+            if let Some(path) = self.0.get().filter(|_| step == Step::Copy) {
+                let content = File::options().write(true).open(path).unwrap();
+                content.set_len(1).unwrap();
+            }
+            None
+        }
+
+        fn skip_syncs(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
+        let cut = Arc::new(Cut::default());
+        let mut builder = FakeDfdaemon::builder().hosts(2);
+        builder.mishaps = Some(Arc::clone(&cut) as Arc<dyn Mishaps>);
+        let daemon = builder.start().await.unwrap();
+        let cluster = Arc::clone(daemon.cluster());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "content").unwrap();
+        let request = ImportRequest::of(file.path());
+        let imported = cluster.import(0, &request, &CancelFlag::default());
+        let id = imported.unwrap().task.task_id;
+        let content = cluster.store(0).unwrap().content_path(&id);
+        cut.0.set(content).unwrap();
+        let request = ExportRequest {
+            task_id: id.clone(),
+            persistent: false,
+            output: None,
+            store_faults: StoreFaults::default(),
+        };
+        let mut export = cluster.export(1, request).unwrap();
+        let failed = export.next_piece().await.unwrap_err();
+        assert!(matches!(failed, Error::PeerNotFound { .. }), "{failed}");
+        assert!(!cluster.holds(0, &id));
+        drop(export);
         daemon.stop().await;
     }
 

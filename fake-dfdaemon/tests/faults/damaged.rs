@@ -110,6 +110,8 @@ async fn an_export_of_content_that_changes_meanwhile_fails() {
             let exported = running.await.unwrap();
             assert_eq!(exported.status.code(), Code::Internal, "{by}, {by_path}");
             assert!(!output.exists(), "an output is left");
+            let task = w.client().await.stat(&subject.id).await.unwrap();
+            assert_eq!(task.current_replica_count, 0, "{by}, {by_path}");
             w.daemon.stop().await;
         }
     }

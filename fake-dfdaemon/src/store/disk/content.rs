@@ -135,11 +135,12 @@ impl Disk {
             let into = &mut [IoSliceMut::new(rest)];
             match preadv2(file, into, position, ReadWriteFlags::NOWAIT) {
                 Ok(read @ 1..) => rest = rest.split_at_mut(read).1,
-                Err(Errno::OPNOTSUPP) if lies_in_memory(file) => {
-                    file.read_exact_at(rest, position)?;
+                Err(Errno::OPNOTSUPP)
+                    if lies_in_memory(file) && file.read_exact_at(rest, position).is_ok() =>
+                {
                     break;
                 }
-                // Whatever it is, who waits is told.
+                // The read that waits reports the error.
                 _ => return Ok(false),
             }
         }
