@@ -3,6 +3,8 @@
 //! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
 //! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
+mod subscription;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use dfdaemon_api::piece::PieceLayout;
 use tokio::sync::watch;
 
+pub(super) use self::subscription::Subscription;
 use super::copies::read_error;
 use super::parents::Parents;
 use super::state::ReplicaState;
@@ -53,14 +56,6 @@ pub(super) struct Fetch {
 struct Progress {
     arrived: Vec<Arc<Arrival>>,
     ended: Option<Result<(), Error>>,
-}
-
-/// Somebody's interest in a transfer. With the last one the transfer ends.
-#[derive(Debug)]
-pub(super) struct Subscription {
-    fetch: Arc<Fetch>,
-    progress: watch::Receiver<Progress>,
-    seen: usize,
 }
 
 impl Cluster {
@@ -142,10 +137,7 @@ impl Cluster {
 
     fn forget_fetch(&self, fetch: &Fetch, failed: bool) {
         let mut fetches = self.fetches();
-        let is_it = |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), fetch);
-        if fetches.get(&fetch.key).is_some_and(is_it) {
-            fetches.remove(&fetch.key);
-        }
+        fetch.unregister(&mut fetches);
         // What has come is another transfer's to keep, if one has begun since.
         if failed && !fetches.contains_key(&fetch.key) {
             fetch.unmark(self);
@@ -154,6 +146,14 @@ impl Cluster {
 }
 
 impl Fetch {
+    /// Takes it out of the registry, unless another transfer has taken its place there.
+    fn unregister(&self, fetches: &mut HashMap<FetchKey, Weak<Fetch>>) {
+        let is_it = |other: &Weak<Self>| std::ptr::eq(other.as_ptr(), self);
+        if fetches.get(&self.key).is_some_and(is_it) {
+            fetches.remove(&self.key);
+        }
+    }
+
     fn run(
         &self,
         cluster: &Arc<Cluster>,
@@ -364,69 +364,6 @@ fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<()
     }
 }
 
-impl Subscription {
-    /// Callers hold the registry's lock, so that no transfer is joined while its last
-    /// subscriber leaves.
-    fn new(fetch: Arc<Fetch>) -> Self {
-        fetch.subscribers.fetch_add(1, Ordering::Relaxed);
-        let progress = fetch.progress.subscribe();
-        Self {
-            fetch,
-            progress,
-            seen: 0,
-        }
-    }
-
-    /// The next piece that has come, in whatever order; `None` when all have, and the replica is
-    /// in place.
-    pub(super) async fn next(&mut self) -> Result<Option<Arc<Arrival>>, Error> {
-        loop {
-            let (arrival, ended) = {
-                let progress = self.progress.borrow_and_update();
-                (
-                    progress.arrived.get(self.seen).cloned(),
-                    progress.ended.clone(),
-                )
-            };
-            match (arrival, ended) {
-                (Some(arrival), _) => {
-                    self.seen += 1;
-                    return Ok(Some(arrival));
-                }
-                (None, Some(ended)) => return ended.map(|()| None),
-                // The sender lives in `self.fetch`, so waiting cannot fail.
-                (None, None) => _ = self.progress.changed().await,
-            }
-        }
-    }
-
-    /// Waits for the end.
-    pub(super) async fn ended(mut self) -> Result<(), Error> {
-        while self.next().await?.is_some() {}
-        Ok(())
-    }
-
-    /// The content as far as it has come.
-    pub(super) fn file(&self) -> &File {
-        &self.fetch.file
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let cluster = Arc::clone(&self.fetch.cluster);
-        let mut fetches = cluster.fetches();
-        if self.fetch.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.fetch.cancel.cancel();
-            let is_it =
-                |other: &Weak<Fetch>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(&self.fetch));
-            if fetches.get(&self.fetch.key).is_some_and(is_it) {
-                fetches.remove(&self.fetch.key);
-            }
-        }
-    }
-}
-
 /// The numbers below `count` in an order that depends on the task and the host alone, so that a
 /// failing test fails again.
 fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
@@ -437,159 +374,4 @@ fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Mutex, OnceLock};
-
-    use super::*;
-    use crate::FakeDfdaemon;
-    use crate::cluster::{ExportRequest, ImportRequest};
-    use crate::store::{Mishap, Mishaps, Step};
-
-    /// However late the transfer gets a thread, and whatever ends before it does.
-    #[test]
-    fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let daemon = FakeDfdaemon::builder().hosts(2).start().await.unwrap();
-            let cluster = Arc::clone(daemon.cluster());
-            let file = tempfile::NamedTempFile::new().unwrap();
-            let request = ImportRequest::of(file.path());
-            let imported = cluster.import(0, &request, &CancelFlag::default());
-            let request = ExportRequest {
-                task_id: imported.unwrap().task.task_id,
-                persistent: false,
-                output: None,
-                store_faults: StoreFaults::default(),
-            };
-            let known = |cluster: &Cluster| cluster.local(1, None, ReplicaState::is_whole);
-            let (free, busy) = std::sync::mpsc::channel::<()>();
-            let occupied = tokio::task::spawn_blocking(move || busy.recv());
-            let given_up = cluster.export(1, request.clone()).unwrap();
-            assert_eq!(known(&cluster), [false]);
-            drop(given_up);
-            let look = Arc::clone(&cluster);
-            let between = tokio::task::spawn_blocking(move || known(&look));
-            let mut export = cluster.export(1, request).unwrap();
-            drop(free);
-            assert_eq!(between.await.unwrap(), [false]);
-            assert!(export.next_piece().await.unwrap().is_none());
-            assert_eq!(known(&cluster), [true]);
-            assert!(occupied.await.unwrap().is_err());
-            drop(export);
-            daemon.stop().await;
-        });
-    }
-
-    /// Looks at every step whether it is taken with the registry locked.
-    #[derive(Debug, Default)]
-    struct Watch {
-        cluster: OnceLock<Weak<Cluster>>,
-        steps: AtomicUsize,
-        locked_at: Mutex<Vec<Step>>,
-    }
-
-    impl Mishaps for Watch {
-        fn at(&self, step: Step) -> Option<Mishap> {
-            let cluster = self.cluster.get().and_then(Weak::upgrade)?;
-            self.steps.fetch_add(1, Ordering::Relaxed);
-            if cluster.fetches.try_lock().is_err() {
-                self.locked_at.lock().unwrap().push(step);
-            }
-            None
-        }
-
-        fn skip_syncs(&self) -> bool {
-            true
-        }
-    }
-
-    /// The thread that serves connections takes the lock: it would wait for a disk that hangs.
-    #[tokio::test]
-    async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
-        let watch = Arc::new(Watch::default());
-        let mut builder = FakeDfdaemon::builder().hosts(2);
-        builder.mishaps = Some(Arc::clone(&watch) as Arc<dyn Mishaps>);
-        let daemon = builder.start().await.unwrap();
-        let cluster = Arc::clone(daemon.cluster());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, "content").unwrap();
-        let request = ImportRequest::of(file.path());
-        let imported = cluster.import(0, &request, &CancelFlag::default());
-        let request = ExportRequest {
-            task_id: imported.unwrap().task.task_id,
-            persistent: false,
-            output: None,
-            store_faults: StoreFaults::default(),
-        };
-        watch.cluster.set(Arc::downgrade(&cluster)).unwrap();
-        let mut export = cluster.export(1, request).unwrap();
-        while export.next_piece().await.unwrap().is_some() {}
-        export.finish().await.unwrap();
-        assert!(watch.steps.load(Ordering::Relaxed) > 0);
-        assert_eq!(*watch.locked_at.lock().unwrap(), []);
-        daemon.stop().await;
-    }
-
-    /// Cuts content when it is about to be copied.
-    #[derive(Debug, Default)]
-    struct Cut(OnceLock<std::path::PathBuf>);
-
-    impl Mishaps for Cut {
-        fn at(&self, step: Step) -> Option<Mishap> {
-            if let Some(path) = self.0.get().filter(|_| step == Step::Copy) {
-                let content = File::options().write(true).open(path).unwrap();
-                content.set_len(1).unwrap();
-            }
-            None
-        }
-
-        fn skip_syncs(&self) -> bool {
-            true
-        }
-    }
-
-    #[tokio::test]
-    async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
-        let cut = Arc::new(Cut::default());
-        let mut builder = FakeDfdaemon::builder().hosts(2);
-        builder.mishaps = Some(Arc::clone(&cut) as Arc<dyn Mishaps>);
-        let daemon = builder.start().await.unwrap();
-        let cluster = Arc::clone(daemon.cluster());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, "content").unwrap();
-        let request = ImportRequest::of(file.path());
-        let imported = cluster.import(0, &request, &CancelFlag::default());
-        let id = imported.unwrap().task.task_id;
-        let content = cluster.store(0).unwrap().content_path(&id);
-        cut.0.set(content).unwrap();
-        let request = ExportRequest {
-            task_id: id.clone(),
-            persistent: false,
-            output: None,
-            store_faults: StoreFaults::default(),
-        };
-        let mut export = cluster.export(1, request).unwrap();
-        let failed = export.next_piece().await.unwrap_err();
-        assert!(matches!(failed, Error::PeerNotFound { .. }), "{failed}");
-        assert!(!cluster.holds(0, &id));
-        drop(export);
-        daemon.stop().await;
-    }
-
-    #[test]
-    fn a_shuffle_has_every_number_once_and_repeats_itself() {
-        for count in [0, 1, 2, 25] {
-            let numbers = shuffled(count, "12345", 1);
-            assert_eq!(numbers, shuffled(count, "12345", 1));
-            let mut sorted = numbers.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..count).collect::<Vec<_>>());
-        }
-        assert_ne!(shuffled(25, "12345", 1), (0..25).collect::<Vec<_>>());
-        assert_ne!(shuffled(25, "12345", 1), shuffled(25, "12345", 2));
-    }
-}
+mod tests;
