@@ -102,11 +102,12 @@ impl Output {
         let checked = self.check_digest(cancel);
         let keeps = self.quirks.has(Quirk::KeepMismatch);
         if checked.is_ok() || keeps {
+            // The content may have been cut while its digest was computed.
+            self.content.check_length()?;
             if self.link == Link::Refused {
                 self.replace_or_copy(cancel)?;
             }
-            // It may have been cut while it was checked, and whoever waited may have gone away.
-            self.content.check_length()?;
+            // The client may have gone away meanwhile.
             cancel.check()?;
             self.link = Link::Finished;
         }
