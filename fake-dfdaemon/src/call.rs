@@ -177,7 +177,7 @@ impl Call {
         self.ends.clone()
     }
 
-    /// Ends when a fault has closed the call's connection, which nobody waits for any more.
+    /// Is cancelled when a fault has closed the call's connection: the call has no answer to give.
     pub(crate) fn was_reset(&self) -> CancellationToken {
         self.was_reset.clone()
     }

@@ -37,12 +37,7 @@ impl Cluster {
         let _locked = self.task_lock(id);
         let removed = self.state().remove_replica(id, host);
         let removed = removed.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
-        let persistent = removed.record.persistent;
-        self.remove_files(host, id, removed)?;
-        if persistent {
-            self.replicate_later(&Arc::from(id));
-        }
-        Ok(())
+        self.remove_and_replace(host, id, removed)
     }
 
     /// Removes a host's copy that is not what its record says, and has another one made of a good
@@ -53,17 +48,25 @@ impl Cluster {
         id: &str,
         incarnation: u64,
     ) -> Result<(), Error> {
-        let locked = self.task_lock(id);
-        let is_it = self.state().same(id, incarnation).is_some();
-        if !is_it {
-            return Ok(());
-        }
-        let Some(removed) = self.state().remove_replica(id, host) else {
-            return Ok(());
+        let _locked = self.task_lock(id);
+        let removed = {
+            let mut state = self.state();
+            let is_there = state.same(id, incarnation).is_some();
+            is_there.then(|| state.remove_replica(id, host)).flatten()
         };
+        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
+    }
+
+    /// Removes the files of a copy that was taken out of the books, and has another one made if it
+    /// was persistent. The task's lock is held.
+    fn remove_and_replace(
+        &self,
+        host: usize,
+        id: &str,
+        removed: ReplicaState,
+    ) -> Result<(), Error> {
         let persistent = removed.record.persistent;
         self.remove_files(host, id, removed)?;
-        drop(locked);
         if persistent {
             self.replicate_later(&Arc::from(id));
         }
@@ -148,8 +151,7 @@ pub(super) fn read_error(error: Error, file: &File, id: &str, expected: u64) -> 
 }
 
 /// Whether content is as long as its record says. By path an output is a link to the content, and
-/// with 1.5 the content is a link to the source: whoever writes there changes it. Blocks on the
-/// disk.
+/// with 1.5 the content is a link to the source: a write to either changes it. Blocks on the disk.
 pub(super) fn check_length(file: &File, id: &str, expected: u64) -> Result<(), Error> {
     let found = file.metadata()?.len();
     if found == expected {
