@@ -54,7 +54,6 @@ mod snapshot;
 mod socket;
 mod state_dir;
 mod store;
-mod sweep;
 
 pub use builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS, StartError};
 pub use cluster::{HostStatus, Replica, Waiting};

@@ -2,32 +2,30 @@
 //!
 //! What lies in it is the store's business.
 
+mod lock;
+mod sweep;
+
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
+use self::lock::lock;
+pub(crate) use self::lock::{Lock, lock_open};
+use self::sweep::{KEPT, TEMPORARY_PREFIX};
 use crate::owned;
 use crate::release::Release;
 use crate::store::{Disk, about};
-use crate::sweep;
-
-/// How temporary state directories are named.
-pub(crate) const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
 
 /// The file that says what made the directory.
 const FORMAT_FILE: &str = "state.json";
 
 /// The extension of that file until it is whole.
 const BEING_WRITTEN: &str = "new";
-
-/// The file that marks a temporary directory that is to stay.
-pub(crate) const KEPT: &str = "kept";
 
 /// What the daemon keeps in the directory, but for sockets and the journal.
 const OWN: [&str; 7] = [
@@ -225,9 +223,7 @@ impl StateDir {
             tracing::warn!(path = %self.path.display(), %error, "a later start may sweep this");
         }
     }
-}
 
-impl StateDir {
     /// Removes a temporary directory before its time. Blocks on the disk.
     pub(crate) fn take_away(&self) {
         if self.temporary.swap(false, Ordering::Relaxed) {
@@ -243,40 +239,7 @@ impl Drop for StateDir {
     }
 }
 
-/// A locked directory.
-#[derive(Debug)]
-pub(crate) struct Lock(File);
-
-impl Lock {
-    pub(crate) fn dir(&self) -> &File {
-        &self.0
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing is not enough: a process that was forked at this moment, for another test's
-        // command, shares the open file until it runs its program.
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
-    }
-}
-
-/// Locks the directory itself; `None` if somebody else has.
-fn lock(path: &Path) -> io::Result<Option<Lock>> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    lock_open(File::from(rustix::fs::open(path, flags, Mode::empty())?))
-}
-
-/// Locks a directory that is open; `None` if somebody else has.
-pub(crate) fn lock_open(dir: File) -> io::Result<Option<Lock>> {
-    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(Lock(dir))),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whoever can write to the directory could make us serve, or overwrite, what is not ours.
+/// Another user who can write to the directory could make us serve, or overwrite, what is not ours.
 fn check_ours(path: &Path) -> Result<(), StateDirError> {
     let io = |source| StateDirError::Io {
         path: path.to_owned(),
@@ -475,7 +438,7 @@ mod tests {
     fn a_directory_is_free_at_once_also_while_its_open_file_is_shared() {
         let dir = tempfile::tempdir().unwrap();
         let held = lock(dir.path()).unwrap().unwrap();
-        let _shared = held.0.try_clone().unwrap();
+        let _shared = held.dir().try_clone().unwrap();
         assert!(lock(dir.path()).unwrap().is_none());
         drop(held);
         assert!(lock(dir.path()).unwrap().is_some());

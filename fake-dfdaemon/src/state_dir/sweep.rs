@@ -13,10 +13,16 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
-use crate::state_dir::{KEPT, TEMPORARY_PREFIX, lock_open};
+use super::lock::lock_open;
+
+/// How temporary state directories are named.
+pub(super) const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
+
+/// The file that marks a temporary directory that is to stay.
+pub(super) const KEPT: &str = "kept";
 
 /// The file that a temporary directory alone has, before anything else.
-pub(crate) const MARK: &str = ".fake-dfdaemon-temporary";
+pub(super) const MARK: &str = ".fake-dfdaemon-temporary";
 
 /// Directories in directories that removal follows. The fake makes fewer.
 const DEPTH: usize = 16;
@@ -27,7 +33,7 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::CLOEXEC);
 
 /// Removes temporary state directories of ours that no process holds.
-pub(crate) fn sweep(base: &Path) {
+pub(super) fn sweep(base: &Path) {
     let Ok(entries) = std::fs::read_dir(base) else {
         return;
     };
@@ -75,7 +81,7 @@ fn is_marked(dir: &File) -> io::Result<bool> {
 }
 
 /// Removes what is in the open directory, its mark last, and its name if that is still its own.
-pub(crate) fn remove(dir: &File, path: &Path) -> io::Result<()> {
+pub(super) fn remove(dir: &File, path: &Path) -> io::Result<()> {
     empty(dir, DEPTH)?;
     match unlinkat(dir, MARK, AtFlags::empty()) {
         Err(Errno::NOENT) => {}
