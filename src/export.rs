@@ -23,7 +23,8 @@ use crate::content::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Digest, TaskId, Timeout};
 use crate::output::{Target, TemporaryFile};
-use crate::wire::convert::{given, wire_timeout};
+use crate::task::given;
+use crate::wire::convert::wire_timeout;
 use crate::wire::status::Operation;
 
 use local_copy::{LocalCopy, Mender};
@@ -79,8 +80,8 @@ impl ExportRequest {
         DownloadPersistentCacheTaskRequest {
             task_id: self.task_id.to_string(),
             persistent,
-            tag: given(self.tag.as_ref()),
-            application: given(self.application.as_ref()),
+            tag: given(self.tag.clone()),
+            application: given(self.application.clone()),
             output_path: None,
             timeout: self.timeout.and_then(wire_timeout),
             need_piece_content: false,

@@ -1,5 +1,6 @@
 //! Importing: the local checks, the one call, and what an existing task means.
 
+mod file_id;
 mod source;
 mod unchanged;
 
@@ -14,10 +15,11 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::is_command;
 use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
-use crate::task::{SUCCEEDED, Task};
+use crate::task::{SUCCEEDED, Task, given};
 use crate::thread::{finished, on_thread};
-use crate::wire::convert::{given, wire_timeout};
+use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
+pub(crate) use file_id::file_id;
 use unchanged::State;
 
 /// What to import, and how.
@@ -236,8 +238,8 @@ fn wire_request(import: &CheckedImport) -> UploadPersistentCacheTaskRequest {
         content_for_calculating_task_id: request.content_for_calculating_task_id.clone(),
         path: import.wire_path.clone(),
         persistent_replica_count: request.persistent_replica_count.get(),
-        tag: given(request.tag.as_ref()),
-        application: given(request.application.as_ref()),
+        tag: given(request.tag.clone()),
+        application: given(request.application.clone()),
         piece_length: request.piece_length.map(PieceLength::bytes),
         ttl: prost_types::Duration::try_from(request.ttl.duration()).ok(),
         timeout: request.timeout.and_then(wire_timeout),

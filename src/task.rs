@@ -125,8 +125,9 @@ impl From<StatLocalPersistentCacheTaskResponse> for LocalTask {
     }
 }
 
-/// Daemons send an empty text for what was not given.
-fn given(text: Option<String>) -> Option<String> {
+/// An empty tag or application is none: daemons send one for what was not given, and some would tell
+/// the two apart in a request.
+pub(crate) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 

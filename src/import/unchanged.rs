@@ -1,18 +1,15 @@
 //! Whether the file of an import changed while dfdaemon read it.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, Scheme};
 
 use crate::error::{Error, Result};
-use crate::import::ImportRequest;
+use crate::import::{ImportRequest, file_id};
 use crate::options::PieceLength;
-
-/// How much is read at once, in bytes.
-const READ_LENGTH: usize = 1 << 20;
 
 /// What the file system tells of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +78,7 @@ pub(super) fn check(
         application: request.application.as_deref(),
         piece_length: request.piece_length.map(PieceLength::bytes),
     };
-    match id_of(path, scheme, parameters) {
+    match file_id(path, scheme, parameters) {
         Ok(id) if id == task_id => Ok(()),
         Ok(_) => Err(changed(
             "it changed while it was imported, and its modification time was put back",
@@ -97,19 +94,4 @@ const SHA256_LENGTH: usize = 64;
 
 fn changed(why: &str) -> Error {
     Error::local_file(why).hint("import it when nobody writes to it")
-}
-
-/// The id that a file's content gives.
-fn id_of(path: &Path, scheme: Scheme, parameters: Parameters<'_>) -> io::Result<String> {
-    let mut hasher = TaskIdHasher::new(scheme);
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; READ_LENGTH];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish(parameters)),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
