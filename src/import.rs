@@ -29,9 +29,9 @@ pub struct ImportRequest {
     pub path: PathBuf,
     /// What the id is computed from instead of the file and the other options.
     pub content_for_calculating_task_id: Option<String>,
-    /// How many persistent replicas there shall be.
+    /// The number of persistent replicas.
     pub persistent_replica_count: ReplicaCount,
-    /// The length of pieces, if the daemon shall not choose it.
+    /// The length of pieces, unless the daemon is to choose it.
     pub piece_length: Option<PieceLength>,
     /// A tag; different tags make different tasks.
     pub tag: Option<String>,

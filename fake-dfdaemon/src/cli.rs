@@ -148,8 +148,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 
-    /// Serve the control API on this address besides, such as `127.0.0.1:0`; whoever reaches it
-    /// controls the fake
+    /// Serve the control API on this address besides, such as `127.0.0.1:0`; a program that
+    /// reaches it controls the fake
     #[arg(long, value_name = "ADDRESS")]
     control_tcp: Option<SocketAddr>,
 

@@ -91,9 +91,9 @@ impl Drop for SocketFile {
     }
 }
 
-/// Has no other daemon look at the sockets beside `path` and replace them: one that is bound and
-/// does not listen yet looks like one of a daemon that is gone. The state directory is its
-/// daemon's alone already.
+/// Locks the directory of `path`, so that no other daemon looks at the sockets in it: a socket that
+/// is bound and does not listen yet looks like that of a daemon that is gone. The state directory is
+/// its daemon's alone already.
 fn alone_in(path: &Path, is_in_state: bool) -> Option<Lock> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     for _ in 0..if is_in_state { 0 } else { TRIES } {

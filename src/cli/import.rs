@@ -33,7 +33,7 @@ pub(crate) struct ImportArguments {
     #[command(flatten)]
     identity: Identity,
 
-    /// How many persistent replicas there shall be, at least 1
+    /// Number of persistent replicas, at least 1
     #[arg(long, allow_hyphen_values = true, value_name = "PERSISTENT_REPLICA_COUNT", default_value = ReplicaCount::DEFAULT, help_heading = "Task")]
     persistent_replica_count: ReplicaCount,
 
