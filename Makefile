@@ -21,6 +21,10 @@ release: ## Build every binary (release)
 test: build ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
 
+.PHONY: generated
+generated: ## Write proto/src/generated, after a change of a .proto file or of what compiles them
+	$(CARGO) run --locked --quiet -p dfdaemon-api-generate --example write
+
 .PHONY: contract
 contract: ## Try the contract: ENDPOINT=<socket> VERSION=<0.2|1.5>, or fakes of both releases
 	CONTRACT_ENDPOINT='$(abspath $(ENDPOINT))' CONTRACT_VERSION='$(VERSION)' $(CARGO) test --locked -p fake-dfdaemon --test contract

@@ -1,7 +1,7 @@
 //! The Dragonfly wire as dfcache and fake-dfdaemon speak it.
 //!
 //! [`common`], [`dfdaemon`] and [`errordetails`] hold the generated messages and services of the
-//! `.proto` files beside this crate. The other modules hold the rules of the protocol that are
+//! `.proto` files beside this crate, committed in `src/generated` and held to them by a test. The other modules hold the rules of the protocol that are
 //! not RPC: [`task_id`], [`piece`] and [`digest`]. What a daemon decides (states, errors, limits)
 //! does not live here, nor does any transport.
 
@@ -14,7 +14,7 @@ pub mod common {
     /// Version 2.
     pub mod v2 {
         #![allow(missing_docs, unreachable_pub, clippy::all)]
-        tonic::include_proto!("common.v2");
+        include!("generated/common.v2.rs");
     }
 }
 
@@ -23,7 +23,7 @@ pub mod dfdaemon {
     /// Version 2.
     pub mod v2 {
         #![allow(missing_docs, unreachable_pub, clippy::all)]
-        tonic::include_proto!("dfdaemon.v2");
+        include!("generated/dfdaemon.v2.rs");
     }
 }
 
@@ -32,9 +32,9 @@ pub mod errordetails {
     /// Version 2.
     pub mod v2 {
         #![allow(missing_docs, unreachable_pub, clippy::all)]
-        tonic::include_proto!("errordetails.v2");
+        include!("generated/errordetails.v2.rs");
     }
 }
 
 /// The encoded `FileDescriptorSet` of the `.proto` files, for server reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");

@@ -1,0 +1,67 @@
+//! Compiles the `.proto` files beside crate `dfdaemon-api` to what that crate has committed in
+//! `src/generated`, so that nobody who builds the crate compiles them. The tests hold the committed
+//! files to the result; the example (`make generated`) writes it.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message as _;
+
+/// What can go wrong here ends the program or the test.
+pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The `.proto` files of the crate.
+pub const SOURCES: [&str; 3] = ["common.proto", "dfdaemon.proto", "errordetails.proto"];
+
+/// A file's name and its content.
+pub type File = (String, Vec<u8>);
+
+/// The directory of crate `dfdaemon-api`.
+pub fn api() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// What the `.proto` files compile to: a file of Rust a package, and the descriptors for reflection.
+pub fn compile() -> Result<Vec<File>> {
+    let descriptors = protox::compile(SOURCES, [api()])?;
+    let directory = tempfile::tempdir()?;
+    let encoded = descriptors.encode_to_vec();
+    fs::write(directory.path().join("descriptors.bin"), encoded)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .bytes(".common.v2.Piece.content")
+        .out_dir(directory.path())
+        .compile_fds(descriptors)?;
+    files(directory.path())
+}
+
+/// The committed files.
+pub fn committed() -> Result<Vec<File>> {
+    files(&generated())
+}
+
+/// Writes the committed files anew.
+pub fn write() -> Result<()> {
+    fs::create_dir_all(generated())?;
+    for (name, content) in compile()? {
+        fs::write(generated().join(name), content)?;
+    }
+    Ok(())
+}
+
+fn generated() -> PathBuf {
+    api().join("src/generated")
+}
+
+/// All files of a directory, in the order of their names.
+fn files(directory: &Path) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        files.push((name, fs::read(entry.path())?));
+    }
+    files.sort();
+    Ok(files)
+}
