@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,8 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
+
+use crate::support::skipped;
 
 /// A user who is not root.
 pub(crate) const NOBODY: u32 = 65534;
@@ -96,11 +97,7 @@ pub(crate) fn tree(dir: &Path) -> String {
 pub(crate) fn is_root(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        // Past the harness, which would swallow it.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: {test}: only root can give files away"
-        );
+        skipped(&format!("{test}: only root can give files away"));
     }
     root
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::ops::{Case, Op, cases_of};
 use crate::script;
 use crate::support::control::Address;
+use crate::support::skipped;
 use crate::world::{Outcome, World};
 
 /// Cases of each release.
@@ -100,13 +101,11 @@ fn without_paths(mut hosts: Value) -> Value {
 #[test]
 fn a_printed_script_does_what_its_case_did() {
     if !dfcache().exists() {
-        use std::io::Write as _;
-        // Past the harness, which would swallow it.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: a_printed_script_does_what_its_case_did: {} is not built; `make test` builds it",
-            dfcache().display()
-        );
+        let program = dfcache();
+        skipped(&format!(
+            "a_printed_script_does_what_its_case_did: {} is not built; `make test` builds it",
+            program.display()
+        ));
         return;
     }
     for release in [Release::V0_2, Release::V1_5] {
