@@ -44,26 +44,19 @@
 //! # }
 //! ```
 
-pub mod options;
-
 mod cli;
 mod client;
 mod content;
-mod error;
-mod escape;
 mod export;
 mod import;
-mod leftovers;
 mod output;
-mod task;
-#[cfg(test)]
-mod testing;
-mod thread;
+mod types;
 mod wire;
 
 pub use cli::{check_command_line, run};
 pub use client::Client;
-pub use error::{Error, ErrorKind, Interruption, Result};
 pub use export::{ExportMode, ExportRequest, Exported, Progress};
 pub use import::{CheckedImport, ImportRequest, Imported};
-pub use task::{LocalTask, Task};
+pub use types::error::{Error, ErrorKind, Interruption, Result};
+pub use types::options;
+pub use types::task::{LocalTask, Task};

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
-use crate::options::{DEFAULT_ENDPOINT, Endpoint};
+use crate::types::options::{DEFAULT_ENDPOINT, Endpoint, PieceLength};
 
 const DEFAULT_LOG_DIRECTORY: &str = "/var/log/dragonfly/dfcache";
 
@@ -108,4 +109,40 @@ impl Logs {
     pub(crate) fn on_stderr(&self) -> bool {
         self.verbose || self.console
     }
+}
+
+/// Options that decide the id of a task.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Identity {
+    /// Text to calculate the task's id from, instead of the file
+    ///
+    /// Without it, the id is a hash of the file's content, the piece length, the tag and the
+    /// application, which takes time for large files. With it, the text alone decides: it must be
+    /// as unique as the file is, as a file name may be.
+    #[arg(long, value_name = "CONTENT_FOR_CALCULATING_TASK_ID", value_parser = NonEmptyStringValueParser::new(), help_heading = "Task")]
+    pub(crate) content_for_calculating_task_id: Option<String>,
+
+    /// Length of pieces, at least 4mib
+    ///
+    /// Written for people: 4mib, 1gib. Without it, dfdaemon chooses one by the file's size.
+    /// Different piece lengths make different tasks.
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "PIECE_LENGTH",
+        help_heading = "Task"
+    )]
+    pub(crate) piece_length: Option<PieceLength>,
+
+    /// Application that the task belongs to
+    ///
+    /// Different applications make different tasks of the same file.
+    #[arg(long, value_name = "APPLICATION", help_heading = "Task")]
+    pub(crate) application: Option<String>,
+
+    /// Tag of the task
+    ///
+    /// Different tags make different tasks of the same file.
+    #[arg(long, value_name = "TAG", help_heading = "Task")]
+    pub(crate) tag: Option<String>,
 }

@@ -19,9 +19,9 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::cli::signals::Signals;
-use crate::error::{Error, ErrorKind, Interruption, Result};
-use crate::leftovers::Leftovers;
-use crate::options::Timeout;
+use crate::output::leftovers::Leftovers;
+use crate::types::error::{Error, ErrorKind, Interruption, Result};
+use crate::types::options::Timeout;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
@@ -251,7 +251,7 @@ fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 fn log(error: &Error) {
-    let message = crate::escape::printable(&error.to_string());
+    let message = crate::types::escape::printable(&error.to_string());
     tracing::error!(causes = ?error.causes(), "{message}");
 }
 

@@ -1,12 +1,22 @@
 //! `dfcache export`.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::sync::watch;
 
-use super::Common;
-use crate::export::{ExportMode, ExportRequest};
-use crate::options::{Digest, TaskId, Timeout};
+use super::common::{Common, Format};
+use super::report::{Outcome, path_in_json};
+use super::{allocator, progress};
+use crate::client::Client;
+use crate::content::stream_failed;
+use crate::export::{ExportMode, ExportRequest, Progress};
+use crate::output::Target;
+use crate::types::error::Result;
+use crate::types::options::{Digest, TaskId, Timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -108,6 +118,54 @@ pub(crate) enum Output {
 }
 
 impl ExportArguments {
+    /// Does what was asked.
+    pub(super) async fn run(&self) -> Result<Outcome> {
+        let mut request = self.request();
+        // Checked before there is a connection.
+        let output = match self.output() {
+            Output::Stdout => None,
+            Output::File {
+                path,
+                mode,
+                overwrite,
+            } => {
+                let target = Target::check(&path, overwrite)?;
+                if self.common.output.format == Format::Json {
+                    // Said afterwards, it would be a failure that has replaced the file.
+                    path_in_json(target.path())?;
+                }
+                Some((target, mode))
+            }
+        };
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let transferred = !matches!(
+            output,
+            Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
+        );
+        if transferred {
+            allocator::keep_for_content();
+        }
+        let exported = {
+            let _bar = progress::wanted(!hidden).then(|| {
+                let (sender, receiver) = watch::channel(Progress::default());
+                request.progress = Some(sender);
+                progress::bar(receiver)
+            });
+            let client = Client::connect(&self.common.connection.endpoint).await?;
+            let client = client.that_may_block();
+            match output {
+                None => client.export_to_blocking_writer(&request, stdout()?).await,
+                Some((target, mode)) => client.export(&request, target, mode).await,
+            }?
+        };
+        Ok(Outcome::Exported {
+            task_id: self.request().task_id,
+            exported,
+            transferred,
+            digest: self.digest().cloned(),
+        })
+    }
+
     pub(crate) fn request(&self) -> ExportRequest {
         let mut request = ExportRequest::new(self.id.clone());
         request.tag = Some(self.tag.clone());
@@ -154,12 +212,15 @@ impl ExportArguments {
         let excluded = [
             (self.overwrite, "--overwrite"),
             (self.force_hard_link, "--force-hard-link"),
-            (
-                self.common.output.format == super::Format::Json,
-                "--format json",
-            ),
+            (self.common.output.format == Format::Json, "--format json"),
         ];
         let (_, option) = excluded.into_iter().find(|(given, _)| *given)?;
         Some(option)
     }
+}
+
+/// Standard output without the line buffer of `std::io::Stdout`, which would cut pieces in two.
+fn stdout() -> Result<File> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    Ok(File::from(stdout.map_err(stream_failed)?))
 }

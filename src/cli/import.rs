@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use humantime::format_duration;
 
-use super::{Common, Identity};
-use crate::import::ImportRequest;
-use crate::options::{ReplicaCount, Timeout, Ttl};
+use super::common::{Common, Identity};
+use super::progress;
+use super::report::Outcome;
+use crate::client::Client;
+use crate::import::{ImportRequest, Imported};
+use crate::types::error::Result;
+use crate::types::options::{ReplicaCount, Timeout, Ttl};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,6 +68,22 @@ pub(crate) struct ImportArguments {
 }
 
 impl ImportArguments {
+    /// Does what was asked.
+    pub(super) async fn run(&self) -> Result<Outcome> {
+        let import = self.request().check()?;
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let imported = {
+            let _spinner = progress::spinner(!hidden, import.path());
+            let client = Client::connect(&self.common.connection.endpoint).await?;
+            client.import(&import).await?
+        };
+        Ok(Outcome::Imported {
+            path: import.path().to_owned(),
+            warning: differences(&imported, &self.request()),
+            imported,
+        })
+    }
+
     /// What an error says could not be done. The file system is not asked: it may hang.
     pub(crate) fn failure(&self) -> String {
         let path = std::path::absolute(&self.path);
@@ -85,4 +106,32 @@ impl ImportArguments {
             skip_existing: self.skip_existing,
         }
     }
+}
+
+/// What an existing task has otherwise than it was asked for.
+fn differences(imported: &Imported, request: &ImportRequest) -> Option<String> {
+    if !imported.existed {
+        return None;
+    }
+    let task = &imported.task;
+    let mut differences = Vec::new();
+    if let Some(ttl) = task.ttl.filter(|ttl| *ttl != request.ttl.duration()) {
+        let (has, asked) = (
+            format_duration(ttl),
+            format_duration(request.ttl.duration()),
+        );
+        differences.push(format!("its TTL is {has}, not {asked}"));
+    }
+    let (has, asked) = (
+        task.persistent_replica_count,
+        request.persistent_replica_count.get(),
+    );
+    if has != asked {
+        differences.push(format!(
+            "its persistent replica count is {has}, not {asked}"
+        ));
+    }
+    let id = &task.task_id;
+    (!differences.is_empty())
+        .then(|| format!("task {id} exists already: {}", differences.join("; ")))
 }

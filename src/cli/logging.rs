@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::cli::{LogLevel, Logs};
+use crate::cli::common::{LogLevel, Logs};
 
 const PREFIX: &str = "dfcache";
 const SUFFIX: &str = "log";

@@ -10,9 +10,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use crate::escape::printable;
 use crate::export::Progress;
-use crate::leftovers::Leftover;
+use crate::output::leftovers::Leftover;
+use crate::types::escape::printable;
 use terminal::Terminal;
 
 const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";

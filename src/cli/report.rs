@@ -13,12 +13,12 @@ use std::process::ExitCode;
 
 pub(crate) use json::text as path_in_json;
 
-use crate::cli::Format;
-use crate::error::{Error, ErrorKind, Interruption, Result};
+use crate::cli::common::Format;
 use crate::export::Exported;
 use crate::import::Imported;
-use crate::options::{Digest, TaskId};
-use crate::task::{LocalTask, Task};
+use crate::types::error::{Error, ErrorKind, Interruption, Result};
+use crate::types::options::{Digest, TaskId};
+use crate::types::task::{LocalTask, Task};
 
 /// What a command came to.
 #[derive(Debug)]

@@ -1,3 +1,4 @@
+use super::export::Output;
 use super::*;
 use crate::export::ExportMode;
 

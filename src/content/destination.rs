@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::ContentCheck;
-use crate::error::{Error, ErrorKind, Interruption, Result};
 use crate::output::disk::Disk;
+use crate::types::error::{Error, ErrorKind, Interruption, Result};
 
 /// Receives content in parts that neither overlap nor repeat, in any order.
 pub(crate) trait Destination: Send + 'static {

@@ -8,15 +8,15 @@ use tempfile::TempDir;
 use tonic::Status;
 
 use super::*;
-use crate::testing::{Answers, ScriptedDaemon, Step, piece};
+use crate::client::testing::{Answers, ScriptedDaemon, Step, piece};
 
 const CONTENT: &[u8] = b"0123456789";
 
 mod any_stream;
-mod by_path;
+mod by_daemon;
 mod failing_disk;
 
-use by_path::writing_daemon;
+use by_daemon::writing_daemon;
 
 fn request() -> ExportRequest {
     ExportRequest::new("7".parse().unwrap())
@@ -395,7 +395,7 @@ async fn a_reader_that_goes_away_interrupts() {
         .export_to_blocking_writer(&request(), writer)
         .await
         .unwrap_err();
-    let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
+    let gone = ErrorKind::Interrupted(crate::types::error::Interruption::ReaderGone);
     assert_eq!(error.kind(), gone);
 }
 
@@ -423,7 +423,7 @@ async fn an_asynchronous_writer_that_fails_ends_the_export() {
     drop(reader);
     let client = daemon.client().await;
     let error = client.export_to_writer(&request(), writer).await;
-    let gone = ErrorKind::Interrupted(crate::error::Interruption::ReaderGone);
+    let gone = ErrorKind::Interrupted(crate::types::error::Interruption::ReaderGone);
     assert_eq!(error.unwrap_err().kind(), gone);
 }
 

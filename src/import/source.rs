@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 /// How many symbolic links are followed, as in Linux.
 const MAX_LINKS: usize = 40;

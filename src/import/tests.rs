@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use super::*;
-use crate::testing::{Answers, ScriptedDaemon};
+use crate::client::testing::{Answers, ScriptedDaemon};
 
 /// A directory with a file of 5 bytes, and the import of it.
 fn file() -> (TempDir, ImportRequest) {

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use dfdaemon_api::task_id::{Parameters, Scheme};
 
-use crate::error::{Error, Result};
 use crate::import::{ImportRequest, file_id};
-use crate::options::PieceLength;
+use crate::types::error::{Error, Result};
+use crate::types::options::PieceLength;
 
 /// What the file system tells of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

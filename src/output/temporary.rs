@@ -14,8 +14,8 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use super::name::{inner_name, temporary_name};
 use super::sweep::{LOOK, leads_to, remove, sweep};
 use super::{DROP_DIRECTORY, PRIVATE_DIRECTORY, Target};
-use crate::error::Result;
-use crate::leftovers::Leftover;
+use crate::output::leftovers::Leftover;
+use crate::types::error::Result;
 
 /// Read and written by its owner alone: as long as it is not known what the target shall be.
 const PRIVATE_FILE: u32 = 0o600;

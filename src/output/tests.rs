@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::types::error::ErrorKind;
 
 fn names(directory: &Path) -> Vec<OsString> {
     let entries = fs::read_dir(directory).unwrap();

@@ -25,8 +25,8 @@ use tonic::body::Body;
 use tower::{BoxError, Service};
 
 use super::spinning_socket::Socket;
-use crate::error::{Error, ErrorKind};
-use crate::options::Endpoint;
+use crate::types::error::{Error, ErrorKind};
+use crate::types::options::Endpoint;
 
 /// How many bytes a daemon may send ahead of what was read, in a stream and in all. The default
 /// of HTTP/2, 64 KiB, would make it wait for us after each fraction of a piece. They bound the
@@ -251,7 +251,7 @@ mod tests {
         tokio::spawn(odd_server(tokio::net::UnixListener::bind(&path).unwrap()));
         let endpoint = Endpoint::new(&path).unwrap();
         let client = crate::Client::connect(&endpoint).await.unwrap();
-        let id: crate::options::TaskId = "7".parse().unwrap();
+        let id: crate::types::options::TaskId = "7".parse().unwrap();
         let stat = client.stat(&id).await.unwrap_err();
         let export = crate::ExportRequest::new(id);
         let export = client
@@ -287,7 +287,7 @@ mod tests {
     async fn an_answer_without_a_status_is_a_lost_daemon() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "x").unwrap();
-        let id: crate::options::TaskId = "7".parse().unwrap();
+        let id: crate::types::options::TaskId = "7".parse().unwrap();
         let import = crate::ImportRequest::new(dir.path().join("file"));
         let import = import.check().unwrap();
         let export = crate::ExportRequest::new(id.clone());
@@ -326,7 +326,7 @@ mod tests {
         let client = crate::Client::connect(&Endpoint::new(&path).unwrap())
             .await
             .unwrap();
-        let id: crate::options::TaskId = "7".parse().unwrap();
+        let id: crate::types::options::TaskId = "7".parse().unwrap();
         let import = crate::ImportRequest::new(dir.path().join("file"));
         let import = import.check().unwrap();
         for error in [
@@ -369,7 +369,7 @@ mod tests {
         let (sender, ready) = std::sync::mpsc::channel();
         closing_server(&path, ready);
         let endpoint = Endpoint::new(&path).unwrap();
-        let id: crate::options::TaskId = "7".parse().unwrap();
+        let id: crate::types::options::TaskId = "7".parse().unwrap();
         // Every pair of delays from 0 to 50 µs, in steps of 1 µs, several times.
         for round in 0..3 * 51 * 51 {
             let client = crate::Client::connect(&endpoint).await.unwrap();

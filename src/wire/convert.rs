@@ -1,6 +1,6 @@
 //! Options as messages carry them.
 
-use crate::options::Timeout;
+use crate::types::options::Timeout;
 
 pub(crate) fn wire_timeout(timeout: Timeout) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(timeout.duration()).ok()

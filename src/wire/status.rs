@@ -9,8 +9,8 @@ use std::error::Error as _;
 use serde::Deserialize;
 use tonic::{Code, Status};
 
-use crate::error::{Error, ErrorKind};
-use crate::options::TaskId;
+use crate::types::error::{Error, ErrorKind};
+use crate::types::options::TaskId;
 
 /// What the daemon was asked for; the same text can mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::leftovers::Leftover;
+use crate::output::leftovers::Leftover;
 use crate::output::{PrivateDirectory, Target, TemporaryFile};
 
 const SOON: &str = "50ms";

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Outcome;
-use crate::error::{Error, ErrorKind, Result};
-use crate::escape::is_command;
-use crate::task::Task;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::escape::is_command;
+use crate::types::task::Task;
 
 #[derive(Serialize)]
 struct Import<'a> {

@@ -8,9 +8,9 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 
 use super::Outcome;
-use crate::error::Error;
-use crate::escape::printable;
-use crate::task::{LocalTask, Task};
+use crate::types::error::Error;
+use crate::types::escape::printable;
+use crate::types::task::{LocalTask, Task};
 
 /// What stdout gets; bytes, since a path need not be text.
 pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {

@@ -3,7 +3,7 @@ use rustix::io::Errno;
 use tonic::Code;
 
 use super::*;
-use crate::error::ErrorKind::{
+use crate::types::error::ErrorKind::{
     AlreadyExists, Failure, Integrity, LocalFile, NotFound, Refused, Timeout, Unavailable,
 };
 

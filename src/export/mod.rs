@@ -3,9 +3,9 @@
 //! Nothing that a daemon sends is trusted: places of pieces are checked by `coverage`, their
 //! content by `content`, and the output only takes its place in `output` when all is well.
 
-mod by_path;
+mod by_daemon;
 mod local_copy;
-mod receive;
+mod piece_stream;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,15 +20,15 @@ use crate::client::Client;
 use crate::content::{
     ContentCheck, ContentWriter, FileDestination, StreamDestination, stream_failed,
 };
-use crate::error::{Error, ErrorKind, Result};
-use crate::options::{Digest, TaskId, Timeout};
 use crate::output::{Target, TemporaryFile};
-use crate::task::given;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::options::{Digest, TaskId, Timeout};
+use crate::types::task::given;
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::Operation;
 
 use local_copy::{LocalCopy, Mender};
-use receive::PieceStream;
+use piece_stream::PieceStream;
 
 pub(crate) use local_copy::mended;
 
@@ -157,8 +157,8 @@ impl Client {
     ) -> Result<Exported> {
         let exported = match mode {
             ExportMode::ByTransfer => self.export_by_transfer(request, target).await,
-            ExportMode::ByPath => by_path::export(self, request, target, false).await,
-            ExportMode::ByHardLink => by_path::export(self, request, target, true).await,
+            ExportMode::ByPath => by_daemon::export(self, request, target, false).await,
+            ExportMode::ByHardLink => by_daemon::export(self, request, target, true).await,
         };
         exported.map_err(|error| cannot_export(request, error))
     }

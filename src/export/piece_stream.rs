@@ -8,7 +8,7 @@ use super::{ExportRequest, Progress};
 use crate::client::Client;
 use crate::content::coverage::{Addition, Coverage};
 use crate::content::{ContentWriter, Destination, Step};
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 use crate::wire::piece_decoder::{Decoder, Event, Malformed, PieceHead};
 use crate::wire::status::{self, Operation};
 use crate::wire::streaming_call::Answer;

@@ -6,6 +6,7 @@
 //! written into the file lives in `content`.
 
 pub(crate) mod disk;
+pub(crate) mod leftovers;
 mod name;
 mod sweep;
 mod temporary;
@@ -22,8 +23,8 @@ use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
 use crate::output::disk::Disk;
+use crate::types::error::{Error, Result};
 
 pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
 

@@ -27,7 +27,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 
 use crate::client::Client;
-use crate::options::Endpoint;
+use crate::types::options::Endpoint;
 
 /// What the daemon does next in the stream of an export.
 #[derive(Clone, Debug)]

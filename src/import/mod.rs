@@ -12,11 +12,11 @@ use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
 use tracing::info;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
-use crate::escape::is_command;
-use crate::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
-use crate::task::{SUCCEEDED, Task, given};
-use crate::thread::{finished, on_thread};
+use crate::content::thread::{finished, on_thread};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::escape::is_command;
+use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
+use crate::types::task::{SUCCEEDED, Task, given};
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
 pub(crate) use file_id::file_id;

@@ -12,14 +12,14 @@ use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tracing::info;
 
 use super::local_copy::LocalCopy;
-use super::receive::{PieceStream, Watched};
+use super::piece_stream::{PieceStream, Watched};
 use super::{ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::ContentCheck;
-use crate::error::{Error, ErrorKind, Result};
+use crate::content::thread::{finished, on_thread};
 use crate::output::disk::Disk;
 use crate::output::{PrivateDirectory, Target};
-use crate::thread::{finished, on_thread};
+use crate::types::error::{Error, ErrorKind, Result};
 use crate::wire::status::Operation;
 
 pub(super) async fn export(

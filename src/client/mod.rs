@@ -1,7 +1,7 @@
 //! The client of a daemon: typed calls over one connection.
 //!
 //! What an import or an export does around its call (checks, files, verification) lives in
-//! `import` and `export`; the command line lives in `cli` and `commands`.
+//! `import` and `export`.
 
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{
@@ -10,9 +10,9 @@ use dfdaemon_api::dfdaemon::v2::{
 };
 use tracing::info;
 
-use crate::error::{Error, Result};
-use crate::options::{Endpoint, TaskId};
-use crate::task::{LocalTask, Task};
+use crate::types::error::{Error, Result};
+use crate::types::options::{Endpoint, TaskId};
+use crate::types::task::{LocalTask, Task};
 use crate::wire::status::{self, Operation};
 
 use crate::wire::connection::{self, Connection};
@@ -162,6 +162,9 @@ impl Client {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
@@ -169,8 +172,8 @@ mod tests {
     use tonic::Status;
 
     use super::*;
-    use crate::error::ErrorKind;
-    use crate::testing::{Answers, ScriptedDaemon};
+    use crate::client::testing::{Answers, ScriptedDaemon};
+    use crate::types::error::ErrorKind;
 
     #[tokio::test]
     async fn stat_and_list_show_what_the_daemon_answers() {

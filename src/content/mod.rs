@@ -10,6 +10,7 @@
 
 pub(crate) mod coverage;
 mod destination;
+pub(crate) mod thread;
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use bytes::Bytes;
 use dfdaemon_api::digest::{Crc32, parse_piece_digest, piece_digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::error::{Error, Result};
-use crate::thread::{finished, on_thread, thread_died};
+use crate::content::thread::{finished, on_thread, thread_died};
+use crate::types::error::{Error, Result};
 
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
 

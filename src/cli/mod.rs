@@ -1,34 +1,43 @@
-//! The command line: what was typed, under which names, with which help.
+//! The program `dfcache`: its command line, and what its commands do. A user of the library.
 //!
-//! Values are parsed into `options`; what commands do with them lives in `commands`. Numbers, sizes
-//! and durations may begin with a hyphen, so that `--ttl -1h` is a bad TTL and no unknown option `-1`.
+//! A command is one file: its options, its help, and how it makes an outcome of them. What several
+//! commands have lives in `common`; how an outcome is written, in `report`. Nothing outside this room
+//! prints. All of a command runs within its deadline, on a thread that may block (`deadline`).
+//!
+//! Numbers, sizes and durations may begin with a hyphen, so that `--ttl -1h` is a bad TTL and no
+//! unknown option `-1`.
 
 mod allocator;
-mod commands;
 mod common;
 mod deadline;
 mod environment;
 mod export;
 mod generate;
-mod identity;
+mod id;
 mod import;
 mod logging;
+mod ls;
 mod progress;
-mod question;
 mod report;
 mod signals;
+mod stat;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub(crate) use common::{Common, Format, LogLevel, Logs};
-pub(crate) use export::{ExportArguments, Output};
-pub(crate) use generate::{CompletionsArguments, ManArguments};
-pub(crate) use identity::{IdArguments, Identity};
-pub(crate) use import::ImportArguments;
-pub(crate) use question::{LsArguments, StatArguments};
+use common::{Common, Format, Logs};
+use deadline::Bounds;
+use export::ExportArguments;
+use generate::{CompletionsArguments, ManArguments};
+use id::IdArguments;
+use import::ImportArguments;
+use ls::LsArguments;
+use report::Outcome;
+use stat::StatArguments;
+
+use crate::types::error::Result;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,6 +99,32 @@ impl Command {
     pub(crate) fn logs(&self) -> Option<Logs> {
         self.common().map(|common| common.logs.clone())
     }
+
+    /// Does what it says.
+    async fn run(self) -> Result<Outcome> {
+        match self {
+            Self::Import(arguments) => arguments.run().await,
+            Self::Export(arguments) => arguments.run().await,
+            Self::Stat(arguments) => arguments.run().await,
+            Self::Ls(arguments) => arguments.run().await,
+            Self::Id(arguments) => arguments.run().await,
+            Self::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
+            Self::Man(arguments) => arguments.page().map(Outcome::Document),
+        }
+    }
+
+    /// How long it may take.
+    fn bounds(&self) -> Bounds {
+        let (failure, timeout) = match self {
+            Self::Import(arguments) => (arguments.failure(), Some(arguments.timeout)),
+            Self::Export(arguments) => (arguments.failure(), Some(arguments.timeout)),
+            Self::Stat(arguments) => (arguments.failure(), Some(arguments.timeout)),
+            Self::Ls(arguments) => (arguments.failure(), Some(arguments.timeout)),
+            // Nothing is asked of anybody else.
+            Self::Id(_) | Self::Completions(_) | Self::Man(_) => (String::new(), None),
+        };
+        Bounds { failure, timeout }
+    }
 }
 
 /// Below it, texts beside the names of options would be columns of single words.
@@ -112,7 +147,7 @@ pub(crate) fn grammar() -> clap::Command {
 }
 
 /// Parses arguments, the first of which is the program's name.
-pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
     // Long help names the variable of each option, the short one stays short.
     let short = arguments.iter().any(|argument| argument == "-h");
     let mut grammar = environment::with_variables(Cli::command(), !short)
@@ -150,12 +185,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) 
     if !stdout_is_open {
         return report::report(Err(report::stdout_is_closed()), format);
     }
-    let bounds = commands::bounds(&command);
+    let bounds = command.bounds();
     let operation = async move || {
         if let Some(logs) = command.logs() {
             logging::start(&logs);
         }
-        commands::run(command).await
+        command.run().await
     };
     deadline::run(bounds, operation, move |result| {
         report::report(result, format)
