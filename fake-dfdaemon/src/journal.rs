@@ -121,6 +121,10 @@ impl Journal {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = Arc::new(owned::append(path)?);
         lock(&file)?;
+        if !reading::is_journal(&file)? {
+            let why = "its first line is no call of a journal: name a file that does not exist yet";
+            return Err(io::Error::other(why));
+        }
         let last_call = reading::last_call(&file)?;
         let writing = Writing {
             // By a daemon that was killed.

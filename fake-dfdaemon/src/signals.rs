@@ -1,7 +1,8 @@
 //! The signals that end the program, from when it starts to listen.
 
-use std::future::pending;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
+use std::task::Poll;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind, signal};
@@ -9,12 +10,24 @@ use tokio::signal::unix::{self, SignalKind, signal};
 /// Added to a signal's number where a shell gives the exit code of a command that died by it.
 pub(crate) const SIGNALLED: i32 = 128;
 
+/// All whose default is to end the process and that are no error of its own, the usual ones first.
+const HEARD: [Signal; 11] = [
+    Signal::TERM,
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::XCPU,
+];
+
 /// Those that come while nobody listens wait.
 pub(crate) struct Signals {
-    terminate: Heard,
-    interrupt: Heard,
-    hangup: Heard,
-    quit: Heard,
+    heard: Vec<(Signal, unix::Signal)>,
     /// A terminal sends its own signals to the command of `run` too.
     from_terminal: bool,
 }
@@ -24,26 +37,33 @@ impl Signals {
     /// SIGHUP, it ignores, and so does its command.
     pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored();
+        let is_heard = |kind: &Signal| ignored >> (kind.as_raw() - 1) & 1 == 0;
+        let listen = |kind: Signal| signal(SignalKind::from_raw(kind.as_raw()));
         // A file that may not grow longer fails the write; unheard, the signal would end the process.
         // It is heard for ever, also without the stream.
-        Heard::new(Signal::XFSZ, ignored)?;
+        if is_heard(&Signal::XFSZ) {
+            drop(listen(Signal::XFSZ)?);
+        }
+        let heard = HEARD.into_iter().filter(is_heard);
         Ok(Self {
-            terminate: Heard::new(Signal::TERM, ignored)?,
-            interrupt: Heard::new(Signal::INT, ignored)?,
-            hangup: Heard::new(Signal::HUP, ignored)?,
-            quit: Heard::new(Signal::QUIT, ignored)?,
+            heard: heard
+                .map(|kind| Ok((kind, listen(kind)?)))
+                .collect::<io::Result<_>>()?,
             from_terminal: io::stdin().is_terminal(),
         })
     }
 
     /// The next one.
     pub(crate) async fn next(&mut self) -> Signal {
-        tokio::select! {
-            () = self.terminate.next() => Signal::TERM,
-            () = self.hangup.next() => Signal::HUP,
-            () = self.interrupt.next() => Signal::INT,
-            () = self.quit.next() => Signal::QUIT,
-        }
+        poll_fn(|context| {
+            for (kind, signal) in &mut self.heard {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*kind);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// The next one that a command of `run` does not get by itself.
@@ -54,28 +74,6 @@ impl Signals {
             if !(self.from_terminal && is_terminals) {
                 return signal;
             }
-        }
-    }
-}
-
-/// A signal, unless it is ignored.
-struct Heard(Option<unix::Signal>);
-
-impl Heard {
-    fn new(kind: Signal, ignored: u64) -> io::Result<Self> {
-        let number = kind.as_raw();
-        if ignored >> (number - 1) & 1 == 1 {
-            return Ok(Self(None));
-        }
-        Ok(Self(Some(signal(SignalKind::from_raw(number))?)))
-    }
-
-    async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => {
-                signal.recv().await;
-            }
-            None => pending().await,
         }
     }
 }

@@ -24,6 +24,26 @@ struct Numbered {
     call: u64,
 }
 
+/// Whether calls may be appended to the file: it is empty, or begins as a journal does. Its first
+/// line may have been cut short.
+pub(super) fn is_journal(file: &File) -> io::Result<bool> {
+    const BEGINNING: &[u8] = b"{\"call\":";
+
+    let mut bytes = [0; BEGINNING.len()];
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let first = bytes.get(..read).unwrap_or_default();
+    let line = first.split(|byte| *byte == b'\n').next();
+    Ok(line.is_none_or(|line| BEGINNING.starts_with(line)))
+}
+
 /// The highest number of a call in the file.
 pub(super) fn last_call(file: &Arc<File>) -> io::Result<u64> {
     let mut last = 0;

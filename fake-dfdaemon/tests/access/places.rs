@@ -159,6 +159,27 @@ fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
     assert_refused(&mut journal(&socket), &socket, "");
     fs::create_dir(world.path("dir")).unwrap();
     assert_refused(&mut journal(&world.path("dir")), &world.path("dir"), "");
+    // A file that holds something else, which calls would be appended to.
+    for text in [
+        "#!/bin/sh\n",
+        "{\"event\":\"ready\"}\n",
+        "\0",
+        " ",
+        "{\"calls\":[]}",
+    ] {
+        fs::write(world.path("notes"), text).unwrap();
+        assert_refused(
+            &mut journal(&world.path("notes")),
+            &world.path("notes"),
+            "no call of a journal",
+        );
+        assert_eq!(fs::read_to_string(world.path("notes")).unwrap(), text);
+    }
+    // One that a full disk cut short is a journal.
+    for text in ["", "{\"ca", "{\"call\":7", "{\"c\n"] {
+        fs::write(world.path("notes"), text).unwrap();
+        drop(Process::start(&mut journal(&world.path("notes"))));
+    }
     world.victim_is_unharmed();
     // What is nobody's.
     drop(Process::start(&mut journal(Path::new("/dev/null"))));

@@ -14,6 +14,9 @@ fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
         (Signal::TERM, "TERM", 15),
         (Signal::INT, "INT", 2),
         (Signal::HUP, "HUP", 1),
+        (Signal::QUIT, "QUIT", 3),
+        (Signal::USR1, "USR1", 10),
+        (Signal::ALARM, "ALRM", 14),
     ] {
         // One that does not mind, and one that has something to put away first.
         let w = World::new();
@@ -103,6 +106,30 @@ fn a_daemon_whose_stdin_is_closed_stops_if_it_was_asked_to() {
     assert!(asked.status().unwrap().success());
     running.signal(Signal::TERM);
     running.wait().exits_with(0);
+}
+
+#[test]
+fn every_signal_that_ends_a_process_ends_it_cleanly() {
+    for signal in [
+        Signal::HUP,
+        Signal::QUIT,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::ALARM,
+        Signal::VTALARM,
+        Signal::PROF,
+        Signal::IO,
+        Signal::XCPU,
+    ] {
+        let w = World::new();
+        let mut program = w.program();
+        program.args(["serve", "--hosts", "1"]);
+        let running = Running::start(program);
+        running.signal(signal);
+        let ended = running.wait().exits_with(0);
+        assert_eq!(ended.stderr, "", "{signal:?}");
+        w.leaves_nothing();
+    }
 }
 
 /// The start takes minutes: a file is hashed that is long and takes no space.
