@@ -6,15 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
 use crate::call::Calls;
 use crate::clock::{Clock, ClockMode};
 use crate::cluster::{Cluster, Settings, host_name};
-use crate::daemon::{FakeDfdaemon, World};
+use crate::daemon::{FakeDfdaemon, Running, World};
 use crate::faults::registry::Faults;
 use crate::faults::{Fault, FaultError};
 use crate::host::HostServer;
 use crate::journal::Journal;
 use crate::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
+use crate::own_thread::{OwnThread, block_on};
 use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
 use crate::room::Room;
@@ -284,55 +288,79 @@ impl Builder {
         self
     }
 
-    /// Starts the fake. When this returns, every socket accepts.
+    /// Starts the fake, on a thread of its own. When this returns, every socket accepts.
     ///
     /// # Errors
     ///
     /// If the state directory or a socket is in use or unusable.
     pub async fn start(self) -> Result<FakeDfdaemon, StartError> {
-        let started = self.start_unless(std::future::pending()).await?;
-        started.ok_or_else(|| StartError::Other("nobody ended it".into()))
+        let other = |error: io::Error| StartError::Other(error.into());
+        let thread = OwnThread::start().map_err(other)?;
+        let ended = CancellationToken::new();
+        // If nobody waits any more, what was begun is taken back.
+        let _ended = ended.clone().drop_guard();
+        let starting = thread.spawn(self.start_here(ended.cancelled_owned()));
+        let started = starting.await.map_err(|error| other(error.into()))??;
+        let running = started.ok_or_else(|| StartError::Other("nobody ended it".into()))?;
+        Ok(FakeDfdaemon::new(running, Some(thread)))
     }
 
-    /// As [`Self::start`], but for an end that comes first: then what was begun is taken back, and
-    /// nothing is returned.
+    /// As [`Self::start`], for code that has no runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the state directory or a socket is in use or unusable.
+    pub fn start_blocking(self) -> Result<FakeDfdaemon, StartError> {
+        block_on(self.start())
+    }
+
+    /// As [`Self::start`], but on this thread and its runtime, and for an end that comes first: then
+    /// what was begun is taken back, and nothing is returned.
     pub(crate) async fn start_unless(
         self,
         ended: impl Future<Output = ()>,
     ) -> Result<Option<FakeDfdaemon>, StartError> {
+        let running = self.start_here(ended).await?;
+        Ok(running.map(|running| FakeDfdaemon::new(running, None)))
+    }
+
+    async fn start_here(
+        self,
+        ended: impl Future<Output = ()>,
+    ) -> Result<Option<Running>, StartError> {
         tokio::pin!(ended);
-        let opening = self.clone().open_without_sockets();
+        let opening = self.clone().open();
         tokio::pin!(opening);
         let opened = tokio::select! {
             opened = &mut opening => Some(opened?),
             () = &mut ended => None,
         };
-        let Some(mut daemon) = opened else {
+        let Some(mut running) = opened else {
             // A temporary directory is to be removed again. A state that takes longer to read is as
             // it was, and can be left at any moment.
-            if let Ok(Ok(daemon)) = tokio::time::timeout(TAKEN_BACK_WITHIN, opening).await {
-                daemon.stop().await;
+            if let Ok(Ok(mut running)) = tokio::time::timeout(TAKEN_BACK_WITHIN, opening).await {
+                running.stop().await;
             }
             return Ok(None);
         };
         let started = tokio::select! {
-            started = self.open_up(&mut daemon) => started.map(|()| true),
+            started = self.open_up(&mut running) => started.map(|()| true),
             () = &mut ended => Ok(false),
         };
         if let Ok(true) = started {
-            return Ok(Some(daemon));
+            return Ok(Some(running));
         }
         // Files that are imported may lie where a file system hangs.
-        let _ = tokio::time::timeout(TAKEN_BACK_WITHIN, daemon.stop()).await;
+        let _ = tokio::time::timeout(TAKEN_BACK_WITHIN, running.stop()).await;
         started.map(|_| None)
     }
 
     /// Opens the state and sets the jobs to work. Nothing accepts yet.
-    pub(crate) async fn open_without_sockets(self) -> Result<FakeDfdaemon, StartError> {
+    async fn open(self) -> Result<Running, StartError> {
         self.check()?;
         let opened = {
             let builder = self.clone();
-            tokio::task::spawn_blocking(move || builder.open()).await
+            tokio::task::spawn_blocking(move || builder.open_cluster()).await
         };
         let cluster = opened.map_err(|error| StartError::Other(error.into()))??;
         let world = Arc::new(World {
@@ -341,16 +369,23 @@ impl Builder {
             cluster,
             snapshots: tokio::sync::Mutex::default(),
             preload: self.preload.map(|dir| (dir, self.max_ttl)),
+            runtime: Handle::current(),
         });
-        let daemon = FakeDfdaemon::new(world);
-        daemon.run_jobs();
-        Ok(daemon)
+        let running = Running::new(world);
+        running.run_jobs();
+        Ok(running)
     }
 
-    async fn open_up(self, daemon: &mut FakeDfdaemon) -> Result<(), StartError> {
-        daemon.preload().await?;
-        daemon.listen()?;
-        daemon
+    /// Opens the state and sets the jobs to work, on this thread. Nothing accepts.
+    #[cfg(test)]
+    pub(crate) async fn open_without_sockets(self) -> Result<FakeDfdaemon, StartError> {
+        Ok(FakeDfdaemon::new(self.open().await?, None))
+    }
+
+    async fn open_up(self, running: &mut Running) -> Result<(), StartError> {
+        running.preload().await?;
+        running.listen()?;
+        running
             .serve_control(self.control, self.control_tcp, self.socket_mode)
             .await
     }
@@ -385,7 +420,7 @@ impl Builder {
         Ok(())
     }
 
-    fn host_servers(&self, cluster: &Arc<Cluster>) -> Result<Vec<HostServer>, StartError> {
+    fn host_servers(&self, cluster: &Arc<Cluster>) -> Result<Vec<Arc<HostServer>>, StartError> {
         let mut servers = Vec::new();
         let room = Room::of_process();
         for number in 0..self.hosts {
@@ -401,19 +436,14 @@ impl Builder {
                 blocks: Arc::from(self.blocks.as_slice()),
                 requests: RequestLimit::new(self.max_requests),
             };
-            servers.push(HostServer::new(
-                cluster,
-                number,
-                admission,
-                room.clone(),
-                endpoint,
-                self.socket_mode,
-            ));
+            let mode = self.socket_mode;
+            let server = HostServer::new(cluster, number, admission, room.clone(), endpoint, mode);
+            servers.push(Arc::new(server));
         }
         Ok(servers)
     }
 
-    fn open(self) -> Result<Arc<Cluster>, StartError> {
+    fn open_cluster(self) -> Result<Arc<Cluster>, StartError> {
         let disk = Disk::new(self.fsync).with_mishaps(self.mishaps.clone());
         let state_dir = match &self.state_dir {
             Some(path) => StateDir::open(&disk, path, self.release, self.hosts)?,

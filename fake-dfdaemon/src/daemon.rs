@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::builder::{Builder, StartError};
 use crate::clock::Clock;
@@ -17,16 +18,31 @@ use crate::control::ControlServer;
 use crate::faults::{Fault, FaultError, FaultGuard};
 use crate::host::{Host, HostServer};
 use crate::journal::Journal;
+use crate::own_thread::{OwnThread, run_on};
 use crate::preload::{Preloaded, preload};
 use crate::snapshot::{self, About, SnapshotError};
 use crate::store::CancelFlag;
 
 /// A dfdaemon with its scheduler and its peers, running in this process.
 ///
-/// Dropped, it closes its sockets and stops; [`FakeDfdaemon::stop`] also waits until it has.
+/// It runs on a thread of its own: a test that blocks, for example waits for a
+/// [`Command`](std::process::Command), does not block the fake, in any runtime or in none. Its
+/// methods that are `async` work in any runtime too; [`block_on`](crate::block_on) waits for them
+/// without one.
+///
+/// Dropped, it breaks all connections and waits until everything has ended, so that its temporary
+/// state is gone. [`FakeDfdaemon::stop`] lets calls that are running end first.
 #[derive(Debug)]
 #[must_use = "a fake that is dropped stops"]
 pub struct FakeDfdaemon {
+    running: Running,
+    /// Unless it runs where it was started.
+    thread: Option<OwnThread>,
+}
+
+/// What runs, and ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
     control: Option<ControlServer>,
     preloaded: Vec<Preloaded>,
     pub(crate) world: Arc<World>,
@@ -35,21 +51,18 @@ pub struct FakeDfdaemon {
 /// What the control API and the library act on.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) hosts: Vec<HostServer>,
+    pub(crate) hosts: Vec<Arc<HostServer>>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) started_at: Timestamp,
     /// Held by whoever keeps a state or brings one back.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
     /// The directory of files that are there from the start, and their TTL.
     pub(crate) preload: Option<(PathBuf, Duration)>,
+    /// Where everything runs.
+    pub(crate) runtime: Handle,
 }
 
-impl FakeDfdaemon {
-    /// A fake as the command line starts it by default: 3 hosts, release 0.2, temporary state.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
+impl Running {
     pub(crate) fn new(world: Arc<World>) -> Self {
         Self {
             control: None,
@@ -69,7 +82,7 @@ impl FakeDfdaemon {
     }
 
     pub(crate) fn listen(&self) -> Result<(), StartError> {
-        self.world.hosts.iter().try_for_each(HostServer::listen)
+        self.world.hosts.iter().try_for_each(|host| host.listen())
     }
 
     pub(crate) async fn serve_control(
@@ -78,15 +91,75 @@ impl FakeDfdaemon {
         tcp: Option<SocketAddr>,
         mode: u32,
     ) -> Result<(), StartError> {
-        let path = path.unwrap_or_else(|| self.state_dir().join("control.sock"));
+        let state = self.world.cluster.state_dir().path();
+        let path = path.unwrap_or_else(|| state.join("control.sock"));
         self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
         Ok(())
+    }
+
+    /// Breaks off what is running, lets calls end for a moment, and waits until all has ended.
+    pub(crate) fn stop(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.world.break_off();
+        let control = self.control.take();
+        let world = Arc::clone(&self.world);
+        async move {
+            if let Some(control) = control {
+                control.stop().await;
+            }
+            // Together: each may have a reader that stalls to wait for.
+            join_all(world.hosts.iter().map(|host| host.stop())).await;
+            world.cluster.stop().await;
+        }
+    }
+
+    /// As [`Self::stop`], but breaks the connections.
+    fn break_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.world.break_off();
+        // It ends as soon as it is dropped.
+        let control = self.control.take();
+        let world = Arc::clone(&self.world);
+        async move {
+            drop(control);
+            join_all(world.hosts.iter().map(|host| host.close())).await;
+            world.cluster.stop().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The cluster's jobs hold it, and would never end by themselves.
+        self.world.break_off();
+    }
+}
+
+impl FakeDfdaemon {
+    /// A fake as the command line starts it by default: 3 hosts, release 0.2, temporary state.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Starts such a fake in code that has no runtime.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Builder::start`].
+    pub fn start_blocking() -> Result<Self, StartError> {
+        Self::builder().start_blocking()
+    }
+
+    pub(crate) fn new(running: Running, thread: Option<OwnThread>) -> Self {
+        Self { running, thread }
+    }
+
+    fn world(&self) -> &Arc<World> {
+        &self.running.world
     }
 
     /// The first host's socket.
     #[must_use]
     pub fn endpoint(&self) -> &Path {
-        self.world
+        self.world()
             .hosts
             .first()
             .map_or(Path::new(""), |host| &host.endpoint)
@@ -94,12 +167,15 @@ impl FakeDfdaemon {
 
     /// Every host's socket, by the host's number.
     pub fn endpoints(&self) -> impl Iterator<Item = &Path> {
-        self.world.hosts.iter().map(|host| host.endpoint.as_path())
+        self.world()
+            .hosts
+            .iter()
+            .map(|host| host.endpoint.as_path())
     }
 
     /// The hosts, by number.
     pub fn hosts(&self) -> impl Iterator<Item = Host<'_>> {
-        self.world.hosts.iter().map(Host)
+        self.world().hosts.iter().map(Host)
     }
 
     /// One host, or `None` if there is none with this number.
@@ -111,7 +187,8 @@ impl FakeDfdaemon {
     /// The control API's socket.
     #[must_use]
     pub fn control(&self) -> &Path {
-        self.control
+        self.running
+            .control
             .as_ref()
             .map_or(Path::new(""), ControlServer::path)
     }
@@ -119,31 +196,31 @@ impl FakeDfdaemon {
     /// The address at which the control API is served besides, if that was asked for.
     #[must_use]
     pub fn control_tcp(&self) -> Option<SocketAddr> {
-        self.control.as_ref().and_then(ControlServer::tcp)
+        self.running.control.as_ref().and_then(ControlServer::tcp)
     }
 
     /// The files that were imported at the start, ordered by path.
     #[must_use]
     pub fn preloaded(&self) -> &[Preloaded] {
-        &self.preloaded
+        &self.running.preloaded
     }
 
     /// The clock, to be moved if it is a manual one.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.world.cluster.calls().clock
+        &self.world().cluster.calls().clock
     }
 
     /// The directory that everything lives in.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
-        self.world.cluster.state_dir().path()
+        self.world().cluster.state_dir().path()
     }
 
     /// The calls that have ended.
     #[must_use]
     pub fn journal(&self) -> &Journal {
-        &self.world.cluster.calls().journal
+        &self.world().cluster.calls().journal
     }
 
     /// Adds a fault, which lasts as long as what is returned.
@@ -163,15 +240,16 @@ impl FakeDfdaemon {
     ///
     /// If the parts of the fault do not go together.
     pub fn try_fault(&self, fault: Fault) -> Result<FaultGuard, FaultError> {
-        let faults = &self.world.cluster.calls().faults;
-        let id = faults.add(fault, self.world.hosts.len())?;
+        let faults = &self.world().cluster.calls().faults;
+        let id = faults.add(fault, self.world().hosts.len())?;
         Ok(FaultGuard::new(Arc::clone(faults), id))
     }
 
     /// Waits until all replication, collection and eviction that is due has ended, and tells what
     /// only time can bring.
     pub async fn settle(&self) -> Vec<Waiting> {
-        self.world.cluster.settle().await
+        self.run(|world| async move { world.cluster.settle().await })
+            .await
     }
 
     /// Collects expired tasks now.
@@ -180,7 +258,7 @@ impl FakeDfdaemon {
     ///
     /// Those of the disk.
     pub async fn collect(&self) -> io::Result<()> {
-        self.world.collect().await
+        self.run(|world| async move { world.collect().await }).await
     }
 
     /// Keeps tasks, hosts and clock under a name, in place of an earlier snapshot.
@@ -189,7 +267,9 @@ impl FakeDfdaemon {
     ///
     /// If the name cannot be a file's, or the disk fails.
     pub async fn snapshot(&self, name: &str) -> Result<(), SnapshotError> {
-        self.world.take_snapshot(name).await
+        let name = name.to_owned();
+        self.run(|world| async move { world.take_snapshot(&name).await })
+            .await
     }
 
     /// Brings tasks, hosts and clock back to a snapshot. Calls that are running get UNAVAILABLE.
@@ -198,7 +278,9 @@ impl FakeDfdaemon {
     ///
     /// If there is no such snapshot, or the disk fails.
     pub async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
-        self.world.restore(name).await
+        let name = name.to_owned();
+        self.run(|world| async move { world.restore(&name).await })
+            .await
     }
 
     /// Brings all back to how it was after the start on an empty state: preloaded files are there
@@ -209,28 +291,35 @@ impl FakeDfdaemon {
     ///
     /// If the disk fails, or a file cannot be preloaded any more.
     pub async fn reset(&self) -> Result<(), SnapshotError> {
-        self.world.reset().await
+        self.run(|world| async move { world.reset().await }).await
     }
 
     /// Stops: breaks off what is running, closes and removes the sockets, and waits for all of it.
     pub async fn stop(mut self) {
-        self.world.break_off();
-        if let Some(control) = self.control.take() {
-            control.stop().await;
+        let stopping = self.running.stop();
+        run_on(&self.world().runtime, stopping).await;
+        if let Some(thread) = self.thread.take() {
+            thread.end().await;
         }
-        // Together: each may have a reader that stalls to wait for.
-        join_all(self.world.hosts.iter().map(HostServer::stop)).await;
-        self.world.cluster.stop().await;
+    }
+
+    /// Runs work where the fake runs, to its end also if nobody waits any more.
+    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<World>) -> F,
+    ) -> T {
+        let world = Arc::clone(self.world());
+        run_on(&self.world().runtime, work(world)).await
     }
 
     /// Lets the state directory stay when the fake stops, also a temporary one.
     pub(crate) fn keep_state(&self) {
-        self.world.cluster.state_dir().keep();
+        self.world().cluster.state_dir().keep();
     }
 
     #[cfg(test)]
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
-        &self.world.cluster
+        &self.world().cluster
     }
 
     /// What there is to know of a fake that is ready.
@@ -244,16 +333,18 @@ impl FakeDfdaemon {
             control_tcp: self.control_tcp(),
             state_dir: self.state_dir().to_owned(),
             pid: std::process::id(),
-            fault_seed: self.world.cluster.calls().faults.seed(),
-            preloaded: self.preloaded.clone(),
+            fault_seed: self.world().cluster.calls().faults.seed(),
+            preloaded: self.running.preloaded.clone(),
         }
     }
 }
 
 impl Drop for FakeDfdaemon {
     fn drop(&mut self) {
-        // The cluster's jobs hold it, and would never end by themselves.
-        self.world.break_off();
+        if let Some(thread) = self.thread.take() {
+            // The thread ends when this has.
+            thread.spawn(self.running.break_up());
+        }
     }
 }
 
@@ -502,5 +593,21 @@ mod tests {
         assert!(!state.exists());
         drop(go_on);
         call.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn settling_ends_when_time_is_set_back_before_what_was_due() {
+        let hour = Duration::from_secs(3600);
+        let builder = FakeDfdaemon::builder().manual_clock().gc_interval(hour);
+        let daemon = builder.open_without_sockets().await.unwrap();
+        daemon.cluster().settle().await;
+        let before = daemon.clock().now();
+        daemon.clock().advance(hour).unwrap();
+        let mut settle = tokio_test::task::spawn(daemon.cluster().settle());
+        // Nothing else runs in between on this one thread: what is due has not begun.
+        tokio_test::assert_pending!(settle.poll());
+        daemon.clock().set(before).unwrap();
+        let settled = tokio::time::timeout(Duration::from_secs(30), settle).await;
+        assert_eq!(settled.expect("it hangs").len(), 1);
     }
 }

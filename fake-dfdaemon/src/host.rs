@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use crate::builder::StartError;
 use crate::cluster::{Cluster, HostStatus, host_name};
+use crate::own_thread::run_on;
 use crate::room::Room;
 use crate::server::{Server, asynchronous};
 use crate::service::{Admission, ServedHost, download_routes, upload_routes};
@@ -22,6 +24,8 @@ pub(crate) struct HostServer {
     room: Room,
     mode: u32,
     running: Mutex<Vec<(Server, SocketFile)>>,
+    /// Where the sockets are served.
+    runtime: Handle,
 }
 
 impl HostServer {
@@ -47,6 +51,7 @@ impl HostServer {
             room,
             mode,
             running: Mutex::default(),
+            runtime: Handle::current(),
         }
     }
 
@@ -101,11 +106,24 @@ impl HostServer {
     fn running(&self) -> MutexGuard<'_, Vec<(Server, SocketFile)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
+        let (cluster, number) = (&self.served.cluster, self.served.number);
+        if status == HostStatus::Running {
+            self.listen()?;
+            cluster.note_host_status(number, status);
+            cluster.look_for_missing_replicas().await;
+        } else {
+            cluster.note_host_status(number, status);
+            tokio::join!(self.close(), cluster.look_for_missing_replicas());
+        }
+        Ok(())
+    }
 }
 
 /// One host of a running fake.
 #[derive(Clone, Copy, Debug)]
-pub struct Host<'a>(pub(crate) &'a HostServer);
+pub struct Host<'a>(pub(crate) &'a Arc<HostServer>);
 
 impl Host<'_> {
     fn number(&self) -> usize {
@@ -143,20 +161,14 @@ impl Host<'_> {
     /// Stops the host: its connections break, its sockets go, its disk stays and its replicas
     /// still count.
     pub async fn stop(&self) {
-        self.set(HostStatus::Stopped).await;
+        // Nothing is bound that could not be.
+        let _ = self.become_status(HostStatus::Stopped).await;
     }
 
     /// Stops the host and takes it out of the cluster: its replicas do not count any more, and
     /// persistent ones are made again elsewhere.
     pub async fn leave(&self) {
-        self.set(HostStatus::Left).await;
-    }
-
-    async fn set(&self, status: HostStatus) {
-        let cluster = self.cluster();
-        cluster.note_host_status(self.number(), status);
-        // Both begin now: who asked for it may go away before they end.
-        tokio::join!(self.0.close(), cluster.look_for_missing_replicas());
+        let _ = self.become_status(HostStatus::Left).await;
     }
 
     /// Undoes a stop or a leave. What was made elsewhere stays.
@@ -165,20 +177,14 @@ impl Host<'_> {
     ///
     /// If a socket cannot be bound again.
     pub async fn start(&self) -> Result<(), StartError> {
-        self.0.listen()?;
-        let cluster = self.cluster();
-        cluster.note_host_status(self.number(), HostStatus::Running);
-        cluster.look_for_missing_replicas().await;
-        Ok(())
+        self.become_status(HostStatus::Running).await
     }
 
+    /// Goes on if nobody waits any more.
     pub(crate) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
-        match status {
-            HostStatus::Running => return self.start().await,
-            HostStatus::Stopped => self.stop().await,
-            HostStatus::Left => self.leave().await,
-        }
-        Ok(())
+        let server = Arc::clone(self.0);
+        let become_so = async move { server.become_status(status).await };
+        run_on(&self.0.runtime, become_so).await
     }
 
     /// The same for a host of a state that is not there yet: what it lacks is put down later.

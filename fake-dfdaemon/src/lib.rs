@@ -11,14 +11,16 @@
 //! assert!(daemon.endpoint().exists()); // ready when it returns
 //! daemon.clock().advance(Duration::from_secs(3600))?;
 //! daemon.settle().await;
-//! daemon.stop().await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Each instance is its own world: many run side by side in one process. What a real dfdaemon does
-//! is in the module `cluster` (tasks, replicas, expiry), what it says in `service`; `release` holds what
-//! differs between releases.
+//! Each instance is its own world, on a thread and a runtime of its own. Many run side by side in one
+//! process. A test may block its thread, for example while a program runs that it tests, and needs no
+//! runtime at all: see [`FakeDfdaemon::start_blocking`].
+//!
+//! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
+//! `service`; `release` holds what differs between releases.
 
 mod builder;
 mod call;
@@ -37,6 +39,7 @@ mod json;
 mod limits;
 mod log;
 mod memory;
+mod own_thread;
 mod owned;
 mod preload;
 pub mod program;
@@ -62,6 +65,7 @@ pub use faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuar
 pub use host::Host;
 pub use journal::{Call, CallFault, CallStatus, Journal, Query};
 pub use limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
+pub use own_thread::block_on;
 pub use preload::Preloaded;
 pub use quirks::{Quirk, Quirks, UnknownQuirk};
 pub use release::{Release, UnknownRelease};

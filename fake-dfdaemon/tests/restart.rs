@@ -188,22 +188,6 @@ async fn a_stopped_fake_leaves_nothing() {
     drop(client);
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn settling_ends_when_time_is_set_back_before_what_was_due() {
-    let hour = Duration::from_secs(3600);
-    let daemon = FakeDfdaemon::builder().manual_clock().gc_interval(hour);
-    let daemon = daemon.start().await.unwrap();
-    daemon.settle().await;
-    let before = daemon.clock().now();
-    daemon.clock().advance(hour).unwrap();
-    let mut settle = tokio_test::task::spawn(daemon.settle());
-    // Nothing else runs in between on this one thread: what is due has not begun.
-    tokio_test::assert_pending!(settle.poll());
-    daemon.clock().set(before).unwrap();
-    let settled = tokio::time::timeout(Duration::from_secs(10), settle).await;
-    assert_eq!(settled.expect("it hangs").len(), 1);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_stall_on_every_host_hold_a_stop_up_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -32,6 +32,7 @@ mod hung_files;
 mod import_options;
 mod interruptions;
 mod kills;
+mod library;
 mod local_copies;
 mod logs;
 mod manners;

@@ -473,17 +473,16 @@ fn the_map_names_paths_that_are_there() {
     }
 }
 
-/// The examples of the libraries are those of the crates' documentation, which run as tests there.
+/// One is a test of this directory, the other runs as a test of the crate's documentation.
 #[test]
-fn the_examples_in_rust_are_tests_of_the_crates() {
-    let sources = [
-        include_str!("../../src/lib.rs"),
-        include_str!("../../fake-dfdaemon/src/lib.rs"),
-    ];
-    let documented = sources.map(|source| {
-        let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
-        let shown = lines.map(str::trim).filter(|line| !line.starts_with("# "));
-        shown.collect::<Vec<_>>().join("\n")
+fn the_examples_in_rust_are_tests() {
+    let of_crate = include_str!("../../src/lib.rs").lines();
+    let of_crate = of_crate.filter_map(|line| line.strip_prefix("//!"));
+    let shown = of_crate.filter(|line| !line.starts_with(" # "));
+    let test = include_str!("library.rs").lines();
+    let documented = [shown.collect::<Vec<_>>(), test.collect()].map(|lines| {
+        let lines = lines.into_iter().map(str::trim);
+        lines.collect::<Vec<_>>().join("\n")
     });
     let blocks: Vec<_> = RUST_PAGE.split("```rust\n").skip(1).collect();
     assert_eq!(blocks.len(), 2);

@@ -254,7 +254,7 @@ pub(super) struct World<'a> {
 
 impl World<'_> {
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
-        &self.daemon.world.cluster
+        self.daemon.cluster()
     }
 
     pub(super) fn id(&self, file: usize) -> String {

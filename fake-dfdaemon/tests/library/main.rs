@@ -1,0 +1,8 @@
+//! The library as tests in Rust use it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod threads;
