@@ -55,7 +55,7 @@ mod wire;
 
 pub use cli::{check_command_line, run};
 pub use client::Client;
-pub use export::{ExportMode, ExportRequest, Exported, Progress};
+pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
 pub use import::{CheckedImport, ImportRequest, Imported};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
 pub use types::options;

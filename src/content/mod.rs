@@ -10,18 +10,20 @@
 
 pub(crate) mod coverage;
 mod destination;
+mod id_check;
 pub(crate) mod thread;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dfdaemon_api::digest::{Crc32, parse_piece_digest, piece_digest};
+use dfdaemon_api::digest::{Crc32, Digest, DigestHasher, parse_piece_digest, piece_digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::content::thread::{finished, on_thread, thread_died};
 use crate::types::error::{Error, Result};
 
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
+pub(crate) use id_check::IdCheck;
 
 /// What may wait to be written, in bytes.
 const QUEUE_BYTES: usize = 8 << 20;
@@ -222,24 +224,49 @@ impl Piece {
     }
 }
 
-/// A digest of the whole content, and what it is compared to.
+/// What the whole content must hash to: a digest, the id of its task, or both.
 #[derive(Debug)]
 pub(crate) struct ContentCheck {
-    expected: Arc<dfdaemon_api::digest::Digest>,
-    hasher: dfdaemon_api::digest::DigestHasher,
+    digest: Option<DigestCheck>,
+    id: Option<IdCheck>,
 }
 
 impl ContentCheck {
-    pub(crate) fn new(expected: Arc<dfdaemon_api::digest::Digest>) -> Self {
+    /// None if there is nothing to check.
+    pub(crate) fn new(digest: Option<Digest>, id: Option<IdCheck>) -> Option<Self> {
+        let digest = digest.map(DigestCheck::new);
+        (digest.is_some() || id.is_some()).then_some(Self { digest, id })
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.hasher.update(bytes);
+        }
+        if let Some(id) = &mut self.id {
+            id.update(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        self.digest.map_or(Ok(()), DigestCheck::finish)?;
+        self.id.map_or(Ok(()), IdCheck::finish)
+    }
+}
+
+/// A digest of the whole content, and what it is compared to.
+#[derive(Debug)]
+struct DigestCheck {
+    expected: Digest,
+    hasher: DigestHasher,
+}
+
+impl DigestCheck {
+    fn new(expected: Digest) -> Self {
         let hasher = expected.hasher();
         Self { expected, hasher }
     }
 
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-    }
-
-    pub(crate) fn finish(self) -> Result<()> {
+    fn finish(self) -> Result<()> {
         let actual = self.hasher.finish();
         if self.expected.matches(&actual) {
             return Ok(());

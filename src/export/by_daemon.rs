@@ -31,13 +31,14 @@ pub(super) async fn export(
     if target.path().to_str().is_none() {
         return Err(not_text(target.path()));
     }
+    let check = request.check(client).await?;
     let persistent = LocalCopy::ask(client, request).await.persistent;
     let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
         Ok(directory) => directory,
         // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied && !target.exists() => {
             info!(%source, "no private directory beside the output: dfdaemon writes it itself");
-            return export_to_target(client, request, persistent, &target).await;
+            return export_to_target(client, request, persistent, check, &target).await;
         }
         Err(source) => return Err(target.cannot_write(source)),
     };
@@ -47,14 +48,14 @@ pub(super) async fn export(
         Err(Written::NotPermitted(_)) if !target.exists() => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
-            return export_to_target(client, request, persistent, &target).await;
+            return export_to_target(client, request, persistent, check, &target).await;
         }
         written => written.map_err(Written::error)?,
     };
     let sync = target.must_be_synced().then_some(target);
     let opened = directory.open_inner();
     let opened = opened.map_err(|source| not_opened(source, directory.is_in_place()));
-    let verified = verify(request, opened, watched, sync).await?;
+    let verified = verify(check, opened, watched, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
         ..verified
@@ -69,6 +70,7 @@ async fn export_to_target(
     client: &Client,
     request: &ExportRequest,
     persistent: bool,
+    check: Option<ContentCheck>,
     target: &Target,
 ) -> Result<Exported> {
     let cached = write(client, request, persistent, None, false).await;
@@ -81,7 +83,7 @@ async fn export_to_target(
         file: opened.as_ref().ok().and_then(|file| file.try_clone().ok()),
     };
     let opened = opened.map_err(|source| not_opened(source, true));
-    let verified = verify(request, opened, watched, None).await?;
+    let verified = verify(check, opened, watched, None).await?;
     arrived.accept();
     Ok(Exported {
         path: Some(target.path().to_owned()),
@@ -164,7 +166,7 @@ async fn write(
 /// gets it onto the disk of the target that asks for it. The digests of pieces are left alone:
 /// reading the whole file is what a digest of the whole asks for.
 async fn verify(
-    request: &ExportRequest,
+    check: Option<ContentCheck>,
     opened: Result<File>,
     watched: Watched,
     sync: Option<Target>,
@@ -184,7 +186,6 @@ async fn verify(
             metadata.len()
         )));
     }
-    let check = request.check();
     if check.is_some() || sync.is_some() {
         let checked = on_thread("content", move || check_content(&file, check, sync))?;
         finished(checked).await?;

@@ -6,10 +6,10 @@
 mod by_daemon;
 mod local_copy;
 mod piece_stream;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
 use crate::content::{
-    ContentCheck, ContentWriter, FileDestination, StreamDestination, stream_failed,
+    ContentCheck, ContentWriter, FileDestination, IdCheck, StreamDestination, stream_failed,
 };
 use crate::output::{Target, TemporaryFile};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -31,6 +31,7 @@ use local_copy::{LocalCopy, Mender};
 use piece_stream::PieceStream;
 
 pub(crate) use local_copy::mended;
+pub use verify::Verified;
 
 /// What to export, and how.
 #[derive(Clone, Debug)]
@@ -45,6 +46,9 @@ pub struct ExportRequest {
     pub timeout: Option<Timeout>,
     /// What the content must hash to, besides the digests of its pieces.
     pub digest: Option<Digest>,
+    /// Whether the content must give the task's id again, which is a hash of it. An id that was made
+    /// from a text cannot be verified: the export then fails.
+    pub verify: bool,
     /// Where progress is reported; `tokio_stream::wrappers::WatchStream` makes a stream of the
     /// other end.
     pub progress: Option<watch::Sender<Progress>>,
@@ -60,13 +64,19 @@ impl ExportRequest {
             application: None,
             timeout: None,
             digest: None,
+            verify: false,
             progress: None,
         }
     }
 
-    fn check(&self) -> Option<ContentCheck> {
-        let digest = self.digest.clone()?;
-        Some(ContentCheck::new(Arc::new(digest)))
+    /// What the content must hash to. For an id, the daemon is asked what it was made from.
+    async fn check(&self, client: &Client) -> Result<Option<ContentCheck>> {
+        let id = if self.verify {
+            Some(IdCheck::of(&client.stat(&self.task_id).await?)?)
+        } else {
+            None
+        };
+        Ok(ContentCheck::new(self.digest.clone(), id))
     }
 
     fn report(&self, progress: Progress) {
@@ -200,8 +210,9 @@ impl Client {
         writer: impl Write + Send + 'static,
     ) -> Result<Exported> {
         let exported = async {
+            let check = request.check(self).await?;
             let (mender, stream) = self.transfer(request).await?;
-            let destination = StreamDestination::new(writer, request.check());
+            let destination = StreamDestination::new(writer, check);
             let coverage = stream.write_to(ContentWriter::apart(destination)?).await?;
             mender.disarm();
             Ok(Exported {
@@ -220,6 +231,9 @@ impl Client {
         request: &ExportRequest,
         target: Target,
     ) -> Result<Exported> {
+        let check = request.check(self).await?;
+        // Hashing takes about as long as receiving: a thread of its own does both at once.
+        let hashes = check.is_some();
         let (mender, stream) = self.transfer(request).await?;
         let shown = target.path().display().to_string();
         let disk = target.disk().clone();
@@ -227,9 +241,9 @@ impl Client {
         let temporary = TemporaryFile::create(target)?;
         let destination = FileDestination::new(temporary.file(), disk, shown)
             .of_length(stream.content_length())
-            .checked(request.check())
+            .checked(check)
             .synced(sync);
-        let writer = if self.may_block() {
+        let writer = if self.may_block() && !hashes {
             ContentWriter::here(destination)
         } else {
             ContentWriter::apart(destination)?

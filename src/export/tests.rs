@@ -1,6 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dfdaemon_api::common::v2::Piece;
@@ -15,6 +16,7 @@ const CONTENT: &[u8] = b"0123456789";
 mod any_stream;
 mod by_daemon;
 mod failing_disk;
+mod verify;
 
 use by_daemon::writing_daemon;
 

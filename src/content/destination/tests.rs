@@ -20,7 +20,7 @@ impl Write for Collected {
 
 fn check_of(content: &[u8]) -> ContentCheck {
     let digest = dfdaemon_api::digest::piece_digest(dfdaemon_api::digest::crc32(content));
-    ContentCheck::new(Arc::new(digest.parse().unwrap()))
+    ContentCheck::new(Some(digest.parse().unwrap()), None).unwrap()
 }
 
 /// Content cut into pieces, in any order.

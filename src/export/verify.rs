@@ -1,0 +1,215 @@
+//! Whether a file on this side is the content that a task's id was made from.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use tokio::sync::watch;
+
+use super::Progress;
+use crate::client::Client;
+use crate::content::IdCheck;
+use crate::types::error::{Error, Result};
+use crate::types::options::TaskId;
+use crate::types::task::Task;
+use crate::content::thread::{finished, on_thread};
+
+/// How much is read at once, in bytes.
+const READ_LENGTH: usize = 1 << 20;
+
+/// A file that is the content of a task.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The file's absolute path.
+    pub path: PathBuf,
+    /// The task.
+    pub task: Task,
+}
+
+impl Client {
+    /// Checks that the file at `path` is the content that the id of a task was made from. The daemon
+    /// is asked for the task's tag, application and piece length; the content is read on this side.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Integrity`] if it is not, or if the id was made from a text,
+    /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::LocalFile`] if
+    /// the file cannot be read, and whatever a connection can do.
+    pub async fn verify(&self, task_id: &TaskId, path: impl AsRef<Path>) -> Result<Verified> {
+        self.verify_with_progress(task_id, path.as_ref(), None)
+            .await
+    }
+
+    pub(crate) async fn verify_with_progress(
+        &self,
+        task_id: &TaskId,
+        path: &Path,
+        progress: Option<watch::Sender<Progress>>,
+    ) -> Result<Verified> {
+        let verified = async {
+            let path = std::path::absolute(path).map_err(|source| cannot_read(path, source))?;
+            let opened = path.clone();
+            let file = finished(on_thread("open", move || open(&opened))?).await?;
+            let task = self.stat(task_id).await?;
+            let length = file.1;
+            if length != task.content_length {
+                return Err(Error::integrity(format!(
+                    "{} has {length} bytes, and the task {}",
+                    path.display(),
+                    task.content_length
+                )));
+            }
+            let check = IdCheck::of(&task)?;
+            let read = path.clone();
+            let wanted = Arc::new(());
+            let still_wanted = Arc::downgrade(&wanted);
+            let progress = move |received| {
+                if let Some(progress) = &progress {
+                    progress.send_replace(Progress {
+                        content_length: Some(length),
+                        received,
+                    });
+                }
+                // Dropped with this call.
+                still_wanted.strong_count() > 0
+            };
+            let hashed = on_thread("hash", move || hash(&file.0, check, &read, progress))?;
+            finished(hashed).await?;
+            drop(wanted);
+            Ok(Verified { path, task })
+        };
+        verified
+            .await
+            .map_err(|error: Error| error.within(format!("cannot verify task {task_id}")))
+    }
+}
+
+/// Opens a regular file, and returns its length too.
+fn open(path: &Path) -> Result<(File, u64)> {
+    let file = OpenOptions::new()
+        .read(true)
+        // A FIFO must not block.
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(|source| cannot_read(path, source))?;
+    let metadata = file
+        .metadata()
+        .map_err(|source| cannot_read(path, source))?;
+    if !metadata.is_file() {
+        let why = if metadata.is_dir() {
+            "it is a directory"
+        } else {
+            "it is not a regular file"
+        };
+        return Err(Error::local_file(format!("cannot read {}", path.display())).because(why));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Hashes the file, as long as `goes_on` says so of the bytes that were read.
+fn hash(
+    mut file: &File,
+    mut check: IdCheck,
+    path: &Path,
+    goes_on: impl Fn(u64) -> bool,
+) -> Result<()> {
+    let mut buffer = vec![0; READ_LENGTH];
+    let mut hashed = 0;
+    while goes_on(hashed) {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                check.update(&buffer[..read]);
+                hashed += read as u64;
+            }
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(cannot_read(path, source)),
+        }
+    }
+    check.finish()
+}
+
+fn cannot_read(path: &Path, source: io::Error) -> Error {
+    Error::local_file(format!("cannot read {}", path.display())).because(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use dfdaemon_api::common::v2::PersistentCacheTask;
+
+    use super::*;
+    use crate::types::error::ErrorKind;
+    use crate::client::testing::{Answers, ScriptedDaemon};
+
+    const CONTENT: &[u8] = b"This is a test file";
+
+    /// A daemon whose tasks have `application` and the length of `CONTENT`; and what it was asked for.
+    fn daemon(application: &'static str) -> (ScriptedDaemon, Arc<Mutex<u32>>) {
+        let asked = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&asked);
+        let daemon = ScriptedDaemon::start(Answers {
+            stat: Arc::new(move |request| {
+                *counted.lock().unwrap() += 1;
+                Ok(PersistentCacheTask {
+                    id: request.task_id.clone(),
+                    application: Some(application.to_owned()),
+                    content_length: CONTENT.len() as u64,
+                    piece_length: 4 << 20,
+                    ..PersistentCacheTask::default()
+                })
+            }),
+            ..Answers::default()
+        });
+        (daemon, asked)
+    }
+
+    #[tokio::test]
+    async fn the_file_of_a_task_is_proven_by_its_id_and_any_other_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let (daemon, _) = daemon("app1");
+        let client = daemon.client().await;
+        let id = "735741469".parse().unwrap();
+        fs::write(&path, CONTENT).unwrap();
+        let verified = client.verify(&id, &path).await.unwrap();
+        assert_eq!(verified.path, path);
+        for other in [&b"This is a test filf"[..], &[0; 19], b"short", b""] {
+            fs::write(&path, other).unwrap();
+            let error = client.verify(&id, &path).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_refused_before_the_daemon_is_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let (daemon, asked) = daemon("");
+        let client = daemon.client().await;
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        for path in [
+            directory.path().join("missing"),
+            directory.path().to_owned(),
+            fifo,
+            "/dev/null".into(),
+        ] {
+            let error = client.verify(&"7".parse().unwrap(), &path).await;
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::LocalFile, "{path:?}");
+        }
+        assert_eq!(*asked.lock().unwrap(), 0);
+    }
+}
