@@ -28,7 +28,7 @@ mkdir -p "$documents/dfcache"
     cd "$documents/dfcache"
     dfcache=$target/release/dfcache
     "$dfcache" man >dfcache.1
-    for command in import export stat ls id completions man; do
+    for command in import export stat ls id verify completions man; do
         "$dfcache" man "$command" >"dfcache-$command.1"
     done
     "$dfcache" completions bash >dfcache

@@ -62,6 +62,13 @@ pub(crate) struct ExportArguments {
     #[arg(long, value_name = "DIGEST", help_heading = "Output")]
     digest: Option<Digest>,
 
+    /// Check that the content gives the task's id again
+    ///
+    /// The id is a hash of the content, so it proves it without another digest. An id that was made
+    /// from a text proves nothing: exit code 7.
+    #[arg(long, help_heading = "Output")]
+    verify: bool,
+
     /// Get the content over dfdaemon's socket
     ///
     /// dfdaemon then needs no access to the output's directory, as from within a container, and
@@ -172,6 +179,7 @@ impl ExportArguments {
         request.application = Some(self.application.clone());
         request.timeout = Some(self.timeout);
         request.digest = self.digest.clone();
+        request.verify = self.verify;
         request
     }
 

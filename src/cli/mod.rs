@@ -21,6 +21,7 @@ mod progress;
 mod report;
 mod signals;
 mod stat;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ use import::ImportArguments;
 use ls::LsArguments;
 use report::Outcome;
 use stat::StatArguments;
+use verify::VerifyArguments;
 
 use crate::types::error::Result;
 
@@ -70,6 +72,7 @@ pub(crate) enum Command {
     Stat(StatArguments),
     Ls(LsArguments),
     Id(IdArguments),
+    Verify(Box<VerifyArguments>),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -81,6 +84,7 @@ impl Command {
             Self::Export(arguments) => Some(&arguments.common),
             Self::Stat(arguments) => Some(&arguments.common),
             Self::Ls(arguments) => Some(&arguments.common),
+            Self::Verify(arguments) => Some(&arguments.common),
             Self::Id(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
@@ -108,6 +112,7 @@ impl Command {
             Self::Stat(arguments) => arguments.run().await,
             Self::Ls(arguments) => arguments.run().await,
             Self::Id(arguments) => arguments.run().await,
+            Self::Verify(arguments) => arguments.run().await,
             Self::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
             Self::Man(arguments) => arguments.page().map(Outcome::Document),
         }
@@ -120,6 +125,7 @@ impl Command {
             Self::Export(arguments) => (arguments.failure(), Some(arguments.timeout)),
             Self::Stat(arguments) => (arguments.failure(), Some(arguments.timeout)),
             Self::Ls(arguments) => (arguments.failure(), Some(arguments.timeout)),
+            Self::Verify(arguments) => (arguments.failure(), Some(arguments.timeout)),
             // Nothing is asked of anybody else.
             Self::Id(_) | Self::Completions(_) | Self::Man(_) => (String::new(), None),
         };

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub(crate) use json::text as path_in_json;
 
 use crate::cli::common::Format;
-use crate::export::Exported;
+use crate::export::{Exported, Verified};
 use crate::import::Imported;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::options::{Digest, TaskId};
@@ -36,6 +36,7 @@ pub(crate) enum Outcome {
         digest: Option<Digest>,
     },
     Stat(Task),
+    Verified(Verified),
     Listed(Vec<LocalTask>),
     Id {
         task_id: String,

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use super::Progress;
 use crate::client::Client;
 use crate::content::IdCheck;
+use crate::content::thread::{finished, on_thread};
 use crate::types::error::{Error, Result};
 use crate::types::options::TaskId;
 use crate::types::task::Task;
-use crate::content::thread::{finished, on_thread};
 
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 1 << 20;
@@ -145,8 +145,8 @@ mod tests {
     use dfdaemon_api::common::v2::PersistentCacheTask;
 
     use super::*;
-    use crate::types::error::ErrorKind;
     use crate::client::testing::{Answers, ScriptedDaemon};
+    use crate::types::error::ErrorKind;
 
     const CONTENT: &[u8] = b"This is a test file";
 

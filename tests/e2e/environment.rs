@@ -8,12 +8,13 @@ use crate::support::scripted::whole;
 use crate::support::{Dfcache, ScriptedDaemon, World, skipped};
 
 /// A command and what makes it complete.
-const COMMANDS: [(&str, &str); 5] = [
+const COMMANDS: [(&str, &str); 6] = [
     ("import", "file"),
     ("export", "-O out 7"),
     ("stat", "7"),
     ("ls", ""),
     ("id", "file"),
+    ("verify", "7 file"),
 ];
 
 /// The long options that a command's help shows.

@@ -45,4 +45,5 @@ mod stat_options;
 mod streams;
 mod targets;
 mod users;
+mod verify;
 mod wording;

@@ -22,7 +22,7 @@ const FIDELITY_PAGE: &str = include_str!("../../docs/fidelity.md");
 const GUARANTEES_PAGE: &str = include_str!("../../docs/guarantees.md");
 const RUST_PAGE: &str = include_str!("../../docs/rust.md");
 const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
-const COMMANDS: [&str; 5] = ["import", "export", "stat", "ls", "id"];
+const COMMANDS: [&str; 6] = ["import", "export", "stat", "ls", "id", "verify"];
 
 /// The lines of a page below a heading, up to the next one.
 fn section(page: &'static str, heading: &str) -> Vec<&'static str> {
@@ -210,7 +210,7 @@ fn it_has_the_fields_of_the_schema() {
         fields.split(", ").map(str::to_owned).collect()
     };
     let defined = |command: &str| names(&schema["$defs"][command]["properties"]);
-    for command in ["stat", "export", "ls", "id"] {
+    for command in ["stat", "export", "ls", "id", "verify"] {
         assert_eq!(fields(command), defined(command), "{command}");
     }
     let mut import = fields("import");

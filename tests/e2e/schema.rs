@@ -73,6 +73,7 @@ fn results_of_every_command_are_valid() {
         assert_is("import", &labelled);
         let empty = result("import empty");
         assert_is("import", &empty);
+        let file = import["task_id"].as_str().unwrap().to_owned();
         for imported in [import, labelled, empty] {
             let id = imported["task_id"].as_str().unwrap();
             assert_is("stat", &result(&format!("stat {id}")));
@@ -90,6 +91,7 @@ fn results_of_every_command_are_valid() {
             let line = format!("export --digest {digest} -O digested {id}");
             assert_is("export", &result(&line));
         }
+        assert_is("verify", &result(&format!("verify {file} file")));
         assert_is("id", &result("id file"));
         assert_is("id", &result("id --dfdaemon-version 1.5 --tag t file"));
         let list = world.dfcache().args(words("ls --format json")).run();

@@ -34,7 +34,7 @@ fn help_has_three_names_and_goes_to_stdout() {
         run.stdout()
     };
     assert_eq!(help("help"), help("--help"));
-    for command in ["import", "export", "stat", "ls", "id"] {
+    for command in ["import", "export", "stat", "ls", "id", "verify"] {
         assert_eq!(
             help(&format!("help {command}")),
             help(&format!("{command} --help"))
@@ -120,6 +120,7 @@ fn no_line_of_help_is_wrapped_into_rags() {
         "stat --help",
         "ls --help",
         "id --help",
+        "verify --help",
     ] {
         let help = world.dfcache().args(words(line)).run().succeeds().stdout();
         let rag = help

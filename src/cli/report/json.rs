@@ -29,6 +29,13 @@ struct Export<'a> {
 }
 
 #[derive(Serialize)]
+struct Verify<'a> {
+    task_id: &'a str,
+    path: &'a str,
+    content_length: u64,
+}
+
+#[derive(Serialize)]
 struct Failure<'a> {
     error: FailureFields<'a>,
 }
@@ -67,6 +74,11 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
             piece_count: exported.piece_count,
             transferred: *transferred,
             digest: digest.as_ref().map(ToString::to_string),
+        }),
+        Outcome::Verified(verified) => line(&Verify {
+            task_id: &verified.task.task_id,
+            path: text(&verified.path)?,
+            content_length: verified.task.content_length,
         }),
         Outcome::Stat(task) => line(task),
         Outcome::Listed(tasks) => tasks.iter().map(line).collect(),

@@ -20,6 +20,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
             Some(path) => [path.as_os_str().as_bytes(), b"\n"].concat(),
             None => Vec::new(),
         },
+        Outcome::Verified(verified) => [verified.path.as_os_str().as_bytes(), b": OK\n"].concat(),
         Outcome::Stat(task) => stat(task, Timestamp::now()).into_bytes(),
         Outcome::Listed(tasks) => list(tasks, Timestamp::now()).into_bytes(),
         Outcome::Id { task_id, .. } => format!("{task_id}\n").into_bytes(),

@@ -46,7 +46,7 @@ impl Dfcache {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for name in ["IMPORT", "EXPORT", "STAT", "LS"] {
+        for name in ["IMPORT", "EXPORT", "STAT", "LS", "VERIFY"] {
             command.env(format!("DFCACHE_{name}_LOG_DIR"), home.join("logs"));
         }
         Self {

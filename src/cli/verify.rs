@@ -1,0 +1,75 @@
+//! `dfcache verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::sync::watch;
+
+use super::common::{Common, Format};
+use super::progress;
+use super::report::{Outcome, path_in_json};
+use crate::client::Client;
+use crate::export::Progress;
+use crate::types::error::{Error, Result};
+use crate::types::options::{TaskId, Timeout};
+
+const EXAMPLES: &str = "\
+Examples:
+  dfcache verify <ID> /tmp/file.txt
+  dfcache verify --format json <ID> /tmp/file.txt";
+
+/// Check that a file is the content that a task's id was made from
+///
+/// The id is a hash of the content, tag, application and piece length. dfdaemon is asked for the
+/// last three; the file is read here. Another content is exit code 7, and so is an id that was made
+/// from a text, since it says nothing about the content. An id of dfdaemon up to 1.0.14 is a
+/// CRC-32, which finds damage, but no forgery.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArguments {
+    /// The id of the task, as import printed it
+    #[arg(value_name = "ID")]
+    id: TaskId,
+
+    /// The file to check
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+
+    /// How long the whole check may take
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
+    pub(crate) timeout: Timeout,
+
+    /// Show no progress, not even on a terminal
+    #[arg(long, help_heading = "Output")]
+    no_progress: bool,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl VerifyArguments {
+    /// Does what was asked.
+    pub(super) async fn run(&self) -> Result<Outcome> {
+        let path = std::path::absolute(&self.path).map_err(|source| {
+            Error::local_file(format!("cannot read {}", self.path.display())).because(source)
+        })?;
+        if self.common.output.format == Format::Json {
+            path_in_json(&path)?;
+        }
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let (_bar, progress) = progress::wanted(!hidden)
+            .then(|| {
+                let (sender, receiver) = watch::channel(Progress::default());
+                (progress::bar(receiver), sender)
+            })
+            .unzip();
+        let client = Client::connect(&self.common.connection.endpoint).await?;
+        let verified = client.verify_with_progress(&self.id, &path, progress);
+        Ok(Outcome::Verified(verified.await?))
+    }
+
+    /// What an error says could not be done.
+    pub(super) fn failure(&self) -> String {
+        format!("cannot verify task {}", self.id)
+    }
+}
