@@ -20,6 +20,7 @@ release: ## Build every binary (release)
 .PHONY: test
 test: build ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked -p dfcache --no-default-features --lib
 
 .PHONY: generated
 generated: ## Write proto/src/generated, after a change of a .proto file or of what compiles them
@@ -34,6 +35,7 @@ lint: ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check
 	rustfmt --check fuzz/fuzz_targets/*.rs
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p dfcache --no-default-features --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 # Where cargo puts what it builds.

@@ -44,6 +44,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "cli")]
 mod cli;
 mod client;
 mod content;
@@ -53,6 +54,7 @@ mod output;
 mod types;
 mod wire;
 
+#[cfg(feature = "cli")]
 pub use cli::{check_command_line, run};
 pub use client::Client;
 pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};

@@ -70,6 +70,7 @@ impl Client {
     }
 
     /// The same for a thread that does nothing else: writes of files may block it.
+    #[cfg(any(feature = "cli", test))]
     pub(crate) fn that_may_block(self) -> Self {
         Self {
             may_block: true,

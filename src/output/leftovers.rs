@@ -25,11 +25,13 @@ struct Begun {
 
 impl Leftovers {
     /// Collects what this thread begins from now on.
+    #[cfg(feature = "cli")]
     pub(crate) fn collect(&self) {
         OF_THIS_THREAD.set(Some(self.clone()));
     }
 
     /// Removes what is left. The newest goes first: a file before the directory that it is in.
+    #[cfg(feature = "cli")]
     pub(crate) fn remove_all(&self) {
         let leftovers: Vec<_> = self.begun().entries.values().rev().cloned().collect();
         // Not under the lock: a removal may hang as well.

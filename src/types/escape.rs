@@ -1,6 +1,7 @@
 //! Text from elsewhere, made safe to show.
 
 /// Text from elsewhere on one line, and without what a terminal would take for a command.
+#[cfg(feature = "cli")]
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .fold(String::new(), |mut printable, character| {

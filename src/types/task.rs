@@ -48,6 +48,7 @@ pub struct Task {
 /// The state of a task whose content is complete.
 pub(crate) const SUCCEEDED: &str = "Succeeded";
 /// The state of a task whose import broke.
+#[cfg(feature = "cli")]
 pub(crate) const FAILED: &str = "Failed";
 
 impl From<PersistentCacheTask> for Task {

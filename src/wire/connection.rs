@@ -22,7 +22,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 use tonic::body::Body;
-use tower::{BoxError, Service};
+use tower_service::Service;
 
 use super::spinning_socket::Socket;
 use crate::types::error::{Error, ErrorKind};
@@ -136,6 +136,9 @@ fn cannot_connect(endpoint: &Endpoint, source: io::Error) -> Error {
     .because(source)
     .hint(hint)
 }
+
+/// As tonic's bounds have it.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of an answer, its trailers fit to be read.
 pub(crate) type ReceivedBody = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::Service as _;
+use tower_service::Service as _;
 
 use super::connection::{Connection, ReceivedBody};
 
