@@ -176,7 +176,12 @@ impl Cluster {
         u128::from(used) * 100 > u128::from(capacity) * u128::from(percent)
     }
 
+    /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
+    /// its content any more.
     pub(super) fn missing_replicas(&self, state: &State, entry: &Entry) -> Vec<Step> {
+        if !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
+            return Vec::new();
+        }
         plan(
             entry.task.persistent_replica_count,
             &state.candidates(entry, self.settings.capacity),
