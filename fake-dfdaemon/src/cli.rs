@@ -18,6 +18,7 @@ use crate::ctl::Ctl;
 use crate::daemon::FakeDfdaemon;
 use crate::faults::Fault;
 use crate::limits::Block;
+use crate::proxy::ProxyCommand;
 use crate::quirks::{Quirk, Quirks};
 use crate::release::Release;
 
@@ -52,6 +53,9 @@ pub(crate) enum Command {
 
     /// The control API of a running daemon, in the words of its paths.
     Ctl(Ctl),
+
+    #[command(flatten)]
+    Proxy(ProxyCommand),
 }
 
 impl Command {
@@ -60,7 +64,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.level(),
             Self::Run(run) => run.serve.level(),
-            Self::Ctl(_) => LevelFilter::WARN,
+            Self::Ctl(_) | Self::Proxy(_) => LevelFilter::WARN,
         }
     }
 }
@@ -273,7 +277,7 @@ fn parse_clock(text: &str) -> Result<ClockMode, String> {
     }
 }
 
-fn parse_mode(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777);

@@ -43,6 +43,7 @@ mod own_thread;
 mod owned;
 mod preload;
 pub mod program;
+mod proxy;
 mod quirks;
 mod random;
 mod ready_file;

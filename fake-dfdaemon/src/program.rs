@@ -20,6 +20,7 @@ use crate::ctl::{self, Ctl, CtlError, Format};
 use crate::daemon::{FakeDfdaemon, Ready};
 use crate::log;
 use crate::memory::{Workers, share_arenas};
+use crate::proxy::{self, ProxyError};
 use crate::ready_file::ReadyFile;
 use crate::run::run;
 use crate::signals::{SIGNALLED, Signals};
@@ -45,6 +46,8 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Ctl(#[from] CtlError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("cannot run {command}")]
     Command { command: String, source: io::Error },
     #[error("cannot use the ready file {}", path.display())]
@@ -101,6 +104,10 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(options) => serve(&options).await,
         Command::Run(options) => run_command(&options).await,
         Command::Ctl(ctl) => ask(&ctl).await,
+        Command::Proxy(command) => {
+            allow_many_files();
+            Ok(proxy::command::execute(&command).await?)
+        }
     }
 }
 
@@ -289,6 +296,7 @@ fn exit_code(failure: &Failure) -> ExitCode {
             ExitCode::from(EXIT_NO_COMMAND)
         }
         Failure::Command { .. } => ExitCode::from(EXIT_CANNOT_RUN),
+        Failure::Proxy(error) => ExitCode::from(error.exit_code()),
         Failure::Start(StartError::Preload { .. } | StartError::Other(_))
         | Failure::Ctl(CtlError::Refused(_))
         | Failure::Io(_) => ExitCode::FAILURE,

@@ -10,6 +10,7 @@ mod completions;
 mod ctl;
 mod cycles;
 mod examples;
+mod proxy;
 mod signals;
 mod state;
 mod world;

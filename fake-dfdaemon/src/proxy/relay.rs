@@ -1,0 +1,258 @@
+//! The bytes of one call, each way, with what they carry in their heads and trailers.
+//!
+//! Data is asked for when the receiver has room for it, so that the windows of the two connections
+//! become one: a receiver that stalls stalls the sender.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Response, Uri};
+use hyper::body::{Body, Frame, Incoming};
+use tokio_util::sync::CancellationToken;
+
+use super::tap::{CallTap, Ended, Tap, Waiting};
+use super::upstream::Sender;
+
+/// What stands for the authority of a client that names none; a daemon ignores it.
+const AUTHORITY: &str = "localhost";
+
+/// The one who looks at a call; both directions tell it.
+type SharedTap = Option<Arc<Mutex<Box<dyn CallTap>>>>;
+
+/// A call that broke. What broke it is its source, and the reason of a reset is passed on with it.
+#[derive(Debug)]
+pub(super) struct CallError(hyper::Error);
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Passes a call on and its answer back. When the daemon's connection breaks, `closes` is cancelled
+/// and the call waits to be dropped: its client's connection is to break in the same way.
+pub(super) async fn call(
+    request: Request<Incoming>,
+    mut sender: Sender,
+    tap: Option<&dyn Tap>,
+    closes: CancellationToken,
+) -> Result<Response<ResponseBody>, CallError> {
+    let (mut head, body) = request.into_parts();
+    let tap = tap.and_then(|tap| tap.begin(&head));
+    let tap: SharedTap = tap.map(|tap| Arc::new(Mutex::new(tap)));
+    head.uri = with_authority(head.uri);
+    let body = RequestBody {
+        body,
+        tap: tap.clone(),
+    };
+    let answer = sender.send_request(Request::from_parts(head, body)).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let Some(reason) = reset_reason(&error) else {
+                end(&tap, Ended::Broken);
+                closes.cancel();
+                return std::future::pending().await;
+            };
+            end(&tap, Ended::Reset(reason));
+            return Err(CallError(error));
+        }
+    };
+    let (head, body) = answer.into_parts();
+    let is_whole = body.is_end_stream();
+    let waiting = look(&tap).and_then(|mut tap| tap.response_head(&head, is_whole));
+    if let Some(waiting) = waiting {
+        waiting.await;
+    }
+    if is_whole {
+        end(&tap, Ended::Complete);
+        return Ok(Response::from_parts(head, ResponseBody::empty()));
+    }
+    let body = ResponseBody(Some(Streaming {
+        body,
+        tap,
+        closes,
+        held: None,
+    }));
+    Ok(Response::from_parts(head, body))
+}
+
+/// Requests over HTTP/2 have an authority, but for those of a few clients.
+fn with_authority(uri: Uri) -> Uri {
+    if uri.authority().is_some() {
+        return uri;
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Some(Authority::from_static(AUTHORITY));
+    parts.scheme = parts.scheme.or(Some(Scheme::HTTP));
+    Uri::from_parts(parts).unwrap_or(uri)
+}
+
+/// The error code, if the other side has reset the stream; `None` if the connection broke.
+fn reset_reason(error: &hyper::Error) -> Option<u32> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error
+                .reason()
+                .filter(|_| error.is_reset() && error.is_remote())
+                .map(u32::from);
+        }
+        source = error.source();
+    }
+    None
+}
+
+fn look(tap: &SharedTap) -> Option<MutexGuard<'_, Box<dyn CallTap>>> {
+    let tap = tap.as_ref()?;
+    Some(tap.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn end(tap: &SharedTap, how: Ended) {
+    if let Some(mut tap) = look(tap) {
+        tap.ended(how);
+    }
+}
+
+fn poll_room(tap: &SharedTap, context: &mut Context<'_>) -> Poll<()> {
+    look(tap).map_or(Poll::Ready(()), |mut tap| tap.poll_room(context))
+}
+
+/// What a client sends.
+pub(super) struct RequestBody {
+    body: Incoming,
+    tap: SharedTap,
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        ready!(poll_room(&self.tap, context));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(mut tap) = look(&self.tap) {
+            match &frame {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        tap.request_data(data);
+                    }
+                }
+                None => tap.request_ended(),
+                Some(Err(_)) => {}
+            }
+            if self.body.is_end_stream() {
+                tap.request_ended();
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+/// What the client gets behind the head of an answer.
+pub(super) struct ResponseBody(Option<Streaming>);
+
+struct Streaming {
+    body: Incoming,
+    tap: SharedTap,
+    closes: CancellationToken,
+    /// Trailers, and what they wait for.
+    held: Option<(Waiting, HeaderMap)>,
+}
+
+impl ResponseBody {
+    /// Nothing: the stream ends with its head.
+    pub(super) fn empty() -> Self {
+        Self(None)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        match &mut self.0 {
+            Some(streaming) => streaming.poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Streaming {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        if let Some((waiting, _)) = &mut self.held {
+            ready!(waiting.as_mut().poll(context));
+            let held = self.held.take();
+            return self.trailers(held.map(|(_, trailers)| trailers).unwrap_or_default());
+        }
+        ready!(poll_room(&self.tap, context));
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return self.broke(error),
+            None => {
+                end(&self.tap, Ended::Complete);
+                return Poll::Ready(None);
+            }
+        };
+        let trailers = match frame.into_data() {
+            Ok(data) => {
+                if let Some(mut tap) = look(&self.tap) {
+                    tap.response_data(&data);
+                }
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            Err(frame) => frame.into_trailers().unwrap_or_default(),
+        };
+        let waiting = look(&self.tap).and_then(|mut tap| tap.response_trailers(&trailers));
+        let Some(waiting) = waiting else {
+            return self.trailers(trailers);
+        };
+        self.held = Some((waiting, trailers));
+        self.poll_frame(context)
+    }
+
+    fn trailers(&mut self, trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        end(&self.tap, Ended::Complete);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn broke(&mut self, error: hyper::Error) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        let Some(reason) = reset_reason(&error) else {
+            end(&self.tap, Ended::Broken);
+            self.closes.cancel();
+            // The connection is dropped, and this with it.
+            return Poll::Pending;
+        };
+        end(&self.tap, Ended::Reset(reason));
+        Poll::Ready(Some(Err(CallError(error))))
+    }
+}

@@ -1,0 +1,47 @@
+//! A connection to the dfdaemon.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::net::UnixStream;
+
+use super::connection::{
+    CONNECTION_WINDOW, MAX_FRAME, MAX_HEADERS, MAX_SEND_BUFFER, SOCKET_BUFFER, STREAM_WINDOW,
+};
+use super::relay::RequestBody;
+
+/// How long to wait before a daemon is tried again whose backlog is full.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+
+/// Sends requests to the daemon. Clones share the connection.
+pub(super) type Sender = SendRequest<RequestBody>;
+
+/// Connects to the daemon. The second one runs the connection, and ends with it.
+pub(super) async fn connect(
+    path: &Path,
+) -> io::Result<(Sender, impl Future<Output = hyper::Result<()>> + use<>)> {
+    let stream = loop {
+        match UnixStream::connect(path).await {
+            // It is alive, and does not accept at the moment.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => break connected?,
+        }
+    };
+    // With the usual room it works as well.
+    let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
+    let handshake = Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_header_list_size(MAX_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await;
+    handshake.map_err(io::Error::other)
+}

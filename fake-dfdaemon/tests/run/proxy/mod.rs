@@ -1,0 +1,5 @@
+//! What stands between a client and a daemon.
+
+mod pass;
+mod program;
+mod raw;

@@ -1,0 +1,134 @@
+//! A daemon and a client that speak bare HTTP/2, so that a test sees every byte and every reset.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{RecvStream, client, server};
+use http::{HeaderMap, Request, Response};
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+use crate::support::process::Process;
+
+/// A proxy in front of a daemon that does what a test says.
+pub(super) struct Between {
+    pub(super) dir: TempDir,
+    _proxy: Process,
+    listener: UnixListener,
+}
+
+/// A call as the daemon sees it.
+pub(super) type Seen = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// A client's connection that the daemon has accepted.
+pub(super) struct Accepted(server::Connection<UnixStream, Bytes>);
+
+impl Accepted {
+    /// The next call.
+    pub(super) async fn call(&mut self) -> Option<Seen> {
+        Some(self.0.accept().await?.unwrap())
+    }
+
+    /// Keeps the connection going beside the test.
+    pub(super) fn go_on(mut self) -> JoinHandle<()> {
+        tokio::spawn(async move { while let Some(Ok(_)) = self.0.accept().await {} })
+    }
+}
+
+pub(super) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"))
+}
+
+/// `proxy` between two sockets.
+pub(super) fn proxy(upstream: &Path, socket: &Path) -> Command {
+    let mut command = program();
+    command.arg("proxy").arg("--upstream").arg(upstream);
+    command.arg("--socket").arg(socket);
+    command
+}
+
+impl Between {
+    pub(super) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let upstream = dir.path().join("up");
+        let listener = UnixListener::bind(&upstream).unwrap();
+        let proxy = Process::start(&mut proxy(&upstream, &dir.path().join("in")));
+        Self {
+            dir,
+            _proxy: proxy,
+            listener,
+        }
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.dir.path().join("in")
+    }
+
+    /// A client of the proxy, and its connection at the daemon.
+    pub(super) async fn pair(&self) -> (SendRequest<Bytes>, Accepted) {
+        let accepted = async {
+            let (stream, _) = self.listener.accept().await.unwrap();
+            server::handshake(stream).await.unwrap()
+        };
+        let socket = self.socket();
+        let (client, accepted) = tokio::join!(connect(&socket), accepted);
+        (client, Accepted(accepted))
+    }
+}
+
+/// A client of a socket.
+pub(super) async fn connect(socket: &Path) -> SendRequest<Bytes> {
+    let stream = UnixStream::connect(socket).await.unwrap();
+    let (client, connection) = client::Builder::new()
+        .max_header_list_size(1 << 20)
+        .handshake(stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A call as gRPC makes it, without its message.
+pub(super) fn request(path: &str) -> Request<()> {
+    Request::post(format!("http://localhost{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap()
+}
+
+pub(super) fn opened() -> Response<()> {
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(()).unwrap()
+}
+
+/// All data of a stream, and its trailers.
+pub(super) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+    let mut all = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        all.extend_from_slice(&data);
+    }
+    Ok((all, body.trailers().await?))
+}
+
+/// Sends so much as the receiver takes, until it takes no more for a while: how many bytes it took.
+pub(super) async fn fill(send: &mut h2::SendStream<Bytes>) -> usize {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
+    let mut sent = 0;
+    loop {
+        send.reserve_capacity(64 << 10);
+        let room = std::future::poll_fn(|context| send.poll_capacity(context));
+        let Ok(room) = tokio::time::timeout(PATIENCE, room).await else {
+            return sent;
+        };
+        let room = room.unwrap().unwrap();
+        send.send_data(vec![7; room].into(), false).unwrap();
+        sent += room;
+    }
+}
