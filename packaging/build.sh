@@ -23,19 +23,7 @@ command -v cargo-generate-rpm >/dev/null || install cargo-generate-rpm@0.21.1
 # tools find that directory wherever cargo puts it.
 documents=$target/release/documents
 rm -rf "$documents"
-mkdir -p "$documents/dfcache"
-(
-    cd "$documents/dfcache"
-    dfcache=$target/release/dfcache
-    "$dfcache" man >dfcache.1
-    for command in import export stat ls id verify completions man; do
-        "$dfcache" man "$command" >"dfcache-$command.1"
-    done
-    "$dfcache" completions bash >dfcache
-    "$dfcache" completions zsh >_dfcache
-    "$dfcache" completions fish >dfcache.fish
-)
-"$cargo" run --quiet --locked -p fake-dfdaemon --example documents "$documents/fake-dfdaemon"
+packaging/documents.sh "$target/release" "$documents"
 
 gzip -9n "$documents"/*/*.1
 

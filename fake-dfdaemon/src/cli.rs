@@ -16,6 +16,7 @@ use crate::builder::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
 use crate::clock::ClockMode;
 use crate::ctl::Ctl;
 use crate::daemon::FakeDfdaemon;
+use crate::documents::{Completions, Manual};
 use crate::faults::Fault;
 use crate::limits::Block;
 use crate::proxy::ProxyCommand;
@@ -56,6 +57,10 @@ pub(crate) enum Command {
 
     #[command(flatten)]
     Proxy(ProxyCommand),
+
+    Completions(Completions),
+
+    Man(Manual),
 }
 
 impl Command {
@@ -64,7 +69,9 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.level(),
             Self::Run(run) => run.serve.level(),
-            Self::Ctl(_) | Self::Proxy(_) => LevelFilter::WARN,
+            Self::Ctl(_) | Self::Proxy(_) | Self::Completions(_) | Self::Man(_) => {
+                LevelFilter::WARN
+            }
         }
     }
 }

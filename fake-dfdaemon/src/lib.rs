@@ -32,6 +32,7 @@ mod control;
 mod crash_points;
 mod ctl;
 mod daemon;
+mod documents;
 mod faults;
 mod host;
 mod journal;

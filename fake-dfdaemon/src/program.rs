@@ -50,13 +50,15 @@ enum Failure {
     Proxy(#[from] ProxyError),
     #[error("cannot run {command}")]
     Command { command: String, source: io::Error },
+    #[error("cannot make the manual page")]
+    Manual(#[source] io::Error),
     #[error("cannot use the ready file {}", path.display())]
     ReadyFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// The command line's grammar, for what is made of it: manual pages, completions.
+/// The command line's grammar, for tests of it.
 #[must_use]
 pub fn grammar() -> clap::Command {
     Cli::command()
@@ -107,6 +109,11 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
         Command::Proxy(command) => {
             allow_many_files();
             Ok(proxy::command::execute(&command).await?)
+        }
+        Command::Completions(completions) => show(&completions.script(Cli::command())),
+        Command::Man(manual) => {
+            let page = manual.page(Cli::command());
+            show(&page.map_err(Failure::Manual)?)
         }
     }
 }
@@ -214,7 +221,11 @@ async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
         Format::Text => ctl::text::text(&answer),
         Format::Json => format!("{answer}\n"),
     };
-    print(text.as_bytes())?;
+    show(text.as_bytes())
+}
+
+fn show(text: &[u8]) -> Result<ExitCode, Failure> {
+    print(text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -292,6 +303,9 @@ fn exit_code(failure: &Failure) -> ExitCode {
         | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
             ExitCode::from(EXIT_UNUSABLE)
         }
+        Failure::Manual(source) if source.kind() == io::ErrorKind::InvalidInput => {
+            ExitCode::from(EXIT_USAGE)
+        }
         Failure::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             ExitCode::from(EXIT_NO_COMMAND)
         }
@@ -299,6 +313,7 @@ fn exit_code(failure: &Failure) -> ExitCode {
         Failure::Proxy(error) => ExitCode::from(error.exit_code()),
         Failure::Start(StartError::Preload { .. } | StartError::Other(_))
         | Failure::Ctl(CtlError::Refused(_))
+        | Failure::Manual(_)
         | Failure::Io(_) => ExitCode::FAILURE,
     }
 }

@@ -1,10 +1,12 @@
 //! `dfcache completions` and `dfcache man`: texts made of the grammar itself.
 
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
-use clap_mangen::Man;
 
-use super::{Cli, grammar};
+use super::{Cli, grammar, manual};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Print the completions of a shell
@@ -24,37 +26,55 @@ impl CompletionsArguments {
     }
 }
 
-/// Print the manual page, or that of a command
+/// Print the manual page, or that of a command; or write them all
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
     /// The command; dfcache itself if none is named
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "COMMAND", conflicts_with = "directory")]
     command: Option<String>,
+
+    /// Write the pages of all commands into this directory, which is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
 }
 
 impl ManArguments {
-    /// The page, in roff.
+    /// The page, in roff; nothing where all are written.
     pub(crate) fn page(&self) -> Result<Vec<u8>> {
         let mut grammar = grammar().disable_help_subcommand(true);
         grammar.build();
-        let command = match &self.command {
-            None => grammar,
+        if let Some(directory) = &self.directory {
+            let failed = |source: io::Error| {
+                let message = format!("cannot write manual pages to {}", directory.display());
+                Error::new(ErrorKind::LocalFile, message).because(source)
+            };
+            write_all(&grammar, directory).map_err(failed)?;
+            return Ok(Vec::new());
+        }
+        let page = match &self.command {
+            None => manual::page(&grammar, "dfcache"),
             Some(name) => {
-                let command = grammar.find_subcommand(name).cloned().ok_or_else(|| {
+                let command = grammar.find_subcommand(name).ok_or_else(|| {
                     let message = format!("there is no command {name}");
                     Error::new(ErrorKind::Usage, message).hint("dfcache --help lists the commands")
                 })?;
-                let name = format!("dfcache-{name}");
-                command
-                    .display_name(&name)
-                    .name(name)
-                    .version(env!("CARGO_PKG_VERSION"))
+                manual::page(command, &format!("dfcache-{name}"))
             }
         };
-        let mut page = Vec::new();
-        Man::new(command).render(&mut page).map_err(|source| {
+        page.map_err(|source| {
             Error::new(ErrorKind::Failure, "cannot render the manual page").because(source)
-        })?;
-        Ok(page)
+        })
     }
+}
+
+fn write_all(grammar: &clap::Command, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let write = |command, name: &str| {
+        let page = manual::page(command, name)?;
+        fs::write(directory.join(format!("{name}.1")), page)
+    };
+    write(grammar, "dfcache")?;
+    grammar
+        .get_subcommands()
+        .try_for_each(|command| write(command, &format!("dfcache-{}", command.get_name())))
 }

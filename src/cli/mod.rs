@@ -17,6 +17,7 @@ mod id;
 mod import;
 mod logging;
 mod ls;
+mod manual;
 mod progress;
 mod report;
 mod signals;

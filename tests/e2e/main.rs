@@ -21,6 +21,7 @@ mod crowd;
 mod deadlines;
 mod defects;
 mod descriptors;
+mod documents;
 mod environment;
 mod exit_codes;
 mod export_options;

@@ -6,9 +6,9 @@
 mod support;
 
 mod command;
-mod completions;
 mod ctl;
 mod cycles;
+mod documents;
 mod examples;
 mod proxy;
 mod signals;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::process::names;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fake-dfdaemon");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fake-dfdaemon");
 
 pub(crate) struct World {
     dir: TempDir,
