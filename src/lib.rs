@@ -55,10 +55,11 @@ mod types;
 mod wire;
 
 #[cfg(feature = "cli")]
-pub use cli::{check_command_line, run};
+pub use cli::{check_command_line, exit_code, run};
 pub use client::Client;
 pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
 pub use import::{CheckedImport, ImportRequest, Imported};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
 pub use types::options;
+pub use types::remedy::Remedy;
 pub use types::task::{LocalTask, Task};

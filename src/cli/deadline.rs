@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
+use crate::cli::exit::exit_code;
 use crate::cli::signals::Signals;
 use crate::output::leftovers::Leftovers;
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::options::Timeout;
+use crate::types::remedy::Remedy;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
@@ -43,15 +46,15 @@ const DESCRIPTORS: usize = 24;
 /// How long an operation may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
-    /// What an error says could not be done in time.
-    pub(crate) failure: String,
-    pub(crate) timeout: Option<Timeout>,
+    /// What fails if it takes longer.
+    pub(crate) attempt: Attempt,
+    pub(crate) timeout: Timeout,
 }
 
 /// Runs what `operation` makes to its end, but not beyond its bounds or a signal, and reports its
 /// result.
 pub(crate) fn run<T, F>(
-    bounds: Bounds,
+    bounds: Option<Bounds>,
     operation: impl FnOnce() -> F + Send + 'static,
     report: impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static,
 ) -> ExitCode
@@ -61,7 +64,7 @@ where
 {
     let report = Arc::new(report);
     match Watched::start(operation, Arc::clone(&report)) {
-        Ok(watched) => watched.watch(&bounds, report),
+        Ok(watched) => watched.watch(bounds.as_ref(), report),
         Err(error) => report(Err(error)),
     }
 }
@@ -123,13 +126,12 @@ impl Watched {
 
     fn watch<T: 'static>(
         mut self,
-        bounds: &Bounds,
+        bounds: Option<&Bounds>,
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
     ) -> ExitCode {
         let died = || report(Err(Error::new(ErrorKind::Failure, "a thread died")));
-        let deadline = bounds
-            .timeout
-            .and_then(|timeout| Instant::now().checked_add(timeout.duration()));
+        let deadline =
+            bounds.and_then(|bounds| Instant::now().checked_add(bounds.timeout.duration()));
         let signal = loop {
             if let Some(ended) = self.ended() {
                 return ended.unwrap_or_else(|_| died());
@@ -143,11 +145,11 @@ impl Watched {
                 break None;
             }
         };
-        let why = || match (signal, bounds.timeout) {
-            (None, Some(timeout)) => timed_out(&bounds.failure, timeout),
+        let why = || match (signal, bounds) {
+            (None, Some(bounds)) => timed_out(bounds),
             (signal, _) => interrupted(signal.unwrap_or_default()),
         };
-        let code = ExitCode::from(why().kind().exit_code());
+        let code = ExitCode::from(exit_code(why().kind()));
         let broken_off = Instant::now();
         let patience = if self.reporting() {
             REPORTED
@@ -260,23 +262,26 @@ fn cannot_start(source: std::io::Error) -> Error {
 }
 
 fn interrupted(signal: i32) -> Error {
-    let (interruption, message) = match Signal::from_named_raw(signal) {
-        Some(Signal::INT) => (Interruption::Interrupt, "interrupted".to_owned()),
-        Some(Signal::TERM) => (Interruption::Terminate, "terminated".to_owned()),
+    let message = match Signal::from_named_raw(signal) {
+        Some(Signal::INT) => "interrupted".to_owned(),
+        Some(Signal::TERM) => "terminated".to_owned(),
         _ => {
             let name = signal_hook::low_level::signal_name(signal).map(str::to_owned);
             let name = name.unwrap_or_else(|| format!("signal {signal}"));
-            let number = u8::try_from(signal).unwrap_or_default();
-            (Interruption::Signal(number), format!("ended by {name}"))
+            format!("ended by {name}")
         }
     };
-    Error::new(ErrorKind::Interrupted(interruption), message)
+    let number = u8::try_from(signal).unwrap_or_default();
+    Error::new(
+        ErrorKind::Interrupted(Interruption::Signal(number)),
+        message,
+    )
 }
 
-fn timed_out(failure: &str, timeout: Timeout) -> Error {
-    Error::new(ErrorKind::Timeout, failure)
-        .because(format!("it took longer than {timeout}"))
-        .hint("--timeout gives it more time")
+fn timed_out(bounds: &Bounds) -> Error {
+    Error::new(ErrorKind::Timeout, bounds.attempt.clone())
+        .because(format!("it took longer than {}", bounds.timeout))
+        .with_remedy(Remedy::MoreTime)
 }
 
 #[cfg(test)]

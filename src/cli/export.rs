@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::content::stream_failed;
 use crate::export::{ExportMode, ExportRequest, Progress};
 use crate::output::Target;
+use crate::types::attempt::Attempt;
 use crate::types::error::Result;
 use crate::types::options::{Digest, TaskId, Timeout};
 
@@ -183,9 +184,9 @@ impl ExportArguments {
         request
     }
 
-    /// What an error says could not be done.
-    pub(crate) fn failure(&self) -> String {
-        format!("cannot export task {}", self.id)
+    /// What fails if it does.
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt::Export(self.id.clone())
     }
 
     pub(crate) fn digest(&self) -> Option<&Digest> {

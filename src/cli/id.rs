@@ -9,6 +9,7 @@ use super::common::{Identity, Output};
 use super::report::Outcome;
 use crate::content::thread::{finished, on_thread};
 use crate::import::{ImportRequest, file_id};
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::PieceLength;
 
@@ -50,7 +51,9 @@ impl IdArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
         // The same checks as before an import, since it asks what an import would come to.
-        let import = ImportRequest::new(&self.path).check()?;
+        let import = ImportRequest::new(&self.path).checked();
+        let attempt = Attempt::CalculateId(self.path.clone());
+        let import = import.map_err(|error| error.within(attempt))?;
         let scheme = self.dfdaemon_version.scheme();
         let identity = self.identity.clone();
         let task_id = match &identity.content_for_calculating_task_id {

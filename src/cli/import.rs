@@ -10,6 +10,7 @@ use super::progress;
 use super::report::Outcome;
 use crate::client::Client;
 use crate::import::{ImportRequest, Imported};
+use crate::types::attempt::Attempt;
 use crate::types::error::Result;
 use crate::types::options::{ReplicaCount, Timeout, Ttl};
 
@@ -84,13 +85,10 @@ impl ImportArguments {
         })
     }
 
-    /// What an error says could not be done. The file system is not asked: it may hang.
-    pub(crate) fn failure(&self) -> String {
+    /// What fails if it does. The file system is not asked: it may hang.
+    pub(crate) fn attempt(&self) -> Attempt {
         let path = std::path::absolute(&self.path);
-        format!(
-            "cannot import {}",
-            path.as_ref().unwrap_or(&self.path).display()
-        )
+        Attempt::Import(path.unwrap_or_else(|_| self.path.clone()))
     }
 
     pub(crate) fn request(&self) -> ImportRequest {

@@ -34,10 +34,4 @@ impl LsArguments {
         let client = Client::connect(&self.common.connection.endpoint).await?;
         client.list().await.map(Outcome::Listed)
     }
-
-    /// What an error says could not be done.
-    #[expect(clippy::unused_self, reason = "as of the other commands")]
-    pub(super) fn failure(&self) -> String {
-        "cannot list the tasks of this host".to_owned()
-    }
 }

@@ -11,6 +11,7 @@ mod allocator;
 mod common;
 mod deadline;
 mod environment;
+mod exit;
 mod export;
 mod generate;
 mod id;
@@ -19,6 +20,7 @@ mod logging;
 mod ls;
 mod manual;
 mod progress;
+mod remedy;
 mod report;
 mod signals;
 mod stat;
@@ -28,6 +30,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub use exit::exit_code;
 
 use common::{Common, Format, Logs};
 use deadline::Bounds;
@@ -40,6 +44,7 @@ use report::Outcome;
 use stat::StatArguments;
 use verify::VerifyArguments;
 
+use crate::types::attempt::Attempt;
 use crate::types::error::Result;
 
 const EXAMPLES: &str = "\
@@ -120,17 +125,17 @@ impl Command {
     }
 
     /// How long it may take.
-    fn bounds(&self) -> Bounds {
-        let (failure, timeout) = match self {
-            Self::Import(arguments) => (arguments.failure(), Some(arguments.timeout)),
-            Self::Export(arguments) => (arguments.failure(), Some(arguments.timeout)),
-            Self::Stat(arguments) => (arguments.failure(), Some(arguments.timeout)),
-            Self::Ls(arguments) => (arguments.failure(), Some(arguments.timeout)),
-            Self::Verify(arguments) => (arguments.failure(), Some(arguments.timeout)),
+    fn bounds(&self) -> Option<Bounds> {
+        let (attempt, timeout) = match self {
+            Self::Import(arguments) => (arguments.attempt(), arguments.timeout),
+            Self::Export(arguments) => (arguments.attempt(), arguments.timeout),
+            Self::Stat(arguments) => (arguments.attempt(), arguments.timeout),
+            Self::Ls(arguments) => (Attempt::List, arguments.timeout),
+            Self::Verify(arguments) => (arguments.attempt(), arguments.timeout),
             // Nothing is asked of anybody else.
-            Self::Id(_) | Self::Completions(_) | Self::Man(_) => (String::new(), None),
+            Self::Id(_) | Self::Completions(_) | Self::Man(_) => return None,
         };
-        Bounds { failure, timeout }
+        Some(Bounds { attempt, timeout })
     }
 }
 

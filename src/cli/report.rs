@@ -14,6 +14,7 @@ use std::process::ExitCode;
 pub(crate) use json::text as path_in_json;
 
 use crate::cli::common::Format;
+use crate::cli::exit::exit_code;
 use crate::export::{Exported, Verified};
 use crate::import::Imported;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
@@ -91,7 +92,7 @@ pub(crate) fn command_line(error: &clap::Error, as_json: bool) -> ExitCode {
     let text = rendered(error, coloured(&io::stderr()));
     // Nowhere is left to report a closed stderr.
     let _ = io::stderr().lock().write_all(text.as_bytes());
-    ExitCode::from(ErrorKind::Usage.exit_code())
+    ExitCode::from(exit_code(ErrorKind::Usage))
 }
 
 /// What clap has to say. Left to print it, it would read the conventions of colour in its own way.
@@ -138,7 +139,7 @@ fn failure(error: &Error, format: Format) -> ExitCode {
         // Nowhere is left to report a closed stderr.
         let _ = io::stderr().lock().write_all(lines.as_bytes());
     }
-    ExitCode::from(kind.exit_code())
+    ExitCode::from(exit_code(kind))
 }
 
 /// Whether to colour, by the conventions of `NO_COLOR` and `CLICOLOR_FORCE`.

@@ -7,6 +7,7 @@ use clap::Args;
 use super::common::Common;
 use super::report::Outcome;
 use crate::client::Client;
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::{ReplicaCount, TaskId, Timeout};
 use crate::types::task::{FAILED, Task};
@@ -50,9 +51,9 @@ impl StatArguments {
         task.map(Outcome::Stat)
     }
 
-    /// What an error says could not be done.
-    pub(super) fn failure(&self) -> String {
-        format!("cannot stat task {}", self.id)
+    /// What fails if it does.
+    pub(super) fn attempt(&self) -> Attempt {
+        Attempt::Stat(self.id.clone())
     }
 }
 

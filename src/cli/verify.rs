@@ -10,6 +10,7 @@ use super::progress;
 use super::report::{Outcome, path_in_json};
 use crate::client::Client;
 use crate::export::Progress;
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::{TaskId, Timeout};
 
@@ -68,8 +69,8 @@ impl VerifyArguments {
         Ok(Outcome::Verified(verified.await?))
     }
 
-    /// What an error says could not be done.
-    pub(super) fn failure(&self) -> String {
-        format!("cannot verify task {}", self.id)
+    /// What fails if it does.
+    pub(super) fn attempt(&self) -> Attempt {
+        Attempt::Verify(self.id.clone())
     }
 }

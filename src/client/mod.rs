@@ -10,6 +10,7 @@ use dfdaemon_api::dfdaemon::v2::{
 };
 use tracing::info;
 
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::{Endpoint, TaskId};
 use crate::types::task::{LocalTask, Task};
@@ -94,14 +95,14 @@ impl Client {
             remote_ip: None,
         };
         let response = self.service().stat_persistent_cache_task(request).await;
-        let message = || format!("cannot stat task {task_id}");
+        let attempt = || Attempt::Stat(task_id.clone());
         let answer =
-            response.map_err(|status| status::error(&status, Operation::Question, message()))?;
+            response.map_err(|status| status::error(&status, Operation::Question, attempt()))?;
         let task = Task::from(answer.into_inner());
         // A message without fields is an answer too, about no task.
         if task.task_id != task_id.as_str() {
             let why = format!("dfdaemon answered about task {:?}", task.task_id);
-            return Err(Error::integrity(why).within(message()));
+            return Err(Error::integrity(why).within(attempt()));
         }
         Ok(task)
     }
@@ -114,10 +115,9 @@ impl Client {
     /// and whatever a connection can do.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
         let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
-        self.listed(request).await.map_err(|status| {
-            let message = "cannot list the tasks of this host".to_owned();
-            status::error(&status, Operation::Question, message)
-        })
+        self.listed(request)
+            .await
+            .map_err(|status| status::error(&status, Operation::Question, Attempt::List))
     }
 
     async fn listed(
@@ -276,7 +276,7 @@ mod tests {
             let error = Client::connect(&endpoint).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             assert!(error.to_string().contains(&endpoint.to_string()));
-            let advice = error.advice().unwrap();
+            let advice = error.remedy().unwrap().to_string();
             assert!(advice.contains(hint), "{advice}");
         }
     }

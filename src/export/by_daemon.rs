@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
+use rustix::io::Errno;
 use tracing::info;
 
 use super::local_copy::LocalCopy;
@@ -20,6 +21,7 @@ use crate::content::thread::{finished, on_thread};
 use crate::output::disk::Disk;
 use crate::output::{PrivateDirectory, Target};
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::remedy::Remedy;
 use crate::wire::status::Operation;
 
 pub(super) async fn export(
@@ -129,7 +131,7 @@ impl Written {
 fn not_text(path: &Path) -> Error {
     Error::local_file(format!("cannot write {}", path.display()))
         .because("dfdaemon is told the path as text, and this one is not UTF-8")
-        .hint("--transfer-from-dfdaemon writes to any path")
+        .with_remedy(Remedy::Transfer)
 }
 
 /// Has the daemon write to `path`, or only cache the task; returns what it said of pieces.
@@ -153,9 +155,8 @@ async fn write(
         stream.watch().await
     };
     received.await.map_err(|error: Error| {
-        let reason = error.to_string();
-        let denied = reason.ends_with("(os error 13)") || reason.ends_with("(os error 1)");
-        if denied && error.kind() == ErrorKind::LocalFile {
+        let denied = [Errno::ACCESS, Errno::PERM].map(|errno| Some(errno.raw_os_error()));
+        if error.kind() == ErrorKind::LocalFile && denied.contains(&error.raw_os_error()) {
             return Written::NotPermitted(error);
         }
         Written::Failed(error)
@@ -200,7 +201,7 @@ async fn verify(
 /// Why the file cannot be opened that the daemon says it wrote. With `in_place`, the directory
 /// that it was told is still where it was.
 fn not_opened(source: io::Error, in_place: bool) -> Error {
-    if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+    if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         return Error::integrity("dfdaemon wrote something else than a file");
     }
     if source.kind() != io::ErrorKind::NotFound {
@@ -211,13 +212,13 @@ fn not_opened(source: io::Error, in_place: bool) -> Error {
     }
     Error::integrity("dfdaemon says that it wrote the file, but it is not there")
         .because(source)
-        .hint("dfdaemon may see another file system; --transfer-from-dfdaemon gets the content over the socket instead")
+        .with_remedy(Remedy::TransferElsewhere)
 }
 
 fn cannot_read(source: io::Error) -> Error {
     Error::local_file("cannot read what dfdaemon wrote")
         .because(source)
-        .hint("--transfer-from-dfdaemon gets the content over the socket instead")
+        .with_remedy(Remedy::Transfer)
 }
 
 /// How much is read at once, in bytes.

@@ -21,6 +21,7 @@ use crate::content::{
     ContentCheck, ContentWriter, FileDestination, IdCheck, StreamDestination, stream_failed,
 };
 use crate::output::{Target, TemporaryFile};
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::{Digest, TaskId, Timeout};
 use crate::types::task::given;
@@ -293,7 +294,7 @@ fn cannot_export(request: &ExportRequest, error: Error) -> Error {
     if matches!(error.kind(), ErrorKind::Interrupted(_)) {
         return error;
     }
-    error.within(format!("cannot export task {}", request.task_id))
+    error.within(Attempt::Export(request.task_id.clone()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::Progress;
 use crate::client::Client;
 use crate::content::IdCheck;
 use crate::content::thread::{finished, on_thread};
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::TaskId;
 use crate::types::task::Task;
@@ -84,7 +85,7 @@ impl Client {
         };
         verified
             .await
-            .map_err(|error: Error| error.within(format!("cannot verify task {task_id}")))
+            .map_err(|error: Error| error.within(Attempt::Verify(task_id.clone())))
     }
 }
 

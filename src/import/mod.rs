@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::is_command;
 use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
@@ -70,42 +71,35 @@ impl ImportRequest {
     /// if its path means another file to the daemon (`/dev/stdin`, `/proc/self/…`); or if its path,
     /// with a symbolic link at its end resolved, is not UTF-8, which the protocol asks for.
     pub fn check(self) -> Result<CheckedImport> {
-        let shown = self.path.display();
-        let cannot = |why: &str| {
-            let message = format!("cannot import {shown}");
-            Error::local_file(message).because(why.to_owned())
-        };
-        let path = std::path::absolute(&self.path).map_err(|source| {
-            Error::local_file(format!("cannot import {shown}")).because(source)
-        })?;
+        let attempt = Attempt::Import(self.path.clone());
+        self.checked().map_err(|error| error.within(attempt))
+    }
+
+    /// The same, for what is not an import: errors do not say what was attempted.
+    pub(crate) fn checked(self) -> Result<CheckedImport> {
+        let path = std::path::absolute(&self.path).map_err(source::failed)?;
         if let Some(part) = source::private_part(&path) {
             let why = format!("{} is another file to dfdaemon", part.display());
-            return Err(cannot(&why).hint("write the content to a file, and import that"));
+            return Err(Error::local_file(why).hint("write the content to a file, and import that"));
         }
-        let wire_path = source::resolved(&path)
-            .map_err(|source| Error::local_file(format!("cannot import {shown}")).because(source))?
-            .into_os_string()
-            .into_string()
-            .map_err(|_| {
-                cannot("dfdaemon is told the path as text, and this one is not UTF-8")
-                    .hint("rename the file, or the directory that it is in")
-            })?;
+        let resolved = source::resolved(&path).map_err(source::failed)?;
+        let wire_path = resolved.into_os_string().into_string().map_err(|_| {
+            let why = "dfdaemon is told the path as text, and this one is not UTF-8";
+            Error::local_file(why).hint("rename the file, or the directory that it is in")
+        })?;
         let before = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => {
-                source::check_length(&path, metadata.len())
-                    .map_err(|error| error.within(format!("cannot import {shown}")))?;
+                source::check_length(&path, metadata.len())?;
                 Some(State::of(&metadata))
             }
             Ok(metadata) if metadata.is_dir() => {
-                return Err(cannot("it is a directory")
+                return Err(Error::local_file("it is a directory")
                     .hint("import its files one by one, or an archive of it"));
             }
-            Ok(_) => return Err(cannot("it is not a regular file")),
+            Ok(_) => return Err(Error::local_file("it is not a regular file")),
             // Not for this user to see, but the daemon may be another one.
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => None,
-            Err(source) => {
-                return Err(Error::local_file(format!("cannot import {shown}")).because(source));
-            }
+            Err(source) => return Err(source::failed(source)),
         };
         Ok(CheckedImport {
             request: self,
@@ -170,7 +164,7 @@ impl Client {
     /// [`ErrorKind::AlreadyExists`] if the task is there, [`ErrorKind::Refused`] if it exceeds
     /// the daemon's limits, and whatever a connection can do.
     pub async fn import(&self, import: &CheckedImport) -> Result<Imported> {
-        let message = format!("cannot import {}", import.path.display());
+        let attempt = Attempt::Import(import.path.clone());
         let response = self
             .service()
             .upload_persistent_cache_task(wire_request(import))
@@ -182,7 +176,7 @@ impl Client {
                     Ok(()) => import.check_unchanged(&task).await,
                     Err(error) => Err(error),
                 };
-                checked.map_err(|error| error.within(message))?;
+                checked.map_err(|error| error.within(attempt))?;
                 info!(task_id = task.task_id, "imported");
                 return Ok(Imported {
                     task,
@@ -191,7 +185,7 @@ impl Client {
             }
             Err(status) => status,
         };
-        let error = status::error(&status, Operation::Import, message.clone());
+        let error = status::error(&status, Operation::Import, attempt.clone());
         if error.kind() != ErrorKind::AlreadyExists || !import.request.skip_existing {
             return Err(error);
         }
@@ -199,7 +193,7 @@ impl Client {
             return Err(error);
         };
         let task = self.existing(import, &task_id).await;
-        let task = task.map_err(|error| error.within(message))?;
+        let task = task.map_err(|error| error.within(attempt))?;
         Ok(Imported {
             task,
             existed: true,

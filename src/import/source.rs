@@ -115,6 +115,12 @@ pub(super) fn check_length(path: &Path, length: u64) -> Result<()> {
     ))
 }
 
+/// An error of the system as the reason of a failed import, in the system's words.
+pub(super) fn failed(source: io::Error) -> Error {
+    let errno = source.raw_os_error();
+    Error::local_file(source.to_string()).with_errno(errno)
+}
+
 fn cannot_read(path: &Path) -> Error {
     Error::local_file(format!("cannot read {}", path.display()))
 }

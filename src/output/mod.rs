@@ -25,6 +25,7 @@ use rustix::io::Errno;
 
 use crate::output::disk::Disk;
 use crate::types::error::{Error, Result};
+use crate::types::remedy::Remedy;
 
 pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
 
@@ -118,9 +119,7 @@ impl Target {
             }
             if kind.is_symlink() {
                 check_link(&absolute).map_err(|reason| {
-                    cannot()
-                        .because(reason)
-                        .hint("-O - writes to standard output; or name another file")
+                    cannot().because(reason).with_remedy(Remedy::WriteToStream)
                 })?;
             }
             if !overwrite {
@@ -129,7 +128,7 @@ impl Target {
             if is_mount_point(&held, name) {
                 return Err(cannot()
                     .because("something is mounted there, so no other file can take its place")
-                    .hint("write to another name; or -O - with the output redirected there"));
+                    .with_remedy(Remedy::WriteToStream));
             }
             if kind.is_file() {
                 replaced = Some(Replaced {
@@ -316,7 +315,7 @@ fn name_of(kind: fs::FileType) -> &'static str {
 }
 
 fn exists(path: &Path) -> Error {
-    Error::local_file(format!("{} exists already", path.display())).hint("--overwrite replaces it")
+    Error::local_file(format!("{} exists already", path.display())).with_remedy(Remedy::Overwrite)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Errors: a kind, what failed, why, and what to do about it.
 //!
-//! The kind decides the exit code, here and nowhere else. What a daemon's status means lives in
-//! `wire::status`; how an error is printed lives in `cli`.
+//! What a daemon's status means lives in `wire::status`; how an error is worded for a user of the
+//! program, and its exit code, in `cli`.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::{fmt, io};
 
 use crate::types::options::ValueError;
+use crate::types::remedy::Remedy;
 
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -43,38 +44,14 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interruption {
-    /// SIGINT.
-    Interrupt,
-    /// SIGTERM.
-    Terminate,
-    /// Another signal that ends a process, by its number.
+    /// A signal that ends a process, by its number.
     Signal(u8),
     /// Whoever read the output closed it.
     ReaderGone,
 }
 
 impl ErrorKind {
-    /// The exit code of a process that failed so.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Failure => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::LocalFile => 4,
-            Self::Unavailable => 5,
-            Self::Refused => 6,
-            Self::Integrity => 7,
-            Self::Timeout => 8,
-            Self::AlreadyExists => 9,
-            Self::Interrupted(Interruption::Interrupt) => 130,
-            Self::Interrupted(Interruption::Terminate) => 143,
-            Self::Interrupted(Interruption::Signal(number)) => 128 | number,
-            Self::Interrupted(Interruption::ReaderGone) => 141,
-        }
-    }
-
-    /// The kind's name, as in JSON.
+    /// The kind's name, in snake case.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -98,7 +75,8 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Source>,
-    hint: Option<String>,
+    remedy: Option<Remedy>,
+    errno: Option<i32>,
 }
 
 impl Error {
@@ -107,7 +85,8 @@ impl Error {
             kind,
             message: message.into(),
             source: None,
-            hint: None,
+            remedy: None,
+            errno: None,
         }
     }
 
@@ -125,18 +104,30 @@ impl Error {
         self
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    /// A sentence that says what to do about it.
+    pub(crate) fn hint(self, sentence: impl Into<String>) -> Self {
+        self.with_remedy(Remedy::Other(sentence.into()))
+    }
+
+    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = Some(remedy);
+        self
+    }
+
+    /// The number of the system's error that the daemon met.
+    pub(crate) fn with_errno(mut self, errno: Option<i32>) -> Self {
+        self.errno = errno;
         self
     }
 
     /// The same failure, seen from an operation: `message` says what could not be done, and this
-    /// error becomes its cause. Kind and hint stay.
+    /// error becomes its cause. Kind, remedy and number stay.
     pub(crate) fn within(mut self, message: impl Into<String>) -> Self {
         Self {
             kind: self.kind,
             message: message.into(),
-            hint: self.hint.take(),
+            remedy: self.remedy.take(),
+            errno: self.errno,
             source: Some(Box::new(self)),
         }
     }
@@ -147,10 +138,25 @@ impl Error {
         self.kind
     }
 
-    /// What may be done about it.
+    /// What to do about it.
     #[must_use]
-    pub fn advice(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.remedy.as_ref()
+    }
+
+    /// The number of the system's error behind it, if there is one: of this side, or of the
+    /// daemon's.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        let mut next = self.source();
+        let sources = std::iter::from_fn(|| {
+            let source = next?;
+            next = source.source();
+            Some(source)
+        });
+        let mut sources = sources.filter_map(|source| source.downcast_ref::<io::Error>());
+        self.errno
+            .or_else(|| sources.find_map(io::Error::raw_os_error))
     }
 
     /// Why it failed, outermost cause first.
@@ -192,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_around_a_failure_keeps_its_kind_and_hint() {
+    fn an_operation_around_a_failure_keeps_its_kind_and_remedy() {
         let error = Error::local_file("/x exists")
             .because("File exists")
             .hint("move it away")
@@ -200,23 +206,7 @@ mod tests {
         assert_eq!(error.to_string(), "cannot export task 7");
         assert_eq!(error.kind(), ErrorKind::LocalFile);
         assert_eq!(error.causes(), ["/x exists", "File exists"]);
-        assert_eq!(error.advice(), Some("move it away"));
-    }
-
-    #[test]
-    fn every_kind_has_an_exit_code_of_its_own() {
-        let kinds = [
-            ErrorKind::Failure,
-            ErrorKind::Usage,
-            ErrorKind::NotFound,
-            ErrorKind::LocalFile,
-            ErrorKind::Unavailable,
-            ErrorKind::Refused,
-            ErrorKind::Integrity,
-            ErrorKind::Timeout,
-            ErrorKind::AlreadyExists,
-        ];
-        let codes: Vec<_> = kinds.iter().map(|kind| kind.exit_code()).collect();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let remedy = Remedy::Other("move it away".to_owned());
+        assert_eq!(error.remedy(), Some(&remedy));
     }
 }

@@ -27,6 +27,7 @@ use tower_service::Service;
 use super::spinning_socket::Socket;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::options::Endpoint;
+use crate::types::remedy::Remedy;
 
 /// How many bytes a daemon may send ahead of what was read, in a stream and in all. The default
 /// of HTTP/2, 64 KiB, would make it wait for us after each fraction of a piece. They bound the
@@ -116,25 +117,22 @@ fn cannot_connect(endpoint: &Endpoint, source: io::Error) -> Error {
         use std::os::unix::fs::FileTypeExt as _;
         metadata.file_type().is_socket()
     });
+    let failed = |source| {
+        let message = format!("cannot connect to dfdaemon at {endpoint}");
+        Error::new(ErrorKind::Unavailable, message).because(source)
+    };
     let hint = match source.kind() {
-        io::ErrorKind::NotFound => {
-            "no socket is there: start dfdaemon, or name its socket with --endpoint or DFCACHE_ENDPOINT"
-        }
+        io::ErrorKind::NotFound => return failed(source).with_remedy(Remedy::NameEndpoint),
         io::ErrorKind::ConnectionRefused if is_socket => {
             "nobody listens there: dfdaemon is not running. In a container, mount the directory of the socket rather than the socket, which goes stale when dfdaemon restarts"
         }
         io::ErrorKind::PermissionDenied => {
             "this user may not open the socket: change its mode, or run as dfdaemon's user"
         }
-        _ if !is_socket => "it is not a socket; name dfdaemon's with --endpoint",
+        _ if !is_socket => return failed(source).with_remedy(Remedy::NameSocket),
         _ => "check that dfdaemon is running",
     };
-    Error::new(
-        ErrorKind::Unavailable,
-        format!("cannot connect to dfdaemon at {endpoint}"),
-    )
-    .because(source)
-    .hint(hint)
+    failed(source).hint(hint)
 }
 
 /// As tonic's bounds have it.

@@ -9,8 +9,10 @@ use std::error::Error as _;
 use serde::Deserialize;
 use tonic::{Code, Status};
 
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::options::TaskId;
+use crate::types::remedy::Remedy;
 
 /// What the daemon was asked for; the same text can mean different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +41,17 @@ const FILE_ENDS_EARLY: [&str; 3] = [
     "early eof",
 ];
 
-/// The error that `status` is, as the cause of `message`.
-pub(crate) fn error(status: &Status, operation: Operation, message: String) -> Error {
-    cause(status, operation).within(message)
+/// The error that `status` is, as the cause of a failed attempt.
+pub(crate) fn error(status: &Status, operation: Operation, attempt: Attempt) -> Error {
+    cause(status, operation).within(attempt)
 }
 
 /// The error that `status` is; the caller says what could not be done.
 pub(crate) fn cause(status: &Status, operation: Operation) -> Error {
     let verdict = classify(status, operation);
-    let error = Error::new(verdict.kind, verdict.reason);
-    match verdict.hint {
-        Some(hint) => error.hint(hint),
+    let error = Error::new(verdict.kind, verdict.reason).with_errno(verdict.errno);
+    match verdict.remedy {
+        Some(remedy) => error.with_remedy(remedy),
         None => error,
     }
 }
@@ -67,12 +69,13 @@ pub(crate) fn existing_task(status: &Status) -> Option<TaskId> {
 struct Verdict {
     kind: ErrorKind,
     reason: String,
-    hint: Option<String>,
+    remedy: Option<Remedy>,
+    /// The number of the error of the daemon's system.
+    errno: Option<i32>,
 }
 
 const HINT_NO_DAEMON: &str = "check that dfdaemon is still running, then try again";
 const HINT_RETRY: &str = "try again later";
-const HINT_TRANSFER: &str = "dfdaemon may see another file system, or run as a user without rights there; --transfer-from-dfdaemon gets the content over the socket instead";
 const HINT_IMPORT_PATH: &str = "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system";
 const HINT_UNSUPPORTED: &str = "this dfdaemon is too old for that";
 
@@ -82,16 +85,23 @@ fn classify(status: &Status, operation: Operation) -> Verdict {
         return Verdict {
             kind: ErrorKind::Unavailable,
             reason: format!("the connection to dfdaemon was lost: {}", innermost(source)),
-            hint: Some(HINT_NO_DAEMON.to_owned()),
+            remedy: other(HINT_NO_DAEMON),
+            errno: None,
         };
     }
     let (code, text) = unwrap(status.code(), status.message());
-    let (kind, hint) = by_text(&text, operation).unwrap_or_else(|| by_code(code, operation));
+    let (kind, remedy) = by_text(&text, operation).unwrap_or_else(|| by_code(code, operation));
+    let errno = os_error(&text);
     let reason = match backend_error(status.details()) {
         Some(backend) => format!("{}; {backend}", reason(code, text)),
         None => reason(code, text),
     };
-    Verdict { kind, reason, hint }
+    Verdict {
+        kind,
+        reason,
+        remedy,
+        errno,
+    }
 }
 
 fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
@@ -110,10 +120,14 @@ fn reason(code: Code, text: String) -> String {
     }
 }
 
-type Meaning = (ErrorKind, Option<String>);
+type Meaning = (ErrorKind, Option<Remedy>);
 
 fn because(kind: ErrorKind, hint: &str) -> Option<Meaning> {
-    Some((kind, Some(hint.to_owned())))
+    Some((kind, other(hint)))
+}
+
+fn other(hint: &str) -> Option<Remedy> {
+    Some(Remedy::Other(hint.to_owned()))
 }
 
 fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
@@ -131,14 +145,10 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
         );
     }
     if text.ends_with(" cannot upload") {
-        return because(
-            ErrorKind::AlreadyExists,
-            "--skip-existing takes a task that is already there for a success",
-        );
+        return Some((ErrorKind::AlreadyExists, Some(Remedy::SkipExisting)));
     }
     if let Some(limits) = ttl_limits(text) {
-        let hint = format!("this dfdaemon takes a --ttl from {limits}");
-        return Some((ErrorKind::Refused, Some(hint)));
+        return Some((ErrorKind::Refused, Some(limits)));
     }
     if text.starts_with("invalid UploadPersistentCacheTask") {
         return Some((ErrorKind::Refused, None));
@@ -150,16 +160,13 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
         );
     }
     if text.starts_with("output path ") && text.ends_with(" is already exists") {
-        return because(ErrorKind::LocalFile, "--overwrite replaces it");
+        return Some((ErrorKind::LocalFile, Some(Remedy::Overwrite)));
     }
     if text.starts_with("digest mismatch") {
         return Some((ErrorKind::Integrity, None));
     }
     if operation.is_export() && FILE_ENDS_EARLY.iter().any(|end| text.ends_with(end)) {
-        return because(
-            ErrorKind::Integrity,
-            "dfdaemon's copy on this host is cut short: export on another host, or import the file with another --tag",
-        );
+        return Some((ErrorKind::Integrity, Some(Remedy::AnotherTag)));
     }
     // tonic's texts for an answer that is longer than we take, and for one that is no message.
     if text.starts_with("Error, decoded message length too large")
@@ -175,18 +182,21 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
         return because(ErrorKind::Unavailable, HINT_NO_DAEMON);
     }
     if text == "Timeout expired" || text == "deadline has elapsed" {
-        return because(ErrorKind::Timeout, "--timeout gives it more time");
+        return Some((ErrorKind::Timeout, Some(Remedy::MoreTime)));
     }
     os_error(text).map(|number| by_os_error(number, operation))
 }
 
-/// The limits in `… .Ttl: value must be inside range [5m0s, 168h0m0s]`, ready for a sentence.
-fn ttl_limits(text: &str) -> Option<String> {
+/// The limits in `… .Ttl: value must be inside range [5m0s, 168h0m0s]`, of an import.
+fn ttl_limits(text: &str) -> Option<Remedy> {
     let (_, range) = text
         .strip_prefix("invalid UploadPersistentCacheTask")?
         .split_once(".Ttl: value must be inside range [")?;
     let (minimum, maximum) = range.split_once(']')?.0.split_once(", ")?;
-    Some(format!("{minimum} to {maximum}"))
+    Some(Remedy::TtlWithin {
+        minimum: minimum.to_owned(),
+        maximum: maximum.to_owned(),
+    })
 }
 
 /// The number in `No such file or directory (os error 2)`, at the end of a text.
@@ -218,26 +228,20 @@ fn by_os_error(number: i32, operation: Operation) -> Meaning {
     ]
     .contains(&error);
     match operation {
-        Operation::ExportByPath { force_hard_link } if error == Errno::XDEV && force_hard_link => (
-            ErrorKind::LocalFile,
-            Some("without --force-hard-link dfdaemon copies across file systems".to_owned()),
-        ),
+        Operation::ExportByPath { force_hard_link } if error == Errno::XDEV && force_hard_link => {
+            (ErrorKind::LocalFile, Some(Remedy::AllowCopy))
+        }
         Operation::ExportByPath { .. } if about_space => (
             ErrorKind::LocalFile,
-            Some("free some space where the output goes".to_owned()),
+            other("free some space where the output goes"),
         ),
         Operation::ExportByPath { .. } if about_path => {
-            (ErrorKind::LocalFile, Some(HINT_TRANSFER.to_owned()))
+            (ErrorKind::LocalFile, Some(Remedy::TransferElsewhere))
         }
-        Operation::Import if about_path => {
-            (ErrorKind::LocalFile, Some(HINT_IMPORT_PATH.to_owned()))
-        }
-        _ if about_space => (
-            ErrorKind::Refused,
-            Some("dfdaemon's own disk is full".to_owned()),
-        ),
+        Operation::Import if about_path => (ErrorKind::LocalFile, other(HINT_IMPORT_PATH)),
+        _ if about_space => (ErrorKind::Refused, other("dfdaemon's own disk is full")),
         _ if [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&error) => {
-            (ErrorKind::Unavailable, Some(HINT_RETRY.to_owned()))
+            (ErrorKind::Unavailable, other(HINT_RETRY))
         }
         _ => (ErrorKind::Failure, None),
     }
@@ -247,15 +251,12 @@ fn by_code(code: Code, operation: Operation) -> Meaning {
     match code {
         Code::NotFound => (ErrorKind::NotFound, None),
         Code::AlreadyExists => (ErrorKind::AlreadyExists, None),
-        Code::DeadlineExceeded => (
-            ErrorKind::Timeout,
-            Some("--timeout gives it more time".to_owned()),
-        ),
+        Code::DeadlineExceeded => (ErrorKind::Timeout, Some(Remedy::MoreTime)),
         // Not by us: whoever waits for an answer has not cancelled.
         Code::Cancelled | Code::Unavailable | Code::ResourceExhausted => {
-            (ErrorKind::Unavailable, Some(HINT_RETRY.to_owned()))
+            (ErrorKind::Unavailable, other(HINT_RETRY))
         }
-        Code::Unimplemented => (ErrorKind::Refused, Some(HINT_UNSUPPORTED.to_owned())),
+        Code::Unimplemented => (ErrorKind::Refused, other(HINT_UNSUPPORTED)),
         Code::InvalidArgument
         | Code::PermissionDenied
         | Code::FailedPrecondition
@@ -264,10 +265,7 @@ fn by_code(code: Code, operation: Operation) -> Meaning {
         Code::DataLoss => (ErrorKind::Integrity, None),
         Code::Aborted if operation == Operation::Import => (
             ErrorKind::LocalFile,
-            Some(
-                "the file changed while dfdaemon read it; import it when nobody writes to it"
-                    .to_owned(),
-            ),
+            other("the file changed while dfdaemon read it; import it when nobody writes to it"),
         ),
         Code::Ok | Code::Unknown | Code::Aborted | Code::Internal => (ErrorKind::Failure, None),
     }

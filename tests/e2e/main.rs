@@ -39,6 +39,7 @@ mod logs;
 mod manners;
 mod packaging;
 mod readme;
+mod rooms;
 mod round_trip;
 mod schema;
 mod soak;

@@ -181,13 +181,13 @@ fn it_has_the_exit_codes() {
         ErrorKind::Integrity,
         ErrorKind::Timeout,
         ErrorKind::AlreadyExists,
-        ErrorKind::Interrupted(Interruption::Interrupt),
-        ErrorKind::Interrupted(Interruption::Terminate),
+        ErrorKind::Interrupted(Interruption::Signal(2)),
+        ErrorKind::Interrupted(Interruption::Signal(15)),
         ErrorKind::Interrupted(Interruption::Signal(1)),
         ErrorKind::Interrupted(Interruption::ReaderGone),
     ];
     let done = (0, String::new());
-    let known = kinds.map(|kind| (kind.exit_code(), kind.name().to_owned()));
+    let known = kinds.map(|kind| (dfcache::exit_code(kind), kind.name().to_owned()));
     let known: BTreeSet<_> = known.into_iter().chain([done]).collect();
     let rows = rows(DFCACHE_PAGE, "## Exit codes");
     let written = rows.iter().flat_map(|row| {

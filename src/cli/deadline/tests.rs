@@ -11,13 +11,13 @@ fn ended<T: Send + Sync + 'static>(
     operation: impl AsyncFnOnce() -> Result<T> + Send + 'static,
 ) -> Vec<Result<T>> {
     let bounds = Bounds {
-        failure: "cannot".to_owned(),
-        timeout: Some(SOON.parse().unwrap()),
+        attempt: Attempt::List,
+        timeout: SOON.parse().unwrap(),
     };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reported = Arc::clone(&reports);
     run(
-        bounds,
+        Some(bounds),
         async move || operation().await,
         move |result| {
             reported.lock().unwrap().push(result);
@@ -119,7 +119,7 @@ fn a_signal_is_named_and_counted_from_128() {
         (40, 168, "ended by signal 40"),
     ] {
         let error = interrupted(signal);
-        assert_eq!(error.kind().exit_code(), code);
+        assert_eq!(exit_code(error.kind()), code);
         assert_eq!(error.to_string(), says);
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Outcome;
+use crate::cli::exit::exit_code;
+use crate::cli::remedy::hint;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::is_command;
 use crate::types::task::Task;
@@ -46,7 +48,7 @@ struct FailureFields<'a> {
     exit_code: u8,
     message: String,
     causes: Vec<String>,
-    hint: Option<&'a str>,
+    hint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -95,10 +97,10 @@ pub(super) fn error(error: &Error) -> String {
     let failure = Failure {
         error: FailureFields {
             kind: error.kind().name(),
-            exit_code: error.kind().exit_code(),
+            exit_code: exit_code(error.kind()),
             message: error.to_string(),
             causes: error.causes(),
-            hint: error.advice(),
+            hint: error.remedy().map(hint),
         },
     };
     line(&failure).unwrap_or_default()

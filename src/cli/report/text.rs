@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 
 use super::Outcome;
+use crate::cli::remedy::hint;
 use crate::types::error::Error;
 use crate::types::escape::printable;
 use crate::types::task::{LocalTask, Task};
@@ -151,8 +152,8 @@ pub(super) fn error(error: &Error, coloured: bool) -> String {
     for cause in error.causes() {
         lines += &labelled("caused by", "33", &cause, coloured);
     }
-    if let Some(hint) = error.advice() {
-        lines += &labelled("hint", "36", hint, coloured);
+    if let Some(remedy) = error.remedy() {
+        lines += &labelled("hint", "36", &hint(remedy), coloured);
     }
     lines
 }

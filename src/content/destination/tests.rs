@@ -102,7 +102,7 @@ fn a_disk_that_fails_while_pieces_are_put_aside_fails_the_export_and_damages_not
         let error = failed.unwrap();
         assert_eq!(error.kind(), ErrorKind::LocalFile);
         assert_eq!(
-            error.advice(),
+            error.remedy().map(ToString::to_string).as_deref(),
             Some("TMPDIR names another directory for temporary files")
         );
         assert_eq!(*collected.0.lock().unwrap(), b"");

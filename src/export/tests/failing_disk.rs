@@ -174,7 +174,7 @@ async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
                 assert_eq!(error.kind(), ErrorKind::LocalFile, "{what}: {error:?}");
                 assert_eq!(taken, case.steps[..=step], "{what}");
                 let full = [Errno::NOSPC, Errno::DQUOT].contains(&errno);
-                let advice = error.advice().unwrap_or_default();
+                let advice = error.remedy().map(ToString::to_string).unwrap_or_default();
                 assert_eq!(
                     advice.contains("free some space"),
                     full,

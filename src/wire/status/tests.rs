@@ -194,32 +194,33 @@ fn plain_texts_mean_what_they_say() {
 }
 
 #[test]
-fn the_hint_for_a_system_error_fits_the_operation() {
-    let linked = "without --force-hard-link dfdaemon copies across file systems";
+fn the_remedy_for_a_system_error_fits_the_operation() {
+    let says = |sentence: &str| Some(Remedy::Other(sentence.to_owned()));
     let table = [
-        (Errno::NOENT, Operation::Import, Some(HINT_IMPORT_PATH)),
-        (Errno::NOENT, BY_PATH, Some(HINT_TRANSFER)),
-        (Errno::NOENT, BY_LINK, Some(HINT_TRANSFER)),
+        (Errno::NOENT, Operation::Import, says(HINT_IMPORT_PATH)),
+        (Errno::NOENT, BY_PATH, Some(Remedy::TransferElsewhere)),
+        (Errno::NOENT, BY_LINK, Some(Remedy::TransferElsewhere)),
         (Errno::NOENT, Operation::ExportByTransfer, None),
-        (Errno::XDEV, BY_PATH, Some(HINT_TRANSFER)),
-        (Errno::XDEV, BY_LINK, Some(linked)),
+        (Errno::XDEV, BY_PATH, Some(Remedy::TransferElsewhere)),
+        (Errno::XDEV, BY_LINK, Some(Remedy::AllowCopy)),
         (
             Errno::NOSPC,
             BY_PATH,
-            Some("free some space where the output goes"),
+            says("free some space where the output goes"),
         ),
         (
             Errno::NOSPC,
             Operation::Import,
-            Some("dfdaemon's own disk is full"),
+            says("dfdaemon's own disk is full"),
         ),
-        (Errno::MFILE, BY_PATH, Some(HINT_RETRY)),
+        (Errno::MFILE, BY_PATH, says(HINT_RETRY)),
         (Errno::IO, BY_PATH, None),
     ];
     for (error, operation, expected) in table {
         let text = format!("failed (os error {})", error.raw_os_error());
-        let hint = classify(&Status::internal(text), operation).hint;
-        assert_eq!(hint.as_deref(), expected, "{error:?}, {operation:?}");
+        let verdict = classify(&Status::internal(text), operation);
+        assert_eq!(verdict.remedy, expected, "{error:?}, {operation:?}");
+        assert_eq!(verdict.errno, Some(error.raw_os_error()));
     }
 }
 
@@ -262,11 +263,9 @@ fn every_code_has_a_kind() {
 fn a_refused_ttl_names_the_limits_of_the_daemon() {
     let text = "invalid UploadPersistentCacheTaskStartedRequest.Ttl: value must be inside range [5m0s, 168h0m0s]";
     let status = Status::internal(wrapped_by_old(Code::InvalidArgument, text));
-    let hint = classify(&status, Operation::Import).hint;
-    assert_eq!(
-        hint.as_deref(),
-        Some("this dfdaemon takes a --ttl from 5m0s to 168h0m0s")
-    );
+    let remedy = classify(&status, Operation::Import).remedy;
+    let (minimum, maximum) = ("5m0s".to_owned(), "168h0m0s".to_owned());
+    assert_eq!(remedy, Some(Remedy::TtlWithin { minimum, maximum }));
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! What to do about an error.
+
+use std::fmt;
+
+/// What to do about an [`Error`](crate::Error).
+///
+/// Remedies that a request has a setter for are variants of their own, so that a program can offer
+/// them in its own words; its text says the same in the words of this library.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use dfcache::{Client, Remedy};
+///
+/// let error = Client::connect(&"/nowhere.sock".parse()?).await.unwrap_err();
+/// assert_eq!(error.remedy(), Some(&Remedy::NameEndpoint));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Replace the file that exists.
+    Overwrite,
+    /// Accept the task that exists.
+    SkipExisting,
+    /// Give it more time.
+    MoreTime,
+    /// Transfer the content over the connection.
+    Transfer,
+    /// Transfer the content over the connection: the daemon may not see the output's directory.
+    TransferElsewhere,
+    /// Let the daemon copy where it cannot link.
+    AllowCopy,
+    /// Ask for a time to live that the daemon takes.
+    TtlWithin {
+        /// The shortest, as the daemon writes it.
+        minimum: String,
+        /// The longest, as the daemon writes it.
+        maximum: String,
+    },
+    /// Import the file as another task: with another tag.
+    AnotherTag,
+    /// Start the daemon, or name the socket where it listens.
+    NameEndpoint,
+    /// Name the daemon's socket instead of another file.
+    NameSocket,
+    /// Write the content to a stream, or name another file.
+    WriteToStream,
+    /// Anything that no setter does, as a sentence.
+    Other(String),
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overwrite => "allow the file to be overwritten",
+            Self::SkipExisting => "accept tasks that exist already",
+            Self::MoreTime => "give it more time",
+            Self::Transfer => "transfer the content over the socket instead",
+            Self::TransferElsewhere => {
+                "dfdaemon may see another file system, or run as a user without rights there: transfer the content over the socket instead"
+            }
+            Self::AllowCopy => "let dfdaemon copy the file across file systems",
+            Self::TtlWithin { minimum, maximum } => {
+                return write!(f, "this dfdaemon takes a TTL from {minimum} to {maximum}");
+            }
+            Self::AnotherTag => {
+                "dfdaemon's copy on this host is cut short: export on another host, or import the file with another tag"
+            }
+            Self::NameEndpoint => "no socket is there: start dfdaemon, or name its socket",
+            Self::NameSocket => "it is not a socket: name dfdaemon's",
+            Self::WriteToStream => "write the content to a stream, or name another file",
+            Self::Other(sentence) => sentence,
+        })
+    }
+}
