@@ -10,22 +10,23 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Calls;
-use crate::clock::{Clock, ClockMode};
-use crate::cluster::{Cluster, Settings, host_name};
+use crate::call::clock::{Clock, ClockMode};
+use crate::call::faults::registry::Faults;
+use crate::call::faults::{Fault, FaultError};
+use crate::call::journal::Journal;
+use crate::cluster::{Cluster, Settings};
 use crate::daemon::{FakeDfdaemon, Running, World};
-use crate::faults::registry::Faults;
-use crate::faults::{Fault, FaultError};
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
+use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::release::Release;
+use crate::grpc::Admission;
+use crate::grpc::connection_limit::Room;
+use crate::grpc::socket::SocketError;
 use crate::host::HostServer;
-use crate::journal::Journal;
-use crate::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
 use crate::own_thread::{OwnThread, block_on};
-use crate::quirks::{Quirk, Quirks};
-use crate::release::Release;
-use crate::room::Room;
-use crate::service::Admission;
 use crate::snapshot;
-use crate::socket::SocketError;
-use crate::state_dir::{StateDir, StateDirError};
+use crate::store::state_dir::{StateDir, StateDirError};
 use crate::store::{Disk, Mishaps};
 
 /// Hosts by default.
@@ -476,7 +477,7 @@ impl Builder {
             faults: Arc::new(faults),
             journal: Arc::new(journal),
             clock: Clock::new(self.clock),
-            gate: crate::call::Gate::default(),
+            gate: crate::call::gate::Gate::default(),
             waits: crate::call::Waits::default(),
             ahead: crate::call::Ahead::default(),
         };

@@ -12,12 +12,12 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::builder::{Builder, StartError};
-use crate::clock::Clock;
+use crate::call::clock::Clock;
+use crate::call::faults::{Fault, FaultError, FaultGuard};
+use crate::call::journal::Journal;
 use crate::cluster::{Cluster, HostStatus, Waiting};
 use crate::control::ControlServer;
-use crate::faults::{Fault, FaultError, FaultGuard};
 use crate::host::{Host, HostServer};
-use crate::journal::Journal;
 use crate::own_thread::{OwnThread, run_on};
 use crate::preload::{Preloaded, preload};
 use crate::snapshot::{self, About, SnapshotError};

@@ -8,12 +8,13 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::builder::StartError;
-use crate::cluster::{Cluster, HostStatus, host_name};
+use crate::cluster::{Cluster, HostStatus};
+use crate::dfdaemon::host_name;
+use crate::grpc::connection_limit::Room;
+use crate::grpc::listener::{Server, asynchronous};
+use crate::grpc::socket::{SocketFile, listen_at};
+use crate::grpc::{Admission, ServedHost, download_routes, upload_routes};
 use crate::own_thread::run_on;
-use crate::room::Room;
-use crate::server::{Server, asynchronous};
-use crate::service::{Admission, ServedHost, download_routes, upload_routes};
-use crate::socket::{SocketFile, listen_at};
 
 /// A host's sockets, and what is needed to bind them again.
 #[derive(Debug)]

@@ -20,58 +20,38 @@
 //! runtime at all: see [`FakeDfdaemon::start_blocking`].
 //!
 //! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
-//! `service`; `release` holds what differs between releases.
+//! `grpc`; `dfdaemon` holds what differs between releases.
 
 mod builder;
 mod call;
-mod cli;
-pub mod clock;
 mod cluster;
 mod control;
 #[cfg(test)]
 mod crash_points;
-mod ctl;
 mod daemon;
-mod documents;
-mod faults;
+mod dfdaemon;
+mod grpc;
 mod host;
-mod journal;
-mod json;
-mod limits;
-mod log;
-mod memory;
 mod own_thread;
-mod owned;
 mod preload;
 pub mod program;
 mod proxy;
-mod quirks;
-mod random;
-mod ready_file;
-mod release;
-mod room;
-mod rpc;
-mod run;
-mod server;
-mod service;
-mod signals;
 mod snapshot;
-mod socket;
-mod state_dir;
 mod store;
 
 pub use builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS, StartError};
+pub use call::clock;
+pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
+pub use call::journal::{Call, CallFault, CallStatus, Journal, Query};
+pub use call::rpc::{Rpc, UnknownRpc};
 pub use cluster::{HostStatus, Replica, Waiting};
 pub use daemon::{FakeDfdaemon, Ready};
-pub use faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
+pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
+pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
+pub use dfdaemon::release::{Release, UnknownRelease};
+pub use grpc::socket::SocketError;
 pub use host::Host;
-pub use journal::{Call, CallFault, CallStatus, Journal, Query};
-pub use limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use own_thread::block_on;
 pub use preload::Preloaded;
-pub use quirks::{Quirk, Quirks, UnknownQuirk};
-pub use release::{Release, UnknownRelease};
-pub use rpc::{Rpc, UnknownRpc};
 pub use snapshot::SnapshotError;
-pub use socket::SocketError;
-pub use state_dir::StateDirError;
+pub use store::state_dir::StateDirError;

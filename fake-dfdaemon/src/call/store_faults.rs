@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::faults::Action;
-use crate::faults::registry::Armed;
+use super::faults::Action;
+use super::faults::registry::Armed;
 use crate::store::DiskFault;
 
 /// Shared by a call and those who write for it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Cluster, Error, Lease, Reservation, TaskView, not_found};
-use crate::quirks::Quirk;
+use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
 /// Content that is in the store, but in no task yet.

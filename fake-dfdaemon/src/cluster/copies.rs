@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Cluster, Error, ReplicaState, TaskView, host_name, not_found};
+use super::{Cluster, Error, ReplicaState, TaskView, not_found};
+use crate::dfdaemon::host_name;
 
 /// A host's copy of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

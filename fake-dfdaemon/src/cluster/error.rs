@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dfdaemon_api::digest::ParseDigestError;
 
-use crate::limits::InvalidField;
+use crate::dfdaemon::limits::InvalidField;
 use crate::store::TaskState;
 
 /// Why an import, an export or a question failed. Cloned for each export that waits for the same

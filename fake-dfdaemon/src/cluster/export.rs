@@ -16,7 +16,7 @@ use super::fetch::{Subscription, Wanted};
 use super::output::{Output, OutputContent, OutputRequest, parse_digest};
 use super::{Cluster, Error, Lease, not_found};
 use crate::call::StoreFaults;
-use crate::quirks::Quirk;
+use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, TaskRecord, TaskState};
 
 /// What is to be exported, and how.

@@ -21,7 +21,7 @@ use super::parents::Parents;
 use super::state::ReplicaState;
 use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::call::StoreFaults;
-use crate::random::Random;
+use crate::call::random::Random;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
 
 /// How long to wait for a copy that serves nobody before looking again.

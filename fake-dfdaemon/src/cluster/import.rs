@@ -15,8 +15,8 @@ use super::source::Source;
 use super::state::is_replaceable;
 use super::{Cluster, Error, Reservation, TaskView};
 use crate::call::StoreFaults;
-use crate::limits::check_fields;
-use crate::quirks::Quirk;
+use crate::dfdaemon::limits::check_fields;
+use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Disk, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
 
 /// What is to be imported, and how.

@@ -12,14 +12,16 @@ use super::agenda::Parked;
 use super::fetch::Wanted;
 use super::placement::{Step, plan};
 use super::state::{Entry, State};
-use super::{Cluster, Error, host_name, later};
-use crate::call::{Arrived, Call, Entered};
-use crate::faults::registry::Arriving;
-use crate::faults::{Action, Phase};
-use crate::quirks::Quirk;
-use crate::rpc::Rpc;
-use crate::snapshot::trash;
+use super::{Cluster, Error, later};
+use crate::call::faults::registry::Arriving;
+use crate::call::faults::{Action, Phase};
+use crate::call::gate::Entered;
+use crate::call::rpc::Rpc;
+use crate::call::{Arrived, Call};
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::quirks::Quirk;
 use crate::store::TaskState;
+use crate::store::trash;
 use tonic::Status;
 
 /// Above this share of its capacity a host evicts, in percent.

@@ -2,7 +2,7 @@
 //! when they are removed.
 //!
 //! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
-//! what a client is told is said by [`crate::service`]. Methods that touch the disk block and say so.
+//! what a client is told is said by [`crate::grpc`]. Methods that touch the disk block and say so.
 
 mod agenda;
 mod begun;
@@ -50,12 +50,14 @@ pub(crate) use self::state::State;
 pub(crate) use self::state::{ReplicaState, TaskView};
 use self::threads::ClientFileThreads;
 use self::turns::REPLICATIONS;
-use crate::call::{CALLS_END_WITHIN, Calls};
-use crate::clock::{Clock, later};
-use crate::limits::TtlLimits;
-use crate::quirks::{Quirk, Quirks};
-use crate::release::Release;
-use crate::state_dir::StateDir;
+use crate::call::Calls;
+use crate::call::clock::{Clock, later};
+use crate::call::gate::CALLS_END_WITHIN;
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::limits::TtlLimits;
+use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::release::Release;
+use crate::store::state_dir::StateDir;
 use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore};
 
 /// How many locks the tasks share.
@@ -115,11 +117,6 @@ type FetchKey = (usize, Arc<str>, u64);
 struct Host {
     id: String,
     store: HostStore,
-}
-
-/// The name of a host by its number.
-pub(crate) fn host_name(number: usize) -> String {
-    format!("host-{number}")
 }
 
 /// The scheduler's files below a state directory.

@@ -9,7 +9,7 @@ use dfdaemon_api::digest::Digest;
 
 use super::Error;
 use super::copies::check_length;
-use crate::quirks::{Quirk, Quirks};
+use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::store::{CancelFlag, Disk, for_each_chunk};
 
 /// How an output was asked for.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::placement::{Candidate, Copied};
 use super::replicas::Replicas;
-use crate::clock::later;
+use crate::call::clock::later;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// Tasks and hosts.

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use tonic::{Code, Status};
 
 use super::Error;
-use crate::call::broken_off;
-use crate::limits::overloaded;
-use crate::release::{Origin, Release};
+use crate::call::gate::broken_off;
+use crate::dfdaemon::limits::overloaded;
+use crate::dfdaemon::release::{Origin, Release};
 
 impl Error {
     /// What a client of that release is told.
@@ -58,7 +58,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::limits::{TtlLimits, check_fields};
+    use crate::dfdaemon::limits::{TtlLimits, check_fields};
     use crate::store::TaskState;
 
     fn told(release: Release, error: &Error) -> (Code, String) {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::connections::PATIENCE;
-use crate::json::named;
+use crate::call::json::named;
 use crate::snapshot::SnapshotError;
 
 /// The longest body, in bytes.

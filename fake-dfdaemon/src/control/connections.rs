@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::ApiError;
-use crate::room::{Place, Room, Taken};
+use crate::grpc::connection_limit::{Place, Room, Taken};
 
 /// How long a connection may take to ask for something, also for another thing, before it is closed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
 use super::parts;
+use crate::call::faults::{Fault, is_code_name};
+use crate::call::journal;
 use crate::cluster::{HostStatus, Replica, TaskView};
 use crate::daemon::World;
-use crate::faults::{Fault, is_code_name};
 use crate::host::Host;
-use crate::journal;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
     let world = api.world()?;
@@ -122,7 +122,7 @@ fn no_task(id: &str) -> ApiError {
 /// The fields of `dfcache stat --format json`, and the replicas.
 fn task_json(view: &TaskView, replicas: &[Replica]) -> Value {
     let task = &view.task;
-    let expires_at = crate::clock::later(task.created_at, task.ttl);
+    let expires_at = crate::call::clock::later(task.created_at, task.ttl);
     json!({
         "task_id": task.task_id,
         "state": task.state.as_str(),

@@ -23,9 +23,9 @@ use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
 use crate::builder::StartError;
 use crate::daemon::World;
-use crate::room::{Room, descriptors};
-use crate::server::asynchronous;
-use crate::socket::{SocketFile, listen_at};
+use crate::grpc::connection_limit::{Room, descriptors};
+use crate::grpc::listener::asynchronous;
+use crate::grpc::socket::{SocketFile, listen_at};
 
 /// How long running requests may take when the daemon stops.
 const GRACE: Duration = Duration::from_millis(500);

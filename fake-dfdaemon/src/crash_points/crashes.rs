@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::plan::{Happens, Plan, can_tear, changes};
 use super::scenarios;
 use super::world::{Expected, Op, Place, Scenario, World};
-use crate::release::Release;
+use crate::dfdaemon::release::Release;
 use crate::store::Step;
 
 /// When scenarios begin.

@@ -7,7 +7,7 @@ use super::crashes::{PATIENCE, START, steps_of};
 use super::plan::{Happens, Plan, can_tear, takes_space};
 use super::scenarios;
 use super::world::{Expected, Op, Place, Scenario, World};
-use crate::release::Release;
+use crate::dfdaemon::release::Release;
 use crate::store::{Mishap, Step};
 
 /// The variable that has every step fail in every way. Without it each fails in one of them.

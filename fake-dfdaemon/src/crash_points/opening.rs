@@ -5,7 +5,7 @@ use super::crashes::START;
 use super::plan::{Happens, Plan};
 use super::scenarios;
 use super::world::{Op, Place, Scenario, World};
-use crate::release::Release;
+use crate::dfdaemon::release::Release;
 use crate::store::Step;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

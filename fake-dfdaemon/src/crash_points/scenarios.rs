@@ -1,7 +1,7 @@
 //! What is done at whose every step something happens.
 
 use super::world::{Op, Scenario};
-use crate::release::Release;
+use crate::dfdaemon::release::Release;
 
 /// A file of one piece.
 const SMALL: usize = 1000;

@@ -3,14 +3,11 @@
 //! [`server`] accepts clients, [`connection`] pairs each with a connection of its own to the daemon,
 //! [`relay`] moves the bytes of one call, and a [`tap`] sees them.
 
-pub(crate) mod command;
 mod connection;
-mod error;
-mod options;
 mod relay;
 mod server;
 mod tap;
 mod upstream;
 
-pub(crate) use self::error::ProxyError;
-pub(crate) use self::options::ProxyCommand;
+pub(crate) use self::server::ProxyServer;
+pub(crate) use self::tap::Tap;

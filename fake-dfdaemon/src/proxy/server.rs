@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::serve;
 use super::tap::Tap;
-use crate::room::descriptors;
+use crate::grpc::connection_limit::descriptors;
 
 /// How long calls may take to end when the proxy stops.
 const GRACE: Duration = Duration::from_secs(2);

@@ -13,12 +13,9 @@ use serde::{Deserialize, Serialize};
 use self::swap::{BEING_MADE, Swap};
 use crate::cluster::{Cluster, HostStatus, roots};
 use crate::store::Disk;
+use crate::store::trash::{self, SNAPSHOTS};
 
 mod swap;
-pub(crate) mod trash;
-
-/// Where snapshots lie, below the state directory.
-const SNAPSHOTS: &str = "snapshots";
 
 /// What a snapshot holds besides files.
 const ABOUT: &str = "snapshot.json";

@@ -8,8 +8,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{SNAPSHOTS, trash};
 use crate::store::Disk;
+use crate::store::trash::{self, SNAPSHOTS};
 
 /// The directories to come, being made.
 pub(super) const BEING_MADE: &str = ".swap-new";

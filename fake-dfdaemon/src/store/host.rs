@@ -9,8 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::Directory;
-use super::disk::{Disk, about};
+use super::disk::{Directory, Disk, about};
 use super::prefixes;
 use super::record::{self, ReplicaRecord, Scratch, is_task_id, prefix};
 

@@ -14,8 +14,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::directory::Directory;
-use super::disk::{Disk, about};
+use super::disk::{Directory, Disk, about};
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use rustix::fs::{FsWord, fstatfs};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::Disk;
-use crate::store::mishap::{Mishap, Step};
+use super::failure::{Mishap, Step};
 
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;

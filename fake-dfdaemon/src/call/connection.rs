@@ -1,0 +1,21 @@
+//! What a call has of the connection that it came by.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// The connection that a call came by.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// Closes it.
+    pub(crate) closes: CancellationToken,
+    /// Whether the time is over that the client gave this call.
+    pub(crate) is_late: Arc<AtomicBool>,
+}
+
+/// What a client is told whose time is over, in the words of tonic.
+pub(crate) fn timed_out() -> Status {
+    Status::cancelled("Timeout expired")
+}

@@ -1,0 +1,183 @@
+//! Faults: what shall go wrong, in which call, and where.
+//!
+//! A [`Fault`] is a value, written as JSON or as `ON[@KEY=VALUE,…]:DO[=ARG]`. What a fault does to a
+//! call is done where the call is answered; the [`registry`] decides which call it hits.
+
+mod action;
+pub(crate) mod registry;
+mod spec;
+
+use std::time::Duration;
+
+use tonic::Code;
+
+pub use self::action::{Action, ErrorAction};
+pub(crate) use self::action::{code_name, is_code_name};
+pub use self::registry::FaultGuard;
+pub use self::spec::FaultError;
+use super::rpc::Rpc;
+
+/// Something that goes wrong in the calls that it matches.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a fault does nothing until a daemon is given it"]
+pub struct Fault {
+    /// The call; `None` is any.
+    pub(crate) on: Option<Rpc>,
+    pub(crate) host: Option<String>,
+    pub(crate) task: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    /// The n-th matching call, from 1.
+    pub(crate) call: Option<u64>,
+    /// At most so many firings.
+    pub(crate) times: Option<u64>,
+    /// From 0 to 1.
+    pub(crate) probability: Option<f64>,
+    pub(crate) phase: Option<Phase>,
+    /// The piece of an export, by number.
+    pub(crate) piece: Option<u32>,
+    /// Content of an export that was sent so far, in bytes.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) action: Action,
+}
+
+/// When a fault hits, apart from places in the stream of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the call has any effect.
+    Before,
+    /// When it has had its effect; the answer is lost.
+    After,
+}
+
+impl Fault {
+    /// A fault in the calls of one kind. It is whole once it is told what to do.
+    pub fn on(rpc: Rpc) -> FaultBuilder {
+        FaultBuilder::new(Some(rpc))
+    }
+
+    /// A fault in every call.
+    pub fn on_any() -> FaultBuilder {
+        FaultBuilder::new(None)
+    }
+}
+
+/// Narrows a fault down; what it does completes it.
+#[derive(Clone, Debug)]
+#[must_use = "a fault is whole once it is told what to do"]
+pub struct FaultBuilder(Fault);
+
+impl FaultBuilder {
+    fn new(on: Option<Rpc>) -> Self {
+        Self(Fault {
+            on,
+            host: None,
+            task: None,
+            tag: None,
+            application: None,
+            call: None,
+            times: None,
+            probability: None,
+            phase: None,
+            piece: None,
+            bytes: None,
+            action: Action::Stall,
+        })
+    }
+
+    /// Only calls to this host, such as `host-1`.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.0.host = Some(name.into());
+        self
+    }
+
+    /// Only calls for this task.
+    pub fn task(mut self, id: impl Into<String>) -> Self {
+        self.0.task = Some(id.into());
+        self
+    }
+
+    /// Only calls with this tag, or for a task that has it.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.0.tag = Some(tag.into());
+        self
+    }
+
+    /// Only calls with this application, or for a task that has it.
+    pub fn application(mut self, application: impl Into<String>) -> Self {
+        self.0.application = Some(application.into());
+        self
+    }
+
+    /// Only the n-th call that matches, from 1. It fires once.
+    pub fn call(mut self, number: u64) -> Self {
+        self.0.call = Some(number);
+        self
+    }
+
+    /// At most so many times.
+    pub fn times(mut self, times: u64) -> Self {
+        self.0.times = Some(times);
+        self
+    }
+
+    /// In this share of the calls that match, from 0 to 1; which ones depends on the daemon's seed.
+    pub fn probability(mut self, probability: f64) -> Self {
+        self.0.probability = Some(probability);
+        self
+    }
+
+    /// Once the call has had its effect, so that only the answer is lost.
+    pub fn after(mut self) -> Self {
+        self.0.phase = Some(Phase::After);
+        self
+    }
+
+    /// At this piece of an export, by number.
+    pub fn piece(mut self, number: u32) -> Self {
+        self.0.piece = Some(number);
+        self
+    }
+
+    /// Once an export has sent so much content, in bytes.
+    pub fn bytes(mut self, sent: u64) -> Self {
+        self.0.bytes = Some(sent);
+        self
+    }
+
+    /// Answers with a status.
+    pub fn error(self, code: Code) -> Fault {
+        self.error_with(code, "an injected fault")
+    }
+
+    /// Answers with a status and a message.
+    pub fn error_with(self, code: Code, message: impl Into<String>) -> Fault {
+        let error = ErrorAction {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+        };
+        self.action(Action::Error(error))
+    }
+
+    /// Waits, by the daemon's clock, then goes on.
+    pub fn delay(self, delay: Duration) -> Fault {
+        self.action(Action::Delay(delay))
+    }
+
+    /// Never answers, until the fault is removed.
+    pub fn stall(self) -> Fault {
+        self.action(Action::Stall)
+    }
+
+    /// Closes the connection without a status.
+    pub fn reset(self) -> Fault {
+        self.action(Action::Reset)
+    }
+
+    /// Any action.
+    pub fn action(mut self, action: Action) -> Fault {
+        self.0.action = action;
+        self.0
+    }
+}

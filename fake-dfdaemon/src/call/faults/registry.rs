@@ -1,0 +1,352 @@
+//! The faults that a daemon was given, and which calls they hit.
+//!
+//! Whether a fault fires depends on how many calls matched it before, and on the seed: never on
+//! time or on what other calls do meanwhile.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{Action, Fault, FaultError, Phase};
+use crate::call::random::Random;
+use crate::call::rpc::Rpc;
+use crate::dfdaemon::host_name;
+
+/// The faults of one daemon.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    seed: u64,
+    /// Armed at the start, and when all begins anew.
+    at_start: Vec<Arc<Fault>>,
+    active: Mutex<Active>,
+}
+
+#[derive(Debug, Default)]
+struct Active {
+    last_id: u64,
+    faults: Vec<Registered>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    id: u64,
+    fault: Arc<Fault>,
+    matched: u64,
+    fired: Arc<AtomicU64>,
+    removed: CancellationToken,
+}
+
+/// What is known of a call when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arriving<'a> {
+    pub(crate) rpc: Rpc,
+    pub(crate) host: &'a str,
+    pub(crate) task: Option<&'a str>,
+    /// Of the request, and of the task.
+    pub(crate) tags: [Option<&'a str>; 2],
+    /// Of the request, and of the task.
+    pub(crate) applications: [Option<&'a str>; 2],
+}
+
+/// A fault that hits a call, if the call gets to where it lies in wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Armed {
+    pub(crate) id: u64,
+    pub(crate) fault: Arc<Fault>,
+    /// What is random in it is the same for the same seed, fault and call.
+    pub(crate) random: Random,
+    fired: Arc<AtomicU64>,
+    removed: CancellationToken,
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            at_start: Vec::new(),
+            active: Mutex::default(),
+        }
+    }
+
+    /// Those that a daemon of so many hosts has from its start.
+    pub(crate) fn starting_with(
+        seed: u64,
+        faults: Vec<Fault>,
+        hosts: usize,
+    ) -> Result<Self, FaultError> {
+        faults.iter().try_for_each(|fault| check(fault, hosts))?;
+        let at_start = faults.into_iter().map(Arc::new).collect();
+        let faults = Self {
+            at_start,
+            ..Self::new(seed)
+        };
+        faults.start_anew();
+        Ok(faults)
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Adds a fault to a daemon of so many hosts, and returns its id.
+    pub(crate) fn add(&self, fault: Fault, hosts: usize) -> Result<u64, FaultError> {
+        check(&fault, hosts)?;
+        Ok(self.lock().add(Arc::new(fault)))
+    }
+
+    /// Removes a fault; calls that it stalls go on. Whether there was one.
+    pub(crate) fn remove(&self, id: u64) -> bool {
+        let mut active = self.lock();
+        let before = active.faults.len();
+        active.faults.retain(|registered| {
+            if registered.id == id {
+                registered.removed.cancel();
+            }
+            registered.id != id
+        });
+        active.faults.len() < before
+    }
+
+    /// Removes every fault.
+    pub(crate) fn clear(&self) {
+        for registered in self.lock().faults.drain(..) {
+            registered.removed.cancel();
+        }
+    }
+
+    /// Removes every fault and arms those of the start, as if no call had matched any yet. Numbers
+    /// begin anew: with them, the seed hits the same calls again.
+    pub(crate) fn start_anew(&self) {
+        let mut active = self.lock();
+        for registered in active.faults.drain(..) {
+            registered.removed.cancel();
+        }
+        active.last_id = 0;
+        for fault in &self.at_start {
+            active.add(Arc::clone(fault));
+        }
+    }
+
+    /// Removes a fault that was added with this count of firings; another one may have its number
+    /// by now.
+    fn remove_counted(&self, id: u64, fired: &Arc<AtomicU64>) {
+        let is_there = self
+            .lock()
+            .faults
+            .iter()
+            .any(|registered| registered.id == id && Arc::ptr_eq(&registered.fired, fired));
+        if is_there {
+            self.remove(id);
+        }
+    }
+
+    /// The faults as JSON: as given, with id and count.
+    pub(crate) fn list(&self) -> Vec<Value> {
+        self.lock().faults.iter().map(Registered::to_json).collect()
+    }
+
+    /// One fault as JSON.
+    pub(crate) fn get(&self, id: u64) -> Option<Value> {
+        self.lock()
+            .faults
+            .iter()
+            .find(|registered| registered.id == id)
+            .map(Registered::to_json)
+    }
+
+    /// How often a fault has fired; 0 if there is none.
+    #[cfg(test)]
+    pub(crate) fn fired(&self, id: u64) -> u64 {
+        let count = self.count_of(id).unwrap_or_default();
+        count.load(Ordering::Relaxed)
+    }
+
+    /// What counts how often a fault fires.
+    fn count_of(&self, id: u64) -> Option<Arc<AtomicU64>> {
+        let active = self.lock();
+        let registered = active.faults.iter().find(|registered| registered.id == id);
+        registered.map(|registered| Arc::clone(&registered.fired))
+    }
+
+    /// Whether any fault looks at the task of an import, which is not known when it arrives.
+    pub(crate) fn look_at_imported_task(&self) -> bool {
+        self.lock().faults.iter().any(|registered| {
+            registered.fault.task.is_some()
+                && matches!(registered.fault.on, None | Some(Rpc::Import))
+        })
+    }
+
+    /// Numbers a call, and tells the faults that lie in wait for it, in the order in which they
+    /// were added. In one step: of two calls at a time, the one with the lower number is the one
+    /// that matches first, so that a seed hits the same numbers again.
+    pub(crate) fn arm(
+        &self,
+        call: Arriving<'_>,
+        number: impl FnOnce() -> u64,
+    ) -> (u64, Vec<Armed>) {
+        let mut active = self.lock();
+        let number = number();
+        let matching = active
+            .faults
+            .iter_mut()
+            .filter(|registered| registered.fault.matches(call));
+        let armed = matching.filter_map(|registered| registered.arm(self.seed));
+        (number, armed.collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Active {
+    fn add(&mut self, fault: Arc<Fault>) -> u64 {
+        self.last_id += 1;
+        self.faults.push(Registered {
+            id: self.last_id,
+            fault,
+            matched: 0,
+            fired: Arc::default(),
+            removed: CancellationToken::new(),
+        });
+        self.last_id
+    }
+}
+
+impl Registered {
+    fn arm(&mut self, seed: u64) -> Option<Armed> {
+        self.matched += 1;
+        let mut random = Random::of(&[seed, self.id, self.matched]);
+        let meant = self.fault.call.is_none_or(|call| call == self.matched);
+        let lucky = self
+            .fault
+            .probability
+            .is_none_or(|probability| random.fraction() < probability);
+        (meant && lucky).then(|| Armed {
+            id: self.id,
+            fault: Arc::clone(&self.fault),
+            random,
+            fired: Arc::clone(&self.fired),
+            removed: self.removed.clone(),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let mut value = self.fault.to_json();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("id".to_owned(), self.id.into());
+            object.insert(
+                "fired".to_owned(),
+                self.fired.load(Ordering::Relaxed).into(),
+            );
+        }
+        value
+    }
+}
+
+impl Fault {
+    fn matches(&self, call: Arriving<'_>) -> bool {
+        let is = |wanted: &Option<String>, given: &[Option<&str>]| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| given.contains(&Some(wanted)))
+        };
+        self.on.is_none_or(|on| on == call.rpc)
+            && is(&self.host, &[Some(call.host)])
+            && is(&self.task, &[call.task])
+            && is(&self.tag, &call.tags)
+            && is(&self.application, &call.applications)
+    }
+}
+
+impl Armed {
+    /// Counts a firing. False if the fault was removed or has fired as often as it may.
+    pub(crate) fn fire(&self) -> bool {
+        let most = self.fault.times.unwrap_or(u64::MAX);
+        let count =
+            |fired: u64| (fired < most && !self.removed.is_cancelled()).then_some(fired + 1);
+        self.fired
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
+            .is_ok()
+    }
+
+    /// Ends when the fault is removed.
+    pub(crate) fn removed(&self) -> &CancellationToken {
+        &self.removed
+    }
+
+    pub(crate) fn action(&self) -> &Action {
+        &self.fault.action
+    }
+
+    /// Whether the fault lies in wait at the call itself, not in its stream.
+    pub(crate) fn is_at(&self, phase: Phase) -> bool {
+        let placed = self.fault.piece.is_some() || self.fault.bytes.is_some();
+        !placed && self.fault.phase.unwrap_or(Phase::Before) == phase
+    }
+
+    /// Whether the fault lies in wait at a piece that is about to be sent. One without a place does
+    /// at any.
+    pub(crate) fn is_at_piece(&self, number: u32, sent: u64) -> bool {
+        self.fault.piece.is_none_or(|piece| piece == number)
+            && self.fault.bytes.is_none_or(|bytes| sent >= bytes)
+    }
+
+    /// Whether the fault has a place in the stream.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.fault.piece.is_some() || self.fault.bytes.is_some()
+    }
+}
+
+/// Refuses what no daemon of so many hosts can do.
+fn check(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
+    fault.check()?;
+    if let Some(host) = &fault.host
+        && !(0..hosts).any(|number| host_name(number) == *host)
+    {
+        let last = host_name(hosts.saturating_sub(1));
+        return Err(FaultError::new(format!(
+            "host: no such host: {host}; the last is {last}"
+        )));
+    }
+    Ok(())
+}
+
+/// A fault that lasts as long as this does.
+#[derive(Debug)]
+#[must_use = "the fault is removed when this is dropped"]
+pub struct FaultGuard {
+    faults: Arc<Faults>,
+    id: u64,
+    fired: Arc<AtomicU64>,
+}
+
+impl FaultGuard {
+    pub(crate) fn new(faults: Arc<Faults>, id: u64) -> Self {
+        let fired = faults.count_of(id).unwrap_or_default();
+        Self { faults, id, fired }
+    }
+
+    /// The fault's id, as the journal and the control API give it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How often the fault has fired.
+    #[must_use]
+    pub fn fired(&self) -> u64 {
+        self.fired.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultGuard {
+    fn drop(&mut self) {
+        self.faults.remove_counted(self.id, &self.fired);
+    }
+}
+
+#[cfg(test)]
+mod tests;

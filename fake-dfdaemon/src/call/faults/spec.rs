@@ -1,0 +1,241 @@
+//! How a fault is written: as JSON, and as `ON[@KEY=VALUE,…]:DO[=ARG]` on a command line.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::action::Scope;
+use super::{Action, Fault, Phase};
+use crate::call::json::named;
+use crate::call::rpc::Rpc;
+
+/// Why a fault is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FaultError(String);
+
+impl FaultError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A fault as it stands in JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    on: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    piece: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(rename = "do")]
+    action: Value,
+}
+
+impl Fault {
+    /// Reads a fault from JSON.
+    ///
+    /// # Errors
+    ///
+    /// If a field is unknown, missing or has a bad value; it is named.
+    pub fn from_json(value: &Value) -> Result<Self, FaultError> {
+        let written: Written =
+            named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
+        let action = Action::from_json(&written.action)?;
+        Self::from_written(written, action)
+    }
+
+    /// The fault as JSON, the fields that were given.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let written = Written {
+            on: self.on.map_or("*", Rpc::as_str).to_owned(),
+            host: self.host.clone(),
+            task: self.task.clone(),
+            tag: self.tag.clone(),
+            application: self.application.clone(),
+            call: self.call,
+            times: self.times,
+            probability: self.probability,
+            phase: self.phase.map(|phase| phase.as_str().to_owned()),
+            piece: self.piece,
+            bytes: self.bytes,
+            action: self.action.to_json(),
+        };
+        serde_json::to_value(written).unwrap_or_default()
+    }
+
+    fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
+        let on = match written.on.as_str() {
+            "*" => None,
+            on => Some(
+                on.parse::<Rpc>()
+                    .map_err(|error| FaultError(format!("on: {error}, or *")))?,
+            ),
+        };
+        let phase = match written.phase.as_deref() {
+            None => None,
+            Some("before") => Some(Phase::Before),
+            Some("after") => Some(Phase::After),
+            Some(other) => {
+                return Err(FaultError(format!(
+                    "phase: no such phase: {other}; there are before, after"
+                )));
+            }
+        };
+        let fault = Self {
+            on,
+            host: written.host,
+            task: written.task,
+            tag: written.tag,
+            application: written.application,
+            call: written.call,
+            times: written.times,
+            probability: written.probability,
+            phase,
+            piece: written.piece,
+            bytes: written.bytes,
+            action,
+        };
+        fault.check()?;
+        Ok(fault)
+    }
+
+    /// Whether the parts go together.
+    pub(super) fn check(&self) -> Result<(), FaultError> {
+        let refuse = |text: String| Err(FaultError(text));
+        if self.call == Some(0) {
+            return refuse("call: calls are counted from 1".to_owned());
+        }
+        if self
+            .probability
+            .is_some_and(|probability| !(0.0..=1.0).contains(&probability))
+        {
+            return refuse("probability: from 0 to 1".to_owned());
+        }
+        if self.piece.is_some() && self.bytes.is_some() {
+            return refuse("piece, bytes: one place is enough".to_owned());
+        }
+        let name = self.action.name();
+        let placed = self.piece.is_some() || self.bytes.is_some();
+        let streams = matches!(self.on, None | Some(Rpc::Export));
+        if placed && !streams {
+            return refuse("piece, bytes: only an export has pieces".to_owned());
+        }
+        match self.action.scope() {
+            Scope::AnyCall => {}
+            Scope::Piece | Scope::Stream if !streams => {
+                return refuse(format!("{name}: only an export has a stream"));
+            }
+            Scope::Store => {
+                let writes = [Rpc::Import, Rpc::Export, Rpc::Replicate];
+                if self.on.is_some_and(|on| !writes.contains(&on)) {
+                    return refuse(format!(
+                        "{name}: only import, export and replicate write to the store"
+                    ));
+                }
+            }
+            Scope::Piece | Scope::Stream => {}
+        }
+        let placeable = matches!(self.action.scope(), Scope::AnyCall | Scope::Piece);
+        if placed && !placeable {
+            return refuse(format!("{name}: has no place in the stream"));
+        }
+        if self.phase.is_some() && (placed || self.action.scope() != Scope::AnyCall) {
+            return refuse(
+                "phase: goes with error, delay, stall and reset, without a place".to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+}
+
+/// `ON[@KEY=VALUE,…]:DO[=ARG]`, or the JSON object.
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.trim_start().starts_with('{') {
+            let value: Value =
+                serde_json::from_str(text).map_err(|error| FaultError(error.to_string()))?;
+            return Self::from_json(&value);
+        }
+        let (matcher, action) = text.split_once(':').ok_or_else(|| {
+            FaultError(format!(
+                "{text:?} is not of the form ON[@KEY=VALUE,…]:DO[=ARG]"
+            ))
+        })?;
+        let (on, selectors) = matcher.split_once('@').unwrap_or((matcher, ""));
+        let mut written = Written {
+            on: on.to_owned(),
+            ..Written::default()
+        };
+        for selector in selectors.split(',').filter(|selector| !selector.is_empty()) {
+            let (key, value) = selector
+                .split_once('=')
+                .ok_or_else(|| FaultError(format!("{selector:?} is not of the form KEY=VALUE")))?;
+            written.select(key, value)?;
+        }
+        let action = Action::from_text(action)?;
+        Self::from_written(written, action)
+    }
+}
+
+impl Written {
+    fn select(&mut self, key: &str, value: &str) -> Result<(), FaultError> {
+        fn number<T: FromStr>(key: &str, value: &str) -> Result<Option<T>, FaultError> {
+            let parsed = value.parse().map(Some);
+            parsed.map_err(|_| FaultError(format!("{key}: {value:?} is not a number")))
+        }
+        let text = Some(value.to_owned());
+        match key {
+            "host" => self.host = text,
+            "task" => self.task = text,
+            "tag" => self.tag = text,
+            "application" => self.application = text,
+            "phase" => self.phase = text,
+            "call" => self.call = number(key, value)?,
+            "times" => self.times = number(key, value)?,
+            "probability" => self.probability = number(key, value)?,
+            "piece" => self.piece = number(key, value)?,
+            "bytes" => self.bytes = number(key, value)?,
+            _ => {
+                return Err(FaultError(format!(
+                    "unknown key {key}; there are host, task, tag, application, call, times, \
+                     probability, phase, piece, bytes"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

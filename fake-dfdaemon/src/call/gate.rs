@@ -1,0 +1,68 @@
+//! The gate that every call passes: it is shut while the state is replaced.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// How long a call that is ended may go on.
+pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a call holds on to that was let in, and what ends it.
+pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
+
+/// Lets calls in, and ends those that are running when the state is replaced under them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    /// Held by every call, taken alone to replace the state.
+    running: Arc<RwLock<()>>,
+    /// Of the calls that are let in now.
+    ends: Arc<Mutex<CancellationToken>>,
+}
+
+impl Gate {
+    /// Waits while the state is being replaced; the second is cancelled when it is to be again.
+    pub(crate) async fn enter(&self) -> Entered {
+        let held = Arc::clone(&self.running).read_owned().await;
+        (held, self.ends())
+    }
+
+    /// What is cancelled when the state is replaced that is there now.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Holds the state as it is for work that belongs to a call; `None` when it is about to be
+    /// replaced.
+    pub(crate) fn try_enter(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        Arc::clone(&self.running).try_read_owned().ok()
+    }
+
+    /// Ends every running call, and keeps new ones waiting until the result is dropped. `None` if
+    /// one does not end: it hangs in a file system. New ones are let in again then.
+    pub(crate) async fn close(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.end_all();
+        let alone = Arc::clone(&self.running).write_owned();
+        let alone = tokio::time::timeout(CALLS_END_WITHIN, alone).await.ok();
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = CancellationToken::new();
+        alone
+    }
+
+    /// Ends every running call.
+    pub(crate) fn end_all(&self) {
+        self.ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cancel();
+    }
+}
+
+/// A call that was broken off because the daemon stops or its state is replaced.
+pub(crate) fn broken_off() -> Status {
+    Status::unavailable("the daemon is stopping")
+}

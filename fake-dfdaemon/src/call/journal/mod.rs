@@ -1,0 +1,499 @@
+//! The journal: one JSON object a call, appended to a file when the call ends.
+//!
+//! The file is the journal: it can be read after a crash, and queries read it. Nothing of it is
+//! kept in memory.
+
+mod reading;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub(crate) use self::reading::Calls;
+use super::rpc::Rpc;
+use crate::store::private_files;
+
+/// A call that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Counts the calls of this daemon in the order in which they arrived, from 1.
+    pub call: u64,
+    /// When it arrived, by the daemon's clock.
+    pub at: Timestamp,
+    /// What was asked.
+    pub rpc: Rpc,
+    /// The host that was asked.
+    pub host: String,
+    /// The request's fields.
+    pub request: Value,
+    /// Pieces that were sent.
+    pub pieces: u64,
+    /// Content that was sent, in bytes.
+    pub bytes: u64,
+    /// What was answered.
+    pub status: CallStatus,
+    /// The fault that hit the call, the last if there were several.
+    pub fault: Option<CallFault>,
+    /// Whether the client went away before it had the whole answer.
+    pub client_gone: bool,
+    /// How long the call took, in milliseconds of the machine's time.
+    pub duration_ms: u64,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStatus {
+    /// The status code by name, such as `NOT_FOUND`; `OK` for none.
+    pub code: String,
+    /// The status message.
+    pub message: String,
+}
+
+/// A fault that hit a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFault {
+    /// The fault's id.
+    pub id: u64,
+    /// What it did.
+    #[serde(rename = "do")]
+    pub action: Value,
+}
+
+/// Which calls are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Only calls of this kind.
+    pub rpc: Option<Rpc>,
+    /// Only calls that ended with this status code, such as `NOT_FOUND`.
+    pub status: Option<String>,
+    /// Only calls for this task.
+    pub task: Option<String>,
+    /// Only calls to this host.
+    pub host: Option<String>,
+}
+
+impl Query {
+    fn matches(&self, call: &Call) -> bool {
+        let task = call.request.get("task_id").and_then(Value::as_str);
+        self.rpc.is_none_or(|rpc| rpc == call.rpc)
+            && self
+                .status
+                .as_ref()
+                .is_none_or(|status| *status == call.status.code)
+            && self
+                .task
+                .as_deref()
+                .is_none_or(|wanted| task == Some(wanted))
+            && self.host.as_ref().is_none_or(|host| *host == call.host)
+    }
+}
+
+/// The journal of one daemon.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Arc<File>,
+    writing: Mutex<Writing>,
+    last_call: AtomicU64,
+}
+
+/// How writing has gone so far. Who writes holds it.
+#[derive(Debug, Default)]
+struct Writing {
+    /// Whether the file may end in the middle of a line.
+    is_cut: bool,
+    /// Calls that could not be written.
+    lost: u64,
+}
+
+impl Journal {
+    /// Opens the journal at `path` and goes on where it ends.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(private_files::append(path)?);
+        lock(&file)?;
+        if !reading::is_journal(&file)? {
+            let why = "its first line is no call of a journal: name a file that does not exist yet";
+            return Err(io::Error::other(why));
+        }
+        let last_call = reading::last_call(&file)?;
+        let writing = Writing {
+            // By a daemon that was killed.
+            is_cut: !ends_with_a_line(&file)?,
+            lost: 0,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            writing: Mutex::new(writing),
+            last_call: AtomicU64::new(last_call),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every call of a kind that has ended, oldest first.
+    ///
+    /// # Panics
+    ///
+    /// If the file cannot be read, or calls are [lost](Self::lost): a test that counts calls must not
+    /// take them for calls that were not made.
+    #[must_use]
+    #[track_caller]
+    #[allow(clippy::panic)]
+    pub fn calls(&self, rpc: Rpc) -> Vec<Call> {
+        let query = Query {
+            rpc: Some(rpc),
+            ..Query::default()
+        };
+        let path = self.path.display();
+        let calls = self.query(&query);
+        let calls = calls.unwrap_or_else(|error| panic!("cannot read the journal {path}: {error}"));
+        let lost = self.lost();
+        assert!(lost == 0, "{lost} calls are missing in the journal {path}");
+        calls
+    }
+
+    /// The calls that are asked for and have ended, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
+        self.find(query.clone())?.collect()
+    }
+
+    /// The same, one after the other as they are read. Blocks on the disk, as each step does.
+    pub(crate) fn find(&self, query: Query) -> io::Result<Calls> {
+        Calls::find(&self.file, query)
+    }
+
+    /// How many calls are missing, since the file could not be written.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.writing().lost
+    }
+
+    /// Forgets every call, also that some were lost. Numbers go on.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn clear(&self) -> io::Result<()> {
+        let mut writing = self.writing();
+        self.file.set_len(0)?;
+        *writing = Writing::default();
+        Ok(())
+    }
+
+    /// Forgets every call, and that there were any: the next is the first. No call is running.
+    pub(crate) fn start_anew(&self) -> io::Result<()> {
+        self.clear()?;
+        self.last_call.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The number of a call that arrives.
+    pub(crate) fn number(&self) -> u64 {
+        // What a file says that somebody else wrote may be the last number there is.
+        self.last_call
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1)
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn append(&self, call: &Call) {
+        self.append_by(call, |mut file, line| file.write_all(line));
+    }
+
+    /// Writes a call, or counts it as lost.
+    fn append_by(&self, call: &Call, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) {
+        let mut writing = self.writing();
+        let Err(error) = self.write_line(&mut writing, call, write) else {
+            return;
+        };
+        writing.lost += 1;
+        // Once, not for every call while the disk is full.
+        if writing.lost == 1 {
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "calls are missing in the journal from now on");
+        }
+    }
+
+    fn write_line(
+        &self,
+        writing: &mut Writing,
+        call: &Call,
+        write: impl FnOnce(&File, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut line = Vec::new();
+        if writing.is_cut {
+            line.push(b'\n');
+        }
+        serde_json::to_writer(&mut line, call)?;
+        line.push(b'\n');
+        let length = self.file.metadata()?.len();
+        // One write: a crash leaves all of a line, or its start.
+        let written = write(&self.file, &line);
+        match &written {
+            Ok(()) => writing.is_cut = false,
+            // Half a line would spoil the next one.
+            Err(_) => writing.is_cut |= self.file.set_len(length).is_err(),
+        }
+        written
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was forked at this moment shares the open file until
+        // it runs its program.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Locks a journal that is a file, against a second daemon: it would mix its calls in.
+fn lock(file: &File) -> io::Result<()> {
+    if !file.metadata()?.is_file() {
+        return Ok(());
+    }
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(io::Error::other("a running fake-dfdaemon writes it")),
+        // Where files cannot be locked, it goes without.
+        _ => Ok(()),
+    }
+}
+
+fn ends_with_a_line(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call {
+        Call {
+            call: journal.number(),
+            at: Timestamp::UNIX_EPOCH,
+            rpc,
+            host: host.to_owned(),
+            request: json!({"task_id": task}),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: code.to_owned(),
+                message: String::new(),
+            },
+            fault: None,
+            client_gone: false,
+            duration_ms: 0,
+        }
+    }
+
+    #[test]
+    fn calls_are_found_by_what_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let stat = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        let export = call(&journal, Rpc::Export, "host-1", "INTERNAL", "2");
+        journal.append(&export);
+        journal.append(&stat);
+        assert_eq!(
+            journal.query(&Query::default()).unwrap(),
+            [stat.clone(), export.clone()]
+        );
+        assert_eq!(journal.calls(Rpc::Stat), std::slice::from_ref(&stat));
+        let text = |text: &str| Some(text.to_owned());
+        for query in [
+            Query {
+                status: text("INTERNAL"),
+                ..Query::default()
+            },
+            Query {
+                task: text("2"),
+                ..Query::default()
+            },
+            Query {
+                host: text("host-1"),
+                ..Query::default()
+            },
+        ] {
+            assert_eq!(
+                journal.query(&query).unwrap(),
+                std::slice::from_ref(&export),
+                "{query:?}"
+            );
+        }
+        journal.clear().unwrap();
+        assert_eq!(journal.query(&Query::default()).unwrap(), []);
+    }
+
+    #[test]
+    fn numbers_go_on_after_the_highest_wherever_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let calls: Vec<_> = (0..4)
+            .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
+            .collect();
+        // As they end, which is not as they arrive.
+        for index in [1, 3, 0, 2] {
+            journal.append(&calls[index]);
+        }
+        drop(journal);
+        assert_eq!(Journal::open(&path).unwrap().number(), 5);
+    }
+
+    #[test]
+    fn the_last_number_there_is_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        std::fs::write(&path, format!("{{\"call\":{}}}\n", u64::MAX)).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().number(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_short_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let first = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        journal.append(&first);
+        File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"call\":2,\"at")
+            .unwrap();
+        drop(journal);
+        let journal = Journal::open(&path).unwrap();
+        let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+        assert_eq!(second.call, 2);
+        journal.append(&second);
+        assert_eq!(journal.query(&Query::default()).unwrap(), [first, second]);
+    }
+
+    #[test]
+    fn calls_are_told_by_number_in_whichever_order_they_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let calls: Vec<_> = (0..8)
+            .map(|number| {
+                let rpc = if number % 2 == 0 {
+                    Rpc::Stat
+                } else {
+                    Rpc::List
+                };
+                call(&journal, rpc, "host-0", "OK", "1")
+            })
+            .collect();
+        for index in [2, 7, 0, 1, 4, 6, 5, 3] {
+            journal.append(&calls[index]);
+        }
+        assert_eq!(journal.query(&Query::default()).unwrap(), calls);
+        let of = |rpc| calls.iter().filter(move |call| call.rpc == rpc).cloned();
+        for rpc in [Rpc::Stat, Rpc::List] {
+            assert_eq!(journal.calls(rpc), of(rpc).collect::<Vec<_>>());
+        }
+    }
+
+    /// Of what is written later, and of a file that is cleared meanwhile, nothing is made up.
+    #[test]
+    fn what_changes_while_calls_are_read_does_no_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        let calls: Vec<_> = (0..3)
+            .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
+            .collect();
+        for index in [1, 0] {
+            journal.append(&calls[index]);
+        }
+        let found = journal.find(Query::default()).unwrap();
+        journal.append(&calls[2]);
+        let found: Vec<_> = found.map(Result::unwrap).collect();
+        assert_eq!(found, calls[..2]);
+        let found = journal.find(Query::default()).unwrap();
+        journal.clear().unwrap();
+        assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), []);
+    }
+
+    fn disk_full(mut file: &File, line: &[u8]) -> io::Result<()> {
+        file.write_all(&line[..line.len() / 2])?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    #[test]
+    fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let journal = Journal::open(&path).unwrap();
+        let stat = |journal: &Journal| call(journal, Rpc::Stat, "host-0", "OK", "1");
+        let [first, lost, second] = [(); 3].map(|()| stat(&journal));
+        journal.append(&first);
+        journal.append_by(&lost, disk_full);
+        assert_eq!(journal.lost(), 1);
+        journal.append(&second);
+        let told = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(told.lines().count(), 2, "{told}");
+        let found = journal.query(&Query::default()).unwrap();
+        assert_eq!(found, [first, second.clone()]);
+        journal.clear().unwrap();
+        assert_eq!(journal.lost(), 0);
+
+        // Where what was written cannot be taken back either.
+        File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{\"call\":7,\"at")
+            .unwrap();
+        journal.writing().is_cut = true;
+        journal.append(&second);
+        assert_eq!(journal.query(&Query::default()).unwrap(), [second]);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot read the journal")]
+    fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
+        let unreadable = File::options().append(true).open(&path).unwrap();
+        journal.file = Arc::new(unreadable);
+        let _ = journal.calls(Rpc::Stat);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 calls are missing")]
+    fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+        journal.append_by(&call(&journal, Rpc::Stat, "h", "OK", "1"), disk_full);
+        let _ = journal.calls(Rpc::Stat);
+    }
+}

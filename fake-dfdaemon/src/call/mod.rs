@@ -1,0 +1,294 @@
+//! One call on its way: faults that lie in wait for it, and what the journal will say of it.
+//!
+//! Every call of a client, and every replica that the scheduler makes, goes through here. What a
+//! call does is the services' and the cluster's business.
+
+mod ahead;
+pub mod clock;
+pub(crate) mod connection;
+pub(crate) mod faults;
+pub(crate) mod gate;
+pub(crate) mod journal;
+pub(crate) mod json;
+pub(crate) mod random;
+pub(crate) mod rpc;
+mod store_faults;
+mod waits;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::OwnedRwLockReadGuard;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+pub(crate) use self::ahead::Ahead;
+use self::clock::{Clock, later};
+use self::connection::{Connection, timed_out};
+use self::faults::registry::{Armed, Arriving, Faults};
+use self::faults::{Action, Phase, code_name};
+use self::gate::{Entered, Gate, broken_off};
+use self::journal::{Call as Entry, CallFault, CallStatus, Journal};
+use self::rpc::Rpc;
+pub(crate) use self::store_faults::StoreFaults;
+pub(crate) use self::waits::Waits;
+
+/// What all calls of a daemon share.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate,
+    pub(crate) waits: Waits,
+    pub(crate) ahead: Ahead,
+}
+
+/// A call as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) what: Arriving<'a>,
+    pub(crate) request: &'a Value,
+    pub(crate) connection: Option<&'a Connection>,
+}
+
+/// A call that is running. Dropped before it was [`answered`](Call::answered), its client is gone.
+#[derive(Debug)]
+pub(crate) struct Call {
+    calls: Calls,
+    entry: Option<Entry>,
+    started: Instant,
+    pub(crate) armed: Vec<Armed>,
+    connection: Option<Connection>,
+    store_faults: StoreFaults,
+    was_reset: CancellationToken,
+    ends: CancellationToken,
+    _held: OwnedRwLockReadGuard<()>,
+}
+
+impl Calls {
+    /// Begins a call that has been let in.
+    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
+        let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
+        let entry = Entry {
+            call: number,
+            at: self.clock.now(),
+            rpc: arrived.what.rpc,
+            host: arrived.what.host.to_owned(),
+            request: arrived.request.clone(),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: "OK".to_owned(),
+                message: String::new(),
+            },
+            fault: None,
+            client_gone: false,
+            duration_ms: 0,
+        };
+        let store_faults = StoreFaults::among(&armed);
+        Call {
+            calls: self.clone(),
+            entry: Some(entry),
+            started: Instant::now(),
+            armed,
+            connection: arrived.connection.cloned(),
+            store_faults,
+            was_reset: CancellationToken::new(),
+            ends,
+            _held: held,
+        }
+    }
+}
+
+impl Call {
+    /// Ends when the call is to be broken off.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.ends.clone()
+    }
+
+    /// Is cancelled when a fault has closed the call's connection: the call has no answer to give.
+    pub(crate) fn was_reset(&self) -> CancellationToken {
+        self.was_reset.clone()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.calls.clock
+    }
+
+    pub(crate) fn ahead(&self) -> &Ahead {
+        &self.calls.ahead
+    }
+
+    /// Lets the faults act that lie in wait before or after the call's effect.
+    pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
+        for armed in self.waiting_at(phase) {
+            self.act(&armed).await?;
+        }
+        Ok(())
+    }
+
+    /// The faults that lie in wait before or after the call's effect.
+    pub(crate) fn waiting_at(&self, phase: Phase) -> Vec<Armed> {
+        let waiting = self.armed.iter().filter(|armed| armed.is_at(phase));
+        waiting.cloned().collect()
+    }
+
+    /// Lets a fault act, if it is one that hits the call itself.
+    pub(crate) async fn act(&mut self, armed: &Armed) -> Result<(), Status> {
+        let hits_the_call = matches!(
+            armed.action(),
+            Action::Error(_) | Action::Delay(_) | Action::Stall | Action::Reset
+        );
+        // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
+        let now = self.calls.clock.now();
+        // Also before it: whoever sees it, and settles, shall be told of this.
+        let _waiting = match armed.action() {
+            Action::Delay(delay) => self.waiting_until(later(now, *delay)),
+            _ => None,
+        };
+        if !hits_the_call || !self.fire(armed) {
+            return Ok(());
+        }
+        match armed.action() {
+            Action::Error(error) => Err(error.status()),
+            Action::Delay(delay) => {
+                let clock = self.calls.clock.clone();
+                self.wait_for(clock.sleep_until(later(now, *delay))).await
+            }
+            Action::Stall => self.wait_for(armed.removed().cancelled()).await,
+            Action::Reset => {
+                let reset = Status::unavailable("the connection was reset");
+                // First the journal: the client is there, and shall find the call in it.
+                self.end(Some(&reset));
+                let Some(connection) = &self.connection else {
+                    // A replica comes by no connection, and nobody would take its call away.
+                    return Err(reset);
+                };
+                connection.closes.cancel();
+                self.was_reset.cancel();
+                self.ends.cancelled().await;
+                Err(reset)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for a time, unless the call is broken off before.
+    pub(crate) async fn wait_until(&self, due: Timestamp) -> Result<(), Status> {
+        let _waiting = self.waiting_until(due);
+        self.wait_for(self.calls.clock.sleep_until(due)).await
+    }
+
+    /// Tells those who settle that the call waits. A replica is the agenda's to tell of.
+    fn waiting_until(&self, due: Timestamp) -> Option<waits::Waiting> {
+        let entry = self
+            .entry
+            .as_ref()
+            .filter(|entry| entry.rpc != Rpc::Replicate)?;
+        let what = format!(
+            "go on with call {} ({} on {})",
+            entry.call, entry.rpc, entry.host
+        );
+        Some(self.calls.waits.note(entry.call, what, due))
+    }
+
+    /// Waits, unless the call is broken off before.
+    pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> Result<(), Status> {
+        tokio::select! {
+            () = event => Ok(()),
+            () = self.ends.cancelled() => Err(broken_off()),
+        }
+    }
+
+    /// Counts a firing and notes it, unless the fault may not fire any more.
+    pub(crate) fn fire(&mut self, armed: &Armed) -> bool {
+        let fires = armed.fire();
+        if fires {
+            self.note_store_fault();
+            self.note_fault(armed);
+        }
+        fires
+    }
+
+    fn note_fault(&mut self, armed: &Armed) {
+        let action = armed.fault.to_json().get("do").cloned().unwrap_or_default();
+        if let Some(entry) = &mut self.entry {
+            entry.fault = Some(CallFault {
+                id: armed.id,
+                action,
+            });
+        }
+    }
+
+    /// The faults that the store has in this call, if the call gets so far as to write.
+    pub(crate) fn store_faults(&self) -> StoreFaults {
+        self.store_faults.clone()
+    }
+
+    /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that
+    /// its entry tells.
+    fn note_store_fault(&mut self) {
+        if let Some(armed) = self.store_faults.take_fired() {
+            self.note_fault(&armed);
+        }
+    }
+
+    /// Notes the task of an import, once it is known.
+    pub(crate) fn note_task(&mut self, id: &str) {
+        let request = self
+            .entry
+            .as_mut()
+            .and_then(|entry| entry.request.as_object_mut());
+        if let Some(request) = request {
+            request.insert("task_id".to_owned(), id.into());
+        }
+    }
+
+    /// Counts a piece that was sent, with so many bytes of content.
+    pub(crate) fn count_piece(&mut self, bytes: u64) {
+        if let Some(entry) = &mut self.entry {
+            entry.pieces += 1;
+            entry.bytes += bytes;
+        }
+    }
+
+    /// The call has its answer: it goes into the journal.
+    pub(crate) fn answered(mut self, status: Option<&Status>) {
+        self.end(status);
+    }
+
+    fn end(&mut self, status: Option<&Status>) {
+        if let (Some(entry), Some(status)) = (&mut self.entry, status) {
+            entry.status.code = code_name(status.code()).to_owned();
+            status.message().clone_into(&mut entry.status.message);
+        }
+        self.close(false);
+    }
+
+    fn close(&mut self, client_gone: bool) {
+        self.note_store_fault();
+        let Some(mut entry) = self.entry.take() else {
+            return;
+        };
+        entry.client_gone = client_gone;
+        entry.duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if client_gone {
+            "CANCELLED".clone_into(&mut entry.status.code);
+        }
+        self.calls.journal.append(&entry);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let is_late = |connection: &Connection| connection.is_late.load(Ordering::Relaxed);
+        if self.connection.as_ref().is_some_and(is_late) {
+            self.end(Some(&timed_out()));
+        }
+        self.close(true);
+    }
+}

@@ -1,0 +1,80 @@
+//! `grpc.health.v1.Health`, which clients of release 0.2 ask before every command.
+//!
+//! The daemon is well as long as it answers, so a watch never has news.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::Health;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::service::{Asked, ServedHost};
+use crate::call::rpc::Rpc;
+
+/// The health of one host's services.
+#[derive(Clone, Debug)]
+pub(super) struct HealthOf {
+    pub(super) host: ServedHost,
+    /// The service besides the empty name, which stands for the whole server.
+    pub(super) service: &'static str,
+}
+
+impl HealthOf {
+    fn status_of(&self, service: &str) -> Option<ServingStatus> {
+        (service.is_empty() || service == self.service).then_some(ServingStatus::Serving)
+    }
+}
+
+fn response(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse {
+        status: status.into(),
+    }
+}
+
+#[tonic::async_trait]
+impl Health for HealthOf {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = &request.get_ref().service;
+        let asked = Asked {
+            request: json!({"service": service}),
+            ..Asked::default()
+        };
+        let call = self
+            .host
+            .begin(Rpc::Health, asked, request.extensions())
+            .await;
+        let work = async {
+            let status = self.status_of(service);
+            status
+                .map(response)
+                .ok_or_else(|| Status::not_found("service not registered"))
+        };
+        self.host.answer(call, work).await
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let service = &request.get_ref().service;
+        let status = self
+            .status_of(service)
+            .unwrap_or(ServingStatus::ServiceUnknown);
+        let stopping = self.host.cluster.stopping().clone();
+        let now = stream::once(async move { Ok(response(status)) });
+        let never = stream::once(async move {
+            stopping.cancelled_owned().await;
+            Err(crate::call::gate::broken_off())
+        });
+        Ok(Response::new(Box::pin(now.chain(never))))
+    }
+}

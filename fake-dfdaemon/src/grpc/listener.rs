@@ -1,0 +1,302 @@
+//! Connections: accepts them on a socket, speaks HTTP/2 on each, and ends them when told to. Where
+//! there is no room for one, it is told so.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use super::connection_limit::{Place, Room, Taken};
+use crate::call::connection::{Connection, timed_out};
+use crate::dfdaemon::limits::overloaded;
+
+/// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// The longest frame, in bytes.
+const MAX_FRAME: u32 = 1 << 20;
+
+/// How many calls a connection may have at a time: each holds what its client has not taken.
+const MAX_STREAMS: u32 = 256;
+
+/// The header with the time that a client gives a call.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// What is kept of a response that the peer does not take, a stream, in bytes.
+const MAX_SEND_BUFFER: usize = 512 << 10;
+
+/// What the kernel keeps of what the peer has not read yet, in bytes; it takes twice as much. A
+/// writer that has more room is woken less often.
+const SOCKET_BUFFER: usize = 208 << 10;
+
+/// How long calls may take to see that the daemon stops before their connections are closed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long to wait before accepting again when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a connection that is one too many may take to ask for something and be refused.
+const REFUSAL: Duration = Duration::from_secs(2);
+
+/// A running server. Dropped, it closes every connection.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// Ends accepting, and asks the connections to end.
+    graceful: CancellationToken,
+    /// Closes the connections.
+    abrupt: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Serves `routes` on connections to `listener`, until stopped or dropped.
+    pub(crate) fn start(listener: UnixListener, routes: Routes, room: Room) -> Self {
+        let server = Self {
+            graceful: CancellationToken::new(),
+            abrupt: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        let (graceful, abrupt) = (server.graceful.clone(), server.abrupt.clone());
+        let connections = server.connections.clone();
+        server.connections.spawn(async move {
+            let mut is_starved = false;
+            loop {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = graceful.cancelled() => return,
+                    () = abrupt.cancelled() => return,
+                };
+                let stream = match accepted {
+                    Ok((stream, _)) => {
+                        is_starved = false;
+                        stream
+                    }
+                    Err(error) => {
+                        // Once, not at every attempt until it is over.
+                        if !std::mem::replace(&mut is_starved, true) {
+                            tracing::warn!(%error, "cannot accept connections for now");
+                        }
+                        // Whoever it is shall not wait: accepted without a look, it is closed.
+                        let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
+                        drop(room.with_spare(closing).await);
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                };
+                // With the usual room it works as well.
+                let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
+                let executor = Tracked(connections.clone());
+                let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
+                match room.take() {
+                    Place::Served(place) => {
+                        let serving = serve(stream, routes.clone(), executor, graceful, abrupt);
+                        connections.spawn(holding(place, serving));
+                    }
+                    Place::Refused(place) => {
+                        let refusing = refuse(stream, executor, abrupt);
+                        connections.spawn(holding(place, refusing));
+                    }
+                    Place::None => tracing::debug!("closed a connection: there are too many"),
+                }
+            }
+        });
+        server
+    }
+
+    /// Accepts no more, lets running calls end for a moment, then closes every connection.
+    pub(crate) async fn stop(self) {
+        self.graceful.cancel();
+        self.connections.close();
+        if tokio::time::timeout(GRACE, self.connections.wait())
+            .await
+            .is_err()
+        {
+            self.abrupt.cancel();
+            self.connections.wait().await;
+        }
+    }
+
+    /// Closes every connection now, as a daemon does that is killed.
+    pub(crate) async fn close(self) {
+        self.abrupt.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.abrupt.cancel();
+    }
+}
+
+/// Runs a connection's streams so that the server knows when the last of them has ended.
+#[derive(Clone, Debug)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
+
+async fn holding(_place: Taken, connection: impl Future<Output = ()>) {
+    connection.await;
+}
+
+/// Answers what a connection that is one too many asks first, and ends it.
+async fn refuse(stream: UnixStream, executor: Tracked, abrupt: CancellationToken) {
+    let asked = CancellationToken::new();
+    let refused = asked.clone();
+    let service = hyper::service::service_fn(move |_: http::Request<Incoming>| {
+        refused.cancel();
+        let answer = overloaded("too many connections").into_http::<tonic::body::Body>();
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    let connection = http2::Builder::new(executor).serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = async {
+        tokio::select! {
+            _ = &mut connection => return,
+            () = asked.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
+    tokio::select! {
+        () = ended => {}
+        () = abrupt.cancelled() => {}
+        () = tokio::time::sleep(REFUSAL) => {}
+    }
+}
+
+async fn serve(
+    stream: UnixStream,
+    routes: Routes,
+    executor: Tracked,
+    graceful: CancellationToken,
+    abrupt: CancellationToken,
+) {
+    let reset = abrupt.child_token();
+    let closes = reset.clone();
+    let service = tower::service_fn(move |request: http::Request<Incoming>| {
+        let routes = routes.clone();
+        let connection = Connection {
+            closes: reset.clone(),
+            is_late: Arc::default(),
+        };
+        async move { Ok::<_, Infallible>(answer(routes, request, connection).await) }
+    });
+    let connection = http2::Builder::new(executor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .max_concurrent_streams(MAX_STREAMS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = closes.cancelled() => return,
+        () = graceful.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = closes.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Answers a call within the time that its client gives it: up to the head of a stream.
+async fn answer(
+    mut routes: Routes,
+    request: http::Request<Incoming>,
+    connection: Connection,
+) -> http::Response<tonic::body::Body> {
+    let is_late = Arc::clone(&connection.is_late);
+    let limit = request.headers().get(GRPC_TIMEOUT).and_then(time_limit);
+    let mut request = request.map(tonic::body::Body::new);
+    request.extensions_mut().insert(connection);
+    let mut answering = Box::pin(tower::Service::call(&mut routes, request));
+    let late = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        answer = &mut answering => answer.unwrap_or_else(|never| match never {}),
+        () = late => {
+            is_late.store(true, Ordering::Relaxed);
+            // First the journal, then the answer.
+            drop(answering);
+            timed_out().into_http()
+        }
+    }
+}
+
+/// A time as gRPC writes it: up to eight digits and a unit. Anything else is no limit, as with tonic.
+fn time_limit(value: &http::HeaderValue) -> Option<Duration> {
+    let value = value.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 60 * 60),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+/// Hands a bound socket to the runtime.
+pub(crate) fn asynchronous(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_grpc_writes_them() {
+        let read = |text: &'static str| time_limit(&http::HeaderValue::from_static(text));
+        for (text, limit) in [
+            ("1H", Duration::from_secs(3600)),
+            ("2M", Duration::from_secs(120)),
+            ("99999999S", Duration::from_secs(99_999_999)),
+            ("0m", Duration::ZERO),
+            ("5u", Duration::from_micros(5)),
+            ("7n", Duration::from_nanos(7)),
+        ] {
+            assert_eq!(read(text), Some(limit), "{text}");
+        }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", "123456789S", "1 S"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The answers from a host's own records.
+
+use std::sync::Arc;
+
+use dfdaemon_api::dfdaemon::v2::{
+    ListLocalPersistentCacheTasksRequest, ListLocalPersistentCacheTasksResponse,
+    StatLocalPersistentCacheTaskRequest, StatLocalPersistentCacheTaskResponse,
+};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::message;
+use super::service::{Asked, ServedHost};
+use crate::call::rpc::Rpc;
+use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::release::Release;
+
+pub(super) async fn stat(
+    host: ServedHost,
+    request: Request<StatLocalPersistentCacheTaskRequest>,
+) -> Result<Response<StatLocalPersistentCacheTaskResponse>, Status> {
+    let asking = request.get_ref();
+    let id = &asking.task_id;
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
+        ..Asked::default()
+    };
+    let call = host
+        .begin(Rpc::StatLocal, asked, request.extensions())
+        .await;
+    let work = async {
+        check_known(&host)?;
+        let found = host
+            .cluster
+            .local(host.number, Some(id), message::local_task)
+            .pop();
+        found.ok_or_else(|| host.status(&Error::LocalTaskNotFound { id: id.clone() }))
+    };
+    host.answer(call, work).await
+}
+
+pub(super) async fn list(
+    host: ServedHost,
+    request: Request<ListLocalPersistentCacheTasksRequest>,
+) -> Result<Response<ListLocalPersistentCacheTasksResponse>, Status> {
+    let asked = Asked {
+        request: json!({"remote_ip": request.get_ref().remote_ip}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::List, asked, request.extensions()).await;
+    let work = async {
+        check_known(&host)?;
+        let number = host.number;
+        let list =
+            move |cluster: &Arc<Cluster>| Ok(cluster.local(number, None, message::local_task));
+        let tasks = host.cluster.blocking(list).await;
+        let tasks = tasks.map_err(|error| host.status(&error))?;
+        Ok(ListLocalPersistentCacheTasksResponse { tasks })
+    };
+    host.answer(call, work).await
+}
+
+/// Whether the release has these calls.
+fn check_known(host: &ServedHost) -> Result<(), Status> {
+    let cluster = &host.cluster;
+    if cluster.release() == Release::V0_2 && cluster.has_quirk(Quirk::NoLocalCalls) {
+        return Err(Status::unimplemented(""));
+    }
+    Ok(())
+}

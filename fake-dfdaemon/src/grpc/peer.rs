@@ -1,0 +1,60 @@
+//! The answers to what the scheduler has done to a host's copy of a task.
+
+use dfdaemon_api::dfdaemon::v2::{
+    DeletePersistentCacheTaskRequest, UpdatePersistentCacheTaskRequest,
+};
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::service::{Asked, ServedHost};
+use crate::call::rpc::Rpc;
+
+pub(super) async fn update(
+    host: ServedHost,
+    request: Request<UpdatePersistentCacheTaskRequest>,
+) -> Result<Response<()>, Status> {
+    let UpdatePersistentCacheTaskRequest {
+        task_id: id,
+        persistent,
+        remote_ip,
+        ..
+    } = request.get_ref();
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id, "persistent": persistent, "remote_ip": remote_ip}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::Update, asked, request.extensions()).await;
+    let (number, task, persistent) = (host.number, id.clone(), *persistent);
+    let work = async {
+        let updated = host
+            .cluster
+            .blocking(move |cluster| cluster.update(number, &task, persistent))
+            .await;
+        updated.map_err(|error| host.status(&error))
+    };
+    host.answer(call, work).await
+}
+
+pub(super) async fn delete(
+    host: ServedHost,
+    request: Request<DeletePersistentCacheTaskRequest>,
+) -> Result<Response<()>, Status> {
+    let asking = request.get_ref();
+    let id = &asking.task_id;
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::Delete, asked, request.extensions()).await;
+    let (number, task) = (host.number, id.clone());
+    let work = async {
+        let deleted = host
+            .cluster
+            .blocking(move |cluster| cluster.delete_replica(number, &task))
+            .await;
+        deleted.map_err(|error| host.status(&error))
+    };
+    host.answer(call, work).await
+}

@@ -1,0 +1,230 @@
+//! What faults do to the messages of an export.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use dfdaemon_api::common::v2::Piece;
+use dfdaemon_api::digest::{parse_piece_digest, piece_digest};
+
+use crate::call::faults::Action;
+
+/// A piece on its way out, without the content itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Outgoing {
+    pub(super) piece: Piece,
+    /// The content that goes with it, in bytes of the task.
+    pub(super) content: Option<Range<u64>>,
+    /// The byte of the task's content that gets another bit.
+    pub(super) flipped: Option<u64>,
+}
+
+impl Outgoing {
+    /// A part of the content, from `start` on, with the bit flipped that is to be.
+    pub(super) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
+        let place = self.flipped.and_then(|flipped| flipped.checked_sub(start));
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some(place) = place.filter(|place| *place < chunk.len()) else {
+            return chunk;
+        };
+        let mut chunk = BytesMut::from(chunk);
+        chunk[place] ^= 1;
+        chunk.freeze()
+    }
+}
+
+/// What becomes of a piece that a fault has hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Sent,
+    Skipped,
+    Repeated,
+    /// The stream ends here, as if all were well.
+    End,
+}
+
+/// Whether an action hits single pieces: it fires once a call, at its place or at the first piece.
+pub(super) fn hits_pieces(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::End
+            | Action::SkipPiece
+            | Action::RepeatPiece
+            | Action::CorruptPiece
+            | Action::CorruptDigest
+            | Action::EmptyDigest
+            | Action::NoContent
+            | Action::WrongLength(_)
+    )
+}
+
+/// Whether an action could do anything to this very piece.
+pub(super) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
+    match action {
+        Action::CorruptPiece | Action::NoContent => outgoing.content.is_some(),
+        Action::CorruptDigest | Action::EmptyDigest => !outgoing.piece.digest.is_empty(),
+        _ => true,
+    }
+}
+
+/// Spoils a piece.
+pub(super) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
+    let piece = &mut outgoing.piece;
+    match action {
+        Action::SkipPiece => return Fate::Skipped,
+        Action::RepeatPiece => return Fate::Repeated,
+        Action::End => return Fate::End,
+        Action::CorruptPiece => {
+            let content = outgoing.content.clone().unwrap_or_default();
+            outgoing.flipped = Some(content.start + (content.end - content.start) / 2);
+        }
+        Action::CorruptDigest => {
+            let digest = parse_piece_digest(&piece.digest).unwrap_or_default();
+            piece.digest = piece_digest(!digest);
+        }
+        Action::EmptyDigest => piece.digest.clear(),
+        Action::NoContent => outgoing.content = None,
+        Action::WrongLength(by) => piece.length = piece.length.saturating_add_signed(*by),
+        _ => {}
+    }
+    Fate::Sent
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdaemon_api::digest::crc32;
+
+    use super::*;
+    use crate::call::faults::Fault;
+
+    fn outgoing() -> Outgoing {
+        let piece = Piece {
+            length: 3,
+            digest: piece_digest(crc32(b"abc")),
+            ..Piece::default()
+        };
+        Outgoing {
+            piece,
+            content: Some(10..13),
+            flipped: None,
+        }
+    }
+
+    fn spoiled(action: &Action) -> (Fate, Outgoing) {
+        let mut outgoing = outgoing();
+        (spoil(action, &mut outgoing), outgoing)
+    }
+
+    #[test]
+    fn each_fault_spoils_what_it_says_and_nothing_else() {
+        let sound = outgoing();
+        let (fate, bad) = spoiled(&Action::CorruptPiece);
+        assert_eq!(
+            (fate, bad),
+            (
+                Fate::Sent,
+                Outgoing {
+                    flipped: Some(11),
+                    ..sound.clone()
+                }
+            )
+        );
+        let bad = spoiled(&Action::CorruptDigest).1;
+        assert!(bad.piece.digest != sound.piece.digest);
+        assert!(parse_piece_digest(&bad.piece.digest).is_ok());
+        let digest = |digest: &str| Piece {
+            digest: digest.to_owned(),
+            ..sound.piece.clone()
+        };
+        let bad = spoiled(&Action::EmptyDigest).1;
+        assert_eq!(
+            bad,
+            Outgoing {
+                piece: digest(""),
+                ..sound.clone()
+            }
+        );
+        let bad = spoiled(&Action::NoContent).1;
+        assert_eq!(
+            bad,
+            Outgoing {
+                content: None,
+                ..sound.clone()
+            }
+        );
+        let bad = spoiled(&Action::WrongLength(-1)).1;
+        assert_eq!(
+            bad.piece,
+            Piece {
+                length: 2,
+                ..sound.piece.clone()
+            }
+        );
+        for (action, fate) in [
+            (Action::SkipPiece, Fate::Skipped),
+            (Action::RepeatPiece, Fate::Repeated),
+            (Action::End, Fate::End),
+        ] {
+            assert_eq!(spoiled(&action), (fate, sound.clone()));
+        }
+    }
+
+    #[test]
+    fn the_flipped_bit_is_in_one_chunk() {
+        let bad = spoiled(&Action::CorruptPiece).1;
+        let chunk = |bytes: &'static [u8], start| bad.with_flipped_bit(bytes.into(), start);
+        assert_eq!(chunk(b"abc", 10), &b"acc"[..]);
+        assert_eq!(chunk(b"acc", 10), &b"abc"[..]);
+        assert_eq!(chunk(b"bc", 11), &b"cc"[..]);
+        assert_eq!(
+            (chunk(b"a", 10), chunk(b"c", 12)),
+            (b"a"[..].into(), b"c"[..].into())
+        );
+    }
+
+    #[test]
+    fn the_flipped_bit_is_in_the_middle() {
+        let mut outgoing = outgoing();
+        outgoing.content = Some(10..20);
+        spoil(&Action::CorruptPiece, &mut outgoing);
+        assert_eq!(outgoing.flipped, Some(15));
+    }
+
+    #[test]
+    fn what_spoils_a_piece_or_ends_the_stream_at_one_hits_pieces() {
+        let sound = (Fate::Sent, outgoing());
+        for name in Action::names() {
+            let argument = match name {
+                "error" => "ABORTED",
+                "delay" => "1s",
+                "bandwidth" => "1",
+                _ => "",
+            };
+            let text = if argument.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name}={argument}")
+            };
+            let fault: Fault = format!("export:{text}").parse().unwrap();
+            let hits = hits_pieces(&fault.action);
+            assert_eq!(hits, spoiled(&fault.action) != sound, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_does_not_apply_where_there_is_nothing_to_spoil() {
+        let mut bare = outgoing();
+        bare.content = None;
+        bare.piece.digest.clear();
+        for action in [
+            Action::CorruptPiece,
+            Action::NoContent,
+            Action::CorruptDigest,
+            Action::EmptyDigest,
+        ] {
+            assert!(
+                applies(&action, &outgoing()) && !applies(&action, &bare),
+                "{action:?}"
+            );
+        }
+    }
+}

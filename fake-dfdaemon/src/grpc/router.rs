@@ -1,0 +1,115 @@
+//! From an HTTP request to the answer of the method that it names, for both services of a host.
+//!
+//! Calls with one answer are left to tonic. The stream of an export is written here as bytes:
+//! through a message type, every piece would be copied twice and held as a whole.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use dfdaemon_api::dfdaemon::v2::{dfdaemon_download_server, dfdaemon_upload_server};
+use http::header::CONTENT_TYPE;
+use prost::Message;
+use tonic::body::Body;
+use tonic::codec::{Codec as _, Streaming};
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use super::export_body::ExportBody;
+use super::service::ServedHost;
+
+/// A response on its way.
+type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+/// Declares a service of a host: its name, and what answers each method with one answer. Exports
+/// are answered by both.
+macro_rules! service {
+    ($service:ident = $name:path, $($method:literal => $answer:path,)*) => {
+        #[doc = concat!("The service ", stringify!($service), " of one host.")]
+        #[derive(Clone, Debug)]
+        pub(super) struct $service(pub(super) ServedHost);
+
+        impl NamedService for $service {
+            const NAME: &'static str = $name;
+        }
+
+        impl tower::Service<http::Request<Body>> for $service {
+            type Response = http::Response<Body>;
+            type Error = Infallible;
+            type Future = Answering;
+
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn call(&mut self, request: http::Request<Body>) -> Answering {
+                let host = self.0.clone();
+                Box::pin(async move {
+                    let method = request.uri().path().rsplit('/').next().unwrap_or_default();
+                    Ok(match method {
+                        "DownloadPersistentCacheTask" => export(host, request).await,
+                        $($method => unary(host, request, $answer).await,)*
+                        _ => Status::unimplemented("").into_http(),
+                    })
+                })
+            }
+        }
+    };
+}
+
+service!(Download = dfdaemon_download_server::SERVICE_NAME,
+    "UploadPersistentCacheTask" => super::import::answer,
+    "StatPersistentCacheTask" => super::stat::answer,
+    "StatLocalPersistentCacheTask" => super::local::stat,
+    "ListLocalPersistentCacheTasks" => super::local::list,
+);
+
+service!(Upload = dfdaemon_upload_server::SERVICE_NAME,
+    "StatPersistentCacheTask" => super::stat::answer,
+    "UpdatePersistentCacheTask" => super::peer::update,
+    "DeletePersistentCacheTask" => super::peer::delete,
+);
+
+/// A call with one request and one answer.
+async fn unary<Q, A, F>(
+    host: ServedHost,
+    request: http::Request<Body>,
+    answer: fn(ServedHost, Request<Q>) -> F,
+) -> http::Response<Body>
+where
+    Q: Message + Default + Send + 'static,
+    A: Message + Send + 'static,
+    F: Future<Output = Result<Response<A>, Status>> + Send,
+{
+    let method = tower::service_fn(|request| answer(host.clone(), request));
+    Grpc::new(ProstCodec::default())
+        .apply_max_message_size_config(Some(usize::MAX), Some(usize::MAX))
+        .unary(method, request)
+        .await
+}
+
+/// A call with one request and the stream of an export.
+async fn export(host: ServedHost, request: http::Request<Body>) -> http::Response<Body> {
+    let answered = async {
+        let (parts, body) = request.into_parts();
+        let decoder = ProstCodec::<(), _>::default().decoder();
+        let mut messages = Streaming::new_request(decoder, body, None, Some(usize::MAX));
+        let message = messages.message().await?;
+        let message = message.ok_or_else(|| Status::internal("Missing request message."))?;
+        let mut request = Request::new(message);
+        *request.extensions_mut() = parts.extensions;
+        super::export::answer(&host, request).await
+    };
+    answered
+        .await
+        .map_or_else(|status: Status| status.into_http(), streamed)
+}
+
+fn streamed(body: ExportBody) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::new(body));
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, grpc);
+    response
+}

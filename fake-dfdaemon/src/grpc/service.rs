@@ -1,0 +1,131 @@
+//! What the services of one host share: how a call is let in, hit by faults, and noted.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tonic::{Extensions, Response, Status};
+
+use crate::call::connection::Connection;
+use crate::call::faults::Phase;
+use crate::call::faults::registry::Arriving;
+use crate::call::gate::Entered;
+use crate::call::rpc::Rpc;
+use crate::call::{Arrived, Call};
+use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
+use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::release::Release;
+
+/// What the daemon refuses before it looks at a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub(crate) blocks: Arc<[Block]>,
+    pub(crate) requests: RequestLimit,
+}
+
+/// One host, as its services see it.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedHost {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) number: usize,
+    pub(crate) admission: Admission,
+}
+
+/// A call as a service gets it.
+#[derive(Debug, Default)]
+pub(super) struct Asked<'a> {
+    pub(super) task: Option<&'a str>,
+    pub(super) tag: Option<&'a str>,
+    pub(super) application: Option<&'a str>,
+    /// The request's fields, for the journal.
+    pub(super) request: Value,
+}
+
+impl ServedHost {
+    pub(super) async fn begin(&self, rpc: Rpc, asked: Asked<'_>, extensions: &Extensions) -> Call {
+        let entered = self.cluster.calls().gate.enter().await;
+        self.begin_entered(entered, rpc, asked, extensions)
+    }
+
+    /// The same for a call that has been let in already.
+    pub(super) fn begin_entered(
+        &self,
+        entered: Entered,
+        rpc: Rpc,
+        asked: Asked<'_>,
+        extensions: &Extensions,
+    ) -> Call {
+        let name = host_name(self.number);
+        let (tag, application) = asked
+            .task
+            .map_or((None, None), |task| self.cluster.labels(task));
+        let what = Arriving {
+            rpc,
+            host: &name,
+            task: asked.task,
+            tags: [asked.tag, tag.as_deref()],
+            applications: [asked.application, application.as_deref()],
+        };
+        let connection = extensions.get::<Connection>();
+        let arrived = Arrived {
+            what,
+            request: &asked.request,
+            connection,
+        };
+        self.cluster.calls().begin_entered(entered, arrived)
+    }
+
+    /// Answers a call with the outcome of `work`, which runs between the faults before and after.
+    pub(super) async fn answer<T>(
+        &self,
+        mut call: Call,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
+        let answer = async {
+            call.pass(Phase::Before).await?;
+            let _permit = self.permit()?;
+            let answer = work.await?;
+            call.pass(Phase::After).await?;
+            Ok(answer)
+        };
+        let answer = answer.await;
+        call.answered(answer.as_ref().err());
+        answer.map(Response::new)
+    }
+
+    pub(super) fn permit(&self) -> Result<RequestPermit, Status> {
+        let limit = if self.admits_all() {
+            &RequestLimit::new(None)
+        } else {
+            &self.admission.requests
+        };
+        limit
+            .permit()
+            .ok_or_else(|| overloaded("too many requests"))
+    }
+
+    pub(super) fn check_blocked(
+        &self,
+        blocked: Blocked,
+        tag: Option<&str>,
+        application: Option<&str>,
+    ) -> Result<(), Status> {
+        let matches = |block: &Block| block.matches(blocked, tag, application);
+        if self.admits_all() || !self.admission.blocks.iter().any(matches) {
+            return Ok(());
+        }
+        Err(Status::permission_denied(match blocked {
+            Blocked::Import => "upload rejected by blocklist policy",
+            Blocked::Export => "download blocked by block list",
+        }))
+    }
+
+    fn admits_all(&self) -> bool {
+        self.cluster.has_quirk(Quirk::NoAdmission) && self.cluster.release() == Release::V0_2
+    }
+
+    pub(super) fn status(&self, error: &Error) -> Status {
+        error.status(self.cluster.release())
+    }
+}

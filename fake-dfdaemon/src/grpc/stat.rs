@@ -1,0 +1,29 @@
+//! The answer to a stat, which both services give.
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use super::message;
+use super::service::{Asked, ServedHost};
+use crate::call::rpc::Rpc;
+
+pub(super) async fn answer(
+    host: ServedHost,
+    request: Request<StatPersistentCacheTaskRequest>,
+) -> Result<Response<PersistentCacheTask>, Status> {
+    let asking = request.get_ref();
+    let id = &asking.task_id;
+    let asked = Asked {
+        task: Some(id),
+        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
+        ..Asked::default()
+    };
+    let call = host.begin(Rpc::Stat, asked, request.extensions()).await;
+    let work = async {
+        let view = host.cluster.stat(id).map_err(|error| host.status(&error))?;
+        Ok(message::stat_task(view))
+    };
+    host.answer(call, work).await
+}

@@ -1,0 +1,449 @@
+//! `ctl`: the control API from a shell, in the words of its paths.
+//!
+//! What was typed becomes a request here; [`table`](super::table) makes lines to read of the answer.
+//! Printing is the program's business.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use clap::{Args, Subcommand, ValueEnum};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+
+use crate::call::faults::{Fault, FaultError};
+
+/// What is escaped in a part of a path or a query: all but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+#[derive(Args, Debug)]
+pub(crate) struct Ctl {
+    /// The daemon's control socket
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "FAKE_DFDAEMON_CONTROL",
+        global = true
+    )]
+    control: Option<PathBuf>,
+
+    /// How to print the answer
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    pub(crate) format: Format,
+
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines to read
+    Text,
+    /// The answer as it came, one line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// What the daemon is
+    Health,
+    /// Show the hosts, or stop, start or take one out
+    Hosts {
+        #[command(subcommand)]
+        word: Option<HostWord>,
+    },
+    /// Show the tasks or one of them, or remove one everywhere
+    #[command(args_conflicts_with_subcommands = true)]
+    Tasks {
+        /// The task to show
+        id: Option<String>,
+        #[command(subcommand)]
+        word: Option<TaskWord>,
+    },
+    /// Show the time, or move manual time
+    Clock {
+        #[command(subcommand)]
+        word: Option<ClockWord>,
+    },
+    /// Wait until all replication, collection and eviction that is due has ended
+    Settle,
+    /// Collect expired tasks now
+    Gc,
+    /// Show the faults, add or remove some
+    Faults {
+        #[command(subcommand)]
+        word: Option<FaultWord>,
+    },
+    /// Show the calls that have ended, or forget them
+    Journal {
+        /// Only calls of this kind, such as `import`
+        #[arg(long)]
+        rpc: Option<String>,
+        /// Only calls that ended so, such as `NOT_FOUND`
+        #[arg(long)]
+        status: Option<String>,
+        /// Only calls for this task
+        #[arg(long)]
+        task: Option<String>,
+        /// Only calls to this host
+        #[arg(long)]
+        host: Option<String>,
+        #[command(subcommand)]
+        word: Option<JournalWord>,
+    },
+    /// Keep tasks, hosts and clock under a name, or bring them back
+    Snapshots {
+        #[command(subcommand)]
+        word: SnapshotWord,
+    },
+    /// Go back to how it was after the start; snapshots stay
+    Reset,
+}
+
+#[derive(Debug, Subcommand)]
+enum HostWord {
+    /// Close its sockets; its replicas still count
+    Stop { name: String },
+    /// Undo a stop or a leave
+    Start { name: String },
+    /// Stop it and take it out of the cluster
+    Leave { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum TaskWord {
+    /// Remove a task everywhere
+    Delete { id: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockWord {
+    /// Move time forward, such as by `2h`
+    Advance {
+        // A step back is the daemon's to refuse, in words.
+        #[arg(allow_hyphen_values = true)]
+        by: String,
+    },
+    /// Set the time, RFC 3339
+    Set { to: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum FaultWord {
+    /// Add a fault: `ON[@KEY=VALUE,…]:DO[=ARG]`, or JSON
+    Add { spec: String },
+    /// Remove a fault
+    Delete { id: String },
+    /// Remove every fault
+    Clear,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalWord {
+    /// Forget the calls
+    Clear,
+}
+
+#[derive(Debug, Subcommand)]
+enum SnapshotWord {
+    /// Keep the state under a name
+    Take { name: String },
+    /// Bring the state back
+    Restore { name: String },
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CtlError {
+    #[error("which daemon? give its control socket with --control or FAKE_DFDAEMON_CONTROL")]
+    NoSocket,
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    #[error("no fake-dfdaemon answers at {}", path.display())]
+    Unreachable {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("what answers at {} is no fake-dfdaemon: {source}", path.display())]
+    NotJson {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    /// The daemon refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A request of the API.
+#[derive(Debug, PartialEq)]
+struct Request {
+    method: http::Method,
+    path: String,
+    body: Value,
+}
+
+impl Ctl {
+    /// Asks the daemon.
+    pub(crate) async fn ask(&self) -> Result<Value, CtlError> {
+        let request = self.word.request()?;
+        let path = self.control.clone().ok_or(CtlError::NoSocket)?;
+        let (status, body) =
+            send(&path, request)
+                .await
+                .map_err(|source| CtlError::Unreachable {
+                    path: path.clone(),
+                    source,
+                })?;
+        let answer: Result<Value, _> = serde_json::from_slice(&body);
+        let answer = answer.map_err(|source| CtlError::NotJson { path, source })?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer.pointer("/error/message").and_then(Value::as_str);
+        Err(CtlError::Refused(
+            message.map_or_else(|| status.to_string(), str::to_owned),
+        ))
+    }
+}
+
+impl Word {
+    fn request(&self) -> Result<Request, CtlError> {
+        let get = |path: &str| request(http::Method::GET, path, Value::Null);
+        let post = |path: &str, body| request(http::Method::POST, path, body);
+        let delete = |path: &str| request(http::Method::DELETE, path, Value::Null);
+        Ok(match self {
+            Self::Health => get("/health"),
+            Self::Hosts { word: None } => get("/hosts"),
+            Self::Hosts { word: Some(word) } => {
+                let (name, verb) = match word {
+                    HostWord::Stop { name } => (name, "stop"),
+                    HostWord::Start { name } => (name, "start"),
+                    HostWord::Leave { name } => (name, "leave"),
+                };
+                post(&format!("/hosts/{}/{verb}", escaped(name)), json!({}))
+            }
+            Self::Tasks {
+                word: Some(TaskWord::Delete { id }),
+                ..
+            } => delete(&format!("/tasks/{}", escaped(id))),
+            Self::Tasks { id: Some(id), .. } => get(&format!("/tasks/{}", escaped(id))),
+            Self::Tasks { .. } => get("/tasks"),
+            Self::Clock { word: None } => get("/clock"),
+            Self::Clock {
+                word: Some(ClockWord::Advance { by }),
+            } => post("/clock", json!({"advance": by})),
+            Self::Clock {
+                word: Some(ClockWord::Set { to }),
+            } => post("/clock", json!({"set": to})),
+            Self::Settle => post("/settle", json!({})),
+            Self::Gc => post("/gc", json!({})),
+            Self::Faults { word: None } => get("/faults"),
+            Self::Faults {
+                word: Some(FaultWord::Add { spec }),
+            } => post("/faults", spec.parse::<Fault>()?.to_json()),
+            Self::Faults {
+                word: Some(FaultWord::Delete { id }),
+            } => delete(&format!("/faults/{}", escaped(id))),
+            Self::Faults {
+                word: Some(FaultWord::Clear),
+            } => delete("/faults"),
+            Self::Journal {
+                word: Some(JournalWord::Clear),
+                ..
+            } => delete("/journal"),
+            Self::Journal {
+                rpc,
+                status,
+                task,
+                host,
+                word: None,
+            } => {
+                let query = [
+                    ("rpc", rpc),
+                    ("status", status),
+                    ("task", task),
+                    ("host", host),
+                ];
+                let query: Vec<_> = query
+                    .into_iter()
+                    .filter_map(|(key, value)| Some(format!("{key}={}", escaped(value.as_ref()?))))
+                    .collect();
+                get(&format!("/journal?{}", query.join("&")))
+            }
+            Self::Snapshots {
+                word: SnapshotWord::Take { name },
+            } => post(&format!("/snapshots/{}", escaped(name)), json!({})),
+            Self::Snapshots {
+                word: SnapshotWord::Restore { name },
+            } => post(&format!("/snapshots/{}/restore", escaped(name)), json!({})),
+            Self::Reset => post("/reset", json!({})),
+        })
+    }
+}
+
+fn request(method: http::Method, path: &str, body: Value) -> Request {
+    Request {
+        method,
+        path: path.to_owned(),
+        body,
+    }
+}
+
+/// A part of a path or a query.
+fn escaped(part: &str) -> impl Display {
+    utf8_percent_encode(part, RESERVED)
+}
+
+async fn send(
+    socket: &std::path::Path,
+    request: Request,
+) -> Result<(http::StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let body = if request.body.is_null() {
+        Bytes::new()
+    } else {
+        request.body.to_string().into()
+    };
+    let http = http::Request::builder()
+        .method(request.method)
+        .uri(request.path)
+        .header(http::header::HOST, "localhost")
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))?;
+    let response = sender.send_request(http);
+    // A request that comes as the connection ends waits, with hyper, as long as there is a sender.
+    drop(sender);
+    let response = response.await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// No answer takes nearly as long.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        ctl: Ctl,
+    }
+
+    fn asked(words: &[&str]) -> (String, Value) {
+        let line = Line::try_parse_from([&["ctl"], words].concat()).unwrap();
+        let request = line.ctl.word.request().unwrap();
+        (format!("{} {}", request.method, request.path), request.body)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+            }
+        });
+        for _ in 0..2000 {
+            let health = request(http::Method::GET, "/health", Value::Null);
+            let answered = tokio::time::timeout(PATIENCE, send(&socket, health)).await;
+            answered.expect("it waits for ever").unwrap_err();
+        }
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let server = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let service = hyper::service::service_fn(|_| async {
+                let body = Full::new(Bytes::from("<html>well</html>"));
+                Ok::<_, std::convert::Infallible>(http::Response::new(body))
+            });
+            let serving = hyper::server::conn::http1::Builder::new();
+            let _ = serving
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+        let control = socket.to_str().unwrap();
+        let line = Line::try_parse_from(["ctl", "--control", control, "health"]).unwrap();
+        let error = line.ctl.ask().await.unwrap_err().to_string();
+        assert!(
+            error.contains("is no fake-dfdaemon: expected value"),
+            "{error}"
+        );
+        server.await.unwrap();
+    }
+
+    #[test]
+    fn words_are_those_of_the_paths() {
+        let none = Value::Null;
+        for (words, line, body) in [
+            (&["health"][..], "GET /health", none.clone()),
+            (&["hosts"], "GET /hosts", none.clone()),
+            (
+                &["hosts", "stop", "host-1"],
+                "POST /hosts/host-1/stop",
+                json!({}),
+            ),
+            (&["tasks"], "GET /tasks", none.clone()),
+            (&["tasks", "7"], "GET /tasks/7", none.clone()),
+            (
+                &["tasks", "delete", "a/b"],
+                "DELETE /tasks/a%2Fb",
+                none.clone(),
+            ),
+            (
+                &["clock", "advance", "2h"],
+                "POST /clock",
+                json!({"advance": "2h"}),
+            ),
+            (
+                &["clock", "set", "2030-01-01T00:00:00Z"],
+                "POST /clock",
+                json!({"set": "2030-01-01T00:00:00Z"}),
+            ),
+            (&["settle"], "POST /settle", json!({})),
+            (
+                &["faults", "add", "stat:stall"],
+                "POST /faults",
+                json!({"on": "stat", "do": {"stall": true}}),
+            ),
+            (&["faults", "delete", "3"], "DELETE /faults/3", none.clone()),
+            (&["faults", "clear"], "DELETE /faults", none.clone()),
+            (
+                &["journal", "--rpc", "stat"],
+                "GET /journal?rpc=stat",
+                none.clone(),
+            ),
+            (&["journal", "clear"], "DELETE /journal", none),
+            (&["snapshots", "take", "a"], "POST /snapshots/a", json!({})),
+            (
+                &["snapshots", "restore", "a"],
+                "POST /snapshots/a/restore",
+                json!({}),
+            ),
+            (&["reset"], "POST /reset", json!({})),
+        ] {
+            assert_eq!(asked(words), (line.to_owned(), body), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The program around the library: runs what the command line says and tells how it ended.
+//!
+//! The only place that prints.
+
+mod allocator;
+mod child;
+mod ctl;
+mod documents;
+mod log;
+mod options;
+mod proxy;
+mod ready_file;
+mod signals;
+mod table;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::io::AsyncReadExt as _;
+
+use self::allocator::{Workers, share_arenas};
+use self::child::run;
+use self::ctl::{Ctl, CtlError, Format};
+use self::options::{Cli, Command, Run, Serve};
+use self::proxy::ProxyError;
+use self::ready_file::ReadyFile;
+use self::signals::{SIGNALLED, Signals};
+use crate::builder::StartError;
+use crate::daemon::{FakeDfdaemon, Ready};
+
+/// What was typed cannot be done.
+const EXIT_USAGE: u8 = 2;
+
+/// The state directory or a socket is in use or unusable.
+const EXIT_UNUSABLE: u8 = 4;
+
+/// The command of `run` cannot be started, or is not there: as shells say it.
+const EXIT_CANNOT_RUN: u8 = 126;
+const EXIT_NO_COMMAND: u8 = 127;
+
+/// How long a reader of stderr is waited for, before the ready line and at the end.
+const WARNED_WITHIN: Duration = Duration::from_millis(100);
+const READ_WITHIN: Duration = Duration::from_secs(1);
+
+/// How a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Ctl(#[from] CtlError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("cannot run {command}")]
+    Command { command: String, source: io::Error },
+    #[error("cannot make the manual page")]
+    Manual(#[source] io::Error),
+    #[error("cannot use the ready file {}", path.display())]
+    ReadyFile { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The command line's grammar, for tests of it.
+#[must_use]
+pub fn grammar() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    share_arenas();
+    let cli = Cli::parse();
+    let started = log::start(cli.command.level());
+    let ended = started
+        .and_then(|()| runtime())
+        .map_err(Failure::from)
+        .and_then(|runtime| {
+            let ended = runtime.block_on(execute(cli.command));
+            // What is still blocked in a system call is not worth waiting for.
+            runtime.shutdown_background();
+            ended
+        });
+    let code = ended.unwrap_or_else(|failure| {
+        report(&failure);
+        exit_code(&failure)
+    });
+    log::flush(READ_WITHIN);
+    code
+}
+
+/// One thread moves what is in memory, and those for blocking work wait for disks. A second one
+/// would take over connections from the first in the middle of a stream, which costs more than it
+/// brings. Those for blocking work end when there has been none for some seconds, and with the last of
+/// them memory goes back.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let workers = Arc::new(Workers::default());
+    let ending = Arc::clone(&workers);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(move || workers.begins())
+        .on_thread_stop(move || ending.ends())
+        .build()
+}
+
+async fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(options) => serve(&options).await,
+        Command::Run(options) => run_command(&options).await,
+        Command::Ctl(ctl) => ask(&ctl).await,
+        Command::Proxy(command) => {
+            allow_many_files();
+            Ok(proxy::execute(&command).await?)
+        }
+        Command::Completions(completions) => show(&completions.script(Cli::command())),
+        Command::Man(manual) => {
+            let page = manual.page(Cli::command());
+            show(&page.map_err(Failure::Manual)?)
+        }
+    }
+}
+
+/// Each client has a connection and files open. The soft limit is there for programs that cannot
+/// count so far; commands of `run` may be such, and would inherit another one.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // With fewer it serves too, a smaller crowd.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
+    allow_many_files();
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let ended = async {
+        tokio::select! {
+            _ = signals.next() => {}
+            () = stdin_closed(), if options.exit_on_stdin_close => {}
+        }
+    };
+    tokio::pin!(ended);
+    let mut file = claim(options)?;
+    let started = options.builder().start_unless(&mut ended).await?;
+    let Some(daemon) = started else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    warn_of_network(&daemon);
+    let ready = daemon.ready();
+    let announced = announce(&ready, &mut file).await;
+    let announced = announced.and_then(|()| print(&ready.line()?));
+    if announced.is_ok() {
+        ended.await;
+    }
+    daemon.stop().await;
+    announced?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
+    if options.serve.exit_on_stdin_close {
+        let why = "--exit-on-stdin-close is for serve: the standard input of run is its command's";
+        return Err(StartError::Setting(why.to_owned()).into());
+    }
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let mut ended_by = None;
+    let ended = async { ended_by = Some(signals.next().await) };
+    let mut file = claim(&options.serve)?;
+    let started = options.serve.builder().start_unless(ended).await?;
+    let Some(daemon) = started else {
+        return Ok(ended_by.map_or(ExitCode::FAILURE, exit_code_of));
+    };
+    warn_of_network(&daemon);
+    let announced = announce(&daemon.ready(), &mut file).await;
+    let ran = match announced {
+        Ok(()) => run(&daemon, &options.command, &mut signals)
+            .await
+            .map_err(|source| {
+                let command = options
+                    .command
+                    .first()
+                    .map(|name| name.display().to_string());
+                Failure::Command {
+                    command: command.unwrap_or_default(),
+                    source,
+                }
+            }),
+        Err(error) => Err(error.into()),
+    };
+    if options.keep_on_failure && !matches!(ran, Ok(0)) {
+        daemon.keep_state();
+        let (state, journal) = (
+            daemon.state_dir().display(),
+            daemon.journal().path().display(),
+        );
+        log::say(&format!(
+            "fake-dfdaemon: the state is kept in {state}, the journal is {journal}\n"
+        ));
+    }
+    daemon.stop().await;
+    Ok(ExitCode::from(ran?))
+}
+
+/// At every log level: whoever reaches the control API can delete tasks, and sees every path.
+fn warn_of_network(daemon: &FakeDfdaemon) {
+    let reachable = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    if let Some(address) = daemon.control_tcp().filter(reachable) {
+        log::say(&format!(
+            "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"
+        ));
+        // It comes before the ready line, if anybody reads it.
+        log::flush(WARNED_WITHIN);
+    }
+}
+
+async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
+    let answer = ctl.ask().await?;
+    let text = match ctl.format {
+        Format::Text => table::text(&answer),
+        Format::Json => format!("{answer}\n"),
+    };
+    show(text.as_bytes())
+}
+
+fn show(text: &[u8]) -> Result<ExitCode, Failure> {
+    print(text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stdin_closed() {
+    let mut stdin = tokio::io::stdin();
+    let mut buffer = [0; 1024];
+    while stdin.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+}
+
+impl Ready {
+    fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// What is stale goes before anything else: nobody is to take it for this daemon's.
+fn claim(options: &Serve) -> Result<Option<ReadyFile>, Failure> {
+    let claim = |path: &PathBuf| {
+        let path = path.to_owned();
+        ReadyFile::claim(&path).map_err(|source| Failure::ReadyFile { path, source })
+    };
+    options.ready_file.as_ref().map(claim).transpose()
+}
+
+/// Writes the ready line to the file, if one was asked for.
+async fn announce(ready: &Ready, file: &mut Option<ReadyFile>) -> io::Result<()> {
+    match file {
+        Some(file) => file.write(ready.line()?).await,
+        None => Ok(()),
+    }
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+fn report(failure: &Failure) {
+    let mut text = format!("error: {}\n", shown(&failure.to_string()));
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("  caused by: {}\n", shown(&error.to_string())));
+        cause = error.source();
+    }
+    log::say(&text);
+}
+
+/// A text that names what others named, such as a path or an id, and moves no terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// As a shell gives it for a command that died by the signal.
+fn exit_code_of(signal: Signal) -> ExitCode {
+    ExitCode::from(u8::try_from(SIGNALLED + signal.as_raw()).unwrap_or(u8::MAX))
+}
+
+fn exit_code(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Start(StartError::Setting(_) | StartError::Fault(_))
+        | Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_)) => ExitCode::from(EXIT_USAGE),
+        Failure::Start(
+            StartError::StateDir(_)
+            | StartError::Socket(_)
+            | StartError::State { .. }
+            | StartError::Journal { .. }
+            | StartError::ControlTcp { .. },
+        )
+        | Failure::ReadyFile { .. }
+        | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
+            ExitCode::from(EXIT_UNUSABLE)
+        }
+        Failure::Manual(source) if source.kind() == io::ErrorKind::InvalidInput => {
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            ExitCode::from(EXIT_NO_COMMAND)
+        }
+        Failure::Command { .. } => ExitCode::from(EXIT_CANNOT_RUN),
+        Failure::Proxy(error) => ExitCode::from(error.exit_code()),
+        Failure::Start(StartError::Preload { .. } | StartError::Other(_))
+        | Failure::Ctl(CtlError::Refused(_))
+        | Failure::Manual(_)
+        | Failure::Io(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,342 @@
+//! The command line: what was typed, and how it becomes a [`Builder`].
+//!
+//! Numbers, sizes and durations may begin with a hyphen, so that `--hosts -1` is a bad number of
+//! hosts and no unknown option `-1`.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use super::ctl::Ctl;
+use super::documents::{Completions, Manual};
+use super::proxy::ProxyCommand;
+use crate::builder::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
+use crate::call::clock::ClockMode;
+use crate::call::faults::Fault;
+use crate::daemon::FakeDfdaemon;
+use crate::dfdaemon::limits::Block;
+use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::release::Release;
+
+/// A dfdaemon with its scheduler and its peers in one small process, for tests.
+///
+/// It serves persistent cache tasks as a real Dragonfly node does: real files on disk, real
+/// replicas, real expiry, the real wire format; without network, without root, in milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "fake-dfdaemon", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve N hosts, one Unix socket each, until SIGTERM, SIGINT, SIGHUP or SIGQUIT.
+    ///
+    /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
+    /// directory, the process id.
+    #[command(after_help = quirks_help())]
+    Serve(Box<Serve>),
+
+    /// Serve, run a command with the endpoints in its environment, stop, and exit as it did.
+    ///
+    /// The command finds DFCACHE_ENDPOINT (and the endpoint variable of each dfcache command),
+    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS; unless it is set, the
+    /// log directory of each dfcache command is one in the state directory. Signals are
+    /// passed on to it, and it does not outlive the daemon. Standard output is the command's alone.
+    #[command(after_help = quirks_help())]
+    Run(Box<Run>),
+
+    /// The control API of a running daemon, in the words of its paths.
+    Ctl(Ctl),
+
+    #[command(flatten)]
+    Proxy(ProxyCommand),
+
+    Completions(Completions),
+
+    Man(Manual),
+}
+
+impl Command {
+    /// What is to be logged.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self {
+            Self::Serve(serve) => serve.level(),
+            Self::Run(run) => run.serve.level(),
+            Self::Ctl(_) | Self::Proxy(_) | Self::Completions(_) | Self::Man(_) => {
+                LevelFilter::WARN
+            }
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+
+    /// When the command fails, leave the state directory and the journal, and say where
+    #[arg(long)]
+    pub(crate) keep_on_failure: bool,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where everything lives. Given, it persists and is locked against a second daemon
+    /// [default: a temporary directory, removed at exit]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// The first host's socket; the others are `<state>/host-N.sock` (default: `<state>/host-0.sock`)
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Permission bits of the sockets, octal
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = parse_mode)]
+    socket_mode: u32,
+
+    /// How many hosts there are
+    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = parse_hosts)]
+    hosts: usize,
+
+    /// The release of dfdaemon that is played
+    #[arg(long, value_name = "RELEASE", default_value = "0.2")]
+    dfdaemon_version: Release,
+
+    /// What each host can hold, such as `1gib`; decides no-space and eviction
+    /// [default: what the file system holds]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", value_parser = parse_size)]
+    capacity: Option<u64>,
+
+    /// The shortest TTL that an import may ask for [default: 1m]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    min_ttl: Option<Duration>,
+
+    /// The longest TTL that an import may ask for
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    max_ttl: Duration,
+
+    /// How often expired tasks are collected
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    gc_interval: Duration,
+
+    /// How long after an import the further replicas are made
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    replication_delay: Duration,
+
+    /// How many requests a host has in hand before it answers RESOURCE_EXHAUSTED
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    max_requests: Option<usize>,
+
+    /// Refuse imports or exports by tag or application; repeatable
+    #[arg(long, value_name = "import|export:tag|application=VALUE")]
+    block: Vec<Block>,
+
+    /// Sync what is stored, so that it survives the machine and not only the process
+    #[arg(long)]
+    fsync: bool,
+
+    /// Real behaviours where the fake deliberately differs; repeatable. They are listed below
+    #[arg(long, value_name = "NAME|all")]
+    quirk: Vec<Quirks>,
+
+    /// What time it is: the system's, or manual time that starts now or as given and moves only
+    /// through the control API
+    #[arg(long, value_name = "system|manual[=TIME]", default_value = "system", value_parser = parse_clock)]
+    clock: ClockMode,
+
+    /// The control API's socket (default: `<state>/control.sock`)
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Serve the control API on this address besides, such as `127.0.0.1:0`; a program that
+    /// reaches it controls the fake
+    #[arg(long, value_name = "ADDRESS")]
+    control_tcp: Option<SocketAddr>,
+
+    /// Import every file below this directory at the start
+    #[arg(long, value_name = "DIR")]
+    preload: Option<PathBuf>,
+
+    /// Something that shall go wrong, as `ON[@KEY=VALUE,…]:DO[=ARG]` or as JSON; repeatable
+    #[arg(long, value_name = "SPEC")]
+    fault: Vec<Fault>,
+
+    /// What decides chance in faults: the same seed fires the same faults, call by call
+    /// [default: random, in the ready line]
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    fault_seed: Option<u64>,
+
+    /// Where the journal is written (default: `<state>/journal.jsonl`)
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+
+    /// Stop when standard input is closed; of `serve` only
+    #[arg(long)]
+    pub(crate) exit_on_stdin_close: bool,
+
+    /// Write the ready line to this file too, atomically; into it if it is a pipe or a device. A
+    /// stale one is removed first, another daemon's or any other file refused
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    /// What to log, to stderr
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log_level: LogLevel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Serve {
+    pub(crate) fn builder(&self) -> Builder {
+        let mut builder = FakeDfdaemon::builder()
+            .socket_mode(self.socket_mode)
+            .hosts(self.hosts)
+            .release(self.dfdaemon_version)
+            .clock(self.clock)
+            .max_ttl(self.max_ttl)
+            .gc_interval(self.gc_interval)
+            .replication_delay(self.replication_delay)
+            .fsync(self.fsync);
+        if let Some(ttl) = self.min_ttl {
+            builder = builder.min_ttl(ttl);
+        }
+        if let Some(dir) = &self.state_dir {
+            builder = builder.state_dir(dir);
+        }
+        if let Some(path) = &self.socket {
+            builder = builder.socket(path);
+        }
+        if let Some(capacity) = self.capacity {
+            builder = builder.capacity(capacity);
+        }
+        if let Some(requests) = self.max_requests {
+            builder = builder.max_requests(requests);
+        }
+        if let Some(path) = &self.control {
+            builder = builder.control(path);
+        }
+        if let Some(address) = self.control_tcp {
+            builder = builder.control_tcp(address);
+        }
+        if let Some(dir) = &self.preload {
+            builder = builder.preload(dir);
+        }
+        if let Some(seed) = self.fault_seed {
+            builder = builder.fault_seed(seed);
+        }
+        if let Some(path) = &self.journal {
+            builder = builder.journal(path);
+        }
+        let quirks = self.quirk.iter().copied();
+        builder =
+            builder.quirks(Quirk::all().filter(|quirk| quirks.clone().any(|had| had.has(*quirk))));
+        builder = self.fault.iter().cloned().fold(builder, Builder::fault);
+        self.block.iter().cloned().fold(builder, Builder::block)
+    }
+
+    fn level(&self) -> LevelFilter {
+        match self.log_level {
+            LogLevel::Trace => LevelFilter::TRACE,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error => LevelFilter::ERROR,
+        }
+    }
+}
+
+/// One line a quirk.
+fn quirks_help() -> String {
+    let line = |quirk: Quirk| format!("  {:<24} {}", quirk.name(), quirk.about());
+    let lines: Vec<_> = Quirk::all().map(line).collect();
+    format!("Quirks:\n{}", lines.join("\n"))
+}
+
+fn parse_clock(text: &str) -> Result<ClockMode, String> {
+    match text.split_once('=') {
+        None if text == "system" => Ok(ClockMode::System),
+        None if text == "manual" => Ok(ClockMode::Manual(None)),
+        Some(("manual", time)) => {
+            let time = time
+                .parse()
+                .map_err(|error| format!("{time:?} is no RFC 3339 time: {error}"))?;
+            Ok(ClockMode::Manual(Some(time)))
+        }
+        _ => Err("system, manual, or manual=<RFC 3339 time>".to_owned()),
+    }
+}
+
+pub(in crate::program) fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "permission bits are octal, such as 0600 or 0666".to_owned())
+}
+
+fn parse_hosts(text: &str) -> Result<usize, String> {
+    let hosts = text
+        .parse()
+        .ok()
+        .filter(|hosts| (1..=MAX_HOSTS).contains(hosts));
+    hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let size: ByteSize = text.parse()?;
+    Ok(size.as_u64())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_name() {
+        for (option, value) in [
+            ("--socket-mode", "rw"),
+            ("--socket-mode", "1777"),
+            ("--hosts", "0"),
+            ("--hosts", "201"),
+            ("--hosts", "-1"),
+            ("--gc-interval", "-1m"),
+            ("--dfdaemon-version", "1.0"),
+            ("--capacity", "much"),
+            ("--min-ttl", "soon"),
+            ("--block", "import"),
+            ("--log-level", "loud"),
+            ("--quirk", "odd"),
+            ("--clock", "manual=soon"),
+            ("--control-tcp", "here"),
+            ("--fault", "stat:explode"),
+            ("--fault-seed", "lucky"),
+        ] {
+            let error = Cli::try_parse_from(["fake-dfdaemon", "serve", option, value]).unwrap_err();
+            assert!(error.to_string().contains(option), "{error}");
+        }
+    }
+}

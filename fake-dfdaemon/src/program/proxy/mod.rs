@@ -1,0 +1,138 @@
+//! The commands that stand between a client and a dfdaemon, from the command line to their end.
+
+mod error;
+mod options;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+pub(crate) use self::error::ProxyError;
+pub(crate) use self::options::ProxyCommand;
+use self::options::{Listen, Proxy};
+use super::ready_file::ReadyFile;
+use super::signals::Signals;
+use crate::dfdaemon::release::Release;
+use crate::grpc::listener::asynchronous;
+use crate::grpc::socket::{SocketFile, listen_at};
+use crate::proxy::{ProxyServer, Tap};
+use crate::store::Disk;
+use crate::store::state_dir::StateDir;
+
+/// The socket's name in a temporary directory.
+const SOCKET: &str = "proxy.sock";
+
+/// Does what a command line says.
+pub(crate) async fn execute(command: &ProxyCommand) -> Result<ExitCode, ProxyError> {
+    match command {
+        ProxyCommand::Proxy(options) => proxy(options).await,
+    }
+}
+
+async fn proxy(options: &Proxy) -> Result<ExitCode, ProxyError> {
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let upstream = std::path::absolute(&options.upstream)?;
+    let mut running = Running::start(&options.listen, &upstream, None)?;
+    let ready = running.ready("proxy", json!({ "upstream": upstream }));
+    let announced = running.announce(&ready).await;
+    let announced = announced.and_then(|()| print(&line(&ready)));
+    if announced.is_ok() {
+        signals.next().await;
+    }
+    running.stop().await;
+    announced?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A proxy that accepts.
+struct Running {
+    server: ProxyServer,
+    socket: SocketFile,
+    endpoint: PathBuf,
+    ready_file: Option<ReadyFile>,
+    /// Where the socket is, if it was not said. Removed last.
+    state: Option<StateDir>,
+}
+
+impl Running {
+    fn start(
+        listen: &Listen,
+        upstream: &Path,
+        tap: Option<Arc<dyn Tap>>,
+    ) -> Result<Self, ProxyError> {
+        // What is stale goes before anything else: nobody is to take it for this proxy's.
+        let ready_file = claim(listen.ready_file.as_deref())?;
+        let state = match &listen.socket {
+            Some(_) => None,
+            None => Some(StateDir::temporary(
+                &Disk::new(false),
+                Release::default(),
+                0,
+            )?),
+        };
+        let directory = state.as_ref().map_or(Path::new(""), StateDir::path);
+        let endpoint = match &listen.socket {
+            Some(path) => std::path::absolute(path)?,
+            None => directory.join(SOCKET),
+        };
+        let (listener, socket) = listen_at(&endpoint, listen.socket_mode, directory)?;
+        let listener = asynchronous(listener)?;
+        let server = ProxyServer::start(listener, upstream.to_owned(), tap);
+        Ok(Self {
+            server,
+            socket,
+            endpoint,
+            ready_file,
+            state,
+        })
+    }
+
+    /// The ready line: with fields of the command's own.
+    fn ready(&self, role: &str, own: Value) -> Value {
+        let mut ready = json!({"event": "ready", "role": role, "endpoint": self.endpoint});
+        if let (Value::Object(ready), Value::Object(own)) = (&mut ready, own) {
+            ready.extend(own);
+            ready.insert("pid".to_owned(), std::process::id().into());
+        }
+        ready
+    }
+
+    /// Writes the ready line to the file, if one was asked for.
+    async fn announce(&mut self, ready: &Value) -> io::Result<()> {
+        match &mut self.ready_file {
+            Some(file) => file.write(line(ready)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn stop(mut self) {
+        // While the socket is open: a closed one may be taken for stale, and replaced.
+        self.socket.remove();
+        self.server.stop().await;
+        drop(self.state);
+    }
+}
+
+fn claim(path: Option<&Path>) -> Result<Option<ReadyFile>, ProxyError> {
+    let claim = |path: &Path| {
+        ReadyFile::claim(path).map_err(|source| ProxyError::ReadyFile {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    path.map(claim).transpose()
+}
+
+fn line(value: &Value) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}

@@ -1,0 +1,34 @@
+//! Files that shall go and could not be removed yet: their last chance before the next start, which
+//! sweeps them by itself.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Paths whose files nobody has use for.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Litter(Mutex<BTreeSet<PathBuf>>);
+
+impl Litter {
+    pub(in crate::store) fn add(&self, path: &Path) {
+        self.lock().insert(path.to_owned());
+    }
+
+    /// Says that somebody has use for a path again. Comes before whatever is put there.
+    pub(in crate::store) fn forget(&self, path: &Path) {
+        self.lock().remove(path);
+    }
+
+    pub(in crate::store) fn forget_below(&self, dir: &Path) {
+        self.lock().retain(|path| !path.starts_with(dir));
+    }
+
+    /// Removes each by `remove`, and forgets those that are gone. Nobody gets a path back meanwhile.
+    pub(in crate::store) fn sweep(&self, remove: impl Fn(&Path) -> bool) {
+        self.lock().retain(|path| !remove(path));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

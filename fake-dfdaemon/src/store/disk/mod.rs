@@ -1,0 +1,374 @@
+//! Every step that the store takes on the file system, and nothing of what the steps are for.
+//!
+//! All that touches content, records and snapshots goes through a [`Disk`]: this is where a disk can
+//! be made to fail, at any step.
+
+mod content;
+mod deferred_removals;
+mod directory;
+mod failure;
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, OFlags};
+use tempfile::TempPath;
+
+use self::deferred_removals::Litter;
+pub(in crate::store) use self::directory::Directory;
+pub(crate) use self::failure::{DiskFault, Mishap, Mishaps, Step};
+use super::private_files;
+
+pub(crate) use content::Buffer;
+
+/// The file system as the store uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    /// Whether what is written survives the machine, not only the process.
+    fsync: bool,
+    fault: Option<DiskFault>,
+    mishaps: Option<Arc<dyn Mishaps>>,
+    litter: Arc<Litter>,
+}
+
+impl Disk {
+    pub(crate) fn new(fsync: bool) -> Self {
+        Self {
+            fsync,
+            fault: None,
+            mishaps: None,
+            litter: Arc::default(),
+        }
+    }
+
+    /// The same disk with something wrong with it for one call.
+    pub(crate) fn with_fault(&self, fault: Option<DiskFault>) -> Self {
+        Self {
+            fault,
+            ..self.clone()
+        }
+    }
+
+    /// The same disk with things going wrong at steps.
+    pub(crate) fn with_mishaps(self, mishaps: Option<Arc<dyn Mishaps>>) -> Self {
+        Self { mishaps, ..self }
+    }
+
+    /// Whether content can be written at all.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        match self.fault.map(DiskFault::mishap) {
+            Some(fault @ Mishap::Fails(_)) => Err(fault.error()),
+            Some(Mishap::Torn(_)) | None => Ok(()),
+        }
+    }
+
+    /// Whether content can be written to its end, be it none at all.
+    pub(crate) fn check_sound(&self) -> io::Result<()> {
+        self.fault
+            .map_or(Ok(()), |fault| Err(fault.mishap().error()))
+    }
+
+    /// Called before every step.
+    pub(super) fn step(&self, step: Step) -> io::Result<()> {
+        self.mishap(step)
+            .map_or(Ok(()), |mishap| Err(mishap.error()))
+    }
+
+    fn mishap(&self, step: Step) -> Option<Mishap> {
+        self.mishaps.as_ref()?.at(step)
+    }
+
+    pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        self.create_dir_all(parent)?;
+        self.step(Step::CreateDir)?;
+        match private_files::create_dir(path) {
+            // Another thread needs it too.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made.map_err(about(path))?,
+        }
+        self.sync_dir(parent)
+    }
+
+    /// A new file for content, for reading and writing.
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Create)?;
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(path)
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Open)?;
+        File::open(path)
+    }
+
+    /// A file that is there, emptied, for writing.
+    pub(crate) fn open_emptied(&self, path: &Path) -> io::Result<File> {
+        self.step(Step::Open)?;
+        File::options()
+            .write(true)
+            .truncate(true)
+            // A FIFO that nobody reads would hold up the daemon's end.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+    }
+
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.step(Step::Read)?;
+        fs::read(path)
+    }
+
+    /// What is in a directory.
+    pub(crate) fn list(&self, dir: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
+        self.step(Step::List)?;
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok((entry.path(), entry.file_type()?))
+        };
+        fs::read_dir(dir)?.map(entry).collect()
+    }
+
+    /// What is at a path; `None` if nothing is.
+    pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        self.step(Step::Look)?;
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the whole of a new file that is no content. One that could not be written whole stays.
+    pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.step(Step::Create)?;
+        let file = private_files::create_new(path)?;
+        if let Some(mishap) = self.mishap(Step::Write) {
+            if matches!(mishap, Mishap::Torn(_)) {
+                file.write_all_at(bytes.get(..bytes.len() / 2).unwrap_or_default(), 0)?;
+            }
+            return Err(mishap.error());
+        }
+        file.write_all_at(bytes, 0)?;
+        self.sync(&file)
+    }
+
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        if !self.fsync {
+            return Ok(());
+        }
+        self.step(Step::Sync)?;
+        self.sync_really(file)
+    }
+
+    /// Renames a file into a directory that may not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. It may have been renamed nevertheless, by a name that the machine can lose.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let parent = to.parent().unwrap_or(Path::new("."));
+        self.litter.forget(to);
+        match self.rename_alone(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_dir_all(parent)?;
+                self.rename_alone(from, to)?;
+            }
+            renamed => renamed?,
+        }
+        self.sync_dir(parent)
+    }
+
+    /// Moves a directory to a place where nothing is. Not another step: it can still get lost with
+    /// the machine.
+    pub(crate) fn rename_alone(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        fs::rename(from, to)
+    }
+
+    /// Renames a file, but not over another.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if there is another.
+    pub(crate) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(Step::Rename)?;
+        let from = TempPath::try_from_path(from)?;
+        from.persist_noclobber(to).map_err(|failed| {
+            // It is the caller's to remove.
+            let _ = failed.path.keep();
+            failed.error
+        })
+    }
+
+    pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if !self.fsync {
+            return Ok(());
+        }
+        self.step(Step::SyncDir)?;
+        self.sync_really(&File::open(path)?)
+    }
+
+    fn sync_really(&self, file: &File) -> io::Result<()> {
+        let skipped = self.mishaps.as_ref().is_some_and(|at| at.skip_syncs());
+        if skipped { Ok(()) } else { file.sync_all() }
+    }
+
+    /// Removes a file. One that is not there is as good.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step(Step::Remove)?;
+        match fs::remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let parent = path.parent().unwrap_or(Path::new("."));
+        if let Err(error) = self.sync_dir(parent) {
+            // Gone it is, as long as the machine runs.
+            tracing::warn!(path = %path.display(), %error, "the removal may not outlive the machine");
+        }
+        Ok(())
+    }
+
+    /// Removes a file that nobody has use for, now or, if that fails, by [`Self::sweep`].
+    pub(crate) fn discard(&self, path: &Path) {
+        if !self.is_gone(path) {
+            self.litter.add(path);
+        }
+    }
+
+    /// Removes what could not be removed before.
+    pub(crate) fn sweep(&self) {
+        self.litter.sweep(|path| self.is_gone(path));
+    }
+
+    /// Says that what could not be removed below `dir` does not lie there any more.
+    pub(crate) fn forget_litter_below(&self, dir: &Path) {
+        self.litter.forget_below(dir);
+    }
+
+    fn is_gone(&self, path: &Path) -> bool {
+        let removed = self.step(Step::Remove).and_then(|()| fs::remove_file(path));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %path.display(), %error, "left for the next collection");
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Removes a directory with all that is in it. One that is not there is as good.
+    pub(crate) fn remove_tree(&self, dir: &Path) -> io::Result<()> {
+        self.step(Step::RemoveTree)?;
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A further name for an open file, whatever has become of the one that it was opened by.
+    pub(crate) fn link_open(&self, file: &File, to: &Path) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+        // Where writing shall fail, a link would be the way round it.
+        self.check_sound()?;
+        self.step(Step::Link)?;
+        let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok(rustix::fs::linkat(
+            CWD,
+            from,
+            CWD,
+            to,
+            AtFlags::SYMLINK_FOLLOW,
+        )?)
+    }
+
+    /// A further name for a file; a copy of it where it has as many as it can.
+    pub(crate) fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let linked = self.step(Step::Link).and_then(|()| fs::hard_link(from, to));
+        if linked.is_ok() {
+            return Ok(());
+        }
+        self.step(Step::Copy)?;
+        fs::copy(from, to)?;
+        if self.fsync {
+            self.sync(&File::open(to)?)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
+        self.step(Step::SetMode)?;
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Bytes that an unprivileged process can still write to the file system of `path`.
+    pub(crate) fn free_space(&self, path: &Path) -> io::Result<u64> {
+        self.step(Step::FreeSpace)?;
+        let space = rustix::fs::statvfs(path)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+/// Says which path an error is about.
+pub(crate) fn about(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rename_makes_the_directory_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(true);
+        let (from, to) = (dir.path().join("from"), dir.path().join("a/b"));
+        disk.write_new(&from, b"x").unwrap();
+        disk.rename(&from, &to).unwrap();
+        assert_eq!(fs::read(to).unwrap(), b"x");
+    }
+
+    #[test]
+    fn an_open_file_gets_a_name_also_when_it_lost_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        disk.write_new(&from, b"x").unwrap();
+        let file = disk.open(&from).unwrap();
+        fs::rename(&from, dir.path().join("elsewhere")).unwrap();
+        disk.link_open(&file, &to).unwrap();
+        assert_eq!(fs::read(to).unwrap(), b"x");
+    }
+
+    #[test]
+    fn what_could_not_be_removed_is_swept_unless_it_was_put_to_use_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let paths = ["swept", "used", "kept"].map(|name| dir.path().join(name));
+        for path in &paths {
+            // A directory is nothing that a file's removal removes.
+            fs::create_dir(path).unwrap();
+            disk.discard(path);
+            fs::remove_dir(path).unwrap();
+            disk.write_new(path, b"x").unwrap();
+        }
+        let [swept, used, kept] = paths;
+        let new = dir.path().join("new");
+        disk.write_new(&new, b"y").unwrap();
+        disk.rename(&new, &used).unwrap();
+        disk.forget_litter_below(&kept);
+        disk.sweep();
+        assert!(!swept.exists() && kept.exists());
+        assert_eq!(fs::read(used).unwrap(), b"y");
+    }
+}

@@ -1,0 +1,34 @@
+//! Directories that were replaced: put out of the way at once, removed while nobody waits, since
+//! that takes longer than all the rest.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Disk;
+
+/// Where snapshots lie, below the state directory.
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+
+/// How the names of what is to be removed begin: no snapshot's does.
+const OLD: &str = ".old-";
+
+/// A path that nothing is at, for a directory that is to be removed.
+pub(crate) fn place(state_dir: &Path) -> PathBuf {
+    let name = format!("{OLD}{}", uuid::Uuid::new_v4());
+    state_dir.join(SNAPSHOTS).join(name)
+}
+
+/// Removes what was put out of the way, also by a daemon that was killed.
+pub(crate) fn empty(disk: &Disk, state_dir: &Path) -> io::Result<()> {
+    let snapshots = state_dir.join(SNAPSHOTS);
+    if disk.look(&snapshots)?.is_none() {
+        return Ok(());
+    }
+    for (path, _) in disk.list(&snapshots)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(OLD)) {
+            disk.remove_tree(&path)?;
+        }
+    }
+    Ok(())
+}
