@@ -6,6 +6,7 @@ mod allocator;
 mod child;
 mod ctl;
 mod documents;
+mod init;
 mod log;
 mod options;
 mod proxy;
@@ -114,6 +115,7 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
 async fn execute(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(options) => serve(&options).await,
+        Command::Run(_) if init::is_first() => Ok(ExitCode::from(init::supervise().await?)),
         Command::Run(options) => run_command(&options).await,
         Command::Ctl(ctl) => ask(&ctl).await,
         Command::Proxy(command) => {

@@ -10,6 +10,7 @@ mod ctl;
 mod cycles;
 mod documents;
 mod examples;
+mod first_process;
 mod proxy;
 mod signals;
 mod state;
