@@ -22,36 +22,30 @@
 //! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
 //! `grpc`; `dfdaemon` holds what differs between releases.
 
-mod builder;
 mod call;
 mod cluster;
 mod control;
-#[cfg(test)]
-mod crash_points;
-mod daemon;
 mod dfdaemon;
+mod fake;
 mod grpc;
-mod host;
-mod own_thread;
-mod preload;
+mod instance;
 pub mod program;
 mod proxy;
-mod snapshot;
 mod store;
 
-pub use builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS, StartError};
 pub use call::clock;
 pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
 pub use call::journal::{Call, CallFault, CallStatus, Journal, Query};
 pub use call::rpc::{Rpc, UnknownRpc};
 pub use cluster::{HostStatus, Replica, Waiting};
-pub use daemon::{FakeDfdaemon, Ready};
 pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
 pub use dfdaemon::release::{Release, UnknownRelease};
+pub use fake::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, FakeDfdaemon, MAX_HOSTS, Ready};
 pub use grpc::socket::SocketError;
-pub use host::Host;
-pub use own_thread::block_on;
-pub use preload::Preloaded;
-pub use snapshot::SnapshotError;
+pub use instance::error::StartError;
+pub use instance::host::Host;
+pub use instance::own_thread::block_on;
+pub use instance::preload::Preloaded;
+pub use instance::snapshot::SnapshotError;
 pub use store::state_dir::StateDirError;

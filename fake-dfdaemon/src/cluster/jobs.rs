@@ -491,8 +491,8 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let replaced = Arc::clone(&cluster);
         let empty = move || {
-            crate::snapshot::prepare(&replaced, None)?;
-            crate::snapshot::bring_back(&replaced)
+            crate::instance::snapshot::prepare(&replaced, None)?;
+            crate::instance::snapshot::bring_back(&replaced)
         };
         let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
         emptied.unwrap();

@@ -1,6 +1,8 @@
 //! What goes in and out of the handlers: JSON bodies that refuse what they do not know, and errors
 //! that name it.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -10,9 +12,11 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::connections::PATIENCE;
 use crate::call::json::named;
-use crate::snapshot::SnapshotError;
+use crate::instance::snapshot::SnapshotError;
+
+/// How long a connection may take to ask for something, also for another thing, before it is closed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest body, in bytes.
 const MAX_BODY: usize = 1 << 20;

@@ -15,11 +15,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::answer::ApiError;
+use super::answer::{ApiError, PATIENCE};
 use crate::grpc::connection_limit::{Place, Room, Taken};
-
-/// How long a connection may take to ask for something, also for another thing, before it is closed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

@@ -18,8 +18,8 @@ use super::parts;
 use crate::call::faults::{Fault, is_code_name};
 use crate::call::journal;
 use crate::cluster::{HostStatus, Replica, TaskView};
-use crate::daemon::World;
-use crate::host::Host;
+use crate::instance::World;
+use crate::instance::host::Host;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
     let world = api.world()?;

@@ -8,6 +8,7 @@ mod handlers;
 mod openapi;
 mod pages;
 mod parts;
+mod route;
 mod routes;
 
 use std::net::SocketAddr;
@@ -21,11 +22,11 @@ use tokio::net::TcpListener;
 use self::answer::ApiError;
 use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
-use crate::builder::StartError;
-use crate::daemon::World;
 use crate::grpc::connection_limit::{Room, descriptors};
 use crate::grpc::listener::asynchronous;
 use crate::grpc::socket::{SocketFile, listen_at};
+use crate::instance::World;
+use crate::instance::error::StartError;
 
 /// How long running requests may take when the daemon stops.
 const GRACE: Duration = Duration::from_millis(500);

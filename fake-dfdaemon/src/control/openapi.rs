@@ -4,19 +4,19 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, ApiError};
-use super::routes::{Route, routes};
+use super::route::Route;
 
 /// The schemas of bodies and answers.
 const SCHEMAS: &str = include_str!("schemas.json");
 
-pub(super) async fn document() -> Answer {
+pub(super) fn document(routes: &[Route]) -> Answer {
     let schemas: Value =
         serde_json::from_str(SCHEMAS).map_err(|error| ApiError::internal(&error))?;
     let mut paths = Map::new();
-    for route in routes() {
+    for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
-            path.insert(route.method.to_owned(), operation(&route));
+            path.insert(route.method.to_owned(), operation(route));
         }
     }
     Ok(Json(json!({

@@ -2,26 +2,11 @@
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{delete, get, post};
 
-use super::answer::ApiError;
+use super::answer::{Answer, ApiError};
+use super::route::Route;
 use super::{Api, handlers, openapi};
-
-/// A method of a path.
-pub(super) struct Route {
-    /// `get`, `post` or `delete`.
-    pub(super) method: &'static str,
-    /// As axum and OpenAPI write it.
-    pub(super) path: &'static str,
-    pub(super) summary: &'static str,
-    /// The schema of the body, by name.
-    pub(super) body: Option<&'static str>,
-    /// The schema of the answer, by name.
-    pub(super) answer: &'static str,
-    /// Query parameters.
-    pub(super) query: &'static [&'static str],
-    handler: fn() -> MethodRouter<Api>,
-}
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -38,10 +23,10 @@ macro_rules! route {
 }
 
 /// All there is.
-pub(super) fn routes() -> Vec<Route> {
+fn routes() -> Vec<Route> {
     vec![
         route!(get "/health" "What this daemon is", None => "Health", handlers::health),
-        route!(get "/openapi.json" "This document", None => "Document", openapi::document),
+        route!(get "/openapi.json" "This document", None => "Document", document),
         route!(get "/hosts" "The hosts", None => "Hosts", handlers::hosts),
         route!(post "/hosts/{name}/stop" "Close a host's sockets; its replicas still count", Some("Empty") => "Host", handlers::stop_host),
         route!(post "/hosts/{name}/start" "Undo a stop or a leave", Some("Empty") => "Host", handlers::start_host),
@@ -72,6 +57,10 @@ pub(super) fn router() -> Router<Api> {
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
+}
+
+async fn document() -> Answer {
+    openapi::document(&routes())
 }
 
 async fn no_such_path(uri: Uri) -> ApiError {

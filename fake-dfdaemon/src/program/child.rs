@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::signals::{SIGNALLED, Signals};
-use crate::daemon::FakeDfdaemon;
+use crate::fake::FakeDfdaemon;
 
 /// dfcache's variables for the endpoint: for every command, and for each.
 const ENDPOINT_VARIABLES: [&str; 5] = [

@@ -33,8 +33,9 @@ use self::options::{Cli, Command, Run, Serve};
 use self::proxy::ProxyError;
 use self::ready_file::ReadyFile;
 use self::signals::{SIGNALLED, Signals};
-use crate::builder::StartError;
-use crate::daemon::{FakeDfdaemon, Ready};
+use crate::fake::FakeDfdaemon;
+use crate::fake::Ready;
+use crate::instance::error::StartError;
 
 /// What was typed cannot be done.
 const EXIT_USAGE: u8 = 2;

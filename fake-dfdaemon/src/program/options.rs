@@ -15,13 +15,13 @@ use tracing::level_filters::LevelFilter;
 use super::ctl::Ctl;
 use super::documents::{Completions, Manual};
 use super::proxy::ProxyCommand;
-use crate::builder::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
-use crate::daemon::FakeDfdaemon;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
+use crate::fake::FakeDfdaemon;
+use crate::fake::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
 
 /// A dfdaemon with its scheduler and its peers in one small process, for tests.
 ///

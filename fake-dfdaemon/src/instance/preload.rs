@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::builder::StartError;
+use super::error::StartError;
 use crate::call::StoreFaults;
 use crate::cluster::{Cluster, Error, ImportRequest, RequestedTtl};
 use crate::store::CancelFlag;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::FakeDfdaemon;
+use super::running::Running;
 use crate::call::Calls;
 use crate::call::clock::{Clock, ClockMode};
+use crate::call::faults::Fault;
 use crate::call::faults::registry::Faults;
-use crate::call::faults::{Fault, FaultError};
 use crate::call::journal::Journal;
 use crate::cluster::{Cluster, Settings};
-use crate::daemon::{FakeDfdaemon, Running, World};
 use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
 use crate::dfdaemon::quirks::{Quirk, Quirks};
@@ -23,10 +24,12 @@ use crate::dfdaemon::release::Release;
 use crate::grpc::Admission;
 use crate::grpc::connection_limit::Room;
 use crate::grpc::socket::SocketError;
-use crate::host::HostServer;
-use crate::own_thread::{OwnThread, block_on};
-use crate::snapshot;
-use crate::store::state_dir::{StateDir, StateDirError};
+use crate::instance::World;
+use crate::instance::error::StartError;
+use crate::instance::host_server::HostServer;
+use crate::instance::own_thread::{OwnThread, block_on};
+use crate::instance::snapshot;
+use crate::store::state_dir::StateDir;
 use crate::store::{Disk, Mishaps};
 
 /// Hosts by default.
@@ -46,58 +49,6 @@ const JOURNAL: &str = "journal.jsonl";
 
 /// How long a start that fails or is ended is given to remove what it made.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
-
-/// Why a fake did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Limits that contradict each other, or a number of hosts that cannot be.
-    #[error("{0}")]
-    Setting(String),
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    StateDir(#[from] StateDirError),
-    /// A socket cannot be bound.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// The state cannot be read.
-    #[error("cannot open the state in {}", path.display())]
-    State {
-        /// The state directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The journal cannot be written.
-    #[error("cannot open the journal {}", path.display())]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file was not imported.
-    #[error("cannot preload {}", path.display())]
-    Preload {
-        /// The file, or the directory.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The control API's address cannot be bound.
-    #[error("cannot bind the control API to {address}")]
-    ControlTcp {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// A fault that is none.
-    #[error(transparent)]
-    Fault(#[from] FaultError),
-    /// Anything else.
-    #[error("cannot start")]
-    Other(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
 
 /// How a fake shall be; [`Builder::start`] starts it.
 #[derive(Clone, Debug)]
@@ -154,6 +105,13 @@ impl Default for Builder {
             preload: None,
             mishaps: None,
         }
+    }
+}
+
+impl FakeDfdaemon {
+    /// A fake as the command line starts it by default: 3 hosts, release 0.2, temporary state.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 

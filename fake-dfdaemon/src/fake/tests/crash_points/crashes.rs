@@ -127,7 +127,7 @@ async fn crash_at_every_step(scenario: Scenario) {
             }
             let name = format!("{}: {step:?}, step {at}, torn {torn}", scenario.name);
             let run = tokio::time::timeout(PATIENCE, crash(&scenario, at, torn));
-            crate::crash_points::named(&name, run).await.expect(&name);
+            super::named(&name, run).await.expect(&name);
             runs += 1;
         }
     }

@@ -51,7 +51,7 @@ pub enum SnapshotError {
     Io(#[from] io::Error),
     /// A host's socket could not be bound again.
     #[error(transparent)]
-    Start(#[from] Box<crate::builder::StartError>),
+    Start(#[from] Box<crate::instance::error::StartError>),
 }
 
 /// Hosts and clock at the time of a snapshot.

@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::plan::Plan;
-use crate::builder::StartError;
 use crate::call::StoreFaults;
 use crate::call::clock::ClockMode;
 use crate::cluster::{Cluster, Error, ExportRequest, ImportRequest, OutputRequest, RequestedTtl};
 use crate::dfdaemon::release::Release;
-use crate::snapshot::SnapshotError;
+use crate::instance::error::StartError;
+use crate::instance::snapshot::SnapshotError;
 use crate::store::{CancelFlag, Mishaps};
 use crate::{DEFAULT_GC_INTERVAL, FakeDfdaemon, HostStatus};
 

@@ -129,7 +129,7 @@ async fn fail_at_every_step(scenario: Scenario) {
             }
             let name = format!("{}: {step:?}, step {at}, {happens:?}", scenario.name);
             let run = tokio::time::timeout(PATIENCE, fail(&scenario, at, happens));
-            let told = crate::crash_points::named(&name, run).await.expect(&name);
+            let told = super::named(&name, run).await.expect(&name);
             assert!(told || !must_be_told(&scenario, &steps, at), "{name}");
             runs += 1;
         }

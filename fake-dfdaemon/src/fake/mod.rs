@@ -1,0 +1,240 @@
+//! The running fake: hosts with their sockets, one cluster behind them.
+
+mod builder;
+mod ready;
+mod running;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS};
+pub use self::ready::Ready;
+use self::running::Running;
+use crate::call::clock::Clock;
+use crate::call::faults::{Fault, FaultError, FaultGuard};
+use crate::call::journal::Journal;
+#[cfg(test)]
+use crate::cluster::Cluster;
+use crate::cluster::Waiting;
+use crate::control::ControlServer;
+use crate::instance::World;
+use crate::instance::error::StartError;
+use crate::instance::host::Host;
+use crate::instance::own_thread::{OwnThread, run_on};
+use crate::instance::preload::Preloaded;
+use crate::instance::snapshot::SnapshotError;
+
+/// A dfdaemon with its scheduler and its peers, running in this process.
+///
+/// It runs on a thread of its own: a test that blocks, for example waits for a
+/// [`Command`](std::process::Command), does not block the fake, in any runtime or in none. Its
+/// methods that are `async` work in any runtime too; [`block_on`](crate::block_on) waits for them
+/// without one.
+///
+/// Dropped, it breaks all connections and waits until everything has ended, so that its temporary
+/// state is gone. [`FakeDfdaemon::stop`] lets calls that are running end first.
+#[derive(Debug)]
+#[must_use = "a fake that is dropped stops"]
+pub struct FakeDfdaemon {
+    running: Running,
+    /// Unless it runs where it was started.
+    thread: Option<OwnThread>,
+}
+
+impl FakeDfdaemon {
+    /// Starts such a fake in code that has no runtime.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Builder::start`].
+    pub fn start_blocking() -> Result<Self, StartError> {
+        Self::builder().start_blocking()
+    }
+
+    fn new(running: Running, thread: Option<OwnThread>) -> Self {
+        Self { running, thread }
+    }
+
+    fn world(&self) -> &Arc<World> {
+        &self.running.world
+    }
+
+    /// The first host's socket.
+    #[must_use]
+    pub fn endpoint(&self) -> &Path {
+        self.world()
+            .hosts
+            .first()
+            .map_or(Path::new(""), |host| &host.endpoint)
+    }
+
+    /// Every host's socket, by the host's number.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Path> {
+        self.world()
+            .hosts
+            .iter()
+            .map(|host| host.endpoint.as_path())
+    }
+
+    /// The hosts, by number.
+    pub fn hosts(&self) -> impl Iterator<Item = Host<'_>> {
+        self.world().hosts.iter().map(Host)
+    }
+
+    /// One host, or `None` if there is none with this number.
+    #[must_use]
+    pub fn host(&self, number: usize) -> Option<Host<'_>> {
+        self.hosts().nth(number)
+    }
+
+    /// The control API's socket.
+    #[must_use]
+    pub fn control(&self) -> &Path {
+        self.running
+            .control
+            .as_ref()
+            .map_or(Path::new(""), ControlServer::path)
+    }
+
+    /// The address at which the control API is served besides, if that was asked for.
+    #[must_use]
+    pub fn control_tcp(&self) -> Option<SocketAddr> {
+        self.running.control.as_ref().and_then(ControlServer::tcp)
+    }
+
+    /// The files that were imported at the start, ordered by path.
+    #[must_use]
+    pub fn preloaded(&self) -> &[Preloaded] {
+        &self.running.preloaded
+    }
+
+    /// The clock, to be moved if it is a manual one.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.world().cluster.calls().clock
+    }
+
+    /// The directory that everything lives in.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.world().cluster.state_dir().path()
+    }
+
+    /// The calls that have ended.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.world().cluster.calls().journal
+    }
+
+    /// Adds a fault, which lasts as long as what is returned.
+    ///
+    /// # Panics
+    ///
+    /// If the parts of the fault do not go together; [`FakeDfdaemon::try_fault`] tells so instead.
+    #[allow(clippy::panic)]
+    pub fn fault(&self, fault: Fault) -> FaultGuard {
+        self.try_fault(fault)
+            .unwrap_or_else(|error| panic!("no fault: {error}"))
+    }
+
+    /// Adds a fault, which lasts as long as what is returned.
+    ///
+    /// # Errors
+    ///
+    /// If the parts of the fault do not go together.
+    pub fn try_fault(&self, fault: Fault) -> Result<FaultGuard, FaultError> {
+        let faults = &self.world().cluster.calls().faults;
+        let id = faults.add(fault, self.world().hosts.len())?;
+        Ok(FaultGuard::new(Arc::clone(faults), id))
+    }
+
+    /// Waits until all replication, collection and eviction that is due has ended, and tells what
+    /// only time can bring.
+    pub async fn settle(&self) -> Vec<Waiting> {
+        self.run(|world| async move { world.cluster.settle().await })
+            .await
+    }
+
+    /// Collects expired tasks now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub async fn collect(&self) -> io::Result<()> {
+        self.run(|world| async move { world.collect().await }).await
+    }
+
+    /// Keeps tasks, hosts and clock under a name, in place of an earlier snapshot.
+    ///
+    /// # Errors
+    ///
+    /// If the name cannot be a file's, or the disk fails.
+    pub async fn snapshot(&self, name: &str) -> Result<(), SnapshotError> {
+        let name = name.to_owned();
+        self.run(|world| async move { world.take_snapshot(&name).await })
+            .await
+    }
+
+    /// Brings tasks, hosts and clock back to a snapshot. Calls that are running get UNAVAILABLE.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such snapshot, or the disk fails.
+    pub async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
+        let name = name.to_owned();
+        self.run(|world| async move { world.restore(&name).await })
+            .await
+    }
+
+    /// Brings all back to how it was after the start on an empty state: preloaded files are there
+    /// again, the faults of the start are armed again and no others, the journal is empty. Snapshots
+    /// stay. Calls that are running get UNAVAILABLE.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails, or a file cannot be preloaded any more.
+    pub async fn reset(&self) -> Result<(), SnapshotError> {
+        self.run(|world| async move { world.reset().await }).await
+    }
+
+    /// Stops: breaks off what is running, closes and removes the sockets, and waits for all of it.
+    pub async fn stop(mut self) {
+        let stopping = self.running.stop();
+        run_on(&self.world().runtime, stopping).await;
+        if let Some(thread) = self.thread.take() {
+            thread.end().await;
+        }
+    }
+
+    /// Runs work where the fake runs, to its end also if nobody waits any more.
+    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<World>) -> F,
+    ) -> T {
+        let world = Arc::clone(self.world());
+        run_on(&self.world().runtime, work(world)).await
+    }
+
+    /// Lets the state directory stay when the fake stops, also a temporary one.
+    pub(crate) fn keep_state(&self) {
+        self.world().cluster.state_dir().keep();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn cluster(&self) -> &Arc<Cluster> {
+        &self.world().cluster
+    }
+}
+
+impl Drop for FakeDfdaemon {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread ends when this has.
+            thread.spawn(self.running.break_up());
+        }
+    }
+}

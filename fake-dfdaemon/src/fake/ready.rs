@@ -1,0 +1,59 @@
+//! The ready line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::FakeDfdaemon;
+use crate::instance::host::Host;
+use crate::instance::preload::Preloaded;
+
+/// The ready line: one JSON object.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    event: &'static str,
+    endpoint: PathBuf,
+    hosts: Vec<ReadyHost>,
+    control: PathBuf,
+    control_tcp: Option<SocketAddr>,
+    state_dir: PathBuf,
+    pid: u32,
+    fault_seed: u64,
+    preloaded: Vec<Preloaded>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ReadyHost {
+    name: String,
+    endpoint: PathBuf,
+    upload_endpoint: PathBuf,
+}
+
+impl ReadyHost {
+    fn new(host: Host<'_>) -> Self {
+        Self {
+            name: host.name(),
+            endpoint: host.endpoint().to_owned(),
+            upload_endpoint: host.upload_endpoint().to_owned(),
+        }
+    }
+}
+
+impl FakeDfdaemon {
+    /// What there is to know of a fake that is ready.
+    #[must_use]
+    pub fn ready(&self) -> Ready {
+        Ready {
+            event: "ready",
+            endpoint: self.endpoint().to_owned(),
+            hosts: self.hosts().map(ReadyHost::new).collect(),
+            control: self.control().to_owned(),
+            control_tcp: self.control_tcp(),
+            state_dir: self.state_dir().to_owned(),
+            pid: std::process::id(),
+            fault_seed: self.world().cluster.calls().faults.seed(),
+            preloaded: self.running.preloaded.clone(),
+        }
+    }
+}

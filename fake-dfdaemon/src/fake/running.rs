@@ -1,0 +1,91 @@
+//! What runs: an instance, and the API that controls it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use crate::control::ControlServer;
+use crate::instance::World;
+use crate::instance::error::StartError;
+use crate::instance::preload::Preloaded;
+
+/// What runs, and ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) control: Option<ControlServer>,
+    pub(super) preloaded: Vec<Preloaded>,
+    pub(super) world: Arc<World>,
+}
+
+impl Running {
+    pub(super) fn new(world: Arc<World>) -> Self {
+        Self {
+            control: None,
+            preloaded: Vec::new(),
+            world,
+        }
+    }
+
+    pub(super) fn run_jobs(&self) {
+        let cluster = &self.world.cluster;
+        cluster.spawn(Arc::clone(cluster).run_jobs());
+    }
+
+    pub(super) async fn preload(&mut self) -> Result<(), StartError> {
+        self.preloaded = self.world.import_preloaded().await?;
+        Ok(())
+    }
+
+    pub(super) fn listen(&self) -> Result<(), StartError> {
+        self.world.hosts.iter().try_for_each(|host| host.listen())
+    }
+
+    pub(super) async fn serve_control(
+        &mut self,
+        path: Option<PathBuf>,
+        tcp: Option<SocketAddr>,
+        mode: u32,
+    ) -> Result<(), StartError> {
+        let state = self.world.cluster.state_dir().path();
+        let path = path.unwrap_or_else(|| state.join("control.sock"));
+        self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
+        Ok(())
+    }
+
+    /// Breaks off what is running, lets calls end for a moment, and waits until all has ended.
+    pub(super) fn stop(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.world.break_off();
+        let control = self.control.take();
+        let world = Arc::clone(&self.world);
+        async move {
+            if let Some(control) = control {
+                control.stop().await;
+            }
+            // Together: each may have a reader that stalls to wait for.
+            join_all(world.hosts.iter().map(|host| host.stop())).await;
+            world.cluster.stop().await;
+        }
+    }
+
+    /// As [`Self::stop`], but breaks the connections.
+    pub(super) fn break_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        self.world.break_off();
+        // It ends as soon as it is dropped.
+        let control = self.control.take();
+        let world = Arc::clone(&self.world);
+        async move {
+            drop(control);
+            join_all(world.hosts.iter().map(|host| host.close())).await;
+            world.cluster.stop().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The cluster's jobs hold it, and would never end by themselves.
+        self.world.break_off();
+    }
+}

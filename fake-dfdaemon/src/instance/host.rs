@@ -1,0 +1,132 @@
+//! One host of a running fake, and what is done to it from outside.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::StartError;
+use super::host_server::HostServer;
+use super::own_thread::run_on;
+use crate::cluster::{Cluster, HostStatus};
+use crate::dfdaemon::host_name;
+
+/// One host of a running fake.
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'a>(pub(crate) &'a Arc<HostServer>);
+
+impl Host<'_> {
+    fn number(&self) -> usize {
+        self.0.served.number
+    }
+
+    fn cluster(&self) -> &Arc<Cluster> {
+        &self.0.served.cluster
+    }
+
+    /// `host-0`, `host-1`, …
+    #[must_use]
+    pub fn name(&self) -> String {
+        host_name(self.number())
+    }
+
+    /// The socket that programs on the host call.
+    #[must_use]
+    pub fn endpoint(&self) -> &Path {
+        &self.0.endpoint
+    }
+
+    /// The socket that other hosts and the scheduler call.
+    #[must_use]
+    pub fn upload_endpoint(&self) -> &Path {
+        &self.0.upload_endpoint
+    }
+
+    /// Whether the host runs, stopped or left.
+    #[must_use]
+    pub fn status(&self) -> HostStatus {
+        self.cluster().host_status(self.number())
+    }
+
+    /// Stops the host: its connections break, its sockets go, its disk stays and its replicas
+    /// still count.
+    pub async fn stop(&self) {
+        // Nothing is bound that could not be.
+        let _ = self.become_status(HostStatus::Stopped).await;
+    }
+
+    /// Stops the host and takes it out of the cluster: its replicas do not count any more, and
+    /// persistent ones are made again elsewhere.
+    pub async fn leave(&self) {
+        let _ = self.become_status(HostStatus::Left).await;
+    }
+
+    /// Undoes a stop or a leave. What was made elsewhere stays.
+    ///
+    /// # Errors
+    ///
+    /// If a socket cannot be bound again.
+    pub async fn start(&self) -> Result<(), StartError> {
+        self.become_status(HostStatus::Running).await
+    }
+
+    /// Goes on if nobody waits any more.
+    pub(crate) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
+        let server = Arc::clone(self.0);
+        let become_so = async move { server.become_status(status).await };
+        run_on(&self.0.runtime, become_so).await
+    }
+
+    /// The same for a host of a state that is not there yet: what it lacks is put down later.
+    pub(crate) async fn restore_status(&self, status: HostStatus) -> Result<(), StartError> {
+        match status {
+            HostStatus::Running => self.0.listen()?,
+            HostStatus::Stopped | HostStatus::Left => self.0.close().await,
+        }
+        self.cluster().note_host_status(self.number(), status);
+        Ok(())
+    }
+
+    pub(crate) fn info(&self) -> HostInfo {
+        let (tasks, used_bytes) = self.cluster().host_load(self.number());
+        HostInfo {
+            name: self.name(),
+            endpoint: self.endpoint().to_owned(),
+            upload_endpoint: self.upload_endpoint().to_owned(),
+            state: self.status(),
+            tasks,
+            used_bytes,
+            capacity_bytes: self.cluster().capacity(),
+        }
+    }
+}
+
+/// A host as the control API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostInfo {
+    name: String,
+    endpoint: PathBuf,
+    upload_endpoint: PathBuf,
+    state: HostStatus,
+    tasks: usize,
+    used_bytes: u64,
+    capacity_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::FakeDfdaemon;
+
+    /// A start binds both sockets, whatever connections of theirs are still being closed.
+    #[tokio::test]
+    async fn a_start_may_come_while_a_stop_closes() {
+        let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+        let host = daemon.host(0).unwrap();
+        let mut stopping = tokio_test::task::spawn(host.stop());
+        // It waits for the connections, which nobody has closed yet.
+        tokio_test::assert_pending!(stopping.poll());
+        host.start().await.unwrap();
+        stopping.await;
+        daemon.stop().await;
+    }
+}

@@ -1,0 +1,77 @@
+//! One running world: a cluster, its hosts and what was given at the start.
+
+pub(crate) mod error;
+pub(crate) mod host;
+pub(crate) mod host_server;
+pub(crate) mod own_thread;
+pub(crate) mod preload;
+mod restore;
+pub(crate) mod snapshot;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+
+use self::error::StartError;
+use self::host::Host;
+use self::host_server::HostServer;
+use self::preload::{Preloaded, preload};
+use crate::cluster::Cluster;
+use crate::store::CancelFlag;
+
+/// What the control API and the library act on.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) hosts: Vec<Arc<HostServer>>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) started_at: Timestamp,
+    /// Held by whoever keeps a state or brings one back.
+    pub(crate) snapshots: tokio::sync::Mutex<()>,
+    /// The directory of files that are there from the start, and their TTL.
+    pub(crate) preload: Option<(PathBuf, Duration)>,
+    /// Where everything runs.
+    pub(crate) runtime: Handle,
+}
+
+impl World {
+    pub(crate) fn break_off(&self) {
+        self.cluster.stopping().cancel();
+        self.cluster.calls().gate.end_all();
+    }
+
+    pub(crate) fn host(&self, name: &str) -> Option<Host<'_>> {
+        self.hosts.iter().map(Host).find(|host| host.name() == name)
+    }
+
+    pub(crate) async fn collect(&self) -> io::Result<()> {
+        let collected = self.cluster.blocking(|cluster| cluster.collect()).await;
+        collected.map_err(io::Error::other)
+    }
+
+    /// Imports the files that are there from the start.
+    pub(crate) async fn import_preloaded(&self) -> Result<Vec<Preloaded>, StartError> {
+        let Some((dir, ttl)) = self.preload.clone() else {
+            return Ok(Vec::new());
+        };
+        let cancel = CancelOnDrop(CancelFlag::default());
+        let flag = cancel.0.clone();
+        let preloaded = self
+            .cluster
+            .blocking_on_all(move |cluster| preload(cluster, &dir, ttl, &flag));
+        let preloaded = preloaded.await;
+        preloaded.map_err(|error| StartError::Other(error.into()))?
+    }
+}
+
+/// Breaks off a preload that nobody waits for any more.
+struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

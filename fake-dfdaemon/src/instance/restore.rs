@@ -1,0 +1,101 @@
+//! Keeping a state, and bringing one back.
+
+use std::io;
+use std::sync::Arc;
+
+use super::World;
+use super::host::Host;
+use super::snapshot::{self, About, SnapshotError};
+use crate::cluster::{Cluster, HostStatus};
+
+impl World {
+    pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
+        let about = self.about();
+        let name = name.to_owned();
+        self.on_disk(move |cluster| snapshot::take(cluster, &name, &about))
+            .await
+    }
+
+    fn about(&self) -> About {
+        About {
+            now: self.cluster.calls().clock.now(),
+            hosts: self.hosts.iter().map(|host| Host(host).status()).collect(),
+        }
+    }
+
+    pub(crate) async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
+        let name = name.to_owned();
+        // What takes long comes first: calls go on meanwhile.
+        let prepare = move |cluster: &Cluster| {
+            let about = snapshot::about(cluster, &name)?;
+            snapshot::prepare(cluster, Some(&name))?;
+            Ok(about)
+        };
+        let about = self.on_disk(prepare).await?;
+        let alone = self.cluster.calls().gate.close().await;
+        let _alone = alone.ok_or(SnapshotError::CallHangs)?;
+        self.replace_state(about).await
+    }
+
+    pub(crate) async fn reset(&self) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
+        let hosts = vec![HostStatus::Running; self.hosts.len()];
+        let about = About {
+            now: self.started_at,
+            hosts,
+        };
+        self.on_disk(|cluster| snapshot::prepare(cluster, None))
+            .await?;
+        let alone = self.cluster.calls().gate.close().await;
+        let _alone = alone.ok_or(SnapshotError::CallHangs)?;
+        self.replace_state(about).await?;
+        let calls = self.cluster.calls();
+        calls.faults.start_anew();
+        let journal = Arc::clone(&calls.journal);
+        self.on_disk(move |_| Ok(journal.start_anew()?)).await?;
+        self.import_preloaded().await.map_err(Box::new)?;
+        Ok(())
+    }
+
+    /// Puts what was prepared in the place of the state. No call is running.
+    async fn replace_state(&self, about: About) -> Result<(), SnapshotError> {
+        // Moved time, and hosts that come, would start what only the state lacks that goes.
+        self.cluster.forget_jobs();
+        let before = self.about();
+        let mut replaced = self.become_as(about).await;
+        if replaced.is_ok() {
+            replaced = self.on_disk(snapshot::bring_back).await;
+        }
+        if replaced.is_err() {
+            if let Err(error) = self.become_as(before).await {
+                tracing::error!(%error, "clock and hosts are not as they were");
+            }
+            let put_down = |cluster: &Cluster| {
+                cluster.put_down_all_anew();
+                Ok(())
+            };
+            // The error before it is the one to tell.
+            let _ = self.on_disk(put_down).await;
+        }
+        replaced
+    }
+
+    async fn become_as(&self, about: About) -> Result<(), SnapshotError> {
+        // System time is not ours to move.
+        let _ = self.cluster.calls().clock.set(about.now);
+        for (host, status) in self.hosts.iter().zip(about.hosts) {
+            Host(host).restore_status(status).await.map_err(Box::new)?;
+        }
+        Ok(())
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Cluster) -> Result<T, SnapshotError> + Send + 'static,
+    ) -> Result<T, SnapshotError> {
+        let work = self.cluster.blocking_on_all(|cluster| work(cluster)).await;
+        work.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+    }
+}
