@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::agenda::Parked;
-use super::fetch::Wanted;
-use super::placement::{Step, plan};
-use super::state::{Entry, State};
+use super::scheduler::agenda::Parked;
+use super::scheduler::placement::{Step, plan};
+use super::scheduler::state::{Entry, State};
+use super::transfer::Wanted;
 use super::{Cluster, Error, later};
 use crate::call::faults::registry::Arriving;
 use crate::call::faults::{Action, Phase};

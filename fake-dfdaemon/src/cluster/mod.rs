@@ -4,24 +4,16 @@
 //! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
 //! what a client is told is said by [`crate::grpc`]. Methods that touch the disk block and say so.
 
-mod agenda;
-mod begun;
-mod chunks;
-mod copies;
 mod error;
 mod export;
-mod fetch;
-mod holds;
 mod import;
 mod jobs;
-mod output;
-mod parents;
-mod placement;
-mod replicas;
-mod source;
-mod state;
+mod leases;
+mod replica_ops;
+mod scheduler;
 mod status;
 mod threads;
+mod transfer;
 mod turns;
 
 use std::collections::HashMap;
@@ -35,20 +27,20 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::agenda::Agenda;
-pub use self::copies::Replica;
 pub(crate) use self::error::Error;
-pub(crate) use self::export::{Arrival, Export, ExportRequest};
-use self::fetch::Fetch;
-use self::holds::{Lease, Reservation};
+pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 use self::jobs::Job;
 pub use self::jobs::Waiting;
-pub(crate) use self::output::OutputRequest;
-pub use self::state::HostStatus;
-pub(crate) use self::state::State;
-pub(crate) use self::state::{ReplicaState, TaskView};
+use self::leases::{Lease, Reservation};
+pub use self::replica_ops::Replica;
+use self::scheduler::agenda::Agenda;
+pub(crate) use self::scheduler::replicas::ReplicaState;
+pub use self::scheduler::state::HostStatus;
+pub(crate) use self::scheduler::state::{State, TaskView};
 use self::threads::ClientFileThreads;
+pub(crate) use self::transfer::Arrival;
+use self::transfer::Fetch;
 use self::turns::REPLICATIONS;
 use crate::call::Calls;
 use crate::call::clock::{Clock, later};

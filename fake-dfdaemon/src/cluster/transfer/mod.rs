@@ -3,6 +3,7 @@
 //! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
 //! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
+mod parents;
 mod subscription;
 
 use std::collections::HashMap;
@@ -13,13 +14,14 @@ use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dfdaemon_api::piece::PieceLayout;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
+use self::parents::Parents;
 pub(super) use self::subscription::Subscription;
-use super::copies::read_error;
-use super::parents::Parents;
-use super::state::ReplicaState;
-use super::{Arrival, Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
+use super::replica_ops::read_error;
+use super::scheduler::replicas::ReplicaState;
+use super::{Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
 use crate::call::StoreFaults;
 use crate::call::random::Random;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
@@ -49,6 +51,20 @@ pub(super) struct Fetch {
     cancel: CancelFlag,
     subscribers: AtomicUsize,
     progress: watch::Sender<Progress>,
+}
+
+/// A piece that this host has, or has got.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) number: u32,
+    /// In bytes, from the start of the content.
+    pub(crate) range: Range<u64>,
+    /// Unless nobody computed it.
+    pub(crate) crc32: Option<u32>,
+    /// The peer that it came from; `None` if this host had it.
+    pub(crate) parent_id: Option<String>,
+    pub(crate) cost: Duration,
+    pub(crate) created_at: Timestamp,
 }
 
 /// What has come of a transfer so far.

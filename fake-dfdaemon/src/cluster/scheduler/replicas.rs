@@ -3,11 +3,47 @@
 //! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven copies for
 //! each task, ten times what is in it.
 
-use super::state::ReplicaState;
+use crate::store::ReplicaRecord;
+
+/// A host's copy of a task, whole or not.
+#[derive(Debug)]
+pub(crate) struct ReplicaState {
+    pub(crate) record: ReplicaRecord,
+    /// Transfers to other hosts that are running.
+    pub(crate) uploading: u64,
+    /// Transfers to other hosts that ended well.
+    pub(crate) uploaded: u64,
+    /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
+    pub(crate) poisoned: bool,
+}
 
 /// The copies of one task, ordered by the host's number.
 #[derive(Debug, Default)]
 pub(crate) struct Replicas(Vec<(usize, ReplicaState)>);
+
+impl ReplicaState {
+    pub(crate) fn new(record: ReplicaRecord) -> Self {
+        Self {
+            record,
+            uploading: 0,
+            uploaded: 0,
+            poisoned: false,
+        }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.record.finished_at.is_some()
+    }
+
+    /// What its host has with it: tasks, and bytes of content.
+    pub(super) fn load(&self) -> (usize, u64) {
+        if self.is_whole() {
+            (1, self.record.content_length)
+        } else {
+            (0, 0)
+        }
+    }
+}
 
 impl Replicas {
     pub(crate) fn get(&self, host: usize) -> Option<&ReplicaState> {

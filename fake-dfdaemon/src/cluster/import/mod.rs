@@ -1,5 +1,8 @@
 //! An import, up to its end: what is asked, what is stored, what the id is. How the file itself is
-//! looked at is in [`super::source`], how a task that was started ends in [`super::begun`].
+//! looked at is in [`self::source`], how a task that was started ends in [`self::upload`].
+
+mod source;
+mod upload;
 
 use std::fs::Metadata;
 use std::path::PathBuf;
@@ -10,9 +13,9 @@ use dfdaemon_api::piece::{PieceLayout, chosen_piece_length};
 use dfdaemon_api::task_id::Parameters;
 use jiff::Timestamp;
 
-use super::begun::{Begun, Stored};
-use super::source::Source;
-use super::state::is_replaceable;
+use self::source::Source;
+use self::upload::{Begun, Stored};
+use super::scheduler::state::is_replaceable;
 use super::{Cluster, Error, Reservation, TaskView};
 use crate::call::StoreFaults;
 use crate::dfdaemon::limits::check_fields;

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
-use super::{Fetch, Progress};
-use crate::cluster::{Arrival, Error};
+use super::{Arrival, Fetch, Progress};
+use crate::cluster::Error;
 
 /// Somebody's interest in a transfer. With the last one the transfer ends.
 #[derive(Debug)]

@@ -9,16 +9,16 @@ use bytes::Bytes;
 
 /// Memory that nobody uses now. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Chunks(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(in crate::cluster) struct Chunks(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Chunks {
     /// Memory to read into; there is none in it yet if all that there was is on its way.
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(in crate::cluster) fn take(&self) -> Vec<u8> {
         self.lock().pop().unwrap_or_default()
     }
 
     /// The bytes, whose memory comes back when nobody needs them any more.
-    pub(super) fn give_back_after(&self, bytes: Vec<u8>) -> Bytes {
+    pub(in crate::cluster) fn give_back_after(&self, bytes: Vec<u8>) -> Bytes {
         let chunks = self.clone();
         Bytes::from_owner(Chunk { bytes, chunks })
     }

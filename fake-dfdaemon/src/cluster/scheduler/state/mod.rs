@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::placement::{Candidate, Copied};
-use super::replicas::Replicas;
+use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
@@ -29,18 +29,6 @@ pub(crate) struct Entry {
     pub(crate) replicas: Replicas,
     /// Exports and transfers that are running: nothing is collected or evicted under them.
     pub(crate) leases: usize,
-}
-
-/// A host's copy of a task, whole or not.
-#[derive(Debug)]
-pub(crate) struct ReplicaState {
-    pub(crate) record: ReplicaRecord,
-    /// Transfers to other hosts that are running.
-    pub(crate) uploading: u64,
-    /// Transfers to other hosts that ended well.
-    pub(crate) uploaded: u64,
-    /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
-    pub(crate) poisoned: bool,
 }
 
 /// Whether a host takes part.
@@ -73,30 +61,6 @@ pub(crate) struct TaskView {
     pub(crate) task: TaskRecord,
     pub(crate) persistent_replicas: u64,
     pub(crate) replicas: u64,
-}
-
-impl ReplicaState {
-    pub(crate) fn new(record: ReplicaRecord) -> Self {
-        Self {
-            record,
-            uploading: 0,
-            uploaded: 0,
-            poisoned: false,
-        }
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
-        self.record.finished_at.is_some()
-    }
-
-    /// What its host has with it: tasks, and bytes of content.
-    fn load(&self) -> (usize, u64) {
-        if self.is_whole() {
-            (1, self.record.content_length)
-        } else {
-            (0, 0)
-        }
-    }
 }
 
 impl Entry {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use dfdaemon_api::digest::Digest;
 
-use super::Error;
-use super::copies::check_length;
+use crate::cluster::Error;
+use crate::cluster::replica_ops::check_length;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::store::{CancelFlag, Disk, for_each_chunk};
 
@@ -24,11 +24,11 @@ pub(crate) struct OutputRequest {
 
 /// The content that an output is made of.
 #[derive(Debug)]
-pub(super) struct OutputContent {
-    pub(super) file: File,
-    pub(super) task_id: String,
+pub(in crate::cluster) struct OutputContent {
+    pub(in crate::cluster) file: File,
+    pub(in crate::cluster) task_id: String,
     /// In bytes, as the task's record says.
-    pub(super) length: u64,
+    pub(in crate::cluster) length: u64,
 }
 
 impl OutputContent {
@@ -39,7 +39,7 @@ impl OutputContent {
 
 /// An output in the making. Dropped before it is finished, it takes away what it has made.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(in crate::cluster) struct Output {
     request: OutputRequest,
     digest: Option<Digest>,
     disk: Disk,
@@ -62,7 +62,7 @@ enum Link {
 
 impl Output {
     /// Links the output to the content, before any piece is sent.
-    pub(super) fn link_at_once(
+    pub(in crate::cluster) fn link_at_once(
         disk: Disk,
         content: OutputContent,
         request: OutputRequest,
@@ -91,7 +91,7 @@ impl Output {
     }
 
     /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
-    pub(super) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
+    pub(in crate::cluster) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
         if self.link == Link::Refused
             && self.request.overwrite
             && self.quirks.has(Quirk::OverwriteInPlace)
@@ -244,7 +244,7 @@ impl Drop for Output {
     }
 }
 
-pub(super) fn parse_digest(raw: &str) -> Result<Digest, Error> {
+pub(in crate::cluster) fn parse_digest(raw: &str) -> Result<Digest, Error> {
     raw.parse().map_err(|why| Error::InvalidDigest {
         raw: raw.to_owned(),
         why,

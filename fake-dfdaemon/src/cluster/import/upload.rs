@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use super::{Cluster, Error, Lease, Reservation, TaskView, not_found};
+use crate::cluster::{Cluster, Error, Lease, Reservation, TaskView, not_found};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
 /// Content that is in the store, but in no task yet.
-pub(super) struct Stored {
-    pub(super) content: Content,
-    pub(super) crc32: Option<Vec<u32>>,
-    pub(super) reservation: Reservation,
+pub(in crate::cluster) struct Stored {
+    pub(in crate::cluster) content: Content,
+    pub(in crate::cluster) crc32: Option<Vec<u32>>,
+    pub(in crate::cluster) reservation: Reservation,
 }
 
 /// A task that was started at the scheduler. Dropped before it has ended, it is Failed.
-pub(super) struct Begun {
-    pub(super) cluster: Arc<Cluster>,
-    pub(super) host: usize,
-    pub(super) task: TaskRecord,
-    pub(super) incarnation: u64,
-    pub(super) ended: bool,
+pub(in crate::cluster) struct Begun {
+    pub(in crate::cluster) cluster: Arc<Cluster>,
+    pub(in crate::cluster) host: usize,
+    pub(in crate::cluster) task: TaskRecord,
+    pub(in crate::cluster) incarnation: u64,
+    pub(in crate::cluster) ended: bool,
     /// No collector takes the task away under its import.
-    pub(super) _lease: Option<Lease>,
+    pub(in crate::cluster) _lease: Option<Lease>,
 }
 
 impl Begun {
     /// Ends the task: Succeeded with what was stored, else Failed.
-    pub(super) fn end(
+    pub(in crate::cluster) fn end(
         mut self,
         stored: Result<Stored, Error>,
         cancel: &CancelFlag,

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Error, ImportRequest};
+use crate::cluster::{Error, ImportRequest};
 use crate::store::CancelFlag;
 
 /// How long to wait for a FIFO before asking whether anybody still does.
@@ -23,16 +23,16 @@ const POLL: Timespec = Timespec {
 const READ_AGAIN: usize = 16;
 
 /// A file that was opened to be imported.
-pub(super) struct Source {
+pub(in crate::cluster) struct Source {
     path: PathBuf,
-    pub(super) file: File,
+    pub(in crate::cluster) file: File,
     metadata: Metadata,
 }
 
 impl Source {
     /// Opens the file. Unless `special_files` are imported too, it is a regular one; those are read
     /// to their end, as a daemon does that does not look.
-    pub(super) fn open(
+    pub(in crate::cluster) fn open(
         request: &ImportRequest,
         special_files: bool,
         cancel: &CancelFlag,
@@ -71,17 +71,17 @@ impl Source {
     }
 
     /// Whether it is a file that can be linked: a link of a FIFO would be one.
-    pub(super) fn is_regular(&self) -> bool {
+    pub(in crate::cluster) fn is_regular(&self) -> bool {
         self.metadata.is_file()
     }
 
     /// In bytes, as the file system says.
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::cluster) fn length(&self) -> u64 {
         self.metadata.len()
     }
 
     /// Whether the file still is what it was when it was opened.
-    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+    pub(in crate::cluster) fn check_unchanged(&self) -> Result<(), Error> {
         let now = self.file.metadata()?;
         let look = |at: &Metadata| (at.len(), at.mtime(), at.mtime_nsec());
         if look(&now) != look(&self.metadata) {
@@ -96,7 +96,7 @@ impl Source {
     /// does not tell, as when somebody puts that back. The time of change tells of them, and of
     /// links and modes too, which other imports of the same file make: where it moved, the file is
     /// read once more.
-    pub(super) fn check_read<T: PartialEq>(
+    pub(in crate::cluster) fn check_read<T: PartialEq>(
         &self,
         before: &Metadata,
         was_read: &T,
@@ -120,12 +120,12 @@ impl Source {
     }
 
     /// The file as it was when it was opened.
-    pub(super) fn opened_as(&self) -> &Metadata {
+    pub(in crate::cluster) fn opened_as(&self) -> &Metadata {
         &self.metadata
     }
 
     /// What an error while the source was read means.
-    pub(super) fn read_error(&self, error: io::Error) -> Error {
+    pub(in crate::cluster) fn read_error(&self, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return Error::SourceChanged {
                 path: self.path.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::jobs::Job;
-use super::state::{Entry, State, has_room};
+use super::scheduler::state::{Entry, State, has_room};
 use super::{Cluster, Error};
 
 impl Cluster {

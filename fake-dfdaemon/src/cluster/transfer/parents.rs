@@ -6,11 +6,11 @@ use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::sync::Arc;
 
-use super::copies::check_length;
-use super::{Cluster, Error, FetchKey, ReplicaState, not_found};
+use crate::cluster::replica_ops::check_length;
+use crate::cluster::{Cluster, Error, FetchKey, ReplicaState, not_found};
 
 /// The parents of one transfer. Dropped, they have one transfer less.
-pub(super) struct Parents {
+pub(in crate::cluster) struct Parents {
     cluster: Arc<Cluster>,
     fetch: FetchKey,
     open: BTreeMap<usize, Parent>,
@@ -22,15 +22,19 @@ pub(super) struct Parents {
 }
 
 /// A host that serves, as the transfer knows it.
-pub(super) struct Parent {
-    pub(super) file: File,
+pub(in crate::cluster) struct Parent {
+    pub(in crate::cluster) file: File,
     /// The CRC-32 of each piece, unless nobody computed them.
-    pub(super) crc32: Option<Arc<[u32]>>,
-    pub(super) peer_id: String,
+    pub(in crate::cluster) crc32: Option<Arc<[u32]>>,
+    pub(in crate::cluster) peer_id: String,
 }
 
 impl Parents {
-    pub(super) fn new(cluster: &Arc<Cluster>, fetch: &FetchKey, content_length: u64) -> Self {
+    pub(in crate::cluster) fn new(
+        cluster: &Arc<Cluster>,
+        fetch: &FetchKey,
+        content_length: u64,
+    ) -> Self {
         Self {
             cluster: Arc::clone(cluster),
             fetch: fetch.clone(),
@@ -42,7 +46,7 @@ impl Parents {
     }
 
     /// The hosts that can serve right now, another one first each time.
-    pub(super) fn hosts(&mut self) -> Vec<usize> {
+    pub(in crate::cluster) fn hosts(&mut self) -> Vec<usize> {
         let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
         if !hosts.is_empty() {
@@ -54,7 +58,7 @@ impl Parents {
     }
 
     /// Whether a host would serve, did its copy serve anybody.
-    pub(super) fn is_any_poisoned(&self) -> bool {
+    pub(in crate::cluster) fn is_any_poisoned(&self) -> bool {
         let hosts = self.serving();
         hosts
             .iter()
@@ -78,7 +82,7 @@ impl Parents {
     }
 
     /// Opens a host's content, unless it is open. Blocks on the disk.
-    pub(super) fn parent(&mut self, host: usize) -> Result<&Parent, Error> {
+    pub(in crate::cluster) fn parent(&mut self, host: usize) -> Result<&Parent, Error> {
         let (cluster, fetch) = (&self.cluster, &self.fetch);
         match self.open.entry(host) {
             Entry::Occupied(open) => Ok(open.into_mut()),
@@ -104,19 +108,19 @@ impl Parents {
 
     /// Opens one, if there is any: from then on the transfer has what it needs, whatever becomes of
     /// the task. Blocks on the disk.
-    pub(super) fn open_first(&mut self) {
+    pub(in crate::cluster) fn open_first(&mut self) {
         // What is wrong with a host is said when a piece is asked of it.
         let hosts = self.serving();
         let _ = hosts.into_iter().any(|host| self.parent(host).is_ok());
     }
 
     /// Takes no further piece from a host.
-    pub(super) fn forget(&mut self, host: usize) {
+    pub(in crate::cluster) fn forget(&mut self, host: usize) {
         self.bad.push(host);
     }
 
     /// Says that the transfer has ended well.
-    pub(super) fn transferred(&self) {
+    pub(in crate::cluster) fn transferred(&self) {
         for host in self.open.keys().filter(|host| !self.bad.contains(host)) {
             change(&self.cluster, &self.fetch, *host, |replica| {
                 replica.uploaded += 1;

@@ -1,5 +1,8 @@
 //! An export: a task's pieces in the order that they come, and the output file if one was asked for.
 
+mod buffer_pool;
+mod output;
+
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
@@ -8,12 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dfdaemon_api::piece::PieceLayout;
-use jiff::Timestamp;
 
-use super::chunks::Chunks;
-use super::copies::{check_length, read_error};
-use super::fetch::{Subscription, Wanted};
-use super::output::{Output, OutputContent, OutputRequest, parse_digest};
+use self::buffer_pool::Chunks;
+pub(crate) use self::output::OutputRequest;
+use self::output::{Output, OutputContent, parse_digest};
+use super::replica_ops::{check_length, read_error};
+use super::transfer::{Arrival, Subscription, Wanted};
 use super::{Cluster, Error, Lease, not_found};
 use crate::call::StoreFaults;
 use crate::dfdaemon::quirks::Quirk;
@@ -28,20 +31,6 @@ pub(crate) struct ExportRequest {
     pub(crate) output: Option<OutputRequest>,
     /// What is wrong with the disk for this export.
     pub(crate) store_faults: StoreFaults,
-}
-
-/// A piece that this host has, or has got.
-#[derive(Clone, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) number: u32,
-    /// In bytes, from the start of the content.
-    pub(crate) range: Range<u64>,
-    /// Unless nobody computed it.
-    pub(crate) crc32: Option<u32>,
-    /// The peer that it came from; `None` if this host had it.
-    pub(crate) parent_id: Option<String>,
-    pub(crate) cost: Duration,
-    pub(crate) created_at: Timestamp,
 }
 
 /// An export that is running. Dropped, it stops, and takes away what it has not finished.

@@ -1,0 +1,7 @@
+//! What a scheduler knows and decides: tasks and their replicas, where replicas go, and when what is
+//! due. Pure: it knows no disk, no network, and no time but the one it is told.
+
+pub(super) mod agenda;
+pub(super) mod placement;
+pub(super) mod replicas;
+pub(super) mod state;
