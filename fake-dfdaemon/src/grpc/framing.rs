@@ -21,9 +21,9 @@ const CONTENT: u32 = 6;
 
 /// What stands around the content of a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Framed {
-    pub(super) head: Bytes,
-    pub(super) tail: Bytes,
+pub(crate) struct Framed {
+    pub(crate) head: Bytes,
+    pub(crate) tail: Bytes,
 }
 
 /// A message that carries no content.
@@ -35,7 +35,7 @@ pub(super) fn message(message: &DownloadPersistentCacheTaskResponse) -> Result<B
 
 /// A message that says that `piece` has come, with `length` bytes of content to stand between head
 /// and tail. `envelope` is the message without its event.
-pub(super) fn piece_message(
+pub(crate) fn piece_message(
     envelope: &DownloadPersistentCacheTaskResponse,
     piece: &Piece,
     length: u64,

@@ -6,7 +6,7 @@
 pub(crate) mod connection_limit;
 mod export;
 mod export_body;
-mod framing;
+pub(crate) mod framing;
 mod health;
 mod import;
 pub(crate) mod listener;

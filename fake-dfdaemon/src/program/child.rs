@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
@@ -43,26 +44,52 @@ pub(crate) async fn run(
     command: &[OsString],
     signals: &mut Signals,
 ) -> io::Result<u8> {
+    let endpoints: Vec<_> = daemon.endpoints().collect();
+    let mut child = prepare(command, &endpoints, daemon.state_dir())?;
+    child.env("FAKE_DFDAEMON_CONTROL", daemon.control());
+    wait_for(child, signals).await
+}
+
+/// The command with the variables for the daemons at `endpoints`, of which the first is the one to
+/// ask.
+///
+/// # Errors
+///
+/// If there is no command.
+pub(crate) fn prepare(
+    command: &[OsString],
+    endpoints: &[&Path],
+    state: &Path,
+) -> io::Result<Command> {
     let [program, arguments @ ..] = command else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let mut child = Command::new(program);
     child.args(arguments);
     for variable in ENDPOINT_VARIABLES {
-        child.env(variable, daemon.endpoint());
+        child.env(
+            variable,
+            endpoints.first().copied().unwrap_or(Path::new("")),
+        );
     }
     let is_unset = |variable: &&str| std::env::var_os(variable).is_none();
     for variable in LOG_VARIABLES.into_iter().filter(is_unset) {
-        child.env(variable, daemon.state_dir().join(LOGS));
+        child.env(variable, state.join(LOGS));
     }
-    let endpoints: Vec<_> = daemon.endpoints().map(|path| path.as_os_str()).collect();
-    child
-        .env("FAKE_DFDAEMON_CONTROL", daemon.control())
-        .env("FAKE_DFDAEMON_STATE_DIR", daemon.state_dir())
-        .env(
-            "FAKE_DFDAEMON_ENDPOINTS",
-            endpoints.join(std::ffi::OsStr::new(":")),
-        );
+    let endpoints: Vec<_> = endpoints.iter().map(|path| path.as_os_str()).collect();
+    child.env("FAKE_DFDAEMON_STATE_DIR", state).env(
+        "FAKE_DFDAEMON_ENDPOINTS",
+        endpoints.join(std::ffi::OsStr::new(":")),
+    );
+    Ok(child)
+}
+
+/// Runs a prepared command to its end and returns its exit code, as a shell would.
+///
+/// # Errors
+///
+/// If it cannot be started.
+pub(crate) async fn wait_for(mut child: Command, signals: &mut Signals) -> io::Result<u8> {
     die_with_parent(&mut child);
     let mut child = tokio::process::Command::from(child)
         .kill_on_drop(true)

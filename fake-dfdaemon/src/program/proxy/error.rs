@@ -4,10 +4,15 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::grpc::socket::SocketError;
+use crate::proxy::CassetteError;
 use crate::store::state_dir::StateDirError;
 
 /// The state directory or a socket is in use or unusable.
 const EXIT_UNUSABLE: u8 = 4;
+
+/// The command cannot be started, or is not there: as shells say it.
+const EXIT_CANNOT_RUN: u8 = 126;
+const EXIT_NO_COMMAND: u8 = 127;
 
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +21,12 @@ pub(crate) enum ProxyError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     StateDir(#[from] StateDirError),
+    #[error(transparent)]
+    Cassette(#[from] CassetteError),
+    #[error("calls are missing in the cassette")]
+    Incomplete { source: io::Error },
+    #[error("cannot run {command}")]
+    Command { command: String, source: io::Error },
     #[error("cannot use the ready file {}", path.display())]
     ReadyFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -26,8 +37,14 @@ impl ProxyError {
     /// The exit code of the program.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Socket(_) | Self::StateDir(_) | Self::ReadyFile { .. } => EXIT_UNUSABLE,
-            Self::Io(_) => 1,
+            Self::Socket(_) | Self::StateDir(_) | Self::ReadyFile { .. } | Self::Cassette(_) => {
+                EXIT_UNUSABLE
+            }
+            Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                EXIT_NO_COMMAND
+            }
+            Self::Command { .. } => EXIT_CANNOT_RUN,
+            Self::Incomplete { .. } | Self::Io(_) => 1,
         }
     }
 }

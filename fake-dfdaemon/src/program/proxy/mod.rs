@@ -3,6 +3,7 @@
 mod error;
 mod options;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,13 +13,15 @@ use serde_json::{Value, json};
 
 pub(crate) use self::error::ProxyError;
 pub(crate) use self::options::ProxyCommand;
-use self::options::{Listen, Proxy};
+use self::options::{Listen, Proxy, Record};
+use super::child::{prepare, wait_for};
+use super::log;
 use super::ready_file::ReadyFile;
 use super::signals::Signals;
 use crate::dfdaemon::release::Release;
 use crate::grpc::listener::asynchronous;
 use crate::grpc::socket::{SocketFile, listen_at};
-use crate::proxy::{ProxyServer, Tap};
+use crate::proxy::{CassetteRecorder, ProxyServer, Tap};
 use crate::store::Disk;
 use crate::store::state_dir::StateDir;
 
@@ -29,6 +32,7 @@ const SOCKET: &str = "proxy.sock";
 pub(crate) async fn execute(command: &ProxyCommand) -> Result<ExitCode, ProxyError> {
     match command {
         ProxyCommand::Proxy(options) => proxy(options).await,
+        ProxyCommand::Record(options) => record(options).await,
     }
 }
 
@@ -37,15 +41,39 @@ async fn proxy(options: &Proxy) -> Result<ExitCode, ProxyError> {
     let mut signals = Signals::listen()?;
     let upstream = std::path::absolute(&options.upstream)?;
     let mut running = Running::start(&options.listen, &upstream, None)?;
-    let ready = running.ready("proxy", json!({ "upstream": upstream }));
-    let announced = running.announce(&ready).await;
-    let announced = announced.and_then(|()| print(&line(&ready)));
-    if announced.is_ok() {
-        signals.next().await;
-    }
+    let own = json!({ "upstream": upstream });
+    let ran = running.until_the_end("proxy", own, &[], &mut signals).await;
     running.stop().await;
-    announced?;
-    Ok(ExitCode::SUCCESS)
+    ran
+}
+
+async fn record(options: &Record) -> Result<ExitCode, ProxyError> {
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let upstream = std::path::absolute(&options.upstream)?;
+    let cassette = std::path::absolute(&options.cassette)?;
+    let recorder = CassetteRecorder::start(&cassette, &upstream, options.settings())?;
+    let mut running = Running::start(&options.listen, &upstream, Some(recorder.tap()))?;
+    let own = json!({"upstream": upstream, "cassette": cassette});
+    let ran = running.until_the_end("record", own, &options.command, &mut signals);
+    let ran = ran.await;
+    running.stop().await;
+    let outcome = tokio::select! {
+        outcome = recorder.finish() => outcome,
+        // A file system may hang.
+        _ = signals.next() => {
+            return Err(ProxyError::Incomplete { source: io::ErrorKind::Interrupted.into() });
+        }
+    };
+    if let Some(source) = outcome.failed {
+        return Err(ProxyError::Incomplete { source });
+    }
+    log::say(&format!(
+        "fake-dfdaemon: {} calls are in {}\n",
+        outcome.calls,
+        cassette.display()
+    ));
+    ran
 }
 
 /// A proxy that accepts.
@@ -54,8 +82,8 @@ struct Running {
     socket: SocketFile,
     endpoint: PathBuf,
     ready_file: Option<ReadyFile>,
-    /// Where the socket is, if it was not said. Removed last.
-    state: Option<StateDir>,
+    /// Where the socket is, if it was not said, and what a command needs. Removed last.
+    state: StateDir,
 }
 
 impl Running {
@@ -66,20 +94,12 @@ impl Running {
     ) -> Result<Self, ProxyError> {
         // What is stale goes before anything else: nobody is to take it for this proxy's.
         let ready_file = claim(listen.ready_file.as_deref())?;
-        let state = match &listen.socket {
-            Some(_) => None,
-            None => Some(StateDir::temporary(
-                &Disk::new(false),
-                Release::default(),
-                0,
-            )?),
-        };
-        let directory = state.as_ref().map_or(Path::new(""), StateDir::path);
+        let state = StateDir::temporary(&Disk::new(false), Release::default(), 0)?;
         let endpoint = match &listen.socket {
             Some(path) => std::path::absolute(path)?,
-            None => directory.join(SOCKET),
+            None => state.path().join(SOCKET),
         };
-        let (listener, socket) = listen_at(&endpoint, listen.socket_mode, directory)?;
+        let (listener, socket) = listen_at(&endpoint, listen.socket_mode, state.path())?;
         let listener = asynchronous(listener)?;
         let server = ProxyServer::start(listener, upstream.to_owned(), tap);
         Ok(Self {
@@ -107,6 +127,30 @@ impl Running {
             Some(file) => file.write(line(ready)).await,
             None => Ok(()),
         }
+    }
+
+    /// Until a signal comes, or the command has ended: exits as it did.
+    async fn until_the_end(
+        &mut self,
+        role: &str,
+        own: Value,
+        command: &[OsString],
+        signals: &mut Signals,
+    ) -> Result<ExitCode, ProxyError> {
+        let ready = self.ready(role, own);
+        self.announce(&ready).await?;
+        let Some(name) = command.first() else {
+            print(&line(&ready))?;
+            signals.next().await;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let failed = |source| ProxyError::Command {
+            command: name.display().to_string(),
+            source,
+        };
+        let child = prepare(command, &[&self.endpoint], self.state.path()).map_err(failed)?;
+        let code = wait_for(child, signals).await.map_err(failed)?;
+        Ok(ExitCode::from(code))
     }
 
     async fn stop(mut self) {

@@ -3,3 +3,4 @@
 mod pass;
 mod program;
 mod raw;
+mod record;

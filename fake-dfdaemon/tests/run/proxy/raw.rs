@@ -64,6 +64,22 @@ impl Between {
         }
     }
 
+    /// With a recorder as the proxy.
+    pub(super) fn recording(options: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let upstream = dir.path().join("up");
+        let listener = UnixListener::bind(&upstream).unwrap();
+        let mut command = program();
+        command.arg("record").arg("--upstream").arg(&upstream);
+        command.arg("--cassette").arg(dir.path().join("cassette"));
+        command.arg("--socket").arg(dir.path().join("in"));
+        Self {
+            _proxy: Process::start(command.args(options)),
+            dir,
+            listener,
+        }
+    }
+
     pub(super) fn socket(&self) -> PathBuf {
         self.dir.path().join("in")
     }

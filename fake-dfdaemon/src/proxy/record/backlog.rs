@@ -1,0 +1,51 @@
+//! How much waits to be recorded: a call whose bytes would be too many waits.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// The most bytes that wait, and where calls go on.
+const MOST: usize = 16 << 20;
+const AGAIN: usize = MOST / 2;
+
+#[derive(Debug, Default)]
+pub(super) struct Backlog(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: usize,
+    waiting: Vec<Waker>,
+}
+
+impl Backlog {
+    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.bytes < MOST {
+            return Poll::Ready(());
+        }
+        let waker = context.waker();
+        if !state.waiting.iter().any(|known| known.will_wake(waker)) {
+            state.waiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.lock().bytes += bytes;
+    }
+
+    pub(super) fn remove(&self, bytes: usize) {
+        let woken = {
+            let mut state = self.lock();
+            state.bytes = state.bytes.saturating_sub(bytes);
+            if state.bytes > AGAIN {
+                return;
+            }
+            std::mem::take(&mut state.waiting)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

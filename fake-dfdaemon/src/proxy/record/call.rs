@@ -1,0 +1,297 @@
+//! A call on its way into the cassette.
+
+use std::io;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderMap;
+use prost_reflect::MessageDescriptor;
+use tonic::Code;
+
+use super::RecordSettings;
+use super::redact::{self, Pattern};
+use super::writer::{Begin, Place};
+use crate::call::faults::code_name;
+use crate::proxy::cassette::content::{ContentSink, ContentStore};
+use crate::proxy::cassette::{
+    Answer, Call, ContentRef, End, FileSeen, HttpStatus, Message, Metadata, Status,
+};
+use crate::proxy::frames::{Frame, Part, Splitter, without_content};
+use crate::proxy::messages::{Side, message_type, to_json};
+use crate::proxy::paths::is_export;
+use crate::proxy::piece::framed;
+use crate::proxy::tap::Ended;
+
+/// Headers that say how a call is carried, or stand elsewhere in the record.
+const STATUS: &str = "grpc-status";
+const MESSAGE: &str = "grpc-message";
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// A call that is being recorded.
+pub(super) struct Recording {
+    call: Call,
+    content: ContentStore,
+    requests: Direction,
+    answers: Direction,
+    /// Files that are still looked at or read.
+    pub(super) files_open: usize,
+    is_over: bool,
+}
+
+/// One direction of a call.
+struct Direction {
+    splitter: Splitter,
+    descriptor: Option<MessageDescriptor>,
+    sink: Option<ContentSink>,
+    messages: Vec<Message>,
+}
+
+impl Recording {
+    pub(super) fn begin(
+        number: u64,
+        begin: Begin,
+        content: ContentStore,
+        settings: &RecordSettings,
+    ) -> Self {
+        let direction = |side| Direction {
+            splitter: Splitter::new(side == Side::Response && is_export(&begin.method)),
+            descriptor: message_type(&begin.method, side),
+            sink: None,
+            messages: Vec::new(),
+        };
+        let (requests, answers) = (direction(Side::Request), direction(Side::Response));
+        let call = Call {
+            call: number,
+            at: begin.at,
+            deadline: text_of(&begin.headers, "grpc-timeout"),
+            metadata: metadata(&begin.headers, settings),
+            method: begin.method,
+            requests: Vec::new(),
+            source: None,
+            answer: Answer::default(),
+            output: None,
+        };
+        Self {
+            call,
+            content,
+            requests,
+            answers,
+            files_open: 0,
+            is_over: false,
+        }
+    }
+
+    pub(super) fn request_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
+        self.requests.push(at, data, &self.content)
+    }
+
+    pub(super) fn response_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
+        self.answers.push(at, data, &self.content)
+    }
+
+    pub(super) fn head(
+        &mut self,
+        at: Duration,
+        status: u16,
+        headers: &HeaderMap,
+        is_whole: bool,
+        settings: &RecordSettings,
+    ) {
+        let answer = &mut self.call.answer;
+        answer.http_status = HttpStatus(status);
+        answer.opened = !is_whole;
+        answer.head_ms = milliseconds(at);
+        if is_whole {
+            self.trailers(headers, settings);
+        } else {
+            answer.metadata = metadata(headers, settings);
+        }
+    }
+
+    pub(super) fn trailers(&mut self, trailers: &HeaderMap, settings: &RecordSettings) {
+        let message = text_of(trailers, MESSAGE).unwrap_or_default();
+        let message = percent_encoding::percent_decode_str(&message).decode_utf8_lossy();
+        let details = text_of(trailers, DETAILS);
+        let is_secret = |details: &String| {
+            let decoded = crate::proxy::status::details(details).unwrap_or_default();
+            redact::matches(&settings.redact, &decoded)
+        };
+        self.call.answer.end = End::Status(Status {
+            code: text_of(trailers, STATUS).map(|code| name_of_code(&code)),
+            message: redact::text(&settings.redact, &message),
+            details: details.filter(|details| !is_secret(details)),
+            metadata: metadata(trailers, settings),
+        });
+    }
+
+    pub(super) fn ended(&mut self, at: Duration, how: Option<Ended>) {
+        self.is_over = true;
+        let answer = &mut self.call.answer;
+        answer.end_ms = milliseconds(at);
+        match how {
+            // The trailers have told how, if there were any.
+            Some(Ended::Complete) => {
+                if answer.end == End::ClientGone {
+                    answer.end = End::Status(Status::default());
+                }
+            }
+            Some(Ended::Reset(code)) => answer.end = End::Reset(code),
+            Some(Ended::Broken) => answer.end = End::Broken,
+            None => answer.end = End::ClientGone,
+        }
+    }
+
+    pub(super) fn file(&mut self, place: Place, seen: Option<FileSeen>) {
+        match place {
+            Place::Source => self.call.source = seen,
+            Place::Output(_) => self.call.output = seen,
+        }
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_over && self.files_open == 0
+    }
+
+    /// The line, and the release that the call tells of.
+    pub(super) fn finish(mut self, settings: &RecordSettings) -> (Call, Option<&'static str>) {
+        self.call.requests = self.requests.messages;
+        self.call.answer.messages = self.answers.messages;
+        let release = release(&self.call);
+        let messages = self.call.requests.iter_mut();
+        for message in messages.chain(&mut self.call.answer.messages) {
+            redact_message(message, &settings.redact);
+        }
+        (self.call, release)
+    }
+}
+
+impl Direction {
+    fn push(&mut self, at: Duration, data: &[u8], content: &ContentStore) -> io::Result<()> {
+        let Self {
+            splitter,
+            descriptor,
+            sink,
+            messages,
+        } = self;
+        splitter.push(data, &mut |part| match part {
+            Part::Content(bytes) => {
+                if sink.is_none() {
+                    *sink = Some(content.sink()?);
+                }
+                sink.as_mut().map_or(Ok(()), |sink| sink.write(bytes))
+            }
+            Part::Frame(frame) => {
+                let content = sink.take().map(ContentSink::finish).transpose()?;
+                let message = recorded(descriptor.as_ref(), frame, content);
+                messages.push(Message {
+                    at_ms: milliseconds(at),
+                    ..message
+                });
+                Ok(())
+            }
+        })
+    }
+}
+
+/// A message that has come, with the content that was cut out of it.
+fn recorded(
+    descriptor: Option<&MessageDescriptor>,
+    frame: Frame,
+    content: Option<ContentRef>,
+) -> Message {
+    let message = Message {
+        compressed: frame.is_compressed,
+        content,
+        ..Message::default()
+    };
+    if frame.is_long {
+        return message;
+    }
+    let Some(content) = &message.content else {
+        let json = descriptor.filter(|_| !frame.is_compressed);
+        let json = json.and_then(|descriptor| to_json(descriptor, &frame.head));
+        let raw = json.is_none().then(|| BASE64.encode(&frame.head));
+        return Message {
+            message: json,
+            raw,
+            ..message
+        };
+    };
+    let json = || {
+        let without = without_content(&frame.head, content.length, &frame.tail)?;
+        let json = to_json(descriptor?, &without)?;
+        let again = framed(&json, content.length).ok()?;
+        (again == (frame.head.clone(), frame.tail.clone())).then_some(json)
+    };
+    match json() {
+        Some(json) => Message {
+            message: Some(json),
+            ..message
+        },
+        None => Message {
+            raw: Some(BASE64.encode(&frame.head)),
+            raw_tail: Some(BASE64.encode(&frame.tail)),
+            ..message
+        },
+    }
+}
+
+fn redact_message(message: &mut Message, patterns: &[Pattern]) {
+    if let Some(json) = &mut message.message {
+        redact::value(patterns, json);
+    }
+    let is_secret = |raw: &Option<String>| {
+        let bytes = raw.as_ref().and_then(|raw| BASE64.decode(raw).ok());
+        bytes.is_some_and(|bytes| redact::matches(patterns, &bytes))
+    };
+    if is_secret(&message.raw) || is_secret(&message.raw_tail) {
+        message.raw = None;
+        message.raw_tail = None;
+        message.content = None;
+        message.redacted = true;
+    }
+}
+
+/// What the id of a task tells: 64 hexadecimal digits are those of 1.5.
+fn release(call: &Call) -> Option<&'static str> {
+    let message = call.answer.messages.first()?.message.as_ref()?;
+    let id = message.get("id").or_else(|| message.get("task_id"))?;
+    let id = id.as_str()?;
+    if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some("1.5");
+    }
+    id.parse::<u32>().is_ok().then_some("0.2")
+}
+
+/// The metadata that was asked for.
+fn metadata(headers: &HeaderMap, settings: &RecordSettings) -> Metadata {
+    let mut kept = Metadata::new();
+    for name in &settings.metadata {
+        let values = headers.get_all(name.as_str()).iter();
+        let values: Vec<_> = values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .map(|value| redact::text(&settings.redact, &value))
+            .collect();
+        if !values.is_empty() {
+            kept.insert(name.clone(), values);
+        }
+    }
+    kept
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn name_of_code(code: &str) -> String {
+    match code.parse::<i32>() {
+        Ok(number @ 0..=16) => code_name(Code::from_i32(number)).to_owned(),
+        _ => code.to_owned(),
+    }
+}
+
+fn milliseconds(at: Duration) -> f64 {
+    (at.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,197 @@
+//! The thread that makes lines of a cassette of what the taps tell.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use jiff::Timestamp;
+
+use super::backlog::Backlog;
+use super::call::Recording;
+use super::files::Found;
+use super::{Outcome, RecordSettings};
+use crate::proxy::cassette::FileSeen;
+use crate::proxy::cassette::write::CassetteWriter;
+use crate::proxy::tap::Ended;
+
+/// What the thread is told.
+pub(super) enum Event {
+    Of {
+        call: u64,
+        /// Since the call began.
+        at: Duration,
+        what: What,
+    },
+    /// All calls have ended.
+    Finish,
+}
+
+/// What happens in a call.
+pub(super) enum What {
+    Begin(Box<Begin>),
+    RequestData(Bytes),
+    /// HTTP status, headers, and whether they are all.
+    Head(u16, HeaderMap, bool),
+    ResponseData(Bytes),
+    Trailers(HeaderMap),
+    /// `None` if the client went away.
+    Ended(Option<Ended>),
+    /// A file is looked at: the call is complete when it was read.
+    FileBegins,
+    /// `None` if nobody can tell.
+    File(Place, Option<Found>),
+    FileRead(Place, io::Result<Option<FileSeen>>),
+}
+
+pub(super) struct Begin {
+    pub(super) at: Timestamp,
+    pub(super) method: String,
+    pub(super) headers: HeaderMap,
+}
+
+/// What a file is to its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Source,
+    /// Of a call that began then.
+    Output(SystemTime),
+}
+
+pub(super) struct Writer {
+    cassette: CassetteWriter,
+    settings: RecordSettings,
+    backlog: Arc<Backlog>,
+    events: Sender<Event>,
+    calls: HashMap<u64, Recording>,
+    outcome: Outcome,
+    is_finishing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        cassette: CassetteWriter,
+        settings: RecordSettings,
+        backlog: Arc<Backlog>,
+        events: Sender<Event>,
+    ) -> Self {
+        Self {
+            cassette,
+            settings,
+            backlog,
+            events,
+            calls: HashMap::new(),
+            outcome: Outcome::default(),
+            is_finishing: false,
+        }
+    }
+
+    pub(super) fn run(mut self, events: &Receiver<Event>) -> Outcome {
+        while let Ok(event) = events.recv() {
+            match event {
+                Event::Of { call, at, what } => self.take(call, at, what),
+                Event::Finish => self.is_finishing = true,
+            }
+            if self.is_finishing && self.calls.is_empty() {
+                break;
+            }
+        }
+        self.outcome
+    }
+
+    fn take(&mut self, number: u64, at: Duration, what: What) {
+        let bytes = match &what {
+            What::RequestData(data) | What::ResponseData(data) => data.len(),
+            _ => 0,
+        };
+        if let Err(error) = self.record(number, at, what) {
+            self.failed(number, error);
+        }
+        // Whatever becomes of it: others wait for the room.
+        self.backlog.remove(bytes);
+    }
+
+    fn record(&mut self, number: u64, at: Duration, what: What) -> io::Result<()> {
+        if let What::Begin(begin) = what {
+            let content = self.cassette.content();
+            let recording = Recording::begin(number, *begin, content, &self.settings);
+            self.calls.insert(number, recording);
+            return Ok(());
+        }
+        let Some(recording) = self.calls.get_mut(&number) else {
+            // It could not be recorded, which was told.
+            return Ok(());
+        };
+        match what {
+            What::Begin(_) => {}
+            What::RequestData(data) => recording.request_data(at, &data)?,
+            What::ResponseData(data) => recording.response_data(at, &data)?,
+            What::Head(status, headers, is_whole) => {
+                recording.head(at, status, &headers, is_whole, &self.settings);
+            }
+            What::Trailers(trailers) => recording.trailers(&trailers, &self.settings),
+            What::Ended(how) => recording.ended(at, how),
+            What::FileBegins => recording.files_open += 1,
+            What::File(place, found) => {
+                // A long file does not keep other calls waiting.
+                let content = self.cassette.content();
+                let events = self.events.clone();
+                let read = move || {
+                    let read = read(place, found, &content);
+                    let what = What::FileRead(place, read);
+                    // The recorder has ended, if nobody receives this.
+                    let _ = events.send(Event::Of {
+                        call: number,
+                        at,
+                        what,
+                    });
+                };
+                std::thread::Builder::new()
+                    .name("file".to_owned())
+                    .spawn(read)?;
+            }
+            What::FileRead(place, seen) => {
+                recording.files_open -= 1;
+                recording.file(place, seen?);
+            }
+        }
+        if recording.is_complete()
+            && let Some(recording) = self.calls.remove(&number)
+        {
+            let (call, release) = recording.finish(&self.settings);
+            if let Some(release) = release {
+                self.cassette.set_release(release)?;
+            }
+            self.cassette.append(&call)?;
+            self.outcome.calls += 1;
+        }
+        Ok(())
+    }
+
+    /// A call is missing from now on. Others may go better.
+    fn failed(&mut self, number: u64, error: io::Error) {
+        tracing::error!(call = number, %error, "a call is not recorded");
+        self.calls.remove(&number);
+        self.outcome.failed.get_or_insert(error);
+    }
+}
+
+fn read(
+    place: Place,
+    found: Option<Found>,
+    content: &crate::proxy::cassette::content::ContentStore,
+) -> io::Result<Option<FileSeen>> {
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    if let Place::Output(began) = place
+        && found.is_older_than(began)
+    {
+        // The daemon left no file, or the one that was there.
+        return Ok(None);
+    }
+    found.read(content).map(Some)
+}
