@@ -1,7 +1,8 @@
 //! The cache client of Dragonfly: imports files into the P2P cache, exports them again, and shows
 //! their state, by talking to the host's dfdaemon over a Unix socket.
 //!
-//! [`Client`] is the library; [`run`] is the program `dfcache`, a user of it.
+//! [`Client`] is where to begin. A call takes a request, which is built of what it needs:
+//! [`ImportRequest`] and [`ExportRequest`], or a path and a [`TaskId`] for one with defaults.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -12,37 +13,40 @@
 //! # let model = directory.path().join("model.bin");
 //! # let copy = directory.path().join("copy.bin");
 //! # std::fs::write(&model, "content")?;
-//! use dfcache::options::Endpoint;
-//! use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, ImportRequest, Progress};
-//! use tokio::sync::watch;
+//! use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, ImportRequest, Remedy, Ttl};
 //!
-//! // What can be checked on this side is checked before there is a connection.
-//! let import = ImportRequest::new(&model).check()?;
-//! let client = Client::connect(&Endpoint::new(socket)?).await?;
-//! let imported = client.import(&import).await?;
+//! let client = Client::connect(socket).await?;
+//! let request = ImportRequest::new(&model).ttl(Ttl::from_hours(2)).tag("nightly");
+//! let imported = client.import(request).await?;
+//! client.wait_for_replicas(&imported.task.task_id, 2).await?;
 //!
-//! // To a file of one's own, with progress.
-//! let (sender, progress) = watch::channel(Progress::default());
-//! let mut request = ExportRequest::new(imported.task.task_id.parse()?);
-//! request.progress = Some(sender);
-//! let exported = client
-//!     .export_to_path(&request, &copy, ExportMode::ByTransfer, false)
-//!     .await?;
+//! // To a file of its own, with progress.
+//! let request = ExportRequest::new(&imported.task.task_id)
+//!     .mode(ExportMode::ByTransfer)
+//!     .on_progress(|progress| println!("{} bytes", progress.received));
+//! let exported = client.export_to_path(&request, &copy).await?;
 //! assert_eq!(exported.content_length, imported.task.content_length);
-//! assert_eq!(progress.borrow().received, exported.content_length);
 //!
-//! // Again: the file is there, and stays as it is.
-//! let again = client.export_to_path(&request, &copy, ExportMode::ByTransfer, false).await;
-//! assert_eq!(again.unwrap_err().kind(), ErrorKind::LocalFile);
+//! // Again: the file exists, and stays as it is.
+//! let error = client.export_to_path(&request, &copy).await.unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::LocalFile);
+//! assert_eq!(error.remedy(), Some(&Remedy::Overwrite));
+//! client.export_to_path(request.overwrite(true), &copy).await?;
 //!
 //! // To anything that can be written to.
 //! let mut content = Vec::new();
-//! client.export_to_writer(&request, &mut content).await?;
+//! client.export_to_writer(&imported.task.task_id, &mut content).await?;
 //! assert_eq!(content, std::fs::read(&model)?);
 //! # daemon.stop().await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! An [`Error`] has a kind, sources and a [`Remedy`], and says whether the same call
+//! [may succeed later](Error::is_retryable).
+//!
+//! The default feature `cli` is the program `dfcache`, a user of the library. Libraries and programs
+//! of others need none of it: `default-features = false`.
 
 #[cfg(feature = "cli")]
 mod cli;
@@ -58,8 +62,10 @@ mod wire;
 pub use cli::{check_command_line, exit_code, run};
 pub use client::Client;
 pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
-pub use import::{CheckedImport, ImportRequest, Imported};
+pub use import::{ImportRequest, Imported};
+pub use types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
-pub use types::options;
+pub use types::options::{Digest, PieceLength, ReplicaCount, Timeout, Ttl, ValueError};
 pub use types::remedy::Remedy;
-pub use types::task::{LocalTask, Task};
+pub use types::task::{LocalTask, Task, TaskState};
+pub use types::task_id::TaskId;

@@ -8,8 +8,7 @@
 
 use std::path::Path;
 
-use dfcache::options::{Endpoint, TaskId};
-use dfcache::{Client, ExportMode, ExportRequest, ImportRequest};
+use dfcache::{Client, ExportMode, ExportRequest, ImportRequest, PieceLength, TaskId};
 use dhat::{HeapStats, Profiler};
 use fake_dfdaemon::FakeDfdaemon;
 use tokio::sync::{Mutex, MutexGuard};
@@ -34,9 +33,8 @@ impl World {
         let alone = ALONE.lock().await;
         let directory = tempfile::tempdir().unwrap();
         let daemon = open(directory.path()).await;
-        let endpoint = Endpoint::new(daemon.endpoint()).unwrap();
         Self {
-            client: Client::connect(&endpoint).await.unwrap(),
+            client: Client::connect(daemon.endpoint()).await.unwrap(),
             daemon,
             directory,
             _alone: alone,
@@ -47,19 +45,17 @@ impl World {
         let path = self.directory.path().join(name);
         let file = std::fs::File::create(&path).unwrap();
         file.set_len(length).unwrap();
-        let request = ImportRequest {
-            content_for_calculating_task_id: Some(name.to_owned()),
-            piece_length: Some("4mib".parse().unwrap()),
-            ..ImportRequest::new(path)
-        };
-        let imported = self.client.import(&request.check().unwrap()).await;
-        imported.unwrap().task.task_id.parse().unwrap()
+        let request = ImportRequest::new(path)
+            .content_for_calculating_task_id(name)
+            .piece_length(PieceLength::from_mib(4));
+        self.client.import(request).await.unwrap().task.task_id
     }
 
     async fn export(&self, id: &TaskId, to: &Path) {
-        let request = ExportRequest::new(id.clone());
-        let mode = ExportMode::ByTransfer;
-        let exported = self.client.export_to_path(&request, to, mode, true).await;
+        let request = ExportRequest::new(id)
+            .mode(ExportMode::ByTransfer)
+            .overwrite(true);
+        let exported = self.client.export_to_path(request, to).await;
         exported.unwrap();
     }
 }

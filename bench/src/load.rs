@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dfcache::options::{Endpoint, ReplicaCount, TaskId};
-use dfcache::{Client, ImportRequest};
+use dfcache::{Client, ImportRequest, TaskId};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -20,7 +19,7 @@ pub(crate) fn runtime() -> Result<Runtime> {
 
 /// A connection to the daemon at `endpoint`.
 pub(crate) async fn connect(endpoint: &std::path::Path) -> Result<Client> {
-    Ok(Client::connect(&Endpoint::new(endpoint)?).await?)
+    Ok(Client::connect(endpoint).await?)
 }
 
 /// Asks for the state of a task so many times, so many at once.
@@ -37,7 +36,7 @@ pub(crate) async fn stats(
         workers.spawn(async move {
             while next.fetch_add(1, Ordering::Relaxed) < calls {
                 let task = client.stat(&id).await?;
-                if task.task_id != id.as_str() {
+                if task.task_id != id {
                     return Err(format!("asked for {id}, told of {}", task.task_id).into());
                 }
             }
@@ -64,7 +63,6 @@ pub(crate) async fn imports(
     at_once: usize,
 ) -> Result<Vec<String>> {
     let next = Arc::new(AtomicUsize::new(0));
-    let one: ReplicaCount = "1".parse()?;
     let mut workers = JoinSet::new();
     for _ in 0..at_once {
         let (client, files, next) = (client.clone(), Arc::clone(&files), Arc::clone(&next));
@@ -75,13 +73,12 @@ pub(crate) async fn imports(
                 let Some(file) = files.get(number) else {
                     return Result::Ok(ids);
                 };
-                let mut request = ImportRequest::new(&file.path);
-                request.persistent_replica_count = one;
-                request
-                    .content_for_calculating_task_id
-                    .clone_from(&file.content_for_id);
-                let imported = client.import(&request.check()?).await?;
-                ids.push((number, imported.task.task_id));
+                let mut request = ImportRequest::new(&file.path).persistent_replica_count(1);
+                if let Some(content) = &file.content_for_id {
+                    request = request.content_for_calculating_task_id(content);
+                }
+                let imported = client.import(request).await?;
+                ids.push((number, imported.task.task_id.to_string()));
             }
         });
     }

@@ -24,7 +24,6 @@ use crate::output::leftovers::Leftovers;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::options::Timeout;
-use crate::types::remedy::Remedy;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
@@ -146,7 +145,7 @@ impl Watched {
             }
         };
         let why = || match (signal, bounds) {
-            (None, Some(bounds)) => timed_out(bounds),
+            (None, Some(bounds)) => Error::timed_out(bounds.attempt.clone(), bounds.timeout),
             (signal, _) => interrupted(signal.unwrap_or_default()),
         };
         let code = ExitCode::from(exit_code(why().kind()));
@@ -276,12 +275,6 @@ fn interrupted(signal: i32) -> Error {
         ErrorKind::Interrupted(Interruption::Signal(number)),
         message,
     )
-}
-
-fn timed_out(bounds: &Bounds) -> Error {
-    Error::new(ErrorKind::Timeout, bounds.attempt.clone())
-        .because(format!("it took longer than {}", bounds.timeout))
-        .with_remedy(Remedy::MoreTime)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::report::{Outcome, path_in_json};
 use super::{allocator, progress};
 use crate::client::Client;
 use crate::content::stream_failed;
-use crate::export::{ExportMode, ExportRequest, Progress};
+use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
 use crate::output::Target;
 use crate::types::attempt::Attempt;
 use crate::types::error::Result;
@@ -114,74 +114,69 @@ pub(crate) struct ExportArguments {
     pub(crate) common: Common,
 }
 
-/// Where an export goes.
-#[derive(Debug)]
-pub(crate) enum Output {
-    Stdout,
-    File {
-        path: PathBuf,
-        mode: ExportMode,
-        overwrite: bool,
-    },
-}
-
 impl ExportArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let mut request = self.request();
         // Checked before there is a connection.
-        let output = match self.output() {
-            Output::Stdout => None,
-            Output::File {
-                path,
-                mode,
-                overwrite,
-            } => {
-                let target = Target::check(&path, overwrite)?;
-                if self.common.output.format == Format::Json {
-                    // Said afterwards, it would be a failure that has replaced the file.
-                    path_in_json(target.path())?;
-                }
-                Some((target, mode))
+        let target = if self.to_stdout() {
+            None
+        } else {
+            let target = Target::check(&self.output, self.overwrite)?;
+            if self.common.output.format == Format::Json {
+                // Said afterwards, it would be a failure that has replaced the file.
+                path_in_json(target.path())?;
             }
+            Some(target)
         };
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let transferred = !matches!(
-            output,
-            Some((_, ExportMode::ByPath | ExportMode::ByHardLink))
-        );
-        if transferred {
+        if request.mode == ExportMode::ByTransfer {
             allocator::keep_for_content();
         }
         let exported = {
             let _bar = progress::wanted(!hidden).then(|| {
                 let (sender, receiver) = watch::channel(Progress::default());
-                request.progress = Some(sender);
+                request.progress = Some(OnProgress::new(move |progress| {
+                    sender.send_replace(progress);
+                }));
                 progress::bar(receiver)
             });
             let client = Client::connect(&self.common.connection.endpoint).await?;
             let client = client.that_may_block();
-            match output {
+            match target {
                 None => client.export_to_blocking_writer(&request, stdout()?).await,
-                Some((target, mode)) => client.export(&request, target, mode).await,
+                Some(target) => client.export(&request, target).await,
             }?
         };
         Ok(Outcome::Exported {
-            task_id: self.request().task_id,
+            task_id: self.id.clone(),
             exported,
-            transferred,
-            digest: self.digest().cloned(),
+            digest: self.digest.clone(),
         })
     }
 
     pub(crate) fn request(&self) -> ExportRequest {
-        let mut request = ExportRequest::new(self.id.clone());
-        request.tag = Some(self.tag.clone());
-        request.application = Some(self.application.clone());
-        request.timeout = Some(self.timeout);
-        request.digest = self.digest.clone();
-        request.verify = self.verify;
-        request
+        let request = ExportRequest::new(&self.id)
+            .mode(self.mode())
+            .overwrite(self.overwrite)
+            .verify(self.verify)
+            .tag(&self.tag)
+            .application(&self.application)
+            .timeout(self.timeout);
+        match &self.digest {
+            Some(digest) => request.digest(digest.clone()),
+            None => request,
+        }
+    }
+
+    fn mode(&self) -> ExportMode {
+        if self.to_stdout() || self.transfer_from_dfdaemon {
+            ExportMode::ByTransfer
+        } else if self.force_hard_link {
+            ExportMode::ByHardLink
+        } else {
+            ExportMode::ByPath
+        }
     }
 
     /// What fails if it does.
@@ -189,27 +184,7 @@ impl ExportArguments {
         Attempt::Export(self.id.clone())
     }
 
-    pub(crate) fn digest(&self) -> Option<&Digest> {
-        self.digest.as_ref()
-    }
-
-    pub(crate) fn output(&self) -> Output {
-        if self.to_stdout() {
-            return Output::Stdout;
-        }
-        let mode = match (self.transfer_from_dfdaemon, self.force_hard_link) {
-            (true, _) => ExportMode::ByTransfer,
-            (false, true) => ExportMode::ByHardLink,
-            (false, false) => ExportMode::ByPath,
-        };
-        Output::File {
-            path: self.output.clone(),
-            mode,
-            overwrite: self.overwrite,
-        }
-    }
-
-    fn to_stdout(&self) -> bool {
+    pub(super) fn to_stdout(&self) -> bool {
         self.output.as_os_str() == "-"
     }
 

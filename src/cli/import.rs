@@ -76,7 +76,7 @@ impl ImportArguments {
         let imported = {
             let _spinner = progress::spinner(!hidden, import.path());
             let client = Client::connect(&self.common.connection.endpoint).await?;
-            client.import(&import).await?
+            client.import_checked(&import).await?
         };
         Ok(Outcome::Imported {
             path: import.path().to_owned(),
@@ -102,6 +102,7 @@ impl ImportArguments {
             ttl: self.ttl,
             timeout: Some(self.timeout),
             skip_existing: self.skip_existing,
+            invalid: None,
         }
     }
 }

@@ -33,7 +33,6 @@ pub(crate) enum Outcome {
     Exported {
         task_id: TaskId,
         exported: Exported,
-        transferred: bool,
         digest: Option<Digest>,
     },
     Stat(Task),

@@ -1,16 +1,13 @@
 //! `dfcache stat`.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::common::Common;
 use super::report::Outcome;
 use crate::client::Client;
 use crate::types::attempt::Attempt;
-use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::error::Result;
 use crate::types::options::{ReplicaCount, TaskId, Timeout};
-use crate::types::task::{FAILED, Task};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +43,7 @@ impl StatArguments {
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let task = match self.wait_for_replicas {
             None => client.stat(&self.id).await,
-            Some(wanted) => wait(&client, &self.id, wanted).await,
+            Some(count) => client.wait_for_replicas(&self.id, count).await,
         };
         task.map(Outcome::Stat)
     }
@@ -54,25 +51,5 @@ impl StatArguments {
     /// What fails if it does.
     pub(super) fn attempt(&self) -> Attempt {
         Attempt::Stat(self.id.clone())
-    }
-}
-
-/// Nothing tells us of new replicas; the pauses grow, since replicas of large files take long.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-async fn wait(client: &Client, id: &TaskId, wanted: ReplicaCount) -> Result<Task> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let task = client.stat(id).await?;
-        if task.current_persistent_replica_count >= wanted.get() {
-            return Ok(task);
-        }
-        if task.state == FAILED {
-            let message = format!("task {} will get no replicas", id);
-            return Err(Error::new(ErrorKind::Failure, message).because("its import failed"));
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

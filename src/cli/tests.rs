@@ -1,4 +1,3 @@
-use super::export::Output;
 use super::*;
 use crate::export::ExportMode;
 
@@ -95,14 +94,13 @@ fn a_dash_is_stdout_and_a_path_may_look_like_one() {
     let Command::Export(export) = parsed("dfcache export 7 -O -") else {
         panic!();
     };
-    assert!(matches!(export.output(), Output::Stdout));
+    assert!(export.to_stdout());
+    assert_eq!(export.request().mode, ExportMode::ByTransfer);
     let Command::Export(export) = parsed("dfcache export 7 -O ./- --transfer-from-dfdaemon") else {
         panic!();
     };
-    let Output::File { mode, .. } = export.output() else {
-        panic!();
-    };
-    assert_eq!(mode, ExportMode::ByTransfer);
+    assert!(!export.to_stdout());
+    assert_eq!(export.request().mode, ExportMode::ByTransfer);
 }
 
 #[test]

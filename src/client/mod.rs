@@ -1,24 +1,33 @@
-//! The client of a daemon: typed calls over one connection.
+//! The client of a daemon: typed calls over a connection that is made anew when it is lost.
 //!
 //! What an import or an export does around its call (checks, files, verification) lives in
 //! `import` and `export`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCacheTaskRequest, ListLocalPersistentCacheTasksRequest,
     StatPersistentCacheTaskRequest,
 };
+use tokio::sync::Mutex;
 use tracing::info;
 
 use crate::types::attempt::Attempt;
-use crate::types::error::{Error, Result};
-use crate::types::options::{Endpoint, TaskId};
-use crate::types::task::{LocalTask, Task};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::options::{Endpoint, ReplicaCount, TaskId, Timeout, ValueError};
+use crate::types::task::{LocalTask, Task, TaskState};
 use crate::wire::status::{self, Operation};
 
 use crate::wire::connection::{self, Connection};
 use crate::wire::list::ListCodec;
 use crate::wire::streaming_call::{self, Answer};
+
+/// Nothing tells us of new replicas; the pauses grow, since replicas of large files take long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A call over a Unix socket needs one too.
 const ORIGIN: &str = "http://localhost";
@@ -29,35 +38,136 @@ const MAX_ANSWER_LENGTH: usize = 4 << 20;
 /// The longest list that is taken, in bytes: of a million tasks.
 const MAX_LIST_LENGTH: usize = 256 << 20;
 
-/// A connection to a dfdaemon. It is made once, and never again: when it is lost, calls fail with
-/// [`crate::ErrorKind::Unavailable`]. Clones share it. A transfer of content has a connection of its
-/// own, so that a reader which stalls stops no other call.
+/// A client of a dfdaemon.
 ///
-/// Calls run until they end or are dropped; bound them with `tokio::time::timeout`. Dropping a
-/// call leaves nothing half-done on this side.
+/// Clones share one connection. When it is lost, the calls that are under way fail with
+/// [`crate::ErrorKind::Unavailable`], and the next call makes a new one. A transfer of content has a
+/// connection of its own, so that a reader which stalls stops no other call.
+///
+/// A call ends within the timeout of its request, or of [`Client::with_timeout`], or runs until it
+/// ends or is dropped. Dropping a call leaves nothing half-done on this side. Calls run within a
+/// tokio runtime that has I/O and time enabled; [`crate::blocking`] needs none.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # std::fs::write(&model, "content")?;
+/// use std::time::Duration;
+///
+/// use dfcache::{Client, TaskState};
+///
+/// let client = Client::connect(daemon.endpoint()).await?;
+/// let client = client.with_timeout(Duration::from_secs(30));
+/// let imported = client.import(&model).await?;
+/// let task = client.stat(&imported.task.task_id).await?;
+/// assert_eq!(task.state, TaskState::Succeeded);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    endpoint: Endpoint,
-    connection: Connection,
-    daemon_user: Option<u32>,
+    link: Arc<Link>,
+    timeout: Option<Timeout>,
     may_block: bool,
 }
 
+/// What clones of a client share.
+#[derive(Debug)]
+struct Link {
+    endpoint: Endpoint,
+    /// None before the first call.
+    made: Mutex<Option<Made>>,
+}
+
+/// A connection that was made, and the user that the daemon runs as, if the system tells.
+#[derive(Clone, Debug)]
+struct Made {
+    connection: Connection,
+    daemon_user: Option<u32>,
+}
+
 impl Client {
-    /// Connects to the daemon at `endpoint`.
+    /// Connects to the daemon at `endpoint`: an [`Endpoint`], or the path of a socket.
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::Unavailable`] if there is no socket, or nobody listens at it.
-    pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
+    /// [`crate::ErrorKind::Unavailable`] if there is no socket, or nobody listens at it;
+    /// [`crate::ErrorKind::Usage`] if the path cannot be that of a socket.
+    pub async fn connect<E>(endpoint: E) -> Result<Self>
+    where
+        E: TryInto<Endpoint>,
+        ValueError: From<E::Error>,
+    {
+        let client = Self::lazy(endpoint)?;
+        client.made().await?;
+        Ok(client)
+    }
+
+    /// A client that connects when it is first used.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Usage`] if the path cannot be that of a socket.
+    pub fn lazy<E>(endpoint: E) -> Result<Self>
+    where
+        E: TryInto<Endpoint>,
+        ValueError: From<E::Error>,
+    {
+        let endpoint = endpoint.try_into().map_err(ValueError::from)?;
+        Ok(Self::new(endpoint))
+    }
+
+    fn new(endpoint: Endpoint) -> Self {
+        let made = Mutex::default();
+        Self {
+            link: Arc::new(Link { endpoint, made }),
+            timeout: None,
+            may_block: false,
+        }
+    }
+
+    /// The same client, whose calls end within `timeout` unless their requests have one of their own.
+    #[must_use]
+    pub fn with_timeout(self, timeout: impl Into<Timeout>) -> Self {
+        Self {
+            timeout: Some(timeout.into()),
+            ..self
+        }
+    }
+
+    /// The connection, made anew if it is lost.
+    async fn made(&self) -> Result<Made> {
+        let mut made = self.link.made.lock().await;
+        if let Some(made) = made.as_ref().filter(|made| !made.connection.is_closed()) {
+            return Ok(made.clone());
+        }
+        let endpoint = &self.link.endpoint;
         let (connection, daemon_user) = connection::connect(endpoint).await?;
         info!(%endpoint, "connected");
-        Ok(Self {
-            endpoint: endpoint.clone(),
+        let new = Made {
             connection,
             daemon_user,
-            may_block: false,
-        })
+        };
+        Ok(made.insert(new).clone())
+    }
+
+    /// Waits for the end of a call, at most as long as its request says, or else this client.
+    pub(crate) async fn bounded<T>(
+        &self,
+        timeout: Option<Timeout>,
+        attempt: Attempt,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let Some(timeout) = timeout.or(self.timeout) else {
+            return call.await;
+        };
+        tokio::time::timeout(timeout.duration(), call)
+            .await
+            .unwrap_or_else(|_| Err(Error::timed_out(attempt, timeout)))
     }
 
     /// The client of one transfer, with a connection of its own: a reader that stalls fills the window
@@ -67,7 +177,7 @@ impl Client {
             // Its thread does nothing else.
             return Ok(self.clone());
         }
-        Self::connect(&self.endpoint).await
+        Self::connect(&self.link.endpoint).await
     }
 
     /// The same for a thread that does nothing else: writes of files may block it.
@@ -89,22 +199,68 @@ impl Client {
     ///
     /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::Integrity`] if
     /// the answer is about another one, and whatever a connection can do.
-    pub async fn stat(&self, task_id: &TaskId) -> Result<Task> {
+    pub async fn stat<I>(&self, task_id: I) -> Result<Task>
+    where
+        I: TryInto<TaskId>,
+        ValueError: From<I::Error>,
+    {
+        let task_id = task_id.try_into().map_err(ValueError::from)?;
+        let attempt = Attempt::Stat(task_id.clone());
+        self.bounded(None, attempt, self.state_of(&task_id)).await
+    }
+
+    async fn state_of(&self, task_id: &TaskId) -> Result<Task> {
         let request = StatPersistentCacheTaskRequest {
             task_id: task_id.to_string(),
             remote_ip: None,
         };
-        let response = self.service().stat_persistent_cache_task(request).await;
         let attempt = || Attempt::Stat(task_id.clone());
+        let service = self.service().await;
+        let mut service = service.map_err(|error| error.within(attempt()))?;
+        let answer = service.stat_persistent_cache_task(request).await;
         let answer =
-            response.map_err(|status| status::error(&status, Operation::Question, attempt()))?;
+            answer.map_err(|status| status::error(&status, Operation::Question, attempt()))?;
         let task = Task::from(answer.into_inner());
         // A message without fields is an answer too, about no task.
-        if task.task_id != task_id.as_str() {
-            let why = format!("dfdaemon answered about task {:?}", task.task_id);
+        if task.task_id != *task_id {
+            let why = format!("dfdaemon answered about task {:?}", task.task_id.as_str());
             return Err(Error::integrity(why).within(attempt()));
         }
         Ok(task)
+    }
+
+    /// Waits until a task has `count` persistent replicas, and returns its state then.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::Failure`] if the task's import failed, and those of [`Client::stat`].
+    pub async fn wait_for_replicas<I, C>(&self, task_id: I, count: C) -> Result<Task>
+    where
+        I: TryInto<TaskId>,
+        C: TryInto<ReplicaCount>,
+        ValueError: From<I::Error> + From<C::Error>,
+    {
+        let task_id = task_id.try_into().map_err(ValueError::from)?;
+        let count = count.try_into().map_err(ValueError::from)?;
+        let attempt = Attempt::Stat(task_id.clone());
+        let wait = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let task = self.state_of(&task_id).await?;
+                if task.current_persistent_replica_count >= count.get() {
+                    return Ok(task);
+                }
+                if task.state == TaskState::Failed {
+                    let message = format!("task {task_id} will get no replicas");
+                    return Err(
+                        Error::new(ErrorKind::Failure, message).because("its import failed")
+                    );
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        };
+        self.bounded(None, attempt, wait).await
     }
 
     /// The tasks that the daemon's own host has.
@@ -115,27 +271,15 @@ impl Client {
     /// and whatever a connection can do.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
         let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
-        self.listed(request)
-            .await
-            .map_err(|status| status::error(&status, Operation::Question, Attempt::List))
-    }
-
-    async fn listed(
-        &self,
-        request: ListLocalPersistentCacheTasksRequest,
-    ) -> std::result::Result<Vec<LocalTask>, tonic::Status> {
-        const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks";
-        let mut service = tonic::client::Grpc::with_origin(
-            self.connection.clone(),
-            http::Uri::from_static(ORIGIN),
-        )
-        .max_decoding_message_size(MAX_LIST_LENGTH);
-        // The connection is always ready; the client demands to be asked.
-        service.ready().await.map_err(tonic::Status::from_error)?;
-        let method = http::uri::PathAndQuery::from_static(METHOD);
-        let request = tonic::Request::new(request);
-        let answer = service.unary(request, method, ListCodec).await?;
-        Ok(answer.into_inner())
+        let list = async {
+            let made = self.made().await;
+            let connection = made
+                .map_err(|error| error.within(Attempt::List))?
+                .connection;
+            let listed = listed(connection, request).await;
+            listed.map_err(|status| status::error(&status, Operation::Question, Attempt::List))
+        };
+        self.bounded(None, Attempt::List, list).await
     }
 
     /// Asks for an export. The answer comes as raw messages: a piece is one message, which is too
@@ -143,141 +287,47 @@ impl Client {
     pub(crate) async fn download(
         &self,
         request: &DownloadPersistentCacheTaskRequest,
-    ) -> std::result::Result<Answer, tonic::Status> {
+        operation: Operation,
+    ) -> Result<Answer> {
         const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
-        streaming_call::call(self.connection.clone(), METHOD, request).await
+        let connection = self.made().await?.connection;
+        let answer = streaming_call::call(connection, METHOD, request).await;
+        answer.map_err(|status| status::cause(&status, operation))
     }
 
     /// The generated client. What it takes of an answer is bounded: the daemon may be hostile.
-    pub(crate) fn service(&self) -> DfdaemonDownloadClient<Connection> {
+    pub(crate) async fn service(&self) -> Result<DfdaemonDownloadClient<Connection>> {
+        let connection = self.made().await?.connection;
         let origin = http::Uri::from_static(ORIGIN);
-        DfdaemonDownloadClient::with_origin(self.connection.clone(), origin)
+        let service = DfdaemonDownloadClient::with_origin(connection, origin);
+        Ok(service
             .max_decoding_message_size(MAX_ANSWER_LENGTH)
-            .max_encoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX))
     }
 
     /// The user that the daemon runs as, if the system tells.
-    pub(crate) fn daemon_user(&self) -> Option<u32> {
-        self.daemon_user
+    pub(crate) async fn daemon_user(&self) -> Result<Option<u32>> {
+        Ok(self.made().await?.daemon_user)
     }
+}
+
+async fn listed(
+    connection: Connection,
+    request: ListLocalPersistentCacheTasksRequest,
+) -> std::result::Result<Vec<LocalTask>, tonic::Status> {
+    const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks";
+    let mut service = tonic::client::Grpc::with_origin(connection, http::Uri::from_static(ORIGIN))
+        .max_decoding_message_size(MAX_LIST_LENGTH);
+    // The connection is always ready; the client demands to be asked.
+    service.ready().await.map_err(tonic::Status::from_error)?;
+    let method = http::uri::PathAndQuery::from_static(METHOD);
+    let request = tonic::Request::new(request);
+    let answer = service.unary(request, method, ListCodec).await?;
+    Ok(answer.into_inner())
 }
 
 #[cfg(test)]
 pub(crate) mod testing;
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use dfdaemon_api::common::v2::PersistentCacheTask;
-    use tonic::Status;
-
-    use super::*;
-    use crate::client::testing::{Answers, ScriptedDaemon};
-    use crate::types::error::ErrorKind;
-
-    #[tokio::test]
-    async fn stat_and_list_show_what_the_daemon_answers() {
-        let daemon = ScriptedDaemon::start(Answers {
-            stat: Arc::new(|request| {
-                if request.task_id != "7" {
-                    let text = format!("persistent cache task {} not found", request.task_id);
-                    return Err(Status::internal(format!(
-                        "code: 'Some requested entity was not found', message: {text:?}"
-                    )));
-                }
-                Ok(PersistentCacheTask {
-                    id: "7".into(),
-                    ..PersistentCacheTask::default()
-                })
-            }),
-            ..Answers::default()
-        });
-        let client = daemon.client().await;
-        let task = client.stat(&"7".parse().unwrap()).await.unwrap();
-        assert_eq!(task.task_id, "7");
-        assert_eq!(client.list().await.unwrap()[0].task_id, "7");
-        let error = client.stat(&"8".parse().unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert_eq!(error.causes(), ["persistent cache task 8 not found"]);
-    }
-
-    #[tokio::test]
-    async fn errors_about_long_names_arrive() {
-        let daemon = ScriptedDaemon::start(Answers {
-            stat: Arc::new(|request| {
-                let text = format!("persistent cache task {} not found", request.task_id);
-                Err(Status::not_found(text))
-            }),
-            ..Answers::default()
-        });
-        let client = daemon.client().await;
-        // As long as a path can be, in characters that travel as three.
-        let task_id = "%".repeat(4096 * 2).parse().unwrap();
-        let error = client.stat(&task_id).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound);
-    }
-
-    #[tokio::test]
-    async fn an_answer_about_another_task_or_none_is_no_answer() {
-        for id in ["", "8", "7\n"] {
-            let daemon = ScriptedDaemon::start(Answers {
-                stat: Arc::new(move |_| {
-                    let id = id.into();
-                    Ok(PersistentCacheTask {
-                        id,
-                        ..PersistentCacheTask::default()
-                    })
-                }),
-                ..Answers::default()
-            });
-            let client = daemon.client().await;
-            let error = client.stat(&"7".parse().unwrap()).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Integrity, "{id:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_about_one_task_is_no_place_for_megabytes() {
-        let task = |id: &str, tag_length| PersistentCacheTask {
-            id: id.into(),
-            tag: Some("x".repeat(tag_length)),
-            ..PersistentCacheTask::default()
-        };
-        let daemon = ScriptedDaemon::start(Answers {
-            stat: Arc::new(move |request| {
-                let fits = request.task_id == "7";
-                let tag_length = if fits { 1 << 20 } else { MAX_ANSWER_LENGTH };
-                Ok(task(&request.task_id, tag_length))
-            }),
-            ..Answers::default()
-        });
-        let client = daemon.client().await;
-        client.stat(&"7".parse().unwrap()).await.unwrap();
-        let error = client.stat(&"8".parse().unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn whatever_is_not_a_listening_socket_is_unavailable_by_name() {
-        let directory = tempfile::tempdir().unwrap();
-        let stale = directory.path().join("stale.sock");
-        drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
-        let file = directory.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        let missing = directory.path().join("missing");
-        for (path, hint) in [
-            (&stale, "nobody listens"),
-            (&file, "not a socket"),
-            (&missing, "no socket is there"),
-            (&directory.path().to_owned(), "not a socket"),
-        ] {
-            let endpoint = Endpoint::new(path).unwrap();
-            let error = Client::connect(&endpoint).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
-            assert!(error.to_string().contains(&endpoint.to_string()));
-            let advice = error.remedy().unwrap().to_string();
-            assert!(advice.contains(hint), "{advice}");
-        }
-    }
-}
+mod tests;

@@ -27,12 +27,12 @@ impl IdCheck {
     ///
     /// [`crate::ErrorKind::Integrity`] if the id is no hash of either release.
     pub(crate) fn of(task: &Task) -> Result<Self> {
-        let scheme = scheme(&task.task_id).ok_or_else(|| {
+        let scheme = scheme(task.task_id.as_str()).ok_or_else(|| {
             Error::integrity(format!("the id {} cannot be verified", task.task_id))
                 .because("it is neither a CRC-32 nor a SHA-256")
         })?;
         Ok(Self {
-            task_id: task.task_id.clone(),
+            task_id: task.task_id.to_string(),
             tag: task.tag.clone(),
             application: task.application.clone(),
             piece_length: task.piece_length,

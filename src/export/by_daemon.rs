@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::local_copy::LocalCopy;
 use super::piece_stream::{PieceStream, Watched};
-use super::{ExportRequest, Exported};
+use super::{ExportMode, ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::ContentCheck;
 use crate::content::thread::{finished, on_thread};
@@ -28,14 +28,14 @@ pub(super) async fn export(
     client: &Client,
     request: &ExportRequest,
     target: Target,
-    force_hard_link: bool,
 ) -> Result<Exported> {
+    let force_hard_link = request.mode == ExportMode::ByHardLink;
     if target.path().to_str().is_none() {
         return Err(not_text(target.path()));
     }
     let check = request.check(client).await?;
     let persistent = LocalCopy::ask(client, request).await.persistent;
-    let directory = match PrivateDirectory::create(target.clone(), client.daemon_user()) {
+    let directory = match PrivateDirectory::create(target.clone(), client.daemon_user().await?) {
         Ok(directory) => directory,
         // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied && !target.exists() => {
@@ -195,6 +195,7 @@ async fn verify(
         path: None,
         content_length,
         piece_count: watched.coverage.piece_count(),
+        transferred: false,
     })
 }
 

@@ -17,6 +17,8 @@ use tracing::{info, warn};
 
 use super::ExportRequest;
 use crate::client::Client;
+use crate::types::error::Result;
+use crate::wire::status::{self, Operation};
 
 /// How long the daemon may take to tell of its copy. An export does not depend on it.
 const TELLS_WITHIN: Duration = Duration::from_secs(5);
@@ -37,16 +39,16 @@ impl LocalCopy {
             task_id: request.task_id.to_string(),
             remote_ip: None,
         };
-        let mut service = client.service();
-        let answer = service.stat_local_persistent_cache_task(asked);
+        let answer = async {
+            let mut service = client.service().await.ok()?;
+            let answer = service.stat_local_persistent_cache_task(asked).await;
+            answer.ok().map(tonic::Response::into_inner)
+        };
         match timeout(TELLS_WITHIN, answer).await {
-            Ok(Ok(answer)) => {
-                let copy = answer.into_inner();
-                Self {
-                    persistent: copy.persistent,
-                    is_complete: copy.finished_at.is_some(),
-                }
-            }
+            Ok(Some(copy)) => Self {
+                persistent: copy.persistent,
+                is_complete: copy.finished_at.is_some(),
+            },
             // Release 0.2 does not know the call. Anything else the export itself will meet.
             _ => Self::default(),
         }
@@ -99,12 +101,11 @@ impl Drop for Mender {
     }
 }
 
-async fn mend(
-    client: Client,
-    wire: DownloadPersistentCacheTaskRequest,
-) -> Result<(), tonic::Status> {
-    let mut answer = client.download(&wire).await?;
-    while answer.next().await?.is_some() {}
+async fn mend(client: Client, wire: DownloadPersistentCacheTaskRequest) -> Result<()> {
+    let operation = Operation::ExportByTransfer;
+    let mut answer = client.download(&wire, operation).await?;
+    let next = |status| status::cause(&status, operation);
+    while answer.next().await.map_err(next)?.is_some() {}
     Ok(())
 }
 

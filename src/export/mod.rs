@@ -8,22 +8,25 @@ mod local_copy;
 mod piece_stream;
 mod verify;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::client::Client;
+use crate::content::thread::{finished, on_thread};
 use crate::content::{
     ContentCheck, ContentWriter, FileDestination, IdCheck, StreamDestination, stream_failed,
 };
 use crate::output::{Target, TemporaryFile};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
-use crate::types::options::{Digest, TaskId, Timeout};
+use crate::types::options::{Digest, TaskId, Timeout, ValueError, taken};
 use crate::types::task::given;
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::Operation;
@@ -36,43 +39,144 @@ pub(crate) use local_copy::mended;
 pub use verify::Verified;
 
 /// What to export, and how.
+///
+/// Values convert from what Rust has. The first one that is invalid is reported when the request
+/// is used.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// use std::time::Duration;
+///
+/// use dfcache::{Client, ErrorKind, ExportMode, ExportRequest};
+///
+/// let client = Client::connect(daemon.endpoint()).await?;
+/// let imported = client.import(&model).await?;
+/// let request = ExportRequest::new(&imported.task.task_id)
+///     .mode(ExportMode::ByTransfer)
+///     .digest("crc32:3704798228".parse()?)
+///     .timeout(Duration::from_secs(60))
+///     .on_progress(|progress| println!("{} bytes", progress.received));
+/// let error = client.export_to_path(&request, &copy).await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Integrity);
+/// assert!(!copy.exists());
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
+#[must_use = "a request does nothing until it is given to a client"]
 pub struct ExportRequest {
-    /// The task.
-    pub task_id: TaskId,
-    /// The tag that the daemon accounts the export to.
-    pub tag: Option<String>,
-    /// The application that the daemon accounts the export to.
-    pub application: Option<String>,
-    /// What the daemon is told about how long it may take.
-    pub timeout: Option<Timeout>,
-    /// What the content must hash to, besides the digests of its pieces.
-    pub digest: Option<Digest>,
-    /// Whether the content must give the task's id again, which is a hash of it. An id that was made
-    /// from a text cannot be verified: the export then fails.
-    pub verify: bool,
-    /// Where progress is reported; `tokio_stream::wrappers::WatchStream` makes a stream of the
-    /// other end.
-    pub progress: Option<watch::Sender<Progress>>,
+    pub(crate) task_id: TaskId,
+    pub(crate) mode: ExportMode,
+    pub(crate) overwrite: bool,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) verify: bool,
+    pub(crate) progress: Option<OnProgress>,
+    pub(crate) invalid: Option<ValueError>,
+}
+
+/// What is told of progress.
+#[derive(Clone)]
+pub(crate) struct OnProgress(Arc<dyn Fn(Progress) + Send + Sync>);
+
+impl OnProgress {
+    pub(crate) fn new(report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(report))
+    }
+}
+
+impl fmt::Debug for OnProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnProgress")
+    }
 }
 
 impl ExportRequest {
     /// An export of the task `task_id`.
-    #[must_use]
-    pub fn new(task_id: TaskId) -> Self {
+    pub fn new<I>(task_id: I) -> Self
+    where
+        I: TryInto<TaskId>,
+        ValueError: From<I::Error>,
+    {
+        let mut invalid = None;
+        let task_id = taken(task_id, &mut invalid);
         Self {
-            task_id,
+            task_id: task_id.unwrap_or_else(|| TaskId::unchecked(String::new())),
+            mode: ExportMode::default(),
+            overwrite: false,
             tag: None,
             application: None,
             timeout: None,
             digest: None,
             verify: false,
             progress: None,
+            invalid,
         }
+    }
+
+    /// How the file is made; by the daemon without it. Content for a writer is always transferred.
+    pub fn mode(mut self, mode: ExportMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether a file that exists is replaced.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// The tag that the daemon counts the export under.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// The application that the daemon counts the export under.
+    pub fn application(mut self, application: impl Into<String>) -> Self {
+        self.application = Some(application.into());
+        self
+    }
+
+    /// How long the whole call may take. The daemon is told so, too.
+    pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+
+    /// What the content must hash to, besides the digests of its pieces.
+    pub fn digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
+    }
+
+    /// Whether the content must give the task's id again, which is a hash of it. An id that was made
+    /// from a text cannot be verified: the export then fails.
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// What is called with the progress of the export, between two pieces: it must not block.
+    pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(OnProgress::new(report));
+        self
     }
 
     /// What the content must hash to. For an id, the daemon is asked what it was made from.
     async fn check(&self, client: &Client) -> Result<Option<ContentCheck>> {
+        if let Some(invalid) = &self.invalid {
+            return Err(invalid.clone().into());
+        }
         let id = if self.verify {
             Some(IdCheck::of(&client.stat(&self.task_id).await?)?)
         } else {
@@ -82,8 +186,8 @@ impl ExportRequest {
     }
 
     fn report(&self, progress: Progress) {
-        if let Some(sender) = &self.progress {
-            sender.send_replace(progress);
+        if let Some(OnProgress(report)) = &self.progress {
+            report(progress);
         }
     }
 
@@ -103,6 +207,30 @@ impl ExportRequest {
             overwrite: false,
             remote_ip: None,
         }
+    }
+}
+
+impl From<&Self> for ExportRequest {
+    fn from(request: &Self) -> Self {
+        request.clone()
+    }
+}
+
+impl From<&str> for ExportRequest {
+    fn from(task_id: &str) -> Self {
+        Self::new(task_id)
+    }
+}
+
+impl From<TaskId> for ExportRequest {
+    fn from(task_id: TaskId) -> Self {
+        Self::new(task_id)
+    }
+}
+
+impl From<&TaskId> for ExportRequest {
+    fn from(task_id: &TaskId) -> Self {
+        Self::new(task_id)
     }
 }
 
@@ -126,10 +254,13 @@ pub struct Exported {
     pub content_length: u64,
     /// How many pieces came.
     pub piece_count: usize,
+    /// Whether the content came over the socket: the daemon did not write the file.
+    pub transferred: bool,
 }
 
 /// How an export gets its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExportMode {
     /// The daemon writes it: a hard link to its cache, or a copy across file systems.
     #[default]
@@ -141,7 +272,8 @@ pub enum ExportMode {
 }
 
 impl Client {
-    /// Exports a task to the file at `path`, which is replaced only with `overwrite`.
+    /// Exports a task to the file at `path`: an [`ExportRequest`], or a [`TaskId`] for one with
+    /// defaults.
     ///
     /// After an error, or when the call is dropped, `path` is as it was.
     ///
@@ -149,28 +281,30 @@ impl Client {
     ///
     /// [`ErrorKind::LocalFile`] if the file cannot be written there, [`ErrorKind::Integrity`] if
     /// the content is not what was promised, [`ErrorKind::NotFound`] if there is no such task,
-    /// [`ErrorKind::Unavailable`] if no host has the content, and whatever a connection can do.
+    /// [`ErrorKind::Unavailable`] if no host has the content, [`ErrorKind::Timeout`] if it takes
+    /// longer than the request's timeout, and whatever a connection can do.
     pub async fn export_to_path(
         &self,
-        request: &ExportRequest,
+        request: impl Into<ExportRequest>,
         path: impl Into<PathBuf>,
-        mode: ExportMode,
-        overwrite: bool,
     ) -> Result<Exported> {
-        let target = Target::check(&path.into(), overwrite)?;
-        self.export(request, target, mode).await
+        let (request, path) = (request.into(), path.into());
+        let attempt = Attempt::Export(request.task_id.clone());
+        let overwrite = request.overwrite;
+        let export = async {
+            let checked = on_thread("check", move || Target::check(&path, overwrite))?;
+            self.export(&request, finished(checked).await?).await
+        };
+        self.bounded(request.timeout, attempt, export).await
     }
 
-    pub(crate) async fn export(
-        &self,
-        request: &ExportRequest,
-        target: Target,
-        mode: ExportMode,
-    ) -> Result<Exported> {
-        let exported = match mode {
+    /// The same to a target that was checked, without a bound.
+    pub(crate) async fn export(&self, request: &ExportRequest, target: Target) -> Result<Exported> {
+        let exported = match request.mode {
             ExportMode::ByTransfer => self.export_by_transfer(request, target).await,
-            ExportMode::ByPath => by_daemon::export(self, request, target, false).await,
-            ExportMode::ByHardLink => by_daemon::export(self, request, target, true).await,
+            ExportMode::ByPath | ExportMode::ByHardLink => {
+                by_daemon::export(self, request, target).await
+            }
         };
         exported.map_err(|error| cannot_export(request, error))
     }
@@ -184,7 +318,7 @@ impl Client {
     /// As of [`Client::export_to_path`].
     pub async fn export_to_writer(
         &self,
-        request: &ExportRequest,
+        request: impl Into<ExportRequest>,
         mut writer: impl AsyncWrite + Unpin,
     ) -> Result<Exported> {
         let (queue, mut content) = mpsc::channel(1);
@@ -208,9 +342,11 @@ impl Client {
     /// As of [`Client::export_to_path`].
     pub async fn export_to_blocking_writer(
         &self,
-        request: &ExportRequest,
+        request: impl Into<ExportRequest>,
         writer: impl Write + Send + 'static,
     ) -> Result<Exported> {
+        let request = &request.into();
+        let attempt = Attempt::Export(request.task_id.clone());
         let exported = async {
             let check = request.check(self).await?;
             let (mender, stream) = self.transfer(request).await?;
@@ -221,11 +357,15 @@ impl Client {
                 path: None,
                 content_length: coverage.covered(),
                 piece_count: coverage.piece_count(),
+                transferred: true,
             })
         };
-        exported
-            .await
-            .map_err(|error| cannot_export(request, error))
+        let exported = self.bounded(request.timeout, attempt, async {
+            exported
+                .await
+                .map_err(|error| cannot_export(request, error))
+        });
+        exported.await
     }
 
     async fn export_by_transfer(
@@ -256,6 +396,7 @@ impl Client {
             path: Some(temporary.commit()?),
             content_length: coverage.covered(),
             piece_count: coverage.piece_count(),
+            transferred: true,
         })
     }
 

@@ -41,10 +41,9 @@ impl<'a> PieceStream<'a> {
         wire: DownloadPersistentCacheTaskRequest,
         operation: Operation,
     ) -> Result<Self> {
-        let answer = client.download(&wire).await;
         let mut messages = Messages {
             operation,
-            answer: answer.map_err(|status| status::cause(&status, operation))?,
+            answer: client.download(&wire, operation).await?,
             received: Bytes::new(),
             decoder: Decoder::new(),
         };

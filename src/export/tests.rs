@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dfdaemon_api::common::v2::Piece;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tonic::Status;
 
 use super::*;
@@ -21,7 +22,7 @@ mod verify;
 use by_daemon::writing_daemon;
 
 fn request() -> ExportRequest {
-    ExportRequest::new("7".parse().unwrap())
+    ExportRequest::new("7")
 }
 
 /// `CONTENT` in pieces of 4, 4 and 2 bytes.
@@ -55,12 +56,20 @@ async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
     );
 }
 
+/// A request whose progress is told to the other end.
+fn watched_request() -> (ExportRequest, watch::Receiver<Progress>) {
+    let (sender, receiver) = watch::channel(Progress::default());
+    let request = request().on_progress(move |progress| {
+        sender.send_replace(progress);
+    });
+    (request, receiver)
+}
+
 async fn transfer(steps: Vec<Step>, request: &ExportRequest, path: &Path) -> Result<Exported> {
     let daemon = ScriptedDaemon::exporting(steps);
     let client = daemon.client().await;
-    client
-        .export_to_path(request, path, ExportMode::ByTransfer, false)
-        .await
+    let request = request.clone().mode(ExportMode::ByTransfer);
+    client.export_to_path(request, path).await
 }
 
 type Outcome = std::result::Result<Vec<u8>, (ErrorKind, String)>;
@@ -80,8 +89,8 @@ async fn outcome(steps: Vec<Step>) -> Outcome {
 async fn outcome_of(client: &Client) -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
-    let request = request();
-    let exported = client.export_to_path(&request, &path, ExportMode::ByTransfer, false);
+    let request = request().mode(ExportMode::ByTransfer);
+    let exported = client.export_to_path(&request, &path);
     match exported.await {
         Ok(exported) => {
             assert_eq!(exported.content_length, CONTENT.len() as u64);
@@ -127,9 +136,7 @@ async fn pieces_in_any_order_and_repeated_make_the_file() {
 #[tokio::test]
 async fn progress_counts_a_repeated_piece_once() {
     let directory = tempfile::tempdir().unwrap();
-    let (sender, receiver) = watch::channel(Progress::default());
-    let mut request = request();
-    request.progress = Some(sender);
+    let (request, receiver) = watched_request();
     let repeated = pieces().into_iter().chain(pieces());
     let path = directory.path().join("out");
     transfer(started_with(repeated), &request, &path)
@@ -235,9 +242,7 @@ async fn damage_is_reported_while_the_daemon_stalls() {
 #[tokio::test]
 async fn a_dropped_export_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let (sender, mut receiver) = watch::channel(Progress::default());
-    let mut request = request();
-    request.progress = Some(sender);
+    let (request, mut receiver) = watched_request();
     let steps = [
         started_with(pieces().into_iter().take(2)),
         vec![Step::Stall],
@@ -247,7 +252,7 @@ async fn a_dropped_export_leaves_nothing() {
     let client = daemon.client().await;
     let path = directory.path().join("out");
     tokio::select! {
-        exported = client.export_to_path(&request, path, ExportMode::ByTransfer, false) => {
+        exported = client.export_to_path(request.mode(ExportMode::ByTransfer), path) => {
             panic!("{exported:?}");
         }
         left = async {
@@ -278,11 +283,10 @@ async fn an_output_whose_directory_vanishes_meanwhile_is_a_local_file_error() {
             }),
             ..Answers::default()
         });
-        let (sender, mut receiver) = watch::channel(Progress::default());
-        let mut request = request();
-        request.progress = Some(sender);
+        let (request, mut receiver) = watched_request();
+        let request = request.mode(mode);
         let client = daemon.client().await;
-        let export = client.export_to_path(&request, parent.join("out"), mode, false);
+        let export = client.export_to_path(&request, parent.join("out"));
         let vanish = async {
             received(&mut receiver, 8).await;
             fs::remove_dir_all(&parent).unwrap();
@@ -338,7 +342,9 @@ async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
         let directory = with_old_file();
         let path = directory.path().join("out");
         let client = daemon.client().await;
-        let exported = client.export_to_path(&request(), &path, mode, true).await;
+        let exported = client
+            .export_to_path(request().mode(mode).overwrite(true), &path)
+            .await;
         exported.unwrap();
         assert_eq!(fs::read(&path).unwrap(), CONTENT);
         assert_eq!(fs::read(directory.path().join("link")).unwrap(), b"old");
@@ -348,7 +354,7 @@ async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
         let linked = directory.path().join("symbolic");
         symlink("link", &linked).unwrap();
         client
-            .export_to_path(&request(), &linked, mode, true)
+            .export_to_path(request().mode(mode).overwrite(true), &linked)
             .await
             .unwrap();
         assert!(fs::symlink_metadata(&linked).unwrap().is_file());
@@ -370,7 +376,7 @@ async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
     });
     let client = daemon.client().await;
     let exported = client
-        .export_to_path(&request(), &path, ExportMode::ByTransfer, false)
+        .export_to_path(request().mode(ExportMode::ByTransfer), &path)
         .await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
     assert_eq!(fs::read(&path).unwrap(), b"mine");
@@ -406,15 +412,14 @@ async fn a_daemon_that_stalls_is_cut_off_by_a_timeout() {
     let daemon = ScriptedDaemon::exporting(vec![Step::Started(10), Step::Stall]);
     let directory = tempfile::tempdir().unwrap();
     let client = daemon.client().await;
-    let request = request();
-    let export = client.export_to_path(
-        &request,
-        directory.path().join("out"),
-        ExportMode::ByTransfer,
-        false,
-    );
-    let timed_out = tokio::time::timeout(Duration::from_secs(5), export).await;
-    assert!(timed_out.is_err());
+    let request = request()
+        .mode(ExportMode::ByTransfer)
+        .timeout(Duration::from_secs(5));
+    let export = client.export_to_path(request, directory.path().join("out"));
+    let error = export.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.to_string(), "cannot export task 7");
+    assert_eq!(error.causes(), ["it took longer than 5s"]);
     assert_eq!(names(directory.path()), [""; 0]);
 }
 
@@ -449,15 +454,9 @@ async fn transfers_that_stall_stop_no_other_call() {
     for _ in 0..3 {
         let (writer, reader) = tokio::io::duplex(1);
         readers.push(reader);
-        let (progress, mut received) = watch::channel(Progress::default());
+        let (request, mut received) = watched_request();
         let client = client.clone();
-        tokio::spawn(async move {
-            let request = ExportRequest {
-                progress: Some(progress),
-                ..request()
-            };
-            client.export_to_writer(&request, writer).await
-        });
+        tokio::spawn(async move { client.export_to_writer(&request, writer).await });
         let first = received.wait_for(|progress| progress.received >= 2 * LENGTH as u64);
         tokio::time::timeout(Duration::from_secs(30), first)
             .await

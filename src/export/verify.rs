@@ -15,7 +15,7 @@ use crate::content::IdCheck;
 use crate::content::thread::{finished, on_thread};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
-use crate::types::options::TaskId;
+use crate::types::options::{TaskId, ValueError};
 use crate::types::task::Task;
 
 /// How much is read at once, in bytes.
@@ -40,9 +40,15 @@ impl Client {
     /// [`crate::ErrorKind::Integrity`] if it is not, or if the id was made from a text,
     /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::LocalFile`] if
     /// the file cannot be read, and whatever a connection can do.
-    pub async fn verify(&self, task_id: &TaskId, path: impl AsRef<Path>) -> Result<Verified> {
-        self.verify_with_progress(task_id, path.as_ref(), None)
-            .await
+    pub async fn verify<I>(&self, task_id: I, path: impl AsRef<Path>) -> Result<Verified>
+    where
+        I: TryInto<TaskId>,
+        ValueError: From<I::Error>,
+    {
+        let task_id = task_id.try_into().map_err(ValueError::from)?;
+        let attempt = Attempt::Verify(task_id.clone());
+        let verified = self.verify_with_progress(&task_id, path.as_ref(), None);
+        self.bounded(None, attempt, verified).await
     }
 
     pub(crate) async fn verify_with_progress(
@@ -177,13 +183,13 @@ mod tests {
         let path = directory.path().join("file");
         let (daemon, _) = daemon("app1");
         let client = daemon.client().await;
-        let id = "735741469".parse().unwrap();
+        let id = "735741469";
         fs::write(&path, CONTENT).unwrap();
-        let verified = client.verify(&id, &path).await.unwrap();
+        let verified = client.verify(id, &path).await.unwrap();
         assert_eq!(verified.path, path);
         for other in [&b"This is a test filf"[..], &[0; 19], b"short", b""] {
             fs::write(&path, other).unwrap();
-            let error = client.verify(&id, &path).await.unwrap_err();
+            let error = client.verify(id, &path).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Integrity, "{other:?}");
         }
     }
@@ -208,7 +214,7 @@ mod tests {
             fifo,
             "/dev/null".into(),
         ] {
-            let error = client.verify(&"7".parse().unwrap(), &path).await;
+            let error = client.verify("7", &path).await;
             assert_eq!(error.unwrap_err().kind(), ErrorKind::LocalFile, "{path:?}");
         }
         assert_eq!(*asked.lock().unwrap(), 0);

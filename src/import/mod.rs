@@ -16,39 +16,68 @@ use crate::content::thread::{finished, on_thread};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::is_command;
-use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
-use crate::types::task::{SUCCEEDED, Task, given};
+use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl, ValueError, taken};
+use crate::types::task::{Task, TaskState, given};
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
 pub(crate) use file_id::file_id;
 use unchanged::State;
 
 /// What to import, and how.
+///
+/// Values convert from what Rust has. The first one that is invalid is reported when the request
+/// is used.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # std::fs::write(&model, "content")?;
+/// use std::time::Duration;
+///
+/// use dfcache::{Client, ErrorKind, ImportRequest, Ttl};
+///
+/// let client = Client::connect(daemon.endpoint()).await?;
+/// let request = ImportRequest::new(&model)
+///     .tag("nightly")
+///     .ttl(Ttl::from_hours(2))
+///     .persistent_replica_count(3)
+///     .timeout(Duration::from_secs(60));
+/// let imported = client.import(&request).await?;
+/// assert_eq!(imported.task.tag.as_deref(), Some("nightly"));
+///
+/// // Again: the task exists.
+/// let error = client.import(&request).await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+/// let again = client.import(request.skip_existing(true)).await?;
+/// assert!(again.existed);
+///
+/// let error = client.import(ImportRequest::new(&model).persistent_replica_count(0)).await;
+/// assert_eq!(error.unwrap_err().kind(), ErrorKind::Usage);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a request does nothing until it is given to a client"]
 pub struct ImportRequest {
-    /// The file. The daemon reads it, so it must exist in the daemon's file system too.
-    pub path: PathBuf,
-    /// What the id is computed from instead of the file and the other options.
-    pub content_for_calculating_task_id: Option<String>,
-    /// The number of persistent replicas.
-    pub persistent_replica_count: ReplicaCount,
-    /// The length of pieces, unless the daemon is to choose it.
-    pub piece_length: Option<PieceLength>,
-    /// A tag; different tags make different tasks.
-    pub tag: Option<String>,
-    /// An application; different applications make different tasks.
-    pub application: Option<String>,
-    /// How long the task lives.
-    pub ttl: Ttl,
-    /// What the daemon is told about how long it may take.
-    pub timeout: Option<Timeout>,
-    /// Whether a task that is already there, complete and of the same length, is a success.
-    pub skip_existing: bool,
+    pub(crate) path: PathBuf,
+    pub(crate) content_for_calculating_task_id: Option<String>,
+    pub(crate) persistent_replica_count: ReplicaCount,
+    pub(crate) piece_length: Option<PieceLength>,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) ttl: Ttl,
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) skip_existing: bool,
+    pub(crate) invalid: Option<ValueError>,
 }
 
 impl ImportRequest {
-    /// An import of the file at `path` with two replicas for an hour.
-    #[must_use]
+    /// An import of the file at `path`, which the daemon reads: it must exist in the daemon's file
+    /// system too. Two replicas for an hour.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -60,7 +89,72 @@ impl ImportRequest {
             ttl: Ttl::default(),
             timeout: None,
             skip_existing: false,
+            invalid: None,
         }
+    }
+
+    /// The text that the id is calculated from, instead of the file and the other options.
+    pub fn content_for_calculating_task_id(mut self, text: impl Into<String>) -> Self {
+        self.content_for_calculating_task_id = Some(text.into());
+        self
+    }
+
+    /// The number of persistent replicas; two without it.
+    pub fn persistent_replica_count<C>(mut self, count: C) -> Self
+    where
+        C: TryInto<ReplicaCount>,
+        ValueError: From<C::Error>,
+    {
+        if let Some(count) = taken(count, &mut self.invalid) {
+            self.persistent_replica_count = count;
+        }
+        self
+    }
+
+    /// The length of pieces; the daemon chooses one without it.
+    pub fn piece_length<L>(mut self, length: L) -> Self
+    where
+        L: TryInto<PieceLength>,
+        ValueError: From<L::Error>,
+    {
+        self.piece_length = taken(length, &mut self.invalid);
+        self
+    }
+
+    /// A tag; different tags make different tasks.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// An application; different applications make different tasks.
+    pub fn application(mut self, application: impl Into<String>) -> Self {
+        self.application = Some(application.into());
+        self
+    }
+
+    /// How long the task lives; an hour without it.
+    pub fn ttl<T>(mut self, ttl: T) -> Self
+    where
+        T: TryInto<Ttl>,
+        ValueError: From<T::Error>,
+    {
+        if let Some(ttl) = taken(ttl, &mut self.invalid) {
+            self.ttl = ttl;
+        }
+        self
+    }
+
+    /// How long the whole call may take. The daemon is told so, too.
+    pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
+        self.timeout = Some(timeout.into());
+        self
+    }
+
+    /// Whether a task that exists already, complete and of the file's length, is a success.
+    pub fn skip_existing(mut self, skip: bool) -> Self {
+        self.skip_existing = skip;
+        self
     }
 
     /// Checks the file on this side and makes the request ready to be sent.
@@ -70,13 +164,16 @@ impl ImportRequest {
     /// [`ErrorKind::LocalFile`] if the file is missing, not a regular one, or not as long as it says;
     /// if its path means another file to the daemon (`/dev/stdin`, `/proc/self/…`); or if its path,
     /// with a symbolic link at its end resolved, is not UTF-8, which the protocol asks for.
-    pub fn check(self) -> Result<CheckedImport> {
+    pub(crate) fn check(self) -> Result<CheckedImport> {
         let attempt = Attempt::Import(self.path.clone());
         self.checked().map_err(|error| error.within(attempt))
     }
 
     /// The same, for what is not an import: errors do not say what was attempted.
     pub(crate) fn checked(self) -> Result<CheckedImport> {
+        if let Some(invalid) = self.invalid {
+            return Err(invalid.into());
+        }
         let path = std::path::absolute(&self.path).map_err(source::failed)?;
         if let Some(part) = source::private_part(&path) {
             let why = format!("{} is another file to dfdaemon", part.display());
@@ -110,9 +207,27 @@ impl ImportRequest {
     }
 }
 
+impl<P: AsRef<Path> + ?Sized> From<&P> for ImportRequest {
+    fn from(path: &P) -> Self {
+        Self::new(path.as_ref())
+    }
+}
+
+impl From<&Self> for ImportRequest {
+    fn from(request: &Self) -> Self {
+        request.clone()
+    }
+}
+
+impl From<PathBuf> for ImportRequest {
+    fn from(path: PathBuf) -> Self {
+        Self::new(path)
+    }
+}
+
 /// An import whose file was there when it was checked.
 #[derive(Clone, Debug)]
-pub struct CheckedImport {
+pub(crate) struct CheckedImport {
     request: ImportRequest,
     path: PathBuf,
     wire_path: String,
@@ -133,40 +248,54 @@ impl CheckedImport {
         let (path, request) = (self.path.clone(), self.request.clone());
         let task_id = task.task_id.clone();
         let checked = on_thread("unchanged", move || {
-            unchanged::check(&path, before, &request, &task_id)
+            unchanged::check(&path, before, &request, task_id.as_str())
         })?;
         finished(checked).await
     }
 
     /// The file's absolute path, as it was given.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// A task that is there after an import.
+/// What an import has done.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Imported {
     /// The task.
     pub task: Task,
-    /// Whether it was there before; only with [`ImportRequest::skip_existing`].
+    /// Whether it existed before; only with [`ImportRequest::skip_existing`].
     pub existed: bool,
 }
 
 impl Client {
-    /// Imports a file.
+    /// Imports a file: an [`ImportRequest`], or a path for one with defaults.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LocalFile`] if the daemon cannot read the file or it changed meanwhile,
-    /// [`ErrorKind::AlreadyExists`] if the task is there, [`ErrorKind::Refused`] if it exceeds
-    /// the daemon's limits, and whatever a connection can do.
-    pub async fn import(&self, import: &CheckedImport) -> Result<Imported> {
+    /// [`ErrorKind::LocalFile`] if the file is missing, not a regular one, or not as long as it says;
+    /// if its path means another file to the daemon (`/dev/stdin`, `/proc/self/…`); if its path, with a
+    /// symbolic link at its end resolved, is not UTF-8, which the protocol asks for; if the daemon
+    /// cannot read it, or it changed meanwhile. [`ErrorKind::AlreadyExists`] if the task exists,
+    /// [`ErrorKind::Refused`] if it exceeds the daemon's limits, [`ErrorKind::Timeout`] if it takes
+    /// longer than the request's timeout, and whatever a connection can do.
+    pub async fn import(&self, request: impl Into<ImportRequest>) -> Result<Imported> {
+        let request = request.into();
+        let (timeout, attempt) = (request.timeout, Attempt::Import(request.path.clone()));
+        let import = async {
+            let checked = on_thread("check", move || request.check())?;
+            self.import_checked(&finished(checked).await?).await
+        };
+        self.bounded(timeout, attempt, import).await
+    }
+
+    /// The same without a bound.
+    pub(crate) async fn import_checked(&self, import: &CheckedImport) -> Result<Imported> {
         let attempt = Attempt::Import(import.path.clone());
-        let response = self
-            .service()
+        let service = self.service().await;
+        let mut service = service.map_err(|error| error.within(attempt.clone()))?;
+        let response = service
             .upload_persistent_cache_task(wire_request(import))
             .await;
         let status = match response {
@@ -177,7 +306,7 @@ impl Client {
                     Err(error) => Err(error),
                 };
                 checked.map_err(|error| error.within(attempt))?;
-                info!(task_id = task.task_id, "imported");
+                info!(task_id = %task.task_id, "imported");
                 return Ok(Imported {
                     task,
                     existed: false,
@@ -209,7 +338,7 @@ impl Client {
             )
         };
         let task = self.stat(task_id).await?;
-        if task.state != SUCCEEDED {
+        if task.state != TaskState::Succeeded {
             return Err(differs(format!("its state is {}", task.state))
                 .hint("another import of it is under way; try again later"));
         }
@@ -244,13 +373,16 @@ fn wire_request(import: &CheckedImport) -> UploadPersistentCacheTaskRequest {
 /// Checks that the answer to an import is the task that was asked for.
 fn check(task: &Task, import: &CheckedImport) -> Result<()> {
     // The id is printed for scripts, alone on a line: it must be one word.
-    let id = &task.task_id;
+    let id = task.task_id.as_str();
     if id.is_empty() || id.chars().any(|c| is_command(c) || c.is_whitespace()) {
         let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
         return Err(Error::integrity(message));
     }
-    if task.state != SUCCEEDED {
-        let message = format!("the import ended, and task {id} is {:?}", task.state);
+    if task.state != TaskState::Succeeded {
+        let message = format!(
+            "the import ended, and task {id} is {:?}",
+            task.state.as_str()
+        );
         return Err(Error::integrity(message)
             .hint("import it again once it has failed or expired; stat shows its state"));
     }

@@ -22,7 +22,7 @@ fn file() -> (TempDir, ImportRequest) {
 fn task(id: &str) -> PersistentCacheTask {
     PersistentCacheTask {
         id: id.into(),
-        state: SUCCEEDED.into(),
+        state: "Succeeded".into(),
         content_length: 5,
         ..PersistentCacheTask::default()
     }
@@ -30,8 +30,7 @@ fn task(id: &str) -> PersistentCacheTask {
 
 async fn import(answers: Answers, request: ImportRequest) -> Result<Imported> {
     let daemon = ScriptedDaemon::start(answers);
-    let import = request.check().unwrap();
-    daemon.client().await.import(&import).await
+    daemon.client().await.import(request).await
 }
 
 #[test]
@@ -79,7 +78,10 @@ async fn the_request_carries_what_was_given_and_nothing_else() {
         ..Answers::default()
     };
     let imported = import(answers, request).await.unwrap();
-    assert_eq!((&*imported.task.task_id, imported.existed), ("7", false));
+    assert_eq!(
+        (imported.task.task_id.as_str(), imported.existed),
+        ("7", false)
+    );
     let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let expected = UploadPersistentCacheTaskRequest {
         path,
@@ -113,12 +115,12 @@ async fn an_answer_that_is_not_the_whole_file_is_no_success() {
         ("Uploading", 5, "task 7 is \"Uploading\""),
         ("", 5, "task 7 is \"\""),
         (
-            SUCCEEDED,
+            "Succeeded",
             4,
             "imported 4 bytes as task 7, and the file has 5",
         ),
         (
-            SUCCEEDED,
+            "Succeeded",
             0,
             "imported 0 bytes as task 7, and the file has 5",
         ),

@@ -6,7 +6,8 @@
 use std::error::Error as StdError;
 use std::{fmt, io};
 
-use crate::types::options::ValueError;
+use crate::types::attempt::Attempt;
+use crate::types::options::{Timeout, ValueError};
 use crate::types::remedy::Remedy;
 
 /// Shorthand for results of this crate.
@@ -70,6 +71,19 @@ impl ErrorKind {
 }
 
 /// A failed operation.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use dfcache::{Client, ErrorKind};
+///
+/// let error = Client::connect("/nowhere.sock").await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert!(error.is_retryable());
+/// assert_eq!(error.to_string(), "cannot connect to dfdaemon at /nowhere.sock");
+/// assert_eq!(error.causes(), ["No such file or directory (os error 2)"]);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -96,6 +110,12 @@ impl Error {
 
     pub(crate) fn integrity(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Integrity, message)
+    }
+
+    pub(crate) fn timed_out(attempt: Attempt, timeout: Timeout) -> Self {
+        Self::new(ErrorKind::Timeout, attempt)
+            .because(format!("it took longer than {timeout}"))
+            .with_remedy(Remedy::MoreTime)
     }
 
     /// Why it failed: another error, or a sentence.
@@ -136,6 +156,13 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether the same call may succeed later: the daemon was not there or too busy, the
+    /// connection was lost, or no host had the content.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
     }
 
     /// What to do about it.
@@ -189,7 +216,7 @@ impl StdError for Error {
 /// A value that was not taken is an error of usage.
 impl From<ValueError> for Error {
     fn from(source: ValueError) -> Self {
-        Self::new(ErrorKind::Usage, "a value makes no sense").because(source)
+        Self::new(ErrorKind::Usage, "invalid value").because(source)
     }
 }
 

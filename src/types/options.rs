@@ -3,9 +3,9 @@
 //! The constants here are the limits that help texts, checks and error messages share. What was
 //! typed, and under which names, lives in `cli`.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,16 +14,26 @@ pub use dfdaemon_api::digest::Digest;
 use dfdaemon_api::piece::MIN_PIECE_LENGTH;
 use thiserror::Error;
 
-/// The socket where a daemon listens if nothing else is said.
-pub const DEFAULT_ENDPOINT: &str = "/var/run/dragonfly/dfdaemon.sock";
-
-/// The longest path that a Unix socket can have, in bytes.
-const MAX_ENDPOINT_LENGTH: usize = 107;
+use super::endpoint::MAX_ENDPOINT_LENGTH;
+pub(crate) use super::endpoint::{DEFAULT_ENDPOINT, Endpoint};
+pub(crate) use super::task_id::TaskId;
 
 /// The longest duration that the protocol can carry: 10000 years.
 const MAX_WIRE_SECONDS: u64 = 315_576_000_000;
 
-/// How long a task lives after its import, in whole or fractional seconds.
+/// How long a task lives after its import: from one minute to seven days.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dfcache::Ttl;
+///
+/// assert_eq!(Ttl::from_hours(2).duration(), Duration::from_secs(7200));
+/// assert_eq!("2h".parse::<Ttl>()?, Ttl::from_minutes(120));
+/// assert_eq!(Ttl::try_from(Duration::from_secs(7200))?, Ttl::from_hours(2));
+/// assert!(Ttl::try_from(Duration::from_secs(1)).is_err());
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttl(Duration);
 
@@ -35,10 +45,50 @@ impl Ttl {
     /// What an import uses unless told otherwise, as it is written.
     pub const DEFAULT: &str = "1h";
 
+    /// So many minutes.
+    ///
+    /// # Panics
+    ///
+    /// If it is not from one minute to seven days. [`Ttl::try_from`] takes any duration.
+    #[must_use]
+    pub const fn from_minutes(minutes: u64) -> Self {
+        assert!(
+            1 <= minutes && minutes <= 7 * 24 * 60,
+            "a TTL is from 1m to 7d"
+        );
+        Self(Duration::from_secs(minutes * 60))
+    }
+
+    /// So many hours.
+    ///
+    /// # Panics
+    ///
+    /// If it is not from one hour to seven days. [`Ttl::try_from`] takes any duration.
+    #[must_use]
+    pub const fn from_hours(hours: u64) -> Self {
+        assert!(1 <= hours && hours <= 7 * 24, "a TTL is from 1m to 7d");
+        Self(Duration::from_secs(hours * 60 * 60))
+    }
+
     /// As a duration.
     #[must_use]
     pub fn duration(self) -> Duration {
         self.0
+    }
+}
+
+impl TryFrom<Duration> for Ttl {
+    type Error = ValueError;
+
+    fn try_from(ttl: Duration) -> Result<Self, ValueError> {
+        if (Self::MIN.0..=Self::MAX.0).contains(&ttl) {
+            return Ok(Self(ttl));
+        }
+        Err(ValueError::Range {
+            what: "a ttl",
+            minimum: "1m",
+            maximum: "7d",
+        })
     }
 }
 
@@ -53,19 +103,20 @@ impl FromStr for Ttl {
     type Err = ValueError;
 
     fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        let ttl = Self(duration(raw)?);
-        if (Self::MIN.0..=Self::MAX.0).contains(&ttl.0) {
-            return Ok(ttl);
-        }
-        Err(ValueError::Range {
-            what: "a ttl",
-            minimum: "1m",
-            maximum: "7d",
-        })
+        duration(raw)?.try_into()
     }
 }
 
-/// How long a whole operation may take; longer than nothing.
+/// How long a whole operation may take.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dfcache::Timeout;
+///
+/// assert_eq!(Timeout::from(Duration::from_secs(90)), "1m 30s".parse()?);
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(Duration);
 
@@ -81,6 +132,13 @@ impl Timeout {
     #[must_use]
     pub fn duration(self) -> Duration {
         self.0
+    }
+}
+
+impl From<Duration> for Timeout {
+    /// What is longer than the protocol can carry, 10000 years, is as long as that.
+    fn from(timeout: Duration) -> Self {
+        Self(timeout.min(Duration::from_secs(MAX_WIRE_SECONDS)))
     }
 }
 
@@ -112,12 +170,32 @@ fn duration(raw: &str) -> Result<Duration, ValueError> {
 }
 
 /// The length of a task's pieces, in bytes: at least 4 MiB.
+///
+/// ```
+/// use dfcache::PieceLength;
+///
+/// assert_eq!(PieceLength::from_mib(64), "64mib".parse()?);
+/// assert_eq!(PieceLength::try_from(64 << 20)?, PieceLength::from_mib(64));
+/// assert!(PieceLength::try_from(1000).is_err());
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PieceLength(u64);
 
 impl PieceLength {
     /// The shortest: 4 MiB.
     pub const MIN: Self = Self(MIN_PIECE_LENGTH);
+
+    /// So many mebibytes.
+    ///
+    /// # Panics
+    ///
+    /// If they are less than 4 or more than 2⁴⁴. [`PieceLength::try_from`] takes any number of bytes.
+    #[must_use]
+    pub const fn from_mib(mib: u64) -> Self {
+        assert!(4 <= mib && mib < 1 << 44, "a piece length is at least 4mib");
+        Self(mib << 20)
+    }
 
     /// In bytes.
     #[must_use]
@@ -135,6 +213,24 @@ impl FromStr for PieceLength {
         if bytes == u64::MAX {
             return Err(ValueError::Size);
         }
+        bytes.try_into()
+    }
+}
+
+/// For literals, which are of this type.
+impl TryFrom<i32> for PieceLength {
+    type Error = ValueError;
+
+    fn try_from(bytes: i32) -> Result<Self, ValueError> {
+        let bytes = u64::try_from(bytes).map_err(|_| ValueError::ShortPieces)?;
+        bytes.try_into()
+    }
+}
+
+impl TryFrom<u64> for PieceLength {
+    type Error = ValueError;
+
+    fn try_from(bytes: u64) -> Result<Self, ValueError> {
         if bytes < Self::MIN.0 {
             return Err(ValueError::ShortPieces);
         }
@@ -142,7 +238,15 @@ impl FromStr for PieceLength {
     }
 }
 
-/// How many persistent replicas of a task there shall be: at least one.
+/// How many persistent replicas a task is to have: at least one.
+///
+/// ```
+/// use dfcache::ReplicaCount;
+///
+/// assert_eq!(ReplicaCount::try_from(3)?, "3".parse()?);
+/// assert!(ReplicaCount::try_from(0).is_err());
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplicaCount(u64);
 
@@ -168,104 +272,51 @@ impl FromStr for ReplicaCount {
     type Err = ValueError;
 
     fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        match raw.parse() {
-            Ok(0) | Err(_) => Err(ValueError::ReplicaCount),
-            Ok(count) => Ok(Self(count)),
-        }
+        let count: u64 = raw.parse().map_err(|_| ValueError::ReplicaCount)?;
+        count.try_into()
     }
 }
 
-/// The id of a task. Only the daemon knows which ids there are, so any text that is not empty is one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TaskId(String);
+impl TryFrom<u64> for ReplicaCount {
+    type Error = ValueError;
 
-impl TaskId {
-    /// As it is written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    fn try_from(count: u64) -> Result<Self, ValueError> {
+        let count = NonZeroU64::new(count).ok_or(ValueError::ReplicaCount)?;
+        Ok(count.into())
     }
 }
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl TryFrom<u32> for ReplicaCount {
+    type Error = ValueError;
+
+    fn try_from(count: u32) -> Result<Self, ValueError> {
+        u64::from(count).try_into()
     }
 }
 
-impl FromStr for TaskId {
-    type Err = ValueError;
+/// For literals, which are of this type.
+impl TryFrom<i32> for ReplicaCount {
+    type Error = ValueError;
 
-    fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        if raw.is_empty() {
-            return Err(ValueError::EmptyTaskId);
-        }
-        Ok(Self(raw.to_owned()))
+    fn try_from(count: i32) -> Result<Self, ValueError> {
+        let count = u64::try_from(count).map_err(|_| ValueError::ReplicaCount)?;
+        count.try_into()
     }
 }
 
-/// Where a daemon listens: the path of its Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(PathBuf);
-
-impl Endpoint {
-    /// The endpoint at a path, which may be spelt as a `unix:` URL.
-    ///
-    /// # Errors
-    ///
-    /// If it is empty, another kind of URL, or longer than a socket's path can be (107 bytes).
-    pub fn new(raw: impl AsRef<Path>) -> Result<Self, ValueError> {
-        let raw = raw.as_ref().as_os_str();
-        let path = match raw.to_str() {
-            Some(text) => Path::new(without_scheme(text)?),
-            None => Path::new(raw),
-        };
-        let length = path.as_os_str().as_bytes().len();
-        if length == 0 {
-            return Err(ValueError::EmptyEndpoint);
-        }
-        if length > MAX_ENDPOINT_LENGTH {
-            return Err(ValueError::LongEndpoint { length });
-        }
-        Ok(Self(path.to_owned()))
-    }
-
-    /// The socket's path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-/// The path in `unix:/path` and `unix:///path`; anything else that looks like a URL is refused.
-fn without_scheme(raw: &str) -> Result<&str, ValueError> {
-    if let Some(rest) = raw.strip_prefix("unix:") {
-        return Ok(rest.strip_prefix("//").unwrap_or(rest));
-    }
-    let scheme = raw.split_once("://").map(|(scheme, _)| scheme);
-    match scheme {
-        Some(scheme) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            Err(ValueError::EndpointScheme {
-                scheme: scheme.to_owned(),
-            })
-        }
-        _ => Ok(raw),
-    }
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self(PathBuf::from(DEFAULT_ENDPOINT))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
+impl From<NonZeroU64> for ReplicaCount {
+    fn from(count: NonZeroU64) -> Self {
+        Self(count.get())
     }
 }
 
 /// Why a value was not taken.
+///
+/// ```
+/// use dfcache::{Endpoint, ValueError};
+///
+/// assert_eq!(Endpoint::new(""), Err(ValueError::EmptyEndpoint));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ValueError {
@@ -320,6 +371,29 @@ pub enum ValueError {
         /// Its length in bytes.
         length: usize,
     },
+}
+
+/// A value that was given to a request; the first that is invalid is remembered, and reported
+/// when the request is used.
+pub(crate) fn taken<V, T>(value: T, invalid: &mut Option<ValueError>) -> Option<V>
+where
+    T: TryInto<V>,
+    ValueError: From<T::Error>,
+{
+    match value.try_into() {
+        Ok(value) => Some(value),
+        Err(error) => {
+            invalid.get_or_insert(error.into());
+            None
+        }
+    }
+}
+
+/// What cannot fail fits where a value that can is expected.
+impl From<Infallible> for ValueError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 #[cfg(test)]

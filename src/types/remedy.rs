@@ -9,12 +9,11 @@ use std::fmt;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn main() {
 /// use dfcache::{Client, Remedy};
 ///
-/// let error = Client::connect(&"/nowhere.sock".parse()?).await.unwrap_err();
+/// let error = Client::connect("/nowhere.sock").await.unwrap_err();
 /// assert_eq!(error.remedy(), Some(&Remedy::NameEndpoint));
-/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Serialized, these are the results in JSON: times are RFC 3339 in UTC, durations are in
 //! seconds, and what is unknown is null.
 
+use std::fmt;
 use std::time::Duration;
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
@@ -10,15 +11,17 @@ use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::types::task_id::TaskId;
+
 /// A task as the scheduler sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Task {
     /// Its id.
-    pub task_id: String,
-    /// `Uploading`, `Succeeded` or `Failed`.
-    pub state: String,
-    /// How many persistent replicas there shall be.
+    pub task_id: TaskId,
+    /// How far its import is.
+    pub state: TaskState,
+    /// How many persistent replicas were asked for.
     pub persistent_replica_count: u64,
     /// How many persistent replicas there are.
     pub current_persistent_replica_count: u64,
@@ -45,19 +48,66 @@ pub struct Task {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The state of a task whose content is complete.
-pub(crate) const SUCCEEDED: &str = "Succeeded";
-/// The state of a task whose import broke.
-#[cfg(feature = "cli")]
-pub(crate) const FAILED: &str = "Failed";
+/// How far the import of a task is.
+///
+/// ```
+/// use dfcache::TaskState;
+///
+/// assert_eq!(TaskState::Succeeded.to_string(), "Succeeded");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It is under way.
+    Uploading,
+    /// The content is complete.
+    Succeeded,
+    /// It broke.
+    Failed,
+    /// Another state, as the daemon wrote it.
+    Other(String),
+}
+
+impl TaskState {
+    /// As a daemon writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Uploading => "Uploading",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Other(state) => state,
+        }
+    }
+}
+
+impl From<String> for TaskState {
+    fn from(state: String) -> Self {
+        let known = [Self::Uploading, Self::Succeeded, Self::Failed];
+        let known = known.into_iter().find(|known| known.as_str() == state);
+        known.unwrap_or(Self::Other(state))
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for TaskState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
 
 impl From<PersistentCacheTask> for Task {
     fn from(task: PersistentCacheTask) -> Self {
         let ttl = task.ttl.as_ref().and_then(duration);
         let created_at = task.created_at.as_ref().and_then(timestamp);
         Self {
-            task_id: task.id,
-            state: task.state,
+            task_id: TaskId::unchecked(task.id),
+            state: task.state.into(),
             persistent_replica_count: task.persistent_replica_count,
             current_persistent_replica_count: task.current_persistent_replica_count,
             current_replica_count: task.current_replica_count,
@@ -79,7 +129,7 @@ impl From<PersistentCacheTask> for Task {
 #[non_exhaustive]
 pub struct LocalTask {
     /// Its id.
-    pub task_id: String,
+    pub task_id: TaskId,
     /// Whether the host keeps it until it expires.
     pub persistent: bool,
     /// Length of every piece but the last, in bytes.
@@ -110,7 +160,7 @@ impl From<StatLocalPersistentCacheTaskResponse> for LocalTask {
         let ttl = task.ttl.as_ref().and_then(duration);
         let created_at = task.created_at.as_ref().and_then(timestamp);
         Self {
-            task_id: task.task_id,
+            task_id: TaskId::unchecked(task.task_id),
             persistent: task.persistent,
             piece_length: task.piece_length,
             content_length: task.content_length,
@@ -162,7 +212,7 @@ mod tests {
     fn wire() -> PersistentCacheTask {
         PersistentCacheTask {
             id: "7".into(),
-            state: SUCCEEDED.into(),
+            state: "Succeeded".into(),
             tag: Some(String::new()),
             ttl: Some(prost_types::Duration {
                 seconds: 3600,

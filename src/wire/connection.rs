@@ -1,7 +1,7 @@
 //! One HTTP/2 connection over a Unix socket, as a service for the generated clients.
 //!
-//! tonic's own channel reconnects and buffers, and opens TCP too; a command needs one connection
-//! whose failure is told apart from what a daemon answers.
+//! tonic's own channel buffers, and opens TCP too; this is one connection, whose failure is told
+//! apart from what a daemon answers. `client` makes another one when it is lost.
 
 use std::future::Future;
 use std::io;
@@ -135,6 +135,14 @@ fn cannot_connect(endpoint: &Endpoint, source: io::Error) -> Error {
     failed(source).hint(hint)
 }
 
+impl Connection {
+    /// Whether calls can only fail.
+    pub(crate) fn is_closed(&self) -> bool {
+        let sender = lock(&self.sender);
+        sender.as_ref().is_none_or(SendRequest::is_closed)
+    }
+}
+
 /// As tonic's bounds have it.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -189,7 +197,11 @@ mod tests {
     use std::sync::mpsc::Receiver;
     use std::time::Instant;
 
+    use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
+    use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+
     use super::*;
+    use crate::wire::status::{self, Operation};
 
     #[test]
     fn only_details_that_are_base64_are_kept() {
@@ -289,9 +301,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("file"), "x").unwrap();
         let id: crate::types::options::TaskId = "7".parse().unwrap();
-        let import = crate::ImportRequest::new(dir.path().join("file"));
-        let import = import.check().unwrap();
-        let export = crate::ExportRequest::new(id.clone());
+        let import = dir.path().join("file");
+        let export = crate::ExportRequest::new(&id);
         // Nothing, within the prefix of a message, and within a message.
         for (number, bytes) in [&b""[..], b"\0\0", b"\0\0\0\0\x09\x0a"]
             .into_iter()
@@ -328,8 +339,7 @@ mod tests {
             .await
             .unwrap();
         let id: crate::types::options::TaskId = "7".parse().unwrap();
-        let import = crate::ImportRequest::new(dir.path().join("file"));
-        let import = import.check().unwrap();
+        let import = dir.path().join("file");
         for error in [
             client.stat(&id).await.unwrap_err(),
             client.list().await.unwrap_err(),
@@ -370,17 +380,20 @@ mod tests {
         let (sender, ready) = std::sync::mpsc::channel();
         closing_server(&path, ready);
         let endpoint = Endpoint::new(&path).unwrap();
-        let id: crate::types::options::TaskId = "7".parse().unwrap();
         // Every pair of delays from 0 to 50 µs, in steps of 1 µs, several times.
         for round in 0..3 * 51 * 51 {
-            let client = crate::Client::connect(&endpoint).await.unwrap();
+            let (connection, _) = connect(&endpoint).await.unwrap();
+            let origin = http::Uri::from_static("http://localhost");
+            let mut service = DfdaemonDownloadClient::with_origin(connection, origin);
             sender.send(Duration::from_micros(round / 51 % 51)).unwrap();
             wait_busily(Duration::from_micros(round % 51));
-            let stat = tokio::time::timeout(HANGS, client.stat(&id)).await;
-            let error = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
-            let error = error.unwrap_err();
+            let stat =
+                service.stat_persistent_cache_task(StatPersistentCacheTaskRequest::default());
+            let stat = tokio::time::timeout(HANGS, stat).await;
+            let status = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
+            let error = status::cause(&status.unwrap_err(), Operation::Question);
             assert_eq!(error.kind(), ErrorKind::Unavailable);
-            let causes = error.causes().join(" ");
+            let causes = error.to_string();
             assert!(
                 causes.starts_with("the connection to dfdaemon was lost"),
                 "{causes}"

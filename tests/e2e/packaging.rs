@@ -21,7 +21,7 @@ fn the_pod_is_yaml_and_mounts_the_directory_of_the_default_socket() {
         volume["hostPath"]["type"].as_str(),
         Some("DirectoryOrCreate")
     );
-    let directory = std::path::Path::new(dfcache::options::DEFAULT_ENDPOINT).parent();
+    let directory = std::path::Path::new(dfcache::DEFAULT_ENDPOINT).parent();
     for path in [&mount["mountPath"], &volume["hostPath"]["path"]] {
         assert_eq!(path.as_str().map(std::path::Path::new), directory);
     }

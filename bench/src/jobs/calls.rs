@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use dfcache::options::TaskId;
+use dfcache::TaskId;
 
 use crate::bench::{Bench, NO_OPTIONS};
 use crate::daemon::Daemon;

@@ -67,18 +67,17 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
         Outcome::Exported {
             task_id,
             exported,
-            transferred,
             digest,
         } => line(&Export {
             task_id: task_id.as_str(),
             path: exported.path.as_deref().map(text).transpose()?,
             content_length: exported.content_length,
             piece_count: exported.piece_count,
-            transferred: *transferred,
+            transferred: exported.transferred,
             digest: digest.as_ref().map(ToString::to_string),
         }),
         Outcome::Verified(verified) => line(&Verify {
-            task_id: &verified.task.task_id,
+            task_id: verified.task.task_id.as_str(),
             path: text(&verified.path)?,
             content_length: verified.task.content_length,
         }),

@@ -133,8 +133,8 @@ fn text_is_what_the_next_command_takes() {
             path: path.map(PathBuf::from),
             content_length: 5,
             piece_count: 1,
+            transferred: true,
         },
-        transferred: true,
         digest: None,
     };
     let path = PathBuf::from("/in");
@@ -177,8 +177,8 @@ fn an_export_is_one_object() {
             path: Some("/out".into()),
             content_length: 5,
             piece_count: 1,
+            transferred: true,
         },
-        transferred: true,
         digest: Some("crc32:7".parse().unwrap()),
     };
     insta::assert_snapshot!(json_of(&outcome), @r#"{"task_id":"7","path":"/out","content_length":5,"piece_count":1,"transferred":true,"digest":"crc32:7"}"#);

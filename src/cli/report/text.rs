@@ -37,8 +37,8 @@ pub(super) fn stat(task: &Task, now: Timestamp) -> String {
         task.current_replica_count
     );
     rows(&[
-        ("ID", task.task_id.clone()),
-        ("STATE", task.state.clone()),
+        ("ID", task.task_id.to_string()),
+        ("STATE", task.state.to_string()),
         ("REPLICAS", replicas),
         ("TAG", or_none(task.tag.as_deref())),
         ("APPLICATION", or_none(task.application.as_deref())),
@@ -103,7 +103,7 @@ fn line(task: &LocalTask, now: Timestamp) -> [String; 5] {
         (None, None) => "partial",
     };
     [
-        printable(&task.task_id),
+        printable(task.task_id.as_str()),
         task.content_length.map_or_else(none, size),
         kind.to_owned(),
         state.to_owned(),

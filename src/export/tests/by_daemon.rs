@@ -33,7 +33,7 @@ fn daemon_that_writes(written: &'static [u8], steps: Vec<Step>) -> ScriptedDaemo
 async fn by_path(daemon: &ScriptedDaemon, path: &Path, overwrite: bool) -> Result<Exported> {
     let client = daemon.client().await;
     client
-        .export_to_path(&request(), path, ExportMode::ByPath, overwrite)
+        .export_to_path(request().overwrite(overwrite), path)
         .await
 }
 
@@ -161,12 +161,9 @@ async fn by_path_a_wrong_digest_keeps_the_old_file() {
     let path = directory.path().join("out");
     fs::write(&path, "old").unwrap();
     let client_of = writing_daemon();
-    let mut request = request();
-    request.digest = Some("crc32:1".parse().unwrap());
+    let request = request().digest("crc32:1".parse().unwrap());
     let client = client_of.client().await;
-    let exported = client
-        .export_to_path(&request, &path, ExportMode::ByPath, true)
-        .await;
+    let exported = client.export_to_path(request.overwrite(true), &path).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::Integrity);
     assert_eq!(fs::read(&path).unwrap(), b"old");
     assert_eq!(names(directory.path()), ["out"]);
@@ -201,12 +198,9 @@ async fn by_path_a_target_that_the_daemon_wrote_itself_is_removed_if_it_is_wrong
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     let daemon = confined_daemon(&path);
-    let mut request = request();
-    request.digest = Some("crc32:1".parse().unwrap());
+    let request = request().digest("crc32:1".parse().unwrap());
     let client = daemon.client().await;
-    let exported = client
-        .export_to_path(&request, &path, ExportMode::ByPath, false)
-        .await;
+    let exported = client.export_to_path(&request, &path).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::Integrity);
     assert_eq!(names(directory.path()), [""; 0]);
 }
@@ -250,7 +244,7 @@ async fn by_path_nothing_is_asked_on_a_read_only_file_system() {
     let (disk, _) = crate::output::disk::Disk::failing(cannot);
     let target = Target::check(&path, false).unwrap().on(disk);
     let client = daemon.client().await;
-    let exported = client.export(&request(), target, ExportMode::ByPath).await;
+    let exported = client.export(&request(), target).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
     assert!(daemon.exports.lock().unwrap().is_empty());
 }

@@ -123,11 +123,8 @@ impl Case {
             _ => None,
         });
         let target = Target::check(&path, self.overwrite).unwrap().on(disk);
-        let request = ExportRequest {
-            digest: Some(DIGEST.parse().unwrap()),
-            ..request()
-        };
-        let exported = client.export(&request, target, self.mode).await;
+        let request = request().digest(DIGEST.parse().unwrap()).mode(self.mode);
+        let exported = client.export(&request, target).await;
         let expected = match &exported {
             Ok(_) => Some(CONTENT.to_vec()),
             Err(_) => self.old.then(|| b"old".to_vec()),

@@ -37,9 +37,10 @@ async fn a_transfer_is_verified_by_its_id_whatever_order_pieces_come_in() {
             daemon.client().await,
             daemon.client().await.that_may_block(),
         ] {
-            let mut request = ExportRequest::new(id(CONTENT));
-            request.verify = true;
-            let export = client.export_to_path(&request, &path, ExportMode::ByTransfer, false);
+            let mut request = ExportRequest::new(id(CONTENT))
+                .mode(ExportMode::ByTransfer)
+                .verify(true);
+            let export = client.export_to_path(&request, &path);
             export.await.unwrap();
             assert_eq!(fs::read(&path).unwrap(), CONTENT);
             fs::remove_file(&path).unwrap();
@@ -51,7 +52,7 @@ async fn a_transfer_is_verified_by_its_id_whatever_order_pieces_come_in() {
             assert_eq!(content, CONTENT);
 
             request.task_id = id(b"0123456788");
-            let export = client.export_to_path(&request, &path, ExportMode::ByTransfer, false);
+            let export = client.export_to_path(&request, &path);
             assert_eq!(export.await.unwrap_err().kind(), ErrorKind::Integrity);
             assert!(names(directory.path()).is_empty());
             let export = client.export_to_writer(&request, &mut content);

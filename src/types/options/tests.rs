@@ -2,6 +2,9 @@ use std::ffi::OsStr;
 
 use proptest::prelude::*;
 
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use super::*;
 
 #[test]

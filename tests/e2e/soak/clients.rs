@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fs;
 use std::sync::Arc;
 
-use dfcache::options::Endpoint;
-use dfcache::{Client, Error, ErrorKind, ExportMode, ExportRequest, ImportRequest};
+use dfcache::Endpoint;
+use dfcache::{Client, Error, ErrorKind, ExportMode, ExportRequest, ImportRequest, TaskState};
 use dfdaemon_api::digest::crc32;
 
 use super::weather::UNLUCKY;
@@ -165,7 +165,7 @@ impl Customer<'_> {
             Op::ExportToWriter => self.export_to_writer(&client).await,
             Op::ExportOverFile => self.export_over_file(&client).await,
             Op::Stat => self.stat(&client).await,
-            Op::StatUnknown => match client.stat(&"404".parse().unwrap()).await {
+            Op::StatUnknown => match client.stat("404").await {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(told(error)),
                 Ok(task) => Err(wrong(format!("there is a task 404: {task:?}"))),
@@ -189,9 +189,11 @@ impl Customer<'_> {
     }
 
     fn request(&self, known: &Known) -> ExportRequest {
-        let mut request = ExportRequest::new(known.id.parse().unwrap());
-        request.application = self.application();
-        request
+        let request = ExportRequest::new(&*known.id);
+        match self.application() {
+            Some(application) => request.application(application),
+            None => request,
+        }
     }
 
     async fn import(&mut self, client: &Client) -> Ended {
@@ -200,16 +202,17 @@ impl Customer<'_> {
         }
         let content = self.draw.content();
         let source = self.field.make_source(content);
-        let mut request = ImportRequest::new(&source);
         // An id of its own, whatever is in it.
-        request.tag = Some(source.to_str().unwrap().to_owned());
-        request.application = self.application();
-        let imported = client.import(&request.check().unwrap()).await;
+        let mut request = ImportRequest::new(&source).tag(source.to_str().unwrap());
+        if let Some(application) = self.application() {
+            request = request.application(application);
+        }
+        let imported = client.import(request).await;
         fs::remove_file(source).unwrap();
         let task = imported.map_err(told)?.task;
-        let id = task.task_id;
+        let id = task.task_id.to_string();
         self.own.push_back(Known { id, content });
-        if task.content_length != content.length as u64 || task.state != "Succeeded" {
+        if task.content_length != content.length as u64 || task.state != TaskState::Succeeded {
             return Err(wrong(format!("imported as {} of {content:?}", task.state)));
         }
         Ok(())
@@ -223,9 +226,11 @@ impl Customer<'_> {
         digest: Option<String>,
     ) -> Ended {
         let output = self.field.path(&format!("out-{}", self.field.number()));
-        let mut request = self.request(known);
-        request.digest = digest.map(|digest| digest.parse().unwrap());
-        let exported = client.export_to_path(&request, &output, mode, false).await;
+        let mut request = self.request(known).mode(mode);
+        if let Some(digest) = digest {
+            request = request.digest(digest.parse().unwrap());
+        }
+        let exported = client.export_to_path(request, &output).await;
         if let Err(error) = exported {
             if output.exists() {
                 return Err(wrong(format!("a failed export left its output: {error}")));
@@ -252,9 +257,8 @@ impl Customer<'_> {
         let known = self.any_task();
         let output = self.field.path(&format!("out-{}", self.field.number()));
         fs::write(&output, "mine").unwrap();
-        let request = self.request(&known);
-        let mode = ExportMode::ByTransfer;
-        let exported = client.export_to_path(&request, &output, mode, false).await;
+        let request = self.request(&known).mode(ExportMode::ByTransfer);
+        let exported = client.export_to_path(request, &output).await;
         let kept = fs::read(&output).unwrap();
         fs::remove_file(&output).unwrap();
         match exported {
@@ -267,10 +271,10 @@ impl Customer<'_> {
 
     async fn stat(&mut self, client: &Client) -> Ended {
         let known = self.any_task();
-        let task = client.stat(&known.id.parse().unwrap()).await;
+        let task = client.stat(&*known.id).await;
         let task = task.map_err(told)?;
         let length = known.content.length as u64;
-        if task.content_length == length && task.state == "Succeeded" {
+        if task.content_length == length && task.state == TaskState::Succeeded {
             return Ok(());
         }
         Err(wrong(format!("{known:?} is {task:?}")))
@@ -293,12 +297,11 @@ pub(super) async fn share(field: &Field, content: Content) -> Known {
     let endpoint = Endpoint::new(field.endpoint(0)).unwrap();
     let client = Client::connect(&endpoint).await.unwrap();
     let source = field.make_source(content);
-    let mut request = ImportRequest::new(&source);
-    request.tag = Some(source.to_str().unwrap().to_owned());
-    let imported = client.import(&request.check().unwrap()).await.unwrap();
+    let request = ImportRequest::new(&source).tag(source.to_str().unwrap());
+    let imported = client.import(request).await.unwrap();
     fs::remove_file(source).unwrap();
     Known {
-        id: imported.task.task_id,
+        id: imported.task.task_id.to_string(),
         content,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, ImportRequest, Result};
+use dfcache::{Client, ErrorKind, ExportMode, ExportRequest, Result, TaskId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
@@ -53,7 +53,7 @@ impl ClientBytes {
     /// Asks for something; answers the length of the file that is said to have been written.
     async fn ask(&self, operation: u8, old: bool) -> Result<Option<u64>> {
         let client = Client::connect(&self.stage.endpoint).await?;
-        let task_id = "7".parse()?;
+        let task_id = TaskId::try_from("7")?;
         let mode = match operation {
             0 => {
                 client.stat(&task_id).await?;
@@ -65,20 +65,19 @@ impl ClientBytes {
             }
             2 => {
                 let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-                client.import(&ImportRequest::new(source).check()?).await?;
+                client.import(source).await?;
                 return Ok(None);
             }
             3 => {
-                let request = ExportRequest::new(task_id);
-                client.export_to_writer(&request, Vec::new()).await?;
+                client.export_to_writer(task_id, Vec::new()).await?;
                 return Ok(None);
             }
             4 => ExportMode::ByPath,
             _ => ExportMode::ByTransfer,
         };
-        let request = ExportRequest::new(task_id);
+        let request = ExportRequest::new(task_id).mode(mode).overwrite(old);
         let output = self.stage.output();
-        let exported = client.export_to_path(&request, output, mode, old).await?;
+        let exported = client.export_to_path(request, output).await?;
         Ok(Some(exported.content_length))
     }
 

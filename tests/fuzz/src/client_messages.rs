@@ -64,22 +64,22 @@ impl ClientMessages {
         let mut writer = Vec::new();
         let asks = async {
             let client = Client::connect(&self.stage.endpoint).await?;
-            let mut request = ExportRequest::new("7".parse()?);
+            let mut request = ExportRequest::new("7").overwrite(script.frame.old);
             let right = crc32(&script.content);
             let digest = script.frame.digest.0.map(|asked| match asked {
                 Asked::Right => piece_digest(right),
                 Asked::Wrong => piece_digest(!right),
             });
-            request.digest = digest.map(|digest| digest.parse().unwrap());
+            if let Some(digest) = digest {
+                request = request.digest(digest.parse().unwrap());
+            }
             let mode = match script.frame.way {
                 Way::ByTransfer => ExportMode::ByTransfer,
                 Way::ByPath => ExportMode::ByPath,
                 Way::ToWriter => return client.export_to_writer(&request, &mut writer).await,
             };
             let output = self.stage.output();
-            client
-                .export_to_path(&request, output, mode, script.frame.old)
-                .await
+            client.export_to_path(request.mode(mode), output).await
         };
         let answers = async {
             // A transfer has a connection of its own.

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use dfcache::options::{Digest, Endpoint, PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
+use dfcache::{Digest, Endpoint, PieceLength, ReplicaCount, TaskId, Timeout, Ttl};
 use dfdaemon_api::digest::parse_piece_digest;
 
 use crate::Target;

@@ -5,8 +5,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use arbitrary::{Arbitrary, Unstructured};
-use dfcache::options::Endpoint;
-use dfcache::{Client, ErrorKind, ExportRequest};
+use dfcache::Endpoint;
+use dfcache::{Client, ErrorKind};
 use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{FakeDfdaemon, Release};
 use jiff::Timestamp;
@@ -172,13 +172,12 @@ async fn open(state: &Path, edits: &[Edit]) -> bool {
         let endpoint = Endpoint::new(host.endpoint()).unwrap();
         let client = Client::connect(&endpoint).await.unwrap();
         for task in client.list().await.unwrap() {
-            let stat = client.stat(&task.task_id.parse().unwrap()).await;
+            let stat = client.stat(&task.task_id).await;
             if task.finished_at.is_none() || stat.is_err() {
                 continue;
             }
-            let request = ExportRequest::new(task.task_id.parse().unwrap());
             let mut written = Vec::new();
-            let exported = client.export_to_writer(&request, &mut written).await;
+            let exported = client.export_to_writer(&task.task_id, &mut written).await;
             match exported {
                 Ok(_) => {
                     assert_eq!(Some(written.len() as u64), task.content_length);

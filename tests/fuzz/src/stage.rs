@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dfcache::options::Endpoint;
+use dfcache::Endpoint;
 use dfcache::{Error, ErrorKind};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
