@@ -5,6 +5,7 @@
 set -euo pipefail
 
 packages=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
@@ -23,7 +24,13 @@ for program in dfcache fake-dfdaemon; do
     there "usr/share/bash-completion/completions/$program"
     there "usr/share/zsh/vendor-completions/_$program"
     there "usr/share/fish/vendor_completions.d/$program.fish"
-    there "usr/share/doc/$program/copyright"
+    for file in copyright README.md CHANGELOG.md proto/dfdaemon.proto examples/ci.sh; do
+        there "usr/share/doc/$program/$file"
+    done
+    for page in docs/*.md; do
+        there "usr/share/doc/$program/$page"
+    done
+    dpkg --root="$root" --status "$program" | grep -q '^Homepage: https://' || fail "$program has no homepage"
     bash -n "$root/usr/share/bash-completion/completions/$program"
 
     # The oldest glibc that the package asks for is the oldest that has what the binary uses.
@@ -33,9 +40,10 @@ for program in dfcache fake-dfdaemon; do
         fail "$program uses glibc $used, the package states $stated"
     echo "$program: uses glibc $used, states $stated"
 done
-for command in import export stat ls id; do
-    there "usr/share/man/man1/dfcache-$command.1.gz"
+for page in dfcache-import dfcache-export dfcache-stat fake-dfdaemon-run fake-dfdaemon-ctl-clock-advance; do
+    there "usr/share/man/man1/$page.1.gz"
 done
+dpkg --root="$root" --status dfcache | grep -q 'not the reference client' || fail 'dfcache does not say what it is not'
 
 # The main job, with what was installed and nothing else.
 cd "$root"
