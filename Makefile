@@ -1,6 +1,7 @@
 # What people and CI call. `make help` lists the targets.
 
 CARGO ?= cargo
+PYTHON ?= python3
 export RUSTDOCFLAGS ?= -D warnings
 
 .DEFAULT_GOAL := help
@@ -64,8 +65,30 @@ disk-errors: ## Fail every step of the store on the disk in every way, where mak
 	FAKE_DFDAEMON_ALL_ERRORS=1 $(CARGO) test --locked -p fake-dfdaemon --lib -- --nocapture crash_points::errors
 
 .PHONY: packages
-packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
+packages: ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
+	@echo 'Compiling dfcache and fake-dfdaemon, optimised as a whole: the first time 3 to 6 minutes on two cores, and as much for the tools.'
+	$(CARGO) build --locked --release -p dfcache -p fake-dfdaemon --bins
 	@packaging/build.sh "$(TARGET_DIR)"
+
+.PHONY: dist
+dist: ## Make a tarball of each program that runs on any Linux: target/dist
+	@mkdir -p "$(TARGET_DIR)"; packaging/dist.sh "$(TARGET_DIR)"
+
+.PHONY: dist-test
+dist-test: dist ## Run what is in the tarballs in a root with nothing else
+	@packaging/dist-test.sh "$(TARGET_DIR)/dist"
+
+.PHONY: images
+images: ## Make an OCI image of each program, without a container daemon: target/images
+	@mkdir -p "$(TARGET_DIR)"; packaging/images.sh "$(PYTHON)" "$(TARGET_DIR)"
+
+.PHONY: images-test
+images-test: images ## Hold the images to skopeo and umoci, and run them (takes both, jq and root)
+	@packaging/images-test.sh "$(TARGET_DIR)/images"
+
+.PHONY: wheels
+wheels: ## Make a wheel of each program, install both, run their examples: target/wheels (needs the network once)
+	@mkdir -p "$(TARGET_DIR)"; packaging/wheels.sh "$(PYTHON)" "$(TARGET_DIR)"
 
 .PHONY: package-crates
 package-crates: ## Make the .crate files that a registry would get, from what is committed (they are not compiled again)
@@ -85,6 +108,10 @@ soak: build ## Let a crowd loose on a daemon among faults: every byte comes, not
 	ulimit -n "$$(ulimit -Hn)"; \
 	DFCACHE_TEST_SOAK_SECONDS=$$(( $(or $(MINUTES),10) * 60 )) DFCACHE_TEST_SOAK_CLIENTS=$(or $(CLIENTS),500) \
 		$(CARGO) test --locked --test e2e -- --nocapture soak::a_crowd
+
+.PHONY: completions-test
+completions-test: build ## Type at bash, zsh and fish, and read what they complete (takes all three)
+	@packaging/completions-test.sh "$(TARGET_DIR)/debug"
 
 .PHONY: bench
 bench: release ## Measure both programs against what this machine can do (BENCH_JOBS=<part of a job's name>)
@@ -109,8 +136,6 @@ mutants: ## Change the modules that only compute, one place at a time: the unit 
 .PHONY: fuzz
 fuzz: ## Feed each fuzz target for a minute (SECONDS=<n>, TARGET=<name>); takes a compiler of C++
 	@fuzz/run.sh "$(TARGET_DIR)" $(or $(SECONDS),60) $(TARGET)
-
-PYTHON ?= python3
 
 .PHONY: interop
 interop: build ## Have a client in Python, made from proto/, import, stat and export (needs the network once)

@@ -15,6 +15,9 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 # Separated by the character that cargo expects there, since a path can have spaces.
 flags=(
     -Ctarget-feature=+crt-static
+    # Crate getrandom looks the system call up where libraries are loaded, and reads /dev/urandom otherwise,
+    # which a bare root has not: have it link the call.
+    '--cfg=getrandom_backend="linux_getrandom"'
     "--remap-path-prefix=$PWD=/dfcache"
     "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
     "--remap-path-prefix=$target=/target"
