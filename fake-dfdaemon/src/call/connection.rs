@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -13,6 +14,8 @@ pub(crate) struct Connection {
     pub(crate) closes: CancellationToken,
     /// Whether the time is over that the client gave this call.
     pub(crate) is_late: Arc<AtomicBool>,
+    /// What came with this call, as the journal tells it.
+    pub(crate) metadata: Arc<Map<String, Value>>,
 }
 
 /// What a client is told whose time is over, in the words of tonic.

@@ -17,10 +17,9 @@ mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -31,7 +30,7 @@ use self::connection::{Connection, timed_out};
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
 use self::gate::{Entered, Gate, broken_off};
-use self::journal::{Call as Entry, CallFault, CallStatus, Journal};
+use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::Waits;
@@ -59,8 +58,8 @@ pub(crate) struct Arrived<'a> {
 #[derive(Debug)]
 pub(crate) struct Call {
     calls: Calls,
-    entry: Option<Entry>,
-    started: Instant,
+    /// Until it ends.
+    entry: Option<Arc<RunningCall>>,
     pub(crate) armed: Vec<Armed>,
     connection: Option<Connection>,
     store_faults: StoreFaults,
@@ -79,6 +78,9 @@ impl Calls {
             rpc: arrived.what.rpc,
             host: arrived.what.host.to_owned(),
             request: arrived.request.clone(),
+            metadata: arrived
+                .connection
+                .map_or_else(Map::new, |connection| (*connection.metadata).clone()),
             pieces: 0,
             bytes: 0,
             status: CallStatus {
@@ -92,8 +94,7 @@ impl Calls {
         let store_faults = StoreFaults::among(&armed);
         Call {
             calls: self.clone(),
-            entry: Some(entry),
-            started: Instant::now(),
+            entry: Some(self.journal.running().begin(entry)),
             armed,
             connection: arrived.connection.cloned(),
             store_faults,
@@ -185,15 +186,14 @@ impl Call {
 
     /// Tells those who settle that the call waits. A replica is the agenda's to tell of.
     fn waiting_until(&self, due: Timestamp) -> Option<waits::Waiting> {
-        let entry = self
-            .entry
-            .as_ref()
-            .filter(|entry| entry.rpc != Rpc::Replicate)?;
-        let what = format!(
-            "go on with call {} ({} on {})",
-            entry.call, entry.rpc, entry.host
-        );
-        Some(self.calls.waits.note(entry.call, what, due))
+        let (call, what) = self.entry.as_ref()?.with(|entry| {
+            let what = format!(
+                "go on with call {} ({} on {})",
+                entry.call, entry.rpc, entry.host
+            );
+            (entry.rpc != Rpc::Replicate).then_some((entry.call, what))
+        })?;
+        Some(self.calls.waits.note(call, what, due))
     }
 
     /// Waits, unless the call is broken off before.
@@ -216,10 +216,12 @@ impl Call {
 
     fn note_fault(&mut self, armed: &Armed) {
         let action = armed.fault.to_json().get("do").cloned().unwrap_or_default();
-        if let Some(entry) = &mut self.entry {
-            entry.fault = Some(CallFault {
-                id: armed.id,
-                action,
+        if let Some(entry) = &self.entry {
+            entry.with(|entry| {
+                entry.fault = Some(CallFault {
+                    id: armed.id,
+                    action,
+                });
             });
         }
     }
@@ -239,20 +241,22 @@ impl Call {
 
     /// Notes the task of an import, once it is known.
     pub(crate) fn note_task(&mut self, id: &str) {
-        let request = self
-            .entry
-            .as_mut()
-            .and_then(|entry| entry.request.as_object_mut());
-        if let Some(request) = request {
-            request.insert("task_id".to_owned(), id.into());
+        if let Some(entry) = &self.entry {
+            entry.with(|entry| {
+                if let Some(request) = entry.request.as_object_mut() {
+                    request.insert("task_id".to_owned(), id.into());
+                }
+            });
         }
     }
 
     /// Counts a piece that was sent, with so many bytes of content.
     pub(crate) fn count_piece(&mut self, bytes: u64) {
-        if let Some(entry) = &mut self.entry {
-            entry.pieces += 1;
-            entry.bytes += bytes;
+        if let Some(entry) = &self.entry {
+            entry.with(|entry| {
+                entry.pieces += 1;
+                entry.bytes += bytes;
+            });
         }
     }
 
@@ -262,20 +266,23 @@ impl Call {
     }
 
     fn end(&mut self, status: Option<&Status>) {
-        if let (Some(entry), Some(status)) = (&mut self.entry, status) {
-            entry.status.code = code_name(status.code()).to_owned();
-            status.message().clone_into(&mut entry.status.message);
+        if let (Some(entry), Some(status)) = (&self.entry, status) {
+            entry.with(|entry| {
+                code_name(status.code()).clone_into(&mut entry.status.code);
+                status.message().clone_into(&mut entry.status.message);
+            });
         }
         self.close(false);
     }
 
     fn close(&mut self, client_gone: bool) {
         self.note_store_fault();
-        let Some(mut entry) = self.entry.take() else {
+        let Some(running) = self.entry.take() else {
             return;
         };
+        // Before it is written: who finds it in the journal finds it nowhere else.
+        let mut entry = self.calls.journal.running().end(&running);
         entry.client_gone = client_gone;
-        entry.duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if client_gone {
             "CANCELLED".clone_into(&mut entry.status.code);
         }

@@ -1,12 +1,10 @@
 //! What each path of the control API does.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -15,8 +13,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
 use super::parts;
-use crate::call::faults::{Fault, is_code_name};
-use crate::call::journal;
+use crate::call::faults::Fault;
 use crate::cluster::{HostStatus, Replica, TaskView};
 use crate::instance::World;
 use crate::instance::host::Host;
@@ -85,11 +82,11 @@ pub(super) async fn tasks(State(api): State<Api>) -> Result<Response, ApiError> 
         let (view, replicas) = world.cluster.task(&id)?;
         Some(Ok(task_json(&view, &replicas)))
     });
-    parts::list("tasks", tasks, || None).await
+    parts::list("tasks", tasks, Vec::new).await
 }
 
 /// What may take a while, beside the thread that everybody waits for.
-async fn beside<T: Send + 'static>(
+pub(super) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -225,52 +222,6 @@ pub(super) async fn clear_faults(State(api): State<Api>) -> Answer {
 
 fn no_fault(id: &str) -> ApiError {
     ApiError::not_found(format!("there is no fault {id}"))
-}
-
-pub(super) async fn journal(
-    State(api): State<Api>,
-    query: Result<Query<journal::Query>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let Query(query) = query.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let world = api.world()?;
-    if let Some(status) = query
-        .status
-        .as_deref()
-        .filter(|status| !is_code_name(status))
-    {
-        return Err(ApiError::bad_request(format!(
-            "status: no such status code: {status}; they read OK, NOT_FOUND and so on"
-        )));
-    }
-    if let Some(name) = query
-        .host
-        .as_deref()
-        .filter(|name| world.host(name).is_none())
-    {
-        return Err(ApiError::bad_request(format!(
-            "host: there is no host {name}"
-        )));
-    }
-    let journal = Arc::clone(&world.cluster.calls().journal);
-    drop(world);
-    let found = {
-        let journal = Arc::clone(&journal);
-        beside(move || journal.find(query)).await?
-    };
-    let calls = found.map_err(|error| ApiError::internal(&error))?;
-    let lost = move || Some(journal.lost()).filter(|lost| *lost > 0);
-    parts::list("calls", calls, move || Some(("lost", lost()?.into()))).await
-}
-
-pub(super) async fn clear_journal(State(api): State<Api>) -> Answer {
-    let world = api.world()?;
-    world
-        .cluster
-        .calls()
-        .journal
-        .clear()
-        .map_err(|error| ApiError::internal(&error))?;
-    done()
 }
 
 pub(super) async fn take_snapshot(

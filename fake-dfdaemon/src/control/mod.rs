@@ -5,6 +5,7 @@
 mod answer;
 mod connections;
 mod handlers;
+mod journal;
 mod openapi;
 mod pages;
 mod parts;

@@ -19,16 +19,16 @@ const PART: usize = 64 << 10;
 /// A field beside a list.
 pub(super) type Field = (&'static str, Value);
 
-/// Answers with an object that has the list `name` of `items`, and then perhaps another field. Making
+/// Answers with an object that has the list `name` of `items`, and then perhaps other fields. Making
 /// an item may block.
 pub(super) async fn list<T: Serialize>(
     name: &'static str,
     items: impl Iterator<Item = io::Result<T>> + Send + 'static,
-    field: impl FnOnce() -> Option<Field> + Send + 'static,
+    fields: impl FnOnce() -> Vec<Field> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let making = Making {
         items,
-        field,
+        fields,
         text: format!("{{{}:[", Value::from(name)).into(),
         comma: "",
     };
@@ -52,7 +52,7 @@ pub(super) async fn list<T: Serialize>(
 /// A list that is not complete yet.
 struct Making<I, F> {
     items: I,
-    field: F,
+    fields: F,
     /// What has not been sent.
     text: Vec<u8>,
     /// What comes before the next item.
@@ -63,7 +63,7 @@ impl<T, I, F> Making<I, F>
 where
     T: Serialize,
     I: Iterator<Item = io::Result<T>> + Send + 'static,
-    F: FnOnce() -> Option<Field> + Send + 'static,
+    F: FnOnce() -> Vec<Field> + Send + 'static,
 {
     /// The next part, and what follows it, if anything does.
     async fn go_on(self) -> io::Result<(Bytes, Option<Self>)> {
@@ -82,7 +82,7 @@ where
             }
         }
         self.text.push(b']');
-        if let Some((name, value)) = (self.field)() {
+        for (name, value) in (self.fields)() {
             let field = format!(",{}:{value}", Value::from(name));
             self.text.extend_from_slice(field.as_bytes());
         }
@@ -101,7 +101,9 @@ mod tests {
         items: impl Iterator<Item = io::Result<T>> + Send + 'static,
         field: Option<Field>,
     ) -> Result<Value, axum::Error> {
-        let answer = list("items", items, move || field).await.unwrap();
+        let answer = list("items", items, move || field.into_iter().collect())
+            .await
+            .unwrap();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
         Ok(serde_json::from_slice(&body).unwrap())
     }
@@ -121,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_is_told_at_once_or_breaks_the_answer_off() {
         let failed = || Err::<String, _>(io::Error::other("broken"));
-        list("items", [failed()].into_iter(), || None)
+        list("items", [failed()].into_iter(), Vec::new)
             .await
             .unwrap_err();
         let late = [Ok("x".repeat(PART)), failed()].into_iter();
@@ -137,7 +139,7 @@ mod tests {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Ok("x".repeat(1 << 10))
         });
-        let endless = list("items", items, || None).await.unwrap();
+        let endless = list("items", items, Vec::new).await.unwrap();
         let mut parts = endless.into_body().into_data_stream();
         for part in 1..=10 {
             assert!(parts.next().await.unwrap().unwrap().len() < PART + (2 << 10));

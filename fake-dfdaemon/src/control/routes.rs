@@ -6,7 +6,7 @@ use axum::routing::{delete, get, post};
 
 use super::answer::{Answer, ApiError};
 use super::route::Route;
-use super::{Api, handlers, openapi};
+use super::{Api, handlers, journal, openapi};
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -42,8 +42,10 @@ fn routes() -> Vec<Route> {
         route!(post "/faults" "Add a fault", Some("NewFault") => "Fault", handlers::add_fault),
         route!(delete "/faults" "Remove every fault", None => "Empty", handlers::clear_faults),
         route!(delete "/faults/{id}" "Remove a fault", None => "Empty", handlers::remove_fault),
-        route!(get "/journal" "The calls that have ended", None => "Journal", handlers::journal, query &["rpc", "status", "task", "host"]),
-        route!(delete "/journal" "Forget the calls", None => "Empty", handlers::clear_journal),
+        route!(get "/journal" "The calls that have ended, or those that run", None => "Journal", journal::list, query &["rpc", "status", "task", "host", "after", "limit", "running"]),
+        route!(delete "/journal" "Forget the calls", None => "Empty", journal::clear),
+        route!(get "/journal/count" "How many calls have ended", None => "Count", journal::count, query &["rpc", "status", "task", "host", "after"]),
+        route!(post "/journal/wait" "Wait until calls have ended", Some("Wait") => "Journal", journal::wait),
         route!(post "/snapshots/{name}" "Keep tasks, hosts and clock", Some("Empty") => "Empty", handlers::take_snapshot),
         route!(post "/snapshots/{name}/restore" "Bring tasks, hosts and clock back", Some("Empty") => "Empty", handlers::restore_snapshot),
         route!(post "/reset" "Back to how it was after the start; snapshots stay", Some("Empty") => "Empty", handlers::reset),

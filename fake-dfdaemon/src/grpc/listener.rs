@@ -12,6 +12,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_socket_send_buffer_size;
+use serde_json::{Map, Value};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -198,6 +199,7 @@ async fn serve(
         let connection = Connection {
             closes: reset.clone(),
             is_late: Arc::default(),
+            metadata: Arc::new(metadata(request.headers())),
         };
         async move { Ok::<_, Infallible>(answer(routes, request, connection).await) }
     });
@@ -270,6 +272,34 @@ fn time_limit(value: &http::HeaderValue) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+/// Headers that belong to HTTP and to the framing of messages: every call has the same.
+const NO_METADATA: [&str; 4] = [
+    "te",
+    "content-type",
+    "grpc-encoding",
+    "grpc-accept-encoding",
+];
+
+/// What a client sent with a call, by key: a text, or a list of them where a key comes more than
+/// once. Binary values are base64, as they came.
+fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
+    let keys = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .filter(|key| !NO_METADATA.contains(key));
+    let told = keys.map(|key| {
+        let values = headers.get_all(key).into_iter();
+        let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+        let mut texts: Vec<Value> = texts.collect();
+        let told = match texts.len() {
+            1 => texts.remove(0),
+            _ => Value::Array(texts),
+        };
+        (key.to_owned(), told)
+    });
+    told.collect()
 }
 
 /// Hands a bound socket to the runtime.

@@ -82,20 +82,17 @@ enum Word {
         #[command(subcommand)]
         word: Option<FaultWord>,
     },
-    /// Show the calls that have ended, or forget them
+    /// Show the calls that have ended or those that run, count them, wait for some, or forget them
+    #[command(args_conflicts_with_subcommands = true)]
     Journal {
-        /// Only calls of this kind, such as `import`
+        #[command(flatten)]
+        which: Which,
+        /// At most so many of them
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        /// Those that have not ended
         #[arg(long)]
-        rpc: Option<String>,
-        /// Only calls that ended so, such as `NOT_FOUND`
-        #[arg(long)]
-        status: Option<String>,
-        /// Only calls for this task
-        #[arg(long)]
-        task: Option<String>,
-        /// Only calls to this host
-        #[arg(long)]
-        host: Option<String>,
+        running: bool,
         #[command(subcommand)]
         word: Option<JournalWord>,
     },
@@ -146,8 +143,60 @@ enum FaultWord {
     Clear,
 }
 
+/// Which calls are meant.
+#[derive(Args, Debug)]
+struct Which {
+    /// Only calls of this kind, such as `import`
+    #[arg(long)]
+    rpc: Option<String>,
+    /// Only calls that ended so, such as `NOT_FOUND`
+    #[arg(long)]
+    status: Option<String>,
+    /// Only calls for this task
+    #[arg(long)]
+    task: Option<String>,
+    /// Only calls to this host
+    #[arg(long)]
+    host: Option<String>,
+    /// Only calls with a number above this one
+    #[arg(long, value_name = "CALL")]
+    after: Option<u64>,
+}
+
+impl Which {
+    fn fields(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let text = |value: &Option<String>| value.clone().map(Value::from);
+        let fields = [
+            ("rpc", text(&self.rpc)),
+            ("status", text(&self.status)),
+            ("task", text(&self.task)),
+            ("host", text(&self.host)),
+            ("after", self.after.map(Value::from)),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum JournalWord {
+    /// How many calls have ended
+    Count {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Wait until calls have ended, and show them
+    Wait {
+        #[command(flatten)]
+        which: Which,
+        /// How many [default: 1]
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// How long at most [default: 30s]
+        #[arg(long, value_name = "DURATION")]
+        timeout: Option<String>,
+    },
     /// Forget the calls
     Clear,
 }
@@ -260,23 +309,36 @@ impl Word {
                 ..
             } => delete("/journal"),
             Self::Journal {
-                rpc,
-                status,
-                task,
-                host,
+                word: Some(JournalWord::Count { which }),
+                ..
+            } => get(&format!("/journal/count?{}", query(which.fields()))),
+            Self::Journal {
+                word:
+                    Some(JournalWord::Wait {
+                        which,
+                        count,
+                        timeout,
+                    }),
+                ..
+            } => {
+                let fields = which
+                    .fields()
+                    .chain(count.map(|count| ("count", count.into())))
+                    .chain(timeout.clone().map(|timeout| ("timeout", timeout.into())));
+                let fields = fields.map(|(name, value)| (name.to_owned(), value));
+                post("/journal/wait", Value::Object(fields.collect()))
+            }
+            Self::Journal {
+                which,
+                limit,
+                running,
                 word: None,
             } => {
-                let query = [
-                    ("rpc", rpc),
-                    ("status", status),
-                    ("task", task),
-                    ("host", host),
-                ];
-                let query: Vec<_> = query
-                    .into_iter()
-                    .filter_map(|(key, value)| Some(format!("{key}={}", escaped(value.as_ref()?))))
-                    .collect();
-                get(&format!("/journal?{}", query.join("&")))
+                let fields = which
+                    .fields()
+                    .chain(limit.map(|limit| ("limit", limit.into())))
+                    .chain(running.then_some(("running", true.into())));
+                get(&format!("/journal?{}", query(fields)))
             }
             Self::Snapshots {
                 word: SnapshotWord::Take { name },
@@ -295,6 +357,17 @@ fn request(method: http::Method, path: &str, body: Value) -> Request {
         path: path.to_owned(),
         body,
     }
+}
+
+/// Fields as the query of a URL.
+fn query(fields: impl Iterator<Item = (&'static str, Value)>) -> String {
+    let fields = fields.map(|(name, value)| {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name}={}", escaped(&text))
+    });
+    fields.collect::<Vec<_>>().join("&")
 }
 
 /// A part of a path or a query.
@@ -434,6 +507,31 @@ mod tests {
                 "GET /journal?rpc=stat",
                 none.clone(),
             ),
+            (
+                &["journal", "--after", "7", "--limit", "2", "--running"],
+                "GET /journal?after=7&limit=2&running=true",
+                none.clone(),
+            ),
+            (
+                &["journal", "count", "--task", "a/b"],
+                "GET /journal/count?task=a%2Fb",
+                none.clone(),
+            ),
+            (
+                &[
+                    "journal",
+                    "wait",
+                    "--rpc",
+                    "stat",
+                    "--count",
+                    "2",
+                    "--timeout",
+                    "5s",
+                ],
+                "POST /journal/wait",
+                json!({"rpc": "stat", "count": 2, "timeout": "5s"}),
+            ),
+            (&["journal", "wait"], "POST /journal/wait", json!({})),
             (&["journal", "clear"], "DELETE /journal", none),
             (&["snapshots", "take", "a"], "POST /snapshots/a", json!({})),
             (

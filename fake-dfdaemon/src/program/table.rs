@@ -52,10 +52,16 @@ pub(crate) fn text(answer: &Value) -> String {
     if object.is_empty() {
         return "done\n".to_owned();
     }
-    if let (Some(calls), Some(lost)) = (object.get("calls"), object.get("lost")) {
-        let calls = calls.as_array().map_or(&[][..], Vec::as_slice);
-        let missing = "calls are missing: the journal could not be written";
-        return format!("{}{lost} {missing}\n", table("calls", calls));
+    if let Some(calls) = object.get("calls").and_then(Value::as_array) {
+        let mut lines = table("calls", calls);
+        if let Some(next) = object.get("next") {
+            lines.push_str(&format!("there are more: --after {next}\n"));
+        }
+        if let Some(lost) = object.get("lost") {
+            let missing = "calls are missing: the journal could not be written";
+            lines.push_str(&format!("{lost} {missing}\n"));
+        }
+        return lines;
     }
     let mut lists = object
         .iter()
@@ -181,6 +187,10 @@ mod tests {
         assert_eq!(
             text(&json!({"calls": [], "lost": 3})),
             "no calls\n3 calls are missing: the journal could not be written\n"
+        );
+        assert_eq!(
+            text(&json!({"calls": [], "next": 7})),
+            "no calls\nthere are more: --after 7\n"
         );
         assert_eq!(text(&json!({})), "done\n");
         assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));

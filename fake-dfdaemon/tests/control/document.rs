@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// The table of the API: what there is, and a request that is answered well.
-const TABLE: [(&str, &str, &str, &str); 22] = [
+const TABLE: [(&str, &str, &str, &str); 24] = [
     ("get", "/health", "/health", ""),
     ("get", "/openapi.json", "/openapi.json", ""),
     ("get", "/hosts", "/hosts", ""),
@@ -34,8 +34,15 @@ const TABLE: [(&str, &str, &str, &str); 22] = [
     (
         "get",
         "/journal",
-        "/journal?rpc=stat&status=OK&task=7&host=host-0",
+        "/journal?rpc=stat&status=OK&task=7&host=host-0&after=1&limit=2",
         "",
+    ),
+    ("get", "/journal/count", "/journal/count?rpc=stat", ""),
+    (
+        "post",
+        "/journal/wait",
+        "/journal/wait",
+        "{\"rpc\":\"import\",\"timeout\":\"1m\"}",
     ),
     ("delete", "/journal", "/journal", ""),
     ("post", "/snapshots/{name}", "/snapshots/a", ""),

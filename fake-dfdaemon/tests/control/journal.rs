@@ -19,11 +19,15 @@ async fn a_call_is_told_in_full() {
     for call in calls.as_array_mut().unwrap() {
         assert!(call["duration_ms"].as_u64().unwrap() < 60_000);
         call["duration_ms"] = json!(0);
+        // What a client's library says of itself.
+        let metadata = call["metadata"].as_object_mut().unwrap();
+        metadata.remove("user-agent");
+        assert_eq!(*metadata, serde_json::Map::new());
     }
     let call = |call: u64, rpc: &str, request: Value| {
         json!({
             "call": call, "at": "2026-01-02T03:04:05Z", "rpc": rpc, "host": "host-0",
-            "request": request, "pieces": 0, "bytes": 0,
+            "request": request, "metadata": {}, "pieces": 0, "bytes": 0,
             "status": {"code": "OK", "message": ""},
             "fault": null, "client_gone": false, "duration_ms": 0,
         })

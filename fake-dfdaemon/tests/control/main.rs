@@ -11,6 +11,8 @@ mod document;
 mod faults;
 mod hosts;
 mod journal;
+mod journal_pages;
+mod journal_wait;
 mod late;
 mod long;
 mod snapshots;

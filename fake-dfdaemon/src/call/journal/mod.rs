@@ -1,9 +1,12 @@
 //! The journal: one JSON object a call, appended to a file when the call ends.
 //!
-//! The file is the journal: it can be read after a crash, and queries read it. Nothing of it is
-//! kept in memory.
+//! The file is the journal: it can be read after a crash, and queries read it. Where each call stands
+//! in it is kept in memory, and nothing else.
 
+mod index;
 mod reading;
+mod running;
+mod waiting;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,9 +19,13 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::index::Index;
 pub(crate) use self::reading::Calls;
+use self::running::Running;
+pub(crate) use self::running::RunningCall;
+use self::waiting::Waits;
 use super::rpc::Rpc;
 use crate::store::private_files;
 
@@ -35,6 +42,10 @@ pub struct Call {
     pub host: String,
     /// The request's fields.
     pub request: Value,
+    /// The request's metadata, by key: a text, or a list of them where the key comes more than once.
+    /// Binary values are base64.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
     /// Pieces that were sent.
     pub pieces: u64,
     /// Content that was sent, in bytes.
@@ -105,6 +116,7 @@ pub struct Journal {
     file: Arc<File>,
     writing: Mutex<Writing>,
     last_call: AtomicU64,
+    running: Running,
 }
 
 /// How writing has gone so far. Who writes holds it.
@@ -114,6 +126,8 @@ struct Writing {
     is_cut: bool,
     /// Calls that could not be written.
     lost: u64,
+    index: Index,
+    waits: Waits,
 }
 
 impl Journal {
@@ -125,17 +139,19 @@ impl Journal {
             let why = "its first line is no call of a journal: name a file that does not exist yet";
             return Err(io::Error::other(why));
         }
-        let last_call = reading::last_call(&file)?;
+        let (index, last_call) = reading::index(&file)?;
         let writing = Writing {
             // By a daemon that was killed.
             is_cut: !ends_with_a_line(&file)?,
-            lost: 0,
+            index,
+            ..Writing::default()
         };
         Ok(Self {
             path: path.to_owned(),
             file,
             writing: Mutex::new(writing),
             last_call: AtomicU64::new(last_call),
+            running: Running::default(),
         })
     }
 
@@ -173,12 +189,35 @@ impl Journal {
     ///
     /// If the file cannot be read.
     pub fn query(&self, query: &Query) -> io::Result<Vec<Call>> {
-        self.find(query.clone())?.collect()
+        self.find(query.clone(), 0).collect()
     }
 
-    /// The same, one after the other as they are read. Blocks on the disk, as each step does.
-    pub(crate) fn find(&self, query: Query) -> io::Result<Calls> {
-        Calls::find(&self.file, query)
+    /// The same, one after the other as they are read, and only those with a number above `after`.
+    /// Each step blocks on the disk.
+    pub(crate) fn find(&self, query: Query, after: u64) -> Calls {
+        let found = self.writing().index.find(&query, after);
+        Calls::new(&self.file, query, found)
+    }
+
+    /// How many calls are asked for, have ended, and have a number above `after`; nothing is read.
+    pub(crate) fn count(&self, query: &Query, after: u64) -> u64 {
+        let found = self.writing().index.find(query, after);
+        found.count_all()
+    }
+
+    /// Whether any call is asked for and has a number above `after`.
+    pub(crate) fn has_any(&self, query: &Query, after: u64) -> bool {
+        self.writing().index.find(query, after).next().is_some()
+    }
+
+    /// The highest number of a call that has ended.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.writing().index.last()
+    }
+
+    /// The calls that have not ended.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// How many calls are missing, since the file could not be written.
@@ -195,7 +234,10 @@ impl Journal {
     pub fn clear(&self) -> io::Result<()> {
         let mut writing = self.writing();
         self.file.set_len(0)?;
-        *writing = Writing::default();
+        writing.is_cut = false;
+        writing.lost = 0;
+        writing.index.clear();
+        writing.waits.begin_again();
         Ok(())
     }
 
@@ -225,8 +267,13 @@ impl Journal {
     /// Writes a call, or counts it as lost.
     fn append_by(&self, call: &Call, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) {
         let mut writing = self.writing();
-        let Err(error) = self.write_line(&mut writing, call, write) else {
-            return;
+        let error = match self.write_line(&mut writing, call, write) {
+            Ok(place) => {
+                writing.index.add(call, place);
+                writing.waits.note(call);
+                return;
+            }
+            Err(error) => error,
         };
         writing.lost += 1;
         // Once, not for every call while the disk is full.
@@ -241,7 +288,7 @@ impl Journal {
         writing: &mut Writing,
         call: &Call,
         write: impl FnOnce(&File, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let mut line = Vec::new();
         if writing.is_cut {
             line.push(b'\n');
@@ -249,6 +296,7 @@ impl Journal {
         serde_json::to_writer(&mut line, call)?;
         line.push(b'\n');
         let length = self.file.metadata()?.len();
+        let place = length + u64::from(writing.is_cut);
         // One write: a crash leaves all of a line, or its start.
         let written = write(&self.file, &line);
         match &written {
@@ -256,7 +304,7 @@ impl Journal {
             // Half a line would spoil the next one.
             Err(_) => writing.is_cut |= self.file.set_len(length).is_err(),
         }
-        written
+        written.map(|()| place)
     }
 }
 
@@ -302,6 +350,7 @@ mod tests {
             rpc,
             host: host.to_owned(),
             request: json!({"task_id": task}),
+            metadata: Map::new(),
             pieces: 0,
             bytes: 0,
             status: CallStatus {
@@ -432,11 +481,11 @@ mod tests {
         for index in [1, 0] {
             journal.append(&calls[index]);
         }
-        let found = journal.find(Query::default()).unwrap();
+        let found = journal.find(Query::default(), 0);
         journal.append(&calls[2]);
         let found: Vec<_> = found.map(Result::unwrap).collect();
         assert_eq!(found, calls[..2]);
-        let found = journal.find(Query::default()).unwrap();
+        let found = journal.find(Query::default(), 0);
         journal.clear().unwrap();
         assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), []);
     }

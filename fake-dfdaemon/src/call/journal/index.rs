@@ -1,0 +1,471 @@
+//! Where each call stands in the journal's file, and by what it is asked for: a count reads nothing of
+//! the file, and a page reads only the lines that it tells.
+//!
+//! A call takes 30 bytes, in columns, so that a count goes through little memory. The columns are cut
+//! into chunks that readers share: a reader keeps the chunks as they were, and who writes copies the
+//! one chunk that changes.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Call, Query};
+use crate::call::rpc::Rpc;
+
+/// How many calls a chunk holds before it is cut in two.
+const CHUNK: usize = 2048;
+
+/// A call in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) call: u64,
+    /// Where its line begins, counted from the first byte that was ever written.
+    pub(super) place: u64,
+    task: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    status: u16,
+    host: u16,
+    rpc: u8,
+}
+
+/// What the index takes of a line.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<'a> {
+    pub(super) call: u64,
+    pub(super) rpc: Rpc,
+    #[serde(borrow)]
+    host: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    status: LineStatus<'a>,
+    #[serde(borrow)]
+    request: Option<LineRequest<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LineStatus<'a> {
+    #[serde(borrow)]
+    code: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct LineRequest<'a> {
+    #[serde(borrow, default)]
+    task_id: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// Calls by number, one column a field.
+#[derive(Clone, Debug, Default)]
+struct Chunk {
+    calls: Vec<u64>,
+    places: Vec<u64>,
+    tasks: Vec<u64>,
+    kinds: Vec<Kind>,
+}
+
+impl Chunk {
+    fn insert(&mut self, at: usize, entry: Entry) {
+        self.calls.insert(at, entry.call);
+        self.places.insert(at, entry.place);
+        self.tasks.insert(at, entry.task);
+        self.kinds.insert(at, entry.kind);
+    }
+
+    fn split(&mut self) -> Self {
+        let half = self.calls.len() / 2;
+        Self {
+            calls: self.calls.split_off(half),
+            places: self.places.split_off(half),
+            tasks: self.tasks.split_off(half),
+            kinds: self.kinds.split_off(half),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<Entry> {
+        Some(Entry {
+            call: *self.calls.get(at)?,
+            place: *self.places.get(at)?,
+            task: *self.tasks.get(at)?,
+            kind: *self.kinds.get(at)?,
+        })
+    }
+}
+
+/// Names as small numbers.
+#[derive(Clone, Debug, Default)]
+struct Names(Vec<Box<str>>);
+
+impl Names {
+    fn number(&self, name: &str) -> Option<u16> {
+        let at = self.0.iter().position(|known| **known == *name)?;
+        u16::try_from(at).ok()
+    }
+
+    fn number_or_new(&mut self, name: &str) -> Option<u16> {
+        if let Some(number) = self.number(name) {
+            return Some(number);
+        }
+        let number = u16::try_from(self.0.len()).ok()?;
+        self.0.push(name.into());
+        Some(number)
+    }
+}
+
+/// All calls that can be asked for.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    chunks: Vec<Arc<Chunk>>,
+    statuses: Names,
+    hosts: Names,
+    /// Tasks are told apart by 64 bits of a keyed hash: a million of them have two alike once in
+    /// forty million journals.
+    hasher: RandomState,
+}
+
+/// What a query asks for, in the index's numbers.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    rpc: Option<u8>,
+    status: Option<u16>,
+    host: Option<u16>,
+    task: Option<u64>,
+}
+
+impl Wanted {
+    fn matches(self, task: u64, kind: Kind) -> bool {
+        self.rpc.is_none_or(|rpc| rpc == kind.rpc)
+            && self.status.is_none_or(|status| status == kind.status)
+            && self.host.is_none_or(|host| host == kind.host)
+            && self.task.is_none_or(|wanted| wanted == task)
+    }
+}
+
+fn rpc_number(rpc: Rpc) -> u8 {
+    let at = Rpc::ALL.iter().position(|known| *known == rpc);
+    at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+impl Index {
+    /// The highest number of a call.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.chunks.last()?.calls.last().copied()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+    }
+
+    /// Adds a call whose line begins at `place`.
+    pub(super) fn add(&mut self, call: &Call, place: u64) {
+        let task = call.request.get("task_id").and_then(|id| id.as_str());
+        self.add_fields(
+            call.call,
+            call.rpc,
+            &call.host,
+            &call.status.code,
+            task,
+            place,
+        );
+    }
+
+    /// The same for a call of which only the line is there.
+    pub(super) fn add_line(&mut self, line: &Line<'_>, place: u64) {
+        let task = line
+            .request
+            .as_ref()
+            .and_then(|request| request.task_id.as_deref());
+        self.add_fields(
+            line.call,
+            line.rpc,
+            &line.host,
+            &line.status.code,
+            task,
+            place,
+        );
+    }
+
+    fn add_fields(
+        &mut self,
+        call: u64,
+        rpc: Rpc,
+        host: &str,
+        status: &str,
+        task: Option<&str>,
+        place: u64,
+    ) {
+        // There are 17 status codes and 200 hosts; a file that has more of them is none of ours.
+        let (Some(status), Some(host)) = (
+            self.statuses.number_or_new(status),
+            self.hosts.number_or_new(host),
+        ) else {
+            return;
+        };
+        let task = self.task_number(task);
+        let rpc = rpc_number(rpc);
+        let kind = Kind { status, host, rpc };
+        self.insert(Entry {
+            call,
+            place,
+            task,
+            kind,
+        });
+    }
+
+    /// 0 is no task.
+    fn task_number(&self, task: Option<&str>) -> u64 {
+        task.map_or(0, |task| self.hasher.hash_one(task).max(1))
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let is_before = |chunk: &Arc<Chunk>| {
+            chunk
+                .calls
+                .first()
+                .is_some_and(|first| *first <= entry.call)
+        };
+        let at = self.chunks.partition_point(is_before).saturating_sub(1);
+        let is_last = at + 1 >= self.chunks.len();
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            let mut chunk = Chunk::default();
+            chunk.insert(0, entry);
+            self.chunks.push(Arc::new(chunk));
+            return;
+        };
+        let within = chunk.calls.partition_point(|call| *call <= entry.call);
+        let is_full = chunk.calls.len() >= CHUNK;
+        if is_full && is_last && within == chunk.calls.len() {
+            // Nearly all come in order: full chunks stay full.
+            let mut next = Chunk::default();
+            next.insert(0, entry);
+            self.chunks.push(Arc::new(next));
+            return;
+        }
+        let chunk = Arc::make_mut(chunk);
+        chunk.insert(within, entry);
+        if is_full {
+            let rest = chunk.split();
+            self.chunks.insert(at + 1, Arc::new(rest));
+        }
+    }
+
+    /// `None` where no call can match: nobody has heard of the host, or of the status.
+    fn wanted(&self, query: &Query) -> Option<Wanted> {
+        let number = |names: &Names, name: &Option<String>| match name {
+            None => Some(None),
+            Some(name) => names.number(name).map(Some),
+        };
+        Some(Wanted {
+            rpc: query.rpc.map(rpc_number),
+            status: number(&self.statuses, &query.status)?,
+            host: number(&self.hosts, &query.host)?,
+            task: query.task.as_deref().map(|id| self.task_number(Some(id))),
+        })
+    }
+
+    /// The calls that a query asks for and that come after `after`, as they are now.
+    pub(super) fn find(&self, query: &Query, after: u64) -> Found {
+        let wanted = self.wanted(query);
+        let chunks = if wanted.is_some() {
+            let is_past =
+                |chunk: &Arc<Chunk>| chunk.calls.last().is_some_and(|last| *last <= after);
+            let first = self.chunks.partition_point(is_past);
+            self.chunks.get(first..).unwrap_or_default().to_vec()
+        } else {
+            Vec::new()
+        };
+        let at = chunks.first();
+        let at = at.map_or(0, |chunk| {
+            chunk.calls.partition_point(|call| *call <= after)
+        });
+        Found {
+            chunks,
+            wanted,
+            chunk: 0,
+            at,
+        }
+    }
+
+    /// The calls that miss a query by the fewest fields, the latest `most` of them, oldest first.
+    pub(super) fn nearest(&self, query: &Query, after: u64, most: usize) -> Vec<Entry> {
+        let status = query
+            .status
+            .as_deref()
+            .map(|name| self.statuses.number(name));
+        let host = query.host.as_deref().map(|name| self.hosts.number(name));
+        let task = query.task.as_deref().map(|id| self.task_number(Some(id)));
+        let rpc = query.rpc.map(rpc_number);
+        let misses = |entry: &Entry| {
+            usize::from(rpc.is_some_and(|rpc| rpc != entry.kind.rpc)) * 2
+                + usize::from(status.is_some_and(|status| status != Some(entry.kind.status)))
+                + usize::from(host.is_some_and(|host| host != Some(entry.kind.host)))
+                + usize::from(task.is_some_and(|task| task != entry.task))
+        };
+        let mut nearest: Vec<Entry> = Vec::new();
+        let mut fewest = usize::MAX;
+        for entry in self.find(&Query::default(), after) {
+            let misses = misses(&entry);
+            if misses == 0 || misses > fewest {
+                continue;
+            }
+            if misses < fewest {
+                nearest.clear();
+                fewest = misses;
+            }
+            if nearest.len() == most {
+                nearest.remove(0);
+            }
+            nearest.push(entry);
+        }
+        nearest
+    }
+}
+
+/// Calls that were found, by number.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    chunks: Vec<Arc<Chunk>>,
+    wanted: Option<Wanted>,
+    chunk: usize,
+    at: usize,
+}
+
+impl Found {
+    /// How many there are.
+    pub(super) fn count_all(self) -> u64 {
+        let Some(wanted) = self.wanted else {
+            return 0;
+        };
+        let mut skip = self.at;
+        let mut count = 0;
+        for chunk in &self.chunks {
+            let tasks = chunk.tasks.iter().skip(skip);
+            let kinds = chunk.kinds.iter().skip(skip);
+            let matching = tasks
+                .zip(kinds)
+                .filter(|(task, kind)| wanted.matches(**task, **kind));
+            count += matching.count() as u64;
+            skip = 0;
+        }
+        count
+    }
+}
+
+impl Iterator for Found {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let wanted = self.wanted?;
+        loop {
+            let chunk = self.chunks.get(self.chunk)?;
+            while let Some(entry) = chunk.get(self.at) {
+                self.at += 1;
+                if wanted.matches(entry.task, entry.kind) {
+                    return Some(entry);
+                }
+            }
+            self.chunk += 1;
+            self.at = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index_of(calls: impl IntoIterator<Item = u64>) -> Index {
+        let mut index = Index::default();
+        for call in calls {
+            let (host, status) = (format!("host-{}", call % 3), ["OK", "INTERNAL"]);
+            let rpc = Rpc::ALL[call as usize % 2];
+            let task = (call % 5).to_string();
+            let status = status[call as usize % 2];
+            index.add_fields(call, rpc, &host, status, Some(&task), call * 10);
+        }
+        index
+    }
+
+    fn numbers(found: Found) -> Vec<u64> {
+        found
+            .inspect(|entry| assert_eq!(entry.place, entry.call * 10))
+            .map(|entry| entry.call)
+            .collect()
+    }
+
+    #[test]
+    fn calls_are_in_order_whatever_the_order_they_came_in() {
+        let many = 5 * CHUNK as u64;
+        let orders: [Vec<u64>; 3] = [
+            (1..=many).collect(),
+            (1..=many).rev().collect(),
+            // A call that took long ends after many others.
+            (1..=many).map(|call| call * 7919 % (many + 1)).collect(),
+        ];
+        for order in orders {
+            let mut expected = order.clone();
+            expected.sort_unstable();
+            let index = index_of(order);
+            assert_eq!(index.last(), expected.last().copied());
+            assert_eq!(numbers(index.find(&Query::default(), 0)), expected);
+            for after in [0, 1, CHUNK as u64, many - 1, many, u64::MAX] {
+                let rest: Vec<_> = expected.iter().copied().filter(|n| *n > after).collect();
+                assert_eq!(numbers(index.find(&Query::default(), after)), rest);
+                let query = Query {
+                    host: Some("host-1".to_owned()),
+                    task: Some("2".to_owned()),
+                    ..Query::default()
+                };
+                let rest: Vec<_> = rest
+                    .into_iter()
+                    .filter(|n| n % 3 == 1 && n % 5 == 2)
+                    .collect();
+                assert_eq!(index.find(&query, after).count_all(), rest.len() as u64);
+                assert_eq!(numbers(index.find(&query, after)), rest);
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_heard_of_is_not_found() {
+        let index = index_of(1..100);
+        for query in [
+            Query {
+                host: Some("host-9".to_owned()),
+                ..Query::default()
+            },
+            Query {
+                status: Some("ABORTED".to_owned()),
+                ..Query::default()
+            },
+        ] {
+            assert_eq!(index.find(&query, 0).count_all(), 0);
+            assert_eq!(index.find(&query, 0).next(), None);
+        }
+    }
+
+    #[test]
+    fn a_reader_keeps_what_was_there() {
+        let mut index = index_of(1..10);
+        let found = index.find(&Query::default(), 0);
+        index.add_fields(10, Rpc::Stat, "host-0", "OK", None, 100);
+        index.clear();
+        assert_eq!(found.count_all(), 9);
+    }
+
+    #[test]
+    fn the_nearest_miss_by_the_fewest_fields() {
+        let index = index_of(1..=10);
+        let query = Query {
+            rpc: Some(Rpc::ALL[1]),
+            status: Some("OK".to_owned()),
+            ..Query::default()
+        };
+        // Odd numbers have that kind, and another status.
+        let near: Vec<_> = index.nearest(&query, 0, 2).iter().map(|e| e.call).collect();
+        assert_eq!(near, [7, 9]);
+    }
+}

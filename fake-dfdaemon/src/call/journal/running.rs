@@ -1,0 +1,76 @@
+//! The calls that have arrived and not ended.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::{Call, Query};
+
+/// A call that has not ended, as far as it has come.
+#[derive(Debug)]
+pub(crate) struct RunningCall {
+    call: Mutex<Call>,
+    started: Instant,
+}
+
+impl RunningCall {
+    fn call(&self) -> MutexGuard<'_, Call> {
+        self.call.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads or changes what is known of it.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Call) -> T) -> T {
+        work(&mut self.call())
+    }
+
+    /// What is known of it now, with the time that it has taken.
+    pub(crate) fn so_far(&self) -> Call {
+        let mut call = self.call().clone();
+        let elapsed = self.started.elapsed().as_millis();
+        call.duration_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        call
+    }
+}
+
+/// The calls that have not ended, by number.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Mutex<BTreeMap<u64, Arc<RunningCall>>>);
+
+impl Running {
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<RunningCall>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call has arrived.
+    pub(crate) fn begin(&self, call: Call) -> Arc<RunningCall> {
+        let number = call.call;
+        let running = Arc::new(RunningCall {
+            call: Mutex::new(call),
+            started: Instant::now(),
+        });
+        self.calls().insert(number, Arc::clone(&running));
+        running
+    }
+
+    /// A call has ended: the call as it was in the end.
+    pub(crate) fn end(&self, running: &RunningCall) -> Call {
+        let call = running.so_far();
+        self.calls().remove(&call.call);
+        call
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.calls().len()
+    }
+
+    /// Those that are asked for and have a number above `after`, by number. What they will answer is
+    /// not known yet.
+    pub(crate) fn find(&self, query: &Query, after: u64, limit: usize) -> Vec<Call> {
+        let calls: Vec<_> = self.calls().values().map(Arc::clone).collect();
+        let found = calls
+            .iter()
+            .map(|call| call.so_far())
+            .filter(|call| call.call > after && query.matches(call));
+        found.take(limit).collect()
+    }
+}

@@ -1,0 +1,252 @@
+//! The journal over the API: pages of it, how many calls there are, and waiting for some.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, ApiError, Body, done};
+use super::handlers::beside;
+use super::{Api, parts};
+use crate::call::faults::is_code_name;
+use crate::call::journal::{self, Call, Journal};
+use crate::call::rpc::Rpc;
+use crate::instance::World;
+
+/// How long a wait takes at most, unless it says another time.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The query of a page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    rpc: Option<Rpc>,
+    status: Option<String>,
+    task: Option<String>,
+    host: Option<String>,
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+    #[serde(default)]
+    running: bool,
+}
+
+/// The query of a count.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Counted {
+    rpc: Option<Rpc>,
+    status: Option<String>,
+    task: Option<String>,
+    host: Option<String>,
+    #[serde(default)]
+    after: u64,
+}
+
+/// What to wait for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    rpc: Option<Rpc>,
+    status: Option<String>,
+    task: Option<String>,
+    host: Option<String>,
+    #[serde(default)]
+    after: u64,
+    count: Option<u64>,
+    timeout: Option<String>,
+}
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(page) = page.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let Page { after, limit, .. } = page;
+    let query = journal::Query {
+        rpc: page.rpc,
+        status: page.status,
+        task: page.task,
+        host: page.host,
+    };
+    let journal = asked(&*api.world()?, &query)?;
+    if limit == Some(0) {
+        return Err(ApiError::bad_request("limit: at least 1"));
+    }
+    if page.running {
+        if query.status.is_some() {
+            let why = "status: a call that runs has none; leave status or running out";
+            return Err(ApiError::bad_request(why));
+        }
+        return Ok(running(
+            &journal,
+            &query,
+            after,
+            limit.unwrap_or(usize::MAX),
+        ));
+    }
+    calls(journal, query, after, limit).await
+}
+
+/// The calls that have not ended. They have no status yet.
+fn running(journal: &Journal, query: &journal::Query, after: u64, limit: usize) -> Response {
+    let calls = journal.running().find(query, after, limit);
+    let calls: Vec<_> = calls.iter().map(running_json).collect();
+    Json(json!({ "calls": calls })).into_response()
+}
+
+fn running_json(call: &Call) -> Value {
+    let mut told = json!(call);
+    if let Some(status) = told.get_mut("status") {
+        *status = Value::Null;
+    }
+    told
+}
+
+async fn calls(
+    journal: Arc<Journal>,
+    query: journal::Query,
+    after: u64,
+    limit: Option<usize>,
+) -> Result<Response, ApiError> {
+    let calls = journal.find(query.clone(), after);
+    let last = Arc::new(std::sync::atomic::AtomicU64::new(after));
+    let told = Arc::clone(&last);
+    let calls = calls
+        .take(limit.unwrap_or(usize::MAX))
+        .inspect(move |call| {
+            if let Ok(call) = call {
+                told.store(call.call, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+    let fields = move || {
+        let mut fields = Vec::new();
+        let last = last.load(std::sync::atomic::Ordering::Relaxed);
+        if limit.is_some() && journal.has_any(&query, last) {
+            fields.push(("next", json!(last)));
+        }
+        let lost = journal.lost();
+        if lost > 0 {
+            fields.push(("lost", json!(lost)));
+        }
+        fields
+    };
+    parts::list("calls", calls, fields).await
+}
+
+pub(super) async fn count(
+    State(api): State<Api>,
+    counted: Result<Query<Counted>, QueryRejection>,
+) -> Answer {
+    let Query(counted) = counted.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let after = counted.after;
+    let query = journal::Query {
+        rpc: counted.rpc,
+        status: counted.status,
+        task: counted.task,
+        host: counted.host,
+    };
+    let journal = asked(&*api.world()?, &query)?;
+    let counted = beside(move || {
+        let count = journal.count(&query, after);
+        json!({
+            "count": count,
+            "running": journal.running().count(),
+            "last": journal.last(),
+            "lost": journal.lost(),
+        })
+    });
+    Ok(Json(counted.await?))
+}
+
+pub(super) async fn wait(
+    State(api): State<Api>,
+    Body(wait): Body<Wait>,
+) -> Result<Response, ApiError> {
+    let Wait { after, timeout, .. } = wait;
+    let query = journal::Query {
+        rpc: wait.rpc,
+        status: wait.status,
+        task: wait.task,
+        host: wait.host,
+    };
+    let world = api.world()?;
+    let journal = asked(&world, &query)?;
+    let count = wait.count.unwrap_or(1);
+    if count == 0 {
+        return Err(ApiError::bad_request("count: at least 1"));
+    }
+    let patience = timeout
+        .as_deref()
+        .map_or(Ok(WAIT), humantime::parse_duration);
+    let patience = patience.map_err(|error| ApiError::bad_request(format!("timeout: {error}")))?;
+    let stopping = world.cluster.stopping().clone();
+    drop(world);
+    let waiting = journal.wait_for(query.clone(), after, count);
+    let came = tokio::select! {
+        biased;
+        () = waiting.came() => true,
+        () = tokio::time::sleep(patience) => false,
+        () = stopping.cancelled() => return Err(ApiError::conflict("the daemon is stopping")),
+    };
+    drop(waiting);
+    if came {
+        return calls(journal, query, after, None).await;
+    }
+    Ok(beside(move || not_come(&journal, &query, after, (count, patience))).await?)
+}
+
+/// What is told of calls that did not come: what came nearest to them.
+fn not_come(
+    journal: &Journal,
+    query: &journal::Query,
+    after: u64,
+    (count, patience): (u64, Duration),
+) -> Response {
+    let came = journal.count(query, after);
+    let near = journal.near_misses(query, after);
+    let mut message = format!(
+        "{came} of {count} calls ended within {}",
+        humantime::format_duration(patience)
+    );
+    for (number, miss) in near.iter().enumerate() {
+        let before = if number == 0 { "; near misses: " } else { "; " };
+        message.push_str(&format!("{before}{miss}"));
+    }
+    let error = json!({"error": {"message": message, "near_misses": near}});
+    (StatusCode::CONFLICT, Json(error)).into_response()
+}
+
+pub(super) async fn clear(State(api): State<Api>) -> Answer {
+    let world = api.world()?;
+    world
+        .cluster
+        .calls()
+        .journal
+        .clear()
+        .map_err(|error| ApiError::internal(&error))?;
+    done()
+}
+
+/// The journal, for a query that can be answered.
+fn asked(world: &World, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
+    let is_unknown = |status: &&str| !is_code_name(status);
+    if let Some(status) = query.status.as_deref().filter(is_unknown) {
+        return Err(ApiError::bad_request(format!(
+            "status: no such status code: {status}; they read OK, NOT_FOUND and so on"
+        )));
+    }
+    let is_nowhere = |name: &&str| world.host(name).is_none();
+    if let Some(name) = query.host.as_deref().filter(is_nowhere) {
+        return Err(ApiError::bad_request(format!(
+            "host: there is no host {name}"
+        )));
+    }
+    Ok(Arc::clone(&world.cluster.calls().journal))
+}
