@@ -27,10 +27,12 @@ pub enum Rpc {
     Replicate,
     /// `grpc.health.v1.Health`.
     Health,
+    /// A method that is not served. Only faults on `*` hit it.
+    Unserved,
 }
 
 impl Rpc {
-    /// Every call there is.
+    /// Every call that is served.
     pub const ALL: [Self; 9] = [
         Self::Import,
         Self::Export,
@@ -56,6 +58,7 @@ impl Rpc {
             Self::Delete => "delete",
             Self::Replicate => "replicate",
             Self::Health => "health",
+            Self::Unserved => "unserved",
         }
     }
 }

@@ -18,8 +18,12 @@ mod router;
 mod service;
 pub(crate) mod socket;
 mod stat;
+mod unserved;
+
+use std::sync::Arc;
 
 use dfdaemon_api::FILE_DESCRIPTOR_SET;
+use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -28,6 +32,7 @@ use tonic_reflection::server::Error as ReflectionError;
 use self::health::HealthOf;
 use self::router::{Download, Upload};
 pub(crate) use self::service::{Admission, ServedHost};
+use self::unserved::Unserved;
 
 /// The services on a host's download socket.
 pub(crate) fn download_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
@@ -37,8 +42,11 @@ pub(crate) fn download_routes(host: &ServedHost) -> Result<Routes, ReflectionErr
 
 /// The services on a host's upload socket.
 pub(crate) fn upload_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
+    // What other hosts ask for is not blocked.
+    let mut host = host.clone();
+    host.admission.blocks = Arc::new([]);
     let routes = Routes::new(Upload(host.clone()));
-    with_health_and_reflection(routes, host, Upload::NAME)
+    with_health_and_reflection(routes, &host, Upload::NAME)
 }
 
 fn with_health_and_reflection(
@@ -50,9 +58,47 @@ fn with_health_and_reflection(
         host: host.clone(),
         service,
     });
-    let reflection = tonic_reflection::server::Builder::configure()
+    let routes = routes
+        .add_service(health)
+        .add_service(reflected().build_v1()?)
+        .add_service(reflected().build_v1alpha()?);
+    let unserved = Unserved(host.clone());
+    let router = routes.into_axum_router().fallback_service(unserved);
+    Ok(Routes::from(router).prepare())
+}
+
+/// What reflection lists on every socket of a dfdaemon. Health is served, and not listed.
+const LISTED: [&str; 5] = [
+    Download::NAME,
+    Upload::NAME,
+    "scheduler.v2.Scheduler",
+    "manager.v2.Manager",
+    "grpc.reflection.v1.ServerReflection",
+];
+
+/// The services that reflection tells of. Those of the scheduler and the manager are listed without
+/// a method: clients that look at every service that is listed need something to look at.
+fn reflected() -> tonic_reflection::server::Builder<'static> {
+    let empty = |package: &str, service: &str| FileDescriptorProto {
+        name: Some(format!("{package}.proto")),
+        package: Some(package.to_owned()),
+        syntax: Some("proto3".to_owned()),
+        service: vec![ServiceDescriptorProto {
+            name: Some(service.to_owned()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let file = vec![
+        empty("scheduler.v2", "Scheduler"),
+        empty("manager.v2", "Manager"),
+    ];
+    let reflected = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    Ok(routes.add_service(health).add_service(reflection).prepare())
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_file_descriptor_set(FileDescriptorSet { file });
+    LISTED.into_iter().fold(reflected, |reflected, service| {
+        reflected.with_service_name(service)
+    })
 }

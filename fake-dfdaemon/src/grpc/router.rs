@@ -20,6 +20,9 @@ use tonic_prost::ProstCodec;
 use super::export_body::ExportBody;
 use super::service::ServedHost;
 
+/// The longest request that a dfdaemon takes, in bytes.
+const MAX_REQUEST: usize = 4 << 20;
+
 /// A response on its way.
 type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
@@ -51,7 +54,7 @@ macro_rules! service {
                     Ok(match method {
                         "DownloadPersistentCacheTask" => export(host, request).await,
                         $($method => unary(host, request, $answer).await,)*
-                        _ => Status::unimplemented("").into_http(),
+                        _ => super::unserved::answer(host, request).await,
                     })
                 })
             }
@@ -85,7 +88,7 @@ where
 {
     let method = tower::service_fn(|request| answer(host.clone(), request));
     Grpc::new(ProstCodec::default())
-        .apply_max_message_size_config(Some(usize::MAX), Some(usize::MAX))
+        .apply_max_message_size_config(Some(MAX_REQUEST), Some(usize::MAX))
         .unary(method, request)
         .await
 }
@@ -94,8 +97,9 @@ where
 async fn export(host: ServedHost, request: http::Request<Body>) -> http::Response<Body> {
     let answered = async {
         let (parts, body) = request.into_parts();
+        check_encoding(&parts.headers)?;
         let decoder = ProstCodec::<(), _>::default().decoder();
-        let mut messages = Streaming::new_request(decoder, body, None, Some(usize::MAX));
+        let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_REQUEST));
         let message = messages.message().await?;
         let message = message.ok_or_else(|| Status::internal("Missing request message."))?;
         let mut request = Request::new(message);
@@ -105,6 +109,24 @@ async fn export(host: ServedHost, request: http::Request<Body>) -> http::Respons
     answered
         .await
         .map_or_else(|status: Status| status.into_http(), streamed)
+}
+
+/// Refuses a request that is compressed, as tonic does where it decodes the request itself.
+fn check_encoding(headers: &http::HeaderMap) -> Result<(), Status> {
+    let encoding = headers
+        .get("grpc-encoding")
+        .map(http::HeaderValue::as_bytes);
+    let Some(encoding) = encoding.filter(|encoding| *encoding != b"identity") else {
+        return Ok(());
+    };
+    let encoding = String::from_utf8_lossy(encoding);
+    let text = format!("Content is compressed with `{encoding}` which isn't supported");
+    let mut refused = Status::unimplemented(text);
+    let accepted = tonic::metadata::MetadataValue::from_static("identity");
+    refused
+        .metadata_mut()
+        .insert("grpc-accept-encoding", accepted);
+    Err(refused)
 }
 
 fn streamed(body: ExportBody) -> http::Response<Body> {

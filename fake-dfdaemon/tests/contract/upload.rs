@@ -13,16 +13,35 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(a_stat_is_the_schedulers_view_here_too),
         row!(an_update_makes_a_copy_persistent_and_counts),
         row!(an_update_to_not_persistent_does_nothing),
-        row!(an_update_of_what_the_host_lacks_is_not_found),
+        row!(an_update_of_what_the_host_lacks_is_not_found_unless_it_asks_for_nothing),
         row!(a_delete_removes_the_hosts_copy_and_not_the_task),
         row!(a_deleted_persistent_copy_is_made_again_elsewhere),
         row!(the_last_copy_that_is_deleted_is_not_made_again),
         row!(a_deleted_copy_that_was_not_persistent_is_not_made_again),
-        row!(a_delete_of_what_the_host_lacks_is_not_found),
+        row!(a_delete_of_what_the_host_lacks_has_nothing_to_do),
         row!(the_import_is_not_for_peers),
     ];
     let on_a_fake = |row: Row| row.needs("the hosts' upload sockets", |fake| fake.hosts(3));
-    rows.into_iter().map(on_a_fake).collect()
+    let blocked = row!(other_hosts_are_not_blocked).needs("a blocklist", |fake| {
+        fake.block("export:tag=bad".parse().unwrap())
+    });
+    rows.into_iter().map(on_a_fake).chain([blocked]).collect()
+}
+
+async fn other_hosts_are_not_blocked(w: World) {
+    let (id, bytes) = w.imported(5).await;
+    let request = crate::support::client::Export {
+        tag: Some("bad".to_owned()),
+        ..transfer(&id)
+    };
+    let refused = w.client().await.export(request.clone()).await.status;
+    assert_says(
+        &refused,
+        Code::PermissionDenied,
+        "download blocked by block list",
+    );
+    let exported = peer(&w, 0).await.export(request).await.ok();
+    assert_eq!(exported.content(), bytes);
 }
 
 async fn peer(w: &World, host: usize) -> PeerClient {
@@ -96,13 +115,12 @@ async fn an_update_to_not_persistent_does_nothing(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn an_update_of_what_the_host_lacks_is_not_found(w: World) {
+async fn an_update_of_what_the_host_lacks_is_not_found_unless_it_asks_for_nothing(w: World) {
     let (id, _) = replicated(&w, 1).await;
     for id in [id.as_str(), "4", "", "../../etc/passwd"] {
-        for persistent in [true, false] {
-            let refused = peer(&w, 1).await.update(id, persistent).await.unwrap_err();
-            assert_says(&refused, Code::Internal, &format!("task {id} not found"));
-        }
+        let refused = peer(&w, 1).await.update(id, true).await.unwrap_err();
+        assert_says(&refused, Code::Internal, &format!("task {id} not found"));
+        peer(&w, 1).await.update(id, false).await.unwrap();
     }
 }
 
@@ -144,11 +162,10 @@ async fn a_deleted_copy_that_was_not_persistent_is_not_made_again(w: World) {
     assert_eq!(counts(&w, &id).await, (1, 1));
 }
 
-async fn a_delete_of_what_the_host_lacks_is_not_found(w: World) {
+async fn a_delete_of_what_the_host_lacks_has_nothing_to_do(w: World) {
     let (id, _) = replicated(&w, 1).await;
     for id in [id.as_str(), "4", "", "../../etc/passwd"] {
-        let refused = peer(&w, 1).await.delete(id).await.unwrap_err();
-        assert_says(&refused, Code::Internal, &format!("task {id} not found"));
+        peer(&w, 1).await.delete(id).await.unwrap();
     }
     assert_eq!(counts(&w, &id).await, (1, 1));
 }

@@ -1,5 +1,6 @@
 //! Besides the tasks: health, reflection, and what is no call of ours.
 
+use fake_dfdaemon::Rpc;
 use http::Request;
 use http_body_util::BodyExt;
 use tonic::body::Body;
@@ -14,18 +15,34 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::row::{Row, row};
 use crate::support::client::origin;
-use crate::world::World;
+use crate::world::{World, assert_says};
 
 const SERVICE: &str = "dfdaemon.v2.DfdaemonDownload";
+
+/// What reflection lists, sorted.
+const LISTED: [&str; 5] = [
+    SERVICE,
+    "dfdaemon.v2.DfdaemonUpload",
+    "grpc.reflection.v1.ServerReflection",
+    "manager.v2.Manager",
+    "scheduler.v2.Scheduler",
+];
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(the_server_and_its_service_are_serving),
         row!(the_health_of_anything_else_is_not_found),
-        row!(reflection_v1_lists_the_service),
+        row!(reflection_v1_lists_what_a_dfdaemon_has),
+        row!(reflection_v1alpha_answers_too)
+            .ours("for grpcurl and Python; the real one serves v1 alone"),
         row!(an_unknown_method_is_unimplemented)
             .ours("the real one serves more methods; this one it does not know either"),
         row!(an_unknown_service_is_unimplemented),
+        row!(the_answer_to_an_unserved_method_names_it)
+            .ours("the real one serves more methods, and its text is empty"),
+        row!(an_unserved_method_is_in_the_journal).needs("a journal", |fake| fake),
+        row!(a_request_over_4_mib_is_out_of_range),
+        row!(a_compressed_request_is_refused),
         row!(a_message_that_does_not_decode_is_internal),
         row!(any_valid_authority_will_do),
     ]
@@ -58,7 +75,7 @@ async fn the_health_of_anything_else_is_not_found(w: World) {
     }
 }
 
-async fn reflection_v1_lists_the_service(w: World) {
+async fn reflection_v1_lists_what_a_dfdaemon_has(w: World) {
     let connection = w.client().await.connection();
     let mut client = ServerReflectionClient::with_origin(connection, origin());
     let request = ServerReflectionRequest {
@@ -78,21 +95,58 @@ async fn reflection_v1_lists_the_service(w: World) {
     let Some(MessageResponse::ListServicesResponse(services)) = answer.message_response else {
         panic!("{answer:?}");
     };
-    assert!(
-        services
-            .service
-            .iter()
-            .any(|service| service.name == SERVICE)
-    );
+    let mut names: Vec<_> = services
+        .service
+        .iter()
+        .map(|service| service.name.as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, LISTED);
+}
+
+async fn reflection_v1alpha_answers_too(w: World) {
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+
+    let connection = w.client().await.connection();
+    let mut client = ServerReflectionClient::with_origin(connection, origin());
+    // What a client that goes through the list asks of each.
+    for service in LISTED {
+        let symbol = MessageRequest::FileContainingSymbol(service.to_owned());
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(symbol),
+        };
+        let answers = client
+            .server_reflection_info(tokio_stream::once(request))
+            .await;
+        let answer = answers.unwrap().into_inner().message().await.unwrap();
+        let answer = answer.unwrap().message_response;
+        assert!(
+            matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))),
+            "{service}: {answer:?}"
+        );
+    }
 }
 
 /// Sends bytes as the one message of a call.
 async fn call(w: &World, uri: &str, message: &[u8]) -> Status {
+    call_with(w, uri, message, &[]).await
+}
+
+async fn call_with(w: &World, uri: &str, message: &[u8], headers: &[(&str, &str)]) -> Status {
     let length = u32::try_from(message.len()).unwrap();
     let framed = [&[0], &length.to_be_bytes()[..], message].concat();
     let request = Request::post(uri)
         .header("content-type", "application/grpc")
-        .header("te", "trailers")
+        .header("te", "trailers");
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
         .body(Body::new(http_body_util::Full::from(framed)))
         .unwrap();
     let connection = w.client().await.connection();
@@ -113,6 +167,59 @@ async fn an_unknown_method_is_unimplemented(w: World) {
 async fn an_unknown_service_is_unimplemented(w: World) {
     let uri = "http://localhost/dfdaemon.v2.DfdaemonNothing/StatPersistentCacheTask";
     assert_eq!(call(&w, uri, b"").await.code(), Code::Unimplemented);
+}
+
+async fn the_answer_to_an_unserved_method_names_it(w: World) {
+    for method in [
+        "dfdaemon.v2.DfdaemonDownload/StatCacheTask",
+        "dfdaemon.v2.DfdaemonDownload/DownloadCacheTask",
+        "dfdaemon.v2.DfdaemonDownload/DeleteCacheTask",
+        "dfdaemon.v2.DfdaemonDownload/DownloadTask",
+        "dfdaemon.v2.DfdaemonNothing/MakeCoffee",
+    ] {
+        let status = call(&w, &format!("http://localhost/{method}"), b"").await;
+        assert_says(
+            &status,
+            Code::Unimplemented,
+            &format!("{method} is not served"),
+        );
+    }
+}
+
+async fn an_unserved_method_is_in_the_journal(w: World) {
+    for method in [
+        "dfdaemon.v2.DfdaemonDownload/DownloadTask",
+        "a.Nothing/Does",
+    ] {
+        call(&w, &format!("http://localhost/{method}"), b"").await;
+        let noted = w.fake().journal().calls(Rpc::Unserved).pop().unwrap();
+        assert_eq!(noted.request["method"], method);
+        assert_eq!(noted.status.code, "UNIMPLEMENTED");
+    }
+}
+
+async fn a_request_over_4_mib_is_out_of_range(w: World) {
+    for method in ["StatPersistentCacheTask", "DownloadPersistentCacheTask"] {
+        let uri = format!("http://localhost/{SERVICE}/{method}");
+        let message = vec![0; (4 << 20) + 1];
+        let text = "Error, decoded message length too large: found 4194305 bytes, \
+                    the limit is: 4194304 bytes";
+        let status = call(&w, &uri, &message).await;
+        assert_says(&status, Code::OutOfRange, text);
+    }
+}
+
+async fn a_compressed_request_is_refused(w: World) {
+    for method in ["StatPersistentCacheTask", "DownloadPersistentCacheTask"] {
+        let uri = format!("http://localhost/{SERVICE}/{method}");
+        let gzip = [("grpc-encoding", "gzip")];
+        let status = call_with(&w, &uri, &[0x0a, 1, b'4'], &gzip).await;
+        let text = "Content is compressed with `gzip` which isn't supported";
+        assert_says(&status, Code::Unimplemented, text);
+        let identity = [("grpc-encoding", "identity")];
+        let status = call_with(&w, &uri, &[0x0a, 1, b'4'], &identity).await;
+        w.assert_not_found(&status, "4");
+    }
 }
 
 async fn a_message_that_does_not_decode_is_internal(w: World) {
