@@ -22,6 +22,11 @@ pub(crate) enum Error {
     TaskExists { id: String, state: TaskState },
     #[error(transparent)]
     InvalidField(#[from] InvalidField),
+    #[error("ParseError cause: {0}")]
+    NegativeTtl(String),
+    /// A request without a task id.
+    #[error("invalid StatPersistentCacheTaskRequest.TaskId: value length must be at least 1 runes")]
+    EmptyTaskId,
     /// A release without a default TTL was given none.
     #[error("unexpected response")]
     NoTtl,

@@ -310,6 +310,7 @@ impl Cluster {
 
     /// The scheduler's view of a task.
     pub(crate) fn stat(&self, id: &str) -> Result<TaskView, Error> {
+        check_given(id)?;
         let state = self.state();
         let entry = state.live(id, self.now()).ok_or_else(|| not_found(id))?;
         Ok(state.view(entry))
@@ -435,6 +436,14 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stopping.cancel();
     }
+}
+
+/// Refuses an empty id, as the scheduler does before it looks for a task.
+fn check_given(id: &str) -> Result<(), Error> {
+    if id.is_empty() {
+        return Err(Error::EmptyTaskId);
+    }
+    Ok(())
 }
 
 fn not_found(id: &str) -> Error {

@@ -21,24 +21,23 @@ pub struct Replica {
 }
 
 impl Cluster {
-    /// Makes a host's copy persistent; false does nothing. Blocks on the disk.
+    /// Makes a host's copy persistent; false does nothing, whatever the id. Blocks on the disk.
     pub(crate) fn update(&self, host: usize, id: &str, persistent: bool) -> Result<(), Error> {
+        if !persistent {
+            return Ok(());
+        }
         if !self.holds(host, id) {
             return Err(Error::LocalTaskNotFound { id: id.to_owned() });
         }
-        if persistent {
-            self.set_persistent(host, id, true)?;
-        }
-        Ok(())
+        self.set_persistent(host, id, true)
     }
 
     /// Removes a host's copy. The task stays, and a persistent copy is made again elsewhere while
-    /// another one is left. Blocks on the disk.
+    /// another one is left. Without a copy there is nothing to do. Blocks on the disk.
     pub(crate) fn delete_replica(&self, host: usize, id: &str) -> Result<(), Error> {
         let _locked = self.task_lock(id);
         let removed = self.state().remove_replica(id, host);
-        let removed = removed.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
-        self.remove_and_replace(host, id, removed)
+        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
     }
 
     /// Removes a host's copy that is not what its record says, and has another one made of a good

@@ -21,7 +21,9 @@ impl Error {
                 wrapped(Origin::Scheduler, Code::NotFound)
             }
             Self::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
-            Self::InvalidField(_) => wrapped(Origin::Scheduler, Code::InvalidArgument),
+            Self::InvalidField(_) | Self::EmptyTaskId => {
+                wrapped(Origin::Scheduler, Code::InvalidArgument)
+            }
             Self::OutputExists { .. } => wrapped(Origin::Dfdaemon, Code::Internal),
             Self::InvalidDigest { .. } => wrapped(Origin::Dfdaemon, Code::InvalidArgument),
             Self::SourceUnreadable(error) | Self::Io(error) if is_overload(error) => {
@@ -36,6 +38,7 @@ impl Error {
             Self::Stopping => broken_off(),
             Self::Fault(status) => Status::clone(status),
             Self::LocalTaskNotFound { .. }
+            | Self::NegativeTtl(_)
             | Self::NoTtl
             | Self::NoSpace { .. }
             | Self::Layout(_)
@@ -56,6 +59,7 @@ pub(super) fn is_overload(error: &io::Error) -> bool {
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::dfdaemon::limits::{TtlLimits, check_fields};
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn wrapped_errors_are_internal_and_carry_the_inner_status() {
-        let invalid = check_fields(0, 0, None, TtlLimits::default()).unwrap_err();
+        let invalid = check_fields(0, 0, Duration::ZERO, TtlLimits::default()).unwrap_err();
         for (error, inner, text, by_scheduler) in [
             (
                 Error::TaskNotFound { id: "7".into() },
@@ -174,6 +178,12 @@ mod tests {
                 Error::InvalidField(invalid),
                 "InvalidArgument",
                 "invalid UploadPersistentCacheTaskStartedRequest.PersistentReplicaCount: value must be greater than or equal to 1",
+                true,
+            ),
+            (
+                Error::EmptyTaskId,
+                "InvalidArgument",
+                "invalid StatPersistentCacheTaskRequest.TaskId: value length must be at least 1 runes",
                 true,
             ),
             (

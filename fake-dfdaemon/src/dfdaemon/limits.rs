@@ -39,12 +39,11 @@ pub(crate) struct InvalidField {
     constraint: String,
 }
 
-/// Checks an import's fields in the order of the scheduler. `None` as TTL is one that is out of
-/// every range (negative, or too long to hold).
+/// Checks an import's fields in the order of the scheduler, which tells the first that is bad.
 pub(crate) fn check_fields(
     persistent_replica_count: u64,
     piece_length: u64,
-    ttl: Option<Duration>,
+    ttl: Duration,
     limits: TtlLimits,
 ) -> Result<(), InvalidField> {
     let refuse = |field, constraint| Err(InvalidField { field, constraint });
@@ -60,7 +59,7 @@ pub(crate) fn check_fields(
             format!("greater than or equal to {MIN_PIECE_LENGTH}"),
         );
     }
-    if !ttl.is_some_and(|ttl| (limits.min..=limits.max).contains(&ttl)) {
+    if !(limits.min..=limits.max).contains(&ttl) {
         let (min, max) = (go_duration(limits.min), go_duration(limits.max));
         return refuse("Ttl", format!("inside range [{min}, {max}]"));
     }
@@ -187,10 +186,6 @@ impl Drop for RequestPermit {
 mod tests {
     use super::*;
 
-    fn seconds(seconds: u64) -> Option<Duration> {
-        Some(Duration::from_secs(seconds))
-    }
-
     #[test]
     fn limits_are_refused_in_the_schedulers_order_and_words() {
         let check = |replicas, piece_length, ttl| {
@@ -200,17 +195,20 @@ mod tests {
         let prefix = "invalid UploadPersistentCacheTaskStartedRequest";
         let refused = |rest: &str| Err(format!("{prefix}.{rest}"));
         let ttl = refused("Ttl: value must be inside range [1m0s, 168h0m0s]");
+        let seconds = Duration::from_secs;
         assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(60)), Ok(()));
-        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(604_800)), Ok(()));
-        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(59)), ttl);
-        assert_eq!(check(1, MIN_PIECE_LENGTH, seconds(604_801)), ttl);
-        assert_eq!(check(1, MIN_PIECE_LENGTH, None), ttl);
+        assert_eq!(check(u64::MAX, MIN_PIECE_LENGTH, seconds(604_800)), Ok(()));
+        let nearly = seconds(60) - Duration::from_nanos(1);
+        assert_eq!(check(1, MIN_PIECE_LENGTH, nearly), ttl);
+        let hardly = seconds(604_800) + Duration::from_nanos(1);
+        assert_eq!(check(1, MIN_PIECE_LENGTH, hardly), ttl);
+        assert_eq!(check(1, MIN_PIECE_LENGTH, Duration::MAX), ttl);
         assert_eq!(
-            check(1, MIN_PIECE_LENGTH - 1, None),
+            check(1, MIN_PIECE_LENGTH - 1, Duration::ZERO),
             refused("PieceLength: value must be greater than or equal to 4194304")
         );
         assert_eq!(
-            check(0, 0, None),
+            check(0, 0, Duration::ZERO),
             refused("PersistentReplicaCount: value must be greater than or equal to 1")
         );
     }

@@ -301,6 +301,7 @@ impl Sending {
         };
         let length = content.end - content.start;
         let framed = framing::piece_message(&self.envelope, &outgoing.piece, length)?;
+        export.count_piece();
         self.send_bytes(framed.head).await;
         let mut start = content.start;
         while start < content.end {

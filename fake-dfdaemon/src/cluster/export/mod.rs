@@ -14,10 +14,10 @@ use dfdaemon_api::piece::PieceLayout;
 
 use self::buffer_pool::Chunks;
 pub(crate) use self::output::OutputRequest;
-use self::output::{Output, OutputContent, parse_digest};
+use self::output::{Output, OutputContent, is_same_file, parse_digest};
 use super::replica_ops::{check_length, read_error};
 use super::transfer::{Arrival, Subscription, Wanted};
-use super::{Cluster, Error, Lease, not_found};
+use super::{Cluster, Error, Lease, check_given, not_found};
 use crate::call::StoreFaults;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, TaskRecord, TaskState};
@@ -85,11 +85,14 @@ impl Cluster {
         host: usize,
         request: ExportRequest,
     ) -> Result<Export, Error> {
+        check_given(&request.task_id)?;
         if let Some(output) = &request.output
             && let Some(digest) = &output.digest
             && !self.has_quirk(Quirk::LateDigestCheck)
+            && let Err(malformed) = parse_digest(digest)
+            && !self.is_there_already(host, &request.task_id, &output.path)
         {
-            parse_digest(digest)?;
+            return Err(malformed);
         }
         if let Some(output) = &request.output {
             self.check_output_place(&output.path)?;
@@ -126,6 +129,13 @@ impl Cluster {
             cancel: CancelOnDrop::default(),
             lease,
         })
+    }
+
+    /// Whether an output already is this host's content, under a further name: then there is
+    /// nothing to do, and no digest is looked at. Blocks on the disk.
+    fn is_there_already(&self, host: usize, id: &str, path: &Path) -> bool {
+        let opened = || self.store(host)?.open_content(id).map_err(Error::from);
+        self.holds(host, id) && opened().is_ok_and(|content| is_same_file(&content, path))
     }
 
     /// Refuses an output below the directory that the daemon happens to run in, and one among its
@@ -301,6 +311,15 @@ impl Export {
                 Ok(chunks.give_back_after(bytes?))
             })
             .await
+    }
+
+    /// Counts a piece that is read for a client that wants the content.
+    pub(crate) fn count_piece(&self) {
+        let mut state = self.cluster.state();
+        let entry = state.same(&self.task.task_id, self.lease.incarnation());
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(self.host)) {
+            replica.uploaded += 1;
+        }
     }
 
     /// The incarnation of the task, if this host had all of it when the export began.

@@ -41,7 +41,6 @@ impl OutputContent {
 #[derive(Debug)]
 pub(in crate::cluster) struct Output {
     request: OutputRequest,
-    digest: Option<Digest>,
     disk: Disk,
     content: OutputContent,
     link: Link,
@@ -68,11 +67,6 @@ impl Output {
         request: OutputRequest,
         quirks: Quirks,
     ) -> Result<Self, Error> {
-        let digest = match &request.digest {
-            Some(_) if quirks.has(Quirk::LateDigestCheck) => None,
-            Some(raw) => Some(parse_digest(raw)?),
-            None => None,
-        };
         let linked = disk.link_open(&content.file, &request.path);
         let link = match linked {
             Ok(()) => Link::Made,
@@ -82,7 +76,6 @@ impl Output {
         };
         Ok(Self {
             request,
-            digest,
             disk,
             content,
             link,
@@ -99,6 +92,10 @@ impl Output {
             self.link = Link::Finished;
             return self.overwrite_in_place(cancel);
         }
+        if self.link == Link::AlreadyThere {
+            // However wrong or malformed the digest is.
+            return Ok(());
+        }
         let checked = self.check_digest(cancel);
         let keeps = self.quirks.has(Quirk::KeepMismatch);
         if checked.is_ok() || keeps {
@@ -114,13 +111,11 @@ impl Output {
         checked
     }
 
-    fn check_digest(&mut self, cancel: &CancelFlag) -> Result<(), Error> {
-        if let (None, Some(raw)) = (&self.digest, &self.request.digest) {
-            self.digest = Some(parse_digest(raw)?);
-        }
-        let Some(expected) = &self.digest else {
+    fn check_digest(&self, cancel: &CancelFlag) -> Result<(), Error> {
+        let Some(raw) = &self.request.digest else {
             return Ok(());
         };
+        let expected = parse_digest(raw)?;
         let mut hasher = expected.hasher();
         let whole = 0..self.content.file.metadata()?.len();
         for_each_chunk(&self.disk, &self.content.file, whole, |chunk| {
@@ -251,7 +246,7 @@ pub(in crate::cluster) fn parse_digest(raw: &str) -> Result<Digest, Error> {
     })
 }
 
-fn is_same_file(content: &File, path: &Path) -> bool {
+pub(super) fn is_same_file(content: &File, path: &Path) -> bool {
     let (Ok(content), Ok(path)) = (content.metadata(), fs::symlink_metadata(path)) else {
         return false;
     };

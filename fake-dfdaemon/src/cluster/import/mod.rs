@@ -39,12 +39,12 @@ pub(crate) struct ImportRequest {
 }
 
 /// The TTL of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestedTtl {
     /// None was given.
     Absent,
-    /// Negative or too long to hold: out of every range.
-    Impossible,
+    /// Below zero: how the daemon says so.
+    Negative(String),
     Given(Duration),
 }
 
@@ -60,6 +60,10 @@ impl Cluster {
         request: &ImportRequest,
         cancel: &CancelFlag,
     ) -> Result<TaskView, Error> {
+        if request.content_for_id.is_some() {
+            // The id is known without a look at the file.
+            check_sign(&request.ttl)?;
+        }
         let special_files = self.has_quirk(Quirk::SpecialFiles);
         let source = Source::open(request, special_files, cancel)?;
         let ttl = self.ttl(request)?;
@@ -74,7 +78,7 @@ impl Cluster {
             host,
             request,
             layout,
-            ttl: ttl.unwrap_or_default(),
+            ttl,
         };
         let known = match &request.content_for_id {
             Some(content) => Some(self.release().scheme().of_content(content)),
@@ -131,12 +135,14 @@ impl Cluster {
         id.map_err(|error| source.read_error(error))
     }
 
-    /// The TTL asked for, or the release's own. `None` is out of every range.
-    fn ttl(&self, request: &ImportRequest) -> Result<Option<Duration>, Error> {
+    /// The TTL asked for, or the release's own.
+    fn ttl(&self, request: &ImportRequest) -> Result<Duration, Error> {
+        check_sign(&request.ttl)?;
         match request.ttl {
-            RequestedTtl::Given(ttl) => Ok(Some(ttl)),
-            RequestedTtl::Impossible => Ok(None),
-            RequestedTtl::Absent => self.release().default_ttl().map(Some).ok_or(Error::NoTtl),
+            RequestedTtl::Given(ttl) => Ok(ttl),
+            RequestedTtl::Negative(_) | RequestedTtl::Absent => {
+                self.release().default_ttl().ok_or(Error::NoTtl)
+            }
         }
     }
 
@@ -148,6 +154,7 @@ impl Cluster {
         reservation: Reservation,
         cancel: &CancelFlag,
     ) -> Result<Stored, Error> {
+        source.check_readable()?;
         let store = self.store(new.host)?;
         let fault = new.request.store_faults.meet();
         let disk = store.disk().with_fault(fault);
@@ -300,6 +307,14 @@ impl Cluster {
             ended: false,
             _lease: lease,
         })
+    }
+}
+
+/// Refuses a TTL below zero, which a daemon does before it looks at the scheduler's limits.
+fn check_sign(ttl: &RequestedTtl) -> Result<(), Error> {
+    match ttl {
+        RequestedTtl::Negative(why) => Err(Error::NegativeTtl(why.clone())),
+        RequestedTtl::Given(_) | RequestedTtl::Absent => Ok(()),
     }
 }
 

@@ -31,7 +31,8 @@ pub(in crate::cluster) struct Source {
 
 impl Source {
     /// Opens the file. Unless `special_files` are imported too, it is a regular one; those are read
-    /// to their end, as a daemon does that does not look.
+    /// to their end, as a daemon does that does not look. A directory is refused only when it is to
+    /// be read: with the id at hand, a daemon asks its scheduler before.
     pub(in crate::cluster) fn open(
         request: &ImportRequest,
         special_files: bool,
@@ -45,7 +46,12 @@ impl Source {
         let path = &request.path;
         // Looked at before it is opened: opening a device can have effects.
         let looked_at = fs::metadata(path).map_err(unreadable)?;
-        check_kind(path, &looked_at, special_files, unreadable)?;
+        let reads_later = request.content_for_id.is_some();
+        let check = |at: &Metadata| match at.is_dir() && reads_later {
+            true => Ok(()),
+            false => check_kind(path, at, special_files, unreadable),
+        };
+        check(&looked_at)?;
         let nonblocking = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let flags = i32::try_from(nonblocking.bits()).unwrap_or_default();
         let file = OpenOptions::new()
@@ -54,11 +60,11 @@ impl Source {
             .open(path)
             .map_err(unreadable)?;
         let mut metadata = file.metadata().map_err(unreadable)?;
-        check_kind(path, &metadata, special_files, unreadable)?;
+        check(&metadata)?;
         if metadata.is_file() && metadata.len() == 0 && !special_files && has_bytes(&file) {
             return Err(Error::SourceNotRegular { path: path.clone() });
         }
-        if !metadata.is_file() {
+        if !metadata.is_file() && !metadata.is_dir() {
             read_to_end(&file, cancel)?;
             // Whoever wrote to it meanwhile has changed its time, and is no reason to refuse it.
             metadata = file.metadata().map_err(unreadable)?;
@@ -73,6 +79,14 @@ impl Source {
     /// Whether it is a file that can be linked: a link of a FIFO would be one.
     pub(in crate::cluster) fn is_regular(&self) -> bool {
         self.metadata.is_file()
+    }
+
+    /// Refuses a directory, now that it is to be read.
+    pub(super) fn check_readable(&self) -> Result<(), Error> {
+        if self.metadata.is_dir() {
+            return Err(io::Error::from(Errno::ISDIR).into());
+        }
+        Ok(())
     }
 
     /// In bytes, as the file system says.

@@ -82,7 +82,11 @@ impl Begun {
                 .ok_or_else(|| not_found(id))?;
             entry.task = task.clone();
             TaskView {
-                task,
+                // The importer tells its own time, the scheduler whole seconds.
+                task: TaskRecord {
+                    updated_at: cluster.now(),
+                    ..task
+                },
                 persistent_replicas: 1,
                 replicas: 1,
             }

@@ -11,7 +11,7 @@ pub(crate) struct ReplicaState {
     pub(crate) record: ReplicaRecord,
     /// Transfers to other hosts that are running.
     pub(crate) uploading: u64,
-    /// Transfers to other hosts that ended well.
+    /// Pieces that were read for somebody: another host, or a client that wants the content.
     pub(crate) uploaded: u64,
     /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
     pub(crate) poisoned: bool,

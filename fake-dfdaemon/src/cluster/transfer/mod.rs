@@ -227,7 +227,6 @@ impl Fetch {
             self.progress
                 .send_modify(|progress| progress.arrived.push(Arc::new(arrival)));
         }
-        parents.transferred();
         Ok(crc32)
     }
 
@@ -253,8 +252,12 @@ impl Fetch {
                 let copied = self.copy_from(&parent.file, range.clone());
                 let (id, length) = (&self.task.task_id, self.task.content_length);
                 let crc = copied.map_err(|error| read_error(error, &parent.file, id, length))?;
-                check_digest(parent.crc32.as_deref(), number, crc)?;
-                Ok((parent.peer_id.clone(), crc))
+                Ok((parent.peer_id.clone(), parent.crc32.clone(), crc))
+            });
+            let copied = copied.and_then(|(peer_id, expected, crc)| {
+                parents.count_piece(host);
+                check_digest(expected.as_deref(), number, crc)?;
+                Ok((peer_id, crc))
             });
             match copied {
                 Ok((peer_id, crc)) => {

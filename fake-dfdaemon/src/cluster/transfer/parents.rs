@@ -119,13 +119,11 @@ impl Parents {
         self.bad.push(host);
     }
 
-    /// Says that the transfer has ended well.
-    pub(in crate::cluster) fn transferred(&self) {
-        for host in self.open.keys().filter(|host| !self.bad.contains(host)) {
-            change(&self.cluster, &self.fetch, *host, |replica| {
-                replica.uploaded += 1;
-            });
-        }
+    /// Counts a piece that a host has read for the transfer.
+    pub(in crate::cluster) fn count_piece(&self, host: usize) {
+        change(&self.cluster, &self.fetch, host, |replica| {
+            replica.uploaded += 1;
+        });
     }
 }
 

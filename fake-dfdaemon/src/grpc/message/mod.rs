@@ -38,7 +38,10 @@ fn requested_ttl(ttl: Option<prost_types::Duration>) -> RequestedTtl {
     let Some(ttl) = ttl else {
         return RequestedTtl::Absent;
     };
-    Duration::try_from(ttl).map_or(RequestedTtl::Impossible, RequestedTtl::Given)
+    Duration::try_from(ttl).map_or_else(
+        |error| RequestedTtl::Negative(error.to_string()),
+        RequestedTtl::Given,
+    )
 }
 
 pub(super) fn import_request(request: UploadPersistentCacheTaskRequest) -> ImportRequest {

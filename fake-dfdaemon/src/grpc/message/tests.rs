@@ -26,13 +26,14 @@ fn times_before_the_epoch_keep_their_nanoseconds_positive() {
 }
 
 #[test]
-fn a_ttl_that_no_duration_holds_is_out_of_every_range() {
+fn a_ttl_below_zero_is_told_as_the_daemon_does() {
     let negative = prost_types::Duration {
         seconds: -1,
         nanos: 0,
     };
     assert_eq!(requested_ttl(None), RequestedTtl::Absent);
-    assert_eq!(requested_ttl(Some(negative)), RequestedTtl::Impossible);
+    let told = "failed to convert negative duration: 1s".to_owned();
+    assert_eq!(requested_ttl(Some(negative)), RequestedTtl::Negative(told));
     let hour = prost_types::Duration {
         seconds: 3600,
         nanos: 0,

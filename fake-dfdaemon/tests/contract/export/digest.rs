@@ -24,6 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(a_malformed_digest_has_no_stream)
             .only(Release::V1_5)
             .ours("the real one says so at the very end"),
+        row!(no_digest_is_checked_of_an_output_that_is_the_content_already).only(Release::V1_5),
         row!(digests_are_unknown).only(Release::V0_2),
         row!(a_digest_without_output_is_ignored),
     ]
@@ -82,6 +83,25 @@ async fn a_wrong_digest_leaves_no_output(w: World) {
     let (exported, _) = export_with_wrong_digest(&w, &output).await;
     assert_eq!(exported.status.code(), Code::Internal);
     assert!(!output.exists());
+}
+
+async fn no_digest_is_checked_of_an_output_that_is_the_content_already(w: World) {
+    let (id, bytes) = w.imported(TWO_PIECES).await;
+    let output = w.path("output");
+    w.client().await.export(export_to(&id, &output)).await.ok();
+    let wrong = format!("crc32:{}", !crc32(&bytes));
+    for digest in [wrong.as_str(), "md5:1"] {
+        for (overwrite, force_hard_link) in [(false, false), (true, false), (false, true)] {
+            let request = Export {
+                digest: Some(digest.to_owned()),
+                overwrite,
+                force_hard_link,
+                ..export_to(&id, &output)
+            };
+            w.client().await.export(request).await.ok();
+            assert!(fs::read(&output).unwrap() == bytes);
+        }
+    }
 }
 
 async fn a_malformed_digest_has_no_stream(w: World) {

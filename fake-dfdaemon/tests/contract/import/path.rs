@@ -15,6 +15,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(an_empty_path_is_invalid),
         row!(a_directory_is_invalid),
         row!(an_unreadable_path_is_internal_when_the_id_is_given),
+        row!(the_scheduler_refuses_before_a_directory_is_found_to_be_one),
         row!(what_is_not_a_regular_file_is_refused_at_once)
             .ours("the real one reads a FIFO, and waits for who writes to it"),
         row!(a_device_is_refused_at_once)
@@ -50,6 +51,32 @@ async fn an_unreadable_path_is_internal_when_the_id_is_given(w: World) {
         let refused = w.client().await.import(request).await.unwrap_err();
         assert_says(&refused, Code::Internal, text);
     }
+}
+
+async fn the_scheduler_refuses_before_a_directory_is_found_to_be_one(w: World) {
+    let text = w.unique("directory");
+    let bad = crate::support::client::Import {
+        persistent_replica_count: 0,
+        ..import_as(w.dir.path(), &text)
+    };
+    let client = w.client().await;
+    let refused = client.import(bad).await.unwrap_err();
+    let why = "invalid UploadPersistentCacheTaskStartedRequest.PersistentReplicaCount: \
+               value must be greater than or equal to 1";
+    w.assert_internal(&refused, &w.by_scheduler(Code::InvalidArgument, why));
+    let task = client
+        .import(import_as(&w.file(3).path, &text))
+        .await
+        .unwrap();
+    let refused = client.import(import_as(w.dir.path(), &text)).await;
+    let why = format!(
+        "persistent cache task {} is Succeeded cannot upload",
+        task.id
+    );
+    w.assert_internal(
+        &refused.unwrap_err(),
+        &w.by_scheduler(Code::AlreadyExists, &why),
+    );
 }
 
 async fn what_is_not_a_regular_file_is_refused_at_once(w: World) {

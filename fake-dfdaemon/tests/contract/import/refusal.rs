@@ -17,6 +17,8 @@ pub(super) fn rows() -> Vec<Row> {
         row!(no_replica_is_refused),
         row!(a_short_piece_length_is_refused),
         row!(limits_are_checked_in_order),
+        row!(many_replicas_are_allowed),
+        row!(a_ttl_below_zero_is_refused_before_all_other_fields),
         row!(a_ttl_outside_the_limits_is_refused).ours(
             "the limits of the reference document, 1 m and 7 d; the scheduler's are 5 m and 7 d",
         ),
@@ -91,7 +93,7 @@ async fn limits_are_checked_in_order(w: World) {
     let all_wrong = Import {
         persistent_replica_count: 0,
         piece_length: Some(1),
-        ttl: Some(seconds(1)),
+        ttl: Some(seconds(0)),
         ..import(&w.file(1).path)
     };
     let why = "PersistentReplicaCount: value must be greater than or equal to 1";
@@ -104,8 +106,49 @@ async fn limits_are_checked_in_order(w: World) {
     assert_refused(&w, two_wrong, why).await;
 }
 
+async fn many_replicas_are_allowed(w: World) {
+    let request = Import {
+        persistent_replica_count: u64::MAX,
+        ..import(&w.file(6).path)
+    };
+    let task = w.client().await.import(request).await.unwrap();
+    assert_eq!(task.persistent_replica_count, u64::MAX);
+}
+
+async fn a_ttl_below_zero_is_refused_before_all_other_fields(w: World) {
+    let source = w.file(1);
+    let below = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+    let request = |ttl, content_for_calculating_task_id| Import {
+        persistent_replica_count: 0,
+        piece_length: Some(1),
+        ttl,
+        content_for_calculating_task_id,
+        ..import(&source.path)
+    };
+    for (ttl, told) in [(below(-5, 0), "5s"), (below(0, -500_000_000), "500ms")] {
+        for content in [None, Some(w.unique("negative"))] {
+            let refused = w.client().await.import(request(ttl, content)).await;
+            let text = format!("ParseError cause: failed to convert negative duration: {told}");
+            w.assert_internal(&refused.unwrap_err(), &text);
+        }
+    }
+    // Only with the id at hand it is told before what is wrong with the file.
+    let missing = Import {
+        path: w.path("missing").to_str().unwrap().to_owned(),
+        ..request(below(-1, 0), Some(w.unique("negative")))
+    };
+    let refused = w.client().await.import(missing.clone()).await.unwrap_err();
+    assert!(refused.message().starts_with("ParseError"), "{refused:?}");
+    let missing = Import {
+        content_for_calculating_task_id: None,
+        ..missing
+    };
+    let refused = w.client().await.import(missing).await.unwrap_err();
+    assert_says(&refused, Code::InvalidArgument, super::ENOENT);
+}
+
 async fn a_ttl_outside_the_limits_is_refused(w: World) {
-    for ttl in [0, 59, 604_801, -1, i64::MAX] {
+    for ttl in [0, 59, 604_801, i64::MAX] {
         let request = Import {
             ttl: Some(seconds(ttl)),
             ..import(&w.file(1).path)

@@ -141,7 +141,10 @@ impl State {
         let Some(entry) = self.tasks.get_mut(record.task_id.as_str()) else {
             return;
         };
-        let replica = ReplicaState::new(record);
+        let mut replica = ReplicaState::new(record);
+        if let Some(there) = entry.replicas.get(host) {
+            (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
+        }
         let comes = replica.load();
         let replaced = entry.replicas.insert(host, replica);
         let goes = replaced.map_or((0, 0), |replica| replica.load());
