@@ -137,6 +137,10 @@ mutants: ## Change the modules that only compute, one place at a time: the unit 
 fuzz: ## Feed each fuzz target for a minute (SECONDS=<n>, TARGET=<name>); takes a compiler of C++
 	@fuzz/run.sh "$(TARGET_DIR)" $(or $(SECONDS),60) $(TARGET)
 
+.PHONY: page-test
+page-test: build ## Do on the fake's page what a person does, in a headless Chromium (needs chromium, node and npm)
+	@tests/page/run.sh "$(TARGET_DIR)"
+
 .PHONY: interop
 interop: build ## Have a client in Python, made from proto/, import, stat and export (needs the network once)
 	@tests/python/run.sh "$(PYTHON)" "$(TARGET_DIR)"

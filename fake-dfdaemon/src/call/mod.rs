@@ -6,6 +6,8 @@
 mod ahead;
 pub mod clock;
 pub(crate) mod connection;
+pub(crate) mod counters;
+pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod journal;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -27,6 +29,8 @@ use tonic::Status;
 pub(crate) use self::ahead::Ahead;
 use self::clock::{Clock, later};
 use self::connection::{Connection, timed_out};
+use self::counters::Counters;
+use self::events::Events;
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
 use self::gate::{Entered, Gate, broken_off};
@@ -44,6 +48,8 @@ pub(crate) struct Calls {
     pub(crate) gate: Gate,
     pub(crate) waits: Waits,
     pub(crate) ahead: Ahead,
+    pub(crate) events: Events,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// A call as it arrives.
@@ -91,6 +97,8 @@ impl Calls {
             client_gone: false,
             duration_ms: 0,
         };
+        self.events
+            .tell("call-begun", || self::journal::unanswered(&entry));
         let store_faults = StoreFaults::among(&armed);
         Call {
             calls: self.clone(),
@@ -216,8 +224,15 @@ impl Call {
 
     fn note_fault(&mut self, armed: &Armed) {
         let action = armed.fault.to_json().get("do").cloned().unwrap_or_default();
+        let kind = action.as_object().and_then(|action| action.keys().next());
+        let kind = kind.cloned().unwrap_or_default();
         if let Some(entry) = &self.entry {
             entry.with(|entry| {
+                self.calls.counters.count_firing(entry.rpc, &kind);
+                self.calls.events.tell(
+                    "fault-fired",
+                    || json!({"id": armed.id, "call": entry.call, "do": action.clone()}),
+                );
                 entry.fault = Some(CallFault {
                     id: armed.id,
                     action,
@@ -287,7 +302,28 @@ impl Call {
             "CANCELLED".clone_into(&mut entry.status.code);
         }
         self.calls.journal.append(&entry);
+        self.calls.counters.count(&entry);
+        self.calls.events.tell("call-ended", || json!(entry));
+        log(&entry);
     }
+}
+
+/// One line a call, for who wants to see them pass. What a client sent is quoted.
+fn log(call: &Entry) {
+    let task = call.request.get("task_id").and_then(Value::as_str);
+    tracing::info!(
+        call = call.call,
+        rpc = %call.rpc,
+        host = %call.host,
+        task = ?task.unwrap_or_default(),
+        status = %call.status.code,
+        message = ?call.status.message,
+        bytes = call.bytes,
+        fault = call.fault.as_ref().map(|fault| fault.id),
+        client_gone = call.client_gone,
+        ms = call.duration_ms,
+        "call"
+    );
 }
 
 impl Drop for Call {

@@ -195,6 +195,7 @@ impl Cluster {
             for (known, read) in state.hosts.iter().zip(&mut read.hosts) {
                 read.status = known.status;
             }
+            read.events = Some(self.calls.events.clone());
             std::mem::swap(&mut *state, &mut read);
         }
         // Freed here: others may have the lock meanwhile.
@@ -338,6 +339,9 @@ impl Cluster {
         if let Some(host) = self.state().hosts.get_mut(host) {
             host.status = status;
         }
+        let name = host_name(host);
+        let told = || serde_json::json!({"name": name, "state": status});
+        self.calls.events.tell("host", told);
     }
 
     /// Puts down the replicas that are missing since a host comes or goes.

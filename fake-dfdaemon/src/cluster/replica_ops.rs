@@ -115,6 +115,11 @@ impl Cluster {
         ids
     }
 
+    /// How many tasks the scheduler knows.
+    pub(crate) fn task_count(&self) -> usize {
+        self.state().tasks.len()
+    }
+
     /// A task that has not expired, and its copies.
     pub(crate) fn task(&self, id: &str) -> Option<(TaskView, Vec<Replica>)> {
         let state = self.state();

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Layer as _;
 
 use super::answer::{ApiError, PATIENCE};
 use crate::grpc::connection_limit::{Place, Room, Taken};
@@ -43,6 +44,10 @@ impl Listener for TcpListener {
         Ok(self.accept().await?.0)
     }
 }
+
+/// Closes the connection that a request came by.
+#[derive(Clone, Debug)]
+pub(super) struct Closes(pub(super) CancellationToken);
 
 /// What ends the connections, and how far they are.
 #[derive(Clone, Debug)]
@@ -112,19 +117,23 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let closes = CancellationToken::new();
+        let service = axum::Extension(Closes(closes.clone())).layer(router);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,
             () = self.abrupt.cancelled() => return,
+            () = closes.cancelled() => return,
             () = self.graceful.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,
                     () = self.abrupt.cancelled() => return,
+                    () = closes.cancelled() => return,
                 }
             }
         };

@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -20,12 +21,16 @@ use crate::instance::host::Host;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
     let world = api.world()?;
-    Ok(Json(json!({
+    let mut health = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "dfdaemon_version": world.cluster.release().to_string(),
         "hosts": world.hosts.len(),
         "fault_seed": world.cluster.calls().faults.seed(),
-    })))
+    });
+    if let (Some(health), Some(address)) = (health.as_object_mut(), world.control_tcp.get()) {
+        health.insert("control_tcp".to_owned(), address.to_string().into());
+    }
+    Ok(Json(health))
 }
 
 pub(super) async fn hosts(State(api): State<Api>) -> Answer {
@@ -71,9 +76,21 @@ fn host<'a>(world: &'a World, name: &str) -> Result<Host<'a>, ApiError> {
         .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
 }
 
-pub(super) async fn tasks(State(api): State<Api>) -> Result<Response, ApiError> {
+/// How much of the tasks is told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tasks {
+    limit: Option<usize>,
+}
+
+pub(super) async fn tasks(
+    State(api): State<Api>,
+    asked: Result<Query<Tasks>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(Tasks { limit }) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let world = api.world()?;
     let ids = beside(move || world.cluster.task_ids()).await?;
+    let total = ids.len();
     // One by one: between them, others get at what they are made of.
     let tasks = ids.into_iter().filter_map(move |id| {
         let Some(world) = api.0.upgrade() else {
@@ -82,7 +99,9 @@ pub(super) async fn tasks(State(api): State<Api>) -> Result<Response, ApiError> 
         let (view, replicas) = world.cluster.task(&id)?;
         Some(Ok(task_json(&view, &replicas)))
     });
-    parts::list("tasks", tasks, Vec::new).await
+    let tasks = tasks.take(limit.unwrap_or(usize::MAX));
+    let total = limit.map(|_| ("total", json!(total)));
+    parts::list("tasks", tasks, move || total.into_iter().collect()).await
 }
 
 /// What may take a while, beside the thread that everybody waits for.
@@ -230,6 +249,16 @@ pub(super) async fn take_snapshot(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
     api.world()?.take_snapshot(&name).await?;
+    done()
+}
+
+pub(super) async fn snapshots(State(api): State<Api>) -> Answer {
+    let snapshots = api.world()?.snapshots().await?;
+    Ok(Json(json!({ "snapshots": snapshots })))
+}
+
+pub(super) async fn remove_snapshot(State(api): State<Api>, PathPart(name): PathPart) -> Answer {
+    api.world()?.remove_snapshot(&name).await?;
     done()
 }
 

@@ -9,13 +9,13 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Answer, ApiError, Body, done};
 use super::handlers::beside;
 use super::{Api, parts};
 use crate::call::faults::is_code_name;
-use crate::call::journal::{self, Call, Journal};
+use crate::call::journal::{self, Journal};
 use crate::call::rpc::Rpc;
 use crate::instance::World;
 
@@ -97,16 +97,8 @@ pub(super) async fn list(
 /// The calls that have not ended. They have no status yet.
 fn running(journal: &Journal, query: &journal::Query, after: u64, limit: usize) -> Response {
     let calls = journal.running().find(query, after, limit);
-    let calls: Vec<_> = calls.iter().map(running_json).collect();
+    let calls: Vec<_> = calls.iter().map(journal::unanswered).collect();
     Json(json!({ "calls": calls })).into_response()
-}
-
-fn running_json(call: &Call) -> Value {
-    let mut told = json!(call);
-    if let Some(status) = told.get_mut("status") {
-        *status = Value::Null;
-    }
-    told
 }
 
 async fn calls(
@@ -199,7 +191,7 @@ pub(super) async fn wait(
     if came {
         return calls(journal, query, after, None).await;
     }
-    Ok(beside(move || not_come(&journal, &query, after, (count, patience))).await?)
+    beside(move || not_come(&journal, &query, after, (count, patience))).await
 }
 
 /// What is told of calls that did not come: what came nearest to them.

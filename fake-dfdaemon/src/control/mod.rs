@@ -4,9 +4,12 @@
 
 mod answer;
 mod connections;
+mod events;
 mod handlers;
 mod journal;
+mod metrics;
 mod openapi;
+mod page;
 mod pages;
 mod parts;
 mod route;
@@ -64,6 +67,10 @@ impl ControlServer {
         let path = std::path::absolute(path).map_err(other)?;
         let router = routes::router().with_state(Api(Arc::downgrade(world)));
         let connections = Connections::new(Room::of_control(descriptors()));
+        let calls = world.cluster.calls();
+        let ends = connections.graceful.clone();
+        let telling = events::tell_of_the_clock(calls.clock.clone(), calls.events.clone(), ends);
+        connections.running.spawn(telling);
         let (listener, file) = listen_at(&path, mode, world.cluster.state_dir().path())?;
         let listener = asynchronous(listener).map_err(other)?;
         connections.serve(listener, router.clone());
@@ -73,6 +80,7 @@ impl ControlServer {
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             bound = Some(address);
+            let _ = world.control_tcp.set(address);
             let loopback = LoopbackOnly(address.ip().is_loopback());
             let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));
             connections.serve(listener, router);
@@ -101,6 +109,7 @@ impl ControlServer {
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
+        self.connections.graceful.cancel();
         self.connections.abrupt.cancel();
     }
 }

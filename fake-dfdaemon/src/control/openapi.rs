@@ -61,6 +61,10 @@ fn operation(route: &Route) -> Value {
 }
 
 fn content(schema: &str, description: &str) -> Value {
+    if schema.contains('/') {
+        let text = json!({"schema": {"type": "string"}});
+        return json!({"description": description, "content": {schema: text}});
+    }
     let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
     json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }

@@ -1,4 +1,4 @@
-//! Keeps web pages out: a browser on this machine reaches what listens on TCP, and a page of any
+//! Keeps web pages out, but for the fake's own: a browser on this machine reaches what listens on TCP, and a page of any
 //! site can have it send requests there.
 
 use axum::extract::{Request, State};
@@ -27,15 +27,29 @@ pub(super) async fn refuse_pages(
 }
 
 fn check(headers: &HeaderMap, LoopbackOnly(loopback): LoopbackOnly) -> Result<(), &'static str> {
-    if headers.contains_key(ORIGIN) {
-        return Err("a web page sent this: the control API is for programs");
-    }
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if let Some(origin) = headers.get(ORIGIN)
+        && !is_own(origin.to_str().ok(), host)
+    {
+        return Err(
+            "a web page of another place sent this: the control API is for programs and its own page",
+        );
+    }
     if loopback && host.is_some_and(|host| !is_this_machine(host)) {
         // A page of a site whose name was pointed here after it had been loaded.
         return Err("the Host is not this machine; write localhost or its address");
     }
     Ok(())
+}
+
+/// Whether the page that sent this is the one at `/`. A name may be any page's: only an address, or
+/// this machine's own name, says that it is ours.
+fn is_own(origin: Option<&str>, host: Option<&str>) -> bool {
+    let origin = origin.and_then(|origin| origin.strip_prefix("http://"));
+    match (origin, host) {
+        (Some(origin), Some(host)) => origin == host && is_this_machine(host),
+        _ => false,
+    }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -71,6 +85,17 @@ mod tests {
             let page = headers(&[("host", "localhost"), ("origin", origin)]);
             assert!(all.iter().all(|at| check(&page, *at).is_err()), "{origin}");
         }
+        for own in ["localhost:9", "127.0.0.1:9", "[::1]:9"] {
+            let origin: &'static str = Box::leak(format!("http://{own}").into_boxed_str());
+            let page = headers(&[("host", own), ("origin", origin)]);
+            assert!(all.iter().all(|at| check(&page, *at).is_ok()), "{own}");
+        }
+        // Whoever owns the name can point it here.
+        let page = headers(&[
+            ("host", "evil.example:9"),
+            ("origin", "http://evil.example:9"),
+        ]);
+        assert!(all.iter().all(|at| check(&page, *at).is_err()));
         for host in [
             "evil.example",
             "localhost.evil.example:9",

@@ -13,7 +13,7 @@ pub(super) struct Route {
     pub(super) summary: &'static str,
     /// The schema of the body, by name.
     pub(super) body: Option<&'static str>,
-    /// The schema of the answer, by name.
+    /// The schema of the answer, by name; or what type it is of, where it is no JSON.
     pub(super) answer: &'static str,
     /// Query parameters.
     pub(super) query: &'static [&'static str],

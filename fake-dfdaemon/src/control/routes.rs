@@ -6,7 +6,7 @@ use axum::routing::{delete, get, post};
 
 use super::answer::{Answer, ApiError};
 use super::route::Route;
-use super::{Api, handlers, journal, openapi};
+use super::{Api, events, handlers, journal, metrics, openapi, page};
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -25,13 +25,14 @@ macro_rules! route {
 /// All there is.
 fn routes() -> Vec<Route> {
     vec![
+        route!(get "/" "The page for people", None => "text/html", page::page),
         route!(get "/health" "What this daemon is", None => "Health", handlers::health),
         route!(get "/openapi.json" "This document", None => "Document", document),
         route!(get "/hosts" "The hosts", None => "Hosts", handlers::hosts),
         route!(post "/hosts/{name}/stop" "Close a host's sockets; its replicas still count", Some("Empty") => "Host", handlers::stop_host),
         route!(post "/hosts/{name}/start" "Undo a stop or a leave", Some("Empty") => "Host", handlers::start_host),
         route!(post "/hosts/{name}/leave" "Stop a host and take it out of the cluster", Some("Empty") => "Host", handlers::leave_host),
-        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks),
+        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks, query &["limit"]),
         route!(get "/tasks/{id}" "A task and its replicas", None => "Task", handlers::task),
         route!(delete "/tasks/{id}" "Remove a task everywhere", None => "Empty", handlers::delete_task),
         route!(get "/clock" "The time", None => "Clock", handlers::clock),
@@ -46,6 +47,10 @@ fn routes() -> Vec<Route> {
         route!(delete "/journal" "Forget the calls", None => "Empty", journal::clear),
         route!(get "/journal/count" "How many calls have ended", None => "Count", journal::count, query &["rpc", "status", "task", "host", "after"]),
         route!(post "/journal/wait" "Wait until calls have ended", Some("Wait") => "Journal", journal::wait),
+        route!(get "/events" "What happens, as server-sent events", None => "text/event-stream", events::events, query &["kinds"]),
+        route!(get "/metrics" "What is counted, for Prometheus", None => "text/plain", metrics::metrics),
+        route!(get "/snapshots" "The snapshots", None => "Snapshots", handlers::snapshots),
+        route!(delete "/snapshots/{name}" "Remove a snapshot", None => "Empty", handlers::remove_snapshot),
         route!(post "/snapshots/{name}" "Keep tasks, hosts and clock", Some("Empty") => "Empty", handlers::take_snapshot),
         route!(post "/snapshots/{name}/restore" "Bring tasks, hosts and clock back", Some("Empty") => "Empty", handlers::restore_snapshot),
         route!(post "/reset" "Back to how it was after the start; snapshots stay", Some("Empty") => "Empty", handlers::reset),

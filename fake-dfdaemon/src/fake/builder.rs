@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -328,6 +328,7 @@ impl Builder {
             cluster,
             snapshots: tokio::sync::Mutex::default(),
             preload: self.preload.map(|dir| (dir, self.max_ttl)),
+            control_tcp: OnceLock::new(),
             runtime: Handle::current(),
         });
         let running = Running::new(world);
@@ -438,6 +439,8 @@ impl Builder {
             gate: crate::call::gate::Gate::default(),
             waits: crate::call::Waits::default(),
             ahead: crate::call::Ahead::default(),
+            events: crate::call::events::Events::default(),
+            counters: Arc::default(),
         };
         let path = state_dir.path().to_owned();
         let opened = snapshot::recover(&disk, &path, settings.hosts)

@@ -82,6 +82,11 @@ impl Room {
         }
     }
 
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Gives the spare descriptor up while one who waits is turned away with it.
     pub(crate) async fn with_spare<T>(&self, turn_away: impl Future<Output = T>) -> T {
         drop(self.spare().take());

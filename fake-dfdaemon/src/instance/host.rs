@@ -104,12 +104,12 @@ impl Host<'_> {
 /// A host as the control API shows it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HostInfo {
-    name: String,
+    pub(crate) name: String,
     endpoint: PathBuf,
     upload_endpoint: PathBuf,
-    state: HostStatus,
-    tasks: usize,
-    used_bytes: u64,
+    pub(crate) state: HostStatus,
+    pub(crate) tasks: usize,
+    pub(crate) used_bytes: u64,
     capacity_bytes: Option<u64>,
 }
 

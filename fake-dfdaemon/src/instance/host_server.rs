@@ -54,6 +54,11 @@ impl HostServer {
         }
     }
 
+    /// The connections to all hosts together.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.room.connections()
+    }
+
     /// Binds the sockets and serves them, unless it does already.
     pub(crate) fn listen(&self) -> Result<(), StartError> {
         let mut running = self.running();

@@ -9,8 +9,9 @@ mod restore;
 pub(crate) mod snapshot;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) snapshots: tokio::sync::Mutex<()>,
     /// The directory of files that are there from the start, and their TTL.
     pub(crate) preload: Option<(PathBuf, Duration)>,
+    /// The address of the control API, if it has one.
+    pub(crate) control_tcp: OnceLock<SocketAddr>,
     /// Where everything runs.
     pub(crate) runtime: Handle,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::World;
 use super::host::Host;
-use super::snapshot::{self, About, SnapshotError};
+use super::snapshot::{self, About, Kept, SnapshotError};
 use crate::cluster::{Cluster, HostStatus};
 
 impl World {
@@ -14,6 +14,18 @@ impl World {
         let about = self.about();
         let name = name.to_owned();
         self.on_disk(move |cluster| snapshot::take(cluster, &name, &about))
+            .await
+    }
+
+    pub(crate) async fn snapshots(&self) -> Result<Vec<Kept>, SnapshotError> {
+        let _alone = self.snapshots.lock().await;
+        self.on_disk(snapshot::list).await
+    }
+
+    pub(crate) async fn remove_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
+        let _alone = self.snapshots.lock().await;
+        let name = name.to_owned();
+        self.on_disk(move |cluster| snapshot::remove(cluster, &name))
             .await
     }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -86,21 +87,26 @@ enum Word {
     #[command(args_conflicts_with_subcommands = true)]
     Journal {
         #[command(flatten)]
-        which: Which,
+        which: Box<Which>,
         /// At most so many of them
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
         /// Those that have not ended
         #[arg(long)]
         running: bool,
+        /// Show each call as it ends, from now on
+        #[arg(long, conflicts_with_all = ["limit", "running", "after"])]
+        follow: bool,
         #[command(subcommand)]
         word: Option<JournalWord>,
     },
-    /// Keep tasks, hosts and clock under a name, or bring them back
+    /// Show the snapshots; keep tasks, hosts and clock under a name, bring them back, or remove one
     Snapshots {
         #[command(subcommand)]
-        word: SnapshotWord,
+        word: Option<SnapshotWord>,
     },
+    /// Print the address of the page that shows the daemon, and open it where there is a desktop
+    Open,
     /// Go back to how it was after the start; snapshots stay
     Reset,
 }
@@ -179,17 +185,31 @@ impl Which {
     }
 }
 
+impl Which {
+    /// Whether a call is one of them.
+    fn matches(&self, call: &Value) -> bool {
+        let is = |wanted: &Option<String>, place: &str| {
+            let got = call.pointer(place).and_then(Value::as_str);
+            wanted.is_none() || wanted.as_deref() == got
+        };
+        is(&self.rpc, "/rpc")
+            && is(&self.status, "/status/code")
+            && is(&self.task, "/request/task_id")
+            && is(&self.host, "/host")
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum JournalWord {
     /// How many calls have ended
     Count {
         #[command(flatten)]
-        which: Which,
+        which: Box<Which>,
     },
     /// Wait until calls have ended, and show them
     Wait {
         #[command(flatten)]
-        which: Which,
+        which: Box<Which>,
         /// How many [default: 1]
         #[arg(long, value_name = "N")]
         count: Option<u64>,
@@ -207,6 +227,8 @@ enum SnapshotWord {
     Take { name: String },
     /// Bring the state back
     Restore { name: String },
+    /// Remove a snapshot
+    Delete { name: String },
 }
 
 /// Why there is no answer.
@@ -229,6 +251,10 @@ pub(crate) enum CtlError {
     /// The daemon refused.
     #[error("{0}")]
     Refused(String),
+    #[error("the page has no address: start the daemon with --control-tcp 127.0.0.1:0")]
+    NoPage,
+    #[error("{} calls were not shown: whoever reads this is too slow", count.map_or("some".to_owned(), |n| n.to_string()))]
+    Missed { count: Option<u64> },
 }
 
 /// A request of the API.
@@ -242,8 +268,15 @@ struct Request {
 impl Ctl {
     /// Asks the daemon.
     pub(crate) async fn ask(&self) -> Result<Value, CtlError> {
-        let request = self.word.request()?;
-        let path = self.control.clone().ok_or(CtlError::NoSocket)?;
+        self.send(self.word.request()?).await
+    }
+
+    fn socket(&self) -> Result<PathBuf, CtlError> {
+        self.control.clone().ok_or(CtlError::NoSocket)
+    }
+
+    async fn send(&self, request: Request) -> Result<Value, CtlError> {
+        let path = self.socket()?;
         let (status, body) =
             send(&path, request)
                 .await
@@ -263,9 +296,83 @@ impl Ctl {
     }
 }
 
+/// What is to be done with the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Once,
+    /// Each call as it ends.
+    Follow,
+    /// The page's address.
+    Open,
+}
+
+impl Ctl {
+    pub(crate) fn shown(&self) -> Shown {
+        match &self.word {
+            Word::Journal { follow: true, .. } => Shown::Follow,
+            Word::Open => Shown::Open,
+            _ => Shown::Once,
+        }
+    }
+
+    /// The page's address.
+    pub(crate) async fn page(&self) -> Result<String, CtlError> {
+        let health = self.ask().await?;
+        let address = health.get("control_tcp").and_then(Value::as_str);
+        let address = address.ok_or(CtlError::NoPage)?;
+        Ok(format!("http://{address}/"))
+    }
+
+    /// Shows each call that is asked for as it ends, until the daemon does.
+    pub(crate) async fn follow<E: From<CtlError>>(
+        &self,
+        mut show: impl FnMut(&Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Word::Journal { which, .. } = &self.word else {
+            return Ok(());
+        };
+        // What no call can match is refused, not waited for.
+        let count = get(&format!("/journal/count?{}", query(which.fields())));
+        self.send(count).await?;
+        let path = self.socket()?;
+        let unreachable = |source| CtlError::Unreachable {
+            path: path.clone(),
+            source,
+        };
+        let response = begin(&path, get("/events?kinds=call-ended")).await;
+        let mut body = response.map_err(unreachable)?.into_body();
+        let mut lines = Vec::new();
+        let mut is_missed = false;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|source| unreachable(source.into()))?;
+            lines.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
+                let rest = lines.split_off(end + 1);
+                let line = std::mem::replace(&mut lines, rest);
+                is_missed |= line.starts_with(b"event: missed");
+                let Some(data) = line.strip_prefix(b"data: ") else {
+                    continue;
+                };
+                let data: Value =
+                    serde_json::from_slice(data).map_err(|source| CtlError::NotJson {
+                        path: path.clone(),
+                        source,
+                    })?;
+                if is_missed {
+                    let count = data.get("missed").and_then(Value::as_u64);
+                    return Err(CtlError::Missed { count }.into());
+                }
+                if which.matches(&data) {
+                    show(&data)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Word {
     fn request(&self) -> Result<Request, CtlError> {
-        let get = |path: &str| request(http::Method::GET, path, Value::Null);
         let post = |path: &str, body| request(http::Method::POST, path, body);
         let delete = |path: &str| request(http::Method::DELETE, path, Value::Null);
         Ok(match self {
@@ -332,6 +439,7 @@ impl Word {
                 which,
                 limit,
                 running,
+                follow: _,
                 word: None,
             } => {
                 let fields = which
@@ -340,15 +448,24 @@ impl Word {
                     .chain(running.then_some(("running", true.into())));
                 get(&format!("/journal?{}", query(fields)))
             }
+            Self::Open => get("/health"),
+            Self::Snapshots { word: None } => get("/snapshots"),
             Self::Snapshots {
-                word: SnapshotWord::Take { name },
+                word: Some(SnapshotWord::Delete { name }),
+            } => delete(&format!("/snapshots/{}", escaped(name))),
+            Self::Snapshots {
+                word: Some(SnapshotWord::Take { name }),
             } => post(&format!("/snapshots/{}", escaped(name)), json!({})),
             Self::Snapshots {
-                word: SnapshotWord::Restore { name },
+                word: Some(SnapshotWord::Restore { name }),
             } => post(&format!("/snapshots/{}/restore", escaped(name)), json!({})),
             Self::Reset => post("/reset", json!({})),
         })
     }
+}
+
+fn get(path: &str) -> Request {
+    request(http::Method::GET, path, Value::Null)
 }
 
 fn request(method: http::Method, path: &str, body: Value) -> Request {
@@ -379,6 +496,16 @@ async fn send(
     socket: &std::path::Path,
     request: Request,
 ) -> Result<(http::StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+    let response = begin(socket, request).await?;
+    let status = response.status();
+    Ok((status, response.into_body().collect().await?.to_bytes()))
+}
+
+/// Sends a request, and leaves the answer's body to be read.
+async fn begin(
+    socket: &std::path::Path,
+    request: Request,
+) -> Result<http::Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
@@ -396,9 +523,7 @@ async fn send(
     let response = sender.send_request(http);
     // A request that comes as the connection ends waits, with hyper, as long as there is a sender.
     drop(sender);
-    let response = response.await?;
-    let status = response.status();
-    Ok((status, response.into_body().collect().await?.to_bytes()))
+    Ok(response.await?)
 }
 
 #[cfg(test)]
@@ -538,6 +663,12 @@ mod tests {
                 &["snapshots", "restore", "a"],
                 "POST /snapshots/a/restore",
                 json!({}),
+            ),
+            (&["snapshots"], "GET /snapshots", Value::Null),
+            (
+                &["snapshots", "delete", "a"],
+                "DELETE /snapshots/a",
+                Value::Null,
             ),
             (&["reset"], "POST /reset", json!({})),
         ] {

@@ -28,7 +28,7 @@ use tokio::io::AsyncReadExt as _;
 
 use self::allocator::{Workers, share_arenas};
 use self::child::run;
-use self::ctl::{Ctl, CtlError, Format};
+use self::ctl::{Ctl, CtlError, Format, Shown};
 use self::options::{Cli, Command, Run, Serve};
 use self::proxy::ProxyError;
 use self::ready_file::ReadyFile;
@@ -228,7 +228,42 @@ fn warn_of_network(daemon: &FakeDfdaemon) {
     }
 }
 
+/// Opens an address where there is a desktop that can.
+fn open(address: &str) {
+    let has_desktop = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if has_desktop {
+        // The address is printed: who has no such program can open it.
+        let _ = std::process::Command::new("xdg-open")
+            .arg(address)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+    }
+}
+
 async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
+    match ctl.shown() {
+        Shown::Once => {}
+        Shown::Follow => {
+            ctl.follow(|call| {
+                let line = match ctl.format {
+                    Format::Text => table::line_of_call(call),
+                    Format::Json => format!("{call}\n"),
+                };
+                print(line.as_bytes()).map_err(Failure::from)
+            })
+            .await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Shown::Open => {
+            let address = ctl.page().await?;
+            open(&address);
+            return show(format!("{address}\n").as_bytes());
+        }
+    }
     let answer = ctl.ask().await?;
     let text = match ctl.format {
         Format::Text => table::text(&answer),
@@ -325,7 +360,7 @@ fn exit_code(failure: &Failure) -> ExitCode {
         Failure::Command { .. } => ExitCode::from(EXIT_CANNOT_RUN),
         Failure::Proxy(error) => ExitCode::from(error.exit_code()),
         Failure::Start(StartError::Preload { .. } | StartError::Other(_))
-        | Failure::Ctl(CtlError::Refused(_))
+        | Failure::Ctl(CtlError::Refused(_) | CtlError::NoPage | CtlError::Missed { .. })
         | Failure::Manual(_)
         | Failure::Io(_) => ExitCode::FAILURE,
     }

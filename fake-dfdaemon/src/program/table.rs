@@ -75,6 +75,16 @@ pub(crate) fn text(answer: &Value) -> String {
     }
 }
 
+/// A call on a line, where others follow that nobody knows yet.
+pub(crate) fn line_of_call(call: &Value) -> String {
+    let known = COLUMNS.iter().find(|(list, _)| *list == "calls");
+    let columns = known.map_or(&[][..], |(_, columns)| columns);
+    let cells = columns
+        .iter()
+        .map(|column| cut(cell(call.get(column).unwrap_or(&Value::Null))));
+    format!("{}\n", cells.collect::<Vec<_>>().join("  "))
+}
+
 fn table(name: &str, rows: &[Value]) -> String {
     if rows.is_empty() {
         return format!("no {name}\n");
@@ -195,6 +205,11 @@ mod tests {
         assert_eq!(text(&json!({})), "done\n");
         assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
         assert_eq!(text(&json!("x")), "\"x\"\n");
+        let call = json!({"call": 7, "rpc": "stat\n", "status": {"code": "OK"}});
+        assert_eq!(
+            line_of_call(&call),
+            "7  -  stat\u{fffd}  -  OK  -  -  -  -\n"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod support;
 
 mod clock;
 mod document;
+mod events;
 mod faults;
 mod hosts;
 mod journal;
@@ -15,6 +16,8 @@ mod journal_pages;
 mod journal_wait;
 mod late;
 mod long;
+mod metrics;
+mod page;
 mod snapshots;
 mod starts;
 mod tasks;

@@ -326,3 +326,44 @@ async fn a_thousand_tasks_are_kept_and_brought_back() {
         assert_eq!(tasks().await, [expected; 3]);
     }
 }
+
+#[tokio::test]
+async fn snapshots_are_listed_and_removed() {
+    let w = World::new().await;
+    let none = json!({"snapshots": []});
+    assert_eq!(w.api.get("/snapshots").await, none);
+    let id = w.imported(10).await;
+    w.api.ask("/settle").await;
+    w.api.ask("/snapshots/b").await;
+    w.api.post("/clock", json!({"advance": "10m"})).await;
+    w.api.ask("/snapshots/a.1").await;
+    let listed = json!({"snapshots": [
+        {"name": "a.1", "taken_at": "2026-01-02T03:14:05Z"},
+        {"name": "b", "taken_at": "2026-01-02T03:04:05Z"},
+    ]});
+    assert_eq!(w.api.get("/snapshots").await, listed);
+    w.api.delete("/snapshots/b").await;
+    assert_eq!(
+        w.api.get("/snapshots").await["snapshots"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    for (method, path) in [("DELETE", "/snapshots/b"), ("POST", "/snapshots/b/restore")] {
+        w.api
+            .refuses(404, (method, path, ""), &["no snapshot b"])
+            .await;
+    }
+    for name in ["..", ".new", "a%2Fb"] {
+        let path = format!("/snapshots/{name}");
+        w.api.refuses(400, ("DELETE", &path, ""), &["name"]).await;
+    }
+    // What is left is whole, and what was removed is off the disk.
+    w.api.ask("/settle").await;
+    w.api.ask("/snapshots/a.1/restore").await;
+    assert_eq!(w.api.get("/tasks").await["tasks"][0]["task_id"], id);
+    assert!(!w.daemon.state_dir().join("snapshots/b").exists());
+    w.api.delete("/snapshots/a.1").await;
+    assert_eq!(w.api.get("/snapshots").await, none);
+}

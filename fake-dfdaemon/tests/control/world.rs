@@ -90,6 +90,10 @@ impl Api {
         }
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(crate) fn document(&self) -> &Value {
         &self.document
     }

@@ -216,3 +216,65 @@ fn what_is_refused_is_told_with_the_right_code() {
         .unwrap();
     crate::world::ended(gone).exits_with(4).says("gone.sock");
 }
+
+/// Calls are shown as they end, those that are asked for, until the daemon is gone.
+#[test]
+fn a_journal_is_followed() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    use crate::support::client::Client;
+
+    let d = Daemon::start(&[]);
+    let mut command = d.command();
+    command.args(["journal", "--follow", "--rpc", "stat", "--task", "7"]);
+    let mut following = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let told = std::thread::spawn(move || lines.next().unwrap().unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let endpoint = d.process.path("endpoint");
+    runtime.block_on(async {
+        let client = Client::connect(&endpoint).await;
+        // It sees those that end once it follows.
+        while !told.is_finished() {
+            client.stat("8").await.unwrap_err();
+            client.stat("7").await.unwrap_err();
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let line = told.join().unwrap();
+    assert!(
+        line.contains("  stat  host-0  INTERNAL  0  0  -  false"),
+        "{line}"
+    );
+    let number: u64 = line.split("  ").next().unwrap().parse().unwrap();
+    let found = d.json(&format!("journal --after {} --limit 1", number - 1));
+    assert_eq!(found["calls"][0]["request"]["task_id"], "7");
+    d.ask("journal --follow --status BROKEN")
+        .exits_with(1)
+        .says("BROKEN");
+    d.ask("journal --follow --limit 2").exits_with(2);
+    drop(d);
+    following.wait().unwrap();
+}
+
+#[test]
+fn the_page_has_an_address_where_it_was_given_one() {
+    let d = Daemon::start(&["--control-tcp", "127.0.0.1:0"]);
+    let address = d.json("health")["control_tcp"].clone();
+    let mut command = d.command();
+    let open = command
+        .arg("open")
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY");
+    let opened = ended(open.output().unwrap()).exits_with(0);
+    assert_eq!(
+        opened.stdout,
+        format!("http://{}/\n", address.as_str().unwrap())
+    );
+    let d = Daemon::start(&[]);
+    d.ask("open").exits_with(1).says("--control-tcp");
+}

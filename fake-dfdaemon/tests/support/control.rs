@@ -45,11 +45,24 @@ impl Address {
 
     /// The same, and leaves the answer's body to be read.
     pub async fn begin(&self, method: &str, path: &str, body: &str) -> Response<Incoming> {
+        self.begin_with(method, path, &[("host", "localhost")], body)
+            .await
+    }
+
+    /// The same with other headers.
+    pub async fn begin_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
+        let request = Request::builder().method(method).uri(path);
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let request = request
             .body(Full::new(Bytes::from(body.to_owned())))
             .unwrap();
         match self {

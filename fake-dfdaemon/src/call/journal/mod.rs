@@ -60,6 +60,15 @@ pub struct Call {
     pub duration_ms: u64,
 }
 
+/// A call that runs, as it is told: it has no status yet.
+pub(crate) fn unanswered(call: &Call) -> Value {
+    let mut told = serde_json::json!(call);
+    if let Some(status) = told.get_mut("status") {
+        *status = Value::Null;
+    }
+    told
+}
+
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallStatus {

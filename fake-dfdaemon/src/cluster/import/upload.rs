@@ -81,6 +81,7 @@ impl Begun {
                 .same(id, self.incarnation)
                 .ok_or_else(|| not_found(id))?;
             entry.task = task.clone();
+            state.tell_of_task(id);
             TaskView {
                 // The importer tells its own time, the scheduler whole seconds.
                 task: TaskRecord {
@@ -123,6 +124,7 @@ impl Begun {
             .same(id, self.incarnation)
             .ok_or_else(|| not_found(id))?;
         entry.task = task;
+        state.tell_of_task(id);
         if leaves_a_trace {
             state.insert_replica(self.host, replica.clone());
         } else {

@@ -3,6 +3,9 @@
 //! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven copies for
 //! each task, ten times what is in it.
 
+use serde_json::{Value, json};
+
+use crate::dfdaemon::host_name;
 use crate::store::ReplicaRecord;
 
 /// A host's copy of a task, whole or not.
@@ -29,6 +32,16 @@ impl ReplicaState {
             uploaded: 0,
             poisoned: false,
         }
+    }
+
+    /// As those are told who follow.
+    pub(super) fn told(&self, host: usize) -> Value {
+        json!({
+            "task_id": self.record.task_id,
+            "host": host_name(host),
+            "persistent": self.record.persistent,
+            "complete": self.is_whole(),
+        })
     }
 
     pub(crate) fn is_whole(&self) -> bool {

@@ -107,6 +107,53 @@ fn replace(cluster: &Cluster, beside: &Path, target: &Path) -> io::Result<()> {
     disk.sync_dir(target.parent().unwrap_or(target))
 }
 
+/// A snapshot that can be brought back.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Kept {
+    name: String,
+    /// What time it was in the fake.
+    taken_at: Timestamp,
+}
+
+/// The snapshots, by name. Nobody takes one meanwhile. Blocks.
+pub(crate) fn list(cluster: &Cluster) -> Result<Vec<Kept>, SnapshotError> {
+    let disk = cluster.disk();
+    let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
+    if disk.look(&snapshots)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut kept = Vec::new();
+    for (path, _) in disk.list(&snapshots)? {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        // Those that begin so are being made, or removed.
+        if !name.starts_with(NEW.0) && is_whole(disk, &path)? {
+            kept.push(Kept {
+                name: name.to_owned(),
+                taken_at: about(cluster, name)?.now,
+            });
+        }
+    }
+    kept.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(kept)
+}
+
+/// Removes a snapshot: at once by its name, and what it holds a little later. Nobody takes one
+/// meanwhile. Blocks.
+pub(crate) fn remove(cluster: &Cluster, name: &str) -> Result<(), SnapshotError> {
+    let target = place(cluster, name)?;
+    let disk = cluster.disk();
+    if disk.look(&target)?.is_none() {
+        let name = name.to_owned();
+        return Err(SnapshotError::NotFound { name });
+    }
+    disk.rename_alone(&target, &trash::place(cluster.state_dir().path()))?;
+    cluster.empty_trash_soon();
+    disk.sync_dir(target.parent().unwrap_or(&target))?;
+    Ok(())
+}
+
 /// Whether there is such a snapshot, and what it holds besides files.
 pub(crate) fn about(cluster: &Cluster, name: &str) -> Result<About, SnapshotError> {
     let kept = place(cluster, name)?;

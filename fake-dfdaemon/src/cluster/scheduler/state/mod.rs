@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::placement::{Candidate, Copied};
 use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
+use crate::call::events::Events;
+use crate::dfdaemon::host_name;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// Tasks and hosts.
@@ -18,6 +21,8 @@ pub(crate) struct State {
     pub(crate) tasks: HashMap<Arc<str>, Entry>,
     pub(crate) hosts: Vec<HostState>,
     last_incarnation: u64,
+    /// Told what changes, once this is the state that is served.
+    pub(crate) events: Option<Events>,
 }
 
 /// A task, as the scheduler and the hosts know it.
@@ -91,6 +96,7 @@ impl State {
             tasks: HashMap::new(),
             hosts,
             last_incarnation: 0,
+            events: None,
         }
     }
 
@@ -118,7 +124,8 @@ impl State {
             replicas: Replicas::default(),
             leases: 0,
         };
-        self.tasks.insert(id, entry);
+        self.tasks.insert(Arc::clone(&id), entry);
+        self.tell_of_task(&id);
         incarnation
     }
 
@@ -129,6 +136,9 @@ impl State {
         };
         if let Some(room) = less_room(self.tasks.capacity(), self.tasks.len()) {
             self.tasks.shrink_to(room);
+        }
+        if let Some(events) = &self.events {
+            events.tell("task-removed", || json!({ "task_id": id }));
         }
         let holders = entry.replicas.hosts().collect();
         for (host, replica) in entry.replicas {
@@ -146,6 +156,9 @@ impl State {
             (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
         }
         let comes = replica.load();
+        if let Some(events) = &self.events {
+            events.tell("replica", || replica.told(host));
+        }
         let replaced = entry.replicas.insert(host, replica);
         let goes = replaced.map_or((0, 0), |replica| replica.load());
         self.change_load(host, comes, goes);
@@ -153,6 +166,10 @@ impl State {
 
     pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
         let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
+        if let Some(events) = &self.events {
+            let name = host_name(host);
+            events.tell("replica-removed", || json!({"task_id": id, "host": name}));
+        }
         self.change_load(host, (0, 0), replica.load());
         Some(replica)
     }
@@ -163,9 +180,28 @@ impl State {
             return;
         };
         let comes = replica.load();
+        if let Some(events) = &self.events {
+            events.tell("replica", || replica.told(host));
+        }
         let replaced = entry.replicas.insert(host, replica);
         let goes = replaced.map_or((0, 0), |replica| replica.load());
         self.change_load(host, comes, goes);
+    }
+
+    /// Tells those who follow how a task is now.
+    pub(crate) fn tell_of_task(&self, id: &str) {
+        if let (Some(events), Some(entry)) = (&self.events, self.tasks.get(id)) {
+            let task = &entry.task;
+            events.tell("task", || {
+                json!({
+                    "task_id": id,
+                    "state": task.state.as_str(),
+                    "content_length": task.content_length,
+                    "persistent_replica_count": task.persistent_replica_count,
+                    "expires_at": entry.expires_at(),
+                })
+            });
+        }
     }
 
     fn change_load(&mut self, host: usize, comes: (usize, u64), goes: (usize, u64)) {

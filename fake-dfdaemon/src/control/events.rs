@@ -1,0 +1,214 @@
+//! What happens, as server-sent events.
+//!
+//! Each reader has its own place in what is kept. A reader that has lost its place is told how much
+//! it missed and let go; one that takes nothing meanwhile loses its connection.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::Api;
+use super::answer::ApiError;
+use super::connections::Closes;
+use crate::call::clock::Clock;
+use crate::call::events::{Event, Events, Follower, KINDS, Next};
+
+/// How much is sent at a time, in bytes.
+const PART: usize = 64 << 10;
+
+/// How long nothing may happen before a line says that the connection is still there.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a reader takes what there is for it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a reader wants.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Kinds of events, with commas between them; all of them by default.
+    kinds: Option<String>,
+}
+
+/// One who reads.
+struct Reader {
+    follower: Follower,
+    events: Events,
+    /// Empty for all.
+    kinds: Vec<String>,
+    /// What is sent first.
+    greeting: Option<String>,
+    /// The place, for who looks whether it moves.
+    place: Arc<AtomicU64>,
+    stopping: CancellationToken,
+    is_over: bool,
+    _watched: tokio_util::sync::DropGuard,
+}
+
+pub(super) async fn events(
+    State(api): State<Api>,
+    Extension(Closes(closes)): Extension<Closes>,
+    headers: HeaderMap,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let kinds = wanted.kinds.as_deref().map_or(Ok(Vec::new()), kinds)?;
+    let world = api.world()?;
+    let events = world.cluster.calls().events.clone();
+    let stopping = world.cluster.stopping().clone();
+    drop(world);
+    let last = headers.get("last-event-id");
+    let last = last
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| !id.is_empty());
+    let (after, greeting) = match last {
+        None => (None, ": what happens from now on\n\n".to_owned()),
+        Some(id) => match events.read_id(id) {
+            Some(id) => (Some(id), String::new()),
+            // Of an earlier start, or made up: nobody knows how many.
+            None => (None, missed(None)),
+        },
+    };
+    let follower = events.follow(after);
+    let place = Arc::new(AtomicU64::new(follower.place()));
+    let watched = CancellationToken::new();
+    let watch = watch(events.clone(), Arc::clone(&place), watched.clone(), closes);
+    tokio::spawn(watch);
+    let reader = Reader {
+        follower,
+        events,
+        kinds,
+        greeting: Some(greeting),
+        place,
+        stopping,
+        is_over: false,
+        _watched: watched.drop_guard(),
+    };
+    let parts = stream::unfold(reader, |mut reader| async move {
+        let part = reader.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(part)), reader))
+    });
+    let headers = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(parts)).into_response())
+}
+
+fn kinds(text: &str) -> Result<Vec<String>, ApiError> {
+    let kinds = text.split(',').map(|kind| {
+        if KINDS.contains(&kind) {
+            return Ok(kind.to_owned());
+        }
+        let known = KINDS.join(", ");
+        Err(ApiError::bad_request(format!(
+            "kinds: no such kind of event: {kind}; there are {known}"
+        )))
+    });
+    kinds.collect()
+}
+
+/// Closes the connection of a reader that does not move while its place is lost.
+async fn watch(
+    events: Events,
+    place: Arc<AtomicU64>,
+    watched: CancellationToken,
+    closes: CancellationToken,
+) {
+    let slow = async {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let at = place.load(Ordering::Relaxed);
+            if before == Some(at) && events.is_lost(at) {
+                return;
+            }
+            before = Some(at);
+        }
+    };
+    tokio::select! {
+        () = watched.cancelled() => {}
+        () = slow => closes.cancel(),
+    }
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<String> {
+        if let Some(greeting) = self.greeting.take().filter(|text| !text.is_empty()) {
+            return Some(greeting);
+        }
+        loop {
+            if self.is_over || self.stopping.is_cancelled() {
+                return None;
+            }
+            let next = self.follower.take(PART);
+            self.place.store(self.follower.place(), Ordering::Relaxed);
+            match next {
+                Next::Missed(count) => {
+                    self.is_over = true;
+                    return Some(missed(Some(count)));
+                }
+                Next::Events(events) => {
+                    let text = self.text(&events);
+                    if !text.is_empty() {
+                        return Some(text);
+                    }
+                    if !events.is_empty() {
+                        continue;
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.follower.happens() => {}
+                () = self.stopping.cancelled() => return None,
+                () = tokio::time::sleep(SILENCE) => return Some(": nothing happens\n\n".to_owned()),
+            }
+        }
+    }
+
+    fn text(&self, events: &[Arc<Event>]) -> String {
+        let wanted = events
+            .iter()
+            .filter(|event| self.kinds.is_empty() || self.kinds.iter().any(|k| k == event.kind));
+        let told = wanted.map(|event| {
+            let id = self.events.id(event.id);
+            format!("id: {id}\nevent: {}\ndata: {}\n\n", event.kind, event.data)
+        });
+        told.collect()
+    }
+}
+
+/// That events are missing: so many, or nobody knows how many.
+fn missed(count: Option<u64>) -> String {
+    format!("event: missed\ndata: {}\n\n", json!({ "missed": count }))
+}
+
+/// Tells every move of manual time, until it is broken off.
+pub(super) async fn tell_of_the_clock(clock: Clock, events: Events, ends: CancellationToken) {
+    let Some(mut moves) = clock.moves() else {
+        return;
+    };
+    let telling = async {
+        while moves.changed().await.is_ok() {
+            let now = *moves.borrow_and_update();
+            events.tell("clock", || json!({"mode": "manual", "now": now}));
+        }
+    };
+    tokio::select! {
+        () = telling => {}
+        () = ends.cancelled() => {}
+    }
+}

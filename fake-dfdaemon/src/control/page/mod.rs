@@ -1,0 +1,73 @@
+//! The page for people: one file, inside the program, which asks the API as any program does.
+
+use std::sync::LazyLock;
+
+use axum::http::HeaderValue;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest as _, Sha256};
+
+use super::answer::ApiError;
+
+const PAGE: &str = include_str!("page.html");
+
+/// The page's own script and style, by their hashes, and no others; requests to the API alone; in no
+/// frame of another page.
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let (script, style) = (hash("<script>", "</script>"), hash("<style>", "</style>"));
+    format!(
+        "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+});
+
+/// What stands between two tags of the page, as a policy names it.
+fn hash(begin: &str, end: &str) -> String {
+    let inner = PAGE
+        .split_once(begin)
+        .and_then(|(_, rest)| rest.split_once(end));
+    let inner = inner.map_or("", |(inner, _)| inner);
+    format!("'sha256-{}'", BASE64.encode(Sha256::digest(inner)))
+}
+
+pub(super) async fn page() -> Result<Response, ApiError> {
+    let policy = HeaderValue::from_str(&POLICY).map_err(|error| ApiError::internal(&error))?;
+    let fixed = HeaderValue::from_static;
+    let headers = [
+        (CONTENT_TYPE, fixed("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+        (REFERRER_POLICY, fixed("no-referrer")),
+        (CACHE_CONTROL, fixed("no-store")),
+    ];
+    Ok((headers, PAGE).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the policy would not let the page do, and what would let a client's text do something.
+    #[test]
+    fn the_page_loads_nothing_and_makes_no_markup_of_texts() {
+        for risk in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "style=",
+            "onclick",
+            "src=",
+            "href=",
+        ] {
+            assert!(!PAGE.contains(risk), "{risk}");
+        }
+        assert_eq!(PAGE.matches("<script>").count(), 1);
+        assert_eq!(PAGE.matches("<style>").count(), 1);
+    }
+}

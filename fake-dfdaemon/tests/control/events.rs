@@ -1,0 +1,202 @@
+//! What happens, told as it happens.
+
+use std::time::Duration;
+
+use fake_dfdaemon::{Fault, Rpc};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::world::World;
+
+/// A reader of events.
+struct Reader {
+    body: Incoming,
+    read: String,
+}
+
+#[derive(Debug)]
+struct Event {
+    id: Option<String>,
+    kind: String,
+    data: Value,
+}
+
+impl Reader {
+    async fn of(w: &World, path: &str, last: Option<&str>) -> Self {
+        let mut headers = vec![("host", "localhost")];
+        headers.extend(last.map(|id| ("last-event-id", id)));
+        let address = w.api.address();
+        let response = address.begin_with("GET", path, &headers, "").await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut reader = Self {
+            body: response.into_body(),
+            read: String::new(),
+        };
+        if last.is_none() {
+            // From here on it follows.
+            let greeting = reader.block().await.unwrap();
+            assert!(greeting.starts_with(':'), "{greeting}");
+        }
+        reader
+    }
+
+    /// What stands before the next empty line; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.read.find("\n\n") {
+                let rest = self.read.split_off(end + 2);
+                let block = std::mem::replace(&mut self.read, rest);
+                return Some(block.trim_end().to_owned());
+            }
+            let frame = tokio::time::timeout(Duration::from_secs(60), self.body.frame());
+            let frame = frame.await.expect("nothing is told")?.ok()?;
+            let data = frame.into_data().unwrap();
+            self.read.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        loop {
+            let block = self.block().await.expect("there is no more");
+            if block.starts_with(':') {
+                continue;
+            }
+            let field = |name: &str| {
+                let lines = block.lines();
+                let value = lines
+                    .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+                    .next();
+                value.map(str::to_owned)
+            };
+            return Event {
+                id: field("id"),
+                kind: field("event").unwrap(),
+                data: serde_json::from_str(&field("data").unwrap()).unwrap(),
+            };
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_that_happens_is_told() {
+    let w = World::new().await;
+    let mut reader = Reader::of(&w, "/events", None).await;
+    let id = w.imported(10).await;
+    w.api.ask("/settle").await;
+    let mut kinds = Vec::new();
+    let mut begun = Vec::new();
+    let mut ended = Vec::new();
+    while ended.len() < 2 {
+        let event = reader.next().await;
+        match event.kind.as_str() {
+            "call-begun" => begun.push(event.data["call"].clone()),
+            "call-ended" => ended.push(event.data["call"].clone()),
+            _ => assert_eq!(event.data["task_id"], id, "{event:?}"),
+        }
+        kinds.push(event.kind);
+    }
+    assert_eq!(begun, [1, 2]);
+    assert_eq!(kinds[0], "call-begun");
+    assert!(kinds.contains(&"task".to_owned()) && kinds.contains(&"replica".to_owned()));
+    assert_eq!(w.api.get("/journal").await["calls"][0]["call"], ended[0]);
+
+    let of = "/events?kinds=fault-fired,host,clock,task-removed";
+    let mut reader = Reader::of(&w, of, None).await;
+    let guard = w.daemon.fault(Fault::on(Rpc::List).error(Code::Aborted));
+    w.on_host(0).await.list().await.unwrap_err();
+    let fired = reader.next().await;
+    assert_eq!(fired.kind, "fault-fired");
+    assert_eq!(
+        (&fired.data["id"], &fired.data["call"]),
+        (&json!(guard.id()), &json!(3))
+    );
+    w.api.ask("/hosts/host-2/stop").await;
+    let host = reader.next().await;
+    assert_eq!(host.data, json!({"name": "host-2", "state": "stopped"}));
+    w.api.post("/clock", json!({"advance": "1h"})).await;
+    let clock = reader.next().await;
+    assert_eq!(clock.data["now"], w.api.get("/clock").await["now"]);
+    w.api.ask("/settle").await;
+    w.api.ask("/gc").await;
+    let removed = reader.next().await;
+    assert_eq!(removed.data, json!({ "task_id": id }));
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_back_misses_nothing() {
+    let w = World::new().await;
+    let client = w.on_host(0).await;
+    let path = "/events?kinds=call-ended";
+    let mut reader = Reader::of(&w, path, None).await;
+    client.list().await.unwrap();
+    let first = reader.next().await;
+    drop(reader);
+    for _ in 0..2 {
+        client.list().await.unwrap();
+    }
+    let mut back = Reader::of(&w, path, first.id.as_deref()).await;
+    for call in [2, 3] {
+        assert_eq!(back.next().await.data["call"], call);
+    }
+    // One of another start has missed nobody knows how much.
+    for other in ["other-1", "", "\u{e9}"] {
+        let headers = [("host", "localhost"), ("last-event-id", other)];
+        let address = w.api.address();
+        let response = address.begin_with("GET", path, &headers, "").await;
+        let mut reader = Reader {
+            body: response.into_body(),
+            read: String::new(),
+        };
+        let block = reader.block().await.unwrap();
+        let says_so = block == "event: missed\ndata: {\"missed\":null}";
+        assert_eq!(says_so, other == "other-1", "{block}");
+    }
+}
+
+#[tokio::test]
+async fn events_that_there_are_none_of_are_refused() {
+    let w = World::new().await;
+    for (query, says) in [
+        ("kinds=call-ended,weather", "weather"),
+        ("color=red", "color"),
+    ] {
+        let path = format!("/events?{query}");
+        w.api.refuses(400, ("GET", &path, ""), &[says]).await;
+    }
+}
+
+/// A reader that takes nothing keeps neither calls nor the daemon's end, and is let go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_stall_are_let_go() {
+    let w = World::new().await;
+    let mut stalled = Reader::of(&w, "/events", None).await;
+    let mut quick = Reader::of(&w, "/events?kinds=clock", None).await;
+    let client = w.on_host(0).await;
+    // Each is a long event: so many are not kept.
+    let long = "x".repeat(64 << 10);
+    for _ in 0..200 {
+        client.stat(&long).await.unwrap_err();
+    }
+    w.api.post("/clock", json!({"advance": "1h"})).await;
+    assert_eq!(quick.next().await.kind, "clock");
+    // It finds that it has been let go, and not all that happened.
+    let mut told = 0;
+    while let Some(block) = stalled.block().await {
+        told += 1;
+        if block.starts_with("event: missed") {
+            break;
+        }
+    }
+    assert!(
+        told < 400,
+        "{told} events were kept for a reader that stalled"
+    );
+    let mut more = Reader::of(&w, "/events", None).await;
+    tokio::time::timeout(Duration::from_secs(20), w.daemon.stop())
+        .await
+        .unwrap();
+    while more.block().await.is_some() {}
+}
