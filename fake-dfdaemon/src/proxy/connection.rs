@@ -3,19 +3,22 @@
 //! A pair shares its fate: what ends one ends the other in the same way. A client that stalls fills
 //! the windows of its own pair and stops nobody else, as without a proxy.
 
-use std::path::Path;
+use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
+use hyper::service::HttpService;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::relay::{CallError, ResponseBody, call};
-use super::server::Shared;
+use super::relay::{CallError, RequestBody, ResponseBody, call};
+use super::server::Serve;
+use super::tap::{Tap, Waiting};
 use super::upstream::{self, Sender};
 
 /// What a sender may send before it is told that it was read, in bytes: a stream, and all of them.
@@ -38,17 +41,34 @@ pub(super) const SOCKET_BUFFER: usize = 208 << 10;
 /// As many as a dfdaemon allows.
 const MAX_STREAMS: u32 = 256;
 
-/// Serves a client until either side ends it, or `abrupt` is cancelled.
-pub(super) async fn serve(
+/// A daemon's socket, and what looks at the calls that go there.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) path: PathBuf,
+    pub(crate) tap: Option<Arc<dyn Tap>>,
+}
+
+impl Serve for Arc<Upstream> {
+    fn serve(
+        &self,
+        stream: UnixStream,
+        graceful: CancellationToken,
+        abrupt: CancellationToken,
+    ) -> Waiting {
+        Box::pin(serve(stream, Self::clone(self), graceful, abrupt))
+    }
+}
+
+async fn serve(
     stream: UnixStream,
-    shared: Arc<Shared>,
+    shared: Arc<Upstream>,
     graceful: CancellationToken,
     abrupt: CancellationToken,
 ) {
     // With the usual room it works as well.
     let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
     let connected = tokio::select! {
-        connected = upstream::connect(&shared.upstream) => connected,
+        connected = upstream::connect(&shared.path) => connected,
         () = abrupt.cancelled() => return,
         () = graceful.cancelled() => return,
     };
@@ -64,7 +84,7 @@ pub(super) async fn serve(
             });
             Ok(sender)
         }
-        Err(error) => Err(unreachable(&shared.upstream, &error)),
+        Err(error) => Err(upstream::unreachable(&shared.path, &error)),
     };
     let closes = abrupt.child_token();
     let service = {
@@ -73,7 +93,14 @@ pub(super) async fn serve(
             answer(request, sender.clone(), Arc::clone(&shared), closes.clone())
         })
     };
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = server().serve_connection(TokioIo::new(stream), service);
+    run_until_ended(connection, &closes, &graceful, &drained).await;
+}
+
+/// How clients are spoken to.
+pub(super) fn server() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -81,8 +108,25 @@ pub(super) async fn serve(
         .max_frame_size(MAX_FRAME)
         .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(MAX_HEADERS)
-        .max_concurrent_streams(MAX_STREAMS)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+/// Runs a client's connection until it ends or `closes` is cancelled. Once `graceful` or `drained`
+/// is, calls that run may end, and others do not begin.
+pub(super) async fn run_until_ended<S, B>(
+    connection: http2::Connection<TokioIo<UnixStream>, S, TokioExecutor>,
+    closes: &CancellationToken,
+    graceful: &CancellationToken,
+    drained: &CancellationToken,
+) where
+    S: HttpService<Incoming, ResBody = B> + Unpin,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -110,18 +154,15 @@ pub(super) async fn serve(
 async fn answer(
     request: http::Request<Incoming>,
     sender: Result<Sender, Status>,
-    shared: Arc<Shared>,
+    shared: Arc<Upstream>,
     closes: CancellationToken,
 ) -> Result<http::Response<ResponseBody>, CallError> {
     match sender {
-        Ok(sender) => call(request, sender, shared.tap.as_deref(), closes).await,
+        Ok(sender) => {
+            let (head, body) = request.into_parts();
+            let body = RequestBody::new(body);
+            call(head, body, sender, shared.tap.as_deref(), closes).await
+        }
         Err(status) => Ok(status.into_http::<()>().map(|()| ResponseBody::empty())),
     }
-}
-
-fn unreachable(upstream: &Path, error: &std::io::Error) -> Status {
-    Status::unavailable(format!(
-        "the proxy cannot reach the dfdaemon at {}: {error}",
-        upstream.display()
-    ))
 }

@@ -2,22 +2,28 @@
 //!
 //! [`server`] accepts clients, [`connection`] pairs each with a connection of its own to the daemon,
 //! [`relay`] moves the bytes of one call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what
-//! it sees.
+//! it sees, and [`replay`] answers from one.
 
 mod cassette;
+mod compare;
 mod connection;
+mod diff;
 mod frames;
 mod messages;
 mod paths;
 mod piece;
 mod record;
 mod relay;
+mod replay;
 mod server;
 mod status;
 mod tap;
 mod upstream;
 
 pub(crate) use self::cassette::{CassetteError, ContentMode};
+pub(crate) use self::compare::PathMapping;
+pub(crate) use self::connection::Upstream;
+pub(crate) use self::diff::{DiffError, DiffSettings, diff};
 pub(crate) use self::record::{CassetteRecorder, Pattern, RecordSettings};
-pub(crate) use self::server::ProxyServer;
-pub(crate) use self::tap::Tap;
+pub(crate) use self::replay::{Order, ReplaySettings, Replayer, Speed};
+pub(crate) use self::server::{ProxyServer, Serve};

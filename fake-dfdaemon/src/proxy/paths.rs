@@ -15,6 +15,8 @@ const PREFIX: usize = 5;
 pub(super) struct RequestPaths {
     pub(super) source: Option<PathBuf>,
     pub(super) output: Option<PathBuf>,
+    /// Whether the output may replace what is there.
+    pub(super) overwrite: bool,
 }
 
 pub(super) fn is_import(method: &str) -> bool {
@@ -40,7 +42,7 @@ impl RequestPaths {
             let request = UploadPersistentCacheTaskRequest::decode(message).unwrap_or_default();
             return Self {
                 source: absolute(request.path),
-                output: None,
+                ..Self::default()
             };
         }
         if is_export(method) {
@@ -48,6 +50,7 @@ impl RequestPaths {
             return Self {
                 source: None,
                 output: request.output_path.and_then(absolute),
+                overwrite: request.overwrite,
             };
         }
         Self::default()

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, Uri, request};
 use hyper::body::{Body, Frame, Incoming};
 use tokio_util::sync::CancellationToken;
 
@@ -43,19 +43,16 @@ impl Error for CallError {
 /// Passes a call on and its answer back. When the daemon's connection breaks, `closes` is cancelled
 /// and the call waits to be dropped: its client's connection is to break in the same way.
 pub(super) async fn call(
-    request: Request<Incoming>,
+    mut head: request::Parts,
+    mut body: RequestBody,
     mut sender: Sender,
     tap: Option<&dyn Tap>,
     closes: CancellationToken,
 ) -> Result<Response<ResponseBody>, CallError> {
-    let (mut head, body) = request.into_parts();
     let tap = tap.and_then(|tap| tap.begin(&head));
     let tap: SharedTap = tap.map(|tap| Arc::new(Mutex::new(tap)));
     head.uri = with_authority(head.uri);
-    let body = RequestBody {
-        body,
-        tap: tap.clone(),
-    };
+    body.tap = tap.clone();
     let answer = sender.send_request(Request::from_parts(head, body)).await;
     let answer = match answer {
         Ok(answer) => answer,
@@ -100,7 +97,7 @@ fn with_authority(uri: Uri) -> Uri {
 }
 
 /// The error code, if the other side has reset the stream; `None` if the connection broke.
-fn reset_reason(error: &hyper::Error) -> Option<u32> {
+pub(super) fn reset_reason(error: &hyper::Error) -> Option<u32> {
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<h2::Error>() {
@@ -131,8 +128,25 @@ fn poll_room(tap: &SharedTap, context: &mut Context<'_>) -> Poll<()> {
 
 /// What a client sends.
 pub(super) struct RequestBody {
+    /// What was read of it before.
+    front: Bytes,
     body: Incoming,
     tap: SharedTap,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self::with_front(Bytes::new(), body)
+    }
+
+    /// A body whose begin was read.
+    pub(super) fn with_front(front: Bytes, body: Incoming) -> Self {
+        Self {
+            front,
+            body,
+            tap: None,
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -144,6 +158,10 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(poll_room(&self.tap, context));
+        if !self.front.is_empty() {
+            let front = std::mem::take(&mut self.front);
+            return Poll::Ready(Some(Ok(Frame::data(front))));
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(mut tap) = look(&self.tap) {
             match &frame {
@@ -163,7 +181,7 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.front.is_empty() && self.body.is_end_stream()
     }
 }
 

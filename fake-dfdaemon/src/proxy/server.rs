@@ -1,16 +1,14 @@
 //! Accepts clients.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::serve;
-use super::tap::Tap;
+use super::tap::Waiting;
 use crate::grpc::connection_limit::descriptors;
 
 /// How long calls may take to end when the proxy stops.
@@ -22,12 +20,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// The share of file descriptors that clients may take: each has two, and recording takes some.
 const CLIENTS_OF: usize = 4;
 
-/// What all clients share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// The daemon's socket.
-    pub(super) upstream: PathBuf,
-    pub(super) tap: Option<Arc<dyn Tap>>,
+/// What becomes of a client.
+pub(crate) trait Serve: Send + Sync + 'static {
+    /// Serves a client until either side ends it, or `abrupt` is cancelled. With `graceful`, calls
+    /// that run may end.
+    fn serve(
+        &self,
+        stream: UnixStream,
+        graceful: CancellationToken,
+        abrupt: CancellationToken,
+    ) -> Waiting;
 }
 
 /// A running proxy. Dropped, it closes every connection.
@@ -39,22 +41,17 @@ pub(crate) struct ProxyServer {
 }
 
 impl ProxyServer {
-    /// Passes the calls of clients of `listener` on to the daemon at `upstream`.
-    pub(crate) fn start(
-        listener: UnixListener,
-        upstream: PathBuf,
-        tap: Option<Arc<dyn Tap>>,
-    ) -> Self {
+    /// Serves the clients of `listener`.
+    pub(crate) fn start(listener: UnixListener, clients: impl Serve) -> Self {
         let server = Self {
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        let shared = Arc::new(Shared { upstream, tap });
         let (graceful, abrupt) = (server.graceful.clone(), server.abrupt.clone());
         let connections = server.connections.clone();
         server.connections.spawn(async move {
-            let accepting = accept(listener, shared, connections, &graceful, &abrupt);
+            let accepting = accept(listener, &clients, connections, &graceful, &abrupt);
             tokio::select! {
                 () = accepting => {}
                 () = graceful.cancelled() => {}
@@ -84,7 +81,7 @@ impl Drop for ProxyServer {
 
 async fn accept(
     listener: UnixListener,
-    shared: Arc<Shared>,
+    clients: &impl Serve,
     connections: TaskTracker,
     graceful: &CancellationToken,
     abrupt: &CancellationToken,
@@ -105,12 +102,7 @@ async fn accept(
             }
         };
         is_starved = false;
-        let serving = serve(
-            stream,
-            Arc::clone(&shared),
-            graceful.clone(),
-            abrupt.clone(),
-        );
+        let serving = clients.serve(stream, graceful.clone(), abrupt.clone());
         connections.spawn(async move {
             serving.await;
             drop(place);

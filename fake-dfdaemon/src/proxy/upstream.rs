@@ -1,13 +1,16 @@
 //! A connection to the dfdaemon.
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use hyper::body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::UnixStream;
+use tonic::Status;
 
 use super::connection::{
     CONNECTION_WINDOW, MAX_FRAME, MAX_HEADERS, MAX_SEND_BUFFER, SOCKET_BUFFER, STREAM_WINDOW,
@@ -21,9 +24,17 @@ const BUSY_PAUSE: Duration = Duration::from_millis(2);
 pub(super) type Sender = SendRequest<RequestBody>;
 
 /// Connects to the daemon. The second one runs the connection, and ends with it.
-pub(super) async fn connect(
+pub(super) async fn connect<B>(
     path: &Path,
-) -> io::Result<(Sender, impl Future<Output = hyper::Result<()>> + use<>)> {
+) -> io::Result<(
+    SendRequest<B>,
+    impl Future<Output = hyper::Result<()>> + Send + use<B>,
+)>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let stream = loop {
         match UnixStream::connect(path).await {
             // It is alive, and does not accept at the moment.
@@ -44,4 +55,12 @@ pub(super) async fn connect(
         .handshake(TokioIo::new(stream))
         .await;
     handshake.map_err(io::Error::other)
+}
+
+/// What clients are told while the daemon is not there.
+pub(super) fn unreachable(upstream: &Path, error: &io::Error) -> Status {
+    Status::unavailable(format!(
+        "the proxy cannot reach the dfdaemon at {}: {error}",
+        upstream.display()
+    ))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::grpc::socket::SocketError;
-use crate::proxy::CassetteError;
+use crate::proxy::{CassetteError, DiffError};
 use crate::store::state_dir::StateDirError;
 
 /// The state directory or a socket is in use or unusable.
@@ -23,6 +23,8 @@ pub(crate) enum ProxyError {
     StateDir(#[from] StateDirError),
     #[error(transparent)]
     Cassette(#[from] CassetteError),
+    #[error(transparent)]
+    Diff(#[from] DiffError),
     #[error("calls are missing in the cassette")]
     Incomplete { source: io::Error },
     #[error("cannot run {command}")]
@@ -37,14 +39,16 @@ impl ProxyError {
     /// The exit code of the program.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Socket(_) | Self::StateDir(_) | Self::ReadyFile { .. } | Self::Cassette(_) => {
-                EXIT_UNUSABLE
-            }
+            Self::Socket(_)
+            | Self::StateDir(_)
+            | Self::ReadyFile { .. }
+            | Self::Cassette(_)
+            | Self::Diff(DiffError::Cassette(_) | DiffError::Unreachable { .. }) => EXIT_UNUSABLE,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 EXIT_NO_COMMAND
             }
             Self::Command { .. } => EXIT_CANNOT_RUN,
-            Self::Incomplete { .. } | Self::Io(_) => 1,
+            Self::Incomplete { .. } | Self::Diff(_) | Self::Io(_) => 1,
         }
     }
 }

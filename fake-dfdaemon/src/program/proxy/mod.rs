@@ -9,19 +9,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 pub(crate) use self::error::ProxyError;
 pub(crate) use self::options::ProxyCommand;
-use self::options::{Listen, Proxy, Record};
+use self::options::{Diff, Format, Listen, Proxy, Record, Replay};
 use super::child::{prepare, wait_for};
 use super::log;
 use super::ready_file::ReadyFile;
-use super::signals::Signals;
+use super::signals::{SIGNALLED, Signals};
 use crate::dfdaemon::release::Release;
 use crate::grpc::listener::asynchronous;
 use crate::grpc::socket::{SocketFile, listen_at};
-use crate::proxy::{CassetteRecorder, ProxyServer, Tap};
+use crate::proxy::{CassetteRecorder, ProxyServer, Replayer, Serve, Upstream, diff};
 use crate::store::Disk;
 use crate::store::state_dir::StateDir;
 
@@ -33,6 +34,8 @@ pub(crate) async fn execute(command: &ProxyCommand) -> Result<ExitCode, ProxyErr
     match command {
         ProxyCommand::Proxy(options) => proxy(options).await,
         ProxyCommand::Record(options) => record(options).await,
+        ProxyCommand::Replay(options) => replay(options).await,
+        ProxyCommand::Diff(options) => differences(options).await,
     }
 }
 
@@ -40,7 +43,11 @@ async fn proxy(options: &Proxy) -> Result<ExitCode, ProxyError> {
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::listen()?;
     let upstream = std::path::absolute(&options.upstream)?;
-    let mut running = Running::start(&options.listen, &upstream, None)?;
+    let clients = Arc::new(Upstream {
+        path: upstream.clone(),
+        tap: None,
+    });
+    let mut running = Running::start(&options.listen, clients)?;
     let own = json!({ "upstream": upstream });
     let ran = running.until_the_end("proxy", own, &[], &mut signals).await;
     running.stop().await;
@@ -53,7 +60,11 @@ async fn record(options: &Record) -> Result<ExitCode, ProxyError> {
     let upstream = std::path::absolute(&options.upstream)?;
     let cassette = std::path::absolute(&options.cassette)?;
     let recorder = CassetteRecorder::start(&cassette, &upstream, options.settings())?;
-    let mut running = Running::start(&options.listen, &upstream, Some(recorder.tap()))?;
+    let clients = Arc::new(Upstream {
+        path: upstream.clone(),
+        tap: Some(recorder.tap()),
+    });
+    let mut running = Running::start(&options.listen, clients)?;
     let own = json!({"upstream": upstream, "cassette": cassette});
     let ran = running.until_the_end("record", own, &options.command, &mut signals);
     let ran = ran.await;
@@ -76,6 +87,48 @@ async fn record(options: &Record) -> Result<ExitCode, ProxyError> {
     ran
 }
 
+async fn replay(options: &Replay) -> Result<ExitCode, ProxyError> {
+    // Before anything is made that a signal would leave behind.
+    let mut signals = Signals::listen()?;
+    let cassette = std::path::absolute(&options.cassette)?;
+    let replayer = Replayer::load(&cassette, options.settings()?)?;
+    let mut running = Running::start(&options.listen, Arc::clone(&replayer))?;
+    let own = json!({"cassette": cassette, "calls": replayer.calls()});
+    let ran = running.until_the_end("replay", own, &options.command, &mut signals);
+    let ran = ran.await;
+    running.stop().await;
+    let misses = replayer.misses();
+    if misses > 0 {
+        log::say(&format!(
+            "fake-dfdaemon: {misses} calls were not in the cassette\n"
+        ));
+    }
+    ran
+}
+
+async fn differences(options: &Diff) -> Result<ExitCode, ProxyError> {
+    let mut signals = Signals::listen()?;
+    let cassette = std::path::absolute(&options.cassette)?;
+    let report = tokio::select! {
+        report = diff(&cassette, options.settings()?) => report?,
+        signal = signals.next() => return Ok(exit_code_of(signal)),
+    };
+    let told = match options.format {
+        Format::Text => report.text(),
+        Format::Json => report.json(),
+    };
+    print(told.as_bytes())?;
+    Ok(match report.differences.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// As a shell gives it for a command that died by the signal.
+fn exit_code_of(signal: Signal) -> ExitCode {
+    ExitCode::from(u8::try_from(SIGNALLED + signal.as_raw()).unwrap_or(u8::MAX))
+}
+
 /// A proxy that accepts.
 struct Running {
     server: ProxyServer,
@@ -87,11 +140,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(
-        listen: &Listen,
-        upstream: &Path,
-        tap: Option<Arc<dyn Tap>>,
-    ) -> Result<Self, ProxyError> {
+    fn start(listen: &Listen, clients: impl Serve) -> Result<Self, ProxyError> {
         // What is stale goes before anything else: nobody is to take it for this proxy's.
         let ready_file = claim(listen.ready_file.as_deref())?;
         let state = StateDir::temporary(&Disk::new(false), Release::default(), 0)?;
@@ -101,7 +150,7 @@ impl Running {
         };
         let (listener, socket) = listen_at(&endpoint, listen.socket_mode, state.path())?;
         let listener = asynchronous(listener)?;
-        let server = ProxyServer::start(listener, upstream.to_owned(), tap);
+        let server = ProxyServer::start(listener, clients);
         Ok(Self {
             server,
             socket,

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::proxy::{ContentMode, Pattern, RecordSettings};
+use crate::proxy::{
+    ContentMode, DiffSettings, Order, PathMapping, Pattern, RecordSettings, ReplaySettings, Speed,
+};
 
 /// Commands that stand between a client and a dfdaemon, or in the place of one.
 #[derive(Debug, Subcommand)]
@@ -22,6 +24,116 @@ pub(crate) enum ProxyCommand {
     /// from. With a command, it finds the variables that `run` sets, and record ends and exits as it
     /// did; standard output is the command's alone.
     Record(Record),
+
+    /// Answer from a cassette: no daemon, no network, the same messages in the same order.
+    ///
+    /// A call that the cassette does not have fails with FAILED_PRECONDITION, and stderr names the
+    /// nearest one that it has. With a command, replay ends and exits as it did.
+    Replay(Replay),
+
+    /// Put the recorded requests to another dfdaemon, and list what differs in its answers.
+    ///
+    /// Exits with 1 if anything does. Times, host ids and peer ids do not count. Files that imports
+    /// named are made anew from the cassette, in a temporary directory, and outputs go there too.
+    Diff(Diff),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// The cassette
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cassette: PathBuf,
+
+    /// The socket of the dfdaemon to compare with
+    #[arg(long, value_name = "SOCKET")]
+    against: PathBuf,
+
+    /// A table, or one JSON object on one line
+    #[arg(long, value_enum, value_name = "text|json", default_value = "text")]
+    pub(crate) format: Format,
+
+    /// A field that does not count, such as `uploaded_count` or `output.kind`; repeatable
+    #[arg(long, value_name = "FIELD")]
+    ignore: Vec<String>,
+
+    /// What was recorded below FROM is below TO here; repeatable
+    #[arg(long, value_name = "FROM=TO")]
+    path: Vec<PathMapping>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+impl Diff {
+    pub(crate) fn settings(&self) -> std::io::Result<DiffSettings> {
+        Ok(DiffSettings {
+            against: std::path::absolute(&self.against)?,
+            ignored: self.ignore.clone(),
+            paths: self.path.clone(),
+        })
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Replay {
+    /// The cassette
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cassette: PathBuf,
+
+    /// Whether calls come as they were recorded, or any call at any time, also again
+    #[arg(long, value_enum, value_name = "strict|any", default_value = "strict")]
+    pub(crate) order: Order,
+
+    /// What becomes of a call that is not recorded: an error, or the daemon at this socket answers
+    #[arg(long, value_name = "error|upstream=SOCKET", default_value = "error", value_parser = parse_miss)]
+    pub(crate) on_miss: OnMiss,
+
+    /// Answer at once, or so many times as fast as it was recorded
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "N|max",
+        default_value = "max"
+    )]
+    pub(crate) speed: Speed,
+
+    /// What was recorded below FROM is below TO here; repeatable
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) path: Vec<PathMapping>,
+
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+
+    /// A command to run, and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// What becomes of a call that is not recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct OnMiss(Option<PathBuf>);
+
+fn parse_miss(text: &str) -> Result<OnMiss, String> {
+    match text.split_once('=') {
+        None if text == "error" => Ok(OnMiss(None)),
+        Some(("upstream", socket)) if !socket.is_empty() => Ok(OnMiss(Some(socket.into()))),
+        _ => Err("error, or upstream=SOCKET".to_owned()),
+    }
+}
+
+impl Replay {
+    pub(crate) fn settings(&self) -> std::io::Result<ReplaySettings> {
+        let absolute = |path: &PathBuf| std::path::absolute(path);
+        Ok(ReplaySettings {
+            order: self.order,
+            speed: self.speed,
+            on_miss: self.on_miss.0.as_ref().map(absolute).transpose()?,
+            paths: self.path.clone(),
+        })
+    }
 }
 
 #[derive(Args, Debug)]

@@ -2,6 +2,7 @@
 //! commit: `cassette.json`, `calls.jsonl` with one call a line, and `content/` by hash.
 
 pub(crate) mod content;
+pub(crate) mod read;
 pub(crate) mod write;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,14 @@ pub(crate) enum CassetteError {
     NotEmpty {
         /// The directory.
         path: PathBuf,
+    },
+    /// It is no cassette, or one that was edited into none.
+    #[error("{}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// The system refused.
     #[error("cannot use the cassette {}", path.display())]

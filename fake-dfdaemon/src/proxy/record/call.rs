@@ -29,13 +29,13 @@ const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
 
 /// A call that is being recorded.
-pub(super) struct Recording {
+pub(crate) struct Recording {
     call: Call,
     content: ContentStore,
     requests: Direction,
     answers: Direction,
     /// Files that are still looked at or read.
-    pub(super) files_open: usize,
+    pub(crate) files_open: usize,
     is_over: bool,
 }
 
@@ -48,7 +48,7 @@ struct Direction {
 }
 
 impl Recording {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         number: u64,
         begin: Begin,
         content: ContentStore,
@@ -82,15 +82,15 @@ impl Recording {
         }
     }
 
-    pub(super) fn request_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
+    pub(crate) fn request_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
         self.requests.push(at, data, &self.content)
     }
 
-    pub(super) fn response_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
+    pub(crate) fn response_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
         self.answers.push(at, data, &self.content)
     }
 
-    pub(super) fn head(
+    pub(crate) fn head(
         &mut self,
         at: Duration,
         status: u16,
@@ -109,7 +109,7 @@ impl Recording {
         }
     }
 
-    pub(super) fn trailers(&mut self, trailers: &HeaderMap, settings: &RecordSettings) {
+    pub(crate) fn trailers(&mut self, trailers: &HeaderMap, settings: &RecordSettings) {
         let message = text_of(trailers, MESSAGE).unwrap_or_default();
         let message = percent_encoding::percent_decode_str(&message).decode_utf8_lossy();
         let details = text_of(trailers, DETAILS);
@@ -125,7 +125,7 @@ impl Recording {
         });
     }
 
-    pub(super) fn ended(&mut self, at: Duration, how: Option<Ended>) {
+    pub(crate) fn ended(&mut self, at: Duration, how: Option<Ended>) {
         self.is_over = true;
         let answer = &mut self.call.answer;
         answer.end_ms = milliseconds(at);
@@ -142,19 +142,19 @@ impl Recording {
         }
     }
 
-    pub(super) fn file(&mut self, place: Place, seen: Option<FileSeen>) {
+    pub(crate) fn file(&mut self, place: Place, seen: Option<FileSeen>) {
         match place {
             Place::Source => self.call.source = seen,
             Place::Output(_) => self.call.output = seen,
         }
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.is_over && self.files_open == 0
     }
 
     /// The line, and the release that the call tells of.
-    pub(super) fn finish(mut self, settings: &RecordSettings) -> (Call, Option<&'static str>) {
+    pub(crate) fn finish(mut self, settings: &RecordSettings) -> (Call, Option<&'static str>) {
         self.call.requests = self.requests.messages;
         self.call.answer.messages = self.answers.messages;
         let release = release(&self.call);

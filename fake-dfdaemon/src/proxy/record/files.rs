@@ -16,14 +16,14 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// A file as it was found. It is read later: its name may be gone by then.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Absent,
     Other,
     File(io::Result<File>, rustix::fs::Stat),
 }
 
 /// Looks at a path. Blocks on its file system.
-pub(super) fn look(path: &Path) -> Option<Found> {
+pub(crate) fn look(path: &Path) -> Option<Found> {
     let stat = match rustix::fs::lstat(path) {
         Ok(stat) => stat,
         Err(Errno::NOENT | Errno::NOTDIR) => return Some(Found::Absent),
@@ -42,7 +42,7 @@ pub(super) fn look(path: &Path) -> Option<Found> {
 }
 
 /// The file that a path leads to, through symbolic links too.
-pub(super) fn look_through(path: &Path) -> Option<Found> {
+pub(crate) fn look_through(path: &Path) -> Option<Found> {
     match look(path) {
         Some(Found::Other) => look(&std::fs::canonicalize(path).ok()?),
         found => found,
@@ -51,7 +51,7 @@ pub(super) fn look_through(path: &Path) -> Option<Found> {
 
 impl Found {
     /// Whether it was there, as it is, before a call that began at this time.
-    pub(super) fn is_older_than(&self, began: SystemTime) -> bool {
+    pub(crate) fn is_older_than(&self, began: SystemTime) -> bool {
         let Self::File(_, stat) = self else {
             return true;
         };
@@ -61,8 +61,13 @@ impl Found {
         changed + TICK < began
     }
 
+    /// Whether it is this file, of this length.
+    pub(crate) fn is(&self, inode: u64, length: i64) -> bool {
+        matches!(self, Self::File(_, stat) if stat.st_ino == inode && stat.st_size == length)
+    }
+
     /// Reads it to its end.
-    pub(super) fn read(self, content: &ContentStore) -> io::Result<FileSeen> {
+    pub(crate) fn read(self, content: &ContentStore) -> io::Result<FileSeen> {
         let (file, stat) = match self {
             Self::Absent => return Ok(seen(FileKind::Absent)),
             Self::Other => return Ok(seen(FileKind::Other)),

@@ -16,7 +16,10 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 
 use self::backlog::Backlog;
+pub(crate) use self::call::Recording;
+pub(crate) use self::files::{Found, look};
 pub(crate) use self::redact::Pattern;
+pub(crate) use self::writer::{Begin, Place};
 use self::writer::{Event, Writer};
 use super::cassette::write::CassetteWriter;
 use super::cassette::{CassetteError, ContentMode, FORMAT, Head, Varies};

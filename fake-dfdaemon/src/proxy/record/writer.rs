@@ -19,7 +19,7 @@ use crate::proxy::cassette::write::CassetteWriter;
 use crate::proxy::tap::Ended;
 
 /// What the thread is told.
-pub(super) enum Event {
+pub(crate) enum Event {
     Of {
         call: u64,
         /// Since the call began.
@@ -31,7 +31,7 @@ pub(super) enum Event {
 }
 
 /// What happens in a call.
-pub(super) enum What {
+pub(crate) enum What {
     Begin(Box<Begin>),
     RequestData(Bytes),
     /// HTTP status, headers, and whether they are all.
@@ -47,21 +47,21 @@ pub(super) enum What {
     FileRead(Place, io::Result<Option<FileSeen>>),
 }
 
-pub(super) struct Begin {
-    pub(super) at: Timestamp,
-    pub(super) method: String,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Begin {
+    pub(crate) at: Timestamp,
+    pub(crate) method: String,
+    pub(crate) headers: HeaderMap,
 }
 
 /// What a file is to its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Source,
     /// Of a call that began then.
     Output(SystemTime),
 }
 
-pub(super) struct Writer {
+pub(crate) struct Writer {
     cassette: CassetteWriter,
     settings: RecordSettings,
     backlog: Arc<Backlog>,
@@ -72,7 +72,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
+    pub(crate) fn new(
         cassette: CassetteWriter,
         settings: RecordSettings,
         backlog: Arc<Backlog>,
@@ -89,7 +89,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, events: &Receiver<Event>) -> Outcome {
+    pub(crate) fn run(mut self, events: &Receiver<Event>) -> Outcome {
         while let Ok(event) = events.recv() {
             match event {
                 Event::Of { call, at, what } => self.take(call, at, what),

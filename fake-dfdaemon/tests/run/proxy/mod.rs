@@ -1,6 +1,8 @@
 //! What stands between a client and a daemon.
 
+mod diff;
 mod pass;
 mod program;
 mod raw;
 mod record;
+mod replay;

@@ -1,0 +1,170 @@
+//! The files that recorded calls name, made anew in a directory of our own: what was imported is
+//! there again, and outputs overwrite nothing of anybody's.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::proxy::cassette::content::ContentStore;
+use crate::proxy::cassette::read::Cassette;
+use crate::proxy::cassette::{Call, ContentMode, End, FileKind, Message};
+use crate::proxy::compare::Tolerance;
+use crate::proxy::messages::{Side, from_json, message_type};
+use crate::proxy::paths::{is_export, is_import};
+use crate::proxy::replay::{Expected, Script};
+
+/// What a daemon says of an output that is there, and of one in no directory.
+const EXISTS: [&str; 2] = ["already exists", "File exists"];
+const NOWHERE: &str = "No such file or directory";
+
+/// A directory for the files.
+pub(super) struct Stage(TempDir);
+
+/// The paths of a call that were replaced, recorded and made.
+#[derive(Debug, Default)]
+pub(super) struct Placed {
+    pub(super) replaced: Vec<(String, String)>,
+    pub(super) output: Option<PathBuf>,
+    /// The inode of an empty file that was put there before.
+    pub(super) occupied_by: Option<u64>,
+}
+
+impl Stage {
+    pub(super) fn new() -> io::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("fake-dfdaemon-diff-")
+            .tempdir()?;
+        // The daemon may be another user.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+        Ok(Self(directory))
+    }
+
+    /// Where nothing is kept but hashes.
+    pub(super) fn content(&self) -> ContentStore {
+        ContentStore::new(self.0.path(), ContentMode::Hash)
+    }
+
+    /// The requests of a call as they are sent here, each without gRPC's prefix.
+    pub(super) fn prepare(
+        &self,
+        script: &Script,
+        cassette: &Cassette,
+        tolerance: &Tolerance,
+    ) -> io::Result<(Vec<Vec<u8>>, Placed)> {
+        let mut placed = Placed::default();
+        let call = &script.call;
+        let mut requests = Vec::new();
+        for (expected, message) in script.requests.iter().zip(&call.requests) {
+            requests.push(match expected {
+                Expected::Bytes(bytes) => bytes.clone(),
+                Expected::Content(_) => self.whole(message, cassette)?,
+                Expected::Json(json) => {
+                    let mut json = json.clone();
+                    self.replace_paths(call, &mut json, cassette, tolerance, &mut placed)?;
+                    encoded(call, &json)?
+                }
+            });
+        }
+        Ok((requests, placed))
+    }
+
+    fn whole(&self, message: &Message, cassette: &Cassette) -> io::Result<Vec<u8>> {
+        let content = message.content.as_ref();
+        let file = content.and_then(|content| cassette.content(content).ok().flatten());
+        let mut file = file.ok_or_else(|| io::Error::other("a request was not kept"))?;
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn replace_paths(
+        &self,
+        call: &Call,
+        json: &mut Value,
+        cassette: &Cassette,
+        tolerance: &Tolerance,
+        placed: &mut Placed,
+    ) -> io::Result<()> {
+        let name = if is_import(&call.method) {
+            "path"
+        } else if is_export(&call.method) {
+            "output_path"
+        } else {
+            return Ok(());
+        };
+        let Some(path) = json
+            .get(name)
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned)
+        else {
+            return Ok(());
+        };
+        let here = if name == "path" {
+            self.source(call, &path, cassette, tolerance)?
+        } else {
+            let output = self.output(call)?;
+            placed.output = Some(output.clone());
+            placed.occupied_by = fs::symlink_metadata(&output).ok().map(|there| there.ino());
+            output
+        };
+        let here = here.display().to_string();
+        if let Some(field) = json.get_mut(name) {
+            *field = here.as_str().into();
+        }
+        placed.replaced.push((path, here));
+        Ok(())
+    }
+
+    /// The file to import: as it was recorded, if it was, and otherwise the one that is there.
+    fn source(
+        &self,
+        call: &Call,
+        path: &str,
+        cassette: &Cassette,
+        tolerance: &Tolerance,
+    ) -> io::Result<PathBuf> {
+        let seen = call.source.as_ref();
+        let directory = self.0.path().join(format!("call-{}", call.call));
+        let named = directory.join(Path::new(path).file_name().unwrap_or_default());
+        if seen.is_some_and(|seen| seen.kind == FileKind::Absent) {
+            return Ok(named);
+        }
+        let content = seen.and_then(|seen| seen.content.as_ref());
+        let kept = content.and_then(|content| cassette.content(content).ok().flatten());
+        let Some(mut kept) = kept else {
+            return Ok(PathBuf::from(tolerance.mapped(path)));
+        };
+        fs::create_dir_all(&directory)?;
+        // A daemon may hard-link it: never the cassette's own.
+        io::copy(&mut kept, &mut File::create(&named)?)?;
+        Ok(named)
+    }
+
+    /// Where an output goes: where there is one, or no directory, if the recorded daemon says so.
+    fn output(&self, call: &Call) -> io::Result<PathBuf> {
+        let said = match &call.answer.end {
+            End::Status(status) => status.message.as_str(),
+            _ => "",
+        };
+        let directory = self.0.path().join(format!("call-{}", call.call));
+        let output = directory.join("output");
+        if said.contains(NOWHERE) {
+            return Ok(output);
+        }
+        fs::create_dir_all(&directory)?;
+        if EXISTS.iter().any(|exists| said.contains(exists)) {
+            fs::write(&output, "")?;
+        }
+        Ok(output)
+    }
+}
+
+fn encoded(call: &Call, json: &Value) -> io::Result<Vec<u8>> {
+    let descriptor = message_type(&call.method, Side::Request);
+    let descriptor = descriptor.ok_or_else(|| io::Error::other("the method is unknown"))?;
+    from_json(&descriptor, json).map_err(io::Error::other)
+}
