@@ -42,12 +42,15 @@
 //! # }
 //! ```
 //!
+//! [`blocking`] is the same for programs without a runtime.
+//!
 //! An [`Error`] has a kind, sources and a [`Remedy`], and says whether the same call
 //! [may succeed later](Error::is_retryable).
 //!
 //! The default feature `cli` is the program `dfcache`, a user of the library. Libraries and programs
 //! of others need none of it: `default-features = false`.
 
+pub mod blocking;
 #[cfg(feature = "cli")]
 mod cli;
 mod client;
@@ -62,10 +65,13 @@ mod wire;
 pub use cli::{check_command_line, exit_code, run};
 pub use client::Client;
 pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
-pub use import::{ImportRequest, Imported};
+pub use import::{ImportRequest, Imported, TaskIdScheme, task_id};
 pub use types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
 pub use types::options::{Digest, PieceLength, ReplicaCount, Timeout, Ttl, ValueError};
 pub use types::remedy::Remedy;
 pub use types::task::{LocalTask, Task, TaskState};
 pub use types::task_id::TaskId;
+
+/// A point in time, of [`Task`] and [`LocalTask`].
+pub use jiff::Timestamp;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
-use crate::types::options::{DEFAULT_ENDPOINT, Endpoint, PieceLength};
+use crate::types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
+use crate::types::options::PieceLength;
 
 const DEFAULT_LOG_DIRECTORY: &str = "/var/log/dragonfly/dfcache";
 

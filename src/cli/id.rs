@@ -3,15 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dfdaemon_api::task_id::{Parameters, Scheme};
 
 use super::common::{Identity, Output};
 use super::report::Outcome;
-use crate::content::thread::{finished, on_thread};
-use crate::import::{ImportRequest, file_id};
-use crate::types::attempt::Attempt;
-use crate::types::error::{Error, Result};
-use crate::types::options::PieceLength;
+use crate::import::{ImportRequest, TaskIdScheme, task_id};
+use crate::types::error::Result;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,34 +47,20 @@ impl IdArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
         // The same checks as before an import, since it asks what an import would come to.
-        let import = ImportRequest::new(&self.path).checked();
-        let attempt = Attempt::CalculateId(self.path.clone());
-        let import = import.map_err(|error| error.within(attempt))?;
-        let scheme = self.dfdaemon_version.scheme();
+        let task_id = task_id(self.request(), self.dfdaemon_version.scheme()).await?;
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Ok(Outcome::Id { task_id, path })
+    }
+
+    fn request(&self) -> ImportRequest {
         let identity = self.identity.clone();
-        let task_id = match &identity.content_for_calculating_task_id {
-            Some(content) => scheme.of_content(content),
-            None => {
-                let (path, named) = (import.path().to_owned(), self.path.clone());
-                let hashed = on_thread("id", move || {
-                    let parameters = Parameters {
-                        tag: identity.tag.as_deref(),
-                        application: identity.application.as_deref(),
-                        piece_length: identity.piece_length.map(PieceLength::bytes),
-                    };
-                    file_id(&path, scheme, parameters).map_err(|source| {
-                        Error::local_file(format!("cannot read {}", named.display()))
-                            .because(source)
-                    })
-                })?;
-                // A signal is heard meanwhile.
-                finished(hashed).await?
-            }
-        };
-        Ok(Outcome::Id {
-            task_id,
-            path: import.path().to_owned(),
-        })
+        ImportRequest {
+            content_for_calculating_task_id: identity.content_for_calculating_task_id,
+            tag: identity.tag,
+            application: identity.application,
+            piece_length: identity.piece_length,
+            ..ImportRequest::new(&self.path)
+        }
     }
 }
 
@@ -95,10 +77,10 @@ pub(crate) enum DfdaemonVersion {
 }
 
 impl DfdaemonVersion {
-    pub(crate) fn scheme(self) -> Scheme {
+    pub(crate) fn scheme(self) -> TaskIdScheme {
         match self {
-            Self::V0_2 => Scheme::Crc32,
-            Self::V1_5 => Scheme::Sha256,
+            Self::V0_2 => TaskIdScheme::Crc32,
+            Self::V1_5 => TaskIdScheme::Sha256,
         }
     }
 }

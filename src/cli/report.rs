@@ -39,7 +39,7 @@ pub(crate) enum Outcome {
     Verified(Verified),
     Listed(Vec<LocalTask>),
     Id {
-        task_id: String,
+        task_id: TaskId,
         path: PathBuf,
     },
     /// A text that is what it is in any format.

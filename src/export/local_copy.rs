@@ -131,7 +131,6 @@ impl Drop for Running {
 
 /// Waits until nothing is being mended: a process must not end before, nor its runtime. Each mending
 /// ends by itself after a second.
-#[cfg(feature = "cli")]
 pub(crate) async fn mended() {
     loop {
         let ended = ENDED.notified();

@@ -34,7 +34,6 @@ use crate::wire::status::Operation;
 use local_copy::{LocalCopy, Mender};
 use piece_stream::PieceStream;
 
-#[cfg(feature = "cli")]
 pub(crate) use local_copy::mended;
 pub use verify::Verified;
 

@@ -20,7 +20,9 @@ use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl, Val
 use crate::types::task::{Task, TaskState, given};
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
-pub(crate) use file_id::file_id;
+pub use dfdaemon_api::task_id::Scheme as TaskIdScheme;
+pub use file_id::task_id;
+pub(crate) use file_id::{file_id, id_of};
 use unchanged::State;
 
 /// What to import, and how.
@@ -254,6 +256,7 @@ impl CheckedImport {
     }
 
     /// The file's absolute path, as it was given.
+    #[cfg(any(feature = "cli", test))]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -12,7 +12,6 @@ pub(crate) enum Attempt {
     Stat(TaskId),
     Verify(TaskId),
     List,
-    #[cfg(feature = "cli")]
     CalculateId(PathBuf),
 }
 
@@ -24,7 +23,6 @@ impl fmt::Display for Attempt {
             Self::Stat(id) => write!(f, "cannot stat task {id}"),
             Self::Verify(id) => write!(f, "cannot verify task {id}"),
             Self::List => f.write_str("cannot list the tasks of this host"),
-            #[cfg(feature = "cli")]
             Self::CalculateId(path) => write!(f, "cannot calculate the id of {}", path.display()),
         }
     }

@@ -14,8 +14,8 @@ pub use dfdaemon_api::digest::Digest;
 use dfdaemon_api::piece::MIN_PIECE_LENGTH;
 use thiserror::Error;
 
+pub(crate) use super::endpoint::Endpoint;
 use super::endpoint::MAX_ENDPOINT_LENGTH;
-pub(crate) use super::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub(crate) use super::task_id::TaskId;
 
 /// The longest duration that the protocol can carry: 10000 years.

@@ -476,7 +476,11 @@ fn the_map_names_paths_that_are_there() {
 /// One is a test of this directory, the other runs as a test of the crate's documentation.
 #[test]
 fn the_examples_in_rust_are_tests() {
-    let of_crate = include_str!("../../src/lib.rs").lines();
+    let of_crate = [
+        include_str!("../../src/lib.rs"),
+        include_str!("../../src/blocking.rs"),
+    ];
+    let of_crate = of_crate.into_iter().flat_map(str::lines);
     let of_crate = of_crate.filter_map(|line| line.strip_prefix("//!"));
     let shown = of_crate.filter(|line| !line.starts_with(" # "));
     let test = include_str!("library.rs").lines();

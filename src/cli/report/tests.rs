@@ -152,7 +152,7 @@ fn text_is_what_the_next_command_takes() {
         (exported(None), ""),
         (
             Outcome::Id {
-                task_id: "8".into(),
+                task_id: "8".parse().unwrap(),
                 path,
             },
             "8\n",
