@@ -21,6 +21,7 @@ use crate::call::journal::Journal;
 use crate::cluster::Cluster;
 use crate::cluster::Waiting;
 use crate::control::ControlServer;
+use crate::dfdaemon::release::Release;
 use crate::instance::World;
 use crate::instance::error::StartError;
 use crate::instance::host::Host;
@@ -122,6 +123,12 @@ impl FakeDfdaemon {
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.world().cluster.state_dir().path()
+    }
+
+    /// The release of dfdaemon that is played.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.world().cluster.release()
     }
 
     /// The calls that have ended.

@@ -31,6 +31,9 @@ const LOG_VARIABLES: [&str; 4] = [
     "DFCACHE_LS_LOG_DIR",
 ];
 
+/// dfcache's variable for the release whose task ids `dfcache id` tells.
+const SCHEME_VARIABLE: &str = "DFCACHE_ID_DFDAEMON_VERSION";
+
 /// Where it logs, below the state directory.
 const LOGS: &str = "logs";
 
@@ -47,6 +50,7 @@ pub(crate) async fn run(
     let endpoints: Vec<_> = daemon.endpoints().collect();
     let mut child = prepare(command, &endpoints, daemon.state_dir())?;
     child.env("FAKE_DFDAEMON_CONTROL", daemon.control());
+    child.env(SCHEME_VARIABLE, daemon.release().to_string());
     wait_for(child, signals).await
 }
 

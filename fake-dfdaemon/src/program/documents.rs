@@ -85,6 +85,10 @@ const SET_FOR_COMMAND: &[(&str, &str)] = &[
         "Set for CMD unless it is set: a directory in the state directory.",
     ),
     (
+        "DFCACHE_ID_DFDAEMON_VERSION",
+        "Set for CMD: the release that is played, whose task ids `dfcache id` tells.",
+    ),
+    (
         "FAKE_DFDAEMON_CONTROL",
         "Set for CMD: the socket of the control API.",
     ),

@@ -43,6 +43,17 @@ fn the_command_finds_the_daemon_in_its_environment() {
 }
 
 #[test]
+fn the_command_is_told_the_scheme_of_the_release() {
+    let w = World::new();
+    for release in ["0.2", "1.5"] {
+        let script = r#"echo "$DFCACHE_ID_DFDAEMON_VERSION""#;
+        let options = ["--dfdaemon-version", release];
+        let ended = w.run_script(&options, script).exits_with(0);
+        assert_eq!(ended.stdout.trim(), release);
+    }
+}
+
+#[test]
 fn the_command_logs_into_the_state_unless_it_is_told_where() {
     let w = World::new();
     let script = r#"
