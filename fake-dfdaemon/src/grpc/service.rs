@@ -76,15 +76,28 @@ impl ServedHost {
         self.cluster.calls().begin_entered(entered, arrived)
     }
 
-    /// Answers a call with the outcome of `work`, which runs between the faults before and after.
+    /// Answers a call with the outcome of `work`, unless there are too many.
     pub(super) async fn answer<T>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
+        let work = async {
+            let _permit = self.permit()?;
+            work.await
+        };
+        self.answer_always(call, work).await
+    }
+
+    /// Answers a call with the outcome of `work`, which runs between the faults before and after,
+    /// however many calls there are.
+    pub(super) async fn answer_always<T>(
         &self,
         mut call: Call,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let answer = async {
             call.pass(Phase::Before).await?;
-            let _permit = self.permit()?;
             let answer = work.await?;
             call.pass(Phase::After).await?;
             Ok(answer)
