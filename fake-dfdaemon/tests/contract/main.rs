@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         return endpoint.run(contract());
     }
     let arguments = Arguments::from_args();
-    let mut trials = Vec::new();
+    let mut trials = endpoint::trials();
     for (table, row) in contract() {
         for release in [Release::V0_2, Release::V1_5] {
             if !row.is_of(release) {

@@ -26,6 +26,8 @@ pub(crate) struct Row {
     pub(crate) runs: Runs,
     /// Why the real one differs, where it is known to.
     pub(crate) ours: Option<&'static str>,
+    /// What a real dfdaemon may suffer from it.
+    pub(crate) hurts: Option<&'static str>,
     only: Option<Release>,
     machine: Option<Machine>,
     attempt: Arc<Try>,
@@ -60,6 +62,7 @@ impl Row {
             claim,
             runs: Runs::Anywhere,
             ours: None,
+            hurts: None,
             only: None,
             machine: None,
             attempt: Arc::new(move |world| Box::pin(attempt(world))),
@@ -76,6 +79,12 @@ impl Row {
     pub(crate) fn ours(self, why: &'static str) -> Self {
         let ours = Some(why);
         Self { ours, ..self }
+    }
+
+    /// A row that a real dfdaemon may not survive, and why: tried last, and only when it is wanted.
+    pub(crate) fn hurts(self, how: &'static str) -> Self {
+        let hurts = Some(how);
+        Self { hurts, ..self }
     }
 
     /// A row of one release.

@@ -17,12 +17,14 @@ pub(super) fn rows() -> Vec<Row> {
         row!(an_unreadable_path_is_internal_when_the_id_is_given),
         row!(the_scheduler_refuses_before_a_directory_is_found_to_be_one),
         row!(what_is_not_a_regular_file_is_refused_at_once)
-            .ours("the real one reads a FIFO, and waits for who writes to it"),
+            .ours("the real one reads a FIFO, and waits for who writes to it")
+            .hurts("a FIFO blocks a worker thread of the real one for good"),
         row!(a_device_is_refused_at_once)
             .needs("a daemon that does not read it without end", |fake| fake)
             .ours("the real one reads it"),
         row!(a_file_that_says_it_is_empty_and_is_not_is_refused)
-            .ours("the real one imports it as empty"),
+            .ours("the real one imports it as empty")
+            .hurts("what is no regular file may block the real one"),
     ]
 }
 

@@ -17,7 +17,8 @@ pub(super) fn rows() -> Vec<Row> {
         row!(no_replica_is_refused),
         row!(a_short_piece_length_is_refused),
         row!(limits_are_checked_in_order),
-        row!(many_replicas_are_allowed),
+        row!(many_replicas_are_allowed)
+            .hurts("a real scheduler asks for as many replicas as it can get"),
         row!(a_ttl_below_zero_is_refused_before_all_other_fields),
         row!(a_ttl_outside_the_limits_is_refused).ours(
             "the limits of the reference document, 1 m and 7 d; the scheduler's are 5 m and 7 d",
@@ -41,6 +42,8 @@ pub(super) fn rows() -> Vec<Row> {
             fake.block("import:tag=bad".parse().unwrap())
         }),
         row!(an_overloaded_daemon_says_so)
+            .needs("a limit of requests", |fake| fake.max_requests(0)),
+        row!(an_overloaded_daemon_is_healthy)
             .needs("a limit of requests", |fake| fake.max_requests(0)),
     ]
 }
@@ -301,6 +304,13 @@ async fn the_blocklist_comes_before_the_file(w: World) {
         Code::PermissionDenied,
         "upload rejected by blocklist policy",
     );
+}
+
+async fn an_overloaded_daemon_is_healthy(w: World) {
+    let client = w.client().await;
+    for service in ["", "dfdaemon.v2.DfdaemonDownload"] {
+        assert_eq!(client.health(service).await.unwrap(), 1, "{service:?}");
+    }
 }
 
 async fn an_overloaded_daemon_says_so(w: World) {
