@@ -9,13 +9,15 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::scheduler::agenda::Parked;
-use super::scheduler::placement::{Step, plan};
+use super::scheduler::placement::{Step, draw, plan};
+use super::scheduler::replicas::ReplicaState;
 use super::scheduler::state::{Entry, State};
 use super::transfer::Wanted;
 use super::{Cluster, Error, later};
 use crate::call::faults::registry::Arriving;
 use crate::call::faults::{Action, Phase};
 use crate::call::gate::Entered;
+use crate::call::random::Random;
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, Call};
 use crate::dfdaemon::host_name;
@@ -89,7 +91,7 @@ impl Cluster {
         let done = match job {
             Job::Replicate(id) => {
                 let replicated = self.replicate(id).await;
-                if replicated.is_err() {
+                if replicated.is_err() && !self.has_quirk(Quirk::OneTryReplication) {
                     let again = later(self.now(), self.settings.gc_interval);
                     self.agenda.add(again, job.clone());
                 }
@@ -190,7 +192,30 @@ impl Cluster {
         )
     }
 
+    /// The one attempt of a scheduler that draws hosts before it looks at their room.
+    fn only_try(&self, id: &str) -> Vec<Step> {
+        let (state, now) = (self.state(), self.now());
+        let entry = state.live(id, now);
+        let Some(entry) = entry.filter(|entry| entry.task.state == TaskState::Succeeded) else {
+            return Vec::new();
+        };
+        if entry.whole_replica_count() == 0 {
+            return Vec::new();
+        }
+        let candidates = state.candidates(entry, self.settings.capacity);
+        let seed = (entry.incarnation, now.as_second().unsigned_abs());
+        let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
+        draw(
+            entry.task.persistent_replica_count,
+            &candidates,
+            &mut Random::of(&parts),
+        )
+    }
+
     async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
+        let mut only = self
+            .has_quirk(Quirk::OneTryReplication)
+            .then(|| self.only_try(id).into_iter());
         // When the state is replaced, what is to be done is put down anew.
         let replaced = self.calls.gate.ends();
         loop {
@@ -198,7 +223,11 @@ impl Cluster {
             if replaced.is_cancelled() {
                 return Ok(());
             }
-            let taken = match self.next_replica(id) {
+            let step = match &mut only {
+                Some(steps) => steps.next(),
+                None => self.next_replica(id),
+            };
+            let taken = match step {
                 None => return Ok(()),
                 Some(Step::Promote(host)) => self.promote(host, id, entered).await,
                 Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
@@ -364,7 +393,27 @@ impl Cluster {
             .get_mut(id)
             .and_then(|entry| entry.replicas.get_mut(host));
         if let Some(replica) = replica {
+            replica.counts_as_persistent = false;
             replica.record = record;
+        }
+        Ok(())
+    }
+
+    /// Makes a host's copy an evictable one behind the scheduler's back, as an export there does
+    /// with the quirk for it. Blocks on the disk.
+    pub(super) fn clear_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
+        let _locked = self.task_lock(id);
+        let counted = {
+            let state = self.state();
+            let entry = state.tasks.get(id);
+            let replica = entry.and_then(|entry| entry.whole_replica(host));
+            replica.is_some_and(ReplicaState::is_persistent)
+        };
+        self.write_persistent(host, id, false)?;
+        let mut state = self.state();
+        let entry = state.tasks.get_mut(id);
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+            replica.counts_as_persistent = counted;
         }
         Ok(())
     }

@@ -375,6 +375,9 @@ impl Cluster {
     /// Tells each task that has fewer persistent replicas than it could have, and when it changed. Of
     /// many tasks that takes a while.
     fn for_each_short_of_replicas(&self, tell: impl Fn(Arc<str>, Timestamp)) {
+        if self.has_quirk(Quirk::OneTryReplication) {
+            return;
+        }
         for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
             let short: Vec<_> = {
                 let (state, now) = (self.state(), self.now());

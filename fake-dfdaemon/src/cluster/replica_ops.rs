@@ -65,7 +65,7 @@ impl Cluster {
         id: &str,
         removed: ReplicaState,
     ) -> Result<(), Error> {
-        let persistent = removed.record.persistent;
+        let persistent = removed.is_persistent();
         self.remove_files(host, id, removed)?;
         if persistent {
             self.replicate_later(&Arc::from(id));

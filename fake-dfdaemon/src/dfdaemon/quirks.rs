@@ -17,6 +17,10 @@ pub enum Quirk {
     /// See [`Quirk::about`].
     UnnoticedChanges,
     /// See [`Quirk::about`].
+    ThroughLinks,
+    /// See [`Quirk::about`].
+    OneTryReplication,
+    /// See [`Quirk::about`].
     OverwriteInPlace,
     /// See [`Quirk::about`].
     KeepMismatch,
@@ -39,7 +43,7 @@ pub enum Quirk {
 }
 
 /// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 15] = [
+const QUIRKS: [(Quirk, &str, &str); 17] = [
     (
         Quirk::FailedAsSucceeded,
         "failed-as-succeeded",
@@ -64,6 +68,16 @@ const QUIRKS: [(Quirk, &str, &str); 15] = [
         Quirk::UnnoticedChanges,
         "unnoticed-changes",
         "a file that changes while it is read is imported",
+    ),
+    (
+        Quirk::ThroughLinks,
+        "through-links",
+        "an output that is a symbolic link to nothing is written through: the link's target is made",
+    ),
+    (
+        Quirk::OneTryReplication,
+        "one-try-replication",
+        "hosts for replicas are drawn at random, and then looked at for room; nobody tries again",
     ),
     (
         Quirk::OverwriteInPlace,
@@ -177,21 +191,36 @@ impl Extend<Quirk> for Quirks {
 
 /// A text that names no quirk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such quirk: {0}; `--help` lists them, `all` is every one")]
+#[error("no such quirk: {0:?}; `--help` lists them, `all` is every one, `all,-NAME` all but that")]
 pub struct UnknownQuirk(String);
 
-/// `NAME`, or `all`.
+impl Quirks {
+    /// What one word names: a quirk, or `all`.
+    fn named(word: &str) -> Result<Self, UnknownQuirk> {
+        if word == "all" {
+            return Ok(Quirk::all().collect());
+        }
+        let quirk = Quirk::all().find(|quirk| quirk.name() == word);
+        quirk
+            .map(|quirk| Self::from_iter([quirk]))
+            .ok_or_else(|| UnknownQuirk(word.to_owned()))
+    }
+}
+
+/// Words with commas between them, from left to right: `NAME` or `all` adds, `-NAME` takes out
+/// again.
 impl FromStr for Quirks {
     type Err = UnknownQuirk;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "all" {
-            return Ok(Quirk::all().collect());
+        let mut quirks = Self::default();
+        for word in text.split(',') {
+            match word.strip_prefix('-') {
+                Some(word) => quirks.0 &= !Self::named(word)?.0,
+                None => quirks.0 |= Self::named(word)?.0,
+            }
         }
-        let quirk = Quirk::all().find(|quirk| quirk.name() == text);
-        quirk
-            .map(|quirk| Self::from_iter([quirk]))
-            .ok_or_else(|| UnknownQuirk(text.to_owned()))
+        Ok(quirks)
     }
 }
 
@@ -213,6 +242,23 @@ mod tests {
         let all: Quirks = "all".parse().unwrap();
         assert!(Quirk::all().all(|quirk| all.has(quirk)));
         assert!("odd".parse::<Quirks>().is_err());
+    }
+
+    #[test]
+    fn a_quirk_can_be_left_out_of_all() {
+        let read = |text: &str| text.parse::<Quirks>();
+        let without: Quirks = "all,-ttl-limits".parse().unwrap();
+        for quirk in Quirk::all() {
+            assert_eq!(without.has(quirk), quirk != Quirk::TtlLimits, "{quirk}");
+        }
+        assert_eq!(
+            read("ttl-limits,no-admission,-ttl-limits"),
+            read("no-admission")
+        );
+        assert_eq!(read("all,-all"), Ok(Quirks::default()));
+        for text in ["", "all,", "all,-", "all,-odd", "all,--ttl-limits", "-"] {
+            assert!(read(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -46,9 +46,10 @@ pub(crate) enum Command {
     /// Serve, run a command with the endpoints in its environment, stop, and exit as it did.
     ///
     /// The command finds DFCACHE_ENDPOINT (and the endpoint variable of each dfcache command),
-    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS; unless it is set, the
-    /// log directory of each dfcache command is one in the state directory. Signals are
-    /// passed on to it, and it does not outlive the daemon. Standard output is the command's alone.
+    /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS, and
+    /// DFCACHE_ID_DFDAEMON_VERSION for `dfcache id`; unless it is set, the log directory
+    /// of each dfcache command is one in the state directory. Signals are passed on to it, and it
+    /// does not outlive the daemon. Standard output is the command's alone.
     #[command(after_help = quirks_help())]
     Run(Box<Run>),
 
@@ -146,7 +147,8 @@ pub(crate) struct Serve {
     #[arg(long)]
     fsync: bool,
 
-    /// Real behaviours where the fake deliberately differs; repeatable. They are listed below
+    /// Real behaviours where the fake deliberately differs; repeatable. `all,-NAME` is all but
+    /// that. They are listed below
     #[arg(long, value_name = "NAME|all")]
     quirk: Vec<Quirks>,
 

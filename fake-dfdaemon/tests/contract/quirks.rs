@@ -57,6 +57,11 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::TtlLimits => short_ttl(w, &start(plain).await).await,
         Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
         Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
+        Quirk::ThroughLinks => dangling_link(w, &start(plain).await).await,
+        Quirk::OneTryReplication => {
+            let three = |fake: Builder| fake.hosts(3).capacity(100);
+            replication(w, &start(three).await).await
+        }
         Quirk::OverwriteInPlace => overwrite(w, &start(plain).await).await,
         Quirk::KeepMismatch => mismatch(w, &start(plain).await).await,
         Quirk::LateDigestCheck => malformed_digest(w, &start(plain).await).await,
@@ -178,6 +183,58 @@ async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
     fs::read(&other).unwrap() == bytes
 }
 
+/// Exports to a link whose target does not exist.
+async fn dangling_link(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    let (link, target) = (w.path(&w.unique("link")), w.path(&w.unique("target")));
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let status = client_of(fake)
+        .await
+        .export(export_to(&id, &link))
+        .await
+        .status;
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    if status.code() == Code::Ok {
+        assert_eq!(fs::read(&target).unwrap(), bytes);
+        return true;
+    }
+    assert!(status.message().contains("is already exists"), "{status:?}");
+    assert!(!target.exists());
+    // One whose target exists is refused in either case.
+    fs::write(&target, "old").unwrap();
+    let status = client_of(fake)
+        .await
+        .export(export_to(&id, &link))
+        .await
+        .status;
+    assert!(status.message().contains("is already exists"), "{status:?}");
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+    false
+}
+
+/// Imports tasks that fit one of the two other hosts alone.
+async fn replication(w: &World, fake: &FakeDfdaemon) -> bool {
+    // Host 1 is full.
+    let full = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    full.import(import(&w.file(95).path)).await.unwrap();
+    let client = client_of(fake).await;
+    let mut fewer = 0;
+    for _ in 0..16 {
+        let request = Import {
+            persistent_replica_count: 2,
+            ..import(&w.file(6).path)
+        };
+        let task = client.import(request).await.unwrap();
+        fake.settle().await;
+        fake.collect().await.unwrap();
+        fake.settle().await;
+        let counted = client.stat(&task.id).await.unwrap();
+        fewer += 2 - counted.current_persistent_replica_count;
+    }
+    // By chance all of them would find room once in 65,536 runs, were it not for the ids.
+    fewer > 0
+}
+
 async fn mismatch(w: &World, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let out = w.path(&w.unique("out"));
@@ -288,8 +345,31 @@ async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
     // Whoever makes replicas would find one missing after the export, and bring it back.
     fake.settle().await;
     let client = client_of(fake).await;
+    let counts = async || {
+        let task = client.stat(&id).await.unwrap();
+        (
+            task.current_persistent_replica_count,
+            task.current_replica_count,
+        )
+    };
+    let is_persistent = async || client.stat_local(&id).await.unwrap().persistent;
     client.export(transfer(&id)).await.ok();
-    !client.stat_local(&id).await.unwrap().persistent
+    let cleared = !is_persistent().await;
+    assert_eq!(counts().await, (1, 1), "the scheduler is not told");
+    let mut again = transfer(&id);
+    again.persistent = true;
+    client.export(again).await.ok();
+    assert!(is_persistent().await, "it is set again");
+    // A link that is refused does the same.
+    let out = w.path(&w.unique("out"));
+    fs::write(&out, "old").unwrap();
+    let mut refused = export_to(&id, &out);
+    refused.force_hard_link = true;
+    let status = client.export(refused).await.status;
+    assert_eq!(status.message(), "File exists (os error 17)");
+    assert_eq!(!is_persistent().await, cleared);
+    assert_eq!(counts().await, (1, 1), "the scheduler is not told");
+    cleared
 }
 
 async fn expiry(w: &World, fake: &FakeDfdaemon) -> bool {

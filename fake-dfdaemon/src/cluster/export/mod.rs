@@ -113,7 +113,17 @@ impl Cluster {
                     task_id: task.task_id.clone(),
                     length: task.content_length,
                 };
-                Some(Output::link_at_once(disk, content, output, quirks)?)
+                let linked = Output::link_at_once(disk, content, output, quirks);
+                let held = matches!(source, Source::Held { .. });
+                if linked.is_err()
+                    && held
+                    && !request.persistent
+                    && self.has_quirk(Quirk::ExportClearsPersistent)
+                {
+                    // A refused link, too.
+                    self.clear_persistent(host, &id)?;
+                }
+                Some(linked?)
             }
             _ => None,
         };
@@ -346,7 +356,7 @@ impl Export {
             } else if persistent {
                 cluster.set_persistent(host, &id, true)?;
             } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
-                cluster.set_persistent(host, &id, false)?;
+                cluster.clear_persistent(host, &id)?;
             }
             output.map_or(Ok(()), |output| output.finish(&cancel))?;
             cluster.set_poisoned(host, &id, incarnation, false);

@@ -143,18 +143,31 @@ impl Output {
     /// Writes into the file that is there, whatever other names it has.
     fn overwrite_in_place(&self, cancel: &CancelFlag) -> Result<(), Error> {
         let target = self.disk.open_emptied(&self.request.path)?;
+        self.copy_to(&target, cancel)
+    }
+
+    /// Copies the content to a file that is there.
+    fn copy_to(&self, target: &File, cancel: &CancelFlag) -> Result<(), Error> {
         let length = self.content.file.metadata()?.len();
         let go_on = || !cancel.is_cancelled();
         Ok(self
             .disk
-            .copy_range(&self.content.file, &target, 0, length, &go_on)?)
+            .copy_range(&self.content.file, target, 0, length, &go_on)?)
     }
 
     /// Makes a file beside the output and renames it: over what is there if that was asked for,
     /// never written through it.
     fn replace_or_copy(&self, cancel: &CancelFlag) -> Result<(), Error> {
         let path = &self.request.path;
-        let exists = self.disk.look(path)?.is_some();
+        let there = self.disk.look(path)?;
+        if there.as_ref().is_some_and(fs::Metadata::is_symlink)
+            && self.quirks.has(Quirk::ThroughLinks)
+            && fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            let target = self.disk.create_through(path)?;
+            return self.copy_to(&target, cancel);
+        }
+        let exists = there.is_some();
         if exists && !self.request.overwrite {
             return Err(Error::OutputExists { path: path.clone() });
         }

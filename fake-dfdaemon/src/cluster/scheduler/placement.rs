@@ -1,5 +1,7 @@
 //! Where a task's persistent replicas go: pure, from what the hosts have.
 
+use crate::call::random::Random;
+
 /// What placement knows of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
@@ -55,6 +57,38 @@ pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
         .filter(|candidate| candidate.copy.is_none() && candidate.has_room)
         .map(|candidate| Step::Copy(candidate.host));
     promoted.chain(copied).take(missing).collect()
+}
+
+/// The same as a scheduler decides that draws exactly as many hosts as are missing, and looks at
+/// their room only then: hosts without room are lost.
+pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -> Vec<Step> {
+    let roomy: Vec<_> = candidates
+        .iter()
+        .map(|candidate| Candidate {
+            has_room: true,
+            ..*candidate
+        })
+        .collect();
+    let mut steps = plan(u64::MAX, &roomy);
+    let missing = plan(wanted, &roomy).len();
+    let promoted = steps
+        .iter()
+        .take_while(|step| matches!(step, Step::Promote(_)))
+        .count();
+    if let Some(copies) = steps.get_mut(promoted..) {
+        random.shuffle(copies);
+    }
+    steps.truncate(missing);
+    let has_room = |host: usize| {
+        candidates
+            .iter()
+            .any(|candidate| candidate.host == host && candidate.has_room)
+    };
+    steps.retain(|step| match step {
+        Step::Promote(_) => true,
+        Step::Copy(host) => has_room(*host),
+    });
+    steps
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub(crate) struct ReplicaState {
     pub(crate) uploading: u64,
     /// Pieces that were read for somebody: another host, or a client that wants the content.
     pub(crate) uploaded: u64,
+    /// Whether the scheduler still counts it as persistent while the host does not, with the quirk
+    /// for it.
+    pub(crate) counts_as_persistent: bool,
     /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
     pub(crate) poisoned: bool,
 }
@@ -30,6 +33,7 @@ impl ReplicaState {
             record,
             uploading: 0,
             uploaded: 0,
+            counts_as_persistent: false,
             poisoned: false,
         }
     }
@@ -46,6 +50,11 @@ impl ReplicaState {
 
     pub(crate) fn is_whole(&self) -> bool {
         self.record.finished_at.is_some()
+    }
+
+    /// Whether it is one of the task's persistent replicas, as far as the scheduler knows.
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.record.persistent || self.counts_as_persistent
     }
 
     /// What its host has with it: tasks, and bytes of content.

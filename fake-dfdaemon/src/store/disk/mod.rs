@@ -123,6 +123,17 @@ impl Disk {
             .open(path)
     }
 
+    /// The file that a symbolic link points to, made if it is not there, for writing.
+    pub(crate) fn create_through(&self, link: &Path) -> io::Result<File> {
+        self.step(Step::Create)?;
+        File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(link)
+    }
+
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.step(Step::Read)?;
         fs::read(path)

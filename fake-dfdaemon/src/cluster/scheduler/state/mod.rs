@@ -78,6 +78,11 @@ impl Entry {
         now >= self.expires_at()
     }
 
+    pub(crate) fn whole_replica_count(&self) -> usize {
+        let replicas = self.replicas.iter();
+        replicas.filter(|(_, replica)| replica.is_whole()).count()
+    }
+
     pub(crate) fn whole_replica(&self, host: usize) -> Option<&ReplicaState> {
         self.replicas.get(host).filter(|replica| replica.is_whole())
     }
@@ -227,7 +232,7 @@ impl State {
         TaskView {
             task: entry.task.clone(),
             persistent_replicas: counted()
-                .filter(|(_, replica)| replica.record.persistent)
+                .filter(|(_, replica)| replica.is_persistent())
                 .count() as u64,
             replicas: counted().count() as u64,
         }
@@ -238,7 +243,7 @@ impl State {
         let candidate = |(number, host): (usize, &HostState)| Candidate {
             host: number,
             copy: entry.whole_replica(number).map(|replica| {
-                if replica.record.persistent {
+                if replica.is_persistent() {
                     Copied::Persistent
                 } else {
                     Copied::Evictable
