@@ -1,10 +1,16 @@
 //! The OpenAPI document: paths from the list of routes, schemas from `schemas.json` beside this file.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use serde_json::{Map, Value, json};
+use tonic::Code;
 
 use super::answer::{Answer, ApiError};
 use super::route::Route;
+use crate::call::events::KINDS;
+use crate::call::faults::code_name;
+use crate::call::rpc::Rpc;
 
 /// The schemas of bodies and answers.
 const SCHEMAS: &str = include_str!("schemas.json");
@@ -19,15 +25,74 @@ pub(super) fn document(routes: &[Route]) -> Answer {
             path.insert(route.method.to_owned(), operation(route));
         }
     }
+    let tags: BTreeSet<_> = routes.iter().map(|route| tag(route.path)).collect();
+    let tags: Vec<_> = tags.iter().map(|tag| json!({ "name": tag })).collect();
     Ok(Json(json!({
         "openapi": "3.1.0",
         "info": {
             "title": "fake-dfdaemon control API",
+            "description": "What is done to a fake dfdaemon, and seen of it: HTTP and JSON on its control socket.",
             "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "http://localhost", "description": "whatever host is named, on the control socket"}],
+        "tags": tags,
         "paths": paths,
         "components": {"schemas": schemas},
     })))
+}
+
+/// What a path is about: its first part.
+fn tag(path: &str) -> &str {
+    match path.split('/').nth(1) {
+        Some(tag @ ("hosts" | "tasks" | "clock" | "faults" | "journal" | "snapshots")) => tag,
+        _ => "daemon",
+    }
+}
+
+/// The method and the words of the path: `postHostsNameStop`.
+fn operation_id(route: &Route) -> String {
+    let words = route
+        .path
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let words = words.map(|word| {
+        let (first, rest) = word.split_at(1);
+        format!("{}{rest}", first.to_ascii_uppercase())
+    });
+    let words: String = words.collect();
+    let words = if words.is_empty() { "Page" } else { &words };
+    format!("{}{words}", route.method)
+}
+
+/// The schema of a parameter, and a value for it.
+fn parameter_schema(route: &Route, name: &str) -> (Value, Value) {
+    let number = |least: u64| json!({"type": "integer", "minimum": least});
+    match (tag(route.path), name) {
+        (_, "rpc") => (json!({"type": "string", "enum": Rpc::ALL}), json!("stat")),
+        (_, "status") => {
+            let known = (0..=16).map(|code| code_name(Code::from_i32(code)));
+            let known: Vec<_> = known.collect();
+            (json!({"type": "string", "enum": known}), json!("NOT_FOUND"))
+        }
+        (_, "after") => (number(0), json!(0)),
+        (_, "limit") => (number(1), json!(100)),
+        (_, "running") => (json!({"type": "boolean"}), json!(false)),
+        (_, "kinds") => {
+            let kind = KINDS.join("|");
+            let kinds = format!("^({kind})(,({kind}))*$");
+            let schema = json!({"type": "string", "pattern": kinds});
+            (schema, json!("call-ended,host"))
+        }
+        (_, "host") | ("hosts", "name") => (json!({"type": "string"}), json!("host-0")),
+        ("snapshots", "name") => {
+            let pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
+            let schema = json!({"type": "string", "pattern": pattern});
+            (schema, json!("before"))
+        }
+        ("faults", _) => (json!({"type": "string", "pattern": "^[0-9]+$"}), json!("1")),
+        _ => (json!({"type": "string"}), json!("1524912489")),
+    }
 }
 
 fn operation(route: &Route) -> Value {
@@ -36,20 +101,28 @@ fn operation(route: &Route) -> Value {
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameter = |name: &str, place: &str| {
-        let text = json!({"type": "string"});
-        json!({"name": name, "in": place, "required": place == "path", "schema": text})
+        let (schema, example) = parameter_schema(route, name);
+        let required = place == "path";
+        json!({"name": name, "in": place, "required": required, "schema": schema, "example": example})
     };
     let parameters: Vec<_> = in_path
         .map(|name| parameter(name, "path"))
         .chain(route.query.iter().map(|name| parameter(name, "query")))
         .collect();
+    let mut responses = Map::new();
+    responses.insert("200".to_owned(), content(route.answer, "done"));
+    for (status, description) in ERRORS {
+        if status != "404" || route.path.contains('{') {
+            responses.insert(status.to_owned(), content("Error", description));
+        }
+    }
     let mut operation = json!({
+        "operationId": operation_id(route),
+        "tags": [tag(route.path)],
         "summary": route.summary,
+        "description": format!("{}.", route.summary),
         "parameters": parameters,
-        "responses": {
-            "200": content(route.answer, "done"),
-            "default": content("Error", "400, 404, 405 or 409"),
-        },
+        "responses": responses,
     });
     if let (Some(body), Some(object)) = (route.body, operation.as_object_mut()) {
         object.insert(
@@ -59,6 +132,21 @@ fn operation(route: &Route) -> Value {
     }
     operation
 }
+
+/// What is refused, by status.
+const ERRORS: [(&str, &str); 5] = [
+    (
+        "400",
+        "the request makes no sense, or a web page of another place sent it",
+    ),
+    ("404", "what the path names is not there"),
+    (
+        "409",
+        "it cannot be done as things are, or the daemon is stopping",
+    ),
+    ("500", "the daemon itself failed, its disk for example"),
+    ("503", "there are too many connections to the API"),
+];
 
 fn content(schema: &str, description: &str) -> Value {
     if schema.contains('/') {

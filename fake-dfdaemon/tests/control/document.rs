@@ -81,6 +81,31 @@ async fn the_document_lists_the_table_and_nothing_else() {
     assert_eq!(documented(document), all);
 }
 
+/// Programs are made of the document: they call what has a name, once.
+#[tokio::test]
+async fn every_operation_has_a_name_of_its_own_a_tag_and_examples() {
+    let w = World::new().await;
+    let document = w.api.document();
+    let tags = document["tags"].as_array().unwrap();
+    let mut names = BTreeSet::new();
+    for methods in document["paths"].as_object().unwrap().values() {
+        for operation in methods.as_object().unwrap().values() {
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name), "{name} twice");
+            assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+            let tag = serde_json::json!({"name": operation["tags"][0]});
+            assert!(tags.contains(&tag), "{name}: {tag}");
+            for parameter in operation["parameters"].as_array().unwrap() {
+                let validator = jsonschema::validator_for(&parameter["schema"]).unwrap();
+                assert!(validator.is_valid(&parameter["example"]), "{parameter}");
+            }
+        }
+    }
+    for name in ["getPage", "postHostsNameStop", "getOpenapiJson"] {
+        assert!(names.contains(name), "{names:?}");
+    }
+}
+
 /// [`crate::world::Api::send`] holds each answer against its schema.
 #[tokio::test]
 async fn every_operation_of_the_document_answers() {

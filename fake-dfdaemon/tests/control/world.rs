@@ -145,10 +145,15 @@ impl Api {
         let answer = self.address.send(method, path, body).await;
         let schema = match (self.operation(method, path), answer.status) {
             (Some(operation), 200) => operation["responses"]["200"].clone(),
-            (Some(operation), _) => operation["responses"]["default"].clone(),
+            (Some(operation), status) => operation["responses"][status.to_string()].clone(),
             (None, 404 | 405) => return answer,
             (None, status) => panic!("{method} {path} answers {status}, and is no operation"),
         };
+        assert!(
+            schema.is_object(),
+            "{method} {path}: no word of {}",
+            answer.status
+        );
         let mut schema = schema["content"]["application/json"]["schema"].clone();
         schema["components"] = self.document["components"].clone();
         let options = jsonschema::options().should_validate_formats(true);

@@ -136,6 +136,15 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn is_all(self) -> bool {
+        let fields = [
+            self.rpc.is_none(),
+            self.status.is_none(),
+            self.host.is_none(),
+        ];
+        self.task.is_none() && !fields.contains(&false)
+    }
+
     fn matches(self, task: u64, kind: Kind) -> bool {
         self.rpc.is_none_or(|rpc| rpc == kind.rpc)
             && self.status.is_none_or(|status| status == kind.status)
@@ -339,6 +348,10 @@ impl Found {
         let Some(wanted) = self.wanted else {
             return 0;
         };
+        if wanted.is_all() {
+            let all: usize = self.chunks.iter().map(|chunk| chunk.calls.len()).sum();
+            return (all - self.at) as u64;
+        }
         let mut skip = self.at;
         let mut count = 0;
         for chunk in &self.chunks {
