@@ -112,7 +112,7 @@ try {
   await press("Enter");
   await until("a fault is armed", "document.querySelector('#faults code')?.textContent.includes('stat')");
   fails("stat", id);
-  await until("it has fired", "document.querySelector('#faults li').textContent.includes('fired 1 times')");
+  await until("it has fired", "document.querySelector('#faults li').textContent.includes('fired once')");
   const failed = "[...document.querySelectorAll('#calls details')].find((d) => d.textContent.includes('UNAVAILABLE'))";
   await until("the call that failed", `!!${failed}`);
   await js(`${failed}.querySelector('summary').focus()`);
