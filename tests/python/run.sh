@@ -23,5 +23,6 @@ proto=../../proto
 "$work/venv/bin/python" -m grpc_tools.protoc --proto_path="$proto" \
     --python_out="$work/generated" --grpc_python_out="$work/generated" "$proto"/*.proto
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" interop.py "$target/debug/fake-dfdaemon" "$work/generated"
+PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" metrics.py "$target/debug/fake-dfdaemon"
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$work/generated" "$target/debug/fake-dfdaemon" run -- \
     "$work/venv/bin/python" ../examples/client.py requirements.txt
