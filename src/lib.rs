@@ -58,17 +58,26 @@ mod content;
 mod export;
 mod import;
 mod output;
+mod tree;
 mod types;
 mod wire;
 
 #[cfg(feature = "cli")]
 pub use cli::{check_command_line, exit_code, run};
 pub use client::Client;
+pub use client::doctor::{Check, diagnose};
+pub use client::retry::retry;
 pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
 pub use import::{ImportRequest, Imported, TaskIdScheme, task_id};
+pub use tree::{
+    ExpiresEarly, ExportTree, ExportedTree, ImportTree, ImportedTree, TreeFile, TreeProgress,
+    TreeSummary,
+};
 pub use types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
-pub use types::options::{Digest, PieceLength, ReplicaCount, Timeout, Ttl, ValueError};
+pub use types::options::{
+    Digest, PieceLength, ReplicaCount, StallTimeout, Timeout, Ttl, ValueError,
+};
 pub use types::remedy::Remedy;
 pub use types::task::{LocalTask, Task, TaskState};
 pub use types::task_id::TaskId;

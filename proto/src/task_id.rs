@@ -97,6 +97,12 @@ impl TaskIdHasher {
         self.written()
     }
 
+    /// The hash of the bytes alone, written as an id is.
+    #[must_use]
+    pub fn finish_plain(self) -> String {
+        self.written()
+    }
+
     fn written(self) -> String {
         match self.0 {
             State::Crc32(hasher) => hasher.finalize().to_string(),
@@ -190,6 +196,16 @@ mod tests {
                 id(scheme, FILE, empty),
                 id(scheme, FILE, Parameters::default())
             );
+        }
+    }
+
+    #[test]
+    fn the_hash_of_the_bytes_alone_is_that_of_a_content() {
+        for scheme in [Scheme::Crc32, Scheme::Sha256] {
+            let mut hasher = TaskIdHasher::new(scheme);
+            hasher.update(b"This is a test file");
+            let of_content = scheme.of_content("This is a test file");
+            assert_eq!(hasher.finish_plain(), of_content);
         }
     }
 

@@ -31,6 +31,19 @@ pub(crate) struct Connection {
     /// longer variable. Without this option and its own variables, DFCACHE_ENDPOINT decides.
     #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser())]
     pub(crate) endpoint: Endpoint,
+
+    /// How often a command is tried again that a retry may help
+    ///
+    /// While dfdaemon cannot be reached, the connection is lost, dfdaemon is overloaded or no host has
+    /// the content: exit code 5. The pauses in between are random and grow from 0.1s to 10s; the
+    /// timeout bounds all of it.
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub(crate) retries: u32,
 }
 
 fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {

@@ -39,8 +39,11 @@ const REPORTED: Duration = Duration::from_millis(200);
 /// How long the last attempts of a process that gives up may take.
 const LAST_ATTEMPTS: Duration = Duration::from_secs(1);
 
-/// More descriptors than a command ever has open.
+/// More descriptors than a command ever has open for one file.
 const DESCRIPTORS: usize = 24;
+
+/// More descriptors than each further file takes that is on its way at a time.
+const DESCRIPTORS_PER_JOB: usize = 8;
 
 /// How long an operation may take.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub(crate) struct Bounds {
     /// What fails if it takes longer.
     pub(crate) attempt: Attempt,
     pub(crate) timeout: Timeout,
+    /// How many files may be on their way at a time.
+    pub(crate) jobs: usize,
 }
 
 /// Runs what `operation` makes to its end, but not beyond its bounds or a signal, and reports its
@@ -62,7 +67,8 @@ where
     F: Future<Output = Result<T>>,
 {
     let report = Arc::new(report);
-    match Watched::start(operation, Arc::clone(&report)) {
+    let jobs = bounds.as_ref().map_or(1, |bounds| bounds.jobs);
+    match Watched::start(jobs, operation, Arc::clone(&report)) {
         Ok(watched) => watched.watch(bounds.as_ref(), report),
         Err(error) => report(Err(error)),
     }
@@ -81,10 +87,11 @@ struct Watched {
 
 impl Watched {
     fn start<T: 'static, F: Future<Output = Result<T>>>(
+        jobs: usize,
         operation: impl FnOnce() -> F + Send + 'static,
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
     ) -> Result<Self> {
-        enough_descriptors()?;
+        enough_descriptors(jobs)?;
         // Heard before the operation begins, lest one be missed.
         let (signals, bell) = Signals::listen().map_err(cannot_start)?;
         let (break_off, broken_off) = oneshot::channel::<Error>();
@@ -218,12 +225,15 @@ impl Watched {
 }
 
 /// Looks for room before anything is begun: without descriptors, nothing can be taken back either.
-fn enough_descriptors() -> Result<()> {
+fn enough_descriptors(jobs: usize) -> Result<()> {
     let stdin = std::io::stdin();
-    let mut taken = Vec::with_capacity(DESCRIPTORS);
-    for _ in 0..DESCRIPTORS {
+    let needed = DESCRIPTORS.saturating_add(DESCRIPTORS_PER_JOB.saturating_mul(jobs - 1));
+    let mut taken = Vec::new();
+    for _ in 0..needed {
         let one = stdin.as_fd().try_clone_to_owned().map_err(|source| {
-            let hint = format!("a command needs {DESCRIPTORS} more open files than it is started with: see ulimit -n");
+            let hint = format!(
+                "a command needs {needed} more open files than it is started with: see ulimit -n"
+            );
             cannot_start(source).hint(hint)
         })?;
         taken.push(one);

@@ -1,9 +1,12 @@
 //! `dfcache export`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use tokio::sync::watch;
@@ -14,10 +17,11 @@ use super::{allocator, progress};
 use crate::client::Client;
 use crate::content::stream_failed;
 use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
-use crate::output::Target;
+use crate::output::{PrivateTree, Target};
+use crate::tree::{DEFAULT_JOBS, ExportTree};
 use crate::types::attempt::Attempt;
 use crate::types::error::Result;
-use crate::types::options::{Digest, TaskId, Timeout};
+use crate::types::options::{Digest, StallTimeout, TaskId, Timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +30,8 @@ Examples:
   dfcache export <ID> -O - | tar x
 
 In a container:
-  dfcache export --transfer-from-dfdaemon <ID> -O /tmp/file.txt";
+  dfcache export --transfer-from-dfdaemon <ID> -O /tmp/file.txt
+  dfcache export --recursive <ID> -O /tmp/model";
 
 /// Export a task to a file and print the file's absolute path
 ///
@@ -84,6 +89,18 @@ pub(crate) struct ExportArguments {
     #[arg(long, help_heading = "Transfer")]
     force_hard_link: bool,
 
+    /// Export a tree: the directory that import --recursive made an id of
+    ///
+    /// The output is a directory that does not exist. It appears when all of it is there, and not at
+    /// all otherwise. Every file that is transferred, and with --verify every file, is checked against
+    /// the SHA-256 in the manifest.
+    #[arg(long, help_heading = "Tree", conflicts_with_all = ["overwrite", "digest"])]
+    recursive: bool,
+
+    /// How many files of a tree are exported at a time
+    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, help_heading = "Tree")]
+    jobs: NonZeroUsize,
+
     /// Application that asks, for dfdaemon's statistics and access control
     #[arg(
         long,
@@ -106,6 +123,12 @@ pub(crate) struct ExportArguments {
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
+    /// How long nothing may come from dfdaemon; 0s for ever
+    ///
+    /// No byte and no piece for so long is exit code 8.
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = StallTimeout::DEFAULT, help_heading = "Connection")]
+    stall_timeout: StallTimeout,
+
     /// Show no progress, not even on a terminal
     #[arg(long, help_heading = "Output")]
     pub(crate) no_progress: bool,
@@ -116,7 +139,12 @@ pub(crate) struct ExportArguments {
 
 impl ExportArguments {
     /// Does what was asked.
-    pub(super) async fn run(&self) -> Result<Outcome> {
+    ///
+    /// `printed` counts what stdout got in earlier runs, which it is not to get again.
+    pub(super) async fn run(&self, printed: &Arc<AtomicU64>) -> Result<Outcome> {
+        if self.recursive {
+            return self.run_tree().await;
+        }
         let mut request = self.request();
         // Checked before there is a connection.
         let target = if self.to_stdout() {
@@ -144,7 +172,10 @@ impl ExportArguments {
             let client = Client::connect(&self.common.connection.endpoint).await?;
             let client = client.that_may_block();
             match target {
-                None => client.export_to_blocking_writer(&request, stdout()?).await,
+                None => {
+                    let writer = Stdout::after(printed)?;
+                    client.export_to_blocking_writer(&request, writer).await
+                }
                 Some(target) => client.export(&request, target).await,
             }?
         };
@@ -155,11 +186,40 @@ impl ExportArguments {
         })
     }
 
+    async fn run_tree(&self) -> Result<Outcome> {
+        let mode = self.mode();
+        let target = PrivateTree::check(&self.output)?;
+        if self.common.output.format == Format::Json {
+            path_in_json(target.path())?;
+        }
+        let tree = ExportTree::new(self.request()).jobs(self.jobs);
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let (_bar, progress) = progress::tree(!hidden);
+        let tree = match progress {
+            Some(progress) => tree.progress(progress),
+            None => tree,
+        };
+        let client = Client::connect(&self.common.connection.endpoint).await?;
+        let exported = client.export_tree_to(&tree, target).await;
+        Ok(Outcome::ExportedTree {
+            task_id: self.id.clone(),
+            tree: exported.map_err(|error| error.within(self.attempt()))?,
+            transferred: mode == ExportMode::ByTransfer,
+            with_files: self.common.logs.verbose,
+        })
+    }
+
+    /// How many files may be on their way at a time.
+    pub(super) fn jobs(&self) -> usize {
+        if self.recursive { self.jobs.get() } else { 1 }
+    }
+
     pub(crate) fn request(&self) -> ExportRequest {
         let request = ExportRequest::new(&self.id)
             .mode(self.mode())
             .overwrite(self.overwrite)
             .verify(self.verify)
+            .stall_timeout(self.stall_timeout.duration().unwrap_or_default())
             .tag(&self.tag)
             .application(&self.application)
             .timeout(self.timeout);
@@ -195,6 +255,7 @@ impl ExportArguments {
         }
         let excluded = [
             (self.overwrite, "--overwrite"),
+            (self.recursive, "--recursive"),
             (self.force_hard_link, "--force-hard-link"),
             (self.common.output.format == Format::Json, "--format json"),
         ];
@@ -204,7 +265,39 @@ impl ExportArguments {
 }
 
 /// Standard output without the line buffer of `std::io::Stdout`, which would cut pieces in two.
-fn stdout() -> Result<File> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    Ok(File::from(stdout.map_err(stream_failed)?))
+#[derive(Debug)]
+struct Stdout {
+    file: File,
+    /// What it got in earlier runs, and is to come once more.
+    repeated: u64,
+    printed: Arc<AtomicU64>,
+}
+
+impl Stdout {
+    fn after(printed: &Arc<AtomicU64>) -> Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        Ok(Self {
+            file: File::from(stdout.map_err(stream_failed)?),
+            repeated: printed.load(Ordering::SeqCst),
+            printed: Arc::clone(printed),
+        })
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.repeated > 0 {
+            let repeated =
+                usize::try_from(self.repeated).map_or(bytes.len(), |n| n.min(bytes.len()));
+            self.repeated -= repeated as u64;
+            return Ok(repeated);
+        }
+        let written = self.file.write(bytes)?;
+        self.printed.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

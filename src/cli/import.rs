@@ -1,17 +1,22 @@
 //! `dfcache import`.
 
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use humantime::format_duration;
 
-use super::common::{Common, Identity};
+use super::common::{Common, Format, Identity};
 use super::progress;
-use super::report::Outcome;
+use super::report::{Outcome, path_in_json};
 use crate::client::Client;
 use crate::import::{ImportRequest, Imported};
+use crate::tree::{DEFAULT_JOBS, ExpiresEarly, ImportTree};
 use crate::types::attempt::Attempt;
-use crate::types::error::Result;
+use crate::types::error::{Error, Result};
 use crate::types::options::{ReplicaCount, Timeout, Ttl};
 
 const EXAMPLES: &str = "\
@@ -20,7 +25,9 @@ Examples:
   dfcache import --persistent-replica-count 3 --ttl 2h /tmp/file.txt
   dfcache import --content-for-calculating-task-id release-1.2/file.txt \\
       /tmp/file.txt
-  id=$(dfcache import --skip-existing /tmp/file.txt)";
+  id=$(dfcache import --skip-existing /tmp/file.txt)
+  dfcache import --recursive /tmp/model
+  tar c model | dfcache import --staging-dir /var/run/dragonfly -";
 
 /// Import a file into the P2P cache and print the id of its task
 ///
@@ -29,8 +36,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ImportArguments {
-    /// The file to import
+    /// The file to import, or the directory with --recursive; - for standard input
     ///
+    /// Standard input needs --staging-dir; the import begins when it ends.
     /// A regular file, or a symbolic link to one. dfdaemon reads it, so it must exist in
     /// dfdaemon's file system and be readable for dfdaemon's user.
     #[arg(value_name = "PATH")]
@@ -56,6 +64,32 @@ pub(crate) struct ImportArguments {
     #[arg(long, help_heading = "Task")]
     skip_existing: bool,
 
+    /// Import a directory: each of its files, and a manifest whose id is that of the tree
+    ///
+    /// Every regular file is a task of its own, and tasks that exist already are fine: run again, it
+    /// imports what is missing. Links that stay inside the directory stay links, and others are
+    /// followed. Anything else is refused before the first import. The same tree has the same id;
+    /// export --recursive makes the directory of it again.
+    #[arg(
+        long,
+        help_heading = "Tree",
+        conflicts_with = "content_for_calculating_task_id"
+    )]
+    recursive: bool,
+
+    /// Import a copy, made in a private directory below this one
+    ///
+    /// For a dfdaemon that cannot see the file or must not hard-link it. Both must see the directory
+    /// under the same path; in Kubernetes it is the mounted directory of the socket, or a hostPath of
+    /// dfdaemon's storage. The copy is removed afterwards, whatever happens. Blocks are shared where the
+    /// file system can.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Task")]
+    staging_dir: Option<PathBuf>,
+
+    /// How many files of a tree are imported at a time
+    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, help_heading = "Tree")]
+    jobs: NonZeroUsize,
+
     /// How long the whole import may take
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_IMPORT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
@@ -70,25 +104,102 @@ pub(crate) struct ImportArguments {
 
 impl ImportArguments {
     /// Does what was asked.
-    pub(super) async fn run(&self) -> Result<Outcome> {
-        let import = self.request().check()?;
+    ///
+    /// A task that exists in a further run is that of an earlier one, whose answer was lost.
+    pub(super) async fn run(&self, runs_before: u32) -> Result<Outcome> {
+        if self.recursive {
+            return self.run_tree().await;
+        }
+        let request = ImportRequest {
+            skip_existing: self.skip_existing || runs_before > 0,
+            ..self.request()
+        };
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let imported = {
-            let _spinner = progress::spinner(!hidden, import.path());
-            let client = Client::connect(&self.common.connection.endpoint).await?;
-            client.import_checked(&import).await?
+        let (path, imported) = match &self.staging_dir {
+            None => {
+                let import = request.check()?;
+                let _spinner = progress::spinner(!hidden, import.path());
+                let client = Client::connect(&self.common.connection.endpoint).await?;
+                let imported = client.import_checked(&import).await?;
+                (import.path().to_owned(), imported)
+            }
+            Some(staging) => {
+                let path = self.shown_path();
+                let _spinner = progress::spinner(!hidden, &path);
+                let client = Client::connect(&self.common.connection.endpoint).await?;
+                let imported = if self.is_stdin() {
+                    client.import_reader(request, stdin()?, staging).await?
+                } else {
+                    client.import_staged(request, staging).await?
+                };
+                (path, imported)
+            }
+        };
+        let imported = Imported {
+            existed: imported.existed && self.skip_existing,
+            ..imported
         };
         Ok(Outcome::Imported {
-            path: import.path().to_owned(),
+            path,
             warning: differences(&imported, &self.request()),
             imported,
         })
     }
 
+    async fn run_tree(&self) -> Result<Outcome> {
+        if self.common.output.format == Format::Json {
+            path_in_json(&self.path)?;
+        }
+        let mut tree = ImportTree::new(self.request()).jobs(self.jobs);
+        if let Some(staging) = &self.staging_dir {
+            tree = tree.staging(staging);
+        }
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let (_bar, progress) = progress::tree(!hidden);
+        let tree = match progress {
+            Some(progress) => tree.progress(progress),
+            None => tree,
+        };
+        let client = Client::connect(&self.common.connection.endpoint).await?;
+        let tree = client.import_tree(&tree).await?;
+        Ok(Outcome::ImportedTree {
+            warning: tree.expires_early.map(early),
+            with_files: self.common.logs.verbose,
+            tree,
+        })
+    }
+
+    fn shown_path(&self) -> PathBuf {
+        if self.is_stdin() {
+            return self.path.clone();
+        }
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
+    pub(super) fn is_stdin(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+
+    /// Why the arguments do not go together; the grammar cannot say it of a value.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        if !self.is_stdin() {
+            return None;
+        }
+        if self.recursive {
+            return Some("the argument '-' cannot be used with '--recursive'");
+        }
+        let missing = "standard input can only be imported with '--staging-dir <DIR>'";
+        self.staging_dir.is_none().then_some(missing)
+    }
+
+    /// How many files may be on their way at a time.
+    pub(super) fn jobs(&self) -> usize {
+        if self.recursive { self.jobs.get() } else { 1 }
+    }
+
     /// What fails if it does. The file system is not asked: it may hang.
     pub(crate) fn attempt(&self) -> Attempt {
-        let path = std::path::absolute(&self.path);
-        Attempt::Import(path.unwrap_or_else(|_| self.path.clone()))
+        Attempt::Import(self.shown_path())
     }
 
     pub(crate) fn request(&self) -> ImportRequest {
@@ -105,6 +216,25 @@ impl ImportArguments {
             invalid: None,
         }
     }
+}
+
+/// Standard input without a buffer, which would be one copy more.
+fn stdin() -> Result<File> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    stdin
+        .map(File::from)
+        .map_err(|source| Error::local_file("cannot read standard input").because(source))
+}
+
+fn early(early: ExpiresEarly) -> String {
+    let (tasks, exist, expire) = match early.count {
+        1 => ("1 task".to_owned(), "exists", "expires"),
+        count => (format!("{count} tasks"), "exist", "expire"),
+    };
+    format!(
+        "{tasks} of the tree {exist} already and {expire} before the TTL that was asked for, the first at {}",
+        early.first
+    )
 }
 
 /// What an existing task has otherwise than it was asked for.

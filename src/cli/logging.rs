@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::cli::common::{LogLevel, Logs};
+use crate::types::error::{Error, Result};
 
 const PREFIX: &str = "dfcache";
 const SUFFIX: &str = "log";
@@ -61,6 +62,28 @@ fn open(logs: &Logs) -> Option<File> {
     }
     open_in(&logs.log_dir, logs.log_max_files)
         .or_else(|| open_in(&state_directory()?, logs.log_max_files))
+}
+
+/// Where logs go, or why they go nowhere.
+pub(crate) fn check(logs: &Logs) -> Result<String> {
+    let asked = logs.log_dir.display();
+    if logs.log_max_files == 0 {
+        return Ok("no log file is wanted".to_owned());
+    }
+    if open_in(&logs.log_dir, logs.log_max_files).is_some() {
+        return Ok(format!("logs go to {asked}"));
+    }
+    let own = state_directory().filter(|own| open_in(own, logs.log_max_files).is_some());
+    match own {
+        Some(own) => Ok(format!(
+            "logs go to {}, since this user cannot write in {asked}",
+            own.display()
+        )),
+        None => Err(
+            Error::local_file(format!("no log can be written in {asked}"))
+                .hint("name another directory with --log-dir; commands work without a log, too"),
+        ),
+    }
 }
 
 /// The log file of today in `directory`, which is made if need be. A log reveals paths and ids:

@@ -10,6 +10,7 @@
 mod allocator;
 mod common;
 mod deadline;
+mod doctor;
 mod environment;
 mod exit;
 mod export;
@@ -28,6 +29,8 @@ mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -35,6 +38,7 @@ pub use exit::exit_code;
 
 use common::{Common, Format, Logs};
 use deadline::Bounds;
+use doctor::DoctorArguments;
 use export::ExportArguments;
 use generate::{CompletionsArguments, ManArguments};
 use id::IdArguments;
@@ -44,8 +48,9 @@ use report::Outcome;
 use stat::StatArguments;
 use verify::VerifyArguments;
 
+use crate::client::retry::{is_retryable, retry_if};
 use crate::types::attempt::Attempt;
-use crate::types::error::Result;
+use crate::types::error::{Error, ErrorKind, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,6 +84,7 @@ pub(crate) enum Command {
     Ls(LsArguments),
     Id(IdArguments),
     Verify(Box<VerifyArguments>),
+    Doctor(Box<DoctorArguments>),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -91,6 +97,7 @@ impl Command {
             Self::Stat(arguments) => Some(&arguments.common),
             Self::Ls(arguments) => Some(&arguments.common),
             Self::Verify(arguments) => Some(&arguments.common),
+            Self::Doctor(arguments) => Some(&arguments.common),
             Self::Id(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
@@ -110,15 +117,32 @@ impl Command {
         self.common().map(|common| common.logs.clone())
     }
 
-    /// Does what it says.
+    /// Does what it says, also when it takes more than one try.
     async fn run(self) -> Result<Outcome> {
+        let retries = match &self {
+            // It cannot be read twice.
+            Self::Import(arguments) if arguments.is_stdin() => 0,
+            _ => self.common().map_or(0, |common| common.connection.retries),
+        };
+        let again = |runs_before: u32, error: &Error| {
+            // An import whose connection was lost may still go on at dfdaemon.
+            let goes_on = error.kind() == ErrorKind::AlreadyExists && runs_before > 0;
+            is_retryable(error) || goes_on
+        };
+        let printed = Arc::default();
+        let run = async |runs_before| self.run_once(runs_before, &printed).await;
+        retry_if(retries, again, run).await
+    }
+
+    async fn run_once(&self, runs_before: u32, printed: &Arc<AtomicU64>) -> Result<Outcome> {
         match self {
-            Self::Import(arguments) => arguments.run().await,
-            Self::Export(arguments) => arguments.run().await,
+            Self::Import(arguments) => arguments.run(runs_before).await,
+            Self::Export(arguments) => arguments.run(printed).await,
             Self::Stat(arguments) => arguments.run().await,
             Self::Ls(arguments) => arguments.run().await,
             Self::Id(arguments) => arguments.run().await,
             Self::Verify(arguments) => arguments.run().await,
+            Self::Doctor(arguments) => arguments.run().await,
             Self::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
             Self::Man(arguments) => arguments.page().map(Outcome::Document),
         }
@@ -126,16 +150,26 @@ impl Command {
 
     /// How long it may take.
     fn bounds(&self) -> Option<Bounds> {
+        let jobs = match self {
+            Self::Import(arguments) => arguments.jobs(),
+            Self::Export(arguments) => arguments.jobs(),
+            _ => 1,
+        };
         let (attempt, timeout) = match self {
             Self::Import(arguments) => (arguments.attempt(), arguments.timeout),
             Self::Export(arguments) => (arguments.attempt(), arguments.timeout),
             Self::Stat(arguments) => (arguments.attempt(), arguments.timeout),
             Self::Ls(arguments) => (Attempt::List, arguments.timeout),
             Self::Verify(arguments) => (arguments.attempt(), arguments.timeout),
+            Self::Doctor(arguments) => (Attempt::Diagnose, arguments.timeout),
             // Nothing is asked of anybody else.
             Self::Id(_) | Self::Completions(_) | Self::Man(_) => return None,
         };
-        Some(Bounds { attempt, timeout })
+        Some(Bounds {
+            attempt,
+            timeout,
+            jobs,
+        })
     }
 }
 
@@ -175,6 +209,16 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
         return Err(export.map_or_else(
             || clap::Error::raw(kind, &message),
             |export| export.error(kind, &message),
+        ));
+    }
+    if let Command::Import(import) = &cli.command
+        && let Some(message) = import.contradiction()
+    {
+        let kind = clap::error::ErrorKind::MissingRequiredArgument;
+        let import = grammar.find_subcommand_mut("import");
+        return Err(import.map_or_else(
+            || clap::Error::raw(kind, message),
+            |import| import.error(kind, message),
         ));
     }
     Ok(cli)

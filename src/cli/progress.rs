@@ -12,12 +12,14 @@ use tokio::sync::watch;
 
 use crate::export::Progress;
 use crate::output::leftovers::Leftover;
+use crate::tree::TreeProgress;
 use crate::types::escape::printable;
 use terminal::Terminal;
 
 const SPINNER: &str = "{spinner} importing {msg} ({elapsed})";
 const BAR: &str =
     "{spinner} [{wide_bar}] {binary_bytes}/{binary_total_bytes} ({binary_bytes_per_sec}, {eta})";
+const TREE: &str = "{spinner} {msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} ({binary_bytes_per_sec}, {eta})";
 const TICK: Duration = Duration::from_millis(100);
 
 /// Whether progress can be shown, if it may.
@@ -67,6 +69,34 @@ fn spinning() -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     bar.set_draw_target(target);
     bar
+}
+
+/// A bar that follows a tree, and where its progress is reported.
+pub(crate) fn tree(allowed: bool) -> (Option<Shown>, Option<watch::Sender<TreeProgress>>) {
+    if !wanted(allowed) {
+        return (None, None);
+    }
+    let (sender, mut progress) = watch::channel(TreeProgress::default());
+    let bar = spinning();
+    bar.enable_steady_tick(TICK);
+    let shown = bar.clone();
+    tokio::spawn(async move {
+        while progress.changed().await.is_ok() {
+            let now = *progress.borrow_and_update();
+            let Some(file_count) = now.file_count else {
+                continue;
+            };
+            if shown.length().is_none()
+                && let Ok(style) = ProgressStyle::with_template(TREE)
+            {
+                shown.set_style(style);
+                shown.set_length(now.content_length);
+            }
+            shown.set_message(format!("{} of {file_count} files", now.files_done));
+            shown.set_position(now.bytes_done);
+        }
+    });
+    (Some(Shown::new(bar)), Some(sender))
 }
 
 /// A bar that follows an export.

@@ -15,8 +15,10 @@ pub(crate) use json::text as path_in_json;
 
 use crate::cli::common::Format;
 use crate::cli::exit::exit_code;
+use crate::client::doctor::Check;
 use crate::export::{Exported, Verified};
 use crate::import::Imported;
+use crate::tree::{ExportedTree, ImportedTree};
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::options::{Digest, TaskId};
 use crate::types::task::{LocalTask, Task};
@@ -35,6 +37,20 @@ pub(crate) enum Outcome {
         exported: Exported,
         digest: Option<Digest>,
     },
+    ImportedTree {
+        tree: ImportedTree,
+        /// What the user should know of it.
+        warning: Option<String>,
+        /// Whether each file is told of too, where that is asked for.
+        with_files: bool,
+    },
+    ExportedTree {
+        task_id: TaskId,
+        tree: ExportedTree,
+        transferred: bool,
+        with_files: bool,
+    },
+    Diagnosed(Vec<Check>),
     Stat(Task),
     Verified(Verified),
     Listed(Vec<LocalTask>),
@@ -52,6 +68,10 @@ pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
         if let Outcome::Imported {
             warning: Some(warning),
             ..
+        }
+        | Outcome::ImportedTree {
+            warning: Some(warning),
+            ..
         } = &outcome
         {
             let line = text::warning(warning, coloured(&io::stderr()));
@@ -62,10 +82,16 @@ pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
             Format::Text => text::outcome(&outcome),
             Format::Json => json::outcome(&outcome)?,
         };
-        print(&bytes)
+        print(&bytes)?;
+        Ok(match &outcome {
+            Outcome::Diagnosed(checks) if checks.iter().any(|check| check.result.is_err()) => {
+                ExitCode::from(exit_code(ErrorKind::Failure))
+            }
+            _ => ExitCode::SUCCESS,
+        })
     });
     match printed {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => failure(&error, format),
     }
 }

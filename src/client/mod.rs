@@ -3,6 +3,9 @@
 //! What an import or an export does around its call (checks, files, verification) lives in
 //! `import` and `export`.
 
+pub(crate) mod doctor;
+pub(crate) mod retry;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +76,8 @@ pub struct Client {
     link: Arc<Link>,
     timeout: Option<Timeout>,
     may_block: bool,
+    /// Whether only one transfer at a time uses the connection.
+    has_own_connection: bool,
 }
 
 /// What clones of a client share.
@@ -127,6 +132,7 @@ impl Client {
             link: Arc::new(Link { endpoint, made }),
             timeout: None,
             may_block: false,
+            has_own_connection: false,
         }
     }
 
@@ -173,11 +179,20 @@ impl Client {
     /// The client of one transfer, with a connection of its own: a reader that stalls fills the window
     /// of its connection, and would stop every other call on it.
     pub(crate) async fn for_transfer(&self) -> Result<Self> {
-        if self.may_block {
-            // Its thread does nothing else.
+        if self.may_block || self.has_own_connection {
+            // Nothing else is on it.
             return Ok(self.clone());
         }
         Self::connect(&self.link.endpoint).await
+    }
+
+    /// The client of transfers that follow one another, with a connection of their own.
+    pub(crate) async fn for_transfers(&self) -> Result<Self> {
+        let client = Self::connect(&self.link.endpoint).await?;
+        Ok(Self {
+            has_own_connection: true,
+            ..client
+        })
     }
 
     /// The same for a thread that does nothing else: writes of files may block it.

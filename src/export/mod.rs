@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
@@ -79,6 +80,7 @@ pub struct ExportRequest {
     pub(crate) timeout: Option<Timeout>,
     pub(crate) digest: Option<Digest>,
     pub(crate) verify: bool,
+    pub(crate) stall_timeout: Option<Duration>,
     pub(crate) progress: Option<OnProgress>,
     pub(crate) invalid: Option<ValueError>,
 }
@@ -117,6 +119,7 @@ impl ExportRequest {
             timeout: None,
             digest: None,
             verify: false,
+            stall_timeout: None,
             progress: None,
             invalid,
         }
@@ -162,6 +165,12 @@ impl ExportRequest {
     /// from a text cannot be verified: the export then fails.
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
+        self
+    }
+
+    /// How long nothing may come from the daemon; without it, for ever.
+    pub fn stall_timeout(mut self, stall: Duration) -> Self {
+        self.stall_timeout = (!stall.is_zero()).then_some(stall);
         self
     }
 

@@ -1,14 +1,19 @@
 //! The stream of an export: its first message, its pieces, its end.
 
+use std::future::Future;
+use std::time::Duration;
+
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::{ExportRequest, Progress};
 use crate::client::Client;
 use crate::content::coverage::{Addition, Coverage};
 use crate::content::{ContentWriter, Destination, Step};
-use crate::types::error::{Error, Result};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::remedy::Remedy;
 use crate::wire::piece_decoder::{Decoder, Event, Malformed, PieceHead};
 use crate::wire::status::{self, Operation};
 use crate::wire::streaming_call::Answer;
@@ -41,9 +46,12 @@ impl<'a> PieceStream<'a> {
         wire: DownloadPersistentCacheTaskRequest,
         operation: Operation,
     ) -> Result<Self> {
+        let stall = request.stall_timeout;
+        let answer = unless_stalled(stall, client.download(&wire, operation)).await?;
         let mut messages = Messages {
             operation,
-            answer: client.download(&wire, operation).await?,
+            answer: answer?,
+            stall,
             received: Bytes::new(),
             decoder: Decoder::new(),
         };
@@ -211,6 +219,8 @@ fn without_content(piece: &PieceHead) -> Result<()> {
 struct Messages {
     operation: Operation,
     answer: Answer,
+    /// How long nothing may come.
+    stall: Option<Duration>,
     /// Not yet decoded.
     received: Bytes,
     decoder: Decoder,
@@ -223,7 +233,7 @@ impl Messages {
             if let Some(event) = event.map_err(malformed)? {
                 return Ok(Some(event));
             }
-            let bytes = self.answer.next().await;
+            let bytes = unless_stalled(self.stall, self.answer.next()).await?;
             let bytes = bytes.map_err(|status| status::cause(&status, self.operation))?;
             let Some(bytes) = bytes else {
                 self.decoder.finish().map_err(malformed)?;
@@ -232,6 +242,19 @@ impl Messages {
             self.received = bytes;
         }
     }
+}
+
+/// Waits, but not for longer than nothing may come.
+async fn unless_stalled<T>(stall: Option<Duration>, next: impl Future<Output = T>) -> Result<T> {
+    let Some(stall) = stall else {
+        return Ok(next.await);
+    };
+    timeout(stall, next).await.map_err(|_| {
+        let stall = humantime::format_duration(stall);
+        Error::new(ErrorKind::Timeout, "the export stalled")
+            .because(format!("nothing came from dfdaemon for {stall}"))
+            .with_remedy(Remedy::MorePatience)
+    })
 }
 
 fn malformed(source: Malformed) -> Error {

@@ -2,6 +2,7 @@
 
 mod file_id;
 mod source;
+mod staging;
 mod unchanged;
 
 use std::fs;
@@ -17,6 +18,7 @@ use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::is_command;
 use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl, ValueError, taken};
+use crate::types::remedy::Remedy;
 use crate::types::task::{Task, TaskState, given};
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
@@ -192,8 +194,7 @@ impl ImportRequest {
                 Some(State::of(&metadata))
             }
             Ok(metadata) if metadata.is_dir() => {
-                return Err(Error::local_file("it is a directory")
-                    .hint("import its files one by one, or an archive of it"));
+                return Err(Error::local_file("it is a directory").with_remedy(Remedy::ImportTree));
             }
             Ok(_) => return Err(Error::local_file("it is not a regular file")),
             // Not for this user to see, but the daemon may be another one.
@@ -205,6 +206,7 @@ impl ImportRequest {
             path,
             wire_path,
             before,
+            is_copy: false,
         })
     }
 }
@@ -235,6 +237,8 @@ pub(crate) struct CheckedImport {
     wire_path: String,
     /// The file as it was when it was checked, if this user may see it.
     before: Option<State>,
+    /// Whether it is a copy that nobody else knows of, and so cannot change.
+    is_copy: bool,
 }
 
 impl CheckedImport {
@@ -244,7 +248,7 @@ impl CheckedImport {
 
     /// Checks that the file is still the one that was checked. On a thread: it may be read.
     async fn check_unchanged(&self, task: &Task) -> Result<()> {
-        let Some(before) = self.before else {
+        let Some(before) = self.before.filter(|_| !self.is_copy) else {
             return Ok(());
         };
         let (path, request) = (self.path.clone(), self.request.clone());
@@ -295,20 +299,21 @@ impl Client {
 
     /// The same without a bound.
     pub(crate) async fn import_checked(&self, import: &CheckedImport) -> Result<Imported> {
-        let attempt = Attempt::Import(import.path.clone());
-        let service = self.service().await;
-        let mut service = service.map_err(|error| error.within(attempt.clone()))?;
+        let imported = self.import_once(import).await;
+        imported.map_err(|error| error.within(Attempt::Import(import.path.clone())))
+    }
+
+    /// The same; errors do not say what was attempted.
+    async fn import_once(&self, import: &CheckedImport) -> Result<Imported> {
+        let mut service = self.service().await?;
         let response = service
             .upload_persistent_cache_task(wire_request(import))
             .await;
         let status = match response {
             Ok(task) => {
                 let task = Task::from(task.into_inner());
-                let checked = match check(&task, import) {
-                    Ok(()) => import.check_unchanged(&task).await,
-                    Err(error) => Err(error),
-                };
-                checked.map_err(|error| error.within(attempt))?;
+                check(&task, import)?;
+                import.check_unchanged(&task).await?;
                 info!(task_id = %task.task_id, "imported");
                 return Ok(Imported {
                     task,
@@ -317,15 +322,14 @@ impl Client {
             }
             Err(status) => status,
         };
-        let error = status::error(&status, Operation::Import, attempt.clone());
+        let error = status::cause(&status, Operation::Import);
         if error.kind() != ErrorKind::AlreadyExists || !import.request.skip_existing {
             return Err(error);
         }
         let Some(task_id) = status::existing_task(&status) else {
             return Err(error);
         };
-        let task = self.existing(import, &task_id).await;
-        let task = task.map_err(|error| error.within(attempt))?;
+        let task = self.existing(import, &task_id).await?;
         Ok(Imported {
             task,
             existed: true,

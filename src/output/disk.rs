@@ -121,6 +121,31 @@ impl Disk {
         }
     }
 
+    /// The same for a directory, which has no links: the name is claimed by an empty directory, which
+    /// a rename replaces.
+    pub(crate) fn rename_directory_without_replacing(
+        &self,
+        directory: &File,
+        from: &str,
+        to: &Path,
+    ) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        match self.rename_atomically(directory, from, to) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            result => return Ok(result?),
+        }
+        self.step("claim")?;
+        rustix::fs::mkdir(to, Mode::RWXU)?;
+        let renamed = self
+            .step("rename over")
+            .and_then(|()| rustix::fs::renameat(directory, from, CWD, to));
+        if renamed.is_err() {
+            // It fails unless the directory is empty, as this side made it.
+            let _ = rustix::fs::rmdir(to);
+        }
+        Ok(renamed?)
+    }
+
     #[cfg(target_os = "linux")]
     fn rename_atomically(&self, at: &File, from: &str, to: &Path) -> rustix::io::Result<()> {
         self.step("rename")?;
@@ -161,7 +186,7 @@ impl Disk {
 }
 
 /// How many bytes this user may still write where the file is, if the file system says.
-fn room(file: &File) -> Option<u64> {
+pub(crate) fn room(file: &File) -> Option<u64> {
     let told = rustix::fs::fstatvfs(file).ok()?;
     let blocks = if rustix::process::geteuid().is_root() {
         told.f_bfree

@@ -5,9 +5,12 @@
 //! all or replaces the name as a whole, so nothing is ever written through a link. What is
 //! written into the file lives in `content`.
 
+pub(crate) mod copy;
 pub(crate) mod disk;
 pub(crate) mod leftovers;
 mod name;
+mod private_file;
+mod private_tree;
 mod sweep;
 mod temporary;
 
@@ -27,6 +30,9 @@ use crate::output::disk::Disk;
 use crate::types::error::{Error, Result};
 use crate::types::remedy::Remedy;
 
+pub(crate) use name::is_temporary_name;
+pub(crate) use private_file::PrivateFile;
+pub(crate) use private_tree::PrivateTree;
 pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
 
 /// The permission bits that an overwritten file hands on.
@@ -35,6 +41,8 @@ const PERMISSIONS: u32 = 0o777;
 const PRIVATE_DIRECTORY: u32 = 0o700;
 /// Others may create files in it, but neither see nor remove those of others.
 const DROP_DIRECTORY: u32 = 0o1733;
+/// Others may open what they know the name of.
+const SEARCH_DIRECTORY: u32 = 0o711;
 
 /// What a directory is held by to work in it: it need not be readable.
 #[cfg(target_os = "linux")]
@@ -62,6 +70,8 @@ pub(crate) struct Target {
     /// The regular file that will be replaced.
     replaced: Option<Replaced>,
     exists: bool,
+    /// Whether only this process makes anything beside it, so that nothing is left there by others.
+    is_private: bool,
     disk: Disk,
 }
 
@@ -144,9 +154,24 @@ impl Target {
             overwrite,
             replaced,
             exists: existing.is_some(),
+            is_private: false,
             path: absolute,
             disk: Disk::default(),
         })
+    }
+
+    /// A place that is known to be free, since it is in a directory that nobody else writes in.
+    pub(crate) fn in_private(directory: Arc<File>, path: PathBuf) -> Self {
+        Self {
+            name: path.file_name().unwrap_or_default().to_owned(),
+            directory,
+            path,
+            overwrite: false,
+            replaced: None,
+            exists: false,
+            is_private: true,
+            disk: Disk::default(),
+        }
     }
 
     /// The same place, on a disk that may fail.
@@ -284,6 +309,14 @@ fn attributes(at: &File, name: impl rustix::path::Arg, flags: AtFlags) -> StatxA
 fn is_mount_point(directory: &File, name: &OsStr) -> bool {
     let attributes = attributes(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     attributes.contains(StatxAttributes::MOUNT_ROOT)
+}
+
+/// Whether another file system, or one file, is mounted at a path.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = rustix::fs::openat(CWD, parent.unwrap_or(Path::new(".")), HOLD, Mode::empty());
+    let held = parent.ok().map(File::from).zip(path.file_name());
+    held.is_some_and(|(held, name)| is_mount_point(&held, name))
 }
 
 /// Whether nothing can be renamed or removed in the directory.

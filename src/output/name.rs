@@ -38,6 +38,11 @@ pub(super) fn inner_name() -> io::Result<String> {
     Ok(format!("{MARK}{}", random_digits(INNER_DIGITS)?))
 }
 
+/// Whether a name is one that is made beside a target.
+pub(crate) fn is_temporary_name(name: &[u8]) -> bool {
+    maker(name).is_some()
+}
+
 /// Who made what has this name; none if it is not such a name.
 pub(super) fn maker(name: &[u8]) -> Option<Maker> {
     let rest = name.strip_prefix(b".")?;

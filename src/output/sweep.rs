@@ -2,9 +2,9 @@
 //!
 //! Another user may be allowed to rename what lies there, so no name and no path says what is
 //! removed: it is held open, and the name is only taken away while it still leads there. Nothing
-//! is removed recursively.
+//! is removed recursively but a tree in a private directory.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
@@ -88,7 +88,7 @@ fn remove_leftover(directory: impl AsFd, name: &CStr, maker: Maker) -> rustix::i
     Ok(())
 }
 
-/// Removes the one file that a private directory may hold. A directory of anything else is not
+/// Removes the one file or tree that a private directory may hold. A directory of anything else is not
 /// one: somebody gave it such a name.
 fn remove_inner(directory: &File, stat: &Stat) {
     let mode = stat.st_mode & 0o1777;
@@ -104,12 +104,92 @@ fn remove_inner(directory: &File, stat: &Stat) {
             _ => return,
         }
     }
-    let is_private = [super::PRIVATE_DIRECTORY, super::DROP_DIRECTORY].contains(&mode);
+    let is_private = [
+        super::PRIVATE_DIRECTORY,
+        super::DROP_DIRECTORY,
+        super::SEARCH_DIRECTORY,
+    ]
+    .contains(&mode);
     if let Some(inner) = inner
         && is_private
+        && rustix::fs::unlinkat(directory, &*inner, AtFlags::empty()).is_err()
     {
-        let _ = rustix::fs::unlinkat(directory, inner, AtFlags::empty());
+        remove_tree(directory, &*inner);
     }
+}
+
+/// Removes the directory `name` in the private directory `at`, with all that is in it.
+///
+/// Nothing else is removed recursively. What is below a private directory is this user's own making,
+/// since nobody else may write there; no link is followed, and no other file system is entered.
+pub(super) fn remove_tree(at: impl AsFd, name: impl rustix::path::Arg + Copy) {
+    let Ok(there) = rustix::fs::fstat(&at) else {
+        return;
+    };
+    let is_private = there.st_uid == rustix::process::geteuid().as_raw()
+        && [super::PRIVATE_DIRECTORY, super::SEARCH_DIRECTORY].contains(&(there.st_mode & 0o1777));
+    if !is_private {
+        return;
+    }
+    let Ok(name) = name.into_c_str() else { return };
+    let Some(root) = open_to_empty(&at, &name, &there) else {
+        return;
+    };
+    // What is deep is moved up instead of being descended to: trees may be deeper than descriptors go.
+    let mut moved = 0u64;
+    loop {
+        let mut goes_on = false;
+        for name in names(&root) {
+            goes_on |= remove_any(&root, &name);
+            let Some(directory) = open_to_empty(&root, &name, &there) else {
+                continue;
+            };
+            for inner in names(&directory) {
+                let removed = remove_any(&directory, &inner);
+                goes_on |= removed;
+                if !removed && open_to_empty(&directory, &inner, &there).is_some() {
+                    let up = format!(".{moved}");
+                    moved += 1;
+                    goes_on |= rustix::fs::renameat(&directory, &*inner, &root, up).is_ok();
+                }
+            }
+            goes_on |= remove_any(&root, &name);
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    let _ = rustix::fs::unlinkat(&at, &*name, AtFlags::REMOVEDIR);
+}
+
+/// Removes a file, a link or an empty directory.
+fn remove_any(directory: &File, name: &CStr) -> bool {
+    rustix::fs::unlinkat(directory, name, AtFlags::empty()).is_ok()
+        || rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).is_ok()
+}
+
+fn names(directory: &File) -> Vec<CString> {
+    let Ok(entries) = Dir::read_from(directory) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|entry| entry.file_name().to_owned());
+    names
+        .filter(|name| ![&b"."[..], b".."].contains(&name.to_bytes()))
+        .collect()
+}
+
+/// Opens a directory of this user on the file system of `private`, and makes it writable.
+fn open_to_empty(at: impl AsFd, name: &CStr, private: &Stat) -> Option<File> {
+    let there = rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_directory = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+    if !is_directory || (there.st_uid, there.st_dev) != (private.st_uid, private.st_dev) {
+        return None;
+    }
+    // A tree may have directories that its owner may not write in.
+    let _ = rustix::fs::chmodat(&at, name, Mode::RWXU, AtFlags::empty());
+    let flags = LOOK.union(OFlags::DIRECTORY);
+    let opened = rustix::fs::openat(at, name, flags, Mode::empty());
+    opened.ok().map(File::from)
 }
 
 fn is_old(held: &File) -> bool {

@@ -38,7 +38,7 @@ pub(crate) struct TemporaryFile {
 impl TemporaryFile {
     /// Creates it, after what killed processes left in its directory was removed.
     pub(crate) fn create(target: Target) -> Result<Self> {
-        sweep(&target.directory);
+        sweep_beside(&target);
         Self::new(&target).map_err(|source| target.cannot_write(source))
     }
 
@@ -112,12 +112,16 @@ impl PrivateDirectory {
     /// Creates it for a daemon that runs as `daemon_user`, after what killed processes left
     /// beside it was removed.
     pub(crate) fn create(target: Target, daemon_user: Option<u32>) -> io::Result<Self> {
-        sweep(&target.directory);
-        let own_user = rustix::process::geteuid().as_raw();
-        let mode = match daemon_user {
-            Some(user) if user == own_user || user == 0 => PRIVATE_DIRECTORY,
-            _ => DROP_DIRECTORY,
+        let others_write = if is_as_mighty(daemon_user) {
+            PRIVATE_DIRECTORY
+        } else {
+            DROP_DIRECTORY
         };
+        Self::create_with_mode(target, others_write)
+    }
+
+    pub(super) fn create_with_mode(target: Target, mode: u32) -> io::Result<Self> {
+        sweep_beside(&target);
         for _ in 0..MAX_TRIES {
             let name = temporary_name()?;
             let disk = &target.disk;
@@ -161,6 +165,19 @@ impl PrivateDirectory {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// The directory, held.
+    pub(super) fn directory(&self) -> &Arc<File> {
+        &self.directory
+    }
+
+    pub(super) fn inner_name(&self) -> &str {
+        &self.inner_name
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Where the daemon shall write: a name that nobody else can guess.
     pub(crate) fn inner(&self) -> &Path {
         &self.inner
@@ -197,6 +214,19 @@ impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         remove_inner(&self.directory, &self.inner_name);
         remove(&self.target.directory, &*self.name, &self.directory);
+    }
+}
+
+/// Whether what is private to this user is open to a daemon of that user.
+pub(super) fn is_as_mighty(daemon_user: Option<u32>) -> bool {
+    let own_user = rustix::process::geteuid().as_raw();
+    daemon_user.is_some_and(|user| user == own_user || user == 0)
+}
+
+/// Removes what killed processes left beside the target.
+fn sweep_beside(target: &Target) {
+    if !target.is_private {
+        sweep(&target.directory);
     }
 }
 

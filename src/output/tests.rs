@@ -291,3 +291,66 @@ fn a_name_is_taken_once() {
     assert_eq!(error.kind(), ErrorKind::LocalFile);
     assert_eq!(names(directory.path()), ["out"]);
 }
+
+#[test]
+fn a_tree_is_removed_however_deep_it_is_and_nothing_beside_it() {
+    use crate::output::PrivateTree;
+
+    let directory = tempfile::tempdir().unwrap();
+    let outside = directory.path().join("outside");
+    fs::create_dir_all(outside.join("kept")).unwrap();
+    let target = PrivateTree::check(&directory.path().join("out/")).unwrap();
+    let tree = PrivateTree::create(target, None).unwrap();
+    let mut path = "d".to_owned();
+    // Deeper than there may be open files.
+    while path.len() < 2500 {
+        tree.create_directories([path.as_str()]).unwrap();
+        path += "/d";
+    }
+    tree.create_directories(["closed", "closed/in"]).unwrap();
+    tree.create_link("closed/link", outside.to_str().unwrap())
+        .unwrap();
+    tree.set_directory_mode("closed", 0).unwrap();
+    drop(tree);
+    let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(outside.join("kept").is_dir());
+}
+
+#[test]
+fn a_tree_that_a_killed_process_left_is_swept_with_all_that_is_in_it() {
+    use crate::output::PrivateTree;
+
+    let directory = tempfile::tempdir().unwrap();
+    let target = PrivateTree::check(&directory.path().join("out")).unwrap();
+    let tree = PrivateTree::create(target.clone(), Some(0)).unwrap();
+    tree.create_directories(["a", "a/b"]).unwrap();
+    fs::write(directory.path().join("mine"), "").unwrap();
+    let only = || {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        entries.map(name).collect::<Vec<_>>()
+    };
+    // While it is locked, it stays.
+    super::sweep::sweep(&target.directory);
+    assert_eq!(only().len(), 2);
+    tree.forget();
+    super::sweep::sweep(&target.directory);
+    assert_eq!(only(), ["mine"]);
+}
+
+#[test]
+fn a_tree_replaces_nothing() {
+    use crate::output::PrivateTree;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let target = PrivateTree::check(&path).unwrap();
+    let tree = PrivateTree::create(target, Some(0)).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(PrivateTree::check(&path).is_err());
+    let error = tree.commit().unwrap_err();
+    assert!(error.to_string().contains("exists already"), "{error}");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}

@@ -13,6 +13,8 @@ pub(crate) enum Attempt {
     Verify(TaskId),
     List,
     CalculateId(PathBuf),
+    #[cfg(feature = "cli")]
+    Diagnose,
 }
 
 impl fmt::Display for Attempt {
@@ -23,6 +25,8 @@ impl fmt::Display for Attempt {
             Self::Stat(id) => write!(f, "cannot stat task {id}"),
             Self::Verify(id) => write!(f, "cannot verify task {id}"),
             Self::List => f.write_str("cannot list the tasks of this host"),
+            #[cfg(feature = "cli")]
+            Self::Diagnose => f.write_str("cannot find out what is wrong"),
             Self::CalculateId(path) => write!(f, "cannot calculate the id of {}", path.display()),
         }
     }

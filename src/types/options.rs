@@ -163,6 +163,33 @@ impl fmt::Display for Timeout {
     }
 }
 
+/// How long nothing may come while content is awaited; 0 is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StallTimeout(Option<Duration>);
+
+impl StallTimeout {
+    /// What an export has in the program unless told otherwise, as it is written.
+    pub const DEFAULT: &str = "15m";
+
+    /// As a duration; none is for ever.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl FromStr for StallTimeout {
+    type Err = ValueError;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let stall = duration(raw)?;
+        if stall > Duration::from_secs(MAX_WIRE_SECONDS) {
+            return Err(ValueError::LongTimeout);
+        }
+        Ok(Self((!stall.is_zero()).then_some(stall)))
+    }
+}
+
 fn duration(raw: &str) -> Result<Duration, ValueError> {
     humantime::parse_duration(raw).map_err(|source| ValueError::Duration {
         reason: source.to_string(),

@@ -46,6 +46,12 @@ pub enum Remedy {
     NameSocket,
     /// Write the content to a stream, or name another file.
     WriteToStream,
+    /// Import the directory as a tree.
+    ImportTree,
+    /// Wait for longer until something comes.
+    MorePatience,
+    /// Import a copy of the file in a directory that both sides see.
+    Stage,
     /// Anything that no setter does, as a sentence.
     Other(String),
 }
@@ -70,6 +76,11 @@ impl fmt::Display for Remedy {
             Self::NameEndpoint => "no socket is there: start dfdaemon, or name its socket",
             Self::NameSocket => "it is not a socket: name dfdaemon's",
             Self::WriteToStream => "write the content to a stream, or name another file",
+            Self::ImportTree => "import it as a tree",
+            Self::MorePatience => "wait for longer until something comes",
+            Self::Stage => {
+                "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system; or import a copy in a staging directory that both see"
+            }
             Self::Other(sentence) => sentence,
         })
     }

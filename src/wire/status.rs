@@ -76,7 +76,6 @@ struct Verdict {
 
 const HINT_NO_DAEMON: &str = "check that dfdaemon is still running, then try again";
 const HINT_RETRY: &str = "try again later";
-const HINT_IMPORT_PATH: &str = "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system";
 const HINT_UNSUPPORTED: &str = "this dfdaemon is too old for that";
 
 fn classify(status: &Status, operation: Operation) -> Verdict {
@@ -238,7 +237,7 @@ fn by_os_error(number: i32, operation: Operation) -> Meaning {
         Operation::ExportByPath { .. } if about_path => {
             (ErrorKind::LocalFile, Some(Remedy::TransferElsewhere))
         }
-        Operation::Import if about_path => (ErrorKind::LocalFile, other(HINT_IMPORT_PATH)),
+        Operation::Import if about_path => (ErrorKind::LocalFile, Some(Remedy::Stage)),
         _ if about_space => (ErrorKind::Refused, other("dfdaemon's own disk is full")),
         _ if [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN].contains(&error) => {
             (ErrorKind::Unavailable, other(HINT_RETRY))

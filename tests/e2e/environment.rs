@@ -8,13 +8,14 @@ use crate::support::scripted::whole;
 use crate::support::{Dfcache, ScriptedDaemon, World, skipped};
 
 /// A command and what makes it complete.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("import", "file"),
     ("export", "-O out 7"),
     ("stat", "7"),
     ("ls", ""),
     ("id", "file"),
     ("verify", "7 file"),
+    ("doctor", ""),
 ];
 
 /// The long options that a command's help shows.
@@ -73,6 +74,7 @@ fn a_bad_value_in_a_variable_is_a_bad_value() {
                 "tag",
                 "application",
                 "log-dir",
+                "staging-dir",
                 "output",
                 "content-for-calculating-task-id",
             ];
@@ -120,7 +122,10 @@ fn the_endpoint_of_a_command_has_a_short_variable_too() {
     let world = World::new();
     let (file, id) = (world.file("file", 1), "7");
     let nowhere = world.beside("nowhere.sock");
-    for (command, rest) in COMMANDS.into_iter().filter(|(command, _)| *command != "id") {
+    for (command, rest) in COMMANDS
+        .into_iter()
+        .filter(|(command, _)| !["id", "doctor"].contains(command))
+    {
         let short = format!("DFCACHE_{}_ENDPOINT", command.to_uppercase());
         let rest = rest.replace('7', id);
         let line = || words(&rest);

@@ -22,7 +22,7 @@ const FIDELITY_PAGE: &str = include_str!("../../docs/fidelity.md");
 const GUARANTEES_PAGE: &str = include_str!("../../docs/guarantees.md");
 const RUST_PAGE: &str = include_str!("../../docs/rust.md");
 const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
-const COMMANDS: [&str; 6] = ["import", "export", "stat", "ls", "id", "verify"];
+const COMMANDS: [&str; 7] = ["import", "export", "stat", "ls", "id", "verify", "doctor"];
 
 /// The lines of a page below a heading, up to the next one.
 fn section(page: &'static str, heading: &str) -> Vec<&'static str> {
@@ -217,6 +217,12 @@ fn it_has_the_fields_of_the_schema() {
     assert!(import.remove("those of stat"));
     import.extend(fields("stat"));
     assert_eq!(import, defined("import"));
+    let mut tree = fields("import --recursive");
+    assert!(tree.remove("those of import"));
+    tree.extend(import);
+    assert_eq!(tree, defined("import_tree"));
+    assert_eq!(fields("export --recursive"), defined("export_tree"));
+    assert_eq!(fields("a file of a tree"), defined("tree_file"));
     let error = &schema["$defs"]["error"]["properties"]["error"]["properties"];
     assert_eq!(fields("a failure"), names(error));
 }

@@ -28,7 +28,7 @@ fn definition(name: &str) -> (Value, jsonschema::Validator) {
 
 /// It is valid, and the schema knows every field.
 #[track_caller]
-fn assert_is(name: &str, value: &Value) {
+pub fn assert_is(name: &str, value: &Value) {
     let (definition, validator) = definition(name);
     let errors: Vec<_> = validator
         .iter_errors(value)

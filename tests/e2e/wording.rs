@@ -34,7 +34,7 @@ fn help_has_three_names_and_goes_to_stdout() {
         run.stdout()
     };
     assert_eq!(help("help"), help("--help"));
-    for command in ["import", "export", "stat", "ls", "id", "verify"] {
+    for command in ["import", "export", "stat", "ls", "id", "verify", "doctor"] {
         assert_eq!(
             help(&format!("help {command}")),
             help(&format!("{command} --help"))
@@ -121,6 +121,7 @@ fn no_line_of_help_is_wrapped_into_rags() {
         "ls --help",
         "id --help",
         "verify --help",
+        "doctor --help",
     ] {
         let help = world.dfcache().args(words(line)).run().succeeds().stdout();
         let rag = help
@@ -190,7 +191,7 @@ fn a_directory_to_import() {
     --- stderr
     error: cannot import .
     caused by: it is a directory
-    hint: import its files one by one, or an archive of it
+    hint: --recursive imports a directory with all of its files
     ");
 }
 

@@ -13,6 +13,7 @@ fn ended<T: Send + Sync + 'static>(
     let bounds = Bounds {
         attempt: Attempt::List,
         timeout: SOON.parse().unwrap(),
+        jobs: 1,
     };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reported = Arc::clone(&reports);

@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::Outcome;
 use crate::cli::exit::exit_code;
 use crate::cli::remedy::hint;
+use crate::client::doctor::Check;
+use crate::tree::{TreeFile, TreeSummary};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::is_command;
 use crate::types::task::Task;
@@ -35,6 +37,84 @@ struct Verify<'a> {
     task_id: &'a str,
     path: &'a str,
     content_length: u64,
+}
+
+#[derive(Serialize)]
+struct TreeFields {
+    file_count: usize,
+    directory_count: usize,
+    link_count: usize,
+    total_length: u64,
+}
+
+impl From<TreeSummary> for TreeFields {
+    fn from(summary: TreeSummary) -> Self {
+        Self {
+            file_count: summary.file_count,
+            directory_count: summary.directory_count,
+            link_count: summary.link_count,
+            total_length: summary.content_length,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ImportTree<'a> {
+    #[serde(flatten)]
+    task: &'a Task,
+    path: &'a str,
+    existed: bool,
+    #[serde(flatten)]
+    summary: TreeFields,
+    existing_count: usize,
+}
+
+#[derive(Serialize)]
+struct ExportTree<'a> {
+    task_id: &'a str,
+    path: &'a str,
+    transferred: bool,
+    #[serde(flatten)]
+    summary: TreeFields,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a str,
+    task_id: &'a str,
+    content_length: u64,
+}
+
+#[derive(Serialize)]
+struct Diagnosis {
+    healthy: bool,
+    checks: Vec<CheckFields>,
+}
+
+#[derive(Serialize)]
+struct CheckFields {
+    name: &'static str,
+    passed: bool,
+    detail: String,
+    hint: Option<String>,
+}
+
+impl From<&Check> for CheckFields {
+    fn from(check: &Check) -> Self {
+        let (detail, remedy) = match &check.result {
+            Ok(found) => (found.clone(), None),
+            Err(error) => {
+                let why = std::iter::once(error.to_string()).chain(error.causes());
+                (why.collect::<Vec<_>>().join(": "), error.remedy())
+            }
+        };
+        Self {
+            name: check.name,
+            passed: check.result.is_ok(),
+            detail,
+            hint: remedy.map(hint),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,6 +156,36 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
             transferred: exported.transferred,
             digest: digest.as_ref().map(ToString::to_string),
         }),
+        Outcome::ImportedTree {
+            tree, with_files, ..
+        } => {
+            let last = line(&ImportTree {
+                task: &tree.task,
+                path: text(&tree.path)?,
+                existed: tree.existed,
+                summary: tree.summary.into(),
+                existing_count: tree.existing_count,
+            })?;
+            lines_of(tree.files().filter(|_| *with_files)).map(|lines| lines + &last)
+        }
+        Outcome::ExportedTree {
+            task_id,
+            tree,
+            transferred,
+            with_files,
+        } => {
+            let last = line(&ExportTree {
+                task_id: task_id.as_str(),
+                path: text(&tree.path)?,
+                transferred: *transferred,
+                summary: tree.summary.into(),
+            })?;
+            lines_of(tree.files().filter(|_| *with_files)).map(|lines| lines + &last)
+        }
+        Outcome::Diagnosed(checks) => line(&Diagnosis {
+            healthy: checks.iter().all(|check| check.result.is_ok()),
+            checks: checks.iter().map(CheckFields::from).collect(),
+        }),
         Outcome::Verified(verified) => line(&Verify {
             task_id: verified.task.task_id.as_str(),
             path: text(&verified.path)?,
@@ -90,6 +200,17 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
         Outcome::Document(text) => return Ok(text.clone()),
     };
     lines.map(String::into_bytes)
+}
+
+fn lines_of<'a>(files: impl Iterator<Item = TreeFile<'a>>) -> Result<String> {
+    let line = |file: TreeFile<'_>| {
+        line(&File {
+            path: file.path,
+            task_id: file.task_id,
+            content_length: file.content_length,
+        })
+    };
+    files.map(line).collect()
 }
 
 pub(super) fn error(error: &Error) -> String {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use crate::cli::remedy::hint;
+use crate::client::doctor::Check;
 use crate::types::error::Error;
 use crate::types::escape::printable;
 use crate::types::task::{LocalTask, Task};
@@ -21,6 +22,9 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
             Some(path) => [path.as_os_str().as_bytes(), b"\n"].concat(),
             None => Vec::new(),
         },
+        Outcome::ImportedTree { tree, .. } => format!("{}\n", tree.task.task_id).into_bytes(),
+        Outcome::ExportedTree { tree, .. } => [tree.path.as_os_str().as_bytes(), b"\n"].concat(),
+        Outcome::Diagnosed(checks) => checks.iter().map(check).collect::<String>().into_bytes(),
         Outcome::Verified(verified) => [verified.path.as_os_str().as_bytes(), b": OK\n"].concat(),
         Outcome::Stat(task) => stat(task, Timestamp::now()).into_bytes(),
         Outcome::Listed(tasks) => list(tasks, Timestamp::now()).into_bytes(),
@@ -53,6 +57,19 @@ pub(super) fn stat(task: &Task, now: Timestamp) -> String {
             task.expires_at.map_or_else(none, |at| expiry(at, now)),
         ),
     ])
+}
+
+fn check(check: &Check) -> String {
+    match &check.result {
+        Ok(found) => format!("✓ {}\n", printable(found)),
+        Err(error) => {
+            let why = std::iter::once(error.to_string()).chain(error.causes());
+            let why = printable(&why.collect::<Vec<_>>().join(": "));
+            let hint = error.remedy().map(|remedy| printable(&hint(remedy)));
+            let hint = hint.map_or(String::new(), |hint| format!("  hint: {hint}\n"));
+            format!("✗ {why}\n{hint}")
+        }
+    }
 }
 
 fn rows(rows: &[(&str, String)]) -> String {

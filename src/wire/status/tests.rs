@@ -197,7 +197,7 @@ fn plain_texts_mean_what_they_say() {
 fn the_remedy_for_a_system_error_fits_the_operation() {
     let says = |sentence: &str| Some(Remedy::Other(sentence.to_owned()));
     let table = [
-        (Errno::NOENT, Operation::Import, says(HINT_IMPORT_PATH)),
+        (Errno::NOENT, Operation::Import, Some(Remedy::Stage)),
         (Errno::NOENT, BY_PATH, Some(Remedy::TransferElsewhere)),
         (Errno::NOENT, BY_LINK, Some(Remedy::TransferElsewhere)),
         (Errno::NOENT, Operation::ExportByTransfer, None),

@@ -46,7 +46,7 @@ impl Dfcache {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for name in ["IMPORT", "EXPORT", "STAT", "LS", "VERIFY"] {
+        for name in ["IMPORT", "EXPORT", "STAT", "LS", "VERIFY", "DOCTOR"] {
             command.env(format!("DFCACHE_{name}_LOG_DIR"), home.join("logs"));
         }
         Self {

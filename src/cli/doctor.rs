@@ -1,0 +1,103 @@
+//! `dfcache doctor`.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+
+use super::common::Common;
+use super::logging;
+use super::report::Outcome;
+use crate::client::Client;
+use crate::client::doctor::{Check, diagnose};
+use crate::export::ExportRequest;
+use crate::import::ImportRequest;
+use crate::output::PrivateFile;
+use crate::types::error::{Error, Result};
+use crate::types::options::Timeout;
+
+const EXAMPLES: &str = "\
+Examples:
+  dfcache doctor
+  dfcache doctor --round-trip --staging-dir /var/run/dragonfly";
+
+/// How much content goes there and back, in bytes.
+const ROUND_TRIP: u64 = 1 << 20;
+
+/// Find out what is wrong between this user and dfdaemon
+///
+/// One line a check, ✓ or ✗ with what to do: the socket, who listens there, whether dfdaemon answers,
+/// like which release, whether it reaches its scheduler, and where logs go. The exit code is 1 if a
+/// check fails.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DoctorArguments {
+    /// Import and export a megabyte too
+    ///
+    /// Random content, for five minutes and with one replica. It is written to --staging-dir, or
+    /// without it to the directory for temporary files.
+    #[arg(long)]
+    round_trip: bool,
+
+    /// Check that imports can stage copies in this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    staging_dir: Option<PathBuf>,
+
+    /// How long all checks may take
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    pub(crate) timeout: Timeout,
+
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl DoctorArguments {
+    /// Does what was asked.
+    pub(super) async fn run(&self) -> Result<Outcome> {
+        let (mut checks, client) = diagnose(&self.common.connection.endpoint).await;
+        checks.push(Check::new("log_dir", logging::check(&self.common.logs)));
+        let user = match &client {
+            Some(client) => client.daemon_user().await.ok().flatten(),
+            None => None,
+        };
+        if let Some(staging) = &self.staging_dir {
+            let staged = PrivateFile::create(staging, user).map(drop);
+            let staged = staged.map_err(|source| {
+                Error::local_file(format!("cannot stage a copy in {}", staging.display()))
+                    .because(source)
+                    .hint("the directory must exist, and this user must be able to write there")
+            });
+            let good = format!("copies can be staged in {}", staging.display());
+            checks.push(Check::new("staging_dir", staged.map(|()| good)));
+        }
+        if let Some(client) = client.filter(|_| self.round_trip) {
+            checks.push(Check::new("round_trip", self.round_trip(&client).await));
+        }
+        Ok(Outcome::Diagnosed(checks))
+    }
+
+    async fn round_trip(&self, client: &Client) -> Result<String> {
+        let mut content = Vec::new();
+        std::fs::File::open("/dev/urandom")
+            .and_then(|random| random.take(ROUND_TRIP).read_to_end(&mut content))
+            .map_err(|source| Error::local_file("cannot read /dev/urandom").because(source))?;
+        let staging = self.staging_dir.clone();
+        let staging = staging.unwrap_or_else(std::env::temp_dir);
+        let request = ImportRequest::new("a megabyte")
+            .ttl(Duration::from_secs(300))
+            .persistent_replica_count(1);
+        let reader = io::Cursor::new(content.clone());
+        let imported = client.import_reader(request, reader, staging).await?;
+        let task_id = imported.task.task_id;
+        let mut received = Vec::new();
+        let export = ExportRequest::new(&task_id);
+        client.export_to_writer(&export, &mut received).await?;
+        if received != content {
+            return Err(Error::integrity(format!(
+                "task {task_id} came back with another content"
+            )));
+        }
+        Ok(format!("a megabyte went there and back as task {task_id}"))
+    }
+}

@@ -1,0 +1,186 @@
+//! What is wrong between this side and a daemon: one check after the other, each with what to do.
+
+use std::future::Future;
+use std::os::unix::fs::FileTypeExt as _;
+use std::time::Duration;
+
+use dfdaemon_api::dfdaemon::v2::{
+    ListLocalPersistentCacheTasksRequest, StatPersistentCacheTaskRequest,
+};
+use tokio::time::timeout;
+use tonic::{Code, Status};
+
+use crate::client::Client;
+use crate::types::endpoint::Endpoint;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::remedy::Remedy;
+use crate::wire::status::{self, Operation};
+
+/// How long the daemon may take for one answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// An id that no task has: neither a number nor a hash.
+const NO_TASK: &str = "dfcache-doctor";
+
+/// One thing that was looked at.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Check {
+    /// What was looked at, in snake case.
+    pub name: &'static str,
+    /// What was found, or what is wrong.
+    pub result: Result<String>,
+}
+
+impl Check {
+    pub(crate) fn new(name: &'static str, result: Result<String>) -> Self {
+        Self { name, result }
+    }
+}
+
+/// Looks for what is wrong with the daemon at `endpoint`. What depends on a check that failed is not
+/// looked at. A client is returned if there is a connection.
+pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
+    let mut checks = vec![Check::new("endpoint", socket(endpoint))];
+    if checks[0].result.is_err() {
+        return (checks, None);
+    }
+    let client = match Client::connect(endpoint).await {
+        Ok(client) => client,
+        Err(error) => {
+            checks.push(Check::new("connection", Err(error)));
+            return (checks, None);
+        }
+    };
+    let user = client.daemon_user().await.ok().flatten();
+    let user = user.map_or("somebody".to_owned(), |user| format!("user {user}"));
+    checks.push(Check::new("connection", Ok(format!("{user} listens"))));
+    let request = StatPersistentCacheTaskRequest {
+        task_id: NO_TASK.to_owned(),
+        remote_ip: None,
+    };
+    let mut service = match client.service().await {
+        Ok(service) => service,
+        Err(error) => {
+            checks.push(Check::new("answer", Err(error)));
+            return (checks, Some(client));
+        }
+    };
+    let stat = answer(service.stat_persistent_cache_task(request)).await;
+    let stat = stat.and_then(|answer| match answer {
+        Ok(_) => Err(Error::integrity("dfdaemon knows a task that there is not")),
+        Err(status) => Ok(status),
+    });
+    let status = match stat {
+        Ok(status) => status,
+        Err(error) => {
+            checks.push(Check::new("answer", Err(error)));
+            return (checks, Some(client));
+        }
+    };
+    let scheduler = scheduler(&status);
+    let answers = match &scheduler {
+        None => Err(no_answer(&status)),
+        Some(_) => Ok("dfdaemon answers".to_owned()),
+    };
+    checks.push(Check::new("answer", answers));
+    if let Some(scheduler) = scheduler {
+        let listed =
+            service.list_local_persistent_cache_tasks(ListLocalPersistentCacheTasksRequest {
+                remote_ip: None,
+            });
+        let lists = answer(listed).await;
+        checks.push(Check::new(
+            "release",
+            lists.map(|lists| release(&status, lists.is_ok())),
+        ));
+        checks.push(Check::new("scheduler", scheduler));
+    }
+    (checks, Some(client))
+}
+
+fn socket(endpoint: &Endpoint) -> Result<String> {
+    let metadata = std::fs::metadata(endpoint.path()).map_err(|source| {
+        let message = format!("cannot look at {endpoint}");
+        let error = Error::new(ErrorKind::Unavailable, message);
+        match source.kind() {
+            std::io::ErrorKind::NotFound => error.because(source).with_remedy(Remedy::NameEndpoint),
+            _ => error
+                .because(source)
+                .hint("this user must be able to search the directories above the socket"),
+        }
+    })?;
+    if !metadata.file_type().is_socket() {
+        let message = format!("{endpoint} is not a socket");
+        return Err(Error::new(ErrorKind::Unavailable, message).with_remedy(Remedy::NameSocket));
+    }
+    let mounted = if crate::output::is_mounted(endpoint.path()) {
+        "; it is mounted itself: mount its directory instead, since it goes stale when dfdaemon restarts"
+    } else {
+        ""
+    };
+    Ok(format!("{endpoint} is a socket{mounted}"))
+}
+
+async fn answer<T>(call: impl Future<Output = T>) -> Result<T> {
+    timeout(ANSWERS_WITHIN, call).await.map_err(|_| {
+        let message = format!(
+            "dfdaemon did not answer within {}s",
+            ANSWERS_WITHIN.as_secs()
+        );
+        Error::new(ErrorKind::Timeout, message)
+            .hint("it hangs, or waits for its scheduler: look at its log, and restart it")
+    })
+}
+
+/// What a question about a task that is not there tells of the scheduler; none if the question did not
+/// get so far.
+fn scheduler(status: &Status) -> Option<Result<String>> {
+    let error = status::cause(status, Operation::Question);
+    let text = error.to_string();
+    let cannot = |hint: &str| {
+        let message = "dfdaemon cannot ask its scheduler";
+        Err(Error::new(ErrorKind::Unavailable, message)
+            .because(text.clone())
+            .hint(hint))
+    };
+    if text.contains("available schedulers not found") {
+        return Some(cannot(
+            "check the addresses of the manager and the scheduler in dfdaemon's configuration, and that both run",
+        ));
+    }
+    if text.starts_with("host ") && text.ends_with(" not found") {
+        return Some(cannot(
+            "dfdaemon has only just started: try again in a minute",
+        ));
+    }
+    match error.kind() {
+        ErrorKind::NotFound => Some(Ok("dfdaemon reaches its scheduler".to_owned())),
+        _ => None,
+    }
+}
+
+fn no_answer(status: &Status) -> Error {
+    let error = status::cause(status, Operation::Question);
+    if status.code() == Code::Unimplemented {
+        return Error::new(ErrorKind::Refused, "the server there knows no tasks")
+            .because(error.to_string())
+            .hint("it is dfdaemon's upload socket, or another program: name the socket of dfdaemon's download server");
+    }
+    error
+}
+
+/// Each release words the errors of its scheduler in its own way.
+fn release(status: &Status, lists: bool) -> String {
+    let release = if status.message().contains("code: '") {
+        "1.5"
+    } else {
+        "0.2"
+    };
+    let lists = if lists {
+        ""
+    } else {
+        ", and cannot list its tasks"
+    };
+    format!("dfdaemon answers like release {release}{lists}")
+}

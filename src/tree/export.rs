@@ -1,0 +1,356 @@
+//! The export of a tree: its manifest, then its files into a private directory, which then takes its
+//! place as a whole.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Seek as _, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+
+use super::manifest::{self, Entry, Kind, PREFIX, Sha256Digest};
+use super::{Counter, DEFAULT_JOBS, TreeFile, TreeProgress, TreeSummary, files};
+use crate::client::Client;
+use crate::content::thread::{finished, on_thread};
+use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
+use crate::output::{PrivateTree, Target};
+use crate::types::attempt::Attempt;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::options::{Digest, TaskId};
+
+/// The export of a tree.
+#[derive(Clone, Debug)]
+pub struct ExportTree {
+    request: ExportRequest,
+    jobs: NonZeroUsize,
+    progress: Option<watch::Sender<TreeProgress>>,
+}
+
+impl ExportTree {
+    /// The export of the tree whose manifest is the task of `request`. Its files are exported as the
+    /// rest of it says. A transferred file is checked against the SHA-256 that the manifest has of it;
+    /// one that the daemon writes, only if the request is to be verified.
+    #[must_use]
+    pub fn new(request: impl Into<ExportRequest>) -> Self {
+        Self {
+            request: request.into(),
+            jobs: DEFAULT_JOBS,
+            progress: None,
+        }
+    }
+
+    /// How many files are exported at a time: 4, unless told otherwise.
+    #[must_use]
+    pub fn jobs(self, jobs: NonZeroUsize) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// Where progress is reported.
+    #[must_use]
+    pub fn progress(self, progress: watch::Sender<TreeProgress>) -> Self {
+        Self {
+            progress: Some(progress),
+            ..self
+        }
+    }
+}
+
+/// A tree that was exported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ExportedTree {
+    /// The absolute path of the directory that was made.
+    pub path: PathBuf,
+    /// What the tree is made of.
+    pub summary: TreeSummary,
+    entries: Vec<Entry>,
+}
+
+impl ExportedTree {
+    /// The tree's files, in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = TreeFile<'_>> {
+        files(&self.entries)
+    }
+}
+
+impl Client {
+    /// Exports a tree to a new directory at `path`. The directory appears when all of it is there, and
+    /// not at all otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LocalFile`] if something is at `path`, [`ErrorKind::Integrity`] if the task is no
+    /// tree, or one that would write elsewhere, and whatever an export can do. The error names the file.
+    pub async fn export_tree(
+        &self,
+        tree: &ExportTree,
+        path: impl AsRef<Path>,
+    ) -> Result<ExportedTree> {
+        let target = PrivateTree::check(path.as_ref())?;
+        let exported = self.export_tree_to(tree, target);
+        let attempt = Attempt::Export(tree.request.task_id.clone());
+        let exported = self.bounded(tree.request.timeout, attempt, exported).await;
+        exported
+            .map_err(|error| error.within(format!("cannot export tree {}", tree.request.task_id)))
+    }
+
+    pub(crate) async fn export_tree_to(
+        &self,
+        tree: &ExportTree,
+        target: Target,
+    ) -> Result<ExportedTree> {
+        let entries = self.manifest(&tree.request).await?;
+        let summary = TreeSummary::of(&entries);
+        let counter = Counter(tree.progress.clone());
+        counter.begin(&summary);
+        let written = target.clone();
+        let cannot = |source: io::Error| written.cannot_write(source);
+        let user = self.daemon_user().await?;
+        let private = PrivateTree::create(target, user).map_err(cannot)?;
+        private
+            .create_directories(directories(&entries))
+            .map_err(cannot)?;
+        let next = AtomicUsize::new(0);
+        let all = Files {
+            client: self,
+            tree,
+            entries: &entries,
+            private: &private,
+            counter: &counter,
+            next: &next,
+        };
+        let jobs = tree.jobs.get().min(summary.file_count.max(1));
+        try_join_all((0..jobs).map(|_| all.work())).await?;
+        finish(&private, &entries).map_err(cannot)?;
+        Ok(ExportedTree {
+            path: private.commit()?,
+            summary,
+            entries,
+        })
+    }
+
+    /// Gets the manifest, which its id proves, and reads it.
+    async fn manifest(&self, request: &ExportRequest) -> Result<Vec<Entry>> {
+        let task = self.stat(&request.task_id).await?;
+        let no_tree = || {
+            Error::integrity(format!("task {} is not a tree", request.task_id))
+                .hint("a tree is what an import of a directory made")
+        };
+        if task.content_length > manifest::MAX_LENGTH {
+            return Err(no_tree());
+        }
+        let file = tempfile::tempfile().map_err(|source| {
+            let message = format!("cannot write in {}", std::env::temp_dir().display());
+            Error::local_file(message).because(source)
+        })?;
+        let request = ExportRequest {
+            verify: true,
+            digest: None,
+            progress: None,
+            ..request.clone()
+        };
+        let is_other = Arc::new(AtomicBool::new(false));
+        let writer = ManifestWriter {
+            file: file.try_clone().map_err(|source| {
+                Error::new(ErrorKind::Failure, "cannot read the manifest").because(source)
+            })?,
+            written: 0,
+            is_other: Arc::clone(&is_other),
+        };
+        let exported = self.export_to_blocking_writer(&request, writer).await;
+        if is_other.load(Ordering::SeqCst) {
+            return Err(no_tree());
+        }
+        exported?;
+        let read = on_thread("manifest", move || {
+            let mut file = file;
+            file.rewind()
+                .map_err(|source| Error::local_file("cannot read the manifest").because(source))?;
+            manifest::read(io::BufReader::new(file))
+        })?;
+        finished(read).await
+    }
+}
+
+/// Takes a manifest, and nothing else.
+struct ManifestWriter {
+    file: File,
+    written: u64,
+    is_other: Arc<AtomicBool>,
+}
+
+impl Write for ManifestWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let at = usize::try_from(self.written).unwrap_or(usize::MAX);
+        let expected = PREFIX.get(at..).unwrap_or_default();
+        let length = expected.len().min(bytes.len());
+        let too_long = self.written + bytes.len() as u64 > manifest::MAX_LENGTH;
+        if bytes[..length] != expected[..length] || too_long {
+            self.is_other.store(true, Ordering::SeqCst);
+            return Err(io::Error::other("it is no manifest"));
+        }
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Every directory of a tree, those included that only the paths of others name.
+fn directories(entries: &[Entry]) -> BTreeSet<&str> {
+    let mut directories = BTreeSet::new();
+    for entry in entries {
+        if matches!(entry.kind, Kind::Directory { .. }) {
+            directories.insert(entry.path.as_str());
+        }
+        let mut path = entry.path.as_str();
+        while let Some((above, _)) = path.rsplit_once('/') {
+            if !directories.insert(above) {
+                break;
+            }
+            path = above;
+        }
+    }
+    directories
+}
+
+/// Makes what needs all files to be there: links, which may lead anywhere in the tree, and permissions,
+/// which may forbid to write.
+fn finish(private: &PrivateTree, entries: &[Entry]) -> io::Result<()> {
+    for entry in entries {
+        if let Kind::Link { target } = &entry.kind {
+            private.create_link(&entry.path, target)?;
+        }
+    }
+    let known = |entry: &&Entry| matches!(entry.kind, Kind::Directory { .. });
+    let known: std::collections::HashMap<&str, u32> = entries
+        .iter()
+        .filter(known)
+        .filter_map(|entry| match entry.kind {
+            Kind::Directory { mode } => Some((entry.path.as_str(), mode)),
+            _ => None,
+        })
+        .collect();
+    // The deepest first: behind a closed door nothing can be changed.
+    for path in directories(entries).into_iter().rev() {
+        let mode = known.get(path).copied();
+        private.set_directory_mode(path, mode.unwrap_or(private.ordinary_mode()))?;
+    }
+    Ok(())
+}
+
+/// The files of a tree on their way.
+struct Files<'a> {
+    client: &'a Client,
+    tree: &'a ExportTree,
+    entries: &'a [Entry],
+    private: &'a PrivateTree,
+    counter: &'a Counter,
+    /// The first entry that nobody has taken.
+    next: &'a AtomicUsize,
+}
+
+impl Files<'_> {
+    /// Exports one file after the other, until none is left.
+    async fn work(&self) -> Result<()> {
+        let client = self.client.for_transfers().await?;
+        loop {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            let Some(entry) = self.entries.get(number) else {
+                return Ok(());
+            };
+            let Kind::File {
+                mode,
+                length,
+                task_id,
+                sha256,
+            } = &entry.kind
+            else {
+                continue;
+            };
+            let path = &entry.path;
+            let file = Wanted {
+                path,
+                mode: *mode,
+                length: *length,
+                task_id,
+                sha256: *sha256,
+            };
+            self.export(&client, &file)
+                .await
+                .map_err(|error| error.within(format!("cannot export its file {path}")))?;
+            self.counter.change(|progress| progress.files_done += 1);
+        }
+    }
+
+    async fn export(&self, client: &Client, file: &Wanted<'_>) -> Result<()> {
+        let task_id: TaskId = file.task_id.parse()?;
+        let checked = self.tree.request.verify || self.tree.request.mode == ExportMode::ByTransfer;
+        let digest = checked.then(|| format!("sha256:{}", file.sha256).parse::<Digest>());
+        let (sender, mut receiver) = watch::channel(Progress::default());
+        let report = move |progress| {
+            sender.send_replace(progress);
+        };
+        let request = ExportRequest {
+            task_id,
+            digest: digest.transpose().map_err(|source| {
+                Error::integrity("its SHA-256 cannot be checked").because(source)
+            })?,
+            // The manifest, which its own id proves, says more than an id.
+            verify: false,
+            progress: Some(OnProgress::new(report)),
+            overwrite: false,
+            ..self.tree.request.clone()
+        };
+        let target = self.private.target(file.path);
+        let target =
+            target.map_err(|source| Error::local_file("cannot write it").because(source))?;
+        let written = target.clone();
+        let mut counted = 0;
+        let mut count = |received: u64| {
+            let more = received.saturating_sub(counted);
+            counted += more;
+            self.counter.change(|progress| progress.bytes_done += more);
+        };
+        let exported = {
+            let mut export = pin!(client.export(&request, target));
+            loop {
+                tokio::select! {
+                    biased;
+                    exported = &mut export => break exported,
+                    Ok(()) = receiver.changed() => {
+                        let received = receiver.borrow_and_update().received;
+                        count(received.min(file.length));
+                    }
+                }
+            }
+        }?;
+        if exported.content_length != file.length {
+            return Err(Error::integrity(format!(
+                "it has {} bytes, and {} by the manifest",
+                exported.content_length, file.length
+            )));
+        }
+        count(file.length);
+        self.private
+            .set_file_mode(file.path, file.mode)
+            .map_err(|source| written.cannot_write(source))
+    }
+}
+
+/// A file as the manifest says it is.
+struct Wanted<'a> {
+    path: &'a str,
+    mode: u32,
+    length: u64,
+    task_id: &'a str,
+    sha256: Sha256Digest,
+}

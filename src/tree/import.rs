@@ -1,0 +1,489 @@
+//! The import of a directory: its files, each a task of its own, and a manifest of them.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use futures_util::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+use rustix::fs::OFlags;
+use tokio::sync::watch;
+
+use super::manifest::{self, Entry, Kind, Sha256Digest};
+use super::walk::walk;
+use super::{Counter, DEFAULT_JOBS, TreeFile, TreeProgress, TreeSummary, files};
+use crate::client::Client;
+use crate::content::thread::{finished, on_thread};
+use crate::import::{CheckedImport, ImportRequest, Imported};
+use crate::output::PrivateFile;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::options::{PieceLength, TaskId};
+use crate::types::task::{Task, TaskState};
+
+/// How much is read at once, in bytes.
+const READ_LENGTH: usize = 256 << 10;
+
+/// A task that expires so little before the time that was asked for is no surprise.
+const EARLY: SignedDuration = SignedDuration::from_mins(1);
+
+/// The import of a directory.
+#[derive(Clone, Debug)]
+pub struct ImportTree {
+    request: ImportRequest,
+    jobs: NonZeroUsize,
+    staging: Option<PathBuf>,
+    progress: Option<watch::Sender<TreeProgress>>,
+}
+
+impl ImportTree {
+    /// The import of the directory that `request` names as its path. Each file becomes a task by what
+    /// else it says; tasks that exist already are fine.
+    #[must_use]
+    pub fn new(request: impl Into<ImportRequest>) -> Self {
+        Self {
+            request: request.into(),
+            jobs: DEFAULT_JOBS,
+            staging: None,
+            progress: None,
+        }
+    }
+
+    /// How many files are imported at a time: 4, unless told otherwise.
+    #[must_use]
+    pub fn jobs(self, jobs: NonZeroUsize) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// Imports copies of the files, as [`Client::import_staged`] does; the manifest lies there too.
+    #[must_use]
+    pub fn staging(self, directory: impl Into<PathBuf>) -> Self {
+        Self {
+            staging: Some(directory.into()),
+            ..self
+        }
+    }
+
+    /// Where progress is reported.
+    #[must_use]
+    pub fn progress(self, progress: watch::Sender<TreeProgress>) -> Self {
+        Self {
+            progress: Some(progress),
+            ..self
+        }
+    }
+}
+
+/// A tree that was imported.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ImportedTree {
+    /// The directory's absolute path.
+    pub path: PathBuf,
+    /// The task of the manifest: its id is that of the tree.
+    pub task: Task,
+    /// Whether the task of the manifest existed already.
+    pub existed: bool,
+    /// What the tree is made of.
+    pub summary: TreeSummary,
+    /// How many tasks of files existed already. Files of the same content share one.
+    pub existing_count: usize,
+    /// Existing tasks that expire before the time to live that was asked for, if there are any.
+    pub expires_early: Option<ExpiresEarly>,
+    entries: Vec<Entry>,
+}
+
+impl ImportedTree {
+    /// The tree's files, in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = TreeFile<'_>> {
+        files(&self.entries)
+    }
+}
+
+/// Tasks that existed and expire early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExpiresEarly {
+    /// How many.
+    pub count: usize,
+    /// When the first expires.
+    pub first: Timestamp,
+}
+
+impl Client {
+    /// Imports the files of a directory and a manifest of them. The task of the manifest is that of the
+    /// tree: [`Client::export_tree`] makes the same directory of it. A directory with the same content
+    /// gives the same id, and what of it exists already is not imported again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::LocalFile`], before anything is imported, if there is something in the directory
+    /// that is no file, link or directory; and whatever an import can do. The error names the file.
+    pub async fn import_tree(&self, tree: &ImportTree) -> Result<ImportedTree> {
+        let path = std::path::absolute(&tree.request.path).map_err(|source| {
+            Error::local_file(format!("cannot import {}", tree.request.path.display()))
+                .because(source)
+        })?;
+        let imported = self.import_tree_at(tree, path.clone()).await;
+        imported.map_err(|error| error.within(format!("cannot import {}", path.display())))
+    }
+
+    async fn import_tree_at(&self, tree: &ImportTree, path: PathBuf) -> Result<ImportedTree> {
+        if tree.request.content_for_calculating_task_id.is_some() {
+            let message = "the files of a tree cannot all have the id of one text";
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let request = ImportRequest {
+            skip_existing: true,
+            ..tree.request.clone()
+        };
+        let root = path.clone();
+        let entries = finished(on_thread("walk", move || walk(&root))?).await?;
+        let summary = TreeSummary::of(&entries);
+        let counter = Counter(tree.progress.clone());
+        counter.begin(&summary);
+        let all = Files {
+            client: self,
+            request: &request,
+            staging: tree.staging.as_deref(),
+            root: &path,
+            counter: &counter,
+            state: Mutex::new(State::new(entries)),
+        };
+        let jobs = tree.jobs.get().min(summary.file_count.max(1));
+        try_join_all((0..jobs).map(|_| all.work())).await?;
+        let state = all.state.into_inner();
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.share_ids();
+        let manifest = self
+            .import_manifest(
+                &request,
+                tree.staging.as_deref().unwrap_or(&path),
+                &state.entries,
+            )
+            .await?;
+        if manifest.existed {
+            state.note_expiry(&manifest.task, &request);
+        }
+        Ok(ImportedTree {
+            path,
+            task: manifest.task,
+            existed: manifest.existed,
+            summary,
+            existing_count: state.existing_count,
+            expires_early: state.expires_early,
+            entries: state.entries,
+        })
+    }
+
+    /// Imports the manifest from a file that lies where the daemon sees the tree.
+    async fn import_manifest(
+        &self,
+        request: &ImportRequest,
+        root: &Path,
+        entries: &[Entry],
+    ) -> Result<Imported> {
+        let cannot = |source| {
+            Error::local_file("cannot write the manifest")
+                .because(source)
+                .hint("dfdaemon reads the manifest as a file in the directory or beside it: this user must be able to write there")
+        };
+        let user = self.daemon_user().await?;
+        let file = PrivateFile::create(root, user)
+            .or_else(|error| match root.parent() {
+                Some(beside) => PrivateFile::create(beside, user),
+                None => Err(error),
+            })
+            .map_err(cannot)?;
+        manifest::write(entries, io::BufWriter::new(file.file())).map_err(cannot)?;
+        let import = ImportRequest {
+            path: file.path().to_owned(),
+            ..request.clone()
+        };
+        let imported = self.import_checked(&import.check()?).await;
+        imported.map_err(|error| error.within("cannot import the manifest of the tree"))
+    }
+}
+
+/// The files of a tree on their way.
+struct Files<'a> {
+    client: &'a Client,
+    request: &'a ImportRequest,
+    staging: Option<&'a Path>,
+    root: &'a Path,
+    counter: &'a Counter,
+    state: Mutex<State>,
+}
+
+struct State {
+    entries: Vec<Entry>,
+    /// The first that nobody has taken.
+    next: usize,
+    /// By content, the entry whose task it is.
+    by_content: HashMap<Sha256Digest, usize>,
+    /// How the daemon calculates ids, once it has told one.
+    scheme: Option<Scheme>,
+    /// Whether the last file existed already: then the next one is asked for before it is sent.
+    existed: bool,
+    existing_count: usize,
+    expires_early: Option<ExpiresEarly>,
+}
+
+impl State {
+    fn new(entries: Vec<Entry>) -> Self {
+        Self {
+            entries,
+            next: 0,
+            by_content: HashMap::new(),
+            scheme: None,
+            existed: false,
+            existing_count: 0,
+            expires_early: None,
+        }
+    }
+
+    /// The next file that nobody works at.
+    fn take(&mut self) -> Option<usize> {
+        while let Some(entry) = self.entries.get(self.next) {
+            self.next += 1;
+            if matches!(entry.kind, Kind::File { .. }) {
+                return Some(self.next - 1);
+            }
+        }
+        None
+    }
+
+    /// Files of one content are imported once.
+    fn is_first_of(&mut self, content: Sha256Digest, number: usize) -> bool {
+        match self.by_content.entry(content) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert(number);
+                true
+            }
+            hash_map::Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Gives files whose content another one has the id of its task.
+    fn share_ids(&mut self) {
+        for number in 0..self.entries.len() {
+            let Kind::File {
+                sha256, task_id, ..
+            } = &self.entries[number].kind
+            else {
+                continue;
+            };
+            if !task_id.is_empty() {
+                continue;
+            }
+            let first = self.by_content.get(sha256).copied().unwrap_or(number);
+            let Kind::File { task_id, .. } = &self.entries[first].kind else {
+                continue;
+            };
+            let id = task_id.clone();
+            if let Kind::File { task_id, .. } = &mut self.entries[number].kind {
+                *task_id = id;
+            }
+        }
+    }
+
+    fn note_expiry(&mut self, task: &Task, request: &ImportRequest) {
+        let asked = SignedDuration::try_from(request.ttl.duration()).unwrap_or_default();
+        let Some(at) = task.expires_at else { return };
+        let early = Timestamp::now()
+            .checked_add(asked - EARLY)
+            .is_ok_and(|asked| at < asked);
+        if early {
+            let (count, first) = self
+                .expires_early
+                .map_or((0, at), |known| (known.count, known.first));
+            self.expires_early = Some(ExpiresEarly {
+                count: count + 1,
+                first: first.min(at),
+            });
+        }
+    }
+}
+
+impl Files<'_> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Imports one file after the other, until none is left.
+    async fn work(&self) -> Result<()> {
+        loop {
+            let (number, path, length) = {
+                let mut state = self.state();
+                let Some(number) = state.take() else {
+                    return Ok(());
+                };
+                let entry = &state.entries[number];
+                let Kind::File { length, .. } = entry.kind else {
+                    continue;
+                };
+                (number, entry.path.clone(), length)
+            };
+            self.import(number, &path, length)
+                .await
+                .map_err(|error| error.within(format!("cannot import its file {path}")))?;
+            self.counter.change(|progress| {
+                progress.files_done += 1;
+                progress.bytes_done += length;
+            });
+        }
+    }
+
+    async fn import(&self, number: usize, path: &str, length: u64) -> Result<()> {
+        let request = ImportRequest {
+            path: self.root.join(path),
+            ..self.request.clone()
+        };
+        let (read, staging) = (request.clone(), self.staging);
+        let is_staged = staging.is_some();
+        let hashed = on_thread("hash", move || Hashed::of(read, length, is_staged))?;
+        let file = finished(hashed).await?;
+        {
+            let mut state = self.state();
+            if let Kind::File { sha256, .. } = &mut state.entries[number].kind {
+                *sha256 = file.sha256;
+            }
+            if !state.is_first_of(file.sha256, number) {
+                return Ok(());
+            }
+        }
+        let (task, existed) = match self.existing(&file, length).await? {
+            Some(task) => (task, true),
+            None => {
+                let imported = match (&file.import, staging) {
+                    (Some(import), _) => self.client.import_checked(import).await?,
+                    (None, Some(staging)) => self.client.import_staged(request, staging).await?,
+                    (None, None) => self.client.import(request).await?,
+                };
+                (imported.task, imported.existed)
+            }
+        };
+        let scheme = file.scheme_of(task.task_id.as_str()).ok_or_else(|| {
+            Error::local_file(format!("it is another file than task {}", task.task_id))
+                .because("it changed while it was imported, or dfdaemon sees another file there")
+        })?;
+        let mut state = self.state();
+        state.scheme = Some(scheme);
+        state.existed = existed;
+        if existed {
+            state.existing_count += 1;
+            state.note_expiry(&task, self.request);
+        }
+        if let Kind::File { task_id, .. } = &mut state.entries[number].kind {
+            *task_id = task.task_id.to_string();
+        }
+        Ok(())
+    }
+
+    /// The task of a file, if it probably exists and does: dfdaemon need not read the file then.
+    async fn existing(&self, file: &Hashed, length: u64) -> Result<Option<Task>> {
+        let scheme = {
+            let state = self.state();
+            state.scheme.filter(|_| state.existed)
+        };
+        let Some(scheme) = scheme else {
+            return Ok(None);
+        };
+        let id: TaskId = file.id(scheme).parse()?;
+        match self.client.stat(&id).await {
+            Ok(task) if task.state == TaskState::Succeeded && task.content_length == length => {
+                Ok(Some(task))
+            }
+            // An import says what is wrong with it.
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A file that was read: what its content hashes to.
+struct Hashed {
+    /// None if a copy is imported.
+    import: Option<CheckedImport>,
+    sha256: Sha256Digest,
+    ids: [(Scheme, String); 2],
+}
+
+impl Hashed {
+    /// Reads the file. Blocks.
+    fn of(request: ImportRequest, length: u64, is_staged: bool) -> Result<Self> {
+        let path = request.path.clone();
+        let cannot =
+            |source| Error::local_file(format!("cannot read {}", path.display())).because(source);
+        let parameters = request.clone();
+        let parameters = Parameters {
+            tag: parameters.tag.as_deref(),
+            application: parameters.application.as_deref(),
+            piece_length: parameters.piece_length.map(PieceLength::bytes),
+        };
+        let import = if is_staged {
+            None
+        } else {
+            Some(request.check()?)
+        };
+        let mut file = File::options()
+            .read(true)
+            // A FIFO that has taken the file's place meanwhile must not block.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(&path)
+            .map_err(cannot)?;
+        let mut hashers = [Scheme::Crc32, Scheme::Sha256].map(TaskIdHasher::new);
+        let capacity = usize::try_from(length).unwrap_or(READ_LENGTH);
+        let mut buffer = vec![0; capacity.saturating_add(1).min(READ_LENGTH)];
+        let mut hashed = 0;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    let bytes = &buffer[..read];
+                    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+                    hashed += read as u64;
+                }
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(cannot(source)),
+            }
+        }
+        if hashed != length {
+            return Err(Error::local_file("it changed while it was read"));
+        }
+        let [crc32, sha256] = hashers;
+        let plain = sha256.clone().finish_plain();
+        let digest = plain
+            .parse()
+            .map_err(|why: String| Error::new(ErrorKind::Failure, "cannot hash it").because(why))?;
+        Ok(Self {
+            import,
+            sha256: digest,
+            ids: [
+                (Scheme::Crc32, crc32.finish(parameters)),
+                (Scheme::Sha256, sha256.finish(parameters)),
+            ],
+        })
+    }
+
+    fn id(&self, scheme: Scheme) -> &str {
+        let [first, second] = &self.ids;
+        if first.0 == scheme {
+            &first.1
+        } else {
+            &second.1
+        }
+    }
+
+    /// By which scheme the file has this id.
+    fn scheme_of(&self, id: &str) -> Option<Scheme> {
+        let found = self.ids.iter().find(|(_, known)| known == id);
+        found.map(|(scheme, _)| *scheme)
+    }
+}

@@ -1,0 +1,109 @@
+//! Trees: a directory as one task, whose content is a manifest of the tasks of its files.
+
+mod export;
+mod import;
+mod manifest;
+mod walk;
+
+use std::num::NonZeroUsize;
+
+use tokio::sync::watch;
+
+pub use export::{ExportTree, ExportedTree};
+pub use import::{ExpiresEarly, ImportTree, ImportedTree};
+use manifest::{Entry, Kind};
+
+/// How many files of a tree are on their way at a time, unless told otherwise.
+pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// How far the import or export of a tree is. Lengths are in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeProgress {
+    /// How many files there are, once that is known.
+    pub file_count: Option<usize>,
+    /// How many are done.
+    pub files_done: usize,
+    /// The length of all files together.
+    pub content_length: u64,
+    /// How much of it is done.
+    pub bytes_done: u64,
+}
+
+/// A file of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeFile<'a> {
+    /// Its path below the tree's directory.
+    pub path: &'a str,
+    /// The id of its task.
+    pub task_id: &'a str,
+    /// Its length, in bytes.
+    pub content_length: u64,
+}
+
+/// What a tree is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeSummary {
+    /// How many files.
+    pub file_count: usize,
+    /// How many directories, without the tree's own.
+    pub directory_count: usize,
+    /// How many links.
+    pub link_count: usize,
+    /// The length of all files together, in bytes.
+    pub content_length: u64,
+}
+
+impl TreeSummary {
+    fn of(entries: &[Entry]) -> Self {
+        let mut summary = Self::default();
+        for entry in entries {
+            match &entry.kind {
+                Kind::Directory { .. } => summary.directory_count += 1,
+                Kind::Link { .. } => summary.link_count += 1,
+                Kind::File { length, .. } => {
+                    summary.file_count += 1;
+                    summary.content_length = summary.content_length.saturating_add(*length);
+                }
+            }
+        }
+        summary
+    }
+}
+
+fn files(entries: &[Entry]) -> impl Iterator<Item = TreeFile<'_>> {
+    entries.iter().filter_map(|entry| match &entry.kind {
+        Kind::File {
+            length, task_id, ..
+        } => Some(TreeFile {
+            path: &entry.path,
+            task_id,
+            content_length: *length,
+        }),
+        _ => None,
+    })
+}
+
+/// Where progress is counted and reported.
+#[derive(Debug)]
+struct Counter(Option<watch::Sender<TreeProgress>>);
+
+impl Counter {
+    fn change(&self, change: impl FnOnce(&mut TreeProgress)) {
+        if let Some(sender) = &self.0 {
+            sender.send_modify(change);
+        }
+    }
+
+    fn begin(&self, summary: &TreeSummary) {
+        self.change(|progress| {
+            progress.file_count = Some(summary.file_count);
+            progress.content_length = summary.content_length;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
