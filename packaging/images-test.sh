@@ -36,11 +36,12 @@ container() { # NAME DIRECTORY_OF_SOCKETS [WORDS...]
     mapfile -t variables < <(jq -r '.process.env[]' "$work/$name/config.json")
     mapfile -t words < <(jq -r '.process.args[]' "$work/$name/config.json")
     [[ $# == 0 ]] || words=("${words[0]}" "$@")
-    mkdir -p "$root/var/run/dragonfly"
+    mkdir -p "$root/var/run/dragonfly" "$root/proc"
     # env, which sets the variables, is outside of the root: there is nothing in there but the program.
     exec unshare --mount --pid --fork sh -euc '
         mount --bind "$1" "$2/var/run/dragonfly"
         mount --bind "$3" "$2/tmp"
+        mount -t proc proc "$2/proc"
         root=$2
         shift 3
         exec env -i "$@"' sh "$sockets" "$root" "$work/tmp" \

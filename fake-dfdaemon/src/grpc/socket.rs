@@ -153,9 +153,12 @@ fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<(UnixListener, (u64, u6
     if !bound.file_type().is_socket() {
         return Err(io::Error::other("somebody replaced it at once"));
     }
-    // By the open name: where others may rename, the path can be something else by now.
-    let name = format!("/proc/self/fd/{}", name.as_raw_fd());
-    std::fs::set_permissions(name, Permissions::from_mode(mode.as_raw_mode()))?;
+    if bound.mode() & 0o777 != mode.as_raw_mode() {
+        // By the open name: where others may rename, the path can be something else by now. It takes
+        // /proc, which a bare root lacks; what the umask left alone does without.
+        let name = format!("/proc/self/fd/{}", name.as_raw_fd());
+        std::fs::set_permissions(name, Permissions::from_mode(mode.as_raw_mode()))?;
+    }
     listen(&socket, BACKLOG)?;
     Ok((UnixListener::from(socket), (bound.dev(), bound.ino())))
 }
