@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::jobs::Job;
+use super::scheduler::job::Job;
 use super::scheduler::state::{Entry, State, has_room};
 use super::{Cluster, Error};
 

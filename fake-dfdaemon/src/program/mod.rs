@@ -12,6 +12,7 @@ mod options;
 mod proxy;
 mod ready_file;
 mod signals;
+mod socket_mode;
 mod table;
 
 use std::error::Error;

@@ -15,6 +15,7 @@ use tracing::level_filters::LevelFilter;
 use super::ctl::Ctl;
 use super::documents::{Completions, Manual};
 use super::proxy::ProxyCommand;
+use super::socket_mode::parse_mode;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::dfdaemon::limits::Block;
@@ -284,13 +285,6 @@ fn parse_clock(text: &str) -> Result<ClockMode, String> {
         }
         _ => Err("system, manual, or manual=<RFC 3339 time>".to_owned()),
     }
-}
-
-pub(in crate::program) fn parse_mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| "permission bits are octal, such as 0600 or 0666".to_owned())
 }
 
 fn parse_hosts(text: &str) -> Result<usize, String> {

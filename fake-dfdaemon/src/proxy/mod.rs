@@ -19,6 +19,7 @@ mod server;
 mod status;
 mod tap;
 mod upstream;
+mod windows;
 
 pub(crate) use self::cassette::{CassetteError, ContentMode};
 pub(crate) use self::compare::PathMapping;

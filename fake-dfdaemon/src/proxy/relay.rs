@@ -13,13 +13,16 @@ use bytes::Bytes;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Response, Uri, request};
 use hyper::body::{Body, Frame, Incoming};
+use hyper::client::conn::http2::SendRequest;
 use tokio_util::sync::CancellationToken;
 
 use super::tap::{CallTap, Ended, Tap, Waiting};
-use super::upstream::Sender;
 
 /// What stands for the authority of a client that names none; a daemon ignores it.
 const AUTHORITY: &str = "localhost";
+
+/// Sends requests to the daemon. Clones share the connection.
+pub(super) type Sender = SendRequest<RequestBody>;
 
 /// The one who looks at a call; both directions tell it.
 type SharedTap = Option<Arc<Mutex<Box<dyn CallTap>>>>;

@@ -12,16 +12,12 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::UnixStream;
 use tonic::Status;
 
-use super::connection::{
+use super::windows::{
     CONNECTION_WINDOW, MAX_FRAME, MAX_HEADERS, MAX_SEND_BUFFER, SOCKET_BUFFER, STREAM_WINDOW,
 };
-use super::relay::RequestBody;
 
 /// How long to wait before a daemon is tried again whose backlog is full.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
-
-/// Sends requests to the daemon. Clones share the connection.
-pub(super) type Sender = SendRequest<RequestBody>;
 
 /// Connects to the daemon. The second one runs the connection, and ends with it.
 pub(super) async fn connect<B>(

@@ -4,6 +4,7 @@
 //! call is done where the call is answered; the [`registry`] decides which call it hits.
 
 mod action;
+mod error;
 pub(crate) mod registry;
 mod spec;
 
@@ -13,8 +14,8 @@ use tonic::Code;
 
 pub use self::action::{Action, ErrorAction};
 pub(crate) use self::action::{code_name, is_code_name};
+pub use self::error::FaultError;
 pub use self::registry::FaultGuard;
-pub use self::spec::FaultError;
 use super::rpc::Rpc;
 
 /// Something that goes wrong in the calls that it matches.

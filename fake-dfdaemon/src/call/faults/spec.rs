@@ -6,20 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::action::Scope;
-use super::{Action, Fault, Phase};
+use super::{Action, Fault, FaultError, Phase};
 use crate::call::json::named;
 use crate::call::rpc::Rpc;
-
-/// Why a fault is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FaultError(String);
-
-impl FaultError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
 
 /// A fault as it stands in JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -88,7 +77,7 @@ impl Fault {
             "*" => None,
             on => Some(
                 on.parse::<Rpc>()
-                    .map_err(|error| FaultError(format!("on: {error}, or *")))?,
+                    .map_err(|error| FaultError::new(format!("on: {error}, or *")))?,
             ),
         };
         let phase = match written.phase.as_deref() {
@@ -96,7 +85,7 @@ impl Fault {
             Some("before") => Some(Phase::Before),
             Some("after") => Some(Phase::After),
             Some(other) => {
-                return Err(FaultError(format!(
+                return Err(FaultError::new(format!(
                     "phase: no such phase: {other}; there are before, after"
                 )));
             }
@@ -121,7 +110,7 @@ impl Fault {
 
     /// Whether the parts go together.
     pub(super) fn check(&self) -> Result<(), FaultError> {
-        let refuse = |text: String| Err(FaultError(text));
+        let refuse = |text: String| Err(FaultError::new(text));
         if self.call == Some(0) {
             return refuse("call: calls are counted from 1".to_owned());
         }
@@ -184,11 +173,11 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim_start().starts_with('{') {
             let value: Value =
-                serde_json::from_str(text).map_err(|error| FaultError(error.to_string()))?;
+                serde_json::from_str(text).map_err(|error| FaultError::new(error.to_string()))?;
             return Self::from_json(&value);
         }
         let (matcher, action) = text.split_once(':').ok_or_else(|| {
-            FaultError(format!(
+            FaultError::new(format!(
                 "{text:?} is not of the form ON[@KEY=VALUE,…]:DO[=ARG]"
             ))
         })?;
@@ -198,9 +187,9 @@ impl FromStr for Fault {
             ..Written::default()
         };
         for selector in selectors.split(',').filter(|selector| !selector.is_empty()) {
-            let (key, value) = selector
-                .split_once('=')
-                .ok_or_else(|| FaultError(format!("{selector:?} is not of the form KEY=VALUE")))?;
+            let (key, value) = selector.split_once('=').ok_or_else(|| {
+                FaultError::new(format!("{selector:?} is not of the form KEY=VALUE"))
+            })?;
             written.select(key, value)?;
         }
         let action = Action::from_text(action)?;
@@ -212,7 +201,7 @@ impl Written {
     fn select(&mut self, key: &str, value: &str) -> Result<(), FaultError> {
         fn number<T: FromStr>(key: &str, value: &str) -> Result<Option<T>, FaultError> {
             let parsed = value.parse().map(Some);
-            parsed.map_err(|_| FaultError(format!("{key}: {value:?} is not a number")))
+            parsed.map_err(|_| FaultError::new(format!("{key}: {value:?} is not a number")))
         }
         let text = Some(value.to_owned());
         match key {
@@ -227,7 +216,7 @@ impl Written {
             "piece" => self.piece = number(key, value)?,
             "bytes" => self.bytes = number(key, value)?,
             _ => {
-                return Err(FaultError(format!(
+                return Err(FaultError::new(format!(
                     "unknown key {key}; there are host, task, tag, application, call, times, \
                      probability, phase, piece, bytes"
                 )));

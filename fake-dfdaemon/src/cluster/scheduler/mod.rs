@@ -2,6 +2,7 @@
 //! due. Pure: it knows no disk, no network, and no time but the one it is told.
 
 pub(super) mod agenda;
+pub(super) mod job;
 pub(super) mod placement;
 pub(super) mod replicas;
 pub(super) mod state;

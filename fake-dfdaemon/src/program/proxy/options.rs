@@ -201,7 +201,7 @@ pub(crate) struct Listen {
     pub(crate) socket: Option<PathBuf>,
 
     /// Permission bits of the socket, octal
-    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = crate::program::options::parse_mode)]
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = crate::program::socket_mode::parse_mode)]
     pub(crate) socket_mode: u32,
 
     /// Write the ready line to this file too, atomically; into it if it is a pipe or a device

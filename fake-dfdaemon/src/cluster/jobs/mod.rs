@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::scheduler::agenda::Parked;
+use super::scheduler::job::{Job, words};
 use super::scheduler::placement::{Step, draw, plan};
 use super::scheduler::replicas::ReplicaState;
 use super::scheduler::state::{Entry, State};
@@ -31,19 +32,6 @@ const EVICT_ABOVE: u64 = 80;
 
 /// Down to this share it does, in percent.
 const EVICT_DOWN_TO: u64 = 60;
-
-/// Work that is put down in the agenda.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Job {
-    /// Makes the persistent replicas of a task that are missing.
-    Replicate(Arc<str>),
-    /// Removes what has expired.
-    Collect,
-    /// Makes room on a host.
-    Evict(usize),
-    /// Removes the files of states that were replaced.
-    EmptyTrash,
-}
 
 /// Work that only time can bring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -492,62 +480,5 @@ impl Cluster {
     }
 }
 
-fn words(job: &Job) -> String {
-    match job {
-        Job::Replicate(id) => format!("replicate task {id}"),
-        Job::Collect => "collect expired tasks".to_owned(),
-        Job::Evict(host) => format!("evict from {}", host_name(*host)),
-        Job::EmptyTrash => "remove what was replaced".to_owned(),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::FakeDfdaemon;
-    use crate::cluster::ImportRequest;
-    use crate::store::CancelFlag;
-
-    /// The next step is decided when it can be taken, not before.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
-        let delay = Duration::from_secs(10);
-        let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
-        let daemon = builder.replication_delay(delay).start().await.unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let request = ImportRequest {
-            persistent_replica_count: 2,
-            ..ImportRequest::of(file.path())
-        };
-        let cluster = Arc::clone(daemon.cluster());
-        let importing = Arc::clone(&cluster);
-        let import = move || importing.import(0, &request, &CancelFlag::default());
-        let imported = tokio::task::spawn_blocking(import).await.unwrap();
-        let id = imported.unwrap().task.task_id;
-        let alone = cluster.calls().gate.close().await.unwrap();
-        daemon.clock().advance(delay).unwrap();
-        let job = Job::Replicate(Arc::from(id.as_str()));
-        let running = async {
-            while !cluster.agenda.is_running(&job) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let long = Duration::from_secs(10);
-        tokio::time::timeout(long, running).await.unwrap();
-        // As far as it gets.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let replaced = Arc::clone(&cluster);
-        let empty = move || {
-            crate::instance::snapshot::prepare(&replaced, None)?;
-            crate::instance::snapshot::bring_back(&replaced)
-        };
-        let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
-        emptied.unwrap();
-        drop(alone);
-        tokio::time::timeout(long, daemon.settle()).await.unwrap();
-        assert_eq!(daemon.journal().calls(Rpc::Replicate), []);
-        daemon.stop().await;
-    }
-}
+mod tests;

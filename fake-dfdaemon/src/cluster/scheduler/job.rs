@@ -1,0 +1,28 @@
+//! What a scheduler puts down to be done later.
+
+use std::sync::Arc;
+
+use crate::dfdaemon::host_name;
+
+/// Work that is put down in the agenda.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::cluster) enum Job {
+    /// Makes the persistent replicas of a task that are missing.
+    Replicate(Arc<str>),
+    /// Removes what has expired.
+    Collect,
+    /// Makes room on a host.
+    Evict(usize),
+    /// Removes the files of states that were replaced.
+    EmptyTrash,
+}
+
+/// In words, for those who settle.
+pub(in crate::cluster) fn words(job: &Job) -> String {
+    match job {
+        Job::Replicate(id) => format!("replicate task {id}"),
+        Job::Collect => "collect expired tasks".to_owned(),
+        Job::Evict(host) => format!("evict from {}", host_name(*host)),
+        Job::EmptyTrash => "remove what was replaced".to_owned(),
+    }
+}

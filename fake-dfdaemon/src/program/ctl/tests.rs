@@ -1,0 +1,149 @@
+//! What is typed, and the requests that it becomes.
+
+use clap::Parser;
+
+use super::*;
+
+/// No answer takes nearly as long.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    ctl: Ctl,
+}
+
+fn asked(words: &[&str]) -> (String, Value) {
+    let line = Line::try_parse_from([&["ctl"], words].concat()).unwrap();
+    let request = line.ctl.word.request().unwrap();
+    (format!("{} {}", request.method, request.path), request.body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let server = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    });
+    for _ in 0..2000 {
+        let health = request(http::Method::GET, "/health", Value::Null);
+        let answered = tokio::time::timeout(PATIENCE, send(&socket, health)).await;
+        answered.expect("it waits for ever").unwrap_err();
+    }
+    server.abort();
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|_| async {
+            let body = Full::new(Bytes::from("<html>well</html>"));
+            Ok::<_, std::convert::Infallible>(http::Response::new(body))
+        });
+        let serving = hyper::server::conn::http1::Builder::new();
+        let _ = serving
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    });
+    let control = socket.to_str().unwrap();
+    let line = Line::try_parse_from(["ctl", "--control", control, "health"]).unwrap();
+    let error = line.ctl.ask().await.unwrap_err().to_string();
+    assert!(
+        error.contains("is no fake-dfdaemon: expected value"),
+        "{error}"
+    );
+    server.await.unwrap();
+}
+
+#[test]
+fn words_are_those_of_the_paths() {
+    let none = Value::Null;
+    for (words, line, body) in [
+        (&["health"][..], "GET /health", none.clone()),
+        (&["hosts"], "GET /hosts", none.clone()),
+        (
+            &["hosts", "stop", "host-1"],
+            "POST /hosts/host-1/stop",
+            json!({}),
+        ),
+        (&["tasks"], "GET /tasks", none.clone()),
+        (&["tasks", "7"], "GET /tasks/7", none.clone()),
+        (
+            &["tasks", "delete", "a/b"],
+            "DELETE /tasks/a%2Fb",
+            none.clone(),
+        ),
+        (
+            &["clock", "advance", "2h"],
+            "POST /clock",
+            json!({"advance": "2h"}),
+        ),
+        (
+            &["clock", "set", "2030-01-01T00:00:00Z"],
+            "POST /clock",
+            json!({"set": "2030-01-01T00:00:00Z"}),
+        ),
+        (&["settle"], "POST /settle", json!({})),
+        (
+            &["faults", "add", "stat:stall"],
+            "POST /faults",
+            json!({"on": "stat", "do": {"stall": true}}),
+        ),
+        (&["faults", "delete", "3"], "DELETE /faults/3", none.clone()),
+        (&["faults", "clear"], "DELETE /faults", none.clone()),
+        (
+            &["journal", "--rpc", "stat"],
+            "GET /journal?rpc=stat",
+            none.clone(),
+        ),
+        (
+            &["journal", "--after", "7", "--limit", "2", "--running"],
+            "GET /journal?after=7&limit=2&running=true",
+            none.clone(),
+        ),
+        (
+            &["journal", "count", "--task", "a/b"],
+            "GET /journal/count?task=a%2Fb",
+            none.clone(),
+        ),
+        (
+            &[
+                "journal",
+                "wait",
+                "--rpc",
+                "stat",
+                "--count",
+                "2",
+                "--timeout",
+                "5s",
+            ],
+            "POST /journal/wait",
+            json!({"rpc": "stat", "count": 2, "timeout": "5s"}),
+        ),
+        (&["journal", "wait"], "POST /journal/wait", json!({})),
+        (&["journal", "clear"], "DELETE /journal", none),
+        (&["snapshots", "take", "a"], "POST /snapshots/a", json!({})),
+        (
+            &["snapshots", "restore", "a"],
+            "POST /snapshots/a/restore",
+            json!({}),
+        ),
+        (&["snapshots"], "GET /snapshots", Value::Null),
+        (
+            &["snapshots", "delete", "a"],
+            "DELETE /snapshots/a",
+            Value::Null,
+        ),
+        (&["reset"], "POST /reset", json!({})),
+    ] {
+        assert_eq!(asked(words), (line.to_owned(), body), "{words:?}");
+    }
+}

@@ -1,0 +1,397 @@
+//! How the source is laid out: rooms, files, and which way imports go.
+//!
+//! Read from the `use` declarations and paths of each file, without a compiler. Tests are left out: they may
+//! use anything. Imports between a module and its own ancestors are left out of circles, but not what
+//! an ancestor only passes on: `super::Lease` is an import of `super::leases`, if it lies there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The most entries at the top of a crate's `src/`.
+const MAX_ENTRIES: usize = 12;
+
+/// The longest file, in lines.
+const MAX_LINES: usize = 500;
+
+/// The rooms of dfcache, from the top down. Those of one row do not import each other.
+const CLIENT: &[&[&str]] = &[
+    &["cli"],
+    &["blocking"],
+    &["tree"],
+    &["import", "export"],
+    &["client"],
+    &["wire", "content"],
+    &["output"],
+    &["types"],
+];
+
+/// The rooms of fake-dfdaemon, from the top down.
+const FAKE: &[&[&str]] = &[
+    &["program"],
+    &["fake"],
+    &["control"],
+    &["instance"],
+    &["proxy"],
+    &["grpc"],
+    &["cluster"],
+    &["call"],
+    &["store"],
+    &["dfdaemon"],
+];
+
+/// What is still out of order. A row goes with what it names.
+const KNOWN: [&str; 6] = [
+    "program::ctl has 530 lines",
+    "types::endpoint is in a circle",
+    "types::options is in a circle",
+    "types::task_id is in a circle",
+    "proxy::record::call is in a circle",
+    "proxy::record::writer is in a circle",
+];
+
+/// A module's path within its crate; the crate itself is empty.
+type Module = Vec<String>;
+
+/// The modules of a crate, and their text.
+#[derive(Clone, Default)]
+struct Crate {
+    files: BTreeMap<Module, String>,
+    entries: usize,
+}
+
+impl Crate {
+    fn read(src: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(src);
+        let mut files = BTreeMap::new();
+        read_below(&root, &mut Vec::new(), &mut files);
+        Self {
+            files,
+            entries: fs::read_dir(root).unwrap().count(),
+        }
+    }
+
+    fn with(mut self, module: &str, text: &str) -> Self {
+        let path = module.split("::").map(str::to_owned).collect();
+        self.files.insert(path, text.to_owned());
+        self
+    }
+
+    /// The modules that each module imports.
+    fn imports(&self) -> BTreeMap<&Module, BTreeSet<&Module>> {
+        let paths: BTreeMap<_, _> = self
+            .files
+            .iter()
+            .map(|(module, text)| (module, paths_in(text)))
+            .collect();
+        let passed_on = |module: &Module, name: &str| {
+            let names = paths.get(module)?.iter();
+            let mut found = names.filter(|path| path.declared && path.name() == name);
+            self.resolve(module, found.next()?)
+        };
+        let imported = |module: &Module, path: &ImportPath| {
+            let target = self.resolve(module, path)?;
+            let next = path.absolute(module)?.get(target.len()).cloned();
+            let beyond = next.and_then(|name| passed_on(target, &name));
+            let target = beyond.unwrap_or(target);
+            (!module.starts_with(target) && !target.starts_with(module)).then_some(target)
+        };
+        let all = paths.iter();
+        all.map(|(module, paths)| {
+            let targets = paths.iter().filter_map(|path| imported(module, path));
+            (*module, targets.collect())
+        })
+        .collect()
+    }
+
+    /// The module in which a path ends.
+    fn resolve(&self, here: &Module, path: &ImportPath) -> Option<&Module> {
+        let mut path = path.absolute(here)?;
+        loop {
+            if let Some((module, _)) = self.files.get_key_value(&path) {
+                return Some(module);
+            }
+            path.pop()?;
+        }
+    }
+
+    /// Everything that is not as it has to be.
+    fn faults(&self, rooms: &[&[&str]]) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.entries > MAX_ENTRIES {
+            faults.push(format!("{} entries at the top", self.entries));
+        }
+        for (module, text) in &self.files {
+            let lines = text.lines().count();
+            if lines > MAX_LINES {
+                faults.push(format!("{} has {lines} lines", module.join("::")));
+            }
+        }
+        let row = |module: &Module| {
+            let room = module.first()?.as_str();
+            rooms.iter().position(|row| row.contains(&room))
+        };
+        // Between siblings at each level: no two rooms import each other, and no two files.
+        let mut arrows: BTreeMap<(&[String], &str), BTreeSet<&str>> = BTreeMap::new();
+        for (module, targets) in self.imports() {
+            if !module.is_empty() && row(module).is_none() {
+                faults.push(format!("{} is in no room", module.join("::")));
+            }
+            for target in targets {
+                let both = module.iter().zip(target);
+                let common = both.take_while(|(one, other)| one == other).count();
+                let (above, from, to) = (&module[..common], &module[common], &target[common]);
+                arrows.entry((above, from)).or_default().insert(to);
+                if above.is_empty() && row(module) >= row(target) {
+                    let (from, to) = (module.join("::"), target.join("::"));
+                    faults.push(format!("{from} imports {to}, which is not below it"));
+                }
+            }
+        }
+        faults.extend(circles(&arrows));
+        faults
+    }
+}
+
+fn read_below(dir: &Path, module: &mut Module, files: &mut BTreeMap<Module, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if name == "tests" || name == "testing" {
+            continue;
+        }
+        let is_root = ["mod", "lib", "main"].contains(&name.as_str());
+        if path.is_dir() || !is_root {
+            module.push(name);
+        }
+        if path.is_dir() {
+            read_below(&path, module, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let before = files.entry(module.clone()).or_default();
+            before.push_str(&text);
+        }
+        if path.is_dir() || !is_root {
+            module.pop();
+        }
+    }
+}
+
+/// A path that begins with `crate`, `self` or `super`.
+#[derive(Clone, Debug, Default)]
+struct ImportPath {
+    parts: Vec<String>,
+    /// The name that a `use` gives it, if that is another one.
+    alias: Option<String>,
+    /// Whether it stands in a `use`.
+    declared: bool,
+}
+
+impl ImportPath {
+    fn name(&self) -> &str {
+        let last = || self.parts.last().map_or("", String::as_str);
+        self.alias.as_deref().unwrap_or_else(last)
+    }
+
+    fn absolute(&self, here: &Module) -> Option<Module> {
+        let mut parts = self.parts.iter().peekable();
+        let mut module = here.clone();
+        if parts.next_if(|part| *part == "crate").is_some() {
+            module.clear();
+        }
+        parts.next_if(|part| *part == "self");
+        while parts.next_if(|part| *part == "super").is_some() {
+            module.pop()?;
+        }
+        module.extend(parts.filter(|part| *part != "self").cloned());
+        Some(module)
+    }
+}
+
+fn paths_in(text: &str) -> Vec<ImportPath> {
+    let uncommented = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""));
+    let text = uncommented.collect::<Vec<_>>().join("\n");
+    // Tests of a file stand at its end, or in a file of their own.
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
+    let tokens = tokens(text);
+    let (mut paths, mut at, mut declared) = (Vec::new(), 0, false);
+    while let Some(token) = tokens.get(at) {
+        declared = match *token {
+            "use" => true,
+            ";" => false,
+            _ => declared,
+        };
+        let begins = ["crate", "self", "super"].contains(token);
+        let after = at.checked_sub(1).and_then(|before| tokens.get(before));
+        if begins && after != Some(&"::") && tokens.get(at + 1) == Some(&"::") {
+            let mut path = ImportPath::default();
+            path.declared = declared;
+            at = path_at(&tokens, at, path, &mut paths);
+        } else {
+            at += 1;
+        }
+    }
+    paths
+}
+
+/// Reads a path, or a tree of them, and returns what comes after.
+fn path_at(
+    tokens: &[&str],
+    mut at: usize,
+    mut path: ImportPath,
+    paths: &mut Vec<ImportPath>,
+) -> usize {
+    while let Some(token) = tokens.get(at) {
+        if *token == "{" {
+            at += 1;
+            while tokens.get(at).is_some_and(|token| *token != "}") {
+                at = if tokens[at] == "," {
+                    at + 1
+                } else {
+                    path_at(tokens, at, path.clone(), paths)
+                };
+            }
+            return at + 1;
+        }
+        if !is_name(token) {
+            break;
+        }
+        path.parts.push((*token).to_owned());
+        at += 1;
+        if tokens.get(at) != Some(&"::") {
+            if tokens.get(at) == Some(&"as") {
+                path.alias = tokens.get(at + 1).map(|alias| (*alias).to_owned());
+                at += 2;
+            }
+            paths.push(path);
+            return at;
+        }
+        at += 1;
+    }
+    paths.push(path);
+    at + 1
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+}
+
+/// Names, `::`, and single other characters.
+fn tokens(text: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let in_name = |next: char| next.is_alphanumeric() || next == '_';
+        let length = match rest.find(|next| !in_name(next)) {
+            _ if rest.starts_with("::") => 2,
+            Some(0) => first.len_utf8(),
+            Some(length) => length,
+            None => rest.len(),
+        };
+        let (token, after) = rest.split_at(length);
+        tokens.push(token);
+        rest = after.trim_start();
+    }
+    tokens
+}
+
+/// The siblings that import each other, whichever way round.
+fn circles(arrows: &BTreeMap<(&[String], &str), BTreeSet<&str>>) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for (above, start) in arrows.keys().copied() {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(next) = open.pop() {
+            for to in arrows.get(&(above, next)).into_iter().flatten() {
+                if reached.insert(*to) {
+                    open.push(to);
+                }
+            }
+        }
+        if reached.contains(start) {
+            found.insert(format!("{}::{start} is in a circle", above.join("::")));
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn assert_in_order(src: &str, rooms: &[&[&str]]) {
+    let read = Crate::read(src);
+    assert!(read.files.len() > 20, "{src}: {} files", read.files.len());
+    let arrows: usize = read.imports().values().map(BTreeSet::len).sum();
+    assert!(arrows > 50, "{src}: only {arrows} imports are found");
+    let mut faults = read.faults(rooms);
+    faults.retain(|fault| !KNOWN.contains(&fault.as_str()));
+    assert!(faults.is_empty(), "{src}:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_rooms_of_dfcache_are_in_order() {
+    assert_in_order("src", CLIENT);
+}
+
+#[test]
+fn the_rooms_of_fake_dfdaemon_are_in_order() {
+    assert_in_order("fake-dfdaemon/src", FAKE);
+}
+
+/// What this file reports of two rooms with these modules.
+fn faults_of(modules: &[(&str, &str)]) -> Vec<String> {
+    let put = |read: Crate, (module, text): &(&str, &str)| read.with(module, text);
+    let read = modules.iter().fold(Crate::default(), put);
+    read.faults(&[&["above"], &["below"]])
+}
+
+#[test]
+fn a_circle_between_files_is_found() {
+    let circle = [
+        ("above::one", "use super::two::Two;"),
+        ("above::two", "fn f() { crate::above::three::g(); }"),
+        (
+            "above::three",
+            "use crate::{above::one::{self, One}, below};",
+        ),
+    ];
+    assert_eq!(faults_of(&circle).len(), 3, "{:?}", faults_of(&circle));
+    assert_eq!(faults_of(&circle[..2]), [""; 0]);
+}
+
+#[test]
+fn a_circle_through_what_a_module_passes_on_is_found() {
+    let circle = [
+        (
+            "above",
+            "pub use self::one::One;\nuse self::two::Two as Other;",
+        ),
+        ("above::one", "use super::Other;"),
+        ("above::two", "use super::{One};"),
+    ];
+    assert_eq!(faults_of(&circle).len(), 2, "{:?}", faults_of(&circle));
+}
+
+#[test]
+fn an_import_upwards_is_found() {
+    let up = [("above", ""), ("below", "use crate::above::Name;")];
+    assert_eq!(
+        faults_of(&up),
+        ["below imports above, which is not below it"]
+    );
+    let down = [("below", ""), ("above", "use crate::below::Name;")];
+    assert_eq!(faults_of(&down), [""; 0]);
+}
+
+#[test]
+fn tests_and_comments_import_nothing() {
+    let text =
+        "// use crate::above::Name;\n#[cfg(test)]\nmod tests {\n    use crate::above::Name;\n}";
+    assert_eq!(faults_of(&[("above", ""), ("below", text)]), [""; 0]);
+}
+
+#[test]
+fn long_files_and_files_of_no_room_are_found() {
+    let long = "\n".repeat(MAX_LINES + 1);
+    let faults = faults_of(&[("above", &long), ("elsewhere", "")]);
+    assert_eq!(faults, ["above has 501 lines", "elsewhere is in no room"]);
+}
