@@ -243,6 +243,29 @@ impl From<&TaskId> for ExportRequest {
 }
 
 /// How far an export is. Lengths are in bytes; repeated pieces count once.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// use dfcache::ExportRequest;
+///
+/// let request = ExportRequest::new(&imported.task.task_id).on_progress(|progress| {
+///     if let Some(length) = progress.content_length {
+///         println!("{} of {length} bytes", progress.received);
+///     }
+/// });
+/// client.export_to_writer(request, Vec::new()).await?;
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -253,6 +276,24 @@ pub struct Progress {
 }
 
 /// An export that is done.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// let exported = client.export_to_path(&imported.task.task_id, &copy).await?;
+/// assert_eq!(exported.path.as_deref(), Some(&*copy));
+/// assert_eq!((exported.content_length, exported.piece_count), (7, 1));
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exported {
@@ -267,6 +308,25 @@ pub struct Exported {
 }
 
 /// How an export gets its file.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// use dfcache::{ExportMode, ExportRequest};
+///
+/// let request = ExportRequest::new(&imported.task.task_id).mode(ExportMode::ByTransfer);
+/// assert!(client.export_to_path(request, &copy).await?.transferred);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportMode {

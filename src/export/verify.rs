@@ -22,6 +22,23 @@ use crate::types::task::Task;
 const READ_LENGTH: usize = 1 << 20;
 
 /// A file that is the content of a task.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// let verified = client.verify(&imported.task.task_id, &model).await?;
+/// assert_eq!(verified.path, model);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Verified {

@@ -267,6 +267,23 @@ impl CheckedImport {
 }
 
 /// What an import has done.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// assert!(!imported.existed);
+/// assert_eq!(imported.task.content_length, 7);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Imported {

@@ -5,13 +5,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::types::options::ValueError;
+use crate::types::value_error::{MAX_ENDPOINT_LENGTH, ValueError};
 
 /// The socket where a daemon listens if nothing else is said.
 pub const DEFAULT_ENDPOINT: &str = "/var/run/dragonfly/dfdaemon.sock";
-
-/// The longest path that a Unix socket can have, in bytes.
-pub(crate) const MAX_ENDPOINT_LENGTH: usize = 107;
 
 /// Where a daemon listens: the path of its Unix socket.
 ///

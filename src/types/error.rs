@@ -15,7 +15,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong, coarsely: scripts decide by it.
+/// What went wrong, coarsely: programs decide by it.
+///
+/// ```
+/// use dfcache::{Endpoint, Error, ErrorKind};
+///
+/// let error = Error::from(Endpoint::new("").unwrap_err());
+/// assert_eq!(error.kind(), ErrorKind::Usage);
+/// assert_eq!(error.kind().name(), "usage");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -42,6 +50,13 @@ pub enum ErrorKind {
 }
 
 /// What broke an operation off from outside.
+///
+/// ```
+/// use dfcache::{ErrorKind, Interruption};
+///
+/// let gone = ErrorKind::Interrupted(Interruption::ReaderGone);
+/// assert_eq!(gone.name(), "interrupted");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interruption {

@@ -8,3 +8,4 @@ pub(crate) mod options;
 pub(crate) mod remedy;
 pub(crate) mod task;
 pub(crate) mod task_id;
+pub(crate) mod value_error;

@@ -3,20 +3,17 @@
 //! The constants here are the limits that help texts, checks and error messages share. What was
 //! typed, and under which names, lives in `cli`.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use super::endpoint::Endpoint;
+pub(crate) use super::task_id::TaskId;
+pub use super::value_error::ValueError;
 use bytesize::ByteSize;
 pub use dfdaemon_api::digest::Digest;
 use dfdaemon_api::piece::MIN_PIECE_LENGTH;
-use thiserror::Error;
-
-pub(crate) use super::endpoint::Endpoint;
-use super::endpoint::MAX_ENDPOINT_LENGTH;
-pub(crate) use super::task_id::TaskId;
 
 /// The longest duration that the protocol can carry: 10000 years.
 const MAX_WIRE_SECONDS: u64 = 315_576_000_000;
@@ -337,69 +334,6 @@ impl From<NonZeroU64> for ReplicaCount {
     }
 }
 
-/// Why a value was not taken.
-///
-/// ```
-/// use dfcache::{Endpoint, ValueError};
-///
-/// assert_eq!(Endpoint::new(""), Err(ValueError::EmptyEndpoint));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ValueError {
-    /// Not a duration.
-    #[error("{reason}; durations look like 90s, 30m, 2h 30m or 7d")]
-    Duration {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Outside of what is allowed.
-    #[error("{what} is at least {minimum} and at most {maximum}")]
-    Range {
-        /// What it is.
-        what: &'static str,
-        /// The least.
-        minimum: &'static str,
-        /// The most.
-        maximum: &'static str,
-    },
-    /// No time at all.
-    #[error("a timeout is longer than 0s")]
-    ZeroTimeout,
-    /// More than the protocol can carry.
-    #[error("a timeout is at most 10000 years")]
-    LongTimeout,
-    /// Not a size, or one that does not fit into 64 bits.
-    #[error("sizes look like 4mib, 64mib or 1gib")]
-    Size,
-    /// A piece length below the least.
-    #[error("a piece length is at least 4mib")]
-    ShortPieces,
-    /// Not a number, or 0.
-    #[error("a replica count is a whole number of at least 1")]
-    ReplicaCount,
-    /// A task id without characters.
-    #[error("a task id is not empty")]
-    EmptyTaskId,
-    /// An endpoint without characters.
-    #[error("an endpoint is the path of a Unix socket, not nothing")]
-    EmptyEndpoint,
-    /// An endpoint that is not a Unix socket.
-    #[error("an endpoint is the path of a Unix socket; {scheme}:// is not supported")]
-    EndpointScheme {
-        /// What stood before `://`.
-        scheme: String,
-    },
-    /// A path that no socket can have.
-    #[error(
-        "the path of a Unix socket has at most {MAX_ENDPOINT_LENGTH} bytes, this one has {length}; use a shorter directory or a symbolic link"
-    )]
-    LongEndpoint {
-        /// Its length in bytes.
-        length: usize,
-    },
-}
-
 /// A value that was given to a request; the first that is invalid is remembered, and reported
 /// when the request is used.
 pub(crate) fn taken<V, T>(value: T, invalid: &mut Option<ValueError>) -> Option<V>
@@ -413,13 +347,6 @@ where
             invalid.get_or_insert(error.into());
             None
         }
-    }
-}
-
-/// What cannot fail fits where a value that can is expected.
-impl From<Infallible> for ValueError {
-    fn from(never: Infallible) -> Self {
-        match never {}
     }
 }
 

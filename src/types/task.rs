@@ -14,6 +14,25 @@ use serde::Serialize;
 use crate::types::task_id::TaskId;
 
 /// A task as the scheduler sees it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// let task = client.stat(&imported.task.task_id).await?;
+/// assert_eq!(task.content_length, 7);
+/// assert_eq!(task.persistent_replica_count, 2);
+/// assert!(task.expires_at > task.created_at);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Task {
@@ -125,6 +144,24 @@ impl From<PersistentCacheTask> for Task {
 }
 
 /// A task as the daemon's own host has it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model.bin");
+/// # let copy = directory.path().join("copy.bin");
+/// # std::fs::write(&model, "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// # let imported = client.import(&model).await?;
+/// let tasks = client.list().await?;
+/// assert_eq!(tasks[0].task_id, imported.task.task_id);
+/// assert!(tasks[0].persistent && tasks[0].finished_at.is_some());
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LocalTask {

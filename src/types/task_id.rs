@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::types::options::ValueError;
+use crate::types::value_error::ValueError;
 
 /// The id of a task. Only the daemon knows which ids there are, so any text that is not empty is one.
 ///
