@@ -326,7 +326,11 @@ impl Cluster {
     ) -> Vec<T> {
         let ids = id.map_or_else(|| self.task_ids(), |id| vec![Arc::from(id)]);
         // One by one: nobody waits for all of them.
-        let viewed = |id: &Arc<str>| self.state().tasks.get(id)?.replicas.get(host).map(&view);
+        let viewed = |id: &Arc<str>| {
+            let state = self.state();
+            let replica = state.tasks.get(id)?.replicas.get(host);
+            replica.filter(|replica| !replica.lost).map(&view)
+        };
         ids.iter().filter_map(viewed).collect()
     }
 

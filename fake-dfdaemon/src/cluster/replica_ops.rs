@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Cluster, Error, ReplicaState, TaskView, not_found};
+use super::{Cluster, Error, HostStatus, ReplicaState, TaskView, not_found};
 use crate::dfdaemon::host_name;
 
 /// A host's copy of a task.
@@ -36,8 +36,37 @@ impl Cluster {
     /// another one is left. Without a copy there is nothing to do. Blocks on the disk.
     pub(crate) fn delete_replica(&self, host: usize, id: &str) -> Result<(), Error> {
         let _locked = self.task_lock(id);
+        let lost = {
+            let state = self.state();
+            let replica = state.tasks.get(id).map(|entry| entry.replicas.get(host));
+            replica.flatten().is_some_and(|replica| replica.lost)
+        };
+        if lost {
+            return Ok(());
+        }
         let removed = self.state().remove_replica(id, host);
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
+    }
+
+    /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
+    /// goes on counting it, unless the host had left. Blocks on the disk.
+    pub(crate) fn wipe(&self, host: usize) -> Result<(), Error> {
+        let had_left = self.host_status(host) == HostStatus::Left;
+        for id in self.task_ids() {
+            let _locked = self.task_lock(&id);
+            let counts = {
+                let state = self.state();
+                let entry = state.tasks.get(&id);
+                entry.and_then(|entry| entry.replicas.get(host).map(ReplicaState::counts))
+            };
+            match counts {
+                None => continue,
+                Some(true) if !had_left => self.state().lose_replica(&id, host),
+                Some(_) => drop(self.state().remove_replica(&id, host)),
+            }
+            self.store(host)?.discard(&id);
+        }
+        Ok(())
     }
 
     /// Removes a host's copy that is not what its record says, and has another one made of a good

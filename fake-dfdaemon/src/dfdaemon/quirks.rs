@@ -19,6 +19,8 @@ pub enum Quirk {
     /// See [`Quirk::about`].
     ThroughLinks,
     /// See [`Quirk::about`].
+    RestartWipes,
+    /// See [`Quirk::about`].
     OneTryReplication,
     /// See [`Quirk::about`].
     OverwriteInPlace,
@@ -43,7 +45,7 @@ pub enum Quirk {
 }
 
 /// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 17] = [
+const QUIRKS: [(Quirk, &str, &str); 18] = [
     (
         Quirk::FailedAsSucceeded,
         "failed-as-succeeded",
@@ -73,6 +75,11 @@ const QUIRKS: [(Quirk, &str, &str); 17] = [
         Quirk::ThroughLinks,
         "through-links",
         "an output that is a symbolic link to nothing is written through: the link's target is made",
+    ),
+    (
+        Quirk::RestartWipes,
+        "restart-wipes",
+        "a host that is started again has lost its content, and the scheduler still counts it",
     ),
     (
         Quirk::OneTryReplication,

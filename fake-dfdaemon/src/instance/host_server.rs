@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::error::StartError;
 use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::host_name;
+use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::connection_limit::Room;
 use crate::grpc::listener::{Server, asynchronous};
 use crate::grpc::socket::{SocketFile, listen_at};
@@ -114,6 +115,11 @@ impl HostServer {
     pub(super) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
         let (cluster, number) = (&self.served.cluster, self.served.number);
         if status == HostStatus::Running {
+            let starts = cluster.host_status(number) != HostStatus::Running;
+            if starts && cluster.has_quirk(Quirk::RestartWipes) {
+                let wiped = cluster.blocking(move |cluster| cluster.wipe(number)).await;
+                wiped.map_err(|error| StartError::Other(error.into()))?;
+            }
             self.listen()?;
             cluster.note_host_status(number, status);
             cluster.look_for_missing_replicas().await;

@@ -58,6 +58,7 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
         Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
         Quirk::ThroughLinks => dangling_link(w, &start(plain).await).await,
+        Quirk::RestartWipes => restart(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::OneTryReplication => {
             let three = |fake: Builder| fake.hosts(3).capacity(100);
             replication(w, &start(three).await).await
@@ -210,6 +211,40 @@ async fn dangling_link(w: &World, fake: &FakeDfdaemon) -> bool {
     assert!(status.message().contains("is already exists"), "{status:?}");
     assert_eq!(fs::read(&target).unwrap(), b"old");
     false
+}
+
+/// Stops the host that has a task, and starts it again.
+async fn restart(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    fake.settle().await;
+    let host = fake.host(0).unwrap();
+    host.stop().await;
+    host.start().await.unwrap();
+    fake.settle().await;
+    let client = client_of(fake).await;
+    let wiped = client.listed().await.is_empty();
+    assert_eq!(client.stat_local(&id).await.is_err(), wiped);
+    let task = client.stat(&id).await.unwrap();
+    let counts = (
+        task.current_persistent_replica_count,
+        task.current_replica_count,
+    );
+    assert_eq!(counts, (1, 1), "the scheduler is not told");
+    let exported = client.export(transfer(&id)).await;
+    if !wiped {
+        assert_eq!(exported.ok().content(), bytes);
+        return false;
+    }
+    let text = exported.status.message();
+    assert!(
+        text.contains("peer ") && text.contains("not found"),
+        "{text}"
+    );
+    // What is not there can be deleted, and is counted all the same.
+    let upload = crate::support::client::PeerClient::connect(host.upload_endpoint()).await;
+    upload.delete(&id).await.unwrap();
+    assert_eq!(client.stat(&id).await.unwrap(), task);
+    true
 }
 
 /// Imports tasks that fit one of the two other hosts alone.

@@ -19,6 +19,8 @@ pub(crate) struct ReplicaState {
     /// Whether the scheduler still counts it as persistent while the host does not, with the quirk
     /// for it.
     pub(crate) counts_as_persistent: bool,
+    /// Whether its content is gone and only the scheduler still counts it, with the quirk for it.
+    pub(crate) lost: bool,
     /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
     pub(crate) poisoned: bool,
 }
@@ -34,6 +36,7 @@ impl ReplicaState {
             uploading: 0,
             uploaded: 0,
             counts_as_persistent: false,
+            lost: false,
             poisoned: false,
         }
     }
@@ -49,6 +52,11 @@ impl ReplicaState {
     }
 
     pub(crate) fn is_whole(&self) -> bool {
+        self.counts() && !self.lost
+    }
+
+    /// Whether the scheduler counts it.
+    pub(crate) fn counts(&self) -> bool {
         self.record.finished_at.is_some()
     }
 

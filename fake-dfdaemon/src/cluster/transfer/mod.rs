@@ -200,7 +200,7 @@ impl Fetch {
         let Some(entry) = state.same(id, *incarnation) else {
             return;
         };
-        let partial = |replica: &ReplicaState| !replica.is_whole();
+        let partial = |replica: &ReplicaState| !replica.counts();
         if entry.replicas.get(*host).is_some_and(partial) {
             entry.replicas.remove(*host);
         }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::{Cluster, Error, FetchKey, ReplicaState, not_found};
 
+/// How many parents a scheduler gives a peer at a time.
+const MAX_PARENTS: usize = 3;
+
 /// The parents of one transfer. Dropped, they have one transfer less.
 pub(in crate::cluster) struct Parents {
     cluster: Arc<Cluster>,
@@ -49,6 +52,7 @@ impl Parents {
     pub(in crate::cluster) fn hosts(&mut self) -> Vec<usize> {
         let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
+        hosts.truncate(MAX_PARENTS);
         if !hosts.is_empty() {
             let count = hosts.len();
             hosts.rotate_left(self.next % count);

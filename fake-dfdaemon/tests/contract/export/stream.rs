@@ -19,6 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(every_message_names_host_task_and_a_new_peer),
         row!(pieces_of_other_hosts_say_so).needs("several hosts", two_hosts),
         row!(pieces_that_were_read_for_somebody_are_counted),
+        row!(pieces_come_from_three_parents_at_most).needs("many hosts", |fake| fake.hosts(6)),
         row!(a_host_keeps_what_it_fetched).needs("several hosts", two_hosts),
         row!(exports_at_once_share_their_content).needs("several hosts", two_hosts),
         row!(content_comes_only_when_it_is_asked_for),
@@ -111,6 +112,29 @@ async fn pieces_that_were_read_for_somebody_are_counted(w: World) {
     client.export(export_to(&id, &w.path("out"))).await.ok();
     client.export(cache(&id)).await.ok();
     assert_eq!(client.stat_local(&id).await.unwrap().uploaded_count, 2);
+}
+
+async fn pieces_come_from_three_parents_at_most(w: World) {
+    let path = w.long_file(36 * MIB);
+    let request = crate::support::client::Import {
+        persistent_replica_count: 5,
+        ..import(&path)
+    };
+    let task = w.client().await.import(request).await.unwrap();
+    w.fake().settle().await;
+    for number in 0..6 {
+        let host = w.host(number).await;
+        if host.stat_local(&task.id).await.is_ok() {
+            continue;
+        }
+        let exported = host.export(cache(&task.id)).await.ok();
+        assert_eq!(exported.pieces.len(), 9);
+        let parents = exported.pieces.iter().map(|piece| piece.parent_id.clone());
+        let parents: std::collections::BTreeSet<_> = parents.collect();
+        assert_eq!(parents.len(), 3, "{parents:?}");
+        return;
+    }
+    panic!("no host is left without the task");
 }
 
 async fn a_host_keeps_what_it_fetched(w: World) {

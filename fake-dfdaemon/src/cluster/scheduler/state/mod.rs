@@ -83,6 +83,11 @@ impl Entry {
         replicas.filter(|(_, replica)| replica.is_whole()).count()
     }
 
+    /// What the scheduler takes for a host's whole copy.
+    fn counted_replica(&self, host: usize) -> Option<&ReplicaState> {
+        self.replicas.get(host).filter(|replica| replica.counts())
+    }
+
     pub(crate) fn whole_replica(&self, host: usize) -> Option<&ReplicaState> {
         self.replicas.get(host).filter(|replica| replica.is_whole())
     }
@@ -169,6 +174,17 @@ impl State {
         self.change_load(host, comes, goes);
     }
 
+    /// Says that a host has lost its copy, of which the scheduler is not told.
+    pub(crate) fn lose_replica(&mut self, id: &str, host: usize) {
+        let entry = self.tasks.get_mut(id);
+        let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) else {
+            return;
+        };
+        let goes = replica.load();
+        (replica.lost, replica.uploaded) = (true, 0);
+        self.change_load(host, (0, 0), goes);
+    }
+
     pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
         let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
         if let Some(events) = &self.events {
@@ -226,7 +242,7 @@ impl State {
     pub(crate) fn view(&self, entry: &Entry) -> TaskView {
         let counted = || {
             entry.replicas.iter().filter(|(host, replica)| {
-                replica.is_whole() && self.status(*host) != HostStatus::Left
+                replica.counts() && self.status(*host) != HostStatus::Left
             })
         };
         TaskView {
@@ -242,7 +258,7 @@ impl State {
     pub(crate) fn candidates(&self, entry: &Entry, capacity: Option<u64>) -> Vec<Candidate> {
         let candidate = |(number, host): (usize, &HostState)| Candidate {
             host: number,
-            copy: entry.whole_replica(number).map(|replica| {
+            copy: entry.counted_replica(number).map(|replica| {
                 if replica.is_persistent() {
                     Copied::Persistent
                 } else {
