@@ -48,4 +48,6 @@ pub use instance::host::Host;
 pub use instance::own_thread::block_on;
 pub use instance::preload::Preloaded;
 pub use instance::snapshot::SnapshotError;
+pub use jiff::Timestamp;
 pub use store::state_dir::StateDirError;
+pub use tonic::Code;

@@ -52,7 +52,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// A fault that is none.
+    /// The fault specification is invalid.
     #[error(transparent)]
     Fault(#[from] FaultError),
     /// Anything else.

@@ -63,7 +63,16 @@ impl Fault {
     }
 }
 
-/// Narrows a fault down; what it does completes it.
+/// Narrows a fault down; what it does completes it. Each action of the grammar has a method.
+///
+/// ```
+/// use fake_dfdaemon::{Action, Code, Fault, Rpc};
+///
+/// let gone = Fault::on(Rpc::Stat).call(2).error(Code::Unavailable);
+/// let short = Fault::on(Rpc::Export).piece(3).wrong_length(-1);
+/// assert_eq!(gone.to_json()["call"], 2);
+/// assert_eq!(short, Fault::on(Rpc::Export).piece(3).action(Action::WrongLength(-1)));
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a fault is whole once it is told what to do"]
 pub struct FaultBuilder(Fault);
@@ -174,6 +183,76 @@ impl FaultBuilder {
     /// Closes the connection without a status.
     pub fn reset(self) -> Fault {
         self.action(Action::Reset)
+    }
+
+    /// Sends content at so many bytes a second, by the daemon's clock.
+    pub fn bandwidth(self, bytes_per_second: u64) -> Fault {
+        self.action(Action::Bandwidth(bytes_per_second))
+    }
+
+    /// Ends the stream early, as if all were well.
+    pub fn end(self) -> Fault {
+        self.action(Action::End)
+    }
+
+    /// Leaves a piece out.
+    pub fn skip_piece(self) -> Fault {
+        self.action(Action::SkipPiece)
+    }
+
+    /// Sends a piece twice.
+    pub fn repeat_piece(self) -> Fault {
+        self.action(Action::RepeatPiece)
+    }
+
+    /// Sends the pieces in another order.
+    pub fn shuffle_pieces(self) -> Fault {
+        self.action(Action::ShufflePieces)
+    }
+
+    /// Flips a bit of a piece's content; the digest stays.
+    pub fn corrupt_piece(self) -> Fault {
+        self.action(Action::CorruptPiece)
+    }
+
+    /// Sends a digest that is not the piece's.
+    pub fn corrupt_digest(self) -> Fault {
+        self.action(Action::CorruptDigest)
+    }
+
+    /// Sends a piece without digest.
+    pub fn empty_digest(self) -> Fault {
+        self.action(Action::EmptyDigest)
+    }
+
+    /// Sends a piece without its content.
+    pub fn no_content(self) -> Fault {
+        self.action(Action::NoContent)
+    }
+
+    /// Adds this to a piece's length.
+    pub fn wrong_length(self, add: i64) -> Fault {
+        self.action(Action::WrongLength(add))
+    }
+
+    /// Adds this to the content length that the stream starts with.
+    pub fn wrong_content_length(self, add: i64) -> Fault {
+        self.action(Action::WrongContentLength(add))
+    }
+
+    /// The store has no space left.
+    pub fn no_space(self) -> Fault {
+        self.action(Action::NoSpace)
+    }
+
+    /// The store's disk fails.
+    pub fn disk_error(self) -> Fault {
+        self.action(Action::DiskError)
+    }
+
+    /// The store's disk fails when half of the content is written.
+    pub fn torn_write(self) -> Fault {
+        self.action(Action::TornWrite)
     }
 
     /// Any action.

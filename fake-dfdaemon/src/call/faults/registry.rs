@@ -316,17 +316,29 @@ fn check(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
 
 /// A fault that lasts as long as this does.
 #[derive(Debug)]
-#[must_use = "the fault is removed when this is dropped"]
+#[must_use = "the fault is removed when this is dropped; `keep` leaves it"]
 pub struct FaultGuard {
     faults: Arc<Faults>,
     id: u64,
     fired: Arc<AtomicU64>,
+    is_kept: bool,
 }
 
 impl FaultGuard {
+    /// Leaves the fault armed for as long as the fake runs. A reset removes it, as all faults that are
+    /// not of the start.
+    pub fn keep(mut self) {
+        self.is_kept = true;
+    }
+
     pub(crate) fn new(faults: Arc<Faults>, id: u64) -> Self {
         let fired = faults.count_of(id).unwrap_or_default();
-        Self { faults, id, fired }
+        Self {
+            faults,
+            id,
+            fired,
+            is_kept: false,
+        }
     }
 
     /// The fault's id, as the journal and the control API give it.
@@ -344,7 +356,9 @@ impl FaultGuard {
 
 impl Drop for FaultGuard {
     fn drop(&mut self) {
-        self.faults.remove_counted(self.id, &self.fired);
+        if !self.is_kept {
+            self.faults.remove_counted(self.id, &self.fired);
+        }
     }
 }
 

@@ -8,8 +8,10 @@ mod reading;
 mod running;
 mod waiting;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::RangeBounds;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -190,6 +192,39 @@ impl Journal {
         let lost = self.lost();
         assert!(lost == 0, "{lost} calls are missing in the journal {path}");
         calls
+    }
+
+    /// Every call of a kind that has ended, oldest first: so many that `count` contains their number.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use fake_dfdaemon::{FakeDfdaemon, Rpc};
+    ///
+    /// let daemon = FakeDfdaemon::start_blocking()?;
+    /// daemon.journal().expect(Rpc::Import, ..1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If there are more or fewer: the message names the calls that come near, and what differs. And
+    /// as of [`Self::calls`].
+    #[track_caller]
+    #[allow(clippy::panic)]
+    pub fn expect(&self, rpc: Rpc, count: impl RangeBounds<usize> + fmt::Debug) -> Vec<Call> {
+        let calls = self.calls(rpc);
+        if count.contains(&calls.len()) {
+            return calls;
+        }
+        let query = Query {
+            rpc: Some(rpc),
+            ..Query::default()
+        };
+        let near = self.near_misses(&query, 0);
+        let near: String = near.iter().map(|miss| format!("\n  {miss}")).collect();
+        let came = calls.len();
+        panic!("{came} {rpc} calls have ended, expected {count:?}; near misses:{near}")
     }
 
     /// The calls that are asked for and have ended, oldest first.
