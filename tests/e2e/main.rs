@@ -16,6 +16,7 @@
 mod support;
 
 mod bad_input;
+mod cassettes;
 mod ci;
 mod crash_points;
 mod crowd;
