@@ -48,7 +48,7 @@ pub(crate) struct Ctl {
 pub(crate) enum Format {
     /// Lines to read
     Text,
-    /// The answer as it came, one line
+    /// One line of JSON
     Json,
 }
 

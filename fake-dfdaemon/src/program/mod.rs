@@ -11,12 +11,13 @@ mod log;
 mod options;
 mod proxy;
 mod ready_file;
+mod ready_text;
 mod signals;
 mod socket_mode;
 mod table;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ use self::ctl::{Ctl, CtlError, Format, Shown};
 use self::options::{Cli, Command, Run, Serve};
 use self::proxy::ProxyError;
 use self::ready_file::ReadyFile;
+use self::ready_text::ready_text;
 use self::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
 use crate::fake::Ready;
@@ -163,7 +165,16 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
     warn_of_network(&daemon);
     let ready = daemon.ready();
     let announced = announce(&ready, &mut file).await;
-    let announced = announced.and_then(|()| print(&ready.line()?));
+    let is_text = match options.format {
+        Some(format) => format == Format::Text,
+        None => io::stdout().is_terminal(),
+    };
+    let announced = announced.and_then(|()| {
+        if is_text {
+            return print(ready_text(&daemon).as_bytes());
+        }
+        print(&ready.line()?)
+    });
     if announced.is_ok() {
         ended.await;
     }

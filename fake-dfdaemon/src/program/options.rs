@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use super::ctl::Ctl;
+use super::ctl::{Ctl, Format};
 use super::documents::{Completions, Manual};
 use super::proxy::ProxyCommand;
 use super::socket_mode::parse_mode;
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Serve N hosts, one Unix socket each, until SIGTERM, SIGINT, SIGHUP or SIGQUIT.
     ///
     /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
-    /// directory, the process id.
+    /// directory, the process id. On a terminal it is a text for people.
     #[command(after_help = quirks_help())]
     Serve(Box<Serve>),
 
@@ -193,7 +193,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 
-    /// What to log, to stderr
+    /// How to say that all is ready: a line of JSON, or a text for people; of `serve` only
+    /// [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// What to log, to stderr; `info` says a line for each call
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: LogLevel,
 }
@@ -325,6 +330,7 @@ mod tests {
             ("--min-ttl", "soon"),
             ("--block", "import"),
             ("--log-level", "loud"),
+            ("--format", "yaml"),
             ("--quirk", "odd"),
             ("--clock", "manual=soon"),
             ("--control-tcp", "here"),
