@@ -43,7 +43,9 @@ id=$(fake /dfcache import "${log[@]}" /tmp/file)
 [[ $id =~ ^[0-9]+$ ]] || fail "import said: $id"
 
 # More than one command on one fake takes one outside of the run.
-bare /fake-dfdaemon serve --state-dir /tmp/state --exit-on-stdin-close < <(exec sleep 60) >"$root/ready" &
+# Not by the function: the process to end is the fake itself.
+: >"$root/ready"
+env -i "${enter[@]}" "$root/bare" /fake-dfdaemon serve --state-dir /tmp/state >"$root/ready" &
 daemon=$!
 for ((tries = 0; tries < 300; tries++)); do
     ! grep -q '"event":"ready"' "$root/ready" || break
