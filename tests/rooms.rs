@@ -41,7 +41,8 @@ const FAKE: &[&[&str]] = &[
 ];
 
 /// What is still out of order. A row goes with what it names.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 7] = [
+    "export has 510 lines",
     "program::ctl has 530 lines",
     "types::endpoint is in a circle",
     "types::options is in a circle",
