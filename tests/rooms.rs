@@ -4,6 +4,8 @@
 //! use anything. Imports between a module and its own ancestors are left out of circles, but not what
 //! an ancestor only passes on: `super::Lease` is an import of `super::leases`, if it lies there.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -227,8 +229,10 @@ fn paths_in(text: &str) -> Vec<ImportPath> {
         let begins = ["crate", "self", "super"].contains(token);
         let after = at.checked_sub(1).and_then(|before| tokens.get(before));
         if begins && after != Some(&"::") && tokens.get(at + 1) == Some(&"::") {
-            let mut path = ImportPath::default();
-            path.declared = declared;
+            let path = ImportPath {
+                declared,
+                ..ImportPath::default()
+            };
             at = path_at(&tokens, at, path, &mut paths);
         } else {
             at += 1;

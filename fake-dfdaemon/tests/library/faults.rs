@@ -7,10 +7,13 @@ use serde_json::json;
 
 use crate::support::client::Client;
 
+/// A method of the builder that takes no argument.
+type Plain = fn(FaultBuilder) -> Fault;
+
 #[test]
 fn each_action_of_the_grammar_has_a_method() {
     let on = || Fault::on(Rpc::Export);
-    let plain: [(&str, fn(FaultBuilder) -> Fault); 13] = [
+    let plain: [(&str, Plain); 13] = [
         ("stall", FaultBuilder::stall),
         ("reset", FaultBuilder::reset),
         ("end", FaultBuilder::end),
