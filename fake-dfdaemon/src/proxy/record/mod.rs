@@ -1,5 +1,5 @@
-//! Recording: [`Recorder`] is told of calls on the thread that moves them, and a thread of its own
-//! makes lines of a cassette of them.
+//! Recording: the thread that relays calls sends what happens to a thread of the recorder, which writes
+//! a line of the cassette for each call.
 
 mod backlog;
 mod call;
