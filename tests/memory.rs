@@ -105,9 +105,9 @@ async fn a_stat_allocates_little() {
         }
     });
     let stats = stats.await;
-    // 74 when this was written.
+    // 96 when this was written: the journal keeps each call's metadata, and events tell of it.
     let blocks = stats.total_blocks / CALLS;
-    assert!(blocks <= 90, "{blocks} blocks a call: {stats:?}");
+    assert!(blocks <= 115, "{blocks} blocks a call: {stats:?}");
     let bytes = stats.total_bytes / CALLS;
     assert!(bytes <= 64 << 10, "{bytes} bytes a call: {stats:?}");
     world.daemon.stop().await;
@@ -125,9 +125,9 @@ async fn an_import_allocates_little_and_its_task_takes_little_memory() {
     world.daemon.settle().await;
     let stats = HeapStats::get();
     drop(profiler);
-    // 181 when this was written.
+    // 247 when this was written, events of the call, the task and its replicas included.
     let blocks = stats.total_blocks / TASKS;
-    assert!(blocks <= 220, "{blocks} blocks an import: {stats:?}");
+    assert!(blocks <= 290, "{blocks} blocks an import: {stats:?}");
     // Of a state with 100,000 tasks, it is this that its memory depends on.
     let kept = stats.curr_bytes as u64 / TASKS;
     assert!(kept <= 1 << 10, "{kept} bytes a task: {stats:?}");

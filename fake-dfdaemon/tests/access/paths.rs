@@ -52,7 +52,12 @@ async fn only_regular_files_are_imported() {
                 assert!(codes.contains(&refused.code()), "{path:?}: {refused:?}");
             }
         }
-        assert_eq!(tree(&content), before);
+        // With content for the id the task was registered before the file was looked at, and has
+        // failed: its record is all that is left.
+        let after = tree(&content);
+        let is_new = |line: &&str| !before.lines().any(|old| old == *line);
+        let is_record = |line: &str| line.contains(".json file ") || line.contains(" directory ");
+        assert!(after.lines().filter(is_new).all(is_record), "{after}");
         daemon.stop().await;
     }
 }
