@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(crate) metadata: Arc<Map<String, Value>>,
 }
 
-/// What a client is told whose time is over, in the words of tonic.
+/// The status of a call whose deadline has passed, in the words of tonic.
 pub(crate) fn timed_out() -> Status {
     Status::cancelled("Timeout expired")
 }

@@ -1,6 +1,5 @@
-//! What happens in a fake, as it happens: a bounded memory of it that readers follow, each at its own
-//! pace. Nobody waits for a reader. One that is too slow loses its place and is told how much it
-//! missed.
+//! A bounded log of what happens in a fake, which readers follow at their own pace. The fake never waits
+//! for a reader. A reader that is too slow skips events and gets the number of events that it missed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,7 @@
 //! when they are removed.
 //!
 //! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
-//! what a client is told is said by [`crate::grpc`]. Methods that touch the disk block and say so.
+//! [`crate::grpc`] words the answers to clients. Methods that touch the disk block and say so.
 
 mod error;
 mod export;

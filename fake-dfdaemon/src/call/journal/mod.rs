@@ -62,7 +62,7 @@ pub struct Call {
     pub duration_ms: u64,
 }
 
-/// A call that runs, as it is told: it has no status yet.
+/// The JSON of a running call, which has no status yet.
 pub(crate) fn unanswered(call: &Call) -> Value {
     let mut told = serde_json::json!(call);
     if let Some(status) = told.get_mut("status") {

@@ -379,7 +379,7 @@ impl Export {
                 drop(output);
                 Ok(())
             });
-            // What ended the export is what the client is told.
+            // The client gets the error that ended the export, not an error of the removal.
             let _ = removed.await;
         }
     }

@@ -1,10 +1,10 @@
-//! What a scheduler puts down to be done later.
+//! The jobs that a scheduler schedules.
 
 use std::sync::Arc;
 
 use crate::dfdaemon::host_name;
 
-/// Work that is put down in the agenda.
+/// A job in the agenda.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cluster) enum Job {
     /// Makes the persistent replicas of a task that are missing.

@@ -10,8 +10,8 @@ use prost_reflect::MessageDescriptor;
 use tonic::Code;
 
 use super::RecordSettings;
+use super::event::{Begin, Place};
 use super::redact::{self, Pattern};
-use super::writer::{Begin, Place};
 use crate::call::faults::code_name;
 use crate::proxy::cassette::content::{ContentSink, ContentStore};
 use crate::proxy::cassette::{

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod call;
+mod event;
 mod files;
 mod redact;
 mod tap;
@@ -17,10 +18,11 @@ use jiff::Timestamp;
 
 use self::backlog::Backlog;
 pub(crate) use self::call::Recording;
+use self::event::Event;
+pub(crate) use self::event::{Begin, Place};
 pub(crate) use self::files::{Found, look};
 pub(crate) use self::redact::Pattern;
-pub(crate) use self::writer::{Begin, Place};
-use self::writer::{Event, Writer};
+use self::writer::Writer;
 use super::cassette::write::CassetteWriter;
 use super::cassette::{CassetteError, ContentMode, FORMAT, Head, Varies};
 

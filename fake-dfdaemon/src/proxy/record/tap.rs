@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::Shared;
+use super::event::{Begin, Event, Place, What};
 use super::files::{Found, look, look_through};
-use super::writer::{Begin, Event, Place, What};
 use crate::proxy::paths::{RequestPaths, is_export, is_import};
 use crate::proxy::tap::{CallTap, Ended, Tap, Waiting};
 

@@ -4,62 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, SystemTime};
-
-use bytes::Bytes;
-use http::HeaderMap;
-use jiff::Timestamp;
+use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::call::Recording;
+use super::event::{Event, Place, What};
 use super::files::Found;
 use super::{Outcome, RecordSettings};
 use crate::proxy::cassette::FileSeen;
 use crate::proxy::cassette::write::CassetteWriter;
-use crate::proxy::tap::Ended;
-
-/// What the thread is told.
-pub(crate) enum Event {
-    Of {
-        call: u64,
-        /// Since the call began.
-        at: Duration,
-        what: What,
-    },
-    /// All calls have ended.
-    Finish,
-}
-
-/// What happens in a call.
-pub(crate) enum What {
-    Begin(Box<Begin>),
-    RequestData(Bytes),
-    /// HTTP status, headers, and whether they are all.
-    Head(u16, HeaderMap, bool),
-    ResponseData(Bytes),
-    Trailers(HeaderMap),
-    /// `None` if the client went away.
-    Ended(Option<Ended>),
-    /// A file is looked at: the call is complete when it was read.
-    FileBegins,
-    /// `None` if nobody can tell.
-    File(Place, Option<Found>),
-    FileRead(Place, io::Result<Option<FileSeen>>),
-}
-
-pub(crate) struct Begin {
-    pub(crate) at: Timestamp,
-    pub(crate) method: String,
-    pub(crate) headers: HeaderMap,
-}
-
-/// What a file is to its call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Source,
-    /// Of a call that began then.
-    Output(SystemTime),
-}
 
 pub(crate) struct Writer {
     cassette: CassetteWriter,

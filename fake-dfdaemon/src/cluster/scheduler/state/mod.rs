@@ -1,5 +1,5 @@
 //! What the cluster knows in memory: tasks, their replicas, the hosts. Pure: it knows no disk, and
-//! no time but the one it is told.
+//! no clock: callers pass the time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
