@@ -160,6 +160,7 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     is_empty(&world);
     import().args(["--timeout", "200ms"]).run().fails_with(8);
     is_empty(&world);
+    world.wait_for_ended(Rpc::Import, 2);
     drop(fault);
     let fault = world.daemon().fault("import@call=1:reset".parse().unwrap());
     import().run().fails_with(5);
@@ -172,6 +173,7 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     running.wait();
     assert_eq!(names_in(&world.path("staging")).len(), 1);
     fs::create_dir(world.path("staging/mine")).unwrap();
+    world.wait_for_ended(Rpc::Import, 4);
     drop(fault);
     import().run().succeeds();
     assert_eq!(names_in(&world.path("staging")), ["mine"]);

@@ -274,12 +274,14 @@ fn signals_and_deadlines_end_a_tree_and_a_killed_one_is_swept() {
         wait_for(&guard);
         running.terminate();
         running.wait().fails_with(143);
+        world.wait_for_ended(Rpc::Export, 3);
         world.holds_only(&["tree"]);
         drop(guard);
         let guard = world.daemon().fault("export@call=3:stall".parse().unwrap());
         export(&format!("--timeout 500ms --jobs 1 {mode}"))
             .run()
             .fails_with(8);
+        world.wait_for_ended(Rpc::Export, 6);
         world.holds_only(&["tree"]);
         drop(guard);
         world.daemon().journal().clear().unwrap();
@@ -288,6 +290,7 @@ fn signals_and_deadlines_end_a_tree_and_a_killed_one_is_swept() {
         wait_for(&guard);
         running.signal(Signal::KILL);
         assert_eq!(running.wait().signal(), Some(9));
+        world.wait_for_ended(Rpc::Export, 3);
         assert_eq!(fs::read_dir(world.work()).unwrap().count(), 2);
         drop(guard);
         export(mode).run().succeeds();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fake_dfdaemon::{Builder, FakeDfdaemon, Host};
+use fake_dfdaemon::{Builder, FakeDfdaemon, Host, Rpc};
 use tokio::runtime::Runtime;
 
 use super::command::{Dfcache, Run};
@@ -129,6 +129,14 @@ impl World {
 
     pub fn daemon(&self) -> &FakeDfdaemon {
         self.daemon.as_ref().unwrap()
+    }
+
+    /// Waits until the journal has so many calls. That a client is gone the daemon finds out after its
+    /// end, and a fault that is dropped before lets the call go on.
+    pub fn wait_for_ended(&self, rpc: Rpc, count: usize) {
+        while self.daemon().journal().calls(rpc).len() < count {
+            std::thread::yield_now();
+        }
     }
 
     pub fn endpoint(&self, host: usize) -> PathBuf {
