@@ -137,7 +137,8 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
             "check the id; the task may have expired",
         );
     }
-    if not_found && text.starts_with("peer ") {
+    // A transfer found no parent at all, or lost its last one on the way.
+    if (not_found && text.starts_with("peer ")) || text == "no candidate parents found" {
         return because(
             ErrorKind::Unavailable,
             "no host holds the whole content now; try again later, or import it again",

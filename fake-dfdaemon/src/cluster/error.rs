@@ -47,6 +47,9 @@ pub(crate) enum Error {
     Layout(#[from] dfdaemon_api::piece::LayoutError),
     #[error("peer {peer_id} not found")]
     PeerNotFound { peer_id: String },
+    /// A transfer lost its last parent. One that never had a parent ends with `PeerNotFound`.
+    #[error("no candidate parents found")]
+    NoCandidateParents,
     /// A copy was cut or has grown on the disk.
     #[error("content of task {id} has {found} bytes instead of {expected}")]
     ContentLength {

@@ -20,6 +20,7 @@ impl Error {
             Self::TaskNotFound { .. } | Self::PeerNotFound { .. } => {
                 wrapped(Origin::Scheduler, Code::NotFound)
             }
+            Self::NoCandidateParents => wrapped(Origin::Scheduler, Code::FailedPrecondition),
             Self::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
             Self::InvalidField(_) | Self::EmptyTaskId => {
                 wrapped(Origin::Scheduler, Code::InvalidArgument)
@@ -163,6 +164,12 @@ mod tests {
                 },
                 "NotFound",
                 "peer p not found",
+                true,
+            ),
+            (
+                Error::NoCandidateParents,
+                "FailedPrecondition",
+                "no candidate parents found",
                 true,
             ),
             (

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_dfdaemon::Builder;
+use tonic::Code;
 
 use crate::row::{Row, row};
 use crate::support::client::{Exported, Import};
@@ -36,6 +37,8 @@ pub(crate) fn rows() -> Vec<Row> {
             .needs("several hosts, a capacity and the clock", |fake| {
                 fake.hosts(2).capacity(3 << 20).manual_clock()
             }),
+        row!(a_transfer_that_loses_its_last_parent_says_so)
+            .needs("several hosts", |fake| fake.hosts(2)),
         row!(every_replica_has_the_content).needs("several hosts", |fake| fake.hosts(3)),
     ]
 }
@@ -283,4 +286,20 @@ async fn an_export_goes_on_when_one_of_its_sources_stops(w: World) {
     let mut numbers = exported.numbers();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..24).collect::<Vec<_>>());
+}
+
+/// The scheduler offers a host whose copy turns out to be cut.
+async fn a_transfer_that_loses_its_last_parent_says_so(w: World) {
+    let (id, _) = imported(&w, 1).await;
+    let tasks = w
+        .fake()
+        .state_dir()
+        .join("hosts/host-0/content/persistent-cache-tasks");
+    let path = tasks.join(id.get(..3).unwrap()).join(&id);
+    let content = std::fs::File::options().write(true).open(path).unwrap();
+    content.set_len(1).unwrap();
+    let exported = w.host(1).await.export(cache(&id)).await;
+    assert!(exported.opened && exported.started.is_some());
+    let text = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
+    w.assert_internal(&exported.status, &text);
 }

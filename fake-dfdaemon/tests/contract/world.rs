@@ -176,6 +176,9 @@ impl World {
             Code::AlreadyExists => "Some entity that we attempted to create already exists",
             Code::InvalidArgument => "Client specified an invalid argument",
             Code::Internal => "Internal error",
+            Code::FailedPrecondition => {
+                "The system is not in a state required for the operation's execution"
+            }
             other => panic!("no phrase for {other:?}"),
         };
         format!("code: '{phrase}', message: {message:?}")

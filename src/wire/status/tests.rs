@@ -55,6 +55,18 @@ fn wrapped_texts_mean_what_is_inside() {
             Unavailable,
         ),
         (
+            Code::FailedPrecondition,
+            "no candidate parents found",
+            BY_PATH,
+            Unavailable,
+        ),
+        (
+            Code::FailedPrecondition,
+            "no candidate parents found",
+            Operation::ExportByTransfer,
+            Unavailable,
+        ),
+        (
             Code::AlreadyExists,
             "persistent cache task 7 is Succeeded cannot upload",
             Operation::Import,

@@ -214,7 +214,7 @@ impl Fetch {
         let mut crc32 = vec![0; self.layout.count() as usize];
         if self.layout.count() == 0 && parents.hosts().is_empty() {
             // Without a piece to ask for, nobody would notice that nobody has the task.
-            return Err(self.nobody(cluster));
+            return Err(parents.none_left());
         }
         for number in shuffled(self.layout.count(), &self.task.task_id, self.key.0) {
             let Some(range) = self.layout.range(number) else {
@@ -251,7 +251,15 @@ impl Fetch {
             let copied = parents.parent(host).and_then(|parent| {
                 let copied = self.copy_from(&parent.file, range.clone());
                 let (id, length) = (&self.task.task_id, self.task.content_length);
-                let crc = copied.map_err(|error| read_error(error, &parent.file, id, length))?;
+                let crc = copied.map_err(|error| read_error(error, &parent.file, id, length));
+                // The disk of this host may have failed. What else fails is the parent's fault:
+                // a dfdaemon asks its scheduler for other parents, and tells no reason.
+                failed = crc
+                    .as_ref()
+                    .err()
+                    .filter(|error| !is_damage(error))
+                    .cloned();
+                let crc = crc?;
                 Ok((parent.peer_id.clone(), parent.crc32.clone(), crc))
             });
             let copied = copied.and_then(|(peer_id, expected, crc)| {
@@ -279,24 +287,15 @@ impl Fetch {
                 Err(error) => {
                     tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
                     parents.forget(host);
-                    if matches!(error, Error::ContentLength { .. }) {
+                    if is_damage(&error) {
                         // A copy that differs is none.
                         cluster.drop_damaged(host, &self.key.1, self.key.2)?;
-                    } else {
-                        failed = Some(error);
                     }
                 }
             }
         }
         self.check_wanted(cluster)?;
-        Err(failed.unwrap_or_else(|| self.nobody(cluster)))
-    }
-
-    /// That no host can serve the task.
-    fn nobody(&self, cluster: &Cluster) -> Error {
-        Error::PeerNotFound {
-            peer_id: cluster.new_peer_id(self.key.0),
-        }
+        Err(failed.unwrap_or_else(|| parents.none_left()))
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
@@ -369,6 +368,11 @@ impl Fetch {
         cluster.evict_if_full(*host);
         Ok(())
     }
+}
+
+/// Whether the content of a parent has another length than its record says.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::ContentLength { .. })
 }
 
 fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<(), Error> {

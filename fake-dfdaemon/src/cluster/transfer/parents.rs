@@ -20,6 +20,8 @@ pub(in crate::cluster) struct Parents {
     /// Hosts that had a piece that was not as it should be.
     bad: Vec<usize>,
     next: usize,
+    /// Whether the scheduler has offered any host so far.
+    had_any: bool,
     /// In bytes, as the task's record says.
     content_length: u64,
 }
@@ -44,6 +46,7 @@ impl Parents {
             open: BTreeMap::new(),
             bad: Vec::new(),
             next: 0,
+            had_any: false,
             content_length,
         }
     }
@@ -62,7 +65,7 @@ impl Parents {
     }
 
     /// Whether a host would serve, did its copy serve anybody.
-    pub(in crate::cluster) fn is_any_poisoned(&self) -> bool {
+    pub(in crate::cluster) fn is_any_poisoned(&mut self) -> bool {
         let hosts = self.serving();
         hosts
             .iter()
@@ -73,16 +76,28 @@ impl Parents {
         change(&self.cluster, &self.fetch, host, |replica| replica.poisoned) == Some(true)
     }
 
-    fn serving(&self) -> Vec<usize> {
+    fn serving(&mut self) -> Vec<usize> {
         let (host, id, incarnation) = &self.fetch;
         let mut state = self.cluster.state();
         let is_there = state.same(id, *incarnation).is_some();
-        match state.tasks.get(id) {
+        let serving = match state.tasks.get(id) {
             Some(entry) if is_there => state.parents(entry, *host),
             // Removed, or replaced by another import once it had expired: what is open is still
             // what it was.
             _ => self.open.keys().copied().collect(),
+        };
+        drop(state);
+        self.had_any |= !serving.is_empty();
+        serving
+    }
+
+    /// The error of a transfer that has no parent left.
+    pub(in crate::cluster) fn none_left(&self) -> Error {
+        if self.had_any {
+            return Error::NoCandidateParents;
         }
+        let peer_id = self.cluster.new_peer_id(self.fetch.0);
+        Error::PeerNotFound { peer_id }
     }
 
     /// Opens a host's content, unless it is open. Blocks on the disk.

@@ -134,7 +134,7 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     };
     let mut export = cluster.export(1, request).unwrap();
     let failed = export.next_piece().await.unwrap_err();
-    assert!(matches!(failed, Error::PeerNotFound { .. }), "{failed}");
+    assert!(matches!(failed, Error::NoCandidateParents), "{failed}");
     assert!(!cluster.holds(0, &id));
     drop(export);
     daemon.stop().await;
