@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
+use super::paths;
 use crate::types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 use crate::types::options::PieceLength;
 
 const DEFAULT_LOG_DIRECTORY: &str = "/var/log/dragonfly/dfcache";
+
+/// What is wrong with `--jobs` for a single file.
+pub(super) const JOBS_OF_A_TREE: &str = "the argument '--jobs <JOBS>' is the number of files of a tree at a time, and needs '--recursive'";
 
 /// What every command that asks a daemon has.
 #[derive(Clone, Debug, Args)]
@@ -28,7 +32,7 @@ pub(crate) struct Connection {
     ///
     /// A path, or unix:///path. In a container, mount the directory of the socket: the socket
     /// alone goes stale when dfdaemon restarts. DFCACHE_<COMMAND>_ENDPOINT works as well as the
-    /// longer variable. Without this option and its own variables, DFCACHE_ENDPOINT decides.
+    /// longer variable.
     #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser())]
     pub(crate) endpoint: Endpoint,
 
@@ -49,7 +53,11 @@ pub(crate) struct Connection {
 fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {
     use clap::builder::{PathBufValueParser, TypedValueParser as _};
 
-    PathBufValueParser::new().try_map(Endpoint::new)
+    PathBufValueParser::new().try_map(|path| {
+        let endpoint = Endpoint::new(path)?;
+        paths::expanded(endpoint.path().as_os_str())?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(endpoint)
+    })
 }
 
 /// How results and errors are written.
@@ -97,7 +105,7 @@ pub(crate) struct Logs {
     ///
     /// Where it cannot be written, logs go to $XDG_STATE_HOME/dragonfly/dfcache (by default
     /// ~/.local/state/dragonfly/dfcache). A log that cannot be written at all fails no command.
-    #[arg(long, value_name = "LOG_DIR", default_value = DEFAULT_LOG_DIRECTORY)]
+    #[arg(long, value_name = "LOG_DIR", default_value = DEFAULT_LOG_DIRECTORY, value_parser = paths::path(), value_hint = ValueHint::DirPath)]
     pub(crate) log_dir: PathBuf,
 
     /// How many log files are kept, one a day; 0 for no log file

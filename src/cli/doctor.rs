@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::common::Common;
-use super::logging;
 use super::report::Outcome;
+use super::{logging, paths};
 use crate::client::Client;
 use crate::client::doctor::{Check, diagnose};
 use crate::export::ExportRequest;
@@ -41,7 +41,7 @@ pub(crate) struct DoctorArguments {
     round_trip: bool,
 
     /// Check that imports can stage copies in this directory
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", value_parser = paths::path(), value_hint = ValueHint::DirPath)]
     staging_dir: Option<PathBuf>,
 
     /// How long all checks may take

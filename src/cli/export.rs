@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clap::Args;
+use clap::{ArgMatches, Args, ValueHint};
 use tokio::sync::watch;
 
-use super::common::{Common, Format};
+use super::common::{Common, Format, JOBS_OF_A_TREE};
 use super::report::{Outcome, path_in_json};
-use super::{allocator, progress};
+use super::{allocator, excluded, is_typed, paths, progress};
 use crate::client::Client;
 use crate::content::stream_failed;
 use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
@@ -49,7 +49,7 @@ pub(crate) struct ExportArguments {
     ///
     /// A file that exists is not replaced without --overwrite. With -, stdout gets the content
     /// itself, in order, and --transfer-from-dfdaemon is implied.
-    #[arg(short = 'O', long, value_name = "OUTPUT", help_heading = "Output")]
+    #[arg(short = 'O', long, value_name = "OUTPUT", value_parser = paths::path(), value_hint = ValueHint::FilePath, help_heading = "Output")]
     output: PathBuf,
 
     /// Replace the file if it exists
@@ -58,14 +58,14 @@ pub(crate) struct ExportArguments {
     /// content is transferred. The name is replaced: other hard links of the old file keep the
     /// old content, and a symbolic link is replaced itself, not followed. Directories, FIFOs,
     /// sockets and devices are never replaced.
-    #[arg(long, help_heading = "Output", conflicts_with = "force_hard_link")]
+    #[arg(long, help_heading = "Output")]
     overwrite: bool,
 
     /// Digest that the content must have
     ///
     /// sha256:HEX, sha512:HEX, or crc32: and a decimal number or 8 hex digits. Checked here,
     /// whatever dfdaemon checks.
-    #[arg(long, value_name = "DIGEST", help_heading = "Output")]
+    #[arg(long, value_name = "DIGEST", value_parser = digest, help_heading = "Output")]
     digest: Option<Digest>,
 
     /// Check that the content gives the task's id again
@@ -94,7 +94,7 @@ pub(crate) struct ExportArguments {
     /// The output is a directory that does not exist. It appears when all of it is there, and not at
     /// all otherwise. Every file that is transferred, and with --verify every file, is checked against
     /// the SHA-256 in the manifest.
-    #[arg(long, help_heading = "Tree", conflicts_with_all = ["overwrite", "digest"])]
+    #[arg(long, help_heading = "Tree")]
     recursive: bool,
 
     /// How many files of a tree are exported at a time
@@ -135,6 +135,11 @@ pub(crate) struct ExportArguments {
 
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+fn digest(raw: &str) -> std::result::Result<Digest, String> {
+    let shown = "digests look like sha256:HEX, sha512:HEX or crc32:NUMBER";
+    raw.parse().map_err(|error| format!("{error}; {shown}"))
 }
 
 impl ExportArguments {
@@ -248,19 +253,21 @@ impl ExportArguments {
         self.output.as_os_str() == "-"
     }
 
-    /// What `-O -` excludes; the grammar cannot say it of a value.
-    pub(super) fn contradiction(&self) -> Option<&'static str> {
-        if !self.to_stdout() {
-            return None;
+    /// Why the arguments do not go together.
+    pub(super) fn contradiction(&self, matches: &ArgMatches) -> Option<String> {
+        if !self.recursive && is_typed(matches, "jobs") {
+            return Some(JOBS_OF_A_TREE.to_owned());
         }
-        let excluded = [
-            (self.overwrite, "--overwrite"),
-            (self.recursive, "--recursive"),
-            (self.force_hard_link, "--force-hard-link"),
-            (self.common.output.format == Format::Json, "--format json"),
-        ];
-        let (_, option) = excluded.into_iter().find(|(given, _)| *given)?;
-        Some(option)
+        let overwrite = (self.overwrite, "--overwrite");
+        let recursive = (self.recursive, "--recursive");
+        let force_hard_link = (self.force_hard_link, "--force-hard-link");
+        let digest = (self.digest.is_some(), "--digest <DIGEST>");
+        let is_json = self.common.output.format == Format::Json;
+        let json = (is_json, "--format json");
+        let of_stdout = [overwrite, recursive, force_hard_link, json];
+        excluded(self.to_stdout(), "--output -", &of_stdout)
+            .or_else(|| excluded(self.overwrite, "--overwrite", &[force_hard_link]))
+            .or_else(|| excluded(self.recursive, "--recursive", &[overwrite, digest]))
     }
 }
 

@@ -3,11 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, CommandFactory as _, ValueHint};
 use clap_complete::Shell;
 
-use super::{Cli, grammar, manual};
+use super::{Cli, grammar, manual, paths};
 use crate::types::error::{Error, ErrorKind, Result};
+
+/// The commands that have a page.
+const COMMANDS: [&str; 9] = [
+    "import",
+    "export",
+    "stat",
+    "ls",
+    "id",
+    "verify",
+    "doctor",
+    "completions",
+    "man",
+];
 
 /// Print the completions of a shell
 #[derive(Debug, Args)]
@@ -30,18 +43,18 @@ impl CompletionsArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
     /// The command; dfcache itself if none is named
-    #[arg(value_name = "COMMAND", conflicts_with = "directory")]
+    #[arg(value_name = "COMMAND", value_parser = COMMANDS, hide_possible_values = true, conflicts_with = "directory")]
     command: Option<String>,
 
     /// Write the pages of all commands into this directory, which is made if it is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = paths::path(), value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
 }
 
 impl ManArguments {
     /// The page, in roff; nothing where all are written.
     pub(crate) fn page(&self) -> Result<Vec<u8>> {
-        let mut grammar = grammar().disable_help_subcommand(true);
+        let mut grammar = grammar::documented(true).disable_help_subcommand(true);
         grammar.build();
         if let Some(directory) = &self.directory {
             let failed = |source: io::Error| {
@@ -55,8 +68,7 @@ impl ManArguments {
             None => manual::page(&grammar, "dfcache"),
             Some(name) => {
                 let command = grammar.find_subcommand(name).ok_or_else(|| {
-                    let message = format!("there is no command {name}");
-                    Error::new(ErrorKind::Usage, message).hint("dfcache --help lists the commands")
+                    Error::new(ErrorKind::Usage, format!("there is no command {name}"))
                 })?;
                 manual::page(command, &format!("dfcache-{name}"))
             }
@@ -77,4 +89,19 @@ fn write_all(grammar: &clap::Command, directory: &Path) -> io::Result<()> {
     grammar
         .get_subcommands()
         .try_for_each(|command| write(command, &format!("dfcache-{}", command.get_name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let grammar = Cli::command();
+        let commands: Vec<_> = grammar
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        assert_eq!(commands, COMMANDS);
+    }
 }

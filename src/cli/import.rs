@@ -6,12 +6,12 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{ArgMatches, Args, ValueHint};
 use humantime::format_duration;
 
-use super::common::{Common, Format, Identity};
-use super::progress;
+use super::common::{Common, Format, Identity, JOBS_OF_A_TREE};
 use super::report::{Outcome, path_in_json};
+use super::{excluded, is_typed, paths, progress};
 use crate::client::Client;
 use crate::import::{ImportRequest, Imported};
 use crate::tree::{DEFAULT_JOBS, ExpiresEarly, ImportTree};
@@ -70,11 +70,7 @@ pub(crate) struct ImportArguments {
     /// imports what is missing. Links that stay inside the directory stay links, and others are
     /// followed. Anything else is refused before the first import. The same tree has the same id;
     /// export --recursive makes the directory of it again.
-    #[arg(
-        long,
-        help_heading = "Tree",
-        conflicts_with = "content_for_calculating_task_id"
-    )]
+    #[arg(long, help_heading = "Tree")]
     recursive: bool,
 
     /// Import a copy, made in a private directory below this one
@@ -83,7 +79,7 @@ pub(crate) struct ImportArguments {
     /// under the same path; in Kubernetes it is the mounted directory of the socket, or a hostPath of
     /// dfdaemon's storage. The copy is removed afterwards, whatever happens. Blocks are shared where the
     /// file system can.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Task")]
+    #[arg(long, value_name = "DIR", value_parser = paths::path(), value_hint = ValueHint::DirPath, help_heading = "Task")]
     staging_dir: Option<PathBuf>,
 
     /// How many files of a tree are imported at a time
@@ -180,16 +176,19 @@ impl ImportArguments {
         self.path.as_os_str() == "-"
     }
 
-    /// Why the arguments do not go together; the grammar cannot say it of a value.
-    pub(super) fn contradiction(&self) -> Option<&'static str> {
-        if !self.is_stdin() {
-            return None;
+    /// Why the arguments do not go together.
+    pub(super) fn contradiction(&self, matches: &ArgMatches) -> Option<String> {
+        let text = self.identity.content_for_calculating_task_id.is_some();
+        let text = (text, "--content-for-calculating-task-id");
+        if self.is_stdin() && self.staging_dir.is_none() {
+            let missing = "standard input can only be imported with '--staging-dir <DIR>'";
+            return Some(missing.to_owned());
         }
-        if self.recursive {
-            return Some("the argument '-' cannot be used with '--recursive'");
+        if !self.recursive && is_typed(matches, "jobs") {
+            return Some(JOBS_OF_A_TREE.to_owned());
         }
-        let missing = "standard input can only be imported with '--staging-dir <DIR>'";
-        self.staging_dir.is_none().then_some(missing)
+        excluded(self.is_stdin(), "-", &[(self.recursive, "--recursive")])
+            .or_else(|| excluded(self.recursive, "--recursive", &[text]))
     }
 
     /// How many files may be on their way at a time.

@@ -39,8 +39,9 @@ const EXIT_STATUS: &[(&str, &str)] = &[
 /// Variables that are no option's.
 const VARIABLES: &[(&str, &str)] = &[
     (
-        "DFCACHE_ENDPOINT",
-        "The endpoint of all commands that have none of their own.",
+        "DFCACHE_<OPTION>",
+        "The same for all commands that have the option, unless the command's own variable is set: \
+         DFCACHE_ENDPOINT, DFCACHE_LOG_DIR, DFCACHE_FORMAT.",
     ),
     (
         "NO_COLOR, CLICOLOR_FORCE",

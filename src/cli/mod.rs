@@ -15,11 +15,13 @@ mod environment;
 mod exit;
 mod export;
 mod generate;
+mod grammar;
 mod id;
 mod import;
 mod logging;
 mod ls;
 mod manual;
+mod paths;
 mod progress;
 mod remedy;
 mod report;
@@ -32,7 +34,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::exit_code;
 
@@ -58,8 +61,10 @@ Examples:
   dfcache stat <ID>
   dfcache export <ID> -O /tmp/copy.txt
 
-Every option can be set in the environment, as DFCACHE_<COMMAND>_<OPTION>;
-DFCACHE_ENDPOINT sets the endpoint of all commands. The command line wins.
+Every option can be set in the environment: as DFCACHE_<COMMAND>_<OPTION>, and as
+DFCACHE_<OPTION> for all commands that have it. The command line wins. Options that
+several commands have may stand before the command. The last of several options of
+one name wins; a flag takes =true or =false.
 
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such task, 4 a file on this side,
 5 dfdaemon or content unavailable, 6 refused by dfdaemon, 7 damaged content,
@@ -148,6 +153,15 @@ impl Command {
         }
     }
 
+    /// Why the arguments do not go together.
+    fn contradiction(&self, matches: &ArgMatches) -> Option<String> {
+        match self {
+            Self::Import(arguments) => arguments.contradiction(matches),
+            Self::Export(arguments) => arguments.contradiction(matches),
+            _ => None,
+        }
+    }
+
     /// How long it may take.
     fn bounds(&self) -> Option<Bounds> {
         let jobs = match self {
@@ -187,41 +201,45 @@ fn terminal_width() -> Option<usize> {
         })
 }
 
-/// The command line's grammar, environment variables included.
-pub(crate) fn grammar() -> clap::Command {
-    environment::with_variables(Cli::command(), true)
-}
-
 /// Parses arguments, the first of which is the program's name.
 pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
+    let arguments = grammar::command_first(arguments);
+    let is_typed = |word: &str| arguments.iter().any(|argument| argument == word);
     // Long help names the variable of each option, the short one stays short.
-    let short = arguments.iter().any(|argument| argument == "-h");
-    let mut grammar = environment::with_variables(Cli::command(), !short)
+    let short = is_typed("-h");
+    let mut documented = grammar::documented(!short)
         .next_line_help(terminal_width().is_some_and(|width| width < COMFORTABLE_WIDTH));
-    let matches = grammar.try_get_matches_from_mut(arguments)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut grammar))?;
-    if let Command::Export(export) = &cli.command
-        && let Some(option) = export.contradiction()
-    {
-        let message = format!("the argument '--output -' cannot be used with '{option}'");
-        let kind = clap::error::ErrorKind::ArgumentConflict;
-        let export = grammar.find_subcommand_mut("export");
-        return Err(export.map_or_else(
-            || clap::Error::raw(kind, &message),
-            |export| export.error(kind, &message),
-        ));
+    let mut accepting = grammar::accepting(documented.clone());
+    if short || is_typed("--help") || is_typed("help") {
+        accepting = grammar::with_helps(accepting, &documented, short);
     }
-    if let Command::Import(import) = &cli.command
-        && let Some(message) = import.contradiction()
-    {
-        let kind = clap::error::ErrorKind::MissingRequiredArgument;
-        let import = grammar.find_subcommand_mut("import");
-        return Err(import.map_or_else(
-            || clap::Error::raw(kind, message),
-            |import| import.error(kind, message),
-        ));
-    }
-    Ok(cli)
+    let matches = accepting.try_get_matches_from_mut(&arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut accepting))?;
+    let Some((name, matches)) = matches.subcommand() else {
+        return Ok(cli);
+    };
+    let Some(message) = cli.command.contradiction(matches) else {
+        return Ok(cli);
+    };
+    documented.build();
+    let kind = clap::error::ErrorKind::ArgumentConflict;
+    Err(match documented.find_subcommand_mut(name) {
+        Some(command) => command.error(kind, message),
+        None => clap::Error::raw(kind, message),
+    })
+}
+
+/// Whether an option was typed, and is no default or variable.
+fn is_typed(matches: &ArgMatches, option: &str) -> bool {
+    matches.value_source(option) == Some(ValueSource::CommandLine)
+}
+
+/// What is wrong if two of these are given.
+fn excluded(given: bool, option: &str, others: &[(bool, &str)]) -> Option<String> {
+    let (_, other) = others.iter().find(|(other, _)| given && *other)?;
+    Some(format!(
+        "the argument '{option}' cannot be used with '{other}'"
+    ))
 }
 
 /// The program `dfcache`: parses `arguments` (the first is the program's name), does what they
@@ -277,9 +295,10 @@ pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
     if let Some(format) = typed.next_back() {
         return format == "json";
     }
+    let arguments = grammar::command_first(arguments);
     let command = arguments.get(1).and_then(|command| command.to_str());
-    let variable = command.map(|command| environment::variable(command, "format"));
-    variable.is_some_and(|name| std::env::var_os(name).is_some_and(|value| value == "json"))
+    let variable = command.and_then(|command| environment::value(command, "format"));
+    variable.is_some_and(|format| format == "json")
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ fn refused(line: &str) -> String {
 
 #[test]
 fn the_grammar_is_sound() {
-    grammar().debug_assert();
+    grammar::documented(true).debug_assert();
+    grammar::accepting(grammar::documented(true)).debug_assert();
 }
 
 #[test]
 fn every_option_has_a_variable_of_its_command() {
-    let grammar = grammar();
+    let grammar = grammar::documented(true);
     let mut count = 0;
     for command in grammar.get_subcommands() {
         let prefix = format!("DFCACHE_{}_", command.get_name().to_uppercase());
@@ -87,6 +88,109 @@ fn contradictions_are_refused() {
     }
     assert!(refused("dfcache exprot 7 -O x").contains("'export'"));
     assert!(refused("dfcache export --outptu x 7").contains("'--output'"));
+}
+
+#[test]
+fn the_last_of_several_options_wins_and_a_flag_can_be_taken_back() {
+    let Command::Import(import) = parsed(
+        "dfcache import --ttl 2h --tag a --no-progress --ttl=3h --recursive --recursive=false --tag b x",
+    ) else {
+        panic!();
+    };
+    let request = import.request();
+    assert_eq!(request.ttl, crate::types::options::Ttl::from_hours(3));
+    assert_eq!(request.tag.as_deref(), Some("b"));
+    assert!(import.no_progress);
+    assert_eq!(import.jobs(), 1);
+    let is_on = |value: &str| match parsed(&format!("dfcache ls --verbose={value}")) {
+        Command::Ls(ls) => ls.common.logs.verbose,
+        _ => panic!(),
+    };
+    assert_eq!(["true", "1", "yes", "on"].map(is_on), [true; 4]);
+    assert_eq!(["false", "0", "no", "off"].map(is_on), [false; 4]);
+    assert!(refused("dfcache ls --verbose=maybe").contains("--verbose"));
+    // An argument that follows is no value of it.
+    assert!(refused("dfcache ls --verbose false").contains("'false'"));
+    // What is taken back contradicts nothing.
+    parsed("dfcache export --overwrite=false --force-hard-link 7 -O x");
+    parsed("dfcache export --overwrite --overwrite=false --recursive 7 -O x");
+}
+
+#[test]
+fn what_commands_share_may_stand_before_the_command() {
+    for line in [
+        "dfcache -e /s ls",
+        "dfcache -e/s ls",
+        "dfcache --endpoint=/s ls",
+        "dfcache -e /x ls -e /s",
+        "dfcache --verbose -l debug -e /s --timeout 3s ls",
+        "dfcache --verbose=false --endpoint /s ls --verbose",
+    ] {
+        let Command::Ls(ls) = parsed(line) else {
+            panic!();
+        };
+        assert_eq!(ls.common.connection.endpoint.path(), "/s", "{line}");
+        assert_eq!(ls.common.logs.verbose, line.contains("verbose"), "{line}");
+    }
+    // Its value may be the name of a command.
+    assert!(matches!(
+        parsed("dfcache -e import --tag ls export 7 -O x"),
+        Command::Export(_)
+    ));
+    assert!(refused("dfcache -e /s man").contains("'-e'"));
+    assert!(refused("dfcache --bogus -e /s ls").contains("'--bogus'"));
+    assert!(refused("dfcache -e /s --bogus ls").contains("'--bogus'"));
+    assert!(refused("dfcache -e /s lss").contains("'ls'"));
+    refused("dfcache -e /s");
+    refused("dfcache -e");
+    assert!(wants_json(&arguments("dfcache --format json ls --bogus")));
+}
+
+#[test]
+fn jobs_without_a_tree_are_refused_unless_a_variable_sets_them() {
+    for line in [
+        "import --jobs 2 x",
+        "export --jobs 2 7 -O x",
+        "--jobs 2 import x",
+    ] {
+        let why = refused(&format!("dfcache {line}"));
+        assert!(why.contains("needs '--recursive'"), "{why}");
+    }
+    parsed("dfcache import --jobs 2 --recursive x");
+}
+
+#[test]
+fn a_home_directory_that_the_shell_did_not_expand_is_refused() {
+    for line in [
+        "ls --log-dir=~/x",
+        "-e ~/s ls",
+        "--endpoint=unix://~/s ls",
+        "export --output=~/x 7",
+        "import --staging-dir=~/x y",
+        "doctor --staging-dir=~/x",
+        "man --directory=~/x",
+    ] {
+        let why = refused(&format!("dfcache {line}"));
+        assert!(why.contains("write $HOME/"), "{line}: {why}");
+    }
+}
+
+#[test]
+fn near_values_are_suggested_and_others_shown_how() {
+    for (line, tip) in [
+        ("ls --format jsn", "'json'"),
+        ("ls -l wran", "'warn'"),
+        ("id --dfdaemon-version 1.4 x", "'1.5'"),
+        ("man exprot", "'export'"),
+        ("completions bsah", "'bash'"),
+        ("import --ttl 90 x", "1h30m"),
+        ("import --ttl soon x", "2d"),
+        ("import --piece-length 4,5mib x", "1.5gib"),
+        ("export --digest sha25:00 7 -O x", "sha256:"),
+    ] {
+        let why = refused(&format!("dfcache {line}"));
+        assert!(why.contains(tip), "{line}: {why}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(crate) const MAX_ENDPOINT_LENGTH: usize = 107;
 #[non_exhaustive]
 pub enum ValueError {
     /// Not a duration.
-    #[error("{reason}; durations look like 90s, 30m, 2h 30m or 7d")]
+    #[error("{reason}; durations look like 90s, 30m, 1h30m or 2d")]
     Duration {
         /// What is wrong with it.
         reason: String,
@@ -40,7 +40,7 @@ pub enum ValueError {
     #[error("a timeout is at most 10000 years")]
     LongTimeout,
     /// Not a size, or one that does not fit into 64 bits.
-    #[error("sizes look like 4mib, 64mib or 1gib")]
+    #[error("sizes look like 4mib, 64MiB or 1.5gib")]
     Size,
     /// A piece length below the least.
     #[error("a piece length is at least 4mib")]

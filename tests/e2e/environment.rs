@@ -118,6 +118,54 @@ fn a_variable_that_is_set_but_empty_is_not_set() {
 }
 
 #[test]
+fn an_option_that_several_commands_have_has_a_variable_for_all_of_them() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 1));
+    let mut commands_of = std::collections::BTreeMap::<String, Vec<&str>>::new();
+    for (command, _) in COMMANDS {
+        for option in options(&world, command) {
+            commands_of.entry(option).or_default().push(command);
+        }
+    }
+    commands_of.retain(|_, commands| commands.len() > 1);
+    for option in ["endpoint", "format", "log-dir", "tag", "timeout", "verbose"] {
+        assert!(commands_of.contains_key(option), "{option}");
+    }
+    // Every value of some is good.
+    let bad = |option: &str| match option {
+        "application" | "tag" | "content-for-calculating-task-id" => None,
+        "endpoint" => Some("tcp://x"),
+        "log-dir" | "staging-dir" => Some("~/x"),
+        _ => Some("nonsense"),
+    };
+    for (option, commands) in &commands_of {
+        let Some(bad) = bad(option) else {
+            continue;
+        };
+        let common = format!("DFCACHE_{}", option.replace('-', "_").to_uppercase());
+        for command in commands {
+            let (_, rest) = COMMANDS.iter().find(|(name, _)| name == command).unwrap();
+            let run = world.dfcache().without(&variable(command, option));
+            let run = run.env(&common, bad).arg(command).args(words(rest)).run();
+            run.fails_with(2).says(&format!("--{option}"));
+        }
+    }
+    // Below the command's own variable, which is below the command line.
+    let stat = |own: &str, option: &str| {
+        let command = world.dfcache().env("DFCACHE_FORMAT", "json");
+        let command = command.env("DFCACHE_STAT_FORMAT", own);
+        let line = format!("stat {option} {id}");
+        command.args(words(&line)).run().succeeds().stdout()
+    };
+    assert!(stat("", "").starts_with('{'));
+    assert!(stat("text", "").starts_with("ID "));
+    assert!(stat("text", "--format json").starts_with('{'));
+    let command = world.dfcache().env("DFCACHE_FORMAT", "json");
+    let run = command.args(["stat", "--bogus"]).run().fails_with(2);
+    assert_eq!(run.json_error()["kind"], "usage");
+}
+
+#[test]
 fn the_endpoint_of_a_command_has_a_short_variable_too() {
     let world = World::new();
     let (file, id) = (world.file("file", 1), "7");

@@ -341,7 +341,7 @@ fn options_that_exclude_each_other() {
     --- stderr
     error: the argument '--overwrite' cannot be used with '--force-hard-link'
 
-    Usage: dfcache export --output <OUTPUT> --overwrite --endpoint <ENDPOINT> --log-dir <LOG_DIR> <ID>
+    Usage: dfcache export [OPTIONS] --output <OUTPUT> <ID>
 
     For more information, try '--help'.
     ");
