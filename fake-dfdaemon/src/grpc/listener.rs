@@ -32,6 +32,11 @@ const MAX_FRAME: u32 = 1 << 20;
 /// How many calls a connection may have at a time: each holds what its client has not taken.
 const MAX_STREAMS: u32 = 256;
 
+/// How long a connection may be silent before it is pinged, and how long the answer may take: those
+/// of a dfdaemon.
+const PING_AFTER: Duration = Duration::from_secs(300);
+const PONG_WITHIN: Duration = Duration::from_secs(20);
+
 /// The header with the time that a client gives a call.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
@@ -210,6 +215,8 @@ async fn serve(
         .max_frame_size(MAX_FRAME)
         .max_send_buf_size(MAX_SEND_BUFFER)
         .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PONG_WITHIN)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -310,7 +317,47 @@ pub(crate) fn asynchronous(listener: std::os::unix::net::UnixListener) -> io::Re
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+
+    /// The type of the next frame of a connection; `None` at its end.
+    async fn next_frame(connection: &mut UnixStream) -> Option<(u8, u8)> {
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).await.ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        connection.read_exact(&mut payload).await.ok()?;
+        Some((head[3], head[4]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_pinged_and_closed_when_it_does_not_answer() {
+        const PING: (u8, u8) = (6, 0);
+        let (ours, mut client) = UnixStream::pair().unwrap();
+        let token = CancellationToken::new;
+        let tracked = Tracked(TaskTracker::new());
+        tokio::spawn(serve(ours, Routes::default(), tracked, token(), token()));
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        client
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await
+            .unwrap();
+        client.write_all(&settings).await.unwrap();
+        let connected = tokio::time::Instant::now();
+        while next_frame(&mut client).await.expect("it was not pinged") != PING {}
+        let pinged = connected.elapsed();
+        assert!(
+            pinged >= PING_AFTER && pinged < 2 * PING_AFTER,
+            "{pinged:?}"
+        );
+        while next_frame(&mut client).await.is_some() {}
+        let closed = connected.elapsed() - pinged;
+        assert!(
+            closed >= PONG_WITHIN && closed < 2 * PONG_WITHIN,
+            "{closed:?}"
+        );
+    }
 
     #[test]
     fn times_are_read_as_grpc_writes_them() {
