@@ -48,6 +48,17 @@ impl Cluster {
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
     }
 
+    /// Forgets what a host counted in memory, as a dfdaemon does that is started again.
+    pub(crate) fn forget_uploads(&self, host: usize) {
+        for id in self.task_ids() {
+            let mut state = self.state();
+            let entry = state.tasks.get_mut(&id);
+            if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+                replica.uploaded = 0;
+            }
+        }
+    }
+
     /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
     /// goes on counting it, unless the host had left. Blocks on the disk.
     pub(crate) fn wipe(&self, host: usize) -> Result<(), Error> {

@@ -116,9 +116,16 @@ impl HostServer {
         let (cluster, number) = (&self.served.cluster, self.served.number);
         if status == HostStatus::Running {
             let starts = cluster.host_status(number) != HostStatus::Running;
-            if starts && cluster.has_quirk(Quirk::RestartWipes) {
-                let wiped = cluster.blocking(move |cluster| cluster.wipe(number)).await;
-                wiped.map_err(|error| StartError::Other(error.into()))?;
+            if starts {
+                let begun_anew = cluster.blocking(move |cluster| {
+                    cluster.forget_uploads(number);
+                    if cluster.has_quirk(Quirk::RestartWipes) {
+                        cluster.wipe(number)?;
+                    }
+                    Ok(())
+                });
+                let begun_anew = begun_anew.await;
+                begun_anew.map_err(|error| StartError::Other(error.into()))?;
             }
             self.listen()?;
             cluster.note_host_status(number, status);

@@ -39,6 +39,8 @@ pub(crate) fn rows() -> Vec<Row> {
             }),
         row!(a_transfer_that_loses_its_last_parent_says_so)
             .needs("several hosts", |fake| fake.hosts(2)),
+        row!(a_host_that_starts_again_has_counted_no_upload)
+            .needs("several hosts", |fake| fake.hosts(2)),
         row!(every_replica_has_the_content).needs("several hosts", |fake| fake.hosts(3)),
     ]
 }
@@ -302,4 +304,20 @@ async fn a_transfer_that_loses_its_last_parent_says_so(w: World) {
     assert!(exported.opened && exported.started.is_some());
     let text = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
     w.assert_internal(&exported.status, &text);
+}
+
+async fn a_host_that_starts_again_has_counted_no_upload(w: World) {
+    let (id, _) = imported(&w, 2).await;
+    let uploaded = async || {
+        w.host(0)
+            .await
+            .stat_local(&id)
+            .await
+            .unwrap()
+            .uploaded_count
+    };
+    assert_eq!(uploaded().await, 1);
+    w.fake().host(0).unwrap().stop().await;
+    w.fake().host(0).unwrap().start().await.unwrap();
+    assert_eq!(uploaded().await, 0);
 }

@@ -48,7 +48,13 @@ async fn begin_long_import(
         client.stat(&id).await.is_ok()
     })
     .await;
-    assert_eq!(client.stat(&id).await.unwrap().state, "Uploading");
+    let task = client.stat(&id).await.unwrap();
+    assert_eq!(task.state, "Uploading");
+    let counts = (
+        task.current_persistent_replica_count,
+        task.current_replica_count,
+    );
+    assert_eq!(counts, (1, 1), "the importer counts already");
     (id, request, running)
 }
 

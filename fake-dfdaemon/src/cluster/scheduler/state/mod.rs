@@ -238,8 +238,15 @@ impl State {
             .map_or(HostStatus::Left, |host| host.status)
     }
 
-    /// The scheduler's view of a task.
+    /// The scheduler's view of a task. While it is imported the importer counts already.
     pub(crate) fn view(&self, entry: &Entry) -> TaskView {
+        if entry.task.state == TaskState::Uploading {
+            return TaskView {
+                task: entry.task.clone(),
+                persistent_replicas: 1,
+                replicas: 1,
+            };
+        }
         let counted = || {
             entry.replicas.iter().filter(|(host, replica)| {
                 replica.counts() && self.status(*host) != HostStatus::Left
