@@ -275,7 +275,7 @@ impl Export {
                 let crc32 = crc32
                     .as_ref()
                     .and_then(|crc32| crc32.get(number as usize).copied());
-                let (cost, created_at) = (Duration::ZERO, self.cluster.now());
+                let (cost, created_at) = (Some(Duration::ZERO), self.cluster.now());
                 let parent_id = None;
                 Ok(Some(Arc::new(Arrival {
                     number,

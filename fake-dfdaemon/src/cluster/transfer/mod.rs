@@ -63,13 +63,16 @@ pub(crate) struct Arrival {
     pub(crate) crc32: Option<u32>,
     /// The peer that it came from; `None` if this host had it.
     pub(crate) parent_id: Option<String>,
-    pub(crate) cost: Duration,
+    /// Unless the piece was still on its way when it was looked up.
+    pub(crate) cost: Option<Duration>,
     pub(crate) created_at: Timestamp,
 }
 
 /// What has come of a transfer so far.
 #[derive(Clone, Debug, Default)]
 struct Progress {
+    /// The piece that is on its way, by number.
+    in_flight: Option<u32>,
     arrived: Vec<Arc<Arrival>>,
     ended: Option<Result<(), Error>>,
 }
@@ -144,7 +147,7 @@ impl Cluster {
         let fetches = self.fetches();
         let fetch = fetches.get(key).and_then(Weak::upgrade)?;
         fetch.persistent.fetch_or(persistent, Ordering::Relaxed);
-        Some(Subscription::new(fetch))
+        Some(Subscription::joining(fetch))
     }
 
     fn fetches(&self) -> MutexGuard<'_, HashMap<FetchKey, Weak<Fetch>>> {
@@ -220,6 +223,11 @@ impl Fetch {
             let Some(range) = self.layout.range(number) else {
                 continue;
             };
+            self.progress.send_if_modified(|progress| {
+                progress.in_flight = Some(number);
+                // Nobody waits for it.
+                false
+            });
             let (arrival, crc) = self.copy_piece(cluster, &mut parents, number, range)?;
             if let Some(slot) = crc32.get_mut(number as usize) {
                 *slot = crc;
@@ -227,6 +235,10 @@ impl Fetch {
             self.progress
                 .send_modify(|progress| progress.arrived.push(Arc::new(arrival)));
         }
+        self.progress.send_if_modified(|progress| {
+            progress.in_flight = None;
+            false
+        });
         Ok(crc32)
     }
 
@@ -270,7 +282,7 @@ impl Fetch {
             match copied {
                 Ok((peer_id, crc)) => {
                     let created_at = cluster.now();
-                    let cost = started.elapsed();
+                    let cost = Some(started.elapsed());
                     let parent_id = Some(peer_id);
                     let arrival = Arrival {
                         number,

@@ -15,6 +15,9 @@ pub(in crate::cluster) struct Subscription {
     fetch: Arc<Fetch>,
     progress: watch::Receiver<Progress>,
     seen: usize,
+    /// The piece that was on its way when an export joined the transfer: a dfdaemon has written no
+    /// digest and no cost of it yet when it looks the pieces up.
+    joined_at: Option<u32>,
 }
 
 impl Subscription {
@@ -27,7 +30,16 @@ impl Subscription {
             fetch,
             progress,
             seen: 0,
+            joined_at: None,
         }
+    }
+
+    /// The same for a transfer that runs already.
+    pub(super) fn joining(fetch: Arc<Fetch>) -> Self {
+        let joined_at = fetch.progress.borrow().in_flight;
+        let mut joined = Self::new(fetch);
+        joined.joined_at = joined_at;
+        joined
     }
 
     /// The next piece that has come, in whatever order; `None` when all have, and the replica is
@@ -44,6 +56,13 @@ impl Subscription {
             match (arrival, ended) {
                 (Some(arrival), _) => {
                     self.seen += 1;
+                    if self.joined_at == Some(arrival.number) && self.joined_at.take().is_some() {
+                        return Ok(Some(Arc::new(Arrival {
+                            crc32: None,
+                            cost: None,
+                            ..(*arrival).clone()
+                        })));
+                    }
                     return Ok(Some(arrival));
                 }
                 (None, Some(ended)) => return ended.map(|()| None),

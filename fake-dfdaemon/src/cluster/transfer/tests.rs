@@ -140,6 +140,71 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     daemon.stop().await;
 }
 
+/// Holds the first piece up that is copied, until it is let go.
+#[derive(Debug)]
+struct Hold {
+    reached: Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
+    let_go: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Mishaps for Hold {
+    fn at(&self, step: Step) -> Option<Mishap> {
+        if step == Step::Copy
+            && let Some(reached) = self.reached.lock().unwrap().take()
+        {
+            reached.send(()).unwrap();
+            self.let_go.lock().unwrap().recv().unwrap();
+        }
+        None
+    }
+
+    fn skip_syncs(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost() {
+    let (reached, is_reached) = tokio::sync::oneshot::channel();
+    let (go, let_go) = std::sync::mpsc::channel();
+    let hold = Arc::new(Hold {
+        reached: Mutex::default(),
+        let_go: Mutex::new(let_go),
+    });
+    let mut builder = FakeDfdaemon::builder().hosts(2);
+    builder.mishaps = Some(Arc::clone(&hold) as Arc<dyn Mishaps>);
+    let daemon = builder.start().await.unwrap();
+    let cluster = Arc::clone(daemon.cluster());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len((4 << 20) + 1).unwrap();
+    let request = ImportRequest::of(file.path());
+    let imported = cluster.import(0, &request, &CancelFlag::default());
+    let request = ExportRequest {
+        task_id: imported.unwrap().task.task_id,
+        persistent: false,
+        output: None,
+        store_faults: StoreFaults::default(),
+    };
+    // The import has copied its file by now.
+    *hold.reached.lock().unwrap() = Some(reached);
+    let mut first = cluster.export(1, request.clone()).unwrap();
+    is_reached.await.unwrap();
+    let mut second = cluster.export(1, request).unwrap();
+    go.send(()).unwrap();
+    let mut known = Vec::new();
+    for export in [&mut first, &mut second] {
+        let mut pieces = Vec::new();
+        while let Some(piece) = export.next_piece().await.unwrap() {
+            pieces.push((piece.crc32.is_some(), piece.cost.is_some()));
+        }
+        known.push(pieces);
+    }
+    assert_eq!(known[0], [(true, true); 2]);
+    assert_eq!(known[1], [(false, false), (true, true)]);
+    drop((first, second));
+    daemon.stop().await;
+}
+
 #[test]
 fn a_shuffle_has_every_number_once_and_repeats_itself() {
     for count in [0, 1, 2, 25] {

@@ -180,7 +180,7 @@ pub(super) fn piece(arrival: &Arrival) -> Piece {
         digest: arrival.crc32.map(piece_digest).unwrap_or_default(),
         content: None,
         traffic_type: Some(traffic_type.into()),
-        cost: Some(duration(arrival.cost)),
+        cost: arrival.cost.map(duration),
         created_at: Some(timestamp(arrival.created_at)),
     }
 }

@@ -203,7 +203,7 @@ fn a_piece_says_where_it_belongs_and_where_it_came_from() {
         range: 8..11,
         crc32,
         parent_id: parent_id.map(str::to_owned),
-        cost: Duration::from_millis(1500),
+        cost: Some(Duration::from_millis(1500)),
         created_at: at(1),
     };
     let expected = Piece {
