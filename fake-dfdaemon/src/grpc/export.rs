@@ -2,7 +2,6 @@
 //! link, copy and digest are done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
@@ -10,17 +9,15 @@ use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCacheTaskRequest, DownloadPersistentCacheTaskResponse,
     DownloadPersistentCacheTaskStartedResponse, DownloadPieceFinishedResponse,
 };
-use jiff::Timestamp;
 use tonic::{Request, Status};
 
 use super::export_body::{self, ExportBody, Parts};
-use super::piece_faults::{Fate, Outgoing, applies, hits_pieces, spoil};
+use super::piece_faults::{Fate, Outgoing};
 use super::service::{Asked, ServedHost};
+use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
 use crate::call::Call;
-use crate::call::clock::later;
-use crate::call::faults::registry::Armed;
-use crate::call::faults::{Action, Phase};
+use crate::call::faults::Phase;
 use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest};
@@ -90,9 +87,8 @@ async fn begin(
 impl Begun {
     fn send(self, host: &ServedHost, call: Call) -> ExportBody {
         let (parts, body) = export_body::channel();
-        let lies_in_wait = |armed: &&Armed| lies_in_the_stream(armed);
         let sending = Sending {
-            waiting: call.armed.iter().filter(lies_in_wait).cloned().collect(),
+            faults: StreamFaults::of(&call),
             host: host.clone(),
             call,
             envelope: DownloadPersistentCacheTaskResponse {
@@ -103,8 +99,6 @@ impl Begun {
             },
             parts,
             with_content: self.with_content,
-            pace: None,
-            sent: 0,
         };
         host.cluster.spawn(async move {
             sending.run(self.export).await;
@@ -114,48 +108,15 @@ impl Begun {
     }
 }
 
-/// Whether a fault acts on the stream, or at a place in it.
-fn lies_in_the_stream(armed: &Armed) -> bool {
-    armed.is_placed()
-        || hits_pieces(armed.action())
-        || matches!(
-            armed.action(),
-            Action::Bandwidth(_) | Action::ShufflePieces | Action::WrongContentLength(_)
-        )
-}
-
 /// An export on its way to the client.
 struct Sending {
     host: ServedHost,
     call: Call,
-    /// Faults that have not acted yet.
-    waiting: Vec<Armed>,
+    faults: StreamFaults,
     /// What every message carries.
     envelope: DownloadPersistentCacheTaskResponse,
     parts: Parts,
     with_content: bool,
-    /// Once a fault has limited the bandwidth.
-    pace: Option<Pace>,
-    /// Content that the pieces sent so far stand for, in bytes.
-    sent: u64,
-}
-
-/// How fast content may go out, from a time on.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    bytes_per_second: u64,
-    since: Timestamp,
-    sent: u64,
-}
-
-impl Pace {
-    /// When so much more content may be sent. The schedule is kept whatever each part took.
-    fn due(&mut self, length: u64) -> Timestamp {
-        self.sent = self.sent.saturating_add(length);
-        let seconds = self.sent as f64 / self.bytes_per_second as f64;
-        let takes = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        later(self.since, takes)
-    }
 }
 
 /// Whether there is more to send.
@@ -218,7 +179,9 @@ impl Sending {
         let Some(export) = slot else {
             return Ok(());
         };
-        let content_length = self.announced_length(export.task.content_length);
+        let content_length = self
+            .faults
+            .announced_length(&mut self.call, export.task.content_length);
         let started = DownloadPersistentCacheTaskStartedResponse { content_length };
         self.send_event(Event::DownloadPersistentCacheTaskStartedResponse(started))
             .await?;
@@ -226,7 +189,7 @@ impl Sending {
             return Ok(());
         }
         // Faults that lie in wait behind the last byte.
-        self.pass_place(None).await?;
+        self.faults.pass_place(&mut self.call, None).await?;
         if let Some(export) = slot.take() {
             let finished = export.finish().await;
             finished.map_err(|error| self.host.status(&error))?;
@@ -235,7 +198,7 @@ impl Sending {
     }
 
     async fn send_pieces(&mut self, export: &mut Export) -> Result<Flow, Status> {
-        let shuffles = self.take(|armed| *armed.action() == Action::ShufflePieces);
+        let shuffles = self.faults.shuffles(&mut self.call);
         let mut shuffled = Vec::new();
         loop {
             let next = export
@@ -253,11 +216,7 @@ impl Sending {
             }
         }
         if let Some(mut armed) = shuffles {
-            armed.random.shuffle(&mut shuffled);
-            if shuffled.is_sorted_by_key(|arrival| arrival.number) && shuffled.len() > 1 {
-                // Chance may bring the order about that every client copes with.
-                shuffled.rotate_left(1);
-            }
+            shuffle(&mut armed, &mut shuffled, |arrival| arrival.number);
         }
         for arrival in shuffled {
             if self.send_piece(export, &arrival).await? == Flow::Ends {
@@ -268,14 +227,16 @@ impl Sending {
     }
 
     async fn send_piece(&mut self, export: &Export, arrival: &Arrival) -> Result<Flow, Status> {
-        self.pass_place(Some(arrival.number)).await?;
+        self.faults
+            .pass_place(&mut self.call, Some(arrival.number))
+            .await?;
         let mut outgoing = Outgoing {
             piece: message::piece(arrival),
             content: self.with_content.then(|| arrival.range.clone()),
             flipped: None,
         };
         let length = arrival.range.end - arrival.range.start;
-        match self.spoil(&mut outgoing) {
+        match self.faults.spoil(&mut self.call, &mut outgoing) {
             Fate::End => return Ok(Flow::Ends),
             Fate::Skipped => {}
             Fate::Sent => self.send_outgoing(export, &outgoing).await?,
@@ -284,13 +245,15 @@ impl Sending {
                 self.send_outgoing(export, &outgoing).await?;
             }
         }
-        self.sent += length;
+        self.faults.count(length);
         Ok(Flow::GoesOn)
     }
 
     async fn send_outgoing(&mut self, export: &Export, outgoing: &Outgoing) -> Result<(), Status> {
         let Some(content) = outgoing.content.clone() else {
-            self.throttle(outgoing.piece.length).await?;
+            self.faults
+                .throttle(&mut self.call, outgoing.piece.length)
+                .await?;
             self.call.count_piece(0);
             let finished = DownloadPieceFinishedResponse {
                 piece: Some(outgoing.piece.clone()),
@@ -306,7 +269,7 @@ impl Sending {
         let mut start = content.start;
         while start < content.end {
             let end = content.end.min(start + self.call.ahead().chunk());
-            self.throttle(end - start).await?;
+            self.faults.throttle(&mut self.call, end - start).await?;
             let chunk = export.content(start..end).await;
             let chunk = chunk.map_err(|error| self.host.status(&error))?;
             let chunk = outgoing.with_flipped_bit(chunk, start);
@@ -333,85 +296,5 @@ impl Sending {
             // The client is gone: whoever waits for that breaks this off.
             std::future::pending::<()>().await;
         }
-    }
-
-    /// Lets the faults act that hit the call itself at this place: before a piece, or at the end.
-    async fn pass_place(&mut self, piece: Option<u32>) -> Result<(), Status> {
-        let sent = self.sent;
-        let is_here = |armed: &Armed| match piece {
-            Some(number) => armed.is_at_piece(number, sent),
-            None => armed.fault.piece.is_none() && armed.is_at_piece(0, sent),
-        };
-        let is_due =
-            |armed: &Armed| armed.is_placed() && !hits_pieces(armed.action()) && is_here(armed);
-        let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
-        for armed in due {
-            let since = self.call.clock().now();
-            if let Action::Bandwidth(rate) = armed.action()
-                && self.call.fire(&armed)
-            {
-                self.limit(*rate, since);
-            }
-            self.call.act(&armed).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets the faults act that hit single pieces.
-    fn spoil(&mut self, outgoing: &mut Outgoing) -> Fate {
-        let (number, sent) = (outgoing.piece.number, self.sent);
-        let mut fate = Fate::Sent;
-        let mut kept = Vec::new();
-        for armed in std::mem::take(&mut self.waiting) {
-            let action = armed.action();
-            let is_due = hits_pieces(action) && armed.is_at_piece(number, sent);
-            if !is_due || !applies(action, outgoing) {
-                kept.push(armed);
-            } else if self.call.fire(&armed) {
-                let spoiled = spoil(action, outgoing);
-                fate = if spoiled == Fate::Sent { fate } else { spoiled };
-            }
-        }
-        self.waiting = kept;
-        fate
-    }
-
-    /// Holds content back for as long as it takes at the bandwidth that a fault allows.
-    async fn throttle(&mut self, length: u64) -> Result<(), Status> {
-        let since = self.call.clock().now();
-        let limited =
-            self.take(|armed| matches!(armed.action(), Action::Bandwidth(_)) && !armed.is_placed());
-        if let Some(Action::Bandwidth(rate)) = limited.as_ref().map(Armed::action) {
-            self.limit(*rate, since);
-        }
-        let Some(pace) = &mut self.pace else {
-            return Ok(());
-        };
-        let due = pace.due(length);
-        self.call.wait_until(due).await
-    }
-
-    /// `since` is when the fault fired: whoever has seen that may move the time.
-    fn limit(&mut self, bytes_per_second: u64, since: Timestamp) {
-        self.pace = Some(Pace {
-            bytes_per_second,
-            since,
-            sent: 0,
-        });
-    }
-
-    fn announced_length(&mut self, length: u64) -> u64 {
-        let wrong = self.take(|armed| matches!(armed.action(), Action::WrongContentLength(_)));
-        match wrong.as_ref().map(Armed::action) {
-            Some(Action::WrongContentLength(by)) => length.saturating_add_signed(*by),
-            _ => length,
-        }
-    }
-
-    /// Takes a waiting fault out, if it may still fire.
-    fn take(&mut self, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
-        let position = self.waiting.iter().position(is_it)?;
-        let armed = self.waiting.remove(position);
-        self.call.fire(&armed).then_some(armed)
     }
 }

@@ -291,7 +291,7 @@ const NO_METADATA: [&str; 4] = [
 
 /// What a client sent with a call, by key: a text, or a list of them where a key comes more than
 /// once. Binary values are base64, as they came.
-fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
+pub(crate) fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
     let keys = headers
         .keys()
         .map(http::HeaderName::as_str)

@@ -13,11 +13,12 @@ pub(crate) mod listener;
 mod local;
 mod message;
 mod peer;
-mod piece_faults;
+pub(crate) mod piece_faults;
 mod router;
 mod service;
 pub(crate) mod socket;
 mod stat;
+pub(crate) mod stream_faults;
 mod unserved;
 
 use std::sync::Arc;

@@ -10,17 +10,17 @@ use crate::call::faults::Action;
 
 /// A piece on its way out, without the content itself.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Outgoing {
-    pub(super) piece: Piece,
+pub(crate) struct Outgoing {
+    pub(crate) piece: Piece,
     /// The content that goes with it, in bytes of the task.
-    pub(super) content: Option<Range<u64>>,
+    pub(crate) content: Option<Range<u64>>,
     /// The byte of the task's content that gets another bit.
-    pub(super) flipped: Option<u64>,
+    pub(crate) flipped: Option<u64>,
 }
 
 impl Outgoing {
     /// A part of the content, from `start` on, with the bit flipped that is to be.
-    pub(super) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
+    pub(crate) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
         let place = self.flipped.and_then(|flipped| flipped.checked_sub(start));
         let place = place.and_then(|place| usize::try_from(place).ok());
         let Some(place) = place.filter(|place| *place < chunk.len()) else {
@@ -34,7 +34,7 @@ impl Outgoing {
 
 /// What becomes of a piece that a fault has hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Sent,
     Skipped,
     Repeated,
@@ -43,7 +43,7 @@ pub(super) enum Fate {
 }
 
 /// Whether an action hits single pieces: it fires once a call, at its place or at the first piece.
-pub(super) fn hits_pieces(action: &Action) -> bool {
+pub(crate) fn hits_pieces(action: &Action) -> bool {
     matches!(
         action,
         Action::End
@@ -58,7 +58,7 @@ pub(super) fn hits_pieces(action: &Action) -> bool {
 }
 
 /// Whether an action could do anything to this very piece.
-pub(super) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
+pub(crate) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
     match action {
         Action::CorruptPiece | Action::NoContent => outgoing.content.is_some(),
         Action::CorruptDigest | Action::EmptyDigest => !outgoing.piece.digest.is_empty(),
@@ -67,7 +67,7 @@ pub(super) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
 }
 
 /// Spoils a piece.
-pub(super) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
+pub(crate) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
     let piece = &mut outgoing.piece;
     match action {
         Action::SkipPiece => return Fate::Skipped,
