@@ -6,7 +6,8 @@ set -euo pipefail
 
 binaries=$(cd "$1" && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+daemon=
+trap '[ -z "$daemon" ] || kill "$daemon"; rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 for shell in bash zsh fish; do
     command -v "$shell" >/dev/null || fail "$shell is not installed"
@@ -17,6 +18,14 @@ done
 cp "$work/dfcache.zsh" "$work/_dfcache"
 cp "$work/fake-dfdaemon.zsh" "$work/_fake-dfdaemon"
 export PATH=$binaries:$PATH HOME=$work ZDOTDIR=$work XDG_CONFIG_HOME=$work TERM=dumb
+
+# Ids are those of a daemon that runs.
+mkfifo "$work/ready"
+fake-dfdaemon serve --socket "$work/s.sock" --dfdaemon-version 0.2 >"$work/ready" & daemon=$!
+read -r _ <"$work/ready"
+export DFCACHE_ENDPOINT=$work/s.sock DFCACHE_LOG_DIR=$work/logs
+echo content >"$work/file"
+id=$(dfcache import "$work/file")
 
 in_bash() { # what follows the words after one press of the key
     WORK=$work bash --norc -c '
@@ -66,7 +75,11 @@ while read -r expected words; do
         [[ $completed == "$expected" ]] || fail "$shell completes '$words' with '$completed', not '$expected'"
     done
     echo "$words -> $expected"
-done <<'END'
+done <<END
+$id dfcache stat ${id:0:3}
+$id dfcache export -O x ${id:0:3}
+$id dfcache verify --no-progress ${id:0:3}
+$id dfcache -e $DFCACHE_ENDPOINT stat ${id:0:3}
 export dfcache exp
 --transfer-from-dfdaemon dfcache export --transfer
 json dfcache stat --format js

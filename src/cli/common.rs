@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     /// A path, or unix:///path. In a container, mount the directory of the socket: the socket
     /// alone goes stale when dfdaemon restarts. DFCACHE_<COMMAND>_ENDPOINT works as well as the
     /// longer variable.
-    #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser())]
+    #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser(), value_hint = ValueHint::FilePath)]
     pub(crate) endpoint: Endpoint,
 
     /// How often a command is tried again that a retry may help

@@ -34,9 +34,69 @@ impl CompletionsArguments {
     /// The script for the shell.
     pub(crate) fn script(&self) -> Vec<u8> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "dfcache", &mut script);
-        script
+        let mut grammar = grammar::completing();
+        clap_complete::generate(self.shell, &mut grammar, "dfcache", &mut script);
+        match self.shell {
+            Shell::Bash => bash_with_ids(&script),
+            Shell::Zsh => zsh_with_ids(&script),
+            Shell::Fish => [&script, FISH_IDS.as_bytes()].concat(),
+            _ => script,
+        }
     }
+}
+
+/// Offers ids where the script of clap has nothing but options.
+const BASH_IDS: &str = r#"
+_dfcache_or_ids() {
+    _dfcache "$@"
+    local word
+    case "$2,$3" in
+        -*|*,=|@OPTIONS@) return ;;
+    esac
+    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+        case "$word" in
+            stat|export|verify)
+                local ids
+                ids=$(dfcache __ids "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
+                ids=$(compgen -W "$ids" -- "$2")
+                [[ -z $ids ]] || COMPREPLY=($ids)
+                return ;;
+        esac
+    done
+}
+
+if [["#;
+
+const ZSH_IDS: &str = r#"_dfcache_ids() {
+    local -a ids
+    ids=(${(f)"$(dfcache __ids ${(Q)words[1,CURRENT-1]} 2>/dev/null)"})
+    if (( $#ids )); then compadd -a ids; else _default; fi
+}
+
+_dfcache() {"#;
+
+const FISH_IDS: &str = r#"complete -c dfcache -n "__fish_dfcache_using_subcommand stat export verify" -k -a '(dfcache __ids (commandline -opc)[2..-1] 2>/dev/null)'
+"#;
+
+fn bash_with_ids(script: &[u8]) -> Vec<u8> {
+    let mut options = std::collections::BTreeSet::new();
+    let grammar = Cli::command();
+    for command in ["stat", "export", "verify"] {
+        let command = grammar.find_subcommand(command);
+        options.extend(command.into_iter().flat_map(grammar::with_values));
+    }
+    let options: Vec<_> = options.iter().map(|option| format!("*,{option}")).collect();
+    let ids = BASH_IDS.replace("@OPTIONS@", &options.join("|"));
+    let script = String::from_utf8_lossy(script);
+    let script = script.replace("complete -F _dfcache ", "complete -F _dfcache_or_ids ");
+    script.replacen("\nif [[", &ids, 1).into_bytes()
+}
+
+fn zsh_with_ids(script: &[u8]) -> Vec<u8> {
+    let script = String::from_utf8_lossy(script);
+    let id = "The id of the task, as import printed it:";
+    let script = script.replace(&format!("{id}_default"), &format!("{id}_dfcache_ids"));
+    script.replacen("_dfcache() {", ZSH_IDS, 1).into_bytes()
 }
 
 /// Print the manual page, or that of a command; or write them all

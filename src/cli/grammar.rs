@@ -49,6 +49,26 @@ pub(super) fn with_helps(accepting: Command, documented: &Command, short: bool) 
     })
 }
 
+/// The grammar that completions are made of: options may stand before the command.
+pub(super) fn completing() -> Command {
+    let command = Cli::command();
+    let shared = shared(&command).into_values();
+    command.args(shared)
+}
+
+/// The options of a command that take a value, as they are typed.
+pub(super) fn with_values(command: &Command) -> Vec<String> {
+    let options = command
+        .get_arguments()
+        .filter(|option| matches!(option.get_action(), ArgAction::Set) && !option.is_positional());
+    let names = options.flat_map(|option| {
+        let long = option.get_long().map(|name| format!("--{name}"));
+        let short = option.get_short().map(|name| format!("-{name}"));
+        long.into_iter().chain(short)
+    });
+    names.collect()
+}
+
 fn is_flag(argument: &Arg) -> bool {
     matches!(argument.get_action(), ArgAction::SetTrue)
 }

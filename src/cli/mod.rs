@@ -21,6 +21,7 @@ mod import;
 mod logging;
 mod ls;
 mod manual;
+mod offered;
 mod paths;
 mod progress;
 mod remedy;
@@ -247,6 +248,12 @@ fn excluded(given: bool, option: &str, others: &[(bool, &str)]) -> Option<String
 /// would be lost.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let [_, command, words @ ..] = &*arguments
+        && command == offered::COMMAND
+    {
+        let ids = Outcome::Document(offered::ids(words));
+        return report::report(Ok(ids), Format::Text);
+    }
     let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() || stdout_is_open => {

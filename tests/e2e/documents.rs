@@ -1,7 +1,11 @@
 //! What dfcache writes about itself: completions, and manual pages.
 
+use std::path::Path;
 use std::process::Command;
 
+use fake_dfdaemon::{Fault, Rpc};
+
+use crate::support::World;
 use crate::support::command::DFCACHE;
 
 fn written(arguments: &[&str]) -> String {
@@ -10,8 +14,8 @@ fn written(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn bash_completes_commands_options_and_values() {
+/// What bash completes the last of the words with.
+fn bash_completes(words: &[&str]) -> String {
     let script = written(&["completions", "bash"]);
     let complete = r#"
         eval "$SCRIPT"
@@ -20,17 +24,82 @@ fn bash_completes_commands_options_and_values() {
         COMP_CWORD=$#
         "${BASH_REMATCH[1]}" dfcache "${@: -1}" "${@: -2:1}"
         echo "${COMPREPLY[@]}""#;
+    let programs = Path::new(DFCACHE).parent().unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", complete, "bash"])
+        .args(words)
+        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
+        .env("SCRIPT", &script);
+    let output = bash.output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let completed = String::from_utf8(output.stdout).unwrap();
+    completed.trim().to_owned()
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
     for (words, expected) in [
         (&["exp"][..], "export"),
+        (&["-e", "/s", "exp"], "export"),
+        (&["--for"], "--format"),
         (&["export", "--transfer"], "--transfer-from-dfdaemon"),
         (&["stat", "--format", "js"], "json"),
         (&["completions", "fi"], "fish"),
     ] {
-        let mut bash = Command::new("bash");
-        bash.args(["--norc", "-c", complete, "bash"]).args(words);
-        let output = bash.env("SCRIPT", &script).output().unwrap();
-        let completed = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(completed.trim(), expected, "{words:?}");
+        assert_eq!(bash_completes(words), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn ids_are_offered_of_the_daemon_that_the_line_names() {
+    let world = World::new();
+    let endpoint = world.endpoint(0);
+    let endpoint = endpoint.to_str().unwrap();
+    let id = world.import(&world.file("file", 10));
+    let start = &id[..2];
+    for words in [
+        &["stat", "-e", endpoint, start][..],
+        &["stat", "-e", endpoint, ""],
+        &["-e", endpoint, "verify", ""],
+        &[
+            "export",
+            "--overwrite",
+            "--endpoint",
+            "=",
+            endpoint,
+            "-O",
+            "out",
+            "",
+        ],
+    ] {
+        assert_eq!(bash_completes(words), id, "{words:?}");
+    }
+    for words in [
+        &["stat", "-e", endpoint, "no such id"][..],
+        &["stat", "-e", endpoint, "-"],
+        &["stat", "-e", endpoint, "--timeout", ""],
+        &["verify", "-e", endpoint, &id, ""],
+        &["ls", "-e", endpoint, ""],
+        // Nobody listens there.
+        &["stat", "-e", "/nowhere.sock", ""],
+    ] {
+        assert!(!bash_completes(words).contains(&id), "{words:?}");
+    }
+    // Nothing is said, and nothing waits, if the daemon hangs.
+    let _fault = world.daemon().fault(Fault::on(Rpc::List).stall());
+    assert_eq!(written(&["__ids", "stat", "-e", endpoint]), "");
+}
+
+#[test]
+fn scripts_of_other_shells_ask_for_ids_too() {
+    for (shell, count) in [("zsh", 4), ("fish", 1)] {
+        let script = written(&["completions", shell]);
+        let asks = if shell == "zsh" {
+            "_dfcache_ids"
+        } else {
+            "dfcache __ids"
+        };
+        assert_eq!(script.matches(asks).count(), count, "{shell}");
     }
 }
 
