@@ -39,9 +39,11 @@ seconds=$(($(date +%s) - started))
 
 if [[ $status != 0 && -n $artifacts && -d $work/state ]]; then
     mkdir -p "$artifacts"
-    rm -rf "$artifacts/state"
-    cp -r "$work/state" "$artifacts/state"
-    echo "fake-dfdaemon: the state is kept in $artifacts/state, the journal is $artifacts/state/journal.jsonl" >&2
+    # What lies there already is not ours to remove.
+    kept=$artifacts/state
+    mkdir "$kept" 2>/dev/null || kept=$(mktemp -d "$artifacts/state.XXXXXX")
+    cp -r "$work/state/." "$kept"
+    echo "fake-dfdaemon: the state is kept in $kept, the journal is $kept/journal.jsonl" >&2
 fi
 
 # What XML can hold: no control characters, and none of its own.

@@ -155,6 +155,23 @@ fn the_lines_for_any_ci_run_a_command_and_keep_what_a_failure_leaves() {
 }
 
 #[test]
+fn what_lies_among_the_artifacts_stays() {
+    let job = Job::new(FAILS);
+    let run = || job.bash(&block("Any CI", "sh"), &HashMap::new());
+    assert_failed(&job, &run());
+    fs::write(job.path("artifacts/state/mine"), "mine").unwrap();
+    fs::write(job.path("artifacts/state/journal.jsonl"), "mine").unwrap();
+    let output = run();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(job.read("artifacts/state/mine"), "mine");
+    assert_eq!(job.read("artifacts/state/journal.jsonl"), "mine");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let journal = said.lines().find_map(|line| line.split_once("the journal is "));
+    let journal = job.read(journal.unwrap().1);
+    assert!(journal.contains("\"rpc\":\"stat\""), "{journal}");
+}
+
+#[test]
 fn the_workflow_for_github_runs_the_action() {
     let workflow = &YamlLoader::load_from_str(&block("GitHub Actions", "yaml")).unwrap()[0];
     let steps = workflow["jobs"]["test"]["steps"].as_vec().unwrap();
