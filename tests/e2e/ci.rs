@@ -166,7 +166,9 @@ fn what_lies_among_the_artifacts_stays() {
     assert_eq!(job.read("artifacts/state/mine"), "mine");
     assert_eq!(job.read("artifacts/state/journal.jsonl"), "mine");
     let said = String::from_utf8_lossy(&output.stderr);
-    let journal = said.lines().find_map(|line| line.split_once("the journal is "));
+    let journal = said
+        .lines()
+        .find_map(|line| line.split_once("the journal is "));
     let journal = job.read(journal.unwrap().1);
     assert!(journal.contains("\"rpc\":\"stat\""), "{journal}");
 }

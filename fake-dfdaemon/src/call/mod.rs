@@ -34,7 +34,7 @@ use self::events::Events;
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
 use self::gate::{Entered, Gate, broken_off};
-use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall};
+use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall, Written};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::Waits;
@@ -172,7 +172,7 @@ impl Call {
             Action::Reset => {
                 let reset = Status::unavailable("the connection was reset");
                 // First the journal: the client is there, and shall find the call in it.
-                self.end(Some(&reset));
+                self.end(Some(&reset)).wait().await;
                 let Some(connection) = &self.connection else {
                     // A replica comes by no connection, and nobody would take its call away.
                     return Err(reset);
@@ -275,25 +275,25 @@ impl Call {
         }
     }
 
-    /// The call has its answer: it goes into the journal.
-    pub(crate) fn answered(mut self, status: Option<&Status>) {
-        self.end(status);
+    /// The call has its answer: it goes into the journal. The answer is sent when it is written.
+    pub(crate) fn answered(mut self, status: Option<&Status>) -> Written {
+        self.end(status)
     }
 
-    fn end(&mut self, status: Option<&Status>) {
+    fn end(&mut self, status: Option<&Status>) -> Written {
         if let (Some(entry), Some(status)) = (&self.entry, status) {
             entry.with(|entry| {
                 code_name(status.code()).clone_into(&mut entry.status.code);
                 status.message().clone_into(&mut entry.status.message);
             });
         }
-        self.close(false);
+        self.close(false)
     }
 
-    fn close(&mut self, client_gone: bool) {
+    fn close(&mut self, client_gone: bool) -> Written {
         self.note_store_fault();
         let Some(running) = self.entry.take() else {
-            return;
+            return Written::default();
         };
         // Before it is written: who finds it in the journal finds it nowhere else.
         let mut entry = self.calls.journal.running().end(&running);
@@ -301,10 +301,11 @@ impl Call {
         if client_gone {
             "CANCELLED".clone_into(&mut entry.status.code);
         }
-        self.calls.journal.append(&entry);
+        let written = self.calls.journal.append(&entry);
         self.calls.counters.count(&entry);
         self.calls.events.tell("call-ended", || json!(entry));
         log(&entry);
+        written
     }
 }
 
@@ -330,8 +331,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         let is_late = |connection: &Connection| connection.is_late.load(Ordering::Relaxed);
         if self.connection.as_ref().is_some_and(is_late) {
-            self.end(Some(&timed_out()));
+            let _ = self.end(Some(&timed_out()));
         }
-        self.close(true);
+        // Nobody waits for an answer.
+        let _ = self.close(true);
     }
 }

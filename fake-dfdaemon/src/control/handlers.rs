@@ -101,7 +101,7 @@ pub(super) async fn tasks(
     });
     let tasks = tasks.take(limit.unwrap_or(usize::MAX));
     let total = limit.map(|_| ("total", json!(total)));
-    parts::list("tasks", tasks, move || total.into_iter().collect()).await
+    parts::list("tasks", tasks, move || total.into_iter().collect(), None).await
 }
 
 /// What may take a while, beside the thread that everybody waits for.

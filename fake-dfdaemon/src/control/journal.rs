@@ -110,6 +110,7 @@ async fn calls(
     let calls = journal.find(query.clone(), after);
     let last = Arc::new(std::sync::atomic::AtomicU64::new(after));
     let told = Arc::clone(&last);
+    let readers = journal.readers().clone();
     let calls = calls
         .take(limit.unwrap_or(usize::MAX))
         .inspect(move |call| {
@@ -129,7 +130,7 @@ async fn calls(
         }
         fields
     };
-    parts::list("calls", calls, fields).await
+    parts::list("calls", calls, fields, Some(readers)).await
 }
 
 pub(super) async fn count(
@@ -191,7 +192,10 @@ pub(super) async fn wait(
     if came {
         return calls(journal, query, after, None).await;
     }
-    beside(move || not_come(&journal, &query, after, (count, patience))).await
+    let readers = journal.readers().clone();
+    let told = move || not_come(&journal, &query, after, (count, patience));
+    let told = readers.run(told).await;
+    told.map_err(|error| ApiError::internal(&error))
 }
 
 /// What is told of calls that did not come: what came nearest to them.
@@ -216,12 +220,11 @@ fn not_come(
 }
 
 pub(super) async fn clear(State(api): State<Api>) -> Answer {
-    let world = api.world()?;
-    world
-        .cluster
-        .calls()
-        .journal
-        .clear()
+    let journal = Arc::clone(&api.world()?.cluster.calls().journal);
+    let readers = journal.readers().clone();
+    let cleared = readers.run(move || journal.clear()).await;
+    cleared
+        .flatten()
         .map_err(|error| ApiError::internal(&error))?;
     done()
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::answer::ApiError;
+use crate::call::journal::Readers;
 
 /// How long a part gets, in bytes, before it is sent.
 const PART: usize = 64 << 10;
@@ -20,13 +21,15 @@ const PART: usize = 64 << 10;
 pub(super) type Field = (&'static str, Value);
 
 /// Answers with an object that has the list `name` of `items`, and then perhaps other fields. Making
-/// an item may block.
+/// an item may block; `readers` are the threads for it, if it may hang.
 pub(super) async fn list<T: Serialize>(
     name: &'static str,
     items: impl Iterator<Item = io::Result<T>> + Send + 'static,
     fields: impl FnOnce() -> Vec<Field> + Send + 'static,
+    readers: Option<Readers>,
 ) -> Result<Response, ApiError> {
     let making = Making {
+        readers,
         items,
         fields,
         text: format!("{{{}:[", Value::from(name)).into(),
@@ -51,6 +54,7 @@ pub(super) async fn list<T: Serialize>(
 
 /// A list that is not complete yet.
 struct Making<I, F> {
+    readers: Option<Readers>,
     items: I,
     fields: F,
     /// What has not been sent.
@@ -67,8 +71,12 @@ where
 {
     /// The next part, and what follows it, if anything does.
     async fn go_on(self) -> io::Result<(Bytes, Option<Self>)> {
-        let part = spawn_blocking(move || self.part()).await;
-        part.map_err(io::Error::other)?
+        match self.readers.clone() {
+            Some(readers) => readers.run(move || self.part()).await?,
+            None => spawn_blocking(move || self.part())
+                .await
+                .map_err(io::Error::other)?,
+        }
     }
 
     fn part(mut self) -> io::Result<(Bytes, Option<Self>)> {
@@ -101,7 +109,7 @@ mod tests {
         items: impl Iterator<Item = io::Result<T>> + Send + 'static,
         field: Option<Field>,
     ) -> Result<Value, axum::Error> {
-        let answer = list("items", items, move || field.into_iter().collect())
+        let answer = list("items", items, move || field.into_iter().collect(), None)
             .await
             .unwrap();
         let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await?;
@@ -123,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_is_told_at_once_or_breaks_the_answer_off() {
         let failed = || Err::<String, _>(io::Error::other("broken"));
-        list("items", [failed()].into_iter(), Vec::new)
+        list("items", [failed()].into_iter(), Vec::new, None)
             .await
             .unwrap_err();
         let late = [Ok("x".repeat(PART)), failed()].into_iter();
@@ -139,7 +147,7 @@ mod tests {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Ok("x".repeat(1 << 10))
         });
-        let endless = list("items", items, Vec::new).await.unwrap();
+        let endless = list("items", items, Vec::new, None).await.unwrap();
         let mut parts = endless.into_body().into_data_stream();
         for part in 1..=10 {
             assert!(parts.next().await.unwrap().unwrap().len() < PART + (2 << 10));

@@ -66,6 +66,7 @@ impl Running {
             // Together: each may have a reader that stalls to wait for.
             join_all(world.hosts.iter().map(|host| host.stop())).await;
             world.cluster.stop().await;
+            world.cluster.calls().journal.finish().await;
         }
     }
 
@@ -79,6 +80,7 @@ impl Running {
             drop(control);
             join_all(world.hosts.iter().map(|host| host.close())).await;
             world.cluster.stop().await;
+            world.cluster.calls().journal.finish().await;
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn answer(
     match begin(host, &mut call, request).await {
         Ok(begun) => Ok(begun.send(host, call)),
         Err(status) => {
-            call.answered(Some(&status));
+            call.answered(Some(&status)).wait().await;
             Err(status)
         }
     }
@@ -137,7 +137,7 @@ impl Sending {
         match sent {
             // First the journal, then the end: who has seen the end finds the call in the journal.
             Some(sent) => {
-                self.call.answered(sent.as_ref().err());
+                self.call.answered(sent.as_ref().err()).wait().await;
                 self.parts.end(sent.err()).await;
             }
             // The call notes by itself that its client is gone.

@@ -34,7 +34,7 @@ pub(super) async fn answer(
         call.note_task(task);
     }
     let answer = import(&host, &mut call, request).await;
-    call.answered(answer.as_ref().err());
+    call.answered(answer.as_ref().err()).wait().await;
     answer.map(Response::new)
 }
 

@@ -103,7 +103,7 @@ impl ServedHost {
             Ok(answer)
         };
         let answer = answer.await;
-        call.answered(answer.as_ref().err());
+        call.answered(answer.as_ref().err()).wait().await;
         answer.map(Response::new)
     }
 

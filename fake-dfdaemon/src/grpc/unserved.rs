@@ -23,7 +23,7 @@ pub(super) async fn answer(host: ServedHost, request: http::Request<Body>) -> ht
         Ok(()) => Status::unimplemented(format!("{method} is not served")),
         Err(fault) => fault,
     };
-    call.answered(Some(&refused));
+    call.answered(Some(&refused)).wait().await;
     refused.into_http()
 }
 

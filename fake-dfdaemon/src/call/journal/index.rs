@@ -16,11 +16,14 @@ use crate::call::rpc::Rpc;
 /// How many calls a chunk holds before it is cut in two.
 const CHUNK: usize = 2048;
 
+/// The place of a line that is not in the file yet.
+pub(super) const UNWRITTEN: u64 = u64::MAX;
+
 /// A call in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) call: u64,
-    /// Where its line begins, counted from the first byte that was ever written.
+    /// Where its line begins in the file.
     pub(super) place: u64,
     task: u64,
     kind: Kind,
@@ -73,6 +76,13 @@ impl Chunk {
         self.places.insert(at, entry.place);
         self.tasks.insert(at, entry.task);
         self.kinds.insert(at, entry.kind);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.calls.remove(at);
+        self.places.remove(at);
+        self.tasks.remove(at);
+        self.kinds.remove(at);
     }
 
     fn split(&mut self) -> Self {
@@ -258,6 +268,47 @@ impl Index {
         if is_full {
             let rest = chunk.split();
             self.chunks.insert(at + 1, Arc::new(rest));
+        }
+    }
+
+    /// The chunk that a call is in, and where in it.
+    fn position(&self, call: u64) -> Option<(usize, usize)> {
+        let is_past = |chunk: &Arc<Chunk>| chunk.calls.last().is_some_and(|last| *last < call);
+        let at = self.chunks.partition_point(is_past);
+        let within = self.chunks.get(at)?.calls.binary_search(&call).ok()?;
+        Some((at, within))
+    }
+
+    /// Where a call's line begins.
+    pub(super) fn place_of(&self, call: u64) -> Option<u64> {
+        let (at, within) = self.position(call)?;
+        self.chunks.get(at)?.places.get(within).copied()
+    }
+
+    /// Notes where a call's line begins, once it is in the file.
+    pub(super) fn set_place(&mut self, call: u64, place: u64) {
+        let Some((at, within)) = self.position(call) else {
+            return;
+        };
+        if let Some(chunk) = self.chunks.get_mut(at)
+            && let Some(known) = Arc::make_mut(chunk).places.get_mut(within)
+        {
+            *known = place;
+        }
+    }
+
+    /// Forgets a call whose line could not be written.
+    pub(super) fn remove(&mut self, call: u64) {
+        let Some((at, within)) = self.position(call) else {
+            return;
+        };
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return;
+        };
+        let chunk = Arc::make_mut(chunk);
+        chunk.remove(within);
+        if chunk.calls.is_empty() {
+            self.chunks.remove(at);
         }
     }
 

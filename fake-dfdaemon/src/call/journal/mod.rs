@@ -1,12 +1,15 @@
 //! The journal: one JSON object a call, appended to a file when the call ends.
 //!
 //! The file is the journal: it can be read after a crash, and queries read it. Where each call stands
-//! in it is kept in memory, and nothing else.
+//! in it is kept in memory, and so are the lines that are not in the file yet: a thread of its own
+//! writes them, so that a file system that hangs stops nothing else.
 
 mod index;
+mod readers;
 mod reading;
 mod running;
 mod waiting;
+mod writer;
 
 use std::fmt;
 use std::fs::File;
@@ -14,8 +17,8 @@ use std::io::{self, Write};
 use std::ops::RangeBounds;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use rustix::fs::FlockOperation;
@@ -23,11 +26,12 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::index::Index;
+pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
 use self::running::Running;
 pub(crate) use self::running::RunningCall;
-use self::waiting::Waits;
+pub(crate) use self::writer::Written;
+use self::writer::{Put, Shared, Writer};
 use super::rpc::Rpc;
 use crate::store::private_files;
 
@@ -124,26 +128,20 @@ impl Query {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Arc<File>,
-    writing: Mutex<Writing>,
+    shared: Arc<Shared>,
     last_call: AtomicU64,
     running: Running,
-}
-
-/// How writing has gone so far. Who writes holds it.
-#[derive(Debug, Default)]
-struct Writing {
-    /// Whether the file may end in the middle of a line.
-    is_cut: bool,
-    /// Calls that could not be written.
-    lost: u64,
-    index: Index,
-    waits: Waits,
+    readers: Readers,
 }
 
 impl Journal {
     /// Opens the journal at `path` and goes on where it ends.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_with(path, Box::new(|mut file, lines| file.write_all(lines)))
+    }
+
+    /// The same; lines are written by `put`.
+    fn open_with(path: &Path, put: Put) -> io::Result<Self> {
         let file = Arc::new(private_files::append(path)?);
         lock(&file)?;
         if !reading::is_journal(&file)? {
@@ -151,18 +149,23 @@ impl Journal {
             return Err(io::Error::other(why));
         }
         let (index, last_call) = reading::index(&file)?;
-        let writing = Writing {
-            // By a daemon that was killed.
-            is_cut: !ends_with_a_line(&file)?,
-            index,
-            ..Writing::default()
-        };
-        Ok(Self {
+        // By a daemon that was killed.
+        let is_cut = !ends_with_a_line(&file)?;
+        let shared = Arc::new(Shared::new(&file, index));
+        let writer = Writer {
+            shared: Arc::clone(&shared),
             path: path.to_owned(),
             file,
-            writing: Mutex::new(writing),
+            put,
+            is_cut,
+        };
+        writer.start()?;
+        Ok(Self {
+            path: path.to_owned(),
+            shared,
             last_call: AtomicU64::new(last_call),
             running: Running::default(),
+            readers: Readers::default(),
         })
     }
 
@@ -239,24 +242,30 @@ impl Journal {
     /// The same, one after the other as they are read, and only those with a number above `after`.
     /// Each step blocks on the disk.
     pub(crate) fn find(&self, query: Query, after: u64) -> Calls {
-        let found = self.writing().index.find(&query, after);
-        Calls::new(&self.file, query, found)
+        let held = self.shared.held();
+        let found = held.index.find(&query, after);
+        Calls::new(&self.shared, held.file.clone(), query, found)
+    }
+
+    /// What runs work that reads the file.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
     }
 
     /// How many calls are asked for, have ended, and have a number above `after`; nothing is read.
     pub(crate) fn count(&self, query: &Query, after: u64) -> u64 {
-        let found = self.writing().index.find(query, after);
+        let found = self.shared.held().index.find(query, after);
         found.count_all()
     }
 
     /// Whether any call is asked for and has a number above `after`.
     pub(crate) fn has_any(&self, query: &Query, after: u64) -> bool {
-        self.writing().index.find(query, after).next().is_some()
+        self.shared.held().index.find(query, after).next().is_some()
     }
 
     /// The highest number of a call that has ended.
     pub(crate) fn last(&self) -> Option<u64> {
-        self.writing().index.last()
+        self.shared.held().index.last()
     }
 
     /// The calls that have not ended.
@@ -267,22 +276,16 @@ impl Journal {
     /// How many calls are missing, since the file could not be written.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.writing().lost
+        self.shared.held().lost
     }
 
     /// Forgets every call, also that some were lost. Numbers go on.
     ///
     /// # Errors
     ///
-    /// If the file cannot be written.
+    /// If the file cannot be written, or does not answer.
     pub fn clear(&self) -> io::Result<()> {
-        let mut writing = self.writing();
-        self.file.set_len(0)?;
-        writing.is_cut = false;
-        writing.lost = 0;
-        writing.index.clear();
-        writing.waits.begin_again();
-        Ok(())
+        self.shared.clear()
     }
 
     /// Forgets every call, and that there were any: the next is the first. No call is running.
@@ -300,63 +303,22 @@ impl Journal {
             .wrapping_add(1)
     }
 
-    fn writing(&self) -> MutexGuard<'_, Writing> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes a call that has ended. From now on it is found; what is returned says when its line is
+    /// in the file.
+    pub(crate) fn append(&self, call: &Call) -> Written {
+        self.shared.append(call)
     }
 
-    pub(crate) fn append(&self, call: &Call) {
-        self.append_by(call, |mut file, line| file.write_all(line));
-    }
-
-    /// Writes a call, or counts it as lost.
-    fn append_by(&self, call: &Call, write: impl FnOnce(&File, &[u8]) -> io::Result<()>) {
-        let mut writing = self.writing();
-        let error = match self.write_line(&mut writing, call, write) {
-            Ok(place) => {
-                writing.index.add(call, place);
-                writing.waits.note(call);
-                return;
-            }
-            Err(error) => error,
-        };
-        writing.lost += 1;
-        // Once, not for every call while the disk is full.
-        if writing.lost == 1 {
-            let path = self.path.display();
-            tracing::warn!(%path, %error, "calls are missing in the journal from now on");
-        }
-    }
-
-    fn write_line(
-        &self,
-        writing: &mut Writing,
-        call: &Call,
-        write: impl FnOnce(&File, &[u8]) -> io::Result<()>,
-    ) -> io::Result<u64> {
-        let mut line = Vec::new();
-        if writing.is_cut {
-            line.push(b'\n');
-        }
-        serde_json::to_writer(&mut line, call)?;
-        line.push(b'\n');
-        let length = self.file.metadata()?.len();
-        let place = length + u64::from(writing.is_cut);
-        // One write: a crash leaves all of a line, or its start.
-        let written = write(&self.file, &line);
-        match &written {
-            Ok(()) => writing.is_cut = false,
-            // Half a line would spoil the next one.
-            Err(_) => writing.is_cut |= self.file.set_len(length).is_err(),
-        }
-        written.map(|()| place)
+    /// Waits until all lines are in the file, which gets no more; not for long where it does not
+    /// answer.
+    pub(crate) async fn finish(&self) {
+        self.shared.finish().await;
     }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        // Closing is not enough: a process that was forked at this moment shares the open file until
-        // it runs its program.
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        self.shared.finish_here();
     }
 }
 

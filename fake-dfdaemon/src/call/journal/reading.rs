@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::index::{Entry, Found, Index, Line};
+use super::index::{Entry, Found, Index, Line, UNWRITTEN};
+use super::writer::Shared;
 use super::{Call, Query};
 
 /// How much of the file is read at once, in bytes: where line follows line, and where they do not.
@@ -68,19 +69,17 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(file: &Arc<File>, query: Query, found: Found) -> Self {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        file: Option<Arc<File>>,
+        query: Query,
+        found: Found,
+    ) -> Self {
         Self {
             found,
             query,
-            lines: Lines::of(file),
+            lines: Lines::new(shared, file),
         }
-    }
-
-    fn at(&mut self, entry: Entry) -> io::Result<Option<Call>> {
-        let line = self.lines.at(entry.place)?;
-        let call: Option<Call> = serde_json::from_slice(line).ok();
-        // Where the journal was cleared meanwhile, something else stands.
-        Ok(call.filter(|call| call.call == entry.call && self.query.matches(call)))
     }
 }
 
@@ -90,33 +89,85 @@ impl Iterator for Calls {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let entry = self.found.next()?;
-            if let Some(call) = self.at(entry).transpose() {
+            let call = self.lines.call(entry);
+            let call = call.map(|call| call.filter(|call| self.query.matches(call)));
+            if let Some(call) = call.transpose() {
                 return Some(call);
             }
         }
     }
 }
 
-/// The lines of a file by their places. Most follow each other, so some are read ahead.
+/// The lines that an index names: those of the file, and those that are not in it yet.
 #[derive(Debug)]
 pub(super) struct Lines {
+    shared: Arc<Shared>,
+    file: Option<FileLines>,
+}
+
+impl Lines {
+    /// `file` is the one that was written when the index was looked at.
+    pub(super) fn new(shared: &Arc<Shared>, file: Option<Arc<File>>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            file: file.map(FileLines::of),
+        }
+    }
+
+    /// A call, unless the journal was cleared meanwhile.
+    pub(super) fn call(&mut self, mut entry: Entry) -> io::Result<Option<Call>> {
+        if entry.place == UNWRITTEN {
+            let held = self.shared.held();
+            if let Some(line) = held.unwritten(entry.call) {
+                drop(held);
+                return Ok(serde_json::from_slice(&line).ok());
+            }
+            // It was written since then.
+            let Some(place) = held.index.place_of(entry.call) else {
+                return Ok(None);
+            };
+            entry.place = place;
+            let now = held.file.clone();
+            drop(held);
+            self.look_into(now);
+        }
+        let Some(file) = &mut self.file else {
+            return Err(io::Error::other("the journal is closed"));
+        };
+        let call: Option<Call> = serde_json::from_slice(file.at(entry.place)?).ok();
+        // Where the journal was cleared meanwhile, something else stands.
+        Ok(call.filter(|call| call.call == entry.call))
+    }
+
+    fn look_into(&mut self, file: Option<Arc<File>>) {
+        let Some(file) = file else { return };
+        let is_it = |known: &FileLines| Arc::ptr_eq(&known.file, &file);
+        if !self.file.as_ref().is_some_and(is_it) {
+            self.file = Some(FileLines::of(file));
+        }
+    }
+}
+
+/// The lines of a file by their places. Most follow each other, so some are read ahead.
+#[derive(Debug)]
+struct FileLines {
     file: Arc<File>,
     ahead: Vec<u8>,
     /// Where in the file `ahead` begins.
     place: u64,
 }
 
-impl Lines {
-    pub(super) fn of(file: &Arc<File>) -> Self {
+impl FileLines {
+    fn of(file: Arc<File>) -> Self {
         Self {
-            file: Arc::clone(file),
+            file,
             ahead: Vec::new(),
             place: 0,
         }
     }
 
     /// The line that begins at a place, or what there is of it.
-    pub(super) fn at(&mut self, place: u64) -> io::Result<&[u8]> {
+    fn at(&mut self, place: u64) -> io::Result<&[u8]> {
         let end = self.place + self.ahead.len() as u64;
         let offset = usize::try_from(place.wrapping_sub(self.place)).unwrap_or(usize::MAX);
         let rest = self.ahead.get(offset..).unwrap_or_default();

@@ -24,14 +24,21 @@ fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call
     }
 }
 
+/// Notes a call, and waits until it is written.
+fn append(journal: &Journal, call: &Call) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.build().unwrap();
+    runtime.block_on(journal.append(call).dealt_with());
+}
+
 #[test]
 fn calls_are_found_by_what_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
     let stat = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     let export = call(&journal, Rpc::Export, "host-1", "INTERNAL", "2");
-    journal.append(&export);
-    journal.append(&stat);
+    append(&journal, &export);
+    append(&journal, &stat);
     assert_eq!(
         journal.query(&Query::default()).unwrap(),
         [stat.clone(), export.clone()]
@@ -72,7 +79,7 @@ fn numbers_go_on_after_the_highest_wherever_it_stands() {
         .collect();
     // As they end, which is not as they arrive.
     for index in [1, 3, 0, 2] {
-        journal.append(&calls[index]);
+        append(&journal, &calls[index]);
     }
     drop(journal);
     assert_eq!(Journal::open(&path).unwrap().number(), 5);
@@ -92,7 +99,7 @@ fn a_journal_that_was_cut_short_goes_on() {
     let path = dir.path().join("journal.jsonl");
     let journal = Journal::open(&path).unwrap();
     let first = call(&journal, Rpc::Stat, "host-0", "OK", "1");
-    journal.append(&first);
+    append(&journal, &first);
     File::options()
         .append(true)
         .open(&path)
@@ -103,7 +110,7 @@ fn a_journal_that_was_cut_short_goes_on() {
     let journal = Journal::open(&path).unwrap();
     let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     assert_eq!(second.call, 2);
-    journal.append(&second);
+    append(&journal, &second);
     assert_eq!(journal.query(&Query::default()).unwrap(), [first, second]);
 }
 
@@ -122,7 +129,7 @@ fn calls_are_told_by_number_in_whichever_order_they_ended() {
         })
         .collect();
     for index in [2, 7, 0, 1, 4, 6, 5, 3] {
-        journal.append(&calls[index]);
+        append(&journal, &calls[index]);
     }
     assert_eq!(journal.query(&Query::default()).unwrap(), calls);
     let of = |rpc| calls.iter().filter(move |call| call.rpc == rpc).cloned();
@@ -140,10 +147,10 @@ fn what_changes_while_calls_are_read_does_no_harm() {
         .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
         .collect();
     for index in [1, 0] {
-        journal.append(&calls[index]);
+        append(&journal, &calls[index]);
     }
     let found = journal.find(Query::default(), 0);
-    journal.append(&calls[2]);
+    append(&journal, &calls[2]);
     let found: Vec<_> = found.map(Result::unwrap).collect();
     assert_eq!(found, calls[..2]);
     let found = journal.find(Query::default(), 0);
@@ -151,38 +158,51 @@ fn what_changes_while_calls_are_read_does_no_harm() {
     assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), []);
 }
 
-fn disk_full(mut file: &File, line: &[u8]) -> io::Result<()> {
-    file.write_all(&line[..line.len() / 2])?;
-    Err(io::ErrorKind::StorageFull.into())
+/// As on a disk that has no room for calls to `host`.
+fn full_for(host: &str) -> Put {
+    let host = format!("\"{host}\"");
+    Box::new(move |mut file, lines| {
+        if !String::from_utf8_lossy(lines).contains(&host) {
+            return file.write_all(lines);
+        }
+        file.write_all(&lines[..lines.len() / 2])?;
+        Err(io::ErrorKind::StorageFull.into())
+    })
 }
 
 #[test]
 fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open(&path).unwrap();
-    let stat = |journal: &Journal| call(journal, Rpc::Stat, "host-0", "OK", "1");
-    let [first, lost, second] = [(); 3].map(|()| stat(&journal));
-    journal.append(&first);
-    journal.append_by(&lost, disk_full);
+    let journal = Journal::open_with(&path, full_for("full")).unwrap();
+    let stat = |host| call(&journal, Rpc::Stat, host, "OK", "1");
+    let calls = ["h", "full", "h"].map(stat);
+    let [first, _, second] = &calls;
+    // Together, so that they are written at once if that goes.
+    let written: Vec<_> = calls.iter().map(|call| journal.append(call)).collect();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.build().unwrap();
+    for written in written {
+        runtime.block_on(written.dealt_with());
+    }
     assert_eq!(journal.lost(), 1);
-    journal.append(&second);
     let told = std::fs::read_to_string(&path).unwrap();
     assert_eq!(told.lines().count(), 2, "{told}");
     let found = journal.query(&Query::default()).unwrap();
-    assert_eq!(found, [first, second.clone()]);
+    assert_eq!(found, [first.clone(), second.clone()]);
     journal.clear().unwrap();
     assert_eq!(journal.lost(), 0);
+}
 
-    // Where what was written cannot be taken back either.
-    File::options()
-        .append(true)
-        .open(&path)
-        .unwrap()
-        .write_all(b"{\"call\":7,\"at")
-        .unwrap();
-    journal.writing().is_cut = true;
-    journal.append(&second);
+/// Where what was written cannot be taken back.
+#[test]
+fn half_a_line_spoils_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    std::fs::write(&path, "{\"call\":7,\"at").unwrap();
+    let journal = Journal::open(&path).unwrap();
+    let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
+    append(&journal, &second);
     assert_eq!(journal.query(&Query::default()).unwrap(), [second]);
 }
 
@@ -191,10 +211,10 @@ fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
 fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let mut journal = Journal::open(&path).unwrap();
-    journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
+    let journal = Journal::open(&path).unwrap();
+    append(&journal, &call(&journal, Rpc::Stat, "host-0", "OK", "1"));
     let unreadable = File::options().append(true).open(&path).unwrap();
-    journal.file = Arc::new(unreadable);
+    journal.shared.held().file = Some(Arc::new(unreadable));
     let _ = journal.calls(Rpc::Stat);
 }
 
@@ -202,7 +222,89 @@ fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
 #[should_panic(expected = "1 calls are missing")]
 fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
-    journal.append_by(&call(&journal, Rpc::Stat, "h", "OK", "1"), disk_full);
+    let path = dir.path().join("journal.jsonl");
+    let journal = Journal::open_with(&path, full_for("h")).unwrap();
+    append(&journal, &call(&journal, Rpc::Stat, "h", "OK", "1"));
     let _ = journal.calls(Rpc::Stat);
+}
+
+/// A journal whose file system answers when it is told to.
+fn hanging(path: &Path) -> (Journal, std::sync::mpsc::Sender<()>) {
+    let (goes_on, go_on) = std::sync::mpsc::channel::<()>();
+    let put: Put = Box::new(move |mut file, lines| {
+        let _ = go_on.recv();
+        file.write_all(lines)
+    });
+    (Journal::open_with(path, put).unwrap(), goes_on)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_system_that_hangs_makes_nobody_wait_and_what_is_lost_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let (journal, goes_on) = hanging(&path);
+    let stat = |task: &str| call(&journal, Rpc::Stat, "host-0", "OK", task);
+    let before = tokio::time::Instant::now();
+    let first = stat("1");
+    journal.append(&first).wait().await;
+    let waited = before.elapsed();
+    assert!(waited < std::time::Duration::from_secs(1), "{waited:?}");
+    // Found, though no line is written; and nobody waits any more.
+    assert_eq!(journal.query(&Query::default()).unwrap(), [first.clone()]);
+    let second = stat("2");
+    journal.append(&second).wait().await;
+    assert_eq!(before.elapsed(), waited);
+    assert_eq!(journal.count(&Query::default(), 0), 2);
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    // What the queue does not hold is lost.
+    let long = "x".repeat(1 << 20);
+    let mut kept = vec![first, second];
+    while journal.lost() == 0 {
+        assert!(kept.len() < 20);
+        let long = stat(&long);
+        journal.append(&long).wait().await;
+        kept.push(long);
+    }
+    kept.pop();
+    assert_eq!(journal.query(&Query::default()).unwrap(), kept);
+
+    // It answers again.
+    tokio::time::resume();
+    drop(goes_on);
+    let last = stat("3");
+    journal.append(&last).dealt_with().await;
+    kept.push(last.clone());
+    assert_eq!(journal.query(&Query::default()).unwrap(), kept);
+    assert_eq!(journal.lost(), 1);
+    journal.finish().await;
+    drop(journal);
+    let again = Journal::open(&path).unwrap();
+    assert_eq!(again.query(&Query::default()).unwrap(), kept);
+    assert_eq!(again.number(), last.call + 1);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_lines_but_not_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let journal = Journal::open(&path).unwrap();
+    let calls: Vec<_> = (0..100)
+        .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
+        .collect();
+    for call in &calls {
+        let _ = journal.append(call);
+    }
+    journal.finish().await;
+    drop(journal);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 100);
+
+    let (journal, goes_on) = hanging(&dir.path().join("hangs.jsonl"));
+    let _ = journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
+    tokio::time::pause();
+    journal.finish().await;
+    // Nobody waits for it again.
+    let before = std::time::Instant::now();
+    drop(journal);
+    assert!(before.elapsed() < std::time::Duration::from_secs(1));
+    drop(goes_on);
 }

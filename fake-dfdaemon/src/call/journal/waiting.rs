@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::reading::Lines;
 use super::{Call, Journal, Query};
 
 /// How many calls that nearly match are told.
@@ -66,7 +67,8 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.journal
-            .writing()
+            .shared
+            .held()
             .waits
             .waits
             .retain(|wait| wait.id != self.id);
@@ -139,16 +141,16 @@ impl Journal {
     /// Waits until `count` calls that are asked for have ended, among those with a number above
     /// `after`; those that have ended count.
     pub(crate) fn wait_for(&self, query: Query, after: u64, count: u64) -> Waiting<'_> {
-        let mut writing = self.writing();
-        let ended = writing.index.find(&query, after).count_all();
+        let mut held = self.shared.held();
+        let ended = held.index.find(&query, after).count_all();
         let came = Arc::new(Notify::new());
         let lacks = count.saturating_sub(ended);
         if lacks == 0 {
             came.notify_one();
         }
-        writing.waits.last += 1;
-        let id = writing.waits.last;
-        writing.waits.waits.push(Wait {
+        held.waits.last += 1;
+        let id = held.waits.last;
+        held.waits.waits.push(Wait {
             id,
             query,
             after,
@@ -175,12 +177,13 @@ impl Journal {
                 (differs.len() < 2).then(|| near_miss(&call, None, differs))
             });
         let mut near: Vec<_> = running.collect();
-        let ended = self.writing().index.nearest(query, after, MOST_NEAR);
-        let mut lines = super::reading::Lines::of(&self.file);
+        let (ended, mut lines) = {
+            let held = self.shared.held();
+            let lines = Lines::new(&self.shared, held.file.clone());
+            (held.index.nearest(query, after, MOST_NEAR), lines)
+        };
         for entry in ended.into_iter().rev() {
-            let line = lines.at(entry.place).ok();
-            let call: Option<Call> = line.and_then(|line| serde_json::from_slice(line).ok());
-            if let Some(call) = call.filter(|call| call.call == entry.call) {
+            if let Ok(Some(call)) = lines.call(entry) {
                 let differs = query.differences(&call, false);
                 near.push(near_miss(&call, Some(call.status.code.clone()), differs));
             }

@@ -251,7 +251,7 @@ impl Cluster {
         };
         let mut call = self.calls.begin_entered(entered, arrived);
         let made = self.make_replica(&mut call, host, id).await;
-        call.answered(made.as_ref().err());
+        let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
     }
 
