@@ -13,7 +13,7 @@ use super::common::{Common, Format, Identity, JOBS_OF_A_TREE};
 use super::report::{Outcome, path_in_json};
 use super::{excluded, is_typed, paths, progress};
 use crate::client::Client;
-use crate::import::{ImportRequest, Imported};
+use crate::import::{ImportRequest, Imported, Staged};
 use crate::tree::{DEFAULT_JOBS, ExpiresEarly, ImportTree};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
@@ -101,8 +101,13 @@ pub(crate) struct ImportArguments {
 impl ImportArguments {
     /// Does what was asked.
     ///
-    /// A task that exists in a further run is that of an earlier one, whose answer was lost.
-    pub(super) async fn run(&self, runs_before: u32) -> Result<Outcome> {
+    /// A task that exists in a further run is that of an earlier one, whose answer was lost. `staged` is
+    /// what earlier runs made of stdin, which is read once.
+    pub(super) async fn run(
+        &self,
+        runs_before: u32,
+        staged: &mut Option<Staged>,
+    ) -> Result<Outcome> {
         if self.recursive {
             return self.run_tree().await;
         }
@@ -124,7 +129,13 @@ impl ImportArguments {
                 let _spinner = progress::spinner(!hidden, &path);
                 let client = Client::connect(&self.common.connection.endpoint).await?;
                 let imported = if self.is_stdin() {
-                    client.import_reader(request, stdin()?, staging).await?
+                    let copy = match staged.take() {
+                        Some(copy) => copy,
+                        None => client.stage_reader(request, stdin()?, staging).await?,
+                    };
+                    let copy = staged.insert(copy);
+                    copy.skip_existing(self.skip_existing || runs_before > 0);
+                    client.import_copy_of(copy).await?
                 } else {
                     client.import_staged(request, staging).await?
                 };

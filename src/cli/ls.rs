@@ -1,6 +1,8 @@
 //! `dfcache ls`.
 
-use clap::Args;
+use std::cmp::Ordering;
+
+use clap::{Args, ValueEnum};
 
 use super::common::Common;
 use super::report::Outcome;
@@ -11,6 +13,7 @@ use crate::types::options::Timeout;
 const EXAMPLES: &str = "\
 Examples:
   dfcache ls
+  dfcache ls --sort expiry
   dfcache ls --format json | jq -r 'select(.persistent) | .task_id'";
 
 /// List the tasks of this host
@@ -20,6 +23,16 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LsArguments {
+    /// What the tasks are sorted by
+    #[arg(
+        long,
+        value_name = "BY",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    sort: Sort,
+
     /// How long the answer may take
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
@@ -28,10 +41,32 @@ pub(crate) struct LsArguments {
     pub(crate) common: Common,
 }
 
+/// What tasks are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// By their ids.
+    #[default]
+    Id,
+    /// What expires first comes first; last, what never does.
+    Expiry,
+    /// The largest comes first.
+    Size,
+}
+
 impl LsArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let client = Client::connect(&self.common.connection.endpoint).await?;
-        client.list().await.map(Outcome::Listed)
+        let mut tasks = client.list().await?;
+        tasks.sort_by(|a, b| {
+            let by = match self.sort {
+                Sort::Id => Ordering::Equal,
+                Sort::Expiry => (a.expires_at.is_none(), a.expires_at)
+                    .cmp(&(b.expires_at.is_none(), b.expires_at)),
+                Sort::Size => b.content_length.cmp(&a.content_length),
+            };
+            by.then_with(|| a.task_id.cmp(&b.task_id))
+        });
+        Ok(Outcome::Listed(tasks))
     }
 }

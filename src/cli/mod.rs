@@ -53,6 +53,7 @@ use stat::StatArguments;
 use verify::VerifyArguments;
 
 use crate::client::retry::{is_retryable, retry_if};
+use crate::import::Staged;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -95,6 +96,15 @@ pub(crate) enum Command {
     Man(ManArguments),
 }
 
+/// What cannot be done twice, of earlier runs of a command.
+#[derive(Default)]
+struct Earlier {
+    /// How much stdout got.
+    printed: Arc<AtomicU64>,
+    /// What stdin gave.
+    staged: Option<Staged>,
+}
+
 impl Command {
     fn common(&self) -> Option<&Common> {
         match self {
@@ -125,25 +135,21 @@ impl Command {
 
     /// Does what it says, also when it takes more than one try.
     async fn run(self) -> Result<Outcome> {
-        let retries = match &self {
-            // It cannot be read twice.
-            Self::Import(arguments) if arguments.is_stdin() => 0,
-            _ => self.common().map_or(0, |common| common.connection.retries),
-        };
+        let retries = self.common().map_or(0, |common| common.connection.retries);
         let again = |runs_before: u32, error: &Error| {
             // An import whose connection was lost may still go on at dfdaemon.
             let goes_on = error.kind() == ErrorKind::AlreadyExists && runs_before > 0;
             is_retryable(error) || goes_on
         };
-        let printed = Arc::default();
-        let run = async |runs_before| self.run_once(runs_before, &printed).await;
+        let mut earlier = Earlier::default();
+        let run = async |runs_before| self.run_once(runs_before, &mut earlier).await;
         retry_if(retries, again, run).await
     }
 
-    async fn run_once(&self, runs_before: u32, printed: &Arc<AtomicU64>) -> Result<Outcome> {
+    async fn run_once(&self, runs_before: u32, earlier: &mut Earlier) -> Result<Outcome> {
         match self {
-            Self::Import(arguments) => arguments.run(runs_before).await,
-            Self::Export(arguments) => arguments.run(printed).await,
+            Self::Import(arguments) => arguments.run(runs_before, &mut earlier.staged).await,
+            Self::Export(arguments) => arguments.run(&earlier.printed).await,
             Self::Stat(arguments) => arguments.run().await,
             Self::Ls(arguments) => arguments.run().await,
             Self::Id(arguments) => arguments.run().await,

@@ -1,8 +1,9 @@
 //! The only printer: results to stdout, errors to stderr, and the exit code.
 //!
-//! What an outcome looks like as text or JSON lives in `text` and `json`.
+//! What an outcome looks like as text or JSON lives in `text`, `table` and `json`.
 
 mod json;
+mod table;
 mod text;
 
 use std::fs::File;

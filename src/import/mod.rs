@@ -25,6 +25,8 @@ use crate::wire::status::{self, Operation};
 pub use dfdaemon_api::task_id::Scheme as TaskIdScheme;
 pub use file_id::task_id;
 pub(crate) use file_id::{file_id, id_of};
+#[cfg(feature = "cli")]
+pub(crate) use staging::Staged;
 use unchanged::State;
 
 /// What to import, and how.

@@ -43,13 +43,13 @@ impl Client {
         let request = request.into();
         let (timeout, attempt) = (request.timeout, Attempt::Import(request.path.clone()));
         let path = request.path.clone();
-        let imported = self.import_copy(request, staging.as_ref(), move |to, wanted| {
-            copy_file(&path, to, &wanted)
-        });
         let imported = async {
-            imported
-                .await
-                .map_err(|error| error.within(attempt.clone()))
+            let staged = self.stage(request, staging.as_ref(), move |to, wanted| {
+                copy_file(&path, to, &wanted)
+            });
+            let staged = staged.await;
+            let staged = staged.map_err(|error| error.within(attempt.clone()))?;
+            self.import_copy_of(&staged).await
         };
         self.bounded(timeout, attempt.clone(), imported).await
     }
@@ -69,23 +69,47 @@ impl Client {
     ) -> Result<Imported> {
         let request = request.into();
         let (timeout, attempt) = (request.timeout, Attempt::Import(request.path.clone()));
-        let imported = self.import_copy(request, staging.as_ref(), move |to, wanted| {
-            copy_stream(reader, to, &wanted)
-        });
         let imported = async {
-            imported
-                .await
-                .map_err(|error| error.within(attempt.clone()))
+            let staged = self.stage_reader(request, reader, staging.as_ref()).await?;
+            self.import_copy_of(&staged).await
         };
-        self.bounded(timeout, attempt.clone(), imported).await
+        self.bounded(timeout, attempt, imported).await
     }
 
-    async fn import_copy(
+    /// Makes a copy of what `reader` gives, to be imported once or several times.
+    pub(crate) async fn stage_reader(
+        &self,
+        request: ImportRequest,
+        reader: impl Read + Send + 'static,
+        staging: &Path,
+    ) -> Result<Staged> {
+        let attempt = Attempt::Import(request.path.clone());
+        let staged = self.stage(request, staging, move |to, wanted| {
+            copy_stream(reader, to, &wanted)
+        });
+        staged.await.map_err(|error| error.within(attempt))
+    }
+
+    /// Imports a copy.
+    pub(crate) async fn import_copy_of(&self, staged: &Staged) -> Result<Imported> {
+        let imported = self.import_once(&staged.import).await;
+        imported.map_err(|error| {
+            let error = match error.kind() {
+                ErrorKind::LocalFile => error.with_remedy(Remedy::Other(
+                    "dfdaemon must see the staging directory under the same path: mount it into both, or name another one".to_owned(),
+                )),
+                _ => error,
+            };
+            error.within(Attempt::Import(staged.import.path.clone()))
+        })
+    }
+
+    async fn stage(
         &self,
         request: ImportRequest,
         staging: &Path,
         fill: impl FnOnce(&File, Weak<()>) -> Result<()> + Send + 'static,
-    ) -> Result<Imported> {
+    ) -> Result<Staged> {
         if let Some(invalid) = request.invalid {
             return Err(invalid.into());
         }
@@ -117,13 +141,25 @@ impl Client {
             is_copy: true,
             request,
         };
-        let imported = self.import_once(&import).await;
-        imported.map_err(|error| match error.kind() {
-            ErrorKind::LocalFile => error.with_remedy(Remedy::Other(
-                "dfdaemon must see the staging directory under the same path: mount it into both, or name another one".to_owned(),
-            )),
-            _ => error,
+        Ok(Staged {
+            import,
+            _file: staged,
         })
+    }
+}
+
+/// A copy in a directory that the daemon sees too. It is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    import: CheckedImport,
+    _file: PrivateFile,
+}
+
+#[cfg(feature = "cli")]
+impl Staged {
+    /// Whether a task that is there already is a success.
+    pub(crate) fn skip_existing(&mut self, skip_existing: bool) {
+        self.import.request.skip_existing = skip_existing;
     }
 }
 

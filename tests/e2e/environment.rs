@@ -305,7 +305,7 @@ fn variables_of_stat_and_ls_do_what_the_option_does() {
         id
     );
     let waited = stat("DFCACHE_STAT_WAIT_FOR_REPLICAS", "2").succeeds();
-    assert!(waited.stdout().contains("2 of 2 persistent"), "{waited}");
+    assert!(waited.stdout().contains("2 of 2 replicas"), "{waited}");
     let command = world.dfcache().env("DFCACHE_STAT_TIMEOUT", "200ms");
     command
         .args(["stat", "--wait-for-replicas", "9", &id])

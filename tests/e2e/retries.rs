@@ -4,9 +4,9 @@ use std::fs;
 
 use fake_dfdaemon::{FaultGuard, Rpc};
 
-use crate::support::World;
 use crate::support::command::words;
-use crate::support::files::PIECE;
+use crate::support::files::{PIECE, names_in, seeded};
+use crate::support::{Dfcache, World};
 
 const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
 
@@ -40,6 +40,47 @@ fn an_import_whose_answer_was_lost_is_a_success_and_no_second_one() {
         .args(words("import --retries 2 --tag a file"))
         .run();
     run.fails_with(9);
+}
+
+/// A pipe cannot be read twice: the copy of it is imported again.
+#[test]
+fn what_stdin_gave_is_imported_again() {
+    let world = World::new();
+    let content = seeded(1, PIECE + 1);
+    fs::create_dir(world.path("staging")).unwrap();
+    let import = |tag: &str, retries: &str| {
+        fs::write(world.path("file"), &content).unwrap();
+        let line = format!("import --staging-dir staging --tag {tag} --retries {retries} -");
+        let command = Dfcache::new(&world.work(), &world.home()).at(&world.endpoint(0));
+        let mut cat = std::process::Command::new("cat");
+        cat.arg(world.path("file"))
+            .stdout(std::process::Stdio::piped());
+        let mut cat = cat.spawn().unwrap();
+        let run = command
+            .args(words(&line))
+            .stdin(cat.stdout.take().unwrap())
+            .run();
+        assert!(cat.wait().unwrap().success());
+        fs::remove_file(world.path("file")).unwrap();
+        assert_eq!(names_in(&world.path("staging")), Vec::<String>::new());
+        run
+    };
+    for (tag, fault_) in [
+        ("a", "import@call=1:error=UNAVAILABLE"),
+        ("b", "import@call=1:reset"),
+        ("c", "import@call=1,phase=after:reset"),
+    ] {
+        world.daemon().journal().clear().unwrap();
+        let _fault = fault(&world, fault_);
+        let id = import(tag, "2").succeeds().line();
+        assert_eq!(calls(&world, Rpc::Import), 2);
+        let export = world.export(0, &[], &id, "-").succeeds();
+        assert!(export.stdout_bytes() == content, "{tag}");
+    }
+    import("a", "2").fails_with(9);
+    let _fault = fault(&world, "import:error=UNAVAILABLE");
+    import("d", "0").fails_with(5);
+    world.holds_only(&["staging"]);
 }
 
 #[test]

@@ -4,6 +4,10 @@ use std::fs;
 
 use fake_dfdaemon::Release;
 
+use serde_json::Value;
+
+use crate::support::command::words;
+use crate::support::terminal::Terminal;
 use crate::support::{ScriptedDaemon, Step, World};
 
 #[test]
@@ -135,6 +139,43 @@ fn an_id_is_whatever_the_daemon_says_it_is() {
         run.fails_with(3).says("hint:");
     }
     world.holds_only(&[]);
+}
+
+#[test]
+fn ls_sorts_by_what_it_is_told() {
+    let world = World::new();
+    let import = |ttl: &str, length| {
+        let file = world.file(&format!("file-{ttl}"), length);
+        world.import_with(&["--ttl", ttl], &file)
+    };
+    let (middle, last, first) = (import("2h", 10), import("3h", 30), import("1h", 20));
+    let ids = |options: &str| -> Vec<String> {
+        let line = format!("ls --format json {options}");
+        let run = world.dfcache().args(words(&line)).run().succeeds();
+        let lines = run.stdout();
+        let tasks = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        tasks
+            .map(|task| task["task_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids("--sort expiry"), [&*first, &middle, &last]);
+    assert_eq!(ids("--sort size"), [&*last, &first, &middle]);
+    let mut sorted = vec![first, middle, last];
+    sorted.sort();
+    assert_eq!(ids(""), sorted);
+}
+
+#[test]
+fn a_terminal_is_told_the_total() {
+    let world = World::new();
+    world.import(&world.file("file", 1 << 20));
+    let (run, shown) = Terminal::as_stdout_of(world.dfcache().arg("ls"));
+    run.succeeds();
+    assert!(shown.ends_with("\r\n1 task, 1.0 MiB\r\n"), "{shown:?}");
+    let piped = world.dfcache().arg("ls").run().succeeds();
+    assert_eq!(piped.stdout().lines().count(), 2);
 }
 
 #[test]

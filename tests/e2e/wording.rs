@@ -145,7 +145,7 @@ fn a_task_is_a_table() {
     --- stdout
     ID              2538302265
     STATE           Succeeded
-    REPLICAS        2 of 2 persistent, 2 in all
+    PERSISTENT      2 of 2 replicas, 2 wanted
     TAG             nightly
     APPLICATION     -
     CONTENT LENGTH  4.8 MiB (5000000 B)

@@ -62,7 +62,7 @@ fn local_tasks() -> Vec<LocalTask> {
 #[test]
 fn tasks_of_a_host_are_a_table_and_one_object_a_line() {
     let now = "2023-11-14T22:13:50Z".parse().unwrap();
-    insta::assert_snapshot!(text::list(&local_tasks(), now), @r"
+    insta::assert_snapshot!(table::list(&local_tasks(), now, None), @r"
     ID             SIZE  KIND        STATE     EXPIRES
     3490958009  5.0 MiB  persistent  complete  in 59m 30s
     7                 -  cached      partial   -
@@ -75,12 +75,35 @@ fn tasks_of_a_host_are_a_table_and_one_object_a_line() {
 }
 
 #[test]
+fn a_terminal_gets_columns_that_fit_and_a_total() {
+    let now = "2023-11-14T22:13:50Z".parse().unwrap();
+    insta::assert_snapshot!(table::list(&local_tasks(), now, Some(80)), @r"
+    ID             SIZE  KIND        STATE     EXPIRES
+    3490958009  5.0 MiB  persistent  complete  in 59m 30s
+    7                 -  cached      partial   -
+    2 tasks, 5.0 MiB
+    ");
+    insta::assert_snapshot!(table::list(&local_tasks(), now, Some(40)), @r"
+    ID
+      SIZE  KIND  STATE  EXPIRES
+    3490958009
+      5.0 MiB  persistent  complete
+      in 59m 30s
+    7
+      -  cached  partial  -
+    2 tasks, 5.0 MiB
+    ");
+    assert!(table::list(&local_tasks()[1..], now, Some(80)).ends_with("1 task, 0 B\n"));
+    assert!(table::list(&[], now, Some(200)).ends_with("0 tasks, 0 B\n"));
+}
+
+#[test]
 fn a_task_is_a_table_without_control_characters() {
     let now = "2023-11-14T22:13:50Z".parse().unwrap();
     insta::assert_snapshot!(text::stat(&task(), now), @r"
     ID              7
     STATE           Succeeded
-    REPLICAS        1 of 2 persistent, 3 in all
+    PERSISTENT      1 of 3 replicas, 2 wanted
     TAG             a\u{1b}[2Jb
     APPLICATION     -
     CONTENT LENGTH  5 B

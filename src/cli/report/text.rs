@@ -1,6 +1,7 @@
 //! Results and errors for people.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 
 use super::Outcome;
+use super::table::list;
 use crate::cli::remedy::hint;
+use crate::cli::{COMFORTABLE_WIDTH, terminal_width};
 use crate::client::doctor::Check;
 use crate::types::error::Error;
 use crate::types::escape::printable;
-use crate::types::task::{LocalTask, Task};
+use crate::types::task::Task;
 
 /// What stdout gets; bytes, since a path need not be text.
 pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
@@ -27,7 +30,11 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
         Outcome::Diagnosed(checks) => checks.iter().map(check).collect::<String>().into_bytes(),
         Outcome::Verified(verified) => [verified.path.as_os_str().as_bytes(), b": OK\n"].concat(),
         Outcome::Stat(task) => stat(task, Timestamp::now()).into_bytes(),
-        Outcome::Listed(tasks) => list(tasks, Timestamp::now()).into_bytes(),
+        Outcome::Listed(tasks) => {
+            let width = || terminal_width().unwrap_or(COMFORTABLE_WIDTH);
+            let terminal = io::stdout().is_terminal().then(width);
+            list(tasks, Timestamp::now(), terminal).into_bytes()
+        }
         Outcome::Id { task_id, .. } => format!("{task_id}\n").into_bytes(),
         Outcome::Document(text) => text.clone(),
     }
@@ -35,15 +42,15 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
 
 pub(super) fn stat(task: &Task, now: Timestamp) -> String {
     let replicas = format!(
-        "{} of {} persistent, {} in all",
+        "{} of {} replicas, {} wanted",
         task.current_persistent_replica_count,
-        task.persistent_replica_count,
-        task.current_replica_count
+        task.current_replica_count,
+        task.persistent_replica_count
     );
     rows(&[
         ("ID", task.task_id.to_string()),
         ("STATE", task.state.to_string()),
-        ("REPLICAS", replicas),
+        ("PERSISTENT", replicas),
         ("TAG", or_none(task.tag.as_deref())),
         ("APPLICATION", or_none(task.application.as_deref())),
         ("CONTENT LENGTH", bytes(task.content_length)),
@@ -85,50 +92,7 @@ fn rows(rows: &[(&str, String)]) -> String {
     })
 }
 
-/// One line a task, the id first; the last column may be of any width.
-pub(super) fn list(tasks: &[LocalTask], now: Timestamp) -> String {
-    let header = ["ID", "SIZE", "KIND", "STATE", "EXPIRES"].map(str::to_owned);
-    let lines: Vec<[String; 5]> = std::iter::once(header)
-        .chain(tasks.iter().map(|task| line(task, now)))
-        .collect();
-    let width = |column: usize| {
-        let cells = lines.iter().map(|line| line[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    let (id_width, size_width, kind_width, state_width) = (width(0), width(1), width(2), width(3));
-    lines.iter().fold(String::new(), |mut table, line| {
-        let [id, size, kind, state, expires] = line;
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
-            "{id:id_width$}  {size:>size_width$}  {kind:kind_width$}  {state:state_width$}  {expires}"
-        );
-        table
-    })
-}
-
-fn line(task: &LocalTask, now: Timestamp) -> [String; 5] {
-    let size = |length: u64| ByteSize::b(length).display().iec().to_string();
-    let kind = if task.persistent {
-        "persistent"
-    } else {
-        "cached"
-    };
-    let state = match (task.finished_at, task.failed_at) {
-        (Some(_), _) => "complete",
-        (None, Some(_)) => "failed",
-        (None, None) => "partial",
-    };
-    [
-        printable(task.task_id.as_str()),
-        task.content_length.map_or_else(none, size),
-        kind.to_owned(),
-        state.to_owned(),
-        task.expires_at.map_or_else(none, |at| left(at, now)),
-    ]
-}
-
-fn left(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
     let left = at.as_second().saturating_sub(now.as_second());
     match u64::try_from(left) {
         Ok(left) if left > 0 => format!("in {}", duration(Duration::from_secs(left))),
@@ -136,7 +100,7 @@ fn left(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn none() -> String {
+pub(super) fn none() -> String {
     "-".to_owned()
 }
 

@@ -45,6 +45,13 @@ impl Terminal {
         (running.wait(), shown)
     }
 
+    /// The same with the terminal as its stdout.
+    pub fn as_stdout_of(command: Dfcache) -> (Run, String) {
+        let (running, terminal) = Self::open(|side| command.stdout(side));
+        let shown = terminal.rest();
+        (running.wait(), shown)
+    }
+
     /// Types keys.
     pub fn type_keys(&mut self, keys: &[u8]) {
         self.screen.write_all(keys).unwrap();
