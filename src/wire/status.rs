@@ -76,6 +76,7 @@ struct Verdict {
 
 const HINT_NO_DAEMON: &str = "check that dfdaemon is still running, then try again";
 const HINT_RETRY: &str = "try again later";
+const HINT_NO_SCHEDULER: &str = "dfdaemon does not work with its scheduler now: check that the scheduler runs, or try again later";
 const HINT_UNSUPPORTED: &str = "this dfdaemon is too old for that";
 
 fn classify(status: &Status, operation: Operation) -> Verdict {
@@ -143,6 +144,10 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
             ErrorKind::Unavailable,
             "no host holds the whole content now; try again later, or import it again",
         );
+    }
+    // The daemon has not announced its host yet, or has no scheduler to ask.
+    if (not_found && text.starts_with("host ")) || text == "available schedulers not found" {
+        return because(ErrorKind::Unavailable, HINT_NO_SCHEDULER);
     }
     if text.ends_with(" cannot upload") {
         return Some((ErrorKind::AlreadyExists, Some(Remedy::SkipExisting)));

@@ -23,6 +23,9 @@ const TABLE: &str = "
     delay                 8       8       8          8         8       8     8   8
     stall                 8       8       8          8         8       8     8   8
     reset                 5       5       5          5         5       5     5   5
+    no_host               5       5       5          5         5       5     5   5
+    no_scheduler          5       5       5          5         5       5     5   5
+    overloaded            5       5       5          5         5       5     5   5
     bandwidth             -       8       8          8         8       -     -   -
     end                   -       7       7          7         7       -     -   -
     skip_piece            -       7       7          7         7       -     -   -

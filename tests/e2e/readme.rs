@@ -165,7 +165,9 @@ fn it_has_the_grammar_of_faults() {
     assert!(on.clone().all(|on| on.parse::<Rpc>().is_ok()));
     assert_eq!(on.count(), Rpc::ALL.len());
     let written = actions.iter().flat_map(|row| [&row[0], &row[2]]);
-    let written: BTreeSet<&str> = written.map(String::as_str).collect();
+    // Two actions share a row; the last one may stand alone.
+    let written = written.map(String::as_str).filter(|name| !name.is_empty());
+    let written: BTreeSet<&str> = written.collect();
     assert_eq!(written, fake_dfdaemon::Action::names().collect());
 }
 

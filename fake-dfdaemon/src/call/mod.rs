@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedRwLockReadGuard;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 
 pub(crate) use self::ahead::Ahead;
 use self::clock::{Clock, later};
@@ -38,6 +38,9 @@ use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall, 
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::Waits;
+use crate::dfdaemon::host_id;
+use crate::dfdaemon::limits::overloaded;
+use crate::dfdaemon::release::{Origin, Release};
 
 /// What all calls of a daemon share.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub(crate) struct Calls {
     pub(crate) ahead: Ahead,
     pub(crate) events: Events,
     pub(crate) counters: Arc<Counters>,
+    /// Decides the words of what a dfdaemon passes on.
+    pub(crate) release: Release,
 }
 
 /// A call as it arrives.
@@ -148,26 +153,26 @@ impl Call {
 
     /// Lets a fault act, if it is one that hits the call itself.
     pub(crate) async fn act(&mut self, armed: &Armed) -> Result<(), Status> {
-        let hits_the_call = matches!(
-            armed.action(),
-            Action::Error(_) | Action::Delay(_) | Action::Stall | Action::Reset
-        );
+        let refusal = self.refusal(armed.action());
+        let delay = armed.delay();
+        let hits_the_call = refusal.is_some()
+            || delay.is_some()
+            || matches!(armed.action(), Action::Stall | Action::Reset);
         // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
         let now = self.calls.clock.now();
         // Also before it: whoever sees it, and settles, shall be told of this.
-        let _waiting = match armed.action() {
-            Action::Delay(delay) => self.waiting_until(later(now, *delay)),
-            _ => None,
-        };
+        let _waiting = delay.and_then(|delay| self.waiting_until(later(now, delay)));
         if !hits_the_call || !self.fire(armed) {
             return Ok(());
         }
+        if let Some(delay) = delay {
+            let clock = self.calls.clock.clone();
+            return self.wait_for(clock.sleep_until(later(now, delay))).await;
+        }
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
         match armed.action() {
-            Action::Error(error) => Err(error.status()),
-            Action::Delay(delay) => {
-                let clock = self.calls.clock.clone();
-                self.wait_for(clock.sleep_until(later(now, *delay))).await
-            }
             Action::Stall => self.wait_for(armed.removed().cancelled()).await,
             Action::Reset => {
                 let reset = Status::unavailable("the connection was reset");
@@ -183,6 +188,22 @@ impl Call {
                 Err(reset)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The status that a fault answers with, if it does.
+    fn refusal(&self, action: &Action) -> Option<Status> {
+        match action {
+            Action::Error(error) => Some(error.status()),
+            Action::NoHost => {
+                let id = self.entry.as_ref()?.with(|entry| host_id(&entry.host));
+                let text = format!("host {id} not found");
+                let release = self.calls.release;
+                Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
+            }
+            Action::NoScheduler => Some(Status::internal("available schedulers not found")),
+            Action::Overloaded => Some(overloaded("CPU/memory thresholds are exceeded")),
+            _ => None,
         }
     }
 

@@ -45,10 +45,10 @@ use self::turns::REPLICATIONS;
 use crate::call::Calls;
 use crate::call::clock::{Clock, later};
 use crate::call::gate::CALLS_END_WITHIN;
-use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::TtlLimits;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
+use crate::dfdaemon::{host_id, host_name};
 use crate::store::state_dir::StateDir;
 use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore};
 
@@ -142,7 +142,7 @@ impl Cluster {
         let scheduler = TaskStore::open(disk.clone(), &scheduler_dir(dir))?;
         let open_host = |number: usize| {
             let store = HostStore::open(disk.clone(), &host_dir(dir, number))?;
-            let id = format!("127.0.0.{}-{}", number + 1, host_name(number));
+            let id = host_id(&host_name(number));
             Ok(Host { id, store })
         };
         let hosts = (0..settings.hosts)

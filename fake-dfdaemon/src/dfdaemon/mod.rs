@@ -8,3 +8,12 @@ pub(crate) mod release;
 pub(crate) fn host_name(number: usize) -> String {
     format!("host-{number}")
 }
+
+/// `<ip>-<hostname>` of a host: each has an address of its own on the loopback interface.
+pub(crate) fn host_id(name: &str) -> String {
+    let number = name
+        .rsplit('-')
+        .next()
+        .and_then(|number| number.parse::<usize>().ok());
+    format!("127.0.0.{}-{name}", number.unwrap_or_default() + 1)
+}

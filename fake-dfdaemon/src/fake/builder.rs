@@ -441,6 +441,7 @@ impl Builder {
             ahead: crate::call::Ahead::default(),
             events: crate::call::events::Events::default(),
             counters: Arc::default(),
+            release: self.release,
         };
         let path = state_dir.path().to_owned();
         let opened = snapshot::recover(&disk, &path, settings.hosts)

@@ -23,6 +23,7 @@ mod quirks;
 mod release;
 mod replicas;
 mod row;
+mod scheduler;
 mod space;
 mod stat;
 mod upload;
@@ -47,6 +48,7 @@ fn contract() -> Vec<(&'static str, Row)> {
         ("replicas", replicas::rows()),
         ("expiry", expiry::rows()),
         ("space", space::rows()),
+        ("scheduler", scheduler::rows()),
         ("release", release::rows()),
         ("wire", wire::rows()),
         ("upload", upload::rows()),

@@ -173,7 +173,7 @@ pub(crate) fn action(name: &str) -> (Kind, Value) {
             (Kind::Call, argument)
         }
         "delay" => (Kind::Call, json!("10s")),
-        "stall" | "reset" => (Kind::Call, json!(true)),
+        "stall" | "reset" | "no_host" | "no_scheduler" | "overloaded" => (Kind::Call, json!(true)),
         "bandwidth" => (Kind::Piece, json!("4MiB")),
         "wrong_length" => (Kind::Piece, json!(-3)),
         "end" | "skip_piece" | "repeat_piece" | "corrupt_piece" | "corrupt_digest"

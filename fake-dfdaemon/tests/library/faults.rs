@@ -13,9 +13,12 @@ type Plain = fn(FaultBuilder) -> Fault;
 #[test]
 fn each_action_of_the_grammar_has_a_method() {
     let on = || Fault::on(Rpc::Export);
-    let plain: [(&str, Plain); 13] = [
+    let plain: [(&str, Plain); 16] = [
         ("stall", FaultBuilder::stall),
         ("reset", FaultBuilder::reset),
+        ("no_host", FaultBuilder::no_host),
+        ("no_scheduler", FaultBuilder::no_scheduler),
+        ("overloaded", FaultBuilder::overloaded),
         ("end", FaultBuilder::end),
         ("skip_piece", FaultBuilder::skip_piece),
         ("repeat_piece", FaultBuilder::repeat_piece),
@@ -34,6 +37,10 @@ fn each_action_of_the_grammar_has_a_method() {
     }
     for (written, fault) in [
         ("delay=2s", on().delay(Duration::from_secs(2))),
+        (
+            "delay=2s..3s",
+            on().delay_between(Duration::from_secs(2), Duration::from_secs(3)),
+        ),
         ("bandwidth=7", on().bandwidth(7)),
         ("wrong_length=-3", on().wrong_length(-3)),
         ("wrong_content_length=3", on().wrong_content_length(3)),

@@ -67,6 +67,12 @@ fn wrapped_texts_mean_what_is_inside() {
             Unavailable,
         ),
         (
+            Code::NotFound,
+            "host 10.0.0.1-host not found",
+            Operation::Import,
+            Unavailable,
+        ),
+        (
             Code::AlreadyExists,
             "persistent cache task 7 is Succeeded cannot upload",
             Operation::Import,
@@ -188,11 +194,16 @@ fn plain_texts_mean_what_they_say() {
         ),
         ("Input/output error (os error 5)", BY_PATH, Failure),
         ("unexpected response", Operation::Import, Failure),
+        (
+            "available schedulers not found",
+            Operation::Question,
+            Unavailable,
+        ),
         // Half of what means something means nothing.
         ("persistent cache task 7 was found", BY_PATH, Failure),
         ("task 7 was found", BY_PATH, Failure),
         ("peer 7 was found", BY_PATH, Failure),
-        ("host 7 not found", BY_PATH, Failure),
+        ("host 7 was found", BY_PATH, Failure),
         ("output path /a is odd", BY_PATH, Failure),
         ("path /a is already exists", BY_PATH, Failure),
     ];

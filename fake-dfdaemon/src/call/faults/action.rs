@@ -17,12 +17,20 @@ pub enum Action {
     Error(ErrorAction),
     /// Waits, by the daemon's clock, then goes on.
     Delay(Duration),
+    /// The same for a time between these two, which the seed draws for each call.
+    DelayBetween(Duration, Duration),
     /// Never answers, until the fault is removed.
     Stall,
     /// Sends content at so many bytes a second, by the daemon's clock.
     Bandwidth(u64),
     /// Closes the connection without a status.
     Reset,
+    /// Answers as a dfdaemon whose host the scheduler does not know yet.
+    NoHost,
+    /// Answers as a dfdaemon that reaches no scheduler.
+    NoScheduler,
+    /// Answers as a dfdaemon whose machine is out of CPU or memory.
+    Overloaded,
     /// Ends the stream early, as if all were well.
     End,
     /// Leaves a piece out.
@@ -81,9 +89,12 @@ pub(super) enum Scope {
 }
 
 /// The names of actions that take no argument.
-const PLAIN: [(&str, Action); 13] = [
+const PLAIN: [(&str, Action); 16] = [
     ("stall", Action::Stall),
     ("reset", Action::Reset),
+    ("no_host", Action::NoHost),
+    ("no_scheduler", Action::NoScheduler),
+    ("overloaded", Action::Overloaded),
     ("end", Action::End),
     ("skip_piece", Action::SkipPiece),
     ("repeat_piece", Action::RepeatPiece),
@@ -119,7 +130,7 @@ impl Action {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Error(_) => "error",
-            Self::Delay(_) => "delay",
+            Self::Delay(_) | Self::DelayBetween(..) => "delay",
             Self::Bandwidth(_) => "bandwidth",
             Self::WrongLength(_) => "wrong_length",
             Self::WrongContentLength(_) => "wrong_content_length",
@@ -132,7 +143,14 @@ impl Action {
 
     pub(super) fn scope(&self) -> Scope {
         match self {
-            Self::Error(_) | Self::Delay(_) | Self::Stall | Self::Reset => Scope::AnyCall,
+            Self::Error(_)
+            | Self::Delay(_)
+            | Self::DelayBetween(..)
+            | Self::Stall
+            | Self::Reset
+            | Self::NoHost
+            | Self::NoScheduler
+            | Self::Overloaded => Scope::AnyCall,
             Self::NoSpace | Self::DiskError | Self::TornWrite => Scope::Store,
             Self::ShufflePieces | Self::WrongContentLength(_) => Scope::Stream,
             _ => Scope::Piece,
@@ -161,6 +179,10 @@ impl Action {
         let argument = match self {
             Self::Error(error) => error_to_json(error),
             Self::Delay(delay) => humantime::format_duration(*delay).to_string().into(),
+            Self::DelayBetween(least, most) => {
+                let written = |delay: &Duration| humantime::format_duration(*delay).to_string();
+                format!("{}..{}", written(least), written(most)).into()
+            }
             // In bytes: ByteSize would round.
             Self::Bandwidth(rate) => format!("{rate}B").into(),
             Self::WrongLength(by) | Self::WrongContentLength(by) => (*by).into(),
@@ -183,10 +205,8 @@ impl Action {
         match name {
             "error" => Ok(Self::Error(error_from_json(argument)?)),
             "delay" => {
-                let delay = text.and_then(|text| humantime::parse_duration(text).ok());
-                delay
-                    .map(Self::Delay)
-                    .ok_or_else(|| bad("a duration such as \"200ms\""))
+                let delay = text.and_then(delay_from_text);
+                delay.ok_or_else(|| bad("a duration such as \"200ms\" or \"200ms..2s\""))
             }
             "bandwidth" => {
                 let rate = text.and_then(|text| text.parse::<ByteSize>().ok());
@@ -209,6 +229,16 @@ impl Action {
             }
         }
     }
+}
+
+/// A duration, or two that a delay lies between.
+fn delay_from_text(text: &str) -> Option<Action> {
+    let duration = |text| humantime::parse_duration(text).ok();
+    let Some((least, most)) = text.split_once("..") else {
+        return duration(text).map(Action::Delay);
+    };
+    let (least, most) = (duration(least)?, duration(most)?);
+    (least <= most).then_some(Action::DelayBetween(least, most))
 }
 
 /// A number, as such or as text; `true`, which stands for no argument, is 1.

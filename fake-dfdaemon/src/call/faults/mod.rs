@@ -175,6 +175,26 @@ impl FaultBuilder {
         self.action(Action::Delay(delay))
     }
 
+    /// The same for a time between these two, which the seed draws for each call.
+    pub fn delay_between(self, least: Duration, most: Duration) -> Fault {
+        self.action(Action::DelayBetween(least, most))
+    }
+
+    /// Answers as a dfdaemon whose host the scheduler does not know yet.
+    pub fn no_host(self) -> Fault {
+        self.action(Action::NoHost)
+    }
+
+    /// Answers as a dfdaemon that reaches no scheduler.
+    pub fn no_scheduler(self) -> Fault {
+        self.action(Action::NoScheduler)
+    }
+
+    /// Answers as a dfdaemon whose machine is out of CPU or memory.
+    pub fn overloaded(self) -> Fault {
+        self.action(Action::Overloaded)
+    }
+
     /// Never answers, until the fault is removed.
     pub fn stall(self) -> Fault {
         self.action(Action::Stall)

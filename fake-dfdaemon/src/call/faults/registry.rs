@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -279,6 +280,18 @@ impl Armed {
 
     pub(crate) fn action(&self) -> &Action {
         &self.fault.action
+    }
+
+    /// How long it holds the call up, if it is a delay: the same whenever it is asked.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        match self.action() {
+            Action::Delay(delay) => Some(*delay),
+            Action::DelayBetween(least, most) => {
+                let more = most.saturating_sub(*least);
+                Some(*least + more.mul_f64(self.random.clone().fraction()))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the fault lies in wait at the call itself, not in its stream.

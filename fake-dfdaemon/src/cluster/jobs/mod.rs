@@ -317,16 +317,12 @@ impl Cluster {
     ) -> Result<(), Status> {
         let job = Job::Replicate(Arc::clone(id));
         for armed in call.waiting_at(phase) {
-            match armed.action() {
-                Action::Delay(delay) => {
-                    let due = later(self.now(), *delay);
-                    self.agenda.park(&job, Parked::Until(due));
-                }
-                Action::Stall => {
-                    let removed = armed.removed().clone();
-                    self.agenda.park(&job, Parked::ForEvent(removed));
-                }
-                _ => {}
+            if let Some(delay) = armed.delay() {
+                let due = later(self.now(), delay);
+                self.agenda.park(&job, Parked::Until(due));
+            } else if *armed.action() == Action::Stall {
+                let removed = armed.removed().clone();
+                self.agenda.park(&job, Parked::ForEvent(removed));
             }
             let acted = call.act(&armed).await;
             self.agenda.unpark(&job);

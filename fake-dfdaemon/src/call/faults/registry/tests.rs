@@ -238,3 +238,24 @@ fn the_task_of_an_import_is_looked_at_for_faults_that_name_one_alone() {
         assert_eq!(faults.look_at_imported_task(), looks);
     }
 }
+
+#[test]
+fn a_delay_is_drawn_between_its_bounds_and_the_same_for_a_seed() {
+    let drawn = |seed| {
+        let faults = Faults::new(seed);
+        faults
+            .add("stat:delay=200ms..2s".parse().unwrap(), 3)
+            .unwrap();
+        let delay = |_| faults.arm(call(Rpc::Stat), || 0).1[0].delay().unwrap();
+        (0..32).map(delay).collect::<Vec<_>>()
+    };
+    let delays = drawn(7);
+    let bounds = Duration::from_millis(200)..=Duration::from_secs(2);
+    assert!(
+        delays.iter().all(|delay| bounds.contains(delay)),
+        "{delays:?}"
+    );
+    assert!(delays.iter().any(|delay| *delay != delays[0]));
+    assert_eq!(delays, drawn(7));
+    assert_ne!(delays, drawn(8));
+}

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::json;
 use tonic::Code;
@@ -97,6 +99,8 @@ fn mistakes_are_refused_by_name() {
         ),
         ("stat:error=BROKEN", "no such status code: BROKEN"),
         ("stat:delay=soon", "delay takes a duration"),
+        ("stat:delay=2s..1s", "delay takes a duration"),
+        ("stat:delay=1s..", "delay takes a duration"),
         ("export:bandwidth=0", "bandwidth takes bytes"),
         ("export:wrong_length=many", "wrong_length takes a number"),
         ("stat:stall=1", "stall takes no argument"),
@@ -149,4 +153,13 @@ proptest! {
         let fault: Fault = text.parse().unwrap();
         prop_assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
     }
+}
+
+#[test]
+fn a_delay_between_two_durations_reads_as_it_is_written() {
+    let fault: Fault = "stat:delay=200ms..2s".parse().unwrap();
+    let (least, most) = (Duration::from_millis(200), Duration::from_secs(2));
+    assert_eq!(fault.action, Action::DelayBetween(least, most));
+    assert_eq!(fault.to_json()["do"]["delay"], "200ms..2s");
+    assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
 }
