@@ -7,9 +7,11 @@
 mod support;
 
 mod hung;
+mod hung_journal;
 mod ids;
 mod modes;
 mod network;
 mod paths;
 mod places;
+mod stalling;
 mod world;

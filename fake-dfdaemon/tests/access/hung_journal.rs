@@ -1,0 +1,70 @@
+//! A journal in a file system that stops answering.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::stalling::StallingFileSystem;
+use crate::support::client::Client;
+use crate::support::control::Address;
+use crate::support::process::{Process, serve};
+use crate::world::{HANGS, World};
+
+/// What a call takes at most, also while others wait for the file system, on a busy machine.
+const SOON: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_whose_file_system_hangs_stops_nothing() {
+    let world = World::new();
+    let test = "a_journal_whose_file_system_hangs_stops_nothing";
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+        return;
+    };
+    let journal = world.path("stalling/journal");
+    // Closed, so that the kernel learns that nothing is to be flushed.
+    drop(std::fs::File::create(&journal).unwrap());
+    let process = Process::start(serve().arg("--journal").arg(&journal));
+    let control = Address::socket(&process.path("control"));
+    let client = Client::connect(&process.endpoint(0)).await;
+    client.stat("7").await.unwrap_err();
+    let page = control.send("GET", "/journal", "").await;
+    assert_eq!(page.body["calls"][0]["call"], 1, "{}", page.body);
+    let lines = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+
+    files.stall();
+    for _ in 0..10 {
+        let answer = timeout(SOON, client.stat("8")).await;
+        answer.expect("it hangs").unwrap_err();
+    }
+    // Who asks for what is in the file waits alone, and not for ever.
+    let (asking, clearing) = (control.clone(), control.clone());
+    let asked = tokio::spawn(async move { asking.send("GET", "/journal", "").await });
+    let cleared = tokio::spawn(async move { clearing.send("DELETE", "/journal", "").await });
+    for _ in 0..10 {
+        let answer = timeout(SOON, client.stat("9")).await;
+        answer.expect("it hangs").unwrap_err();
+        // What has ended is found and told at once.
+        let query = json!({"task": "9", "count": 1}).to_string();
+        let waited = timeout(SOON, control.send("POST", "/journal/wait", &query)).await;
+        let waited = waited.expect("it hangs");
+        assert_eq!(waited.body["calls"][0]["rpc"], "stat", "{}", waited.body);
+    }
+    let count = control.send("GET", "/journal/count", "").await;
+    assert_eq!(count.body["count"], 21, "{}", count.body);
+    let page = control.send("GET", "/journal?after=1", "").await;
+    assert_eq!(page.body["calls"].as_array().unwrap().len(), 20);
+    for refused in [asked, cleared] {
+        let refused = timeout(HANGS, refused).await.expect("it hangs").unwrap();
+        assert_eq!(refused.status, 500, "{}", refused.body);
+        let why = refused.body["error"]["message"].as_str().unwrap();
+        assert!(why.contains("does not answer"), "{why}");
+    }
+
+    let signalled = Instant::now();
+    let ended = tokio::task::spawn_blocking(move || process.end(Signal::TERM));
+    let ended = timeout(HANGS, ended).await.expect("it hangs").unwrap();
+    assert_eq!(ended.code(), Some(0), "after {:?}", signalled.elapsed());
+}
