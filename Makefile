@@ -23,6 +23,8 @@ release: ## Build every binary, optimised as a whole (some minutes)
 test: ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
 	$(CARGO) test --locked -p dfcache --no-default-features --lib
+	$(CARGO) test --locked -p fake-dfdaemon --no-default-features --lib --test library -- --skip crash_points
+	$(CARGO) test --locked -p fake-dfdaemon --no-default-features --doc
 
 .PHONY: generated
 generated: ## Write proto/src/generated, after a change of a .proto file or of what compiles them
@@ -38,6 +40,8 @@ lint: ## Formatting, clippy and rustdoc, warnings denied
 	rustfmt --check fuzz/fuzz_targets/*.rs
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p dfcache --no-default-features --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p fake-dfdaemon --no-default-features --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p fake-dfdaemon --no-default-features --features control --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 # Where cargo puts what it builds.

@@ -19,17 +19,34 @@
 //! process. A test may block its thread, for example while a program runs that it tests, and needs no
 //! runtime at all: see [`FakeDfdaemon::start_blocking`].
 //!
+//! # Features
+//!
+//! Both are there by default. Without them (`default-features = false`) the crate is this library alone,
+//! and takes 90 crates to build in place of 128; gRPC, reflection and health are served as before.
+//!
+//! | | |
+//! |---|---|
+//! | `control` | the HTTP control API of each fake, with its page, events and metrics: [`FakeDfdaemon::control`](FakeDfdaemon#method.control) |
+//! | `program` | the binary `fake-dfdaemon` and what only it does: the command line, `record`, `replay` and `diff`; with `control` |
+//!
 //! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
 //! `grpc`; `dfdaemon` holds what differs between releases.
 
+// What only the control API and the program ask for is compiled all the same: it is small, and most of
+// it is a method among others.
+#![cfg_attr(not(feature = "program"), allow(dead_code))]
+
 mod call;
 mod cluster;
+#[cfg(feature = "control")]
 mod control;
 mod dfdaemon;
 mod fake;
 mod grpc;
 mod instance;
+#[cfg(feature = "program")]
 pub mod program;
+#[cfg(feature = "program")]
 mod proxy;
 mod store;
 

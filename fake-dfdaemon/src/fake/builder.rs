@@ -1,6 +1,7 @@
 //! How a fake shall be, and its start.
 
 use std::io;
+#[cfg(feature = "control")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -72,8 +73,10 @@ pub struct Builder {
     faults: Vec<Fault>,
     fault_seed: Option<u64>,
     journal: Option<PathBuf>,
-    control: Option<PathBuf>,
-    control_tcp: Option<SocketAddr>,
+    #[cfg(feature = "control")]
+    pub(super) control: Option<PathBuf>,
+    #[cfg(feature = "control")]
+    pub(super) control_tcp: Option<SocketAddr>,
     preload: Option<PathBuf>,
     /// What goes wrong with the disk, and at which of its steps.
     pub(crate) mishaps: Option<Arc<dyn Mishaps>>,
@@ -100,7 +103,9 @@ impl Default for Builder {
             faults: Vec::new(),
             fault_seed: None,
             journal: None,
+            #[cfg(feature = "control")]
             control: None,
+            #[cfg(feature = "control")]
             control_tcp: None,
             preload: None,
             mishaps: None,
@@ -229,18 +234,6 @@ impl Builder {
         self
     }
 
-    /// The control API's socket. By default `control.sock` in the state directory.
-    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
-        self.control = Some(path.into());
-        self
-    }
-
-    /// Serves the control API on a TCP address besides: whoever reaches it controls the fake.
-    pub fn control_tcp(mut self, address: SocketAddr) -> Self {
-        self.control_tcp = Some(address);
-        self
-    }
-
     /// Imports every file below a directory before the fake is ready.
     pub fn preload(mut self, dir: impl Into<PathBuf>) -> Self {
         self.preload = Some(dir.into());
@@ -345,9 +338,11 @@ impl Builder {
     async fn open_up(self, running: &mut Running) -> Result<(), StartError> {
         running.preload().await?;
         running.listen()?;
+        #[cfg(feature = "control")]
         running
             .serve_control(self.control, self.control_tcp, self.socket_mode)
-            .await
+            .await?;
+        Ok(())
     }
 
     fn min_ttl_or_default(&self) -> Duration {

@@ -1,13 +1,14 @@
 //! The running fake: hosts with their sockets, one cluster behind them.
 
 mod builder;
+#[cfg(feature = "control")]
+mod control_api;
 mod ready;
 mod running;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +21,6 @@ use crate::call::journal::Journal;
 #[cfg(test)]
 use crate::cluster::Cluster;
 use crate::cluster::Waiting;
-use crate::control::ControlServer;
 use crate::dfdaemon::release::Release;
 use crate::instance::World;
 use crate::instance::error::StartError;
@@ -90,21 +90,6 @@ impl FakeDfdaemon {
     #[must_use]
     pub fn host(&self, number: usize) -> Option<Host<'_>> {
         self.hosts().nth(number)
-    }
-
-    /// The control API's socket.
-    #[must_use]
-    pub fn control(&self) -> &Path {
-        self.running
-            .control
-            .as_ref()
-            .map_or(Path::new(""), ControlServer::path)
-    }
-
-    /// The address at which the control API is served besides, if that was asked for.
-    #[must_use]
-    pub fn control_tcp(&self) -> Option<SocketAddr> {
-        self.running.control.as_ref().and_then(ControlServer::tcp)
     }
 
     /// The files that were imported at the start, ordered by path.

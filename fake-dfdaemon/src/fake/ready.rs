@@ -15,7 +15,8 @@ pub struct Ready {
     event: &'static str,
     endpoint: PathBuf,
     hosts: Vec<ReadyHost>,
-    control: PathBuf,
+    /// `None` without the feature `control`.
+    control: Option<PathBuf>,
     control_tcp: Option<SocketAddr>,
     state_dir: PathBuf,
     pid: u32,
@@ -48,8 +49,14 @@ impl FakeDfdaemon {
             event: "ready",
             endpoint: self.endpoint().to_owned(),
             hosts: self.hosts().map(ReadyHost::new).collect(),
-            control: self.control().to_owned(),
+            #[cfg(feature = "control")]
+            control: Some(self.control().to_owned()),
+            #[cfg(feature = "control")]
             control_tcp: self.control_tcp(),
+            #[cfg(not(feature = "control"))]
+            control: None,
+            #[cfg(not(feature = "control"))]
+            control_tcp: None,
             state_dir: self.state_dir().to_owned(),
             pid: std::process::id(),
             fault_seed: self.world().cluster.calls().faults.seed(),

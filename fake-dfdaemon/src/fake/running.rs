@@ -1,11 +1,10 @@
 //! What runs: an instance, and the API that controls it.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+#[cfg(feature = "control")]
 use crate::control::ControlServer;
 use crate::instance::World;
 use crate::instance::error::StartError;
@@ -14,6 +13,7 @@ use crate::instance::preload::Preloaded;
 /// What runs, and ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Running {
+    #[cfg(feature = "control")]
     pub(super) control: Option<ControlServer>,
     pub(super) preloaded: Vec<Preloaded>,
     pub(super) world: Arc<World>,
@@ -22,6 +22,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(world: Arc<World>) -> Self {
         Self {
+            #[cfg(feature = "control")]
             control: None,
             preloaded: Vec::new(),
             world,
@@ -42,24 +43,14 @@ impl Running {
         self.world.hosts.iter().try_for_each(|host| host.listen())
     }
 
-    pub(super) async fn serve_control(
-        &mut self,
-        path: Option<PathBuf>,
-        tcp: Option<SocketAddr>,
-        mode: u32,
-    ) -> Result<(), StartError> {
-        let state = self.world.cluster.state_dir().path();
-        let path = path.unwrap_or_else(|| state.join("control.sock"));
-        self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
-        Ok(())
-    }
-
     /// Breaks off what is running, lets calls end for a moment, and waits until all has ended.
     pub(super) fn stop(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.world.break_off();
+        #[cfg(feature = "control")]
         let control = self.control.take();
         let world = Arc::clone(&self.world);
         async move {
+            #[cfg(feature = "control")]
             if let Some(control) = control {
                 control.stop().await;
             }
@@ -74,9 +65,11 @@ impl Running {
     pub(super) fn break_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.world.break_off();
         // It ends as soon as it is dropped.
+        #[cfg(feature = "control")]
         let control = self.control.take();
         let world = Arc::clone(&self.world);
         async move {
+            #[cfg(feature = "control")]
             drop(control);
             join_all(world.hosts.iter().map(|host| host.close())).await;
             world.cluster.stop().await;

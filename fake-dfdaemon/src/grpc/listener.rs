@@ -10,15 +10,14 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Map, Value};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 
 use super::connection_limit::{Place, Room, Taken};
+use super::services::Services;
 use crate::call::connection::{Connection, timed_out};
 use crate::dfdaemon::limits::overloaded;
 
@@ -67,8 +66,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves `routes` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: UnixListener, routes: Routes, room: Room) -> Self {
+    /// Serves `services` on connections to `listener`, until stopped or dropped.
+    pub(crate) fn start(listener: UnixListener, services: Services, room: Room) -> Self {
         let server = Self {
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
@@ -107,7 +106,7 @@ impl Server {
                 let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
                 match room.take() {
                     Place::Served(place) => {
-                        let serving = serve(stream, routes.clone(), executor, graceful, abrupt);
+                        let serving = serve(stream, services.clone(), executor, graceful, abrupt);
                         connections.spawn(holding(place, serving));
                     }
                     Place::Refused(place) => {
@@ -192,21 +191,21 @@ async fn refuse(stream: UnixStream, executor: Tracked, abrupt: CancellationToken
 
 async fn serve(
     stream: UnixStream,
-    routes: Routes,
+    services: Services,
     executor: Tracked,
     graceful: CancellationToken,
     abrupt: CancellationToken,
 ) {
     let reset = abrupt.child_token();
     let closes = reset.clone();
-    let service = tower::service_fn(move |request: http::Request<Incoming>| {
-        let routes = routes.clone();
+    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let services = services.clone();
         let connection = Connection {
             closes: reset.clone(),
             is_late: Arc::default(),
             metadata: Arc::new(metadata(request.headers())),
         };
-        async move { Ok::<_, Infallible>(answer(routes, request, connection).await) }
+        async move { Ok::<_, Infallible>(answer(services, request, connection).await) }
     });
     let connection = http2::Builder::new(executor)
         .timer(TokioTimer::new())
@@ -217,7 +216,7 @@ async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -237,7 +236,7 @@ async fn serve(
 
 /// Answers a call within the time that its client gives it: up to the head of a stream.
 async fn answer(
-    mut routes: Routes,
+    services: Services,
     request: http::Request<Incoming>,
     connection: Connection,
 ) -> http::Response<tonic::body::Body> {
@@ -245,7 +244,7 @@ async fn answer(
     let limit = request.headers().get(GRPC_TIMEOUT).and_then(time_limit);
     let mut request = request.map(tonic::body::Body::new);
     request.extensions_mut().insert(connection);
-    let mut answering = Box::pin(tower::Service::call(&mut routes, request));
+    let mut answering = Box::pin(services.answer(request));
     let late = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,
@@ -254,7 +253,7 @@ async fn answer(
     };
     tokio::select! {
         biased;
-        answer = &mut answering => answer.unwrap_or_else(|never| match never {}),
+        answer = &mut answering => answer,
         () = late => {
             is_late.store(true, Ordering::Relaxed);
             // First the journal, then the answer.
@@ -337,7 +336,7 @@ mod tests {
         let (ours, mut client) = UnixStream::pair().unwrap();
         let token = CancellationToken::new;
         let tracked = Tracked(TaskTracker::new());
-        tokio::spawn(serve(ours, Routes::default(), tracked, token(), token()));
+        tokio::spawn(serve(ours, Services::silent(), tracked, token(), token()));
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         client
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

@@ -16,6 +16,7 @@ mod peer;
 pub(crate) mod piece_faults;
 mod router;
 mod service;
+mod services;
 pub(crate) mod socket;
 mod stat;
 pub(crate) mod stream_faults;
@@ -26,46 +27,44 @@ use std::sync::Arc;
 use dfdaemon_api::FILE_DESCRIPTOR_SET;
 use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
 use tonic::server::NamedService;
-use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Error as ReflectionError;
 
 use self::health::HealthOf;
 use self::router::{Download, Upload};
 pub(crate) use self::service::{Admission, ServedHost};
-use self::unserved::Unserved;
+pub(crate) use self::services::Services;
+use self::services::named;
 
 /// The services on a host's download socket.
-pub(crate) fn download_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
-    let routes = Routes::new(Download(host.clone()));
-    with_health_and_reflection(routes, host, Download::NAME)
+pub(crate) fn download_services(host: &ServedHost) -> Result<Services, ReflectionError> {
+    let download = named(Download(host.clone()));
+    with_health_and_reflection(download, host)
 }
 
 /// The services on a host's upload socket.
-pub(crate) fn upload_routes(host: &ServedHost) -> Result<Routes, ReflectionError> {
+pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionError> {
     // What other hosts ask for is not blocked.
     let mut host = host.clone();
     host.admission.blocks = Arc::new([]);
-    let routes = Routes::new(Upload(host.clone()));
-    with_health_and_reflection(routes, &host, Upload::NAME)
+    with_health_and_reflection(named(Upload(host.clone())), &host)
 }
 
 fn with_health_and_reflection(
-    routes: Routes,
+    service: (&'static str, services::Call),
     host: &ServedHost,
-    service: &'static str,
-) -> Result<Routes, ReflectionError> {
+) -> Result<Services, ReflectionError> {
     let health = HealthServer::new(HealthOf {
         host: host.clone(),
-        service,
+        service: service.0,
     });
-    let routes = routes
-        .add_service(health)
-        .add_service(reflected().build_v1()?)
-        .add_service(reflected().build_v1alpha()?);
-    let unserved = Unserved(host.clone());
-    let router = routes.into_axum_router().fallback_service(unserved);
-    Ok(Routes::from(router).prepare())
+    let all = [
+        service,
+        named(health),
+        named(reflected().build_v1()?),
+        named(reflected().build_v1alpha()?),
+    ];
+    Ok(Services::new(host.clone(), all))
 }
 
 /// What reflection lists on every socket of a dfdaemon. Health is served, and not listed.

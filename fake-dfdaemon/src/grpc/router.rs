@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use dfdaemon_api::dfdaemon::v2::{dfdaemon_download_server, dfdaemon_upload_server};
@@ -13,18 +12,16 @@ use http::header::CONTENT_TYPE;
 use prost::Message;
 use tonic::body::Body;
 use tonic::codec::{Codec as _, Streaming};
-use tonic::server::{Grpc, NamedService};
+use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::export_body::ExportBody;
 use super::service::ServedHost;
+use super::services::Answering;
 
 /// The longest request that a dfdaemon takes, in bytes.
 const MAX_REQUEST: usize = 4 << 20;
-
-/// A response on its way.
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 /// Declares a service of a host: its name, and what answers each method with one answer. Exports
 /// are answered by both.
@@ -38,7 +35,7 @@ macro_rules! service {
             const NAME: &'static str = $name;
         }
 
-        impl tower::Service<http::Request<Body>> for $service {
+        impl tower_service::Service<http::Request<Body>> for $service {
             type Response = http::Response<Body>;
             type Error = Infallible;
             type Future = Answering;
@@ -86,11 +83,29 @@ where
     A: Message + Send + 'static,
     F: Future<Output = Result<Response<A>, Status>> + Send,
 {
-    let method = tower::service_fn(|request| answer(host.clone(), request));
+    let method = Method { host, answer };
     Grpc::new(ProstCodec::default())
         .apply_max_message_size_config(Some(MAX_REQUEST), Some(usize::MAX))
         .unary(method, request)
         .await
+}
+
+/// A method with one answer, as tonic takes it.
+struct Method<Q, F> {
+    host: ServedHost,
+    answer: fn(ServedHost, Request<Q>) -> F,
+}
+
+impl<Q, A, F> UnaryService<Q> for Method<Q, F>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    type Response = A;
+    type Future = F;
+
+    fn call(&mut self, request: Request<Q>) -> F {
+        (self.answer)(self.host.clone(), request)
+    }
 }
 
 /// A call with one request and the stream of an export.

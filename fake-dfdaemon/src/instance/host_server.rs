@@ -13,7 +13,7 @@ use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::connection_limit::Room;
 use crate::grpc::listener::{Server, asynchronous};
 use crate::grpc::socket::{SocketFile, listen_at};
-use crate::grpc::{Admission, ServedHost, download_routes, upload_routes};
+use crate::grpc::{Admission, ServedHost, download_services, upload_services};
 
 /// A host's sockets, and what is needed to bind them again.
 #[derive(Debug)]
@@ -70,20 +70,20 @@ impl HostServer {
         let sockets = [
             (
                 &self.endpoint,
-                download_routes(&self.served).map_err(other)?,
+                download_services(&self.served).map_err(other)?,
             ),
             (
                 &self.upload_endpoint,
-                upload_routes(&self.served).map_err(other)?,
+                upload_services(&self.served).map_err(other)?,
             ),
         ];
         let state = self.served.cluster.state_dir().path();
         let mut started = Vec::new();
-        for (path, routes) in sockets {
+        for (path, services) in sockets {
             let (listener, file) = listen_at(path, self.mode, state)?;
             let listener =
                 asynchronous(listener).map_err(|error| StartError::Other(error.into()))?;
-            let server = Server::start(listener, routes, self.room.clone());
+            let server = Server::start(listener, services, self.room.clone());
             started.push((server, file));
         }
         *running = started;

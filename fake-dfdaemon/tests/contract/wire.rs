@@ -1,8 +1,9 @@
 //! Besides the tasks: health, reflection, and what is no call of ours.
 
 use fake_dfdaemon::Rpc;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -40,6 +41,8 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(an_unknown_service_is_unimplemented),
         row!(the_answer_to_an_unserved_method_names_it)
             .ours("the real one serves more methods, and its text is empty"),
+        row!(a_status_alone_comes_with_a_length_of_zero)
+            .ours("what tonic's server does; not compared with a real one"),
         row!(an_unserved_method_is_in_the_journal).needs("a journal", |fake| fake),
         row!(a_request_over_4_mib_is_out_of_range),
         row!(a_compressed_request_is_refused),
@@ -137,6 +140,20 @@ async fn call(w: &World, uri: &str, message: &[u8]) -> Status {
 }
 
 async fn call_with(w: &World, uri: &str, message: &[u8], headers: &[(&str, &str)]) -> Status {
+    let (head, body) = respond(w, uri, message, headers).await.into_parts();
+    if let Some(status) = Status::from_header_map(&head.headers) {
+        return status;
+    }
+    let body = body.collect().await.unwrap();
+    Status::from_header_map(body.trailers().unwrap()).unwrap()
+}
+
+async fn respond(
+    w: &World,
+    uri: &str,
+    message: &[u8],
+    headers: &[(&str, &str)],
+) -> Response<Incoming> {
     let length = u32::try_from(message.len()).unwrap();
     let framed = [&[0], &length.to_be_bytes()[..], message].concat();
     let request = Request::post(uri)
@@ -150,13 +167,20 @@ async fn call_with(w: &World, uri: &str, message: &[u8], headers: &[(&str, &str)
         .body(Body::new(http_body_util::Full::from(framed)))
         .unwrap();
     let connection = w.client().await.connection();
-    let response = connection.send(request).await.unwrap();
-    let (head, body) = response.into_parts();
-    if let Some(status) = Status::from_header_map(&head.headers) {
-        return status;
+    connection.send(request).await.unwrap()
+}
+
+async fn a_status_alone_comes_with_a_length_of_zero(w: World) {
+    for method in [
+        format!("{SERVICE}/StatPersistentCacheTask"), // of no task
+        format!("{SERVICE}/DownloadPersistentCacheTask"),
+        format!("{SERVICE}/MakeCoffee"),
+        "a.Nothing/Does".to_owned(),
+    ] {
+        let uri = format!("http://localhost/{method}");
+        let response = respond(&w, &uri, b"", &[]).await;
+        assert_eq!(response.headers()["content-length"], "0", "{method}");
     }
-    let body = body.collect().await.unwrap();
-    Status::from_header_map(body.trailers().unwrap()).unwrap()
 }
 
 async fn an_unknown_method_is_unimplemented(w: World) {

@@ -7,4 +7,5 @@ mod support;
 
 mod faults;
 mod journal;
+#[cfg(feature = "control")]
 mod threads;

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use tonic::Code;
 
+pub(crate) use self::action::code_name;
+#[cfg(feature = "control")]
+pub(crate) use self::action::is_code_name;
 pub use self::action::{Action, ErrorAction};
-pub(crate) use self::action::{code_name, is_code_name};
 pub use self::error::FaultError;
 pub use self::registry::FaultGuard;
 use super::rpc::Rpc;

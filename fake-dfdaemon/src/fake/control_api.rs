@@ -1,0 +1,54 @@
+//! The control API of a fake: where it is served, and its start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::running::Running;
+use super::{Builder, FakeDfdaemon};
+use crate::control::ControlServer;
+use crate::instance::error::StartError;
+
+impl Builder {
+    /// The control API's socket. By default `control.sock` in the state directory.
+    pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
+        self.control = Some(path.into());
+        self
+    }
+
+    /// Serves the control API on a TCP address besides: whoever reaches it controls the fake.
+    pub fn control_tcp(mut self, address: SocketAddr) -> Self {
+        self.control_tcp = Some(address);
+        self
+    }
+}
+
+impl FakeDfdaemon {
+    /// The control API's socket.
+    #[must_use]
+    pub fn control(&self) -> &Path {
+        self.running
+            .control
+            .as_ref()
+            .map_or(Path::new(""), ControlServer::path)
+    }
+
+    /// The address at which the control API is served besides, if that was asked for.
+    #[must_use]
+    pub fn control_tcp(&self) -> Option<SocketAddr> {
+        self.running.control.as_ref().and_then(ControlServer::tcp)
+    }
+}
+
+impl Running {
+    pub(super) async fn serve_control(
+        &mut self,
+        path: Option<PathBuf>,
+        tcp: Option<SocketAddr>,
+        mode: u32,
+    ) -> Result<(), StartError> {
+        let state = self.world.cluster.state_dir().path();
+        let path = path.unwrap_or_else(|| state.join("control.sock"));
+        self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
+        Ok(())
+    }
+}
