@@ -33,6 +33,11 @@ impl Random {
     }
 }
 
+/// A seed that fits a JSON number of any language: 32 bits.
+pub(crate) fn any_seed() -> u64 {
+    u64::from(uuid::Uuid::new_v4().as_fields().0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -17,6 +17,7 @@ use crate::call::clock::{Clock, ClockMode};
 use crate::call::faults::Fault;
 use crate::call::faults::registry::Faults;
 use crate::call::journal::Journal;
+use crate::call::random::any_seed;
 use crate::cluster::{Cluster, Settings};
 use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
@@ -443,9 +444,4 @@ impl Builder {
             .and_then(|()| Cluster::open(settings, calls, disk, state_dir));
         opened.map_err(|source| StartError::State { path, source })
     }
-}
-
-/// A seed that fits a JSON number of any language: 32 bits.
-fn any_seed() -> u64 {
-    u64::from(uuid::Uuid::new_v4().as_fields().0)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Framed {
 }
 
 /// A message that carries no content.
-pub(super) fn message(message: &DownloadPersistentCacheTaskResponse) -> Result<Bytes, Status> {
+pub(crate) fn message(message: &DownloadPersistentCacheTaskResponse) -> Result<Bytes, Status> {
     let mut bytes = start(message.encoded_len())?;
     bytes.put_slice(&message.encode_to_vec());
     Ok(bytes.freeze())

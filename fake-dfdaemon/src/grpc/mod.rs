@@ -11,7 +11,7 @@ mod health;
 mod import;
 pub(crate) mod listener;
 mod local;
-mod message;
+pub(crate) mod message;
 mod peer;
 pub(crate) mod piece_faults;
 mod router;

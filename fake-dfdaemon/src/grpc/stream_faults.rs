@@ -61,6 +61,11 @@ impl StreamFaults {
         }
     }
 
+    /// Whether a fault has not acted yet.
+    pub(crate) fn lie_in_wait(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Counts the content that a piece stands for, whether it was sent or not.
     pub(crate) fn count(&mut self, length: u64) {
         self.sent += length;

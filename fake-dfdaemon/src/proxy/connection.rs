@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http_body_util::Either;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::HttpService;
@@ -16,6 +17,7 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::calls::{AnswerBody, BoxError, ProxiedCalls};
 use super::relay::{CallError, RequestBody, ResponseBody, Sender, call};
 use super::server::Serve;
 use super::tap::{Tap, Waiting};
@@ -32,6 +34,8 @@ const MAX_STREAMS: u32 = 256;
 pub(crate) struct Upstream {
     pub(crate) path: PathBuf,
     pub(crate) tap: Option<Arc<dyn Tap>>,
+    /// What faults and a journal need; nothing looks into calls without.
+    pub(crate) calls: Option<ProxiedCalls>,
 }
 
 impl Serve for Arc<Upstream> {
@@ -142,13 +146,27 @@ async fn answer(
     sender: Result<Sender, Status>,
     shared: Arc<Upstream>,
     closes: CancellationToken,
+) -> Result<http::Response<Either<ResponseBody, AnswerBody>>, BoxError> {
+    let (head, body) = request.into_parts();
+    let body = RequestBody::new(body);
+    let Some(calls) = &shared.calls else {
+        let answer = pass_on(head, body, sender, &shared, closes).await?;
+        return Ok(answer.map(Either::Left));
+    };
+    let next = |head, body, breaks| pass_on(head, body, sender, &shared, breaks);
+    let answer = calls.pass(head, body, closes, next).await?;
+    Ok(answer.map(Either::Right))
+}
+
+async fn pass_on(
+    head: http::request::Parts,
+    body: RequestBody,
+    sender: Result<Sender, Status>,
+    shared: &Upstream,
+    closes: CancellationToken,
 ) -> Result<http::Response<ResponseBody>, CallError> {
     match sender {
-        Ok(sender) => {
-            let (head, body) = request.into_parts();
-            let body = RequestBody::new(body);
-            call(head, body, sender, shared.tap.as_deref(), closes).await
-        }
+        Ok(sender) => call(head, body, sender, shared.tap.as_deref(), closes).await,
         Err(status) => Ok(status.into_http::<()>().map(|()| ResponseBody::empty())),
     }
 }

@@ -26,6 +26,13 @@ pub(crate) struct Frame {
 
 /// What a stream consists of.
 pub(crate) enum Part<'a> {
+    /// A message with content begins: what stands before the content, and how long content and what
+    /// stands behind it are.
+    Begin {
+        frame: &'a Frame,
+        length: usize,
+        tail: usize,
+    },
     /// A part of the content of the message that comes to its end next.
     Content(&'a [u8]),
     Frame(Frame),
@@ -139,18 +146,25 @@ impl Splitter {
                 };
                 let rest = read.split_off(start);
                 let (content, tail) = rest.split_at(rest.len().min(length));
-                to(Part::Content(content))?;
-                let frame = Frame {
+                let mut frame = Frame {
                     is_compressed,
                     head: read,
                     content: Some(length as u64),
-                    tail: tail.to_owned(),
+                    tail: Vec::new(),
                     is_long: place.is_none(),
                 };
+                let behind = total - start - length;
+                to(Part::Begin {
+                    frame: &frame,
+                    length,
+                    tail: behind,
+                })?;
+                to(Part::Content(content))?;
+                frame.tail = tail.to_owned();
                 let state = State::Content {
                     frame,
                     left: length - content.len(),
-                    tail: total - start - length,
+                    tail: behind,
                 };
                 Ok((state, true))
             }
@@ -350,6 +364,7 @@ mod tests {
         for part in stream.chunks(size) {
             let mut to = |part: Part<'_>| {
                 match part {
+                    Part::Begin { .. } => {}
                     Part::Content(bytes) => content.extend_from_slice(bytes),
                     Part::Frame(frame) => frames.push((frame, std::mem::take(&mut content))),
                 }

@@ -4,6 +4,7 @@
 //! [`relay`] moves the bytes of one call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what
 //! it sees, and [`replay`] answers from one.
 
+mod calls;
 mod cassette;
 mod compare;
 mod connection;
@@ -21,10 +22,11 @@ mod tap;
 mod upstream;
 mod windows;
 
+pub(crate) use self::calls::{CallSettings, CallsError, ProxiedCalls};
 pub(crate) use self::cassette::{CassetteError, ContentMode};
 pub(crate) use self::compare::PathMapping;
 pub(crate) use self::connection::Upstream;
 pub(crate) use self::diff::{DiffError, DiffSettings, diff};
 pub(crate) use self::record::{CassetteRecorder, Pattern, RecordSettings};
-pub(crate) use self::replay::{Order, ReplaySettings, Replayer, Speed};
+pub(crate) use self::replay::{Order, ReplayClients, ReplaySettings, Replayer, Speed};
 pub(crate) use self::server::{ProxyServer, Serve};

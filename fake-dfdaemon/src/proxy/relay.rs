@@ -139,16 +139,16 @@ pub(super) struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(body: Incoming) -> Self {
-        Self::with_front(Bytes::new(), body)
-    }
-
-    /// A body whose begin was read.
-    pub(super) fn with_front(front: Bytes, body: Incoming) -> Self {
         Self {
-            front,
+            front: Bytes::new(),
             body,
             tap: None,
         }
+    }
+
+    /// Puts bytes back that were read.
+    pub(super) fn put_back(&mut self, front: Bytes) {
+        self.front = front;
     }
 }
 
@@ -161,11 +161,12 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(poll_room(&self.tap, context));
-        if !self.front.is_empty() {
+        let frame = if self.front.is_empty() {
+            ready!(Pin::new(&mut self.body).poll_frame(context))
+        } else {
             let front = std::mem::take(&mut self.front);
-            return Poll::Ready(Some(Ok(Frame::data(front))));
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            Some(Ok(Frame::data(front)))
+        };
         if let Some(mut tap) = look(&self.tap) {
             match &frame {
                 Some(Ok(frame)) => {

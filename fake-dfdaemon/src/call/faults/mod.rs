@@ -5,6 +5,7 @@
 
 mod action;
 mod error;
+pub(crate) mod reach;
 pub(crate) mod registry;
 mod spec;
 

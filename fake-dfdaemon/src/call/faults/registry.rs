@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::reach::Reach;
 use super::{Action, Fault, FaultError, Phase};
 use crate::call::random::Random;
 use crate::call::rpc::Rpc;
-use crate::dfdaemon::host_name;
 
 /// The faults of one daemon.
 #[derive(Debug)]
@@ -71,13 +71,14 @@ impl Faults {
         }
     }
 
-    /// Those that a daemon of so many hosts has from its start.
+    /// Those that act from the start.
     pub(crate) fn starting_with(
         seed: u64,
         faults: Vec<Fault>,
-        hosts: usize,
+        reach: impl Into<Reach>,
     ) -> Result<Self, FaultError> {
-        faults.iter().try_for_each(|fault| check(fault, hosts))?;
+        let reach = reach.into();
+        faults.iter().try_for_each(|fault| reach.check(fault))?;
         let at_start = faults.into_iter().map(Arc::new).collect();
         let faults = Self {
             at_start,
@@ -91,9 +92,9 @@ impl Faults {
         self.seed
     }
 
-    /// Adds a fault to a daemon of so many hosts, and returns its id.
-    pub(crate) fn add(&self, fault: Fault, hosts: usize) -> Result<u64, FaultError> {
-        check(&fault, hosts)?;
+    /// Adds a fault that can act there, and returns its id.
+    pub(crate) fn add(&self, fault: Fault, reach: impl Into<Reach>) -> Result<u64, FaultError> {
+        reach.into().check(&fault)?;
         Ok(self.lock().add(Arc::new(fault)))
     }
 
@@ -311,20 +312,6 @@ impl Armed {
     pub(crate) fn is_placed(&self) -> bool {
         self.fault.piece.is_some() || self.fault.bytes.is_some()
     }
-}
-
-/// Refuses what no daemon of so many hosts can do.
-fn check(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
-    fault.check()?;
-    if let Some(host) = &fault.host
-        && !(0..hosts).any(|number| host_name(number) == *host)
-    {
-        let last = host_name(hosts.saturating_sub(1));
-        return Err(FaultError::new(format!(
-            "host: no such host: {host}; the last is {last}"
-        )));
-    }
-    Ok(())
 }
 
 /// A fault that lasts as long as this does.

@@ -58,7 +58,7 @@ pub(super) fn import_request(request: UploadPersistentCacheTaskRequest) -> Impor
 }
 
 /// The fields of an import, for the journal.
-pub(super) fn import_fields(request: &UploadPersistentCacheTaskRequest) -> Value {
+pub(crate) fn import_fields(request: &UploadPersistentCacheTaskRequest) -> Value {
     json!({
         "path": request.path,
         "content_for_calculating_task_id": request.content_for_calculating_task_id,
@@ -73,7 +73,7 @@ pub(super) fn import_fields(request: &UploadPersistentCacheTaskRequest) -> Value
 }
 
 /// The fields of an export, for the journal.
-pub(super) fn export_fields(request: &DownloadPersistentCacheTaskRequest) -> Value {
+pub(crate) fn export_fields(request: &DownloadPersistentCacheTaskRequest) -> Value {
     json!({
         "task_id": request.task_id,
         "persistent": request.persistent,

@@ -4,8 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::grpc::socket::SocketError;
-use crate::proxy::{CassetteError, DiffError};
+use crate::proxy::{CallsError, CassetteError, DiffError};
 use crate::store::state_dir::StateDirError;
+
+/// What was typed cannot be done.
+const EXIT_USAGE: u8 = 2;
 
 /// The state directory or a socket is in use or unusable.
 const EXIT_UNUSABLE: u8 = 4;
@@ -25,6 +28,8 @@ pub(crate) enum ProxyError {
     Cassette(#[from] CassetteError),
     #[error(transparent)]
     Diff(#[from] DiffError),
+    #[error(transparent)]
+    Calls(#[from] CallsError),
     #[error("calls are missing in the cassette")]
     Incomplete { source: io::Error },
     #[error("cannot run {command}")]
@@ -42,8 +47,10 @@ impl ProxyError {
             Self::Socket(_)
             | Self::StateDir(_)
             | Self::ReadyFile { .. }
+            | Self::Calls(CallsError::Journal { .. })
             | Self::Cassette(_)
             | Self::Diff(DiffError::Cassette(_) | DiffError::Unreachable { .. }) => EXIT_UNUSABLE,
+            Self::Calls(CallsError::Fault(_)) => EXIT_USAGE,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 EXIT_NO_COMMAND
             }

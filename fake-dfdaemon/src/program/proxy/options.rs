@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::call::faults::Fault;
 use crate::proxy::{
-    ContentMode, DiffSettings, Order, PathMapping, Pattern, RecordSettings, ReplaySettings, Speed,
+    CallSettings, ContentMode, DiffSettings, Order, PathMapping, Pattern, RecordSettings,
+    ReplaySettings, Speed,
 };
 
 /// Commands that stand between a client and a dfdaemon, or in the place of one.
@@ -105,6 +107,9 @@ pub(crate) struct Replay {
     pub(crate) path: Vec<PathMapping>,
 
     #[command(flatten)]
+    pub(crate) calls: Looked,
+
+    #[command(flatten)]
     pub(crate) listen: Listen,
 
     /// A command to run, and its arguments
@@ -142,22 +147,31 @@ pub(crate) struct Record {
     #[arg(long, value_name = "SOCKET")]
     pub(crate) upstream: PathBuf,
 
-    /// The directory to record into: new, or empty
+    /// The directory to record into: new, or empty. Without it nothing is recorded
     #[arg(long, value_name = "DIR")]
-    pub(crate) cassette: PathBuf,
+    pub(crate) cassette: Option<PathBuf>,
 
     /// Keep content, or only its length and SHA-256
-    #[arg(long, value_enum, value_name = "keep|hash", default_value = "keep")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "keep|hash",
+        default_value = "keep",
+        requires = "cassette"
+    )]
     pub(crate) content: ContentMode,
 
     /// Keep the metadata of this name, of requests and answers; repeatable. No other is kept
-    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    #[arg(long, value_name = "NAME", value_parser = parse_name, requires = "cassette")]
     pub(crate) keep_metadata: Vec<String>,
 
     /// Leave out text that this regular expression matches, wherever it stands but in content;
     /// repeatable
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", requires = "cassette")]
     pub(crate) redact: Vec<Pattern>,
+
+    #[command(flatten)]
+    pub(crate) calls: Looked,
 
     #[command(flatten)]
     pub(crate) listen: Listen,
@@ -190,7 +204,38 @@ pub(crate) struct Proxy {
     pub(crate) upstream: PathBuf,
 
     #[command(flatten)]
+    pub(crate) calls: Looked,
+
+    #[command(flatten)]
     pub(crate) listen: Listen,
+}
+
+/// What is done to calls, and told of them. Without any of it, nothing looks into them.
+#[derive(Args, Debug)]
+pub(crate) struct Looked {
+    /// A fault: ON[@KEY=VALUE,...]:DO[=ARG]; repeatable. It lies between the clients and what answers
+    #[arg(long, value_name = "SPEC")]
+    fault: Vec<Fault>,
+
+    /// What decides chance in faults [default: random, in the ready line]
+    #[arg(long, value_name = "N")]
+    fault_seed: Option<u64>,
+
+    /// Write each call to this file when it has ended, one JSON object a line
+    #[arg(long, value_name = "PATH")]
+    journal: Option<PathBuf>,
+}
+
+impl Looked {
+    /// What was asked for, if anything was.
+    pub(crate) fn settings(&self) -> Option<CallSettings> {
+        let is_asked = !self.fault.is_empty() || self.journal.is_some();
+        is_asked.then(|| CallSettings {
+            faults: self.fault.clone(),
+            fault_seed: self.fault_seed,
+            journal: self.journal.clone(),
+        })
+    }
 }
 
 /// Where clients come in.

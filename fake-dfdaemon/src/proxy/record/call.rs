@@ -175,6 +175,7 @@ impl Direction {
             messages,
         } = self;
         splitter.push(data, &mut |part| match part {
+            Part::Begin { .. } => Ok(()),
             Part::Content(bytes) => {
                 if sink.is_none() {
                     *sink = Some(content.sink()?);

@@ -9,17 +9,17 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::Replayer;
 use super::matching::Asked;
 use super::play::{PlayBody, Playing};
 use super::script::Script;
+use super::{ReplayClients, Replayer};
+use crate::proxy::calls::{AnswerBody, BoxError};
 use crate::proxy::connection::{run_until_ended, server};
 use crate::proxy::frames::{Part, Splitter};
 use crate::proxy::paths::RequestPaths;
@@ -29,12 +29,9 @@ use crate::proxy::upstream;
 /// The longest request that is looked for in a cassette.
 const MAX_REQUEST: usize = 64 << 20;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
-
 pub(super) async fn serve(
     stream: UnixStream,
-    replayer: Arc<Replayer>,
+    clients: Arc<ReplayClients>,
     graceful: CancellationToken,
     abrupt: CancellationToken,
 ) {
@@ -42,7 +39,7 @@ pub(super) async fn serve(
     let service = {
         let closes = closes.clone();
         hyper::service::service_fn(move |request: Request<Incoming>| {
-            answer(request, Arc::clone(&replayer), closes.clone())
+            answer(request, Arc::clone(&clients), closes.clone())
         })
     };
     let connection = server().serve_connection(TokioIo::new(stream), service);
@@ -51,13 +48,27 @@ pub(super) async fn serve(
 
 async fn answer(
     request: Request<Incoming>,
-    replayer: Arc<Replayer>,
+    clients: Arc<ReplayClients>,
+    closes: CancellationToken,
+) -> Result<Response<AnswerBody>, BoxError> {
+    let (head, body) = request.into_parts();
+    let body = RequestBody::new(body);
+    let next = |head, body, closes| from_cassette(head, body, &clients.replayer, closes);
+    match &clients.calls {
+        Some(calls) => calls.pass(head, body, closes, next).await,
+        None => next(head, body, closes).await,
+    }
+}
+
+async fn from_cassette(
+    head: request::Parts,
+    mut body: RequestBody,
+    replayer: &Replayer,
     closes: CancellationToken,
 ) -> Result<Response<AnswerBody>, BoxError> {
     let began = Instant::now();
-    let (head, mut body) = request.into_parts();
     let method = head.uri.path().to_owned();
-    let asked = match Reader::default().read(&method, &mut body, &replayer).await {
+    let asked = match Reader::default().read(&method, &mut body, replayer).await {
         Ok(asked) => asked,
         Err(error) => return Err(error),
     };
@@ -93,7 +104,7 @@ fn output(method: &str, request: &[u8]) -> Option<(PathBuf, bool)> {
 async fn pass_on(
     head: request::Parts,
     read: Vec<u8>,
-    rest: Incoming,
+    mut rest: RequestBody,
     upstream: &std::path::Path,
     closes: CancellationToken,
 ) -> Result<Response<AnswerBody>, BoxError> {
@@ -105,8 +116,8 @@ async fn pass_on(
         }
     };
     tokio::spawn(connection);
-    let body = RequestBody::with_front(read.into(), rest);
-    let answer = call(head, body, sender, None, closes).await?;
+    rest.put_back(read.into());
+    let answer = call(head, rest, sender, None, closes).await?;
     Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
@@ -123,7 +134,7 @@ impl Reader {
     async fn read(
         mut self,
         method: &str,
-        body: &mut Incoming,
+        body: &mut RequestBody,
         replayer: &Replayer,
     ) -> Result<Self, BoxError> {
         let mut splitter = Splitter::new(false);
@@ -140,6 +151,7 @@ impl Reader {
             let mut messages = Vec::new();
             splitter.push(&data, &mut |part| {
                 match part {
+                    Part::Begin { .. } => {}
                     Part::Content(bytes) => long.extend_from_slice(bytes),
                     Part::Frame(frame) => {
                         let rest = std::mem::take(&mut long);
@@ -163,7 +175,7 @@ impl Reader {
     }
 }
 
-async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+async fn next(body: &mut RequestBody) -> Option<Result<Frame<Bytes>, hyper::Error>> {
     std::future::poll_fn(|context: &mut Context<'_>| -> Poll<_> {
         Pin::new(&mut *body).poll_frame(context)
     })

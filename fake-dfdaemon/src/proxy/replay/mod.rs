@@ -14,6 +14,7 @@ pub(crate) use self::matching::Order;
 pub(crate) use self::play::Speed;
 use self::script::trailers;
 pub(super) use self::script::{Expected, Script};
+use super::calls::ProxiedCalls;
 use super::cassette::read::Cassette;
 use super::cassette::{CassetteError, End};
 use super::compare::{PathMapping, Tolerance};
@@ -98,7 +99,15 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-impl Serve for Arc<Replayer> {
+/// Answers clients from a cassette.
+#[derive(Debug)]
+pub(crate) struct ReplayClients {
+    pub(crate) replayer: Arc<Replayer>,
+    /// What faults and a journal need; nothing else looks into calls without.
+    pub(crate) calls: Option<ProxiedCalls>,
+}
+
+impl Serve for Arc<ReplayClients> {
     fn serve(
         &self,
         stream: tokio::net::UnixStream,

@@ -1,6 +1,7 @@
 //! What stands between a client and a daemon.
 
 mod diff;
+mod faults;
 mod pass;
 mod program;
 mod raw;

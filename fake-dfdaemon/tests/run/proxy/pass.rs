@@ -15,9 +15,36 @@ use crate::support::{eventually, requests};
 /// do.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-#[tokio::test]
-async fn heads_bytes_and_trailers_pass_as_they_are() {
-    let between = Between::start();
+/// Each with a proxy that passes calls on, and with one that looks into them.
+macro_rules! both {
+    ($($name:ident,)*) => {
+        $(mod $name {
+            use super::super::raw::Between;
+
+            #[tokio::test]
+            async fn plain() {
+                super::$name(Between::start()).await;
+            }
+
+            #[tokio::test]
+            async fn looked_into() {
+                super::$name(Between::with_journal()).await;
+            }
+        })*
+    };
+}
+
+both! {
+    heads_bytes_and_trailers_pass_as_they_are,
+    an_answer_without_a_stream_and_an_empty_stream_stay_what_they_are,
+    resets_of_the_daemon_pass_with_their_reason,
+    a_cancellation_by_the_client_reaches_the_daemon_at_once,
+    a_daemon_that_dies_takes_its_clients_connection_along,
+    a_client_that_goes_away_takes_its_connection_along,
+    a_reader_that_stalls_stalls_its_daemon_and_nobody_else,
+}
+
+async fn heads_bytes_and_trailers_pass_as_they_are(between: Between) {
     let (mut client, mut daemon) = between.pair().await;
     let mut asked = request("/no.such.Service/Méthode".replace('é', "%C3%A9").as_str());
     for (name, value) in [
@@ -77,9 +104,7 @@ async fn heads_bytes_and_trailers_pass_as_they_are() {
     going.abort();
 }
 
-#[tokio::test]
-async fn an_answer_without_a_stream_and_an_empty_stream_stay_what_they_are() {
-    let between = Between::start();
+async fn an_answer_without_a_stream_and_an_empty_stream_stay_what_they_are(between: Between) {
     let (mut client, mut daemon) = between.pair().await;
     let details = HeaderValue::from_bytes("A".repeat(20_000).as_bytes()).unwrap();
     for is_whole in [true, false] {
@@ -112,9 +137,7 @@ async fn an_answer_without_a_stream_and_an_empty_stream_stay_what_they_are() {
     }
 }
 
-#[tokio::test]
-async fn resets_of_the_daemon_pass_with_their_reason() {
-    let between = Between::start();
+async fn resets_of_the_daemon_pass_with_their_reason(between: Between) {
     let (mut client, mut daemon) = between.pair().await;
     for reason in [Reason::REFUSED_STREAM, Reason::ENHANCE_YOUR_CALM] {
         // Before there is an answer.
@@ -145,9 +168,7 @@ async fn resets_of_the_daemon_pass_with_their_reason() {
     }
 }
 
-#[tokio::test]
-async fn a_cancellation_by_the_client_reaches_the_daemon_at_once() {
-    let between = Between::start();
+async fn a_cancellation_by_the_client_reaches_the_daemon_at_once(between: Between) {
     for answers in [false, true] {
         let (mut client, mut daemon) = between.pair().await;
         let (answer, mut send) = client.send_request(request("/a/b"), true).unwrap();
@@ -174,9 +195,7 @@ async fn a_cancellation_by_the_client_reaches_the_daemon_at_once() {
 }
 
 /// A daemon that dies says no status, and a proxy makes none up.
-#[tokio::test]
-async fn a_daemon_that_dies_takes_its_clients_connection_along() {
-    let between = Between::start();
+async fn a_daemon_that_dies_takes_its_clients_connection_along(between: Between) {
     for answers in [false, true] {
         let (mut client, mut daemon) = between.pair().await;
         let (answer, _) = client.send_request(request("/a/b"), true).unwrap();
@@ -205,9 +224,7 @@ async fn a_daemon_that_dies_takes_its_clients_connection_along() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_goes_away_takes_its_connection_along() {
-    let between = Between::start();
+async fn a_client_that_goes_away_takes_its_connection_along(between: Between) {
     let (mut client, mut daemon) = between.pair().await;
     let (answer, send) = client.send_request(request("/a/b"), true).unwrap();
     let (_seen, _respond) = daemon.call().await.unwrap();
@@ -216,11 +233,9 @@ async fn a_client_that_goes_away_takes_its_connection_along() {
     assert!(ended.unwrap().is_none(), "there was one call");
 }
 
-#[tokio::test]
-async fn a_reader_that_stalls_stalls_its_daemon_and_nobody_else() {
+async fn a_reader_that_stalls_stalls_its_daemon_and_nobody_else(between: Between) {
     /// What the two windows, the buffers beside them and the kernel hold, and some.
     const MOST: usize = 6 << 20;
-    let between = Between::start();
     let (mut client, mut daemon) = between.pair().await;
     let (answer, mut send) = client.send_request(request("/a/b"), false).unwrap();
     let (seen, mut respond) = daemon.call().await.unwrap();

@@ -53,10 +53,21 @@ pub(super) fn proxy(upstream: &Path, socket: &Path) -> Command {
 
 impl Between {
     pub(super) fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// With a proxy that looks into each call.
+    pub(super) fn with_journal() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        Self::start_in(dir, &["--journal", journal.to_str().unwrap()])
+    }
+
+    pub(super) fn start_in(dir: TempDir, options: &[&str]) -> Self {
         let upstream = dir.path().join("up");
         let listener = UnixListener::bind(&upstream).unwrap();
-        let proxy = Process::start(&mut proxy(&upstream, &dir.path().join("in")));
+        let mut proxy = proxy(&upstream, &dir.path().join("in"));
+        let proxy = Process::start(proxy.args(options));
         Self {
             dir,
             _proxy: proxy,

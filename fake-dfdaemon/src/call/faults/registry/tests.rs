@@ -259,3 +259,28 @@ fn a_delay_is_drawn_between_its_bounds_and_the_same_for_a_seed() {
     assert_eq!(delays, drawn(7));
     assert_ne!(delays, drawn(8));
 }
+
+/// What needs a store, a cluster or a choice of hosts is refused by name.
+#[test]
+fn a_proxy_refuses_what_only_a_fake_can_do() {
+    let faults = Faults::new(1);
+    let add = |text: &str| {
+        let fault: Fault = text.parse().unwrap();
+        faults
+            .add(fault, Reach::Proxy)
+            .map_err(|error| error.to_string())
+    };
+    for (text, named) in [
+        ("import:no_space", "no_space: a proxy has no store"),
+        ("export:disk_error", "disk_error: a proxy has no store"),
+        ("*:torn_write", "torn_write: a proxy has no store"),
+        ("replicate:stall", "on: a proxy sees no replicate"),
+        ("stat@host=host-0:stall", "host: a proxy has one daemon"),
+    ] {
+        let why = add(text).unwrap_err();
+        assert!(why.starts_with(named), "{why}");
+    }
+    for text in ["*:stall", "export@piece=1:skip_piece", "health:reset"] {
+        add(text).unwrap();
+    }
+}

@@ -1,0 +1,61 @@
+//! Which faults can act where calls pass.
+
+use super::action::Scope;
+use super::{Fault, FaultError};
+use crate::call::rpc::Rpc;
+use crate::dfdaemon::host_name;
+
+/// Where calls pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A fake of so many hosts.
+    Hosts(usize),
+    /// Between clients and another daemon, which may be a cassette.
+    Proxy,
+}
+
+impl From<usize> for Reach {
+    fn from(hosts: usize) -> Self {
+        Self::Hosts(hosts)
+    }
+}
+
+impl Reach {
+    /// Refuses what can never happen there.
+    pub(super) fn check(self, fault: &Fault) -> Result<(), FaultError> {
+        fault.check()?;
+        match self {
+            Self::Hosts(hosts) => check_host(fault, hosts),
+            Self::Proxy => check_proxied(fault),
+        }
+    }
+}
+
+fn check_host(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
+    if let Some(host) = &fault.host
+        && !(0..hosts).any(|number| host_name(number) == *host)
+    {
+        let last = host_name(hosts.saturating_sub(1));
+        return Err(FaultError::new(format!(
+            "host: no such host: {host}; the last is {last}"
+        )));
+    }
+    Ok(())
+}
+
+fn check_proxied(fault: &Fault) -> Result<(), FaultError> {
+    let refuse = |text: String| Err(FaultError::new(text));
+    let name = fault.action.name();
+    if fault.action.scope() == Scope::Store {
+        return refuse(format!(
+            "{name}: a proxy has no store; faults of a store are for serve and run"
+        ));
+    }
+    if fault.on == Some(Rpc::Replicate) {
+        return refuse("on: a proxy sees no replicate; there are the calls of clients".to_owned());
+    }
+    if fault.host.is_some() {
+        return refuse("host: a proxy has one daemon behind it; leave host out".to_owned());
+    }
+    Ok(())
+}

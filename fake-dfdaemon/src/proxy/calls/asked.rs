@@ -1,0 +1,163 @@
+//! What a proxied call asks for, as far as faults and the journal are concerned.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use dfdaemon_api::dfdaemon::v2::{
+    DeletePersistentCacheTaskRequest, DownloadPersistentCacheTaskRequest,
+    ListLocalPersistentCacheTasksRequest, StatLocalPersistentCacheTaskRequest,
+    StatPersistentCacheTaskRequest, UpdatePersistentCacheTaskRequest,
+    UploadPersistentCacheTaskRequest,
+};
+use hyper::body::Body as _;
+use prost::Message;
+use serde_json::{Value, json};
+use tonic_health::pb::HealthCheckRequest;
+
+use crate::call::rpc::Rpc;
+use crate::grpc::message::{export_fields, import_fields};
+use crate::proxy::relay::RequestBody;
+
+/// The longest request that is looked into. A longer one passes, and nothing is known of it.
+const MAX_REQUEST: usize = 4 << 20;
+
+/// The flag and the length before a message.
+const PREFIX: usize = 5;
+
+/// What is known of a request.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) task: Option<String>,
+    pub(super) tag: Option<String>,
+    pub(super) application: Option<String>,
+    pub(super) fields: Value,
+}
+
+/// What a method is called in faults and in the journal.
+pub(super) fn rpc_of(method: &str) -> Rpc {
+    match method {
+        "/dfdaemon.v2.DfdaemonDownload/UploadPersistentCacheTask" => Rpc::Import,
+        "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask"
+        | "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCacheTask" => Rpc::Export,
+        "/dfdaemon.v2.DfdaemonDownload/StatPersistentCacheTask"
+        | "/dfdaemon.v2.DfdaemonUpload/StatPersistentCacheTask" => Rpc::Stat,
+        "/dfdaemon.v2.DfdaemonDownload/StatLocalPersistentCacheTask" => Rpc::StatLocal,
+        "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks" => Rpc::List,
+        "/dfdaemon.v2.DfdaemonUpload/UpdatePersistentCacheTask" => Rpc::Update,
+        "/dfdaemon.v2.DfdaemonUpload/DeletePersistentCacheTask" => Rpc::Delete,
+        "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => Rpc::Health,
+        _ => Rpc::Unserved,
+    }
+}
+
+/// Reads the first message of a request, and no more than it came with. The bytes are to be sent on.
+pub(super) async fn read_first(body: &mut RequestBody) -> Result<Bytes, hyper::Error> {
+    let mut read = BytesMut::new();
+    while !is_whole(&read) && read.len() < MAX_REQUEST {
+        let next = |context: &mut Context<'_>| -> Poll<_> {
+            if body.is_end_stream() {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut *body).poll_frame(context)
+        };
+        let Some(frame) = std::future::poll_fn(next).await else {
+            break;
+        };
+        match frame?.into_data() {
+            Ok(data) => read.extend_from_slice(&data),
+            // Trailers of a client, which no daemon asks for.
+            Err(_) => break,
+        }
+    }
+    Ok(read.freeze())
+}
+
+/// Whether a message is there to its end.
+fn is_whole(read: &[u8]) -> bool {
+    message(read).is_some()
+}
+
+fn message(read: &[u8]) -> Option<&[u8]> {
+    let length = read.get(1..PREFIX)?.try_into().ok()?;
+    let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
+    read.get(PREFIX..)?.get(..length)
+}
+
+impl Asked {
+    /// Of a request that begins with these bytes. Of one that is none, only the method is known.
+    pub(super) fn of(rpc: Rpc, method: &str, read: &[u8]) -> Self {
+        let is_plain = read.first() == Some(&0);
+        let message = message(read).filter(|_| is_plain);
+        let asked = message.and_then(|message| Self::decode(rpc, message).ok().flatten());
+        asked.unwrap_or_else(|| Self {
+            fields: json!({"method": method.trim_start_matches('/')}),
+            ..Self::default()
+        })
+    }
+
+    fn decode(rpc: Rpc, bytes: &[u8]) -> Result<Option<Self>, prost::DecodeError> {
+        Ok(Some(match rpc {
+            Rpc::Import => {
+                let asked = UploadPersistentCacheTaskRequest::decode(bytes)?;
+                Self {
+                    fields: import_fields(&asked),
+                    task: None,
+                    tag: asked.tag,
+                    application: asked.application,
+                }
+            }
+            Rpc::Export => {
+                let asked = DownloadPersistentCacheTaskRequest::decode(bytes)?;
+                Self {
+                    fields: export_fields(&asked),
+                    task: Some(asked.task_id),
+                    tag: asked.tag,
+                    application: asked.application,
+                }
+            }
+            Rpc::Stat => {
+                let asked = StatPersistentCacheTaskRequest::decode(bytes)?;
+                Self::of_task(asked.task_id, asked.remote_ip)
+            }
+            Rpc::StatLocal => {
+                let asked = StatLocalPersistentCacheTaskRequest::decode(bytes)?;
+                Self::of_task(asked.task_id, asked.remote_ip)
+            }
+            Rpc::Delete => {
+                let asked = DeletePersistentCacheTaskRequest::decode(bytes)?;
+                Self::of_task(asked.task_id, asked.remote_ip)
+            }
+            Rpc::Update => {
+                let asked = UpdatePersistentCacheTaskRequest::decode(bytes)?;
+                let mut told = Self::of_task(asked.task_id, asked.remote_ip);
+                told.fields["persistent"] = asked.persistent.into();
+                told
+            }
+            Rpc::List => {
+                let asked = ListLocalPersistentCacheTasksRequest::decode(bytes)?;
+                Self::with(json!({"remote_ip": asked.remote_ip}))
+            }
+            Rpc::Health => {
+                let asked = HealthCheckRequest::decode(bytes)?;
+                Self::with(json!({"service": asked.service}))
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn of_task(task: String, remote_ip: Option<String>) -> Self {
+        Self {
+            fields: json!({"task_id": task, "remote_ip": remote_ip}),
+            task: Some(task),
+            ..Self::default()
+        }
+    }
+
+    fn with(fields: Value) -> Self {
+        Self {
+            fields,
+            ..Self::default()
+        }
+    }
+}

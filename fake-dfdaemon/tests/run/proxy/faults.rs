@@ -1,0 +1,377 @@
+//! Faults before a daemon: a client sees what a fake with the same fault says, and so does the journal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fake_dfdaemon::{Call, FakeDfdaemon, Fault, Query};
+use serde_json::Value;
+
+use super::raw::{program, proxy};
+use crate::support::client::{Client, Exported};
+use crate::support::content::bytes;
+use crate::support::process::{Process, refused};
+use crate::support::{eventually, requests};
+
+/// A piece of the smallest length that there is.
+const PIECE: usize = 4 << 20;
+
+/// How long a client waits, where a fault stalls calls and where none does.
+const STALLED: Duration = Duration::from_secs(1);
+const NEVER: Duration = Duration::from_secs(60);
+
+/// What a client sees of one call of each kind. Ids of peers, times and costs are left out.
+async fn seen(
+    endpoint: &Path,
+    file: &Path,
+    id: &str,
+    (round, patience): (usize, Duration),
+) -> Vec<String> {
+    let client = Client::connect(endpoint).await;
+    let mut seen = Vec::new();
+    let short = |error: tonic::Status| {
+        // How a connection breaks depends on where in a frame it does.
+        let is_said =
+            error.metadata().contains_key("content-type") || !error.message().contains("error");
+        format!(
+            "{:?} {}",
+            error.code(),
+            if is_said { error.message() } else { "broke" }
+        )
+    };
+    let import = requests::import_as(file, &round.to_string(), 1, 3600);
+    let imported = tokio::time::timeout(patience, client.import(import)).await;
+    seen.push(match imported {
+        Ok(Ok(task)) => format!("{} {}", task.id, task.content_length),
+        Ok(Err(error)) => short(error),
+        Err(_) => "stalled".to_owned(),
+    });
+    let client = Client::connect(endpoint).await;
+    let stat = tokio::time::timeout(patience, client.stat(id)).await;
+    seen.push(match stat {
+        Ok(Ok(task)) => format!("{} {}", task.id, task.state),
+        Ok(Err(error)) => short(error),
+        Err(_) => "stalled".to_owned(),
+    });
+    for wants_content in [true, false] {
+        let client = Client::connect(endpoint).await;
+        let request = match wants_content {
+            true => requests::transfer(id),
+            false => requests::cache(id),
+        };
+        let mut exported = Exported::default();
+        let reading = async {
+            match client.begin_export(request).await {
+                Ok(mut messages) => {
+                    exported.opened = true;
+                    loop {
+                        match messages.message().await {
+                            Ok(Some(message)) => exported.take(message),
+                            Ok(None) => break,
+                            Err(status) => {
+                                exported.status = status;
+                                break;
+                            }
+                        }
+                    }
+                }
+                Err(status) => exported.status = status,
+            }
+        };
+        let is_over = tokio::time::timeout(patience, reading).await.is_ok();
+        if short(exported.status.clone()).ends_with("broke") {
+            // How much of it comes before that depends on what was written yet.
+            exported = Exported {
+                status: exported.status,
+                ..Exported::default()
+            };
+        }
+        let pieces = exported.pieces.iter().map(|piece| {
+            let content = piece.content.as_ref();
+            let content = content.map(|content| dfdaemon_api::digest::crc32(content));
+            format!(
+                "{} {} {} {} {content:?}",
+                piece.number, piece.offset, piece.length, piece.digest
+            )
+        });
+        let pieces: Vec<_> = pieces.collect();
+        seen.push(format!(
+            "{} {:?} {pieces:?} {} {is_over}",
+            exported.opened,
+            exported.started,
+            short(exported.status)
+        ));
+    }
+    seen
+}
+
+/// What a journal tells of calls, but for numbers, times, and who answered.
+fn told(mut calls: Vec<Call>) -> Vec<Value> {
+    calls.sort_by_key(|call| call.call);
+    let told = calls.iter().map(|call| {
+        let mut told = serde_json::to_value(call).unwrap();
+        let fields = told.as_object_mut().unwrap();
+        for field in ["call", "at", "host", "duration_ms"] {
+            fields.remove(field);
+        }
+        // A proxy knows it when the daemon has said it.
+        if fields["rpc"] == "import" && fields["status"]["code"] != "OK" {
+            fields["request"].as_object_mut().unwrap().remove("task_id");
+        }
+        if let Some(fault) = fields["fault"].as_object_mut() {
+            fault.remove("id");
+        }
+        told
+    });
+    told.collect()
+}
+
+/// The calls of a journal.
+fn read(path: &Path) -> Vec<Call> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    whole.collect()
+}
+
+const CALL_FAULTS: [&str; 16] = [
+    "import:no_scheduler",
+    "*:overloaded",
+    "*:delay=1ms..3ms",
+    "import:error=UNAVAILABLE",
+    "import@phase=after:error=ABORTED",
+    "import@tag=other:error=ABORTED",
+    "import:reset",
+    "import:stall",
+    "import@call=2:stall",
+    r#"{"on":"*","times":2,"do":{"error":{"code":"RESOURCE_EXHAUSTED","message":"é%","details":"/wAB"}}}"#,
+    "stat:error=PERMISSION_DENIED:no",
+    "stat@phase=after:error=DATA_LOSS",
+    "stat@phase=after:delay=1ms",
+    "stat@phase=after:reset",
+    "stat:stall",
+    "*:delay=1ms",
+];
+
+const STREAM_FAULTS: [&str; 23] = [
+    "export:error=UNAVAILABLE",
+    "export@phase=after:error=ABORTED",
+    "export@phase=after:reset",
+    "export@piece=1:error=DATA_LOSS",
+    "export@piece=1:reset",
+    "export@piece=1:stall",
+    "export@bytes=1:error=INTERNAL",
+    "export@bytes=4194304:delay=1ms",
+    "export:end",
+    "export@piece=1:end",
+    "export:skip_piece",
+    "export@piece=2:skip_piece",
+    "export:repeat_piece",
+    "export@piece=1,probability=0.5:repeat_piece",
+    "export:shuffle_pieces",
+    "export:corrupt_piece",
+    "export@piece=2:corrupt_digest",
+    "export:empty_digest",
+    "export@piece=1:no_content",
+    "export@piece=2:wrong_length=-3",
+    "export:wrong_content_length=7",
+    "export:bandwidth=20MiB",
+    "export@piece=2:bandwidth=1KiB",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_calls_before_a_daemon_does_what_it_does_in_a_fake() {
+    does_the_same(&CALL_FAULTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_of_streams_before_a_daemon_does_what_it_does_in_a_fake() {
+    does_the_same(&STREAM_FAULTS).await;
+}
+
+/// The seed decides which calls are hit and what a shuffle comes to, here and there.
+async fn does_the_same(faults: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, bytes(3, 2 * PIECE + 1)).unwrap();
+    let start = || FakeDfdaemon::builder().hosts(1).fault_seed(7).start();
+    let (faulty, sound) = (start().await.unwrap(), start().await.unwrap());
+    for (round, fault) in faults.iter().enumerate() {
+        let stalls = fault.contains("stall");
+        let turn = (round, if stalls { STALLED } else { NEVER });
+        let mut id = String::new();
+        for daemon in [&faulty, &sound] {
+            daemon.reset().await.unwrap();
+            let first = Client::connect(daemon.endpoint()).await;
+            let first = first.import(requests::import_as(&file, "first", 1, 3600));
+            id = first.await.unwrap().id;
+            daemon.journal().clear().unwrap();
+        }
+        let guard = faulty.fault(fault.parse::<Fault>().unwrap());
+        let expected = seen(faulty.endpoint(), &file, &id, turn).await;
+        let count = Query::default();
+        let ended = || async { faulty.journal().query(&count).unwrap().len() == expected.len() };
+        eventually("every call is in the journal", ended).await;
+        let direct = faulty.journal().query(&count).unwrap();
+        drop(guard);
+
+        let (socket, journal) = (
+            dir.path().join("in"),
+            dir.path().join(format!("{round}.jsonl")),
+        );
+        let mut command = proxy(sound.endpoint(), &socket);
+        command
+            .args(["--fault", fault, "--fault-seed", "7", "--journal"])
+            .arg(&journal);
+        let process = Process::start(&mut command);
+        assert_eq!(process.ready["fault_seed"], 7);
+        let found = seen(&socket, &file, &id, turn).await;
+        assert_eq!(found, expected, "{fault}");
+        let ended = || async { read(&journal).len() == expected.len() };
+        eventually("every call is in the proxy's journal", ended).await;
+        assert_eq!(told(read(&journal)), told(direct), "{fault}");
+        assert!(read(&journal).iter().all(|call| call.host == "upstream"));
+    }
+}
+
+/// What only a fake can do is refused, at once and by name.
+#[test]
+fn what_needs_a_store_or_a_cluster_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    for (fault, why) in [
+        ("import:no_space", "no_space: a proxy has no store"),
+        ("replicate:stall", "on: a proxy sees no replicate"),
+        ("stat@host=host-0:stall", "host: a proxy has one daemon"),
+        ("nonsense", "is not of the form"),
+    ] {
+        let mut command = proxy(&dir.path().join("up"), &dir.path().join("in"));
+        let (code, stderr) = refused(command.args(["--fault", fault]));
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+    assert!(!dir.path().join("in").exists());
+}
+
+/// What a cassette answers can be spoiled too, and a cassette keeps what the daemon has said.
+#[tokio::test]
+async fn faults_act_on_calls_that_are_recorded_and_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let content = bytes(3, PIECE + 1);
+    std::fs::write(&file, &content).unwrap();
+    let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+    let first = Client::connect(daemon.endpoint()).await;
+    let task = first
+        .import(requests::import(&file, 1, 3600))
+        .await
+        .unwrap();
+    let (socket, cassette) = (dir.path().join("in"), dir.path().join("cassette"));
+    let faulty = |command: &mut std::process::Command| {
+        command
+            .arg("--cassette")
+            .arg(&cassette)
+            .arg("--socket")
+            .arg(&socket);
+        command.args(["--fault", "stat@call=1:error=ABORTED"]);
+        command.args(["--fault", "export@piece=1:skip_piece"]);
+        Process::start(command)
+    };
+    let mut record = program();
+    record
+        .arg("record")
+        .arg("--upstream")
+        .arg(daemon.endpoint());
+    let mut replay = program();
+    replay.args(["replay", "--order", "any"]);
+    for command in [&mut record, &mut replay] {
+        let process = faulty(command);
+        let client = Client::connect(&socket).await;
+        let hit = client.stat(&task.id).await.unwrap_err();
+        assert_eq!(hit.code(), tonic::Code::Aborted);
+        assert_eq!(client.stat(&task.id).await.unwrap().id, task.id);
+        let exported = client.export(requests::transfer(&task.id)).await.ok();
+        assert_eq!(exported.numbers(), [0]);
+        drop(client);
+        assert!(process.end(rustix::process::Signal::TERM).success());
+    }
+    // The call that was hit never came to the daemon; the other two are whole.
+    let mut sound = program();
+    sound.args(["replay", "--cassette"]).arg(&cassette);
+    let _sound = Process::start(sound.arg("--socket").arg(&socket));
+    let client = Client::connect(&socket).await;
+    assert_eq!(client.stat(&task.id).await.unwrap().id, task.id);
+    let exported = client.export(requests::transfer(&task.id)).await.ok();
+    assert!(exported.content() == content, "other bytes came");
+}
+
+/// A daemon that dies is no client that went away.
+#[tokio::test]
+async fn the_journal_tells_a_dead_daemon_from_a_client_that_went_away() {
+    let between = super::raw::Between::with_journal();
+    let journal = between.dir.path().join("journal");
+    for answers in [false, true] {
+        for dies in [false, true] {
+            let before = read(&journal).len();
+            let (mut client, mut daemon) = between.pair().await;
+            let (answer, mut send) = client
+                .send_request(super::raw::request("/a/b"), true)
+                .unwrap();
+            let (_seen, mut respond) = daemon.call().await.unwrap();
+            let mut opened = None;
+            let answer = if answers {
+                opened = Some(respond.send_response(super::raw::opened(), false).unwrap());
+                let answer = tokio::select! {
+                    answer = answer => answer.unwrap(),
+                    _ = daemon.call() => unreachable!("there is one call"),
+                };
+                Ok(answer)
+            } else {
+                Err(answer)
+            };
+            if dies {
+                drop((daemon, opened));
+            } else {
+                daemon.go_on();
+                send.send_reset(h2::Reason::CANCEL);
+            }
+            eventually("it is in the journal", || async {
+                read(&journal).len() > before
+            })
+            .await;
+            let call = read(&journal).pop().unwrap();
+            assert_eq!(call.client_gone, !dies);
+            assert_eq!(
+                call.status.code,
+                if dies { "UNAVAILABLE" } else { "CANCELLED" }
+            );
+            drop((answer, client, send));
+        }
+    }
+}
+
+/// `record` without a cassette is a proxy, and runs a command.
+#[test]
+fn a_recorder_without_a_cassette_is_there_for_the_faults_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = dir.path().join("up");
+    let mut command = program();
+    command.arg("record").arg("--upstream").arg(&up);
+    command.args(["--fault", "*:delay=1ms", "--", "true"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    for options in [
+        ["--redact", "x"],
+        ["--content", "hash"],
+        ["--keep-metadata", "x"],
+    ] {
+        let mut command = program();
+        command
+            .arg("record")
+            .arg("--upstream")
+            .arg(&up)
+            .args(options);
+        let (code, stderr) = refused(&mut command);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("--cassette"), "{stderr}");
+    }
+}
