@@ -48,14 +48,19 @@ impl ApiError {
 
     /// The daemon itself failed.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        Self(StatusCode::INTERNAL_SERVER_ERROR, message)
+        Self(StatusCode::INTERNAL_SERVER_ERROR, with_causes(error))
     }
+}
+
+/// An error and what caused it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    message
 }
 
 impl From<SnapshotError> for ApiError {
@@ -64,6 +69,7 @@ impl From<SnapshotError> for ApiError {
             SnapshotError::Name { .. } => Self::bad_request(error),
             SnapshotError::NotFound { .. } => Self::not_found(error),
             SnapshotError::CallHangs => Self::conflict(error),
+            SnapshotError::NoPreload(_) => Self::conflict(with_causes(&error)),
             SnapshotError::Io(_) | SnapshotError::Start(_) => Self::internal(&error),
         }
     }

@@ -10,7 +10,7 @@ pub(crate) mod snapshot;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,16 +57,36 @@ impl World {
 
     /// Imports the files that are there from the start.
     pub(crate) async fn import_preloaded(&self) -> Result<Vec<Preloaded>, StartError> {
+        let work = |cluster: &Arc<Cluster>, dir: &Path, ttl, cancel: &CancelFlag| {
+            preload(cluster, dir, ttl, cancel)
+        };
+        Ok(self.on_preload(work).await?.unwrap_or_default())
+    }
+
+    /// Fails where what is to be preloaded is not there any more.
+    pub(crate) async fn look_at_preload(&self) -> Result<(), StartError> {
+        let looked = self.on_preload(|_, dir, _, cancel| preload::look(dir, cancel));
+        looked.await.map(|_| ())
+    }
+
+    /// Does blocking work on what is to be preloaded, if there is something.
+    async fn on_preload<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Cluster>, &Path, Duration, &CancelFlag) -> Result<T, StartError>
+        + Send
+        + 'static,
+    ) -> Result<Option<T>, StartError> {
         let Some((dir, ttl)) = self.preload.clone() else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let cancel = CancelOnDrop(CancelFlag::default());
         let flag = cancel.0.clone();
-        let preloaded = self
+        let done = self
             .cluster
-            .blocking_on_all(move |cluster| preload(cluster, &dir, ttl, &flag));
-        let preloaded = preloaded.await;
-        preloaded.map_err(|error| StartError::Other(error.into()))?
+            .blocking_on_all(move |cluster| work(cluster, &dir, ttl, &flag));
+        let done = done.await;
+        let done = done.map_err(|error| StartError::Other(error.into()))?;
+        done.map(Some)
     }
 }
 

@@ -25,6 +25,22 @@ pub struct Preloaded {
     pub task_id: String,
 }
 
+/// Whether every file below `dir` is there and can be read. Blocks on the disk.
+pub(crate) fn look(dir: &Path, cancel: &CancelFlag) -> Result<(), StartError> {
+    let files = files_below(dir, cancel).map_err(|(path, error)| failed(&path, error.into()))?;
+    for path in files {
+        fs::File::open(&path).map_err(|error| failed(&path, error.into()))?;
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> StartError {
+    StartError::Preload {
+        path: path.to_owned(),
+        source,
+    }
+}
+
 /// Imports every regular file below `dir` on the first host, ordered by path. Blocks on the disk.
 pub(crate) fn preload(
     cluster: &Arc<Cluster>,
@@ -32,11 +48,6 @@ pub(crate) fn preload(
     ttl: Duration,
     cancel: &CancelFlag,
 ) -> Result<Vec<Preloaded>, StartError> {
-    let failed =
-        |path: &Path, error: Box<dyn std::error::Error + Send + Sync>| StartError::Preload {
-            path: path.to_owned(),
-            source: error,
-        };
     let files = files_below(dir, cancel).map_err(|(path, error)| failed(&path, error.into()))?;
     let mut preloaded = Vec::new();
     for path in files {

@@ -58,12 +58,16 @@ impl World {
             now: self.started_at,
             hosts,
         };
+        // Before anything goes: what cannot come back is a reason to refuse.
+        let calls = self.cluster.calls();
+        calls.journal.check_answers()?;
+        let looked = self.look_at_preload().await;
+        looked.map_err(|error| SnapshotError::NoPreload(Box::new(error)))?;
         self.on_disk(|cluster| snapshot::prepare(cluster, None))
             .await?;
         let alone = self.cluster.calls().gate.close().await;
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(about).await?;
-        let calls = self.cluster.calls();
         calls.faults.start_anew();
         let journal = Arc::clone(&calls.journal);
         self.on_disk(move |_| Ok(journal.start_anew()?)).await?;

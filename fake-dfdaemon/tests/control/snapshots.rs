@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::support::client::Import;
+use crate::support::control::Address;
 use crate::support::eventually;
 use crate::world::{PIECE, START, World, column, empty, import, transfer};
 
@@ -101,6 +102,39 @@ async fn a_reset_is_as_after_the_start() {
     w.api.post("/clock", json!({"set": START})).await;
     let client = w.on_host(0).await;
     assert_eq!(client.export(transfer(&id)).await.ok().content(), bytes);
+}
+
+/// What cannot be brought back is looked at before anything goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_without_its_preloaded_files_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let preload = dir.path().join("preload");
+    std::fs::create_dir(&preload).unwrap();
+    std::fs::write(preload.join("file"), b"content").unwrap();
+    let w = World::with(|builder| builder.preload(&preload)).await;
+    let (path, _) = w.file(100);
+    w.on_host(0).await.import(import(&path)).await.unwrap();
+    w.api.ask("/hosts/host-1/leave").await;
+    let fault = json!({"on": "stat", "do": {"stall": true}});
+    w.api.post("/faults", fault).await;
+    w.api.ask("/settle").await;
+    let before = (state(&w).await, w.api.get("/faults").await);
+    let journal = w.api.get("/journal").await;
+
+    std::fs::rename(&preload, dir.path().join("gone")).unwrap();
+    let control = Address::socket(w.daemon.control());
+    let refused = control.send("POST", "/reset", "").await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let why = refused.body["error"]["message"].as_str().unwrap();
+    assert!(why.contains("nothing was changed"), "{why}");
+    assert!(why.contains(preload.to_str().unwrap()), "{why}");
+    assert_eq!((state(&w).await, w.api.get("/faults").await), before);
+    assert_eq!(w.api.get("/journal").await, journal);
+
+    std::fs::rename(dir.path().join("gone"), &preload).unwrap();
+    w.api.ask("/reset").await;
+    let tasks = w.api.get("/tasks").await;
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 1);
 }
 
 /// Numbers begin anew with a reset: a guard of before has nothing to do with a fault of after.

@@ -104,6 +104,11 @@ fn say_lost(why: &dyn fmt::Display) {
     tracing::warn!(error = %why, "calls are missing in the journal from now on");
 }
 
+fn no_answer() -> io::Error {
+    let why = "the file system of the journal does not answer";
+    io::Error::new(io::ErrorKind::TimedOut, why)
+}
+
 impl Shared {
     pub(super) fn new(file: &Arc<File>, index: Index) -> Self {
         Self {
@@ -167,6 +172,13 @@ impl Shared {
         Written(Some((Arc::clone(self), number)))
     }
 
+    pub(super) fn check_answers(&self) -> io::Result<()> {
+        if self.is_behind.load(Ordering::Relaxed) {
+            return Err(no_answer());
+        }
+        Ok(())
+    }
+
     pub(super) fn clear(&self) -> io::Result<()> {
         let (reply, answer) = sync_channel(1);
         let until = Instant::now() + CLEARED_WITHIN;
@@ -180,10 +192,7 @@ impl Shared {
         self.work.notify_one();
         match answer.recv_timeout(CLEARED_WITHIN) {
             Ok(cleared) => cleared,
-            Err(RecvTimeoutError::Timeout) => {
-                let why = "the file system of the journal does not answer";
-                Err(io::Error::new(io::ErrorKind::TimedOut, why))
-            }
+            Err(RecvTimeoutError::Timeout) => Err(no_answer()),
             Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the daemon has stopped")),
         }
     }

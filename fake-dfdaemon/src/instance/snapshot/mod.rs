@@ -46,6 +46,9 @@ pub enum SnapshotError {
     /// A call that runs would see its state replaced under it.
     #[error("a call does not end, since a file system hangs: nothing was changed")]
     CallHangs,
+    /// What a reset brings back is not there any more.
+    #[error("the preloaded files cannot come back: nothing was changed")]
+    NoPreload(#[source] Box<crate::instance::error::StartError>),
     /// The disk failed.
     #[error("the disk failed")]
     Io(#[from] io::Error),
