@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Cluster, Error};
+use crate::store::CancelFlag;
 
 /// How many threads work on files that clients named: half of those that tokio has for blocking
 /// work.
 const CLIENT_FILE_THREADS: usize = 256;
 
-/// How long a call waits for one of them while none becomes free.
+/// How long a call waits for one of them while none becomes free, and none of them comes on.
 const FREE_THREAD_WITHIN: Duration = Duration::from_secs(3);
 
 /// The threads that may work on files that clients named. Such a file may lie in a file system that
@@ -21,40 +22,47 @@ const FREE_THREAD_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct ClientFileThreads {
     free: Arc<Semaphore>,
-    /// How many calls have given theirs back.
-    given_back: Arc<AtomicUsize>,
+    /// Counts what calls have done with theirs: steps, and giving them back.
+    steps: Arc<AtomicUsize>,
+    within: Duration,
 }
 
 /// A thread for one call; dropped, it is given back.
 struct ClientFileThread {
-    given_back: Arc<AtomicUsize>,
+    steps: Arc<AtomicUsize>,
     _taken: OwnedSemaphorePermit,
 }
 
 impl ClientFileThreads {
     pub(super) fn new() -> Self {
+        Self::with(CLIENT_FILE_THREADS, FREE_THREAD_WITHIN)
+    }
+
+    fn with(threads: usize, within: Duration) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(CLIENT_FILE_THREADS)),
-            given_back: Arc::default(),
+            free: Arc::new(Semaphore::new(threads)),
+            steps: Arc::default(),
+            within,
         }
     }
 
-    /// Waits for a free thread as long as others become free.
+    /// Waits for a free thread as long as others become free, or come on: that a file system hangs,
+    /// and not only a crowd is at work, is seen by nothing else.
     async fn take(&self) -> Result<ClientFileThread, Error> {
         let taken = Arc::clone(&self.free).acquire_owned();
         tokio::pin!(taken);
-        let mut before = self.given_back.load(Ordering::Relaxed);
+        let mut before = self.steps.load(Ordering::Relaxed);
         loop {
-            match tokio::time::timeout(FREE_THREAD_WITHIN, &mut taken).await {
+            match tokio::time::timeout(self.within, &mut taken).await {
                 Ok(taken) => {
                     return Ok(ClientFileThread {
-                        given_back: Arc::clone(&self.given_back),
+                        steps: Arc::clone(&self.steps),
                         // The semaphore is never closed.
                         _taken: taken.map_err(|_| Error::Stopping)?,
                     });
                 }
                 Err(_) => {
-                    let now = self.given_back.load(Ordering::Relaxed);
+                    let now = self.steps.load(Ordering::Relaxed);
                     if now == before {
                         return Err(Error::ClientFilesBusy);
                     }
@@ -67,7 +75,7 @@ impl ClientFileThreads {
 
 impl Drop for ClientFileThread {
     fn drop(&mut self) {
-        self.given_back.fetch_add(1, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -82,10 +90,11 @@ impl Cluster {
     }
 
     /// Runs blocking work of a call as [`Self::blocking`] does, on a file that a client
-    /// named. Such work takes only a part of the threads.
+    /// named. Such work takes only a part of the threads, and shows by its flag that it comes on.
     pub(crate) async fn blocking_on_client_file<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
+        cancel: CancelFlag,
+        work: impl FnOnce(&Arc<Self>, &CancelFlag) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let gate = &self.calls.gate;
         let ends = gate.ends();
@@ -94,6 +103,8 @@ impl Cluster {
             thread = self.client_file_threads.take() => thread?,
             () = ends.cancelled() => return Err(Error::Stopping),
         };
+        cancel.count_steps(&self.client_file_threads.steps);
+        let work = move |cluster: &Arc<Self>| work(cluster, &cancel);
         self.blocking_while((entered, thread), work).await
     }
 
@@ -135,5 +146,31 @@ impl Cluster {
     /// [`stopping`](Self::stopping).
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.running.spawn(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Time stands still but for those who wait for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_is_waited_for_as_long_as_others_come_on() {
+        let threads = Arc::new(ClientFileThreads::with(1, FREE_THREAD_WITHIN));
+        let taken = threads.take().await.unwrap();
+        let hangs = threads.take().await;
+        assert!(matches!(hangs, Err(Error::ClientFilesBusy)));
+
+        let flag = CancelFlag::default();
+        flag.count_steps(&threads.steps);
+        let waiting = Arc::clone(&threads);
+        let waiting = tokio::spawn(async move { waiting.take().await.map(drop) });
+        for _ in 0..10 {
+            tokio::time::sleep(FREE_THREAD_WITHIN / 2).await;
+            flag.check().unwrap();
+            assert!(!waiting.is_finished());
+        }
+        drop(taken);
+        waiting.await.unwrap().unwrap();
     }
 }

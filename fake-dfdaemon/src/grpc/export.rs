@@ -23,6 +23,7 @@ use crate::call::rpc::Rpc;
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;
+use crate::store::CancelFlag;
 
 /// Answers an export: with a status if it cannot begin, else with the stream.
 pub(super) async fn answer(
@@ -72,7 +73,9 @@ async fn begin(
     let by_path = request.output.is_some();
     let export = move |cluster: &Arc<Cluster>| cluster.export(number, request);
     let export = if by_path {
-        host.cluster.blocking_on_client_file(export).await
+        let export = move |cluster: &Arc<Cluster>, _: &CancelFlag| export(cluster);
+        let cancel = CancelFlag::default();
+        host.cluster.blocking_on_client_file(cancel, export).await
     } else {
         host.cluster.blocking(export).await
     };

@@ -1,16 +1,20 @@
 //! The answer to an import.
 
+use std::sync::Arc;
+
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::message;
 use super::service::{Asked, ServedHost};
 use crate::call::Call;
 use crate::call::faults::Phase;
+use crate::call::gate::{Entered, broken_off};
 use crate::call::rpc::Rpc;
-use crate::cluster::{Error, ImportRequest};
+use crate::cluster::{Cluster, Error, ImportRequest};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::store::CancelFlag;
 
@@ -21,15 +25,18 @@ pub(super) async fn answer(
     let (_, extensions, request) = request.into_parts();
     let fields = message::import_fields(&request);
     let request = message::import_request(request);
-    let entered = host.cluster.calls().gate.enter().await;
-    let task = task_for_faults(&host, &request, &entered.1).await;
-    let asked = Asked {
-        task: task.as_deref(),
+    let unbegun = Unbegun {
+        host: &host,
+        entered: Some(host.cluster.calls().gate.enter().await),
         tag: request.tag.as_deref(),
         application: request.application.as_deref(),
-        request: fields,
+        fields,
+        extensions: &extensions,
     };
-    let mut call = host.begin_entered(entered, Rpc::Import, asked, &extensions);
+    let task = task_for_faults(&host, &request, unbegun.ends()).await;
+    let Some(mut call) = unbegun.begin(task.as_deref()) else {
+        return Err(broken_off());
+    };
     if let Some(task) = &task {
         call.note_task(task);
     }
@@ -38,12 +45,58 @@ pub(super) async fn answer(
     answer.map(Response::new)
 }
 
+/// An import that has arrived, and begins when its task is known: faults may ask for it. One whose
+/// client goes away before that begins and ends at once, so that it is in the journal.
+struct Unbegun<'a> {
+    host: &'a ServedHost,
+    /// Until it begins.
+    entered: Option<Entered>,
+    tag: Option<&'a str>,
+    application: Option<&'a str>,
+    fields: Value,
+    extensions: &'a Extensions,
+}
+
+impl Unbegun<'_> {
+    /// Cancelled when the call is to be broken off.
+    fn ends(&self) -> CancellationToken {
+        let entered = self.entered.as_ref();
+        entered.map(|(_, ends)| ends.clone()).unwrap_or_default()
+    }
+
+    fn begin(mut self, task: Option<&str>) -> Option<Call> {
+        self.begin_here(task)
+    }
+
+    /// `None` if it has begun.
+    fn begin_here(&mut self, task: Option<&str>) -> Option<Call> {
+        let entered = self.entered.take()?;
+        let asked = Asked {
+            task,
+            tag: self.tag,
+            application: self.application,
+            request: std::mem::take(&mut self.fields),
+        };
+        let call = self
+            .host
+            .begin_entered(entered, Rpc::Import, asked, self.extensions);
+        Some(call)
+    }
+}
+
+impl Drop for Unbegun<'_> {
+    fn drop(&mut self) {
+        // Dropped without an answer, the call notes how it ended.
+        drop(self.begin_here(None));
+    }
+}
+
 /// The id that the import will get, if it is known already or a fault asks for it. The file of an
 /// import that will be refused is not read.
 async fn task_for_faults(
     host: &ServedHost,
     request: &ImportRequest,
-    ends: &CancellationToken,
+    ends: CancellationToken,
 ) -> Option<String> {
     let wanted = host.cluster.calls().faults.look_at_imported_task();
     if request.content_for_id.is_none() && !wanted {
@@ -51,11 +104,12 @@ async fn task_for_faults(
     }
     let _permit = admit(host, request).ok()?;
     let request = request.clone();
-    let ends = ends.clone().cancelled_owned();
+    let ends = ends.cancelled_owned();
     // Whatever is wrong with the file, the import itself will say it.
     let id = cancellable(ends, |cancel| {
-        host.cluster
-            .blocking_on_client_file(move |cluster| cluster.task_id_of(&request, &cancel))
+        let id_of =
+            move |cluster: &Arc<Cluster>, cancel: &CancelFlag| cluster.task_id_of(&request, cancel);
+        host.cluster.blocking_on_client_file(cancel, id_of)
     });
     id.await.ok()
 }
@@ -91,8 +145,10 @@ async fn run(
 ) -> Result<crate::cluster::TaskView, Error> {
     let number = host.number;
     let imported = cancellable(call.ends().cancelled_owned(), |cancel| {
-        host.cluster
-            .blocking_on_client_file(move |cluster| cluster.import(number, &request, &cancel))
+        let import = move |cluster: &Arc<Cluster>, cancel: &CancelFlag| {
+            cluster.import(number, &request, cancel)
+        };
+        host.cluster.blocking_on_client_file(cancel, import)
     });
     imported.await
 }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -19,21 +19,36 @@ use super::disk::{Buffer, Disk};
 /// Pieces that one import copies and hashes at a time, at most.
 const MAX_WORKERS: usize = 4;
 
-/// Tells work that nobody waits for its result any more.
+/// Tells work that nobody waits for its result any more, and others that the work comes on.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CancelFlag(Arc<AtomicBool>);
+pub(crate) struct CancelFlag(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    is_cancelled: AtomicBool,
+    /// Counts the steps of the work, if anybody wants to know.
+    steps: OnceLock<Arc<AtomicUsize>>,
+}
 
 impl CancelFlag {
     pub(crate) fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_cancelled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_cancelled.load(Ordering::Relaxed)
     }
 
-    /// `Interrupted` if cancelled.
+    /// Lets the work's steps be counted besides those of other work.
+    pub(crate) fn count_steps(&self, steps: &Arc<AtomicUsize>) {
+        self.0.steps.get_or_init(|| Arc::clone(steps));
+    }
+
+    /// After a step of the work: `Interrupted` if it is cancelled.
     pub(crate) fn check(&self) -> io::Result<()> {
+        if let Some(steps) = self.0.steps.get() {
+            steps.fetch_add(1, Ordering::Relaxed);
+        }
         if self.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
         }
@@ -134,7 +149,7 @@ impl Pass<'_> {
     }
 
     fn piece(&self, range: Range<u64>, buffer: &mut Buffer) -> io::Result<u32> {
-        let go_on = || !self.cancel.is_cancelled() && self.failure.get().is_none();
+        let go_on = || self.cancel.check().is_ok() && self.failure.get().is_none();
         let mut hasher = crc32fast::Hasher::new();
         let mut hash = |bytes: &[u8]| hasher.update(bytes);
         match self.target {

@@ -2,7 +2,9 @@
 //! a quirk, an import waits for it.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use fake_dfdaemon::{FakeDfdaemon, Quirk};
 use tokio::time::timeout;
@@ -17,6 +19,9 @@ const MAY_HANG: usize = 256;
 
 /// How many calls a connection may have at once.
 const BY_A_CONNECTION: usize = 200;
+
+/// How long the fake waits for calls that do not come on.
+const REFUSED_WITHIN: Duration = Duration::from_secs(3);
 
 fn times_open(path: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap();
@@ -88,4 +93,43 @@ async fn imports_that_hang_leave_threads_for_all_else() {
     for import in hung.pop().unwrap().1 {
         assert_eq!(import.await.unwrap().unwrap_err().code(), Code::Unavailable);
     }
+}
+
+/// A crowd that is at work is not taken for one that hangs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_waits_for_others_that_come_on() {
+    let world = World::new();
+    let builder = FakeDfdaemon::builder().hosts(1);
+    let daemon = builder.quirks([Quirk::SpecialFiles]).start().await.unwrap();
+    let fifo = world.fifo("fifo");
+    let mut writer = File::options().read(true).write(true).open(&fifo).unwrap();
+    let mut crowd = Vec::new();
+    for number in 0..MAY_HANG {
+        if number % BY_A_CONNECTION == 0 {
+            crowd.push((Client::connect(daemon.endpoint()).await, Vec::new()));
+        }
+        let (client, imports) = crowd.last_mut().unwrap();
+        imports.push(client.begin_import(requests::import(&fifo, 1, 3600)));
+    }
+    eventually("all read", || async { times_open(&fifo) > MAY_HANG }).await;
+    let client = Client::connect(daemon.endpoint()).await;
+    let file = requests::import(&world.path("victim"), 1, 3600);
+    let mut import = client.begin_import(file);
+    // Longer than anybody waits for those that hang.
+    let until = tokio::time::Instant::now() + 2 * REFUSED_WITHIN;
+    while tokio::time::Instant::now() < until {
+        writer.write_all(b"x").unwrap();
+        let moment = REFUSED_WITHIN / 20;
+        timeout(moment, &mut import)
+            .await
+            .expect_err("it is refused");
+    }
+    for (_, imports) in crowd {
+        imports.into_iter().for_each(|import| import.abort());
+    }
+    timeout(HANGS, import)
+        .await
+        .expect("it hangs")
+        .unwrap()
+        .unwrap();
 }

@@ -346,7 +346,7 @@ impl Export {
         let (id, incarnation) = (self.task.task_id.clone(), self.lease.incarnation());
         let (file, length) = (self.source.file().cloned(), self.task.content_length);
         let by_path = output.is_some();
-        let finish = move |cluster: &Arc<Cluster>| {
+        let finish = move |cluster: &Arc<Cluster>, cancel: &CancelFlag| {
             if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
                 cluster.drop_damaged(host, &id, incarnation)?;
                 return Err(error);
@@ -358,13 +358,14 @@ impl Export {
             } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
                 cluster.clear_persistent(host, &id)?;
             }
-            output.map_or(Ok(()), |output| output.finish(&cancel))?;
+            output.map_or(Ok(()), |output| output.finish(cancel))?;
             cluster.set_poisoned(host, &id, incarnation, false);
             Ok(())
         };
         if by_path {
-            self.cluster.blocking_on_client_file(finish).await
+            self.cluster.blocking_on_client_file(cancel, finish).await
         } else {
+            let finish = move |cluster: &Arc<Cluster>| finish(cluster, &cancel);
             self.cluster.blocking(finish).await
         }
     }

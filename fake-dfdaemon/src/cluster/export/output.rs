@@ -149,7 +149,7 @@ impl Output {
     /// Copies the content to a file that is there.
     fn copy_to(&self, target: &File, cancel: &CancelFlag) -> Result<(), Error> {
         let length = self.content.file.metadata()?.len();
-        let go_on = || !cancel.is_cancelled();
+        let go_on = || cancel.check().is_ok();
         Ok(self
             .disk
             .copy_range(&self.content.file, target, 0, length, &go_on)?)
@@ -197,7 +197,7 @@ impl Output {
         }
         let (beside, copy) = self.make_in(parent, |path| self.disk.create(path))?;
         let metadata = self.content.file.metadata()?;
-        let go_on = || !cancel.is_cancelled();
+        let go_on = || cancel.check().is_ok();
         self.disk
             .copy_range(&self.content.file, &copy, 0, metadata.len(), &go_on)?;
         self.content.check_length()?;

@@ -188,7 +188,7 @@ fn read_to_end(mut file: &File, cancel: &CancelFlag) -> Result<(), Error> {
         };
         match file.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(_) => {}
+            Ok(_) => cancel.check().map_err(|_| Error::Cancelled)?,
             // A signal is no reason to take the import for cancelled.
             Err(error)
                 if matches!(
