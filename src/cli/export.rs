@@ -1,7 +1,7 @@
 //! `dfcache export`.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -162,27 +162,36 @@ impl ExportArguments {
             }
             Some(target)
         };
-        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let hides_content = self.to_stdout() && io::stdout().is_terminal();
+        let hidden = self.no_progress || self.common.logs.on_stderr() || hides_content;
         if request.mode == ExportMode::ByTransfer {
             allocator::keep_for_content();
         }
+        let name = match &target {
+            Some(target) => progress::name(target.path()),
+            None => format!("task {}", self.id),
+        };
         let exported = {
-            let _bar = progress::wanted(!hidden).then(|| {
+            let bar = progress::wanted(!hidden).then(|| {
                 let (sender, receiver) = watch::channel(Progress::default());
                 request.progress = Some(OnProgress::new(move |progress| {
                     sender.send_replace(progress);
                 }));
-                progress::bar(receiver)
+                progress::bar(name.clone(), receiver)
             });
             let client = Client::connect(&self.common.connection.endpoint).await?;
             let client = client.that_may_block();
-            match target {
+            let exported = match target {
                 None => {
                     let writer = Stdout::after(printed)?;
                     client.export_to_blocking_writer(&request, writer).await
                 }
                 Some(target) => client.export(&request, target).await,
-            }?
+            }?;
+            if let Some(bar) = bar {
+                bar.done(&name, exported.content_length, exported.transferred);
+            }
+            exported
         };
         Ok(Outcome::Exported {
             task_id: self.id.clone(),
@@ -199,17 +208,23 @@ impl ExportArguments {
         }
         let tree = ExportTree::new(self.request()).jobs(self.jobs);
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (_bar, progress) = progress::tree(!hidden);
+        let (bar, progress) = progress::tree(!hidden);
         let tree = match progress {
             Some(progress) => tree.progress(progress),
             None => tree,
         };
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let exported = client.export_tree_to(&tree, target).await;
+        let tree = exported.map_err(|error| error.within(self.attempt()))?;
+        let transferred = mode == ExportMode::ByTransfer;
+        if let Some(bar) = bar {
+            let files = progress::files(tree.summary.file_count);
+            bar.done(&files, tree.summary.content_length, transferred);
+        }
         Ok(Outcome::ExportedTree {
             task_id: self.id.clone(),
-            tree: exported.map_err(|error| error.within(self.attempt()))?,
-            transferred: mode == ExportMode::ByTransfer,
+            tree,
+            transferred,
             with_files: self.common.logs.verbose,
         })
     }

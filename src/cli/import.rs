@@ -116,17 +116,17 @@ impl ImportArguments {
             ..self.request()
         };
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (path, imported) = match &self.staging_dir {
+        let (path, imported, spinner) = match &self.staging_dir {
             None => {
                 let import = request.check()?;
-                let _spinner = progress::spinner(!hidden, import.path());
+                let spinner = progress::spinner(!hidden, import.path());
                 let client = Client::connect(&self.common.connection.endpoint).await?;
                 let imported = client.import_checked(&import).await?;
-                (import.path().to_owned(), imported)
+                (import.path().to_owned(), imported, spinner)
             }
             Some(staging) => {
                 let path = self.shown_path();
-                let _spinner = progress::spinner(!hidden, &path);
+                let spinner = progress::spinner(!hidden, &path);
                 let client = Client::connect(&self.common.connection.endpoint).await?;
                 let imported = if self.is_stdin() {
                     let copy = match staged.take() {
@@ -139,9 +139,13 @@ impl ImportArguments {
                 } else {
                     client.import_staged(request, staging).await?
                 };
-                (path, imported)
+                (path, imported, spinner)
             }
         };
+        if let Some(spinner) = spinner {
+            let length = imported.task.content_length;
+            spinner.done(&progress::name(&path), length, !imported.existed);
+        }
         let imported = Imported {
             existed: imported.existed && self.skip_existing,
             ..imported
@@ -162,13 +166,21 @@ impl ImportArguments {
             tree = tree.staging(staging);
         }
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (_bar, progress) = progress::tree(!hidden);
+        let (bar, progress) = progress::tree(!hidden);
         let tree = match progress {
             Some(progress) => tree.progress(progress),
             None => tree,
         };
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let tree = client.import_tree(&tree).await?;
+        if let Some(bar) = bar {
+            let files = progress::files(tree.summary.file_count);
+            let what = match tree.existing_count {
+                0 => files,
+                count => format!("{files}, {count} of them there already"),
+            };
+            bar.done(&what, tree.summary.content_length, tree.existing_count == 0);
+        }
         Ok(Outcome::ImportedTree {
             warning: tree.expires_early.map(early),
             with_files: self.common.logs.verbose,

@@ -58,15 +58,20 @@ impl VerifyArguments {
             path_in_json(&path)?;
         }
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (_bar, progress) = progress::wanted(!hidden)
+        let name = progress::name(&path);
+        let (bar, progress) = progress::wanted(!hidden)
             .then(|| {
                 let (sender, receiver) = watch::channel(Progress::default());
-                (progress::bar(receiver), sender)
+                (progress::bar(name.clone(), receiver), sender)
             })
             .unzip();
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let verified = client.verify_with_progress(&self.id, &path, progress);
-        Ok(Outcome::Verified(verified.await?))
+        let verified = verified.await?;
+        if let Some(bar) = bar {
+            bar.done(&name, verified.task.content_length, true);
+        }
+        Ok(Outcome::Verified(verified))
     }
 
     /// What fails if it does.

@@ -277,6 +277,7 @@ impl Files<'_> {
                 continue;
             };
             let path = &entry.path;
+            self.counter.begin_file(path);
             let file = Wanted {
                 path,
                 mode: *mode,

@@ -329,6 +329,7 @@ impl Files<'_> {
                 };
                 (number, entry.path.clone(), length)
             };
+            self.counter.begin_file(&path);
             self.import(number, &path, length)
                 .await
                 .map_err(|error| error.within(format!("cannot import its file {path}")))?;

@@ -6,6 +6,7 @@ mod manifest;
 mod walk;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -17,7 +18,7 @@ use manifest::{Entry, Kind};
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// How far the import or export of a tree is. Lengths are in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeProgress {
     /// How many files there are, once that is known.
@@ -28,6 +29,8 @@ pub struct TreeProgress {
     pub content_length: u64,
     /// How much of it is done.
     pub bytes_done: u64,
+    /// The path of the file that began last.
+    pub current_file: Option<Arc<str>>,
 }
 
 /// A file of a tree.
@@ -95,6 +98,10 @@ impl Counter {
         if let Some(sender) = &self.0 {
             sender.send_modify(change);
         }
+    }
+
+    fn begin_file(&self, path: &str) {
+        self.change(|progress| progress.current_file = Some(path.into()));
     }
 
     fn begin(&self, summary: &TreeSummary) {

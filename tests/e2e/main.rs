@@ -41,6 +41,7 @@ mod local_copies;
 mod logs;
 mod manners;
 mod packaging;
+mod progress;
 mod readme;
 mod retries;
 mod rooms;

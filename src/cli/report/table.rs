@@ -1,11 +1,12 @@
 //! The tasks of a host as a table, in as many columns as fit.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytesize::ByteSize;
+use humantime::format_duration;
 use jiff::Timestamp;
 
-use super::text::{left, none};
 use crate::types::escape::printable;
 use crate::types::task::LocalTask;
 
@@ -100,4 +101,16 @@ fn row(task: &LocalTask, now: Timestamp) -> Row {
         state.to_owned(),
         task.expires_at.map_or_else(none, |at| left(at, now)),
     ]
+}
+
+pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
+    let left = at.as_second().saturating_sub(now.as_second());
+    match u64::try_from(left) {
+        Ok(left) if left > 0 => format!("in {}", format_duration(Duration::from_secs(left))),
+        _ => "expired".to_owned(),
+    }
+}
+
+pub(super) fn none() -> String {
+    "-".to_owned()
 }

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 
 use super::Outcome;
-use super::table::list;
+use super::table::{left, list, none};
 use crate::cli::remedy::hint;
 use crate::cli::{COMFORTABLE_WIDTH, terminal_width};
 use crate::client::doctor::Check;
@@ -90,18 +90,6 @@ fn rows(rows: &[(&str, String)]) -> String {
         let _ = writeln!(table, "{key:width$}  {}", printable(value));
         table
     })
-}
-
-pub(super) fn left(at: Timestamp, now: Timestamp) -> String {
-    let left = at.as_second().saturating_sub(now.as_second());
-    match u64::try_from(left) {
-        Ok(left) if left > 0 => format!("in {}", duration(Duration::from_secs(left))),
-        _ => "expired".to_owned(),
-    }
-}
-
-pub(super) fn none() -> String {
-    "-".to_owned()
 }
 
 fn or_none(text: Option<&str>) -> String {

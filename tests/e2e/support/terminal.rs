@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
 use super::command::{Dfcache, Run, Running};
 
@@ -18,6 +19,16 @@ impl Terminal {
     /// Starts a command with a terminal as its stderr.
     pub fn in_front_of(command: Dfcache) -> (Running, Self) {
         Self::open(|side| command.stderr(side))
+    }
+
+    /// The same in front of a terminal of so many columns.
+    pub fn of_width(width: u16, command: Dfcache) -> (Running, Self) {
+        Self::open(|side| {
+            let mut size = tcgetwinsize(&side).unwrap();
+            (size.ws_col, size.ws_row) = (width, 24);
+            tcsetwinsize(&side, size).unwrap();
+            command.stderr(side)
+        })
     }
 
     /// Starts a command in a session of its own, with a terminal as its stdin and stderr.
@@ -52,6 +63,16 @@ impl Terminal {
         (running.wait(), shown)
     }
 
+    /// Starts a command with a terminal as its stdout and stderr.
+    pub fn as_both_of(command: Dfcache) -> (Running, Self) {
+        Self::open(|side| command.stdout(side.try_clone().unwrap()).stderr(side))
+    }
+
+    /// Waits until the terminal has been sent more.
+    pub fn wait_for_more(&mut self) {
+        assert!(self.read(), "no more was shown: {:?}", self.text());
+    }
+
     /// Types keys.
     pub fn type_keys(&mut self, keys: &[u8]) {
         self.screen.write_all(keys).unwrap();
@@ -71,7 +92,7 @@ impl Terminal {
         self.text()
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.shown).into_owned()
     }
 
@@ -86,8 +107,12 @@ impl Terminal {
 
 /// The lines that a screen of 80 columns shows once it was sent `text`.
 pub fn screen(text: &str) -> Vec<String> {
-    const WIDTH: usize = 80;
-    let mut lines = vec![vec![' '; WIDTH]];
+    screen_of(80, text)
+}
+
+/// The same with another width.
+pub fn screen_of(width: usize, text: &str) -> Vec<String> {
+    let mut lines = vec![vec![' '; width]];
     let (mut line, mut column) = (0_usize, 0_usize);
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
@@ -107,7 +132,7 @@ pub fn screen(text: &str) -> Vec<String> {
                 match end {
                     'A' => line = line.saturating_sub(distance),
                     'B' => line += distance,
-                    'C' => column = (column + distance).min(WIDTH - 1),
+                    'C' => column = (column + distance).min(width - 1),
                     'D' => column = column.saturating_sub(distance),
                     'K' => lines[line].fill(' '),
                     'm' => {}
@@ -116,15 +141,15 @@ pub fn screen(text: &str) -> Vec<String> {
             }
             c => {
                 // A line that is full goes on in the next one only when something follows.
-                if column == WIDTH {
+                if column == width {
                     (line, column) = (line + 1, 0);
-                    lines.resize(lines.len().max(line + 1), vec![' '; WIDTH]);
+                    lines.resize(lines.len().max(line + 1), vec![' '; width]);
                 }
                 lines[line][column] = c;
                 column += 1;
             }
         }
-        lines.resize(lines.len().max(line + 1), vec![' '; WIDTH]);
+        lines.resize(lines.len().max(line + 1), vec![' '; width]);
     }
     let text = lines.into_iter().map(String::from_iter);
     text.map(|line| line.trim_end().to_owned()).collect()
