@@ -5,7 +5,8 @@ use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
 use tonic::Status;
 
 use super::*;
-use crate::client::testing::{Answers, ScriptedDaemon};
+use crate::client::testing::connected;
+use testkit::{Answers, ScriptedDaemon};
 
 #[tokio::test]
 async fn stat_and_list_show_what_the_daemon_answers() {
@@ -24,7 +25,7 @@ async fn stat_and_list_show_what_the_daemon_answers() {
         }),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let task = client.stat("7").await.unwrap();
     assert_eq!(task.task_id, "7");
     assert_eq!(client.list().await.unwrap()[0].task_id, "7");
@@ -42,7 +43,7 @@ async fn errors_about_long_names_arrive() {
         }),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     // As long as a path can be, in characters that travel as three.
     let task_id = TaskId::try_from("%".repeat(4096 * 2)).unwrap();
     let error = client.stat(&task_id).await.unwrap_err();
@@ -62,7 +63,7 @@ async fn an_answer_about_another_task_or_none_is_no_answer() {
             }),
             ..Answers::default()
         });
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         let error = client.stat("7").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity, "{id:?}");
     }
@@ -83,7 +84,7 @@ async fn an_answer_about_one_task_is_no_place_for_megabytes() {
         }),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     client.stat("7").await.unwrap();
     let error = client.stat("8").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
@@ -227,7 +228,7 @@ async fn replicas_are_waited_for_until_they_are_there_or_never_will_be() {
         }),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let error = client.wait_for_replicas("8", 3).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Failure);
     let task = client.wait_for_replicas("7", 3).await.unwrap();

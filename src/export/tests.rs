@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::*;
-use crate::client::testing::{Answers, ScriptedDaemon, Step, piece};
+use crate::client::testing::connected;
+use testkit::{Answers, ScriptedDaemon, Step, piece};
 
 const CONTENT: &[u8] = b"0123456789";
 
@@ -67,7 +68,7 @@ fn watched_request() -> (ExportRequest, watch::Receiver<Progress>) {
 
 async fn transfer(steps: Vec<Step>, request: &ExportRequest, path: &Path) -> Result<Exported> {
     let daemon = ScriptedDaemon::exporting(steps);
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let request = request.clone().mode(ExportMode::ByTransfer);
     client.export_to_path(request, path).await
 }
@@ -77,9 +78,9 @@ type Outcome = std::result::Result<Vec<u8>, (ErrorKind, String)>;
 /// What a transfer of these steps came to, whichever thread writes.
 async fn outcome(steps: Vec<Step>) -> Outcome {
     let daemon = ScriptedDaemon::exporting(steps.clone());
-    let apart = outcome_of(&daemon.client().await).await;
+    let apart = outcome_of(&connected(&daemon).await).await;
     let daemon = ScriptedDaemon::exporting(steps);
-    let here = outcome_of(&daemon.client().await.that_may_block()).await;
+    let here = outcome_of(&connected(&daemon).await.that_may_block()).await;
     // Where there is more than one reason to fail, either may be found first.
     assert_eq!(here.ok(), apart.clone().ok());
     apart
@@ -249,7 +250,7 @@ async fn a_dropped_export_leaves_nothing() {
     ]
     .concat();
     let daemon = ScriptedDaemon::exporting(steps);
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let path = directory.path().join("out");
     tokio::select! {
         exported = client.export_to_path(request.mode(ExportMode::ByTransfer), path) => {
@@ -285,7 +286,7 @@ async fn an_output_whose_directory_vanishes_meanwhile_is_a_local_file_error() {
         });
         let (request, mut receiver) = watched_request();
         let request = request.mode(mode);
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         let export = client.export_to_path(&request, parent.join("out"));
         let vanish = async {
             received(&mut receiver, 8).await;
@@ -341,7 +342,7 @@ async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
     ] {
         let directory = with_old_file();
         let path = directory.path().join("out");
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         let exported = client
             .export_to_path(request().mode(mode).overwrite(true), &path)
             .await;
@@ -374,7 +375,7 @@ async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
         }),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let exported = client
         .export_to_path(request().mode(ExportMode::ByTransfer), &path)
         .await;
@@ -387,7 +388,7 @@ async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
 async fn a_writer_gets_the_content_in_order() {
     let daemon = ScriptedDaemon::exporting(started_with(pieces().into_iter().rev()));
     let mut written = Vec::new();
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let exported = client.export_to_writer(&request(), &mut written).await;
     assert_eq!(exported.unwrap().content_length, 10);
     assert_eq!(written, CONTENT);
@@ -398,7 +399,7 @@ async fn a_reader_that_goes_away_interrupts() {
     let daemon = ScriptedDaemon::exporting(started_with(pieces()));
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let error = client
         .export_to_blocking_writer(&request(), writer)
         .await
@@ -411,7 +412,7 @@ async fn a_reader_that_goes_away_interrupts() {
 async fn a_daemon_that_stalls_is_cut_off_by_a_timeout() {
     let daemon = ScriptedDaemon::exporting(vec![Step::Started(10), Step::Stall]);
     let directory = tempfile::tempdir().unwrap();
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let request = request()
         .mode(ExportMode::ByTransfer)
         .timeout(Duration::from_secs(5));
@@ -428,7 +429,7 @@ async fn an_asynchronous_writer_that_fails_ends_the_export() {
     let daemon = ScriptedDaemon::exporting(started_with(pieces()));
     let (writer, reader) = tokio::io::duplex(1);
     drop(reader);
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let error = client.export_to_writer(&request(), writer).await;
     let gone = ErrorKind::Interrupted(crate::types::error::Interruption::ReaderGone);
     assert_eq!(error.unwrap_err().kind(), gone);
@@ -449,7 +450,7 @@ async fn transfers_that_stall_stop_no_other_call() {
         stat: Arc::new(|_| Err(Status::not_found("persistent cache task 7 not found"))),
         ..Answers::default()
     });
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let mut readers = Vec::new();
     for _ in 0..3 {
         let (writer, reader) = tokio::io::duplex(1);

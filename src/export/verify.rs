@@ -169,8 +169,9 @@ mod tests {
     use dfdaemon_api::common::v2::PersistentCacheTask;
 
     use super::*;
-    use crate::client::testing::{Answers, ScriptedDaemon};
+    use crate::client::testing::connected;
     use crate::types::error::ErrorKind;
+    use testkit::{Answers, ScriptedDaemon};
 
     const CONTENT: &[u8] = b"This is a test file";
 
@@ -199,7 +200,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let (daemon, _) = daemon("app1");
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         let id = "735741469";
         fs::write(&path, CONTENT).unwrap();
         let verified = client.verify(id, &path).await.unwrap();
@@ -215,7 +216,7 @@ mod tests {
     async fn what_is_no_file_is_refused_before_the_daemon_is_asked() {
         let directory = tempfile::tempdir().unwrap();
         let (daemon, asked) = daemon("");
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         let fifo = directory.path().join("fifo");
         rustix::fs::mknodat(
             rustix::fs::CWD,

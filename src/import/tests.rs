@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use super::*;
-use crate::client::testing::{Answers, ScriptedDaemon};
+use crate::client::testing::connected;
+use testkit::{Answers, ScriptedDaemon};
 
 /// A directory with a file of 5 bytes, and the import of it.
 fn file() -> (TempDir, ImportRequest) {
@@ -30,7 +31,7 @@ fn task(id: &str) -> PersistentCacheTask {
 
 async fn import(answers: Answers, request: ImportRequest) -> Result<Imported> {
     let daemon = ScriptedDaemon::start(answers);
-    daemon.client().await.import(request).await
+    connected(&daemon).await.import(request).await
 }
 
 #[test]

@@ -10,9 +10,9 @@ use rustix::process::Signal;
 
 use crate::support::command::Running;
 use crate::support::files::{PIECE, assert_same_bytes, names_in};
-use crate::support::scripted::piece;
 use crate::support::world::Directory;
 use crate::support::{DaemonProcess, Dfcache, Run, ScriptedDaemon, Step, seeded};
+use testkit::piece;
 
 const PIECES: usize = 3;
 const PIECE_LENGTH: usize = 1000;
@@ -175,7 +175,7 @@ impl Place {
 
     /// Ends something at a moment.
     fn ended_at(&self, moment: &Moment, ended: Ended) -> Run {
-        let daemon = ScriptedDaemon::start(&self.directory, moment.steps.clone());
+        let daemon = ScriptedDaemon::answering(moment.steps.clone());
         let command = telling(self.export(self.mode)).at(&daemon.endpoint);
         let mut running = command.arg("7").start();
         daemon.wait_until_reached();
@@ -235,7 +235,7 @@ impl Place {
     /// The next export there succeeds, and nothing but its output stays, whichever way it goes.
     fn exports_next(&self, mode: Mode) {
         let _ = fs::remove_file(self.directory.path("out"));
-        let daemon = ScriptedDaemon::start(&self.directory, mode.script(&self.content));
+        let daemon = ScriptedDaemon::answering(mode.script(&self.content));
         let command = self.export(mode).at(&daemon.endpoint);
         command.arg("7").run().succeeds();
         assert_same_bytes(&self.directory.path("out"), &self.content);

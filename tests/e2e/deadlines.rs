@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::PIECE;
-use crate::support::scripted::whole;
 use crate::support::world::Directory;
 use crate::support::{ScriptedDaemon, Step, World, seeded, skipped};
+use testkit::whole;
 
 const COMMANDS: [&str; 6] = [
     "import file",
@@ -98,7 +98,7 @@ fn timeout_holds_before_the_end() {
         steps.push(Step::Hang);
         let world = World::new();
         world.file("file", 10);
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         assert_in_time(&world, &daemon.endpoint, line);
     }
 }

@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 
 use crate::support::command::words;
 use crate::support::files::{PIECE, assert_same_bytes, identity};
-use crate::support::scripted::whole;
 use crate::support::{ScriptedDaemon, Step, World, seeded};
+use testkit::whole;
 
 const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
 
@@ -131,7 +131,7 @@ fn d9_a_crc32_matches_in_decimal_and_in_hex() {
 #[test]
 fn d10_a_malformed_digest_is_found_before_anything_is_transferred() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
     for digest in ["sha256:xyz", "md5:0", "nonsense"] {
         let line = ["export", "--digest", digest, "-O", "out", "7"];
         world
@@ -149,7 +149,7 @@ fn d11_a_failed_stream_keeps_the_old_file_and_tells_its_own_error() {
     let world = World::new();
     let mut steps = whole(&seeded(1, PIECE));
     steps.push(Step::Fail(Status::internal("the disk caught fire")));
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     let old = world.file("old", 10);
     let before = fs::read(&old).unwrap();
     for mode in MODES {
@@ -177,7 +177,7 @@ fn d12_the_output_is_not_written_in_place() {
     let mut steps = whole(&content);
     steps.extend([Step::Reached, Step::Hang]);
     for mode in MODES {
-        let daemon = ScriptedDaemon::start(&world, steps.clone());
+        let daemon = ScriptedDaemon::answering(steps.clone());
         let old = world.file("old", 10);
         let before = (fs::read(&old).unwrap(), identity(&old));
         let command = world
@@ -220,7 +220,7 @@ fn d19_the_timeout_bounds_the_whole_operation() {
     let world = World::new();
     let mut steps = whole(&seeded(1, PIECE));
     steps.push(Step::Hang);
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     for mode in MODES {
         let started = Instant::now();
         let command = world
@@ -242,7 +242,7 @@ fn d24_each_piece_is_counted_once() {
     let content = seeded(1, 3 * PIECE);
     let mut steps = whole(&content);
     steps.extend(whole(&content));
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     let line = "export --transfer-from-dfdaemon --format json -O out 7";
     let run = world
         .dfcache()
@@ -262,7 +262,7 @@ fn d25_a_piece_that_comes_twice_is_a_complete_file() {
     let mut steps = whole(&content);
     steps.insert(2, steps[1].clone());
     steps.push(steps[4].clone());
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     for output in ["out", "-"] {
         let line = ["export", "--transfer-from-dfdaemon", "-O", output, "7"];
         let run = world
@@ -292,7 +292,7 @@ fn d26_binary_status_details_are_no_panic() {
         world.file("file", 10);
         let status = Status::with_details(Code::Internal, "odd", details.to_vec().into());
         let steps = vec![Step::Started(10), Step::Fail(status.clone())];
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         for line in ["import file", "stat 7", "export -O out 7", "export -O - 7"] {
             let run = world.dfcache().at(&daemon.endpoint).args(words(line)).run();
             run.fails_with(1).says("odd").does_not_say("panicked");

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::command::words;
-use crate::support::scripted::whole;
 use crate::support::{Dfcache, ScriptedDaemon, World, skipped};
+use testkit::whole;
 
 /// A command and what makes it complete.
 const COMMANDS: [(&str, &str); 7] = [
@@ -201,15 +201,15 @@ fn the_command_line_decides_how_a_usage_error_is_written() {
     assert_eq!(command("text", "json").json_error()["kind"], "usage");
 }
 
-fn scripted(world: &World) -> ScriptedDaemon {
-    ScriptedDaemon::start(world, whole(b"content"))
+fn scripted() -> ScriptedDaemon {
+    ScriptedDaemon::answering(whole(b"content"))
 }
 
 #[test]
 fn variables_of_import_reach_dfdaemon() {
     let world = World::new();
     world.file("file", 1);
-    let daemon = scripted(&world);
+    let daemon = scripted();
     let command = world
         .dfcache()
         .at(&daemon.endpoint)
@@ -241,7 +241,7 @@ fn variables_of_import_reach_dfdaemon() {
 #[test]
 fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
     let world = World::new();
-    let daemon = scripted(&world);
+    let daemon = scripted();
     fs::write(world.path("out"), "old").unwrap();
     let command = world
         .dfcache()

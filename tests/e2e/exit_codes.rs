@@ -8,13 +8,13 @@ use tonic::{Code, Status};
 
 use crate::support::command::words;
 use crate::support::files::PIECE;
-use crate::support::scripted::{piece, whole};
 use crate::support::{ScriptedDaemon, Step, World, seeded};
+use testkit::{piece, whole};
 
 #[test]
 fn exit_1_is_what_no_other_row_names() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Fail(Status::internal("odd"))]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Fail(Status::internal("odd"))]);
     world.file("file", 1);
     for line in ["import file", "export -O out 7", "stat 7"] {
         let run = world.dfcache().at(&daemon.endpoint).args(words(line)).run();
@@ -107,7 +107,7 @@ fn exit_4_is_also_dfdaemons_word_about_a_path_that_we_sent() {
     let world = World::new();
     world.file("file", 1);
     let daemon = Status::invalid_argument("No such file or directory (os error 2)");
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Fail(daemon)]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Fail(daemon)]);
     let run = world
         .dfcache()
         .at(&daemon.endpoint)
@@ -121,7 +121,7 @@ fn exit_4_is_a_file_that_changed_while_it_was_read() {
     let world = World::new();
     let path = world.file("file", 1);
     let aborted = Status::aborted(format!("{} changed while it was read", path.display()));
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Fail(aborted)]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Fail(aborted)]);
     let run = world
         .dfcache()
         .at(&daemon.endpoint)
@@ -180,7 +180,7 @@ fn exit_5_is_a_lost_connection() {
         "export --transfer-from-dfdaemon -O out 7",
     ] {
         let steps = vec![Step::Started(100), Step::Reached, Step::Hang];
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         let running = world
             .dfcache()
             .at(&daemon.endpoint)
@@ -204,7 +204,7 @@ fn exit_5_is_a_daemon_that_asks_for_a_retry() {
     }
     for code in [Code::Unavailable, Code::ResourceExhausted] {
         let steps = vec![Step::Fail(Status::new(code, "gone fishing"))];
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         let run = world
             .dfcache()
             .at(&daemon.endpoint)
@@ -329,7 +329,7 @@ fn exit_7_is_content_that_is_not_what_was_promised() {
         ),
     ] {
         let world = World::new();
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         fs::write(world.path("old"), "old").unwrap();
         for output in ["new", "old"] {
             let command = world
@@ -357,7 +357,7 @@ fn exit_7_is_also_a_file_that_dfdaemon_wrote_wrongly() {
         let world = World::new();
         let mut steps = whole(b"content");
         steps.push(Step::Write(written.to_vec()));
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         let run = world
             .dfcache()
             .at(&daemon.endpoint)
@@ -367,7 +367,7 @@ fn exit_7_is_also_a_file_that_dfdaemon_wrote_wrongly() {
         world.holds_only(&[]);
     }
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
     let run = world
         .dfcache()
         .at(&daemon.endpoint)

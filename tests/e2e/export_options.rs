@@ -6,8 +6,8 @@ use fake_dfdaemon::Release;
 
 use crate::support::command::words;
 use crate::support::files::{PIECE, identity, other_file_system};
-use crate::support::scripted::whole;
 use crate::support::{ScriptedDaemon, World, skipped};
+use testkit::whole;
 
 #[test]
 fn the_output_is_required_and_a_second_path_is_not_taken() {
@@ -153,7 +153,7 @@ fn options_that_exclude_each_other_are_refused() {
 #[test]
 fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
     for (option, values) in [
         ("--timeout", &["0s", "-1s", "30", "soon", ""][..]),
         ("--endpoint", &["", "tcp://127.0.0.1:1"]),
@@ -194,7 +194,7 @@ fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
 #[test]
 fn the_request_carries_defaults_and_options() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
     let export = |options: &str| {
         let _ = fs::remove_file(world.path("out"));
         let command = world.dfcache().at(&daemon.endpoint).arg("export");

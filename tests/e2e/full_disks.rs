@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use crate::support::command::DFCACHE;
 use crate::support::files::{MIB, compare, names_in};
 use crate::support::process::fake_dfdaemon;
-use crate::support::scripted::{piece, whole};
 use crate::support::world::Directory;
 use crate::support::{Dfcache, ScriptedDaemon, Step, seeded, skipped};
+use testkit::{piece, whole};
 
 /// Exports onto a file system of each of these sizes, in each way, and says of each export: its
 /// size, way, what was there, exit code, names there, what is in the output.
@@ -120,7 +120,7 @@ fn a_limit_on_the_length_of_files_is_a_failed_write_wherever_it_lies() {
     let steps = [vec![Step::Started(content.len() as u64)], pieces.collect()].concat();
     for blocks in 0..=5 {
         let directory = Directory::new();
-        let daemon = ScriptedDaemon::start(&directory, steps.clone());
+        let daemon = ScriptedDaemon::answering(steps.clone());
         let enough = blocks == 5;
         let code = if enough { 0 } else { 4 };
         let command = limited(&directory, blocks).at(&daemon.endpoint);
@@ -146,7 +146,7 @@ fn a_limit_on_the_length_of_files_is_a_failed_write_wherever_it_lies() {
 fn a_log_that_may_not_grow_fails_no_command() {
     let directory = Directory::new();
     let content = seeded(3, 512);
-    let daemon = ScriptedDaemon::start(&directory, whole(&content));
+    let daemon = ScriptedDaemon::answering(whole(&content));
     let command = limited(&directory, 1).at(&daemon.endpoint);
     let export = "export --log-level debug --transfer-from-dfdaemon -O out";
     let ids = "7".repeat(600);

@@ -9,10 +9,10 @@ use tonic::{Code, Status};
 
 use crate::support::command::words;
 use crate::support::files::names_in;
-use crate::support::scripted::piece;
 use crate::support::terminal::Terminal;
 use crate::support::world::Directory;
 use crate::support::{Run, ScriptedDaemon, Step};
+use testkit::piece;
 
 /// Escape, bell, backspace, delete, a C1 introducer, next line, ends of lines, line and paragraph
 /// separators, and what turns the direction of a text.
@@ -117,7 +117,7 @@ impl Case {
         answers().into_iter().map(|(command, steps)| {
             let directory = Directory::new();
             directory.file("file", 10);
-            let daemon = ScriptedDaemon::start(&directory, steps);
+            let daemon = ScriptedDaemon::answering(steps);
             Self {
                 directory,
                 daemon,
@@ -163,7 +163,7 @@ fn text_of_a_daemon_is_shown_and_not_sent_to_the_terminal() {
 fn json_carries_the_text_as_it_is() {
     let steps = answers().swap_remove(0).1;
     let directory = Directory::new();
-    let daemon = ScriptedDaemon::start(&directory, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     let stat = directory.dfcache().at(&daemon.endpoint);
     let run = stat
         .args(["stat", "7", "--format", "json"])

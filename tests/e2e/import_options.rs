@@ -144,7 +144,7 @@ fn skip_existing_takes_the_task_that_is_there() {
 fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
     let world = World::new();
     world.file("file", 1);
-    let daemon = ScriptedDaemon::start(&world, Vec::new());
+    let daemon = ScriptedDaemon::answering(Vec::new());
     for (option, values) in [
         (
             "--persistent-replica-count",
@@ -197,7 +197,7 @@ fn import_needs_one_path_and_knows_its_options() {
 fn the_request_carries_defaults_and_options() {
     let world = World::new();
     let file = world.file("file", 1);
-    let daemon = ScriptedDaemon::start(&world, Vec::new());
+    let daemon = ScriptedDaemon::answering(Vec::new());
     let import = |options: &str| {
         let command = world.dfcache().at(&daemon.endpoint).arg("import");
         command.args(words(options)).arg("file").run().succeeds();

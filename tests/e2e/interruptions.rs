@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::support::command::words;
 use crate::support::files::{PIECE, drawn, names_in};
-use crate::support::scripted::piece;
 use crate::support::{ScriptedDaemon, Step, World, seeded};
+use testkit::piece;
 
 /// Commands that stand still in the middle, with a file that was there before.
 const COMMANDS: [&str; 6] = [
@@ -44,7 +44,7 @@ fn a_signal_ends_any_command_with_its_code_and_leaves_nothing() {
             let world = World::new();
             let (file, old) = (world.file("file", 10), world.file("old", 10));
             let before = (fs::read(&file).unwrap(), fs::read(&old).unwrap());
-            let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+            let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
             let command = world.dfcache().at(&daemon.endpoint).args(words(line));
             let running = command.start();
             daemon.wait_until_reached();
@@ -71,7 +71,7 @@ fn every_signal_that_ends_a_process_takes_back_what_was_begun() {
         let world = World::new();
         world.file("old", 10);
         for number in numbers {
-            let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+            let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
             let command = world.dfcache().at(&daemon.endpoint).args(words(line));
             let running = command.start();
             daemon.wait_until_reached();
@@ -90,7 +90,7 @@ fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
         "export --transfer-from-dfdaemon -O new 7",
     ] {
         let world = World::new();
-        let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+        let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
         let command = world.dfcache().at(&daemon.endpoint).args(words(line));
         let running = command.start();
         daemon.wait_until_reached();
@@ -119,7 +119,7 @@ fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
 #[test]
 fn a_signal_that_it_was_started_to_ignore_is_ignored() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, half(true));
+    let daemon = ScriptedDaemon::answering(half(true));
     let command = world.dfcache_after("trap '' HUP INT").at(&daemon.endpoint);
     let line = "export --transfer-from-dfdaemon -O new 7";
     let running = command.args(words(line)).start();
@@ -216,7 +216,7 @@ fn timeout_bounds_the_whole_operation_not_the_first_byte() {
         let old = world.file("old", 10);
         world.file("file", 10);
         let before = fs::read(&old).unwrap();
-        let daemon = ScriptedDaemon::start(&world, half(line.contains("transfer")));
+        let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
         let command = world.dfcache().at(&daemon.endpoint).args(words(line));
         let run = command.args(["--timeout", "500ms"]).run();
         run.fails_with(8);

@@ -9,8 +9,8 @@ use tonic::Status;
 
 use crate::support::command::words;
 use crate::support::files::PIECE;
-use crate::support::scripted::{piece, whole};
 use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
+use testkit::{piece, whole};
 
 const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
 
@@ -108,7 +108,7 @@ fn results_of_every_command_are_valid() {
 fn results_without_times_are_valid() {
     let world = World::new();
     world.file("file", 7);
-    let daemon = ScriptedDaemon::start(&world, whole(b"content"));
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
     for command in ["stat", "import"] {
         let line = if command == "stat" {
             "stat 7"
@@ -163,7 +163,7 @@ fn failures_that_only_an_odd_daemon_causes_are_valid() {
         ),
     ] {
         let world = World::new();
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         for mode in ["", "--transfer-from-dfdaemon"] {
             let line = format!("export --format json {mode} -O out 7");
             let command = world.dfcache().at(&daemon.endpoint).args(words(&line));
@@ -182,7 +182,7 @@ fn interruptions_are_valid_failures() {
         Step::Reached,
         Step::Hang,
     ];
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
         let line = "export --format json -O out 7";
         let running = world

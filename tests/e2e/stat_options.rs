@@ -110,7 +110,7 @@ fn bad_values_are_refused_by_the_options_name() {
 #[test]
 fn stat_asks_once_and_for_that_task() {
     let world = World::new();
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Reached]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Reached]);
     let run = world
         .dfcache()
         .at(&daemon.endpoint)

@@ -4,9 +4,9 @@ use std::process::{Command, Stdio};
 
 use crate::support::command::{DFCACHE, Dfcache, words};
 use crate::support::files::PIECE;
-use crate::support::scripted::whole;
 use crate::support::terminal::{Terminal, screen};
 use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
+use testkit::whole;
 
 fn is_plain(run: &Run) {
     let both = run.stdout() + &run.stderr();
@@ -220,7 +220,7 @@ fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {
     // The first piece comes twice, and the second one not at all.
     steps[2] = steps[1].clone();
     steps.push(Step::Hang);
-    let daemon = ScriptedDaemon::start(&world, steps);
+    let daemon = ScriptedDaemon::answering(steps);
     let export = ["export", "--transfer-from-dfdaemon", "-O", "out", "7"];
     let command = world.dfcache().at(&daemon.endpoint).args(export);
     let (running, mut terminal) = Terminal::in_front_of(command);
@@ -249,7 +249,7 @@ fn a_key_that_interrupts_leaves_nothing_of_the_bar() {
         ),
         ("import file", vec![Step::Hang], "importing"),
     ] {
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         let command = Dfcache::in_session(&world.work(), &world.home())
             .at(&daemon.endpoint)
             .args(words(line));
@@ -269,7 +269,7 @@ fn a_key_that_interrupts_leaves_nothing_of_the_bar() {
 fn a_terminal_sees_that_an_import_goes_on() {
     let world = World::new();
     world.file("file", 10);
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Hang]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
     let command = world
         .dfcache()
         .at(&daemon.endpoint)
@@ -312,7 +312,7 @@ fn a_terminal_sees_colour_unless_it_is_told_not_to() {
 fn no_progress_and_verbose_show_no_progress_on_a_terminal() {
     let world = World::new();
     world.file("file", 10);
-    let daemon = ScriptedDaemon::start(&world, vec![Step::Started(10), Step::Hang]);
+    let daemon = ScriptedDaemon::answering(vec![Step::Started(10), Step::Hang]);
     for line in [
         "import file",
         "export -O out 7",

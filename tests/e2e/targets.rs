@@ -9,8 +9,8 @@ use tonic::Status;
 
 use crate::support::command::words;
 use crate::support::files::{PIECE, identity, names_in, other_file_system};
-use crate::support::scripted::{piece, whole};
 use crate::support::{ScriptedDaemon, Step, World, seeded, skipped};
+use testkit::{piece, whole};
 
 const RELEASES: [Release; 2] = [Release::V0_2, Release::V1_5];
 const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
@@ -77,7 +77,7 @@ fn a_target_is_untouched_after_each_kind_of_failure_and_nothing_is_left_beside_i
                 .cloned()
                 .collect();
             let world = World::new();
-            let daemon = ScriptedDaemon::start(&world, steps);
+            let daemon = ScriptedDaemon::answering(steps);
             let old = world.file("old", 1000);
             fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
             let before = state(&old);
@@ -308,7 +308,7 @@ fn what_a_killed_dfcache_left_is_swept_by_the_next_one() {
         let world = World::new();
         let mut steps = whole(&seeded(1, PIECE));
         steps.extend([Step::Reached, Step::Hang]);
-        let daemon = ScriptedDaemon::start(&world, steps);
+        let daemon = ScriptedDaemon::answering(steps);
         let command = world
             .dfcache()
             .at(&daemon.endpoint)

@@ -31,7 +31,7 @@ fn daemon_that_writes(written: &'static [u8], steps: Vec<Step>) -> ScriptedDaemo
 }
 
 async fn by_path(daemon: &ScriptedDaemon, path: &Path, overwrite: bool) -> Result<Exported> {
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     client
         .export_to_path(request().overwrite(overwrite), path)
         .await
@@ -162,7 +162,7 @@ async fn by_path_a_wrong_digest_keeps_the_old_file() {
     fs::write(&path, "old").unwrap();
     let client_of = writing_daemon();
     let request = request().digest("crc32:1".parse().unwrap());
-    let client = client_of.client().await;
+    let client = connected(&client_of).await;
     let exported = client.export_to_path(request.overwrite(true), &path).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::Integrity);
     assert_eq!(fs::read(&path).unwrap(), b"old");
@@ -199,7 +199,7 @@ async fn by_path_a_target_that_the_daemon_wrote_itself_is_removed_if_it_is_wrong
     let path = directory.path().join("out");
     let daemon = confined_daemon(&path);
     let request = request().digest("crc32:1".parse().unwrap());
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let exported = client.export_to_path(&request, &path).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::Integrity);
     assert_eq!(names(directory.path()), [""; 0]);
@@ -211,12 +211,12 @@ async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() 
     let path = directory.path().join("out");
     let daemon = confined_daemon(&path);
     by_path(&daemon, &path, false).await.unwrap();
-    assert_eq!(daemon.exports.lock().unwrap().len(), 3);
+    assert_eq!(daemon.requests().exports.len(), 3);
     assert_eq!(names(directory.path()), ["out"]);
     // What is there is not the daemon's to write: it is not named.
     let error = by_path(&daemon, &path, true).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::LocalFile);
-    assert_eq!(daemon.exports.lock().unwrap().len(), 4);
+    assert_eq!(daemon.requests().exports.len(), 4);
 }
 
 /// What is not cached is not asked for at the target: a part of it could stay there.
@@ -228,8 +228,7 @@ async fn by_path_the_target_is_not_named_before_the_daemon_has_the_task() {
     let daemon = confined_daemon_that_says(&path, steps);
     let error = by_path(&daemon, &path, false).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let exports = daemon.exports.lock().unwrap();
-    let last = exports.last().unwrap();
+    let last = daemon.requests().exports.pop().unwrap();
     assert!(last.output_path.is_none() && !last.need_piece_content);
     assert_eq!(names(directory.path()), [""; 0]);
 }
@@ -243,8 +242,8 @@ async fn by_path_nothing_is_asked_on_a_read_only_file_system() {
     let cannot = |_, name| (name == "create directory").then_some(rustix::io::Errno::ROFS);
     let (disk, _) = crate::output::disk::Disk::failing(cannot);
     let target = Target::check(&path, false).unwrap().on(disk);
-    let client = daemon.client().await;
+    let client = connected(&daemon).await;
     let exported = client.export(&request(), target).await;
     assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
-    assert!(daemon.exports.lock().unwrap().is_empty());
+    assert!(daemon.requests().exports.is_empty());
 }

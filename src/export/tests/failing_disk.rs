@@ -141,7 +141,7 @@ impl Case {
 async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
     for case in CASES {
         let daemon = case.daemon();
-        let apart = daemon.client().await;
+        let apart = connected(&daemon).await;
         let here = apart.clone().that_may_block();
         for client in [&apart, &here] {
             let (exported, steps) = case.run(client, None).await;
@@ -210,7 +210,7 @@ impl Write for Full {
 async fn an_output_that_is_full_at_any_byte_has_a_prefix_and_fails_the_export() {
     for order in [pieces(), pieces().into_iter().rev().collect()] {
         let daemon = ScriptedDaemon::exporting(started_with(order));
-        let client = daemon.client().await;
+        let client = connected(&daemon).await;
         for room in 0..CONTENT.len() {
             for errno in ERRORS {
                 let written = Arc::default();

@@ -34,8 +34,8 @@ async fn a_transfer_is_verified_by_its_id_whatever_order_pieces_come_in() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let daemon = daemon(order);
         for client in [
-            daemon.client().await,
-            daemon.client().await.that_may_block(),
+            connected(&daemon).await,
+            connected(&daemon).await.that_may_block(),
         ] {
             let mut request = ExportRequest::new(id(CONTENT))
                 .mode(ExportMode::ByTransfer)

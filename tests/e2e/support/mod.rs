@@ -4,7 +4,6 @@ pub mod command;
 pub mod files;
 pub mod hung;
 pub mod process;
-pub mod scripted;
 pub mod terminal;
 pub mod users;
 pub mod world;
@@ -12,7 +11,7 @@ pub mod world;
 pub use command::{Dfcache, Run};
 pub use files::seeded;
 pub use process::DaemonProcess;
-pub use scripted::{ScriptedDaemon, Step};
+pub use testkit::{ScriptedDaemon, Step};
 pub use world::World;
 
 /// Set where CI runs on a machine that cannot do all that tests need.
