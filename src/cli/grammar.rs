@@ -25,7 +25,7 @@ pub(super) fn documented(shows_variables: bool) -> Command {
 pub(super) fn accepting(documented: Command) -> Command {
     documented
         .args_override_self(true)
-        .mut_subcommands(|command| command.mut_args(|argument| with_value(argument)))
+        .mut_subcommands(|command| command.mut_args(with_value))
 }
 
 /// The same with helps that are made of the grammar for documents.
