@@ -56,7 +56,7 @@ fn is_one_word(id: &str) -> bool {
 fn endpoint(words: &[OsString]) -> OsString {
     let words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
     let words: Vec<&OsStr> = words.into_iter().filter(|word| *word != "=").collect();
-    let typed = words.iter().enumerate().filter_map(|(at, word)| {
+    let mut typed = words.iter().enumerate().filter_map(|(at, word)| {
         let text = word.to_str()?;
         if text == "-e" || text == "--endpoint" {
             return words.get(at + 1).map(|value| (*value).to_owned());
@@ -71,7 +71,7 @@ fn endpoint(words: &[OsString]) -> OsString {
         .iter()
         .find_map(|word| commands.iter().find(|command| word == *command));
     typed
-        .last()
+        .next_back()
         .or_else(|| environment::value(command.unwrap_or(&commands[0]), "endpoint"))
         .unwrap_or_else(|| DEFAULT_ENDPOINT.into())
 }

@@ -3,7 +3,10 @@
 //! The unit tests of dfcache and the tests of its program share it. Tests of what an honest daemon
 //! does take fake-dfdaemon instead.
 
-#![expect(clippy::unwrap_used, reason = "it is a part of tests: a failure ends the test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "it is a part of tests: a failure ends the test"
+)]
 
 mod service;
 

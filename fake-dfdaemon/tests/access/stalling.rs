@@ -176,10 +176,10 @@ impl Server {
             GETATTR => Ok(self.attributes_of(node)),
             SETATTR => {
                 let wanted = size(asked, 16);
-                if let Some(content) = self.content.as_mut() {
-                    if number32(asked, 0) & SIZE != 0 {
-                        content.resize(wanted, 0);
-                    }
+                if let Some(content) = self.content.as_mut()
+                    && number32(asked, 0) & SIZE != 0
+                {
+                    content.resize(wanted, 0);
                 }
                 Ok(self.attributes_of(node))
             }

@@ -31,7 +31,7 @@ fn daemon_that_writes(written: &'static [u8], steps: Vec<Step>) -> ScriptedDaemo
 }
 
 async fn by_path(daemon: &ScriptedDaemon, path: &Path, overwrite: bool) -> Result<Exported> {
-    let client = connected(&daemon).await;
+    let client = connected(daemon).await;
     client
         .export_to_path(request().overwrite(overwrite), path)
         .await

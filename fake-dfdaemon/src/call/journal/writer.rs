@@ -419,8 +419,10 @@ impl Writer {
             self.shared.dealt.send_replace(held.queued);
         }
         for clear in waiting {
-            let again = cleared.as_ref().map(|()| ());
-            let again = again.map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            let again = match &cleared {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
             let _ = clear.reply.try_send(again);
         }
     }
