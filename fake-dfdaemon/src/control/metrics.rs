@@ -73,7 +73,7 @@ fn text(world: &World) -> String {
     metrics.one(
         "fake_dfdaemon_journal_lost_calls",
         "gauge",
-        "Calls that could not be written to the journal since it was last cleared.",
+        "Calls that the journal lost since it was last cleared: the oldest, over its limit, and those that could not be written.",
         journal.lost(),
     );
     metrics.0

@@ -16,7 +16,7 @@ use crate::call::Calls;
 use crate::call::clock::{Clock, ClockMode};
 use crate::call::faults::Fault;
 use crate::call::faults::registry::Faults;
-use crate::call::journal::Journal;
+use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
 use crate::cluster::{Cluster, Settings};
 use crate::dfdaemon::host_name;
@@ -74,6 +74,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     fault_seed: Option<u64>,
     journal: Option<PathBuf>,
+    journal_limit: usize,
     #[cfg(feature = "control")]
     pub(super) control: Option<PathBuf>,
     #[cfg(feature = "control")]
@@ -104,6 +105,7 @@ impl Default for Builder {
             faults: Vec::new(),
             fault_seed: None,
             journal: None,
+            journal_limit: DEFAULT_JOURNAL_LIMIT,
             #[cfg(feature = "control")]
             control: None,
             #[cfg(feature = "control")]
@@ -232,6 +234,13 @@ impl Builder {
     /// The journal's file. By default `journal.jsonl` in the state directory.
     pub fn journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
+        self
+    }
+
+    /// How many calls the journal keeps, at least 1: the oldest are forgotten, and counted as lost. By
+    /// default a million.
+    pub fn journal_limit(mut self, calls: usize) -> Self {
+        self.journal_limit = calls.max(1);
         self
     }
 
@@ -424,8 +433,8 @@ impl Builder {
             let source = io::Error::other("the state directory keeps something else there");
             return Err(StartError::Journal { path, source });
         }
-        let journal =
-            Journal::open(&path).map_err(|source| StartError::Journal { path, source })?;
+        let journal = Journal::open(&path, self.journal_limit)
+            .map_err(|source| StartError::Journal { path, source })?;
         let seed = self.fault_seed.unwrap_or_else(any_seed);
         let faults = Faults::starting_with(seed, self.faults, self.hosts)?;
         let calls = Calls {

@@ -18,6 +18,7 @@ use super::proxy::ProxyCommand;
 use super::socket_mode::parse_mode;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
+use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
@@ -184,6 +185,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
 
+    /// How many calls the journal keeps; the oldest are forgotten, and counted as lost
+    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_JOURNAL_LIMIT, value_parser = parse_journal_limit)]
+    journal_limit: usize,
+
     /// Stop when standard input is closed; of `serve` only
     #[arg(long)]
     pub(crate) exit_on_stdin_close: bool,
@@ -222,6 +227,7 @@ impl Serve {
             .max_ttl(self.max_ttl)
             .gc_interval(self.gc_interval)
             .replication_delay(self.replication_delay)
+            .journal_limit(self.journal_limit)
             .fsync(self.fsync);
         if let Some(ttl) = self.min_ttl {
             builder = builder.min_ttl(ttl);
@@ -300,6 +306,11 @@ fn parse_hosts(text: &str) -> Result<usize, String> {
     hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
 }
 
+fn parse_journal_limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| *limit > 0);
+    limit.ok_or_else(|| "a number of calls, at least 1".to_owned())
+}
+
 fn parse_size(text: &str) -> Result<u64, String> {
     let size: ByteSize = text.parse()?;
     Ok(size.as_u64())
@@ -324,6 +335,8 @@ mod tests {
             ("--hosts", "0"),
             ("--hosts", "201"),
             ("--hosts", "-1"),
+            ("--journal-limit", "0"),
+            ("--journal-limit", "few"),
             ("--gc-interval", "-1m"),
             ("--dfdaemon-version", "1.0"),
             ("--capacity", "much"),

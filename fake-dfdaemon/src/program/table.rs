@@ -58,7 +58,7 @@ pub(crate) fn text(answer: &Value) -> String {
             lines.push_str(&format!("there are more: --after {next}\n"));
         }
         if let Some(lost) = object.get("lost") {
-            let missing = "calls are missing: the journal could not be written";
+            let missing = "calls are missing: the journal is full, or could not be written";
             lines.push_str(&format!("{lost} {missing}\n"));
         }
         return lines;
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
         assert_eq!(
             text(&json!({"calls": [], "lost": 3})),
-            "no calls\n3 calls are missing: the journal could not be written\n"
+            "no calls\n3 calls are missing: the journal is full, or could not be written\n"
         );
         assert_eq!(
             text(&json!({"calls": [], "next": 7})),

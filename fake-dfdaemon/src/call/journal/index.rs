@@ -23,7 +23,7 @@ pub(super) const UNWRITTEN: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) call: u64,
-    /// Where its line begins in the file.
+    /// Where its line begins, counted from the first byte that was ever written.
     pub(super) place: u64,
     task: u64,
     kind: Kind,
@@ -85,6 +85,13 @@ impl Chunk {
         self.kinds.remove(at);
     }
 
+    fn drop_first(&mut self, count: usize) {
+        self.calls.drain(..count);
+        self.places.drain(..count);
+        self.tasks.drain(..count);
+        self.kinds.drain(..count);
+    }
+
     fn split(&mut self) -> Self {
         let half = self.calls.len() / 2;
         Self {
@@ -129,6 +136,10 @@ impl Names {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     chunks: Vec<Arc<Chunk>>,
+    /// How many calls of the first chunk are forgotten.
+    forgotten: usize,
+    /// How many calls there are besides.
+    len: usize,
     statuses: Names,
     hosts: Names,
     /// Tasks are told apart by 64 bits of a keyed hash: a million of them have two alike once in
@@ -176,6 +187,41 @@ impl Index {
 
     pub(super) fn clear(&mut self) {
         self.chunks.clear();
+        self.forgotten = 0;
+        self.len = 0;
+    }
+
+    /// Forgets the oldest calls, until there are no more than `limit`; how many it forgot.
+    pub(super) fn keep(&mut self, limit: usize) -> u64 {
+        let mut forgot = 0;
+        while self.len > limit {
+            self.forgotten += 1;
+            self.len -= 1;
+            forgot += 1;
+            let first = self.chunks.first().map_or(0, |chunk| chunk.calls.len());
+            if self.forgotten >= first {
+                self.chunks.remove(0);
+                self.forgotten = 0;
+            }
+        }
+        forgot
+    }
+
+    /// Takes the forgotten calls out of the first chunk.
+    fn drop_forgotten(&mut self) {
+        let forgotten = std::mem::take(&mut self.forgotten);
+        if let Some(first) = self.chunks.first_mut().filter(|_| forgotten > 0) {
+            Arc::make_mut(first).drop_first(forgotten);
+        }
+    }
+
+    /// Where the first line begins that is in the file and that anybody may ask for.
+    pub(super) fn first_place(&self) -> Option<u64> {
+        let places = self.chunks.iter().enumerate().flat_map(|(at, chunk)| {
+            let skip = if at == 0 { self.forgotten } else { 0 };
+            chunk.places.iter().skip(skip).copied()
+        });
+        places.filter(|place| *place != UNWRITTEN).min()
     }
 
     /// Adds a call whose line begins at `place`.
@@ -226,6 +272,7 @@ impl Index {
         let task = self.task_number(task);
         let rpc = rpc_number(rpc);
         let kind = Kind { status, host, rpc };
+        self.len += 1;
         self.insert(Entry {
             call,
             place,
@@ -255,6 +302,11 @@ impl Index {
             return;
         };
         let within = chunk.calls.partition_point(|call| *call <= entry.call);
+        if at == 0 && within < self.forgotten {
+            // Calls that came after it are forgotten. It is the oldest that is not.
+            self.drop_forgotten();
+            return self.insert(entry);
+        }
         let is_full = chunk.calls.len() >= CHUNK;
         if is_full && is_last && within == chunk.calls.len() {
             // Nearly all come in order: full chunks stay full.
@@ -266,8 +318,15 @@ impl Index {
         let chunk = Arc::make_mut(chunk);
         chunk.insert(within, entry);
         if is_full {
-            let rest = chunk.split();
-            self.chunks.insert(at + 1, Arc::new(rest));
+            if at == 0 {
+                self.drop_forgotten();
+            }
+            let rest = self
+                .chunks
+                .get_mut(at)
+                .map(|chunk| Arc::make_mut(chunk).split());
+            self.chunks
+                .insert(at + 1, Arc::new(rest.unwrap_or_default()));
         }
     }
 
@@ -297,19 +356,24 @@ impl Index {
         }
     }
 
-    /// Forgets a call whose line could not be written.
-    pub(super) fn remove(&mut self, call: u64) {
+    /// Forgets a call whose line could not be written, if it is not forgotten already.
+    pub(super) fn remove(&mut self, call: u64) -> bool {
         let Some((at, within)) = self.position(call) else {
-            return;
+            return false;
         };
         let Some(chunk) = self.chunks.get_mut(at) else {
-            return;
+            return false;
         };
+        if at == 0 && within < self.forgotten {
+            return false;
+        }
         let chunk = Arc::make_mut(chunk);
         chunk.remove(within);
+        self.len -= 1;
         if chunk.calls.is_empty() {
             self.chunks.remove(at);
         }
+        true
     }
 
     /// `None` where no call can match: nobody has heard of the host, or of the status.
@@ -329,17 +393,20 @@ impl Index {
     /// The calls that a query asks for and that come after `after`, as they are now.
     pub(super) fn find(&self, query: &Query, after: u64) -> Found {
         let wanted = self.wanted(query);
+        let mut skip = self.forgotten;
         let chunks = if wanted.is_some() {
             let is_past =
                 |chunk: &Arc<Chunk>| chunk.calls.last().is_some_and(|last| *last <= after);
             let first = self.chunks.partition_point(is_past);
+            skip = if first == 0 { skip } else { 0 };
             self.chunks.get(first..).unwrap_or_default().to_vec()
         } else {
             Vec::new()
         };
         let at = chunks.first();
         let at = at.map_or(0, |chunk| {
-            chunk.calls.partition_point(|call| *call <= after)
+            let after = chunk.calls.partition_point(|call| *call <= after);
+            after.max(skip)
         });
         Found {
             chunks,
@@ -489,6 +556,46 @@ mod tests {
                     .collect();
                 assert_eq!(index.find(&query, after).count_all(), rest.len() as u64);
                 assert_eq!(numbers(index.find(&query, after)), rest);
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let mut index = Index::default();
+        let orders = [1, 7919].map(|step| {
+            let many = 5 * CHUNK as u64;
+            (1..=many).map(move |call| call * step % (many + 1))
+        });
+        for order in orders {
+            index.clear();
+            let mut kept = std::collections::BTreeSet::new();
+            for (number, call) in order.enumerate() {
+                let limit = if number % 3000 == 2999 {
+                    7
+                } else {
+                    CHUNK + 100
+                };
+                index.add_fields(call, Rpc::ALL[0], "host", "OK", None, call * 10);
+                kept.insert(call);
+                let mut forgot = 0;
+                while kept.len() > limit {
+                    kept.pop_first();
+                    forgot += 1;
+                }
+                assert_eq!(index.keep(limit), forgot);
+                assert_eq!(
+                    index.find(&Query::default(), 0).count_all(),
+                    kept.len() as u64
+                );
+                if number % 500 == 0 {
+                    let all: Vec<_> = kept.iter().copied().collect();
+                    assert_eq!(numbers(index.find(&Query::default(), 0)), all);
+                    let middle = all[all.len() / 2];
+                    let rest = index.find(&Query::default(), middle);
+                    assert_eq!(rest.count_all() as usize, all.len() - all.len() / 2 - 1);
+                    assert_eq!(index.first_place(), Some(all[0] * 10));
+                }
             }
         }
     }

@@ -28,12 +28,16 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
+use self::reading::JournalFile;
 use self::running::Running;
 pub(crate) use self::running::RunningCall;
 pub(crate) use self::writer::Written;
-use self::writer::{Put, Shared, Writer};
+use self::writer::{Put, SHORT, Shared, Writer};
 use super::rpc::Rpc;
 use crate::store::private_files;
+
+/// How many calls a journal keeps by default.
+pub(crate) const DEFAULT_JOURNAL_LIMIT: usize = 1_000_000;
 
 /// A call that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,29 +139,34 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path` and goes on where it ends.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Self::open_with(path, Box::new(|mut file, lines| file.write_all(lines)))
+    /// Opens the journal at `path` and goes on where it ends. It keeps the last `limit` calls.
+    pub(crate) fn open(path: &Path, limit: usize) -> io::Result<Self> {
+        let put: Put = Box::new(|mut file, lines| file.write_all(lines));
+        Self::open_with(path, limit, put)
     }
 
     /// The same; lines are written by `put`.
-    fn open_with(path: &Path, put: Put) -> io::Result<Self> {
-        let file = Arc::new(private_files::append(path)?);
+    fn open_with(path: &Path, limit: usize, put: Put) -> io::Result<Self> {
+        let file = private_files::append(path)?;
         lock(&file)?;
         if !reading::is_journal(&file)? {
             let why = "its first line is no call of a journal: name a file that does not exist yet";
             return Err(io::Error::other(why));
         }
-        let (index, last_call) = reading::index(&file)?;
         // By a daemon that was killed.
         let is_cut = !ends_with_a_line(&file)?;
-        let shared = Arc::new(Shared::new(&file, index));
+        let file = Arc::new(JournalFile { file, begins: 0 });
+        let contents = reading::index(&file, limit)?;
+        let last_call = contents.last;
+        let shared = Arc::new(Shared::new(&file, contents, limit));
         let writer = Writer {
             shared: Arc::clone(&shared),
             path: path.to_owned(),
             file,
             put,
             is_cut,
+            grows: false,
+            looks_at: SHORT,
         };
         writer.start()?;
         Ok(Self {
@@ -273,7 +282,8 @@ impl Journal {
         &self.running
     }
 
-    /// How many calls are missing, since the file could not be written.
+    /// How many calls are missing: the oldest, which a limit forgets, and those that could not be
+    /// written.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared.held().lost

@@ -33,9 +33,19 @@ pub(super) fn is_journal(file: &File) -> io::Result<bool> {
     Ok(line.is_none_or(|line| BEGINNING.starts_with(line)))
 }
 
-/// The calls in the file, and the highest number that any line has.
-pub(super) fn index(file: &Arc<File>) -> io::Result<(Index, u64)> {
-    let (mut index, mut last, mut place) = (Index::default(), 0, 0);
+/// What a file holds.
+pub(super) struct Contents {
+    /// Its last calls.
+    pub(super) index: Index,
+    /// How many there are before those.
+    pub(super) forgot: u64,
+    /// The highest number that any line has.
+    pub(super) last: u64,
+}
+
+/// Reads the file, for the last `limit` calls in it.
+pub(super) fn index(file: &Arc<JournalFile>, limit: usize) -> io::Result<Contents> {
+    let (mut index, mut forgot, mut last, mut place) = (Index::default(), 0, 0, 0);
     let from = From {
         file: Arc::clone(file),
         place,
@@ -46,11 +56,16 @@ pub(super) fn index(file: &Arc<File>) -> io::Result<(Index, u64)> {
         line.clear();
         let read = lines.read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok((index, last));
+            return Ok(Contents {
+                index,
+                forgot,
+                last,
+            });
         }
         // Millions of calls may be in it: no more of them than the index takes is made.
         if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line) {
             index.add_line(&line, place);
+            forgot += index.keep(limit);
             last = last.max(line.call);
         } else if let Ok(Numbered { call }) = serde_json::from_slice(&line) {
             last = last.max(call);
@@ -71,7 +86,7 @@ pub(crate) struct Calls {
 impl Calls {
     pub(super) fn new(
         shared: &Arc<Shared>,
-        file: Option<Arc<File>>,
+        file: Option<Arc<JournalFile>>,
         query: Query,
         found: Found,
     ) -> Self {
@@ -107,7 +122,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// `file` is the one that was written when the index was looked at.
-    pub(super) fn new(shared: &Arc<Shared>, file: Option<Arc<File>>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, file: Option<Arc<JournalFile>>) -> Self {
         Self {
             shared: Arc::clone(shared),
             file: file.map(FileLines::of),
@@ -139,7 +154,7 @@ impl Lines {
         Ok(call.filter(|call| call.call == entry.call))
     }
 
-    fn look_into(&mut self, file: Option<Arc<File>>) {
+    fn look_into(&mut self, file: Option<Arc<JournalFile>>) {
         let Some(file) = file else { return };
         let is_it = |known: &FileLines| Arc::ptr_eq(&known.file, &file);
         if !self.file.as_ref().is_some_and(is_it) {
@@ -151,14 +166,14 @@ impl Lines {
 /// The lines of a file by their places. Most follow each other, so some are read ahead.
 #[derive(Debug)]
 struct FileLines {
-    file: Arc<File>,
+    file: Arc<JournalFile>,
     ahead: Vec<u8>,
     /// Where in the file `ahead` begins.
     place: u64,
 }
 
 impl FileLines {
-    fn of(file: Arc<File>) -> Self {
+    fn of(file: Arc<JournalFile>) -> Self {
         Self {
             file,
             ahead: Vec::new(),
@@ -179,7 +194,7 @@ impl FileLines {
         self.place = place;
         loop {
             self.ahead.resize(wanted, 0);
-            let read = read_at(&self.file, &mut self.ahead, place)?;
+            let read = self.file.read_at(&mut self.ahead, place)?;
             let is_end = read < self.ahead.len();
             self.ahead.truncate(read);
             let length = self.ahead.iter().position(|byte| *byte == b'\n');
@@ -189,6 +204,21 @@ impl FileLines {
             }
             wanted = wanted.saturating_mul(4);
         }
+    }
+}
+
+/// A file of the journal.
+#[derive(Debug)]
+pub(super) struct JournalFile {
+    pub(super) file: File,
+    /// How many bytes were written before its first: the oldest calls were in them.
+    pub(super) begins: u64,
+}
+
+impl JournalFile {
+    /// Fills a buffer from a place on, or as much of it as the file has.
+    fn read_at(&self, buffer: &mut [u8], place: u64) -> io::Result<usize> {
+        read_at(&self.file, buffer, place.saturating_sub(self.begins))
     }
 }
 
@@ -209,14 +239,14 @@ fn read_at(file: &File, buffer: &mut [u8], place: u64) -> io::Result<usize> {
 /// Reads a file from a place on, wherever others are in it. The path is not asked again: something
 /// else may be there by now.
 #[derive(Debug)]
-struct From {
-    file: Arc<File>,
-    place: u64,
+pub(super) struct From {
+    pub(super) file: Arc<JournalFile>,
+    pub(super) place: u64,
 }
 
 impl Read for From {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.place)?;
+        let read = self.file.file.read_at(buffer, self.place)?;
         self.place += read as u64;
         Ok(read)
     }

@@ -4,6 +4,8 @@ use serde_json::json;
 
 use super::*;
 
+const LIMIT: usize = 1000;
+
 fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call {
     Call {
         call: journal.number(),
@@ -34,7 +36,7 @@ fn append(journal: &Journal, call: &Call) {
 #[test]
 fn calls_are_found_by_what_they_were() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+    let journal = Journal::open(&dir.path().join("journal.jsonl"), LIMIT).unwrap();
     let stat = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     let export = call(&journal, Rpc::Export, "host-1", "INTERNAL", "2");
     append(&journal, &export);
@@ -73,7 +75,7 @@ fn calls_are_found_by_what_they_were() {
 fn numbers_go_on_after_the_highest_wherever_it_stands() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     let calls: Vec<_> = (0..4)
         .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
         .collect();
@@ -82,7 +84,7 @@ fn numbers_go_on_after_the_highest_wherever_it_stands() {
         append(&journal, &calls[index]);
     }
     drop(journal);
-    assert_eq!(Journal::open(&path).unwrap().number(), 5);
+    assert_eq!(Journal::open(&path, LIMIT).unwrap().number(), 5);
 }
 
 #[test]
@@ -90,14 +92,14 @@ fn the_last_number_there_is_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     std::fs::write(&path, format!("{{\"call\":{}}}\n", u64::MAX)).unwrap();
-    assert_eq!(Journal::open(&path).unwrap().number(), 0);
+    assert_eq!(Journal::open(&path, LIMIT).unwrap().number(), 0);
 }
 
 #[test]
 fn a_journal_that_was_cut_short_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     let first = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     append(&journal, &first);
     File::options()
@@ -107,7 +109,7 @@ fn a_journal_that_was_cut_short_goes_on() {
         .write_all(b"{\"call\":2,\"at")
         .unwrap();
     drop(journal);
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     assert_eq!(second.call, 2);
     append(&journal, &second);
@@ -117,7 +119,7 @@ fn a_journal_that_was_cut_short_goes_on() {
 #[test]
 fn calls_are_told_by_number_in_whichever_order_they_ended() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+    let journal = Journal::open(&dir.path().join("journal.jsonl"), LIMIT).unwrap();
     let calls: Vec<_> = (0..8)
         .map(|number| {
             let rpc = if number % 2 == 0 {
@@ -142,7 +144,7 @@ fn calls_are_told_by_number_in_whichever_order_they_ended() {
 #[test]
 fn what_changes_while_calls_are_read_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+    let journal = Journal::open(&dir.path().join("journal.jsonl"), LIMIT).unwrap();
     let calls: Vec<_> = (0..3)
         .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
         .collect();
@@ -174,7 +176,7 @@ fn full_for(host: &str) -> Put {
 fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open_with(&path, full_for("full")).unwrap();
+    let journal = Journal::open_with(&path, LIMIT, full_for("full")).unwrap();
     let stat = |host| call(&journal, Rpc::Stat, host, "OK", "1");
     let calls = ["h", "full", "h"].map(stat);
     let [first, _, second] = &calls;
@@ -200,7 +202,7 @@ fn half_a_line_spoils_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
     std::fs::write(&path, "{\"call\":7,\"at").unwrap();
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     let second = call(&journal, Rpc::Stat, "host-0", "OK", "1");
     append(&journal, &second);
     assert_eq!(journal.query(&Query::default()).unwrap(), [second]);
@@ -211,9 +213,13 @@ fn half_a_line_spoils_no_other() {
 fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     append(&journal, &call(&journal, Rpc::Stat, "host-0", "OK", "1"));
     let unreadable = File::options().append(true).open(&path).unwrap();
+    let unreadable = JournalFile {
+        file: unreadable,
+        begins: 0,
+    };
     journal.shared.held().file = Some(Arc::new(unreadable));
     let _ = journal.calls(Rpc::Stat);
 }
@@ -223,7 +229,7 @@ fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
 fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open_with(&path, full_for("h")).unwrap();
+    let journal = Journal::open_with(&path, LIMIT, full_for("h")).unwrap();
     append(&journal, &call(&journal, Rpc::Stat, "h", "OK", "1"));
     let _ = journal.calls(Rpc::Stat);
 }
@@ -235,7 +241,7 @@ fn hanging(path: &Path) -> (Journal, std::sync::mpsc::Sender<()>) {
         let _ = go_on.recv();
         file.write_all(lines)
     });
-    (Journal::open_with(path, put).unwrap(), goes_on)
+    (Journal::open_with(path, LIMIT, put).unwrap(), goes_on)
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,7 +287,7 @@ async fn a_file_system_that_hangs_makes_nobody_wait_and_what_is_lost_is_counted(
     assert_eq!(journal.lost(), 1);
     journal.finish().await;
     drop(journal);
-    let again = Journal::open(&path).unwrap();
+    let again = Journal::open(&path, LIMIT).unwrap();
     assert_eq!(again.query(&Query::default()).unwrap(), kept);
     assert_eq!(again.number(), last.call + 1);
 }
@@ -290,7 +296,7 @@ async fn a_file_system_that_hangs_makes_nobody_wait_and_what_is_lost_is_counted(
 async fn a_stop_waits_for_lines_but_not_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open(&path).unwrap();
+    let journal = Journal::open(&path, LIMIT).unwrap();
     let calls: Vec<_> = (0..100)
         .map(|_| call(&journal, Rpc::Stat, "host-0", "OK", "1"))
         .collect();
@@ -310,4 +316,43 @@ async fn a_stop_waits_for_lines_but_not_for_ever() {
     drop(journal);
     assert!(before.elapsed() < std::time::Duration::from_secs(1));
     drop(goes_on);
+}
+
+/// The oldest are forgotten, also by the file, and those who read it meanwhile miss nothing.
+#[test]
+fn a_journal_keeps_its_last_calls_and_its_file_stays_short() {
+    const KEPT: usize = 50;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let journal = Journal::open(&path, KEPT).unwrap();
+    let long = "x".repeat(2 << 10);
+    let mut calls = Vec::new();
+    let mut reading = None;
+    for number in 1..=1000 {
+        let ended = call(&journal, Rpc::Stat, "host-0", "OK", &long);
+        append(&journal, &ended);
+        calls.push(ended);
+        if number == 300 {
+            reading = Some(journal.find(Query::default(), 0));
+        }
+    }
+    let found = reading.unwrap().map(Result::unwrap);
+    assert_eq!(found.collect::<Vec<_>>(), calls[300 - KEPT..300]);
+    let kept = &calls[1000 - KEPT..];
+    assert_eq!(journal.query(&Query::default()).unwrap(), kept);
+    assert_eq!(journal.count(&Query::default(), 0), KEPT as u64);
+    assert_eq!(journal.lost(), 950);
+    let length = std::fs::metadata(&path).unwrap().len();
+    assert!(length < 400_000, "{length}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let other = Journal::open(&path, KEPT).unwrap_err().to_string();
+    assert!(other.contains("running"), "{other}");
+    drop(journal);
+
+    let journal = Journal::open(&path, 10).unwrap();
+    assert_eq!(journal.query(&Query::default()).unwrap(), kept[KEPT - 10..]);
+    assert_eq!(journal.number(), 1001);
+    journal.clear().unwrap();
+    assert_eq!(journal.lost(), 0);
 }

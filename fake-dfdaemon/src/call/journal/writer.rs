@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Call;
 use super::index::{Index, UNWRITTEN};
+use super::reading::{Contents, From, JournalFile};
 use super::waiting::Waits;
+use crate::store::private_files;
 
 /// Lines that wait to be written, in bytes. What comes on top of them is lost.
 const QUEUE: usize = 8 << 20;
+
+/// How long the file is at least before it is made shorter, in bytes.
+pub(super) const SHORT: u64 = 64 << 10;
 
 /// How long the answer to a client waits for the line of its call.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
@@ -56,12 +62,16 @@ pub(super) struct Shared {
 /// What is known of the journal. It is held over no step of the disk.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Calls that could not be written.
+    /// How many calls are kept.
+    limit: usize,
+    /// Calls that are not: those that could not be written, and the oldest.
     pub(super) lost: u64,
+    /// Whether it was said that some could not be written.
+    is_said: bool,
     pub(super) index: Index,
     pub(super) waits: Waits,
     /// Until the writer has ended.
-    pub(super) file: Option<Arc<File>>,
+    pub(super) file: Option<Arc<JournalFile>>,
     /// Lines that are not in the file yet, by the numbers of their calls.
     unwritten: HashMap<u64, Arc<[u8]>>,
     /// Those of them that the writer has not taken, in the order in which the calls ended.
@@ -96,7 +106,7 @@ impl Held {
     /// full.
     fn count_lost(&mut self) -> bool {
         self.lost += 1;
-        self.lost == 1
+        !std::mem::replace(&mut self.is_said, true)
     }
 }
 
@@ -110,11 +120,13 @@ fn no_answer() -> io::Error {
 }
 
 impl Shared {
-    pub(super) fn new(file: &Arc<File>, index: Index) -> Self {
+    pub(super) fn new(file: &Arc<JournalFile>, contents: Contents, limit: usize) -> Self {
         Self {
             held: Mutex::new(Held {
-                lost: 0,
-                index,
+                limit,
+                lost: contents.forgot,
+                is_said: false,
+                index: contents.index,
                 waits: Waits::default(),
                 file: Some(Arc::clone(file)),
                 unwritten: HashMap::new(),
@@ -161,6 +173,8 @@ impl Shared {
             return Written(None);
         };
         held.index.add(call, UNWRITTEN);
+        let limit = held.limit;
+        held.lost += held.index.keep(limit);
         held.waits.note(call);
         held.unwritten_bytes += line.len();
         held.unwritten.insert(call.call, Arc::clone(&line));
@@ -277,10 +291,14 @@ impl Written {
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) path: PathBuf,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<JournalFile>,
     pub(super) put: Put,
     /// Whether the file may end in the middle of a line.
     pub(super) is_cut: bool,
+    /// Whether the file cannot be made shorter.
+    pub(super) grows: bool,
+    /// How long the file gets before it is looked at whether it can be made shorter.
+    pub(super) looks_at: u64,
 }
 
 /// Dropped, it says that the writer has ended. The writer's own file is closed after that, on its
@@ -314,13 +332,14 @@ impl Writer {
         let _ended = Ended(Arc::clone(&self.shared));
         while let Some(work) = self.next() {
             self.write(&work.lines);
+            self.shorten();
             self.shared.is_behind.store(false, Ordering::Relaxed);
             self.shared.dealt.send_replace(work.queued);
             self.clear(work.clears);
         }
         // Closing is not enough: a process that was forked at this moment shares the open file until
         // it runs its program.
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        let _ = rustix::fs::flock(&self.file.file, FlockOperation::Unlock);
     }
 
     /// Waits for something to do. `None` when there is no more.
@@ -353,11 +372,13 @@ impl Writer {
             }
             Err(error) => {
                 let mut held = self.shared.held();
+                let mut is_first = false;
                 for (call, _) in lines {
                     held.is_written(*call);
-                    held.index.remove(*call);
+                    if held.index.remove(*call) {
+                        is_first = held.count_lost();
+                    }
                 }
-                let is_first = held.count_lost();
                 drop(held);
                 if is_first {
                     say_lost(&format_args!("{}: {error}", self.path.display()));
@@ -370,20 +391,20 @@ impl Writer {
         if lines.is_empty() {
             return Ok(());
         }
-        let length = self.file.metadata()?.len();
+        let length = self.file.file.metadata()?.len();
         let mut bytes = Vec::new();
         if self.is_cut {
             bytes.push(b'\n');
         }
-        let begins = length + bytes.len() as u64;
+        let begins = self.file.begins + length + bytes.len() as u64;
         for (_, line) in lines {
             bytes.extend_from_slice(line);
         }
         // One write: a crash leaves all of a line, or its start.
-        let written = (self.put)(&self.file, &bytes);
+        let written = (self.put)(&self.file.file, &bytes);
         if let Err(error) = written {
             // Half a line would spoil the next one.
-            self.is_cut |= self.file.set_len(length).is_err();
+            self.is_cut |= self.file.file.set_len(length).is_err();
             return Err(error);
         }
         self.is_cut = false;
@@ -397,6 +418,69 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes the calls that are forgotten out of the file, once they are more than the rest of it.
+    fn shorten(&mut self) {
+        if self.grows {
+            return;
+        }
+        match self.shortened() {
+            Ok(None) => {}
+            Ok(Some(file)) => {
+                let file = Arc::new(file);
+                self.looks_at = SHORT;
+                self.shared.held().file = Some(Arc::clone(&file));
+                self.file = file;
+            }
+            Err(error) => {
+                self.grows = true;
+                let path = self.path.display();
+                tracing::warn!(%path, %error, "the journal cannot be made shorter, and grows");
+            }
+        }
+    }
+
+    /// A file with the calls that are not forgotten, in the place of the one that is there.
+    fn shortened(&mut self) -> io::Result<Option<JournalFile>> {
+        let metadata = self.file.file.metadata()?;
+        let first = {
+            let held = self.shared.held();
+            // To look for it takes a millisecond for a million calls.
+            if metadata.len() < self.looks_at || held.lost == 0 {
+                return Ok(None);
+            }
+            held.index.first_place()
+        };
+        self.looks_at = metadata.len() / 4 * 5;
+        let Some(first) = first else {
+            return Ok(None);
+        };
+        let from = first.saturating_sub(self.file.begins);
+        if from < metadata.len().saturating_sub(from) {
+            return Ok(None);
+        }
+        let there = fs::symlink_metadata(&self.path)?;
+        if (there.dev(), there.ino()) != (metadata.dev(), metadata.ino()) {
+            return Err(io::Error::other("another file is in its place"));
+        }
+        let directory = self.path.parent().filter(|path| *path != Path::new(""));
+        let directory = directory.unwrap_or(Path::new("."));
+        let mut beside = tempfile::Builder::new();
+        let beside = beside
+            .prefix(".journal-")
+            .make_in(directory, private_files::append)?;
+        let mut rest = BufReader::new(From {
+            file: Arc::clone(&self.file),
+            place: from,
+        });
+        io::copy(&mut rest, &mut beside.as_file())?;
+        super::lock(beside.as_file())?;
+        let file = beside.persist(&self.path)?;
+        Ok(Some(JournalFile {
+            file,
+            begins: self.file.begins + from,
+        }))
+    }
+
     fn clear(&mut self, clears: Vec<Clear>) {
         let now = Instant::now();
         let (waiting, given_up): (Vec<_>, Vec<_>) =
@@ -405,11 +489,12 @@ impl Writer {
         if waiting.is_empty() {
             return;
         }
-        let cleared = self.file.set_len(0);
+        let cleared = self.file.file.set_len(0);
         if cleared.is_ok() {
             self.is_cut = false;
             let mut held = self.shared.held();
             held.lost = 0;
+            held.is_said = false;
             held.index.clear();
             held.waits.begin_again();
             // They ended while the journal was being cleared.

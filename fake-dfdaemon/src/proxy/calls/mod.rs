@@ -33,7 +33,7 @@ use crate::call::faults::reach::Reach;
 use crate::call::faults::registry::{Arriving, Faults};
 use crate::call::faults::{Fault, FaultError, Phase};
 use crate::call::gate::Gate;
-use crate::call::journal::Journal;
+use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
 use crate::call::rpc::Rpc;
 use crate::call::{Ahead, Arrived, Call, Calls, Waits};
@@ -97,8 +97,8 @@ impl ProxiedCalls {
         let seed = settings.fault_seed.unwrap_or_else(any_seed);
         let faults = Faults::starting_with(seed, settings.faults, Reach::Proxy)?;
         let path = settings.journal.unwrap_or_else(|| dir.join(JOURNAL));
-        let journal =
-            Journal::open(&path).map_err(|source| CallsError::Journal { path, source })?;
+        let journal = Journal::open(&path, DEFAULT_JOURNAL_LIMIT)
+            .map_err(|source| CallsError::Journal { path, source })?;
         let calls = Calls {
             faults: Arc::new(faults),
             journal: Arc::new(journal),
