@@ -43,13 +43,7 @@ const FAKE: &[&[&str]] = &[
 ];
 
 /// What is still out of order. A row goes with what it names.
-const KNOWN: [&str; 5] = [
-    "export has 510 lines",
-    "program::ctl has 530 lines",
-    "types::endpoint is in a circle",
-    "types::options is in a circle",
-    "types::task_id is in a circle",
-];
+const KNOWN: [&str; 2] = ["export has 510 lines", "program::ctl has 530 lines"];
 
 /// A module's path within its crate; the crate itself is empty.
 type Module = Vec<String>;
