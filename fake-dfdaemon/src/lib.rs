@@ -52,9 +52,9 @@ mod store;
 
 pub use call::clock;
 pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
-pub use call::journal::{Call, CallFault, CallStatus, Journal, Query};
+pub use call::journal::{Call, CallFault, CallStatus, Journal, Query, WaitError, WaitFor};
 pub use call::rpc::{Rpc, UnknownRpc};
-pub use cluster::{HostStatus, Replica, Waiting};
+pub use cluster::{HostStatus, Replica, Task, Waiting};
 pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
 pub use dfdaemon::release::{Release, UnknownRelease};
@@ -66,5 +66,6 @@ pub use instance::own_thread::block_on;
 pub use instance::preload::Preloaded;
 pub use instance::snapshot::SnapshotError;
 pub use jiff::Timestamp;
+pub use store::TaskState;
 pub use store::state_dir::StateDirError;
 pub use tonic::Code;

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
-use tonic::Code;
+use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
 
 #[tokio::test]
 async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {

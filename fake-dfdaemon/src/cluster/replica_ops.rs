@@ -4,21 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::{Cluster, Error, HostStatus, ReplicaState, TaskView, not_found};
+use super::{Cluster, Error, HostStatus, Replica, ReplicaState, Task, not_found};
 use crate::dfdaemon::host_name;
-
-/// A host's copy of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Replica {
-    /// The host's name.
-    pub host: String,
-    /// Whether the copy is kept until the task expires.
-    pub persistent: bool,
-    /// Whether all of the content is there.
-    pub complete: bool,
-}
 
 impl Cluster {
     /// Makes a host's copy persistent; false does nothing, whatever the id. Blocks on the disk.
@@ -161,7 +148,7 @@ impl Cluster {
     }
 
     /// A task that has not expired, and its copies.
-    pub(crate) fn task(&self, id: &str) -> Option<(TaskView, Vec<Replica>)> {
+    pub(crate) fn task(&self, id: &str) -> Option<Task> {
         let state = self.state();
         let entry = state.live(id, self.now())?;
         let copies = entry.replicas.iter().map(|(host, replica)| Replica {
@@ -169,7 +156,7 @@ impl Cluster {
             persistent: replica.record.persistent,
             complete: replica.is_whole(),
         });
-        Some((state.view(entry), copies.collect()))
+        Some(Task::new(state.view(entry), copies.collect()))
     }
 
     /// How many tasks a host has, and their content in bytes.

@@ -15,7 +15,7 @@ use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
 use super::parts;
 use crate::call::faults::Fault;
-use crate::cluster::{HostStatus, Replica, TaskView};
+use crate::cluster::{HostStatus, Task};
 use crate::instance::World;
 use crate::instance::host::Host;
 
@@ -96,8 +96,7 @@ pub(super) async fn tasks(
         let Some(world) = api.0.upgrade() else {
             return Some(Err(io::Error::other("the daemon is stopping")));
         };
-        let (view, replicas) = world.cluster.task(&id)?;
-        Some(Ok(task_json(&view, &replicas)))
+        Some(Ok(task_json(&world.cluster.task(&id)?)))
     });
     let tasks = tasks.take(limit.unwrap_or(usize::MAX));
     let total = limit.map(|_| ("total", json!(total)));
@@ -114,8 +113,7 @@ pub(super) async fn beside<T: Send + 'static>(
 
 pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let found = api.world()?.cluster.task(&id);
-    let (view, replicas) = found.ok_or_else(|| no_task(&id))?;
-    Ok(Json(task_json(&view, &replicas)))
+    Ok(Json(task_json(&found.ok_or_else(|| no_task(&id))?)))
 }
 
 pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
@@ -136,25 +134,23 @@ fn no_task(id: &str) -> ApiError {
 }
 
 /// The fields of `dfcache stat --format json`, and the replicas.
-fn task_json(view: &TaskView, replicas: &[Replica]) -> Value {
-    let task = &view.task;
-    let expires_at = crate::call::clock::later(task.created_at, task.ttl);
+fn task_json(task: &Task) -> Value {
     json!({
-        "task_id": task.task_id,
+        "task_id": task.id,
         "state": task.state.as_str(),
         "persistent_replica_count": task.persistent_replica_count,
-        "current_persistent_replica_count": view.persistent_replicas,
-        "current_replica_count": view.replicas,
-        "tag": task.tag.as_deref().filter(|tag| !tag.is_empty()),
-        "application": task.application.as_deref().filter(|application| !application.is_empty()),
+        "current_persistent_replica_count": task.current_persistent_replica_count,
+        "current_replica_count": task.current_replica_count,
+        "tag": task.tag,
+        "application": task.application,
         "piece_length": task.piece_length,
         "content_length": task.content_length,
-        "piece_count": task.content_length.div_ceil(task.piece_length.max(1)),
+        "piece_count": task.piece_count,
         "ttl_seconds": task.ttl.as_secs(),
         "created_at": task.created_at,
         "updated_at": task.updated_at,
-        "expires_at": expires_at,
-        "replicas": replicas,
+        "expires_at": task.expires_at,
+        "replicas": task.replicas,
     })
 }
 

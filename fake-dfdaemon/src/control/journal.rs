@@ -181,7 +181,7 @@ pub(super) async fn wait(
     let patience = patience.map_err(|error| ApiError::bad_request(format!("timeout: {error}")))?;
     let stopping = world.cluster.stopping().clone();
     drop(world);
-    let waiting = journal.wait_for(query.clone(), after, count);
+    let waiting = journal.waiting(query.clone(), after, count);
     let came = tokio::select! {
         biased;
         () = waiting.came() => true,

@@ -80,6 +80,7 @@ pub struct Builder {
     #[cfg(feature = "control")]
     pub(super) control_tcp: Option<SocketAddr>,
     preload: Option<PathBuf>,
+    keep_state_on_panic: bool,
     /// What goes wrong with the disk, and at which of its steps.
     pub(crate) mishaps: Option<Arc<dyn Mishaps>>,
 }
@@ -111,6 +112,7 @@ impl Default for Builder {
             #[cfg(feature = "control")]
             control_tcp: None,
             preload: None,
+            keep_state_on_panic: false,
             mishaps: None,
         }
     }
@@ -250,6 +252,25 @@ impl Builder {
         self
     }
 
+    /// Lets the state directory and the journal stay if the thread panics that drops the fake, as that
+    /// of a test does that fails, and names both on stderr. By default a temporary directory goes
+    /// with the fake whatever happens.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use fake_dfdaemon::FakeDfdaemon;
+    ///
+    /// let daemon = FakeDfdaemon::builder().keep_state_on_panic().start_blocking()?;
+    /// // An assertion that fails here prints where to look.
+    /// assert!(daemon.state_dir().is_dir());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn keep_state_on_panic(mut self) -> Self {
+        self.keep_state_on_panic = true;
+        self
+    }
+
     /// Starts the fake, on a thread of its own. When this returns, every socket accepts.
     ///
     /// # Errors
@@ -259,12 +280,15 @@ impl Builder {
         let other = |error: io::Error| StartError::Other(error.into());
         let thread = OwnThread::start().map_err(other)?;
         let ended = CancellationToken::new();
+        let keeps_state_on_panic = self.keep_state_on_panic;
         // If nobody waits any more, what was begun is taken back.
         let _ended = ended.clone().drop_guard();
         let starting = thread.spawn(self.start_here(ended.cancelled_owned()));
         let started = starting.await.map_err(|error| other(error.into()))??;
         let running = started.ok_or_else(|| StartError::Other("nobody ended it".into()))?;
-        Ok(FakeDfdaemon::new(running, Some(thread)))
+        let mut fake = FakeDfdaemon::new(running, Some(thread));
+        fake.keeps_state_on_panic = keeps_state_on_panic;
+        Ok(fake)
     }
 
     /// As [`Self::start`], for code that has no runtime.

@@ -20,7 +20,7 @@ use crate::call::faults::{Fault, FaultError, FaultGuard};
 use crate::call::journal::Journal;
 #[cfg(test)]
 use crate::cluster::Cluster;
-use crate::cluster::Waiting;
+use crate::cluster::{Task, Waiting};
 use crate::dfdaemon::release::Release;
 use crate::instance::World;
 use crate::instance::error::StartError;
@@ -44,6 +44,7 @@ pub struct FakeDfdaemon {
     running: Running,
     /// Unless it runs where it was started.
     thread: Option<OwnThread>,
+    keeps_state_on_panic: bool,
 }
 
 impl FakeDfdaemon {
@@ -57,7 +58,11 @@ impl FakeDfdaemon {
     }
 
     fn new(running: Running, thread: Option<OwnThread>) -> Self {
-        Self { running, thread }
+        Self {
+            running,
+            thread,
+            keeps_state_on_panic: false,
+        }
     }
 
     fn world(&self) -> &Arc<World> {
@@ -120,6 +125,28 @@ impl FakeDfdaemon {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.world().cluster.calls().journal
+    }
+
+    /// The tasks that the cluster has and that have not expired, ordered by id.
+    ///
+    /// ```
+    /// use fake_dfdaemon::{FakeDfdaemon, TaskState};
+    ///
+    /// let models = tempfile::tempdir()?;
+    /// std::fs::write(models.path().join("model.bin"), "content")?;
+    /// let daemon = FakeDfdaemon::builder().preload(models.path()).start_blocking()?;
+    /// let tasks = daemon.tasks();
+    /// assert_eq!((tasks.len(), tasks[0].content_length), (1, 7));
+    /// assert_eq!(tasks[0].state, TaskState::Succeeded);
+    /// assert_eq!(tasks[0].replicas[0].host, "host-0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Task> {
+        let cluster = &self.world().cluster;
+        let ids = cluster.task_ids().into_iter();
+        // One by one: between them, others get at what they are made of.
+        ids.filter_map(|id| cluster.task(&id)).collect()
     }
 
     /// Adds a fault, which lasts as long as what is returned.
@@ -211,6 +238,13 @@ impl FakeDfdaemon {
         run_on(&self.world().runtime, work(world)).await
     }
 
+    /// Says where the state and the journal are: among the output of a test that failed.
+    #[allow(clippy::print_stderr)]
+    fn name_state(&self) {
+        let (state, journal) = (self.state_dir().display(), self.journal().path().display());
+        eprintln!("the state of fake-dfdaemon stays in {state}, its journal in {journal}");
+    }
+
     /// Lets the state directory stay when the fake stops, also a temporary one.
     pub(crate) fn keep_state(&self) {
         self.world().cluster.state_dir().keep();
@@ -224,6 +258,10 @@ impl FakeDfdaemon {
 
 impl Drop for FakeDfdaemon {
     fn drop(&mut self) {
+        if self.keeps_state_on_panic && std::thread::panicking() {
+            self.keep_state();
+            self.name_state();
+        }
         if let Some(thread) = self.thread.take() {
             // The thread ends when this has.
             thread.spawn(self.running.break_up());

@@ -148,8 +148,8 @@ pub(crate) async fn run_on<T: Send + 'static>(
 /// block_on(daemon.stop());
 /// # Ok::<(), fake_dfdaemon::StartError>(())
 /// ```
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(unconstrained(future));
+pub fn block_on<T>(future: impl IntoFuture<Output = T>) -> T {
+    let mut future = pin!(unconstrained(future.into_future()));
     loop {
         if let Some(output) = wait_until(future.as_mut(), None) {
             return output;

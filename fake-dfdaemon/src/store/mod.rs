@@ -18,5 +18,6 @@ pub(crate) use disk::{Disk, DiskFault, Mishaps, about};
 pub(crate) use disk::{Mishap, Step};
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
-pub(crate) use record::{ReplicaRecord, TaskRecord, TaskState};
+pub use record::TaskState;
+pub(crate) use record::{ReplicaRecord, TaskRecord};
 pub(crate) use tasks::TaskStore;

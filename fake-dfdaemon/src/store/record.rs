@@ -45,15 +45,19 @@ impl TaskRecord {
 
 /// What has become of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum TaskState {
+pub enum TaskState {
+    /// It is being imported.
     Uploading,
+    /// Its content is there.
     Succeeded,
+    /// Its import failed. An import of the same content takes its place.
     Failed,
 }
 
 impl TaskState {
     /// As the scheduler writes it.
-    pub(crate) fn as_str(self) -> &'static str {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Uploading => "Uploading",
             Self::Succeeded => "Succeeded",

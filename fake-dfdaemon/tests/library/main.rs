@@ -7,5 +7,6 @@ mod support;
 
 mod faults;
 mod journal;
+mod panic;
 #[cfg(feature = "control")]
 mod threads;

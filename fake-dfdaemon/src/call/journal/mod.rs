@@ -8,6 +8,7 @@ mod index;
 mod readers;
 mod reading;
 mod running;
+mod wait;
 mod waiting;
 mod writer;
 
@@ -25,14 +26,18 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
+use tonic::Code;
 
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
 use self::reading::JournalFile;
 use self::running::Running;
 pub(crate) use self::running::RunningCall;
+pub use self::wait::{WaitError, WaitFor};
 pub(crate) use self::writer::Written;
 use self::writer::{Put, SHORT, Shared, Writer};
+use super::faults::code_name;
 use super::rpc::Rpc;
 use crate::store::private_files;
 
@@ -98,7 +103,16 @@ pub struct CallFault {
     pub action: Value,
 }
 
-/// Which calls are asked for.
+/// Which calls are asked for. A kind of call is a query for all of its calls.
+///
+/// ```
+/// use fake_dfdaemon::{Code, FakeDfdaemon, Query, Rpc};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let query = Query::of(Rpc::Stat).status(Code::NotFound).host("host-1");
+/// assert_eq!(daemon.journal().query(&query)?, []);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
@@ -112,7 +126,43 @@ pub struct Query {
     pub host: Option<String>,
 }
 
+impl From<Rpc> for Query {
+    fn from(rpc: Rpc) -> Self {
+        Self::of(rpc)
+    }
+}
+
 impl Query {
+    /// The calls of a kind.
+    #[must_use]
+    pub fn of(rpc: Rpc) -> Self {
+        Self {
+            rpc: Some(rpc),
+            ..Self::default()
+        }
+    }
+
+    /// Only calls that ended with this status.
+    #[must_use]
+    pub fn status(mut self, code: Code) -> Self {
+        self.status = Some(code_name(code).to_owned());
+        self
+    }
+
+    /// Only calls for this task.
+    #[must_use]
+    pub fn task(mut self, id: impl Into<String>) -> Self {
+        self.task = Some(id.into());
+        self
+    }
+
+    /// Only calls to this host, such as `host-1`.
+    #[must_use]
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.host = Some(name.into());
+        self
+    }
+
     fn matches(&self, call: &Call) -> bool {
         let task = call.request.get("task_id").and_then(Value::as_str);
         self.rpc.is_none_or(|rpc| rpc == call.rpc)
@@ -136,6 +186,8 @@ pub struct Journal {
     last_call: AtomicU64,
     running: Running,
     readers: Readers,
+    /// The fake's runtime.
+    runtime: Option<Handle>,
 }
 
 impl Journal {
@@ -175,6 +227,7 @@ impl Journal {
             last_call: AtomicU64::new(last_call),
             running: Running::default(),
             readers: Readers::default(),
+            runtime: Handle::try_current().ok(),
         })
     }
 
@@ -194,12 +247,8 @@ impl Journal {
     #[track_caller]
     #[allow(clippy::panic)]
     pub fn calls(&self, rpc: Rpc) -> Vec<Call> {
-        let query = Query {
-            rpc: Some(rpc),
-            ..Query::default()
-        };
         let path = self.path.display();
-        let calls = self.query(&query);
+        let calls = self.query(&Query::of(rpc));
         let calls = calls.unwrap_or_else(|error| panic!("cannot read the journal {path}: {error}"));
         let lost = self.lost();
         assert!(lost == 0, "{lost} calls are missing in the journal {path}");
@@ -229,11 +278,7 @@ impl Journal {
         if count.contains(&calls.len()) {
             return calls;
         }
-        let query = Query {
-            rpc: Some(rpc),
-            ..Query::default()
-        };
-        let near = self.near_misses(&query, 0);
+        let near = self.near_misses(&Query::of(rpc), 0);
         let near: String = near.iter().map(|miss| format!("\n  {miss}")).collect();
         let came = calls.len();
         panic!("{came} {rpc} calls have ended, expected {count:?}; near misses:{near}")

@@ -140,7 +140,7 @@ impl Query {
 impl Journal {
     /// Waits until `count` calls that are asked for have ended, among those with a number above
     /// `after`; those that have ended count.
-    pub(crate) fn wait_for(&self, query: Query, after: u64, count: u64) -> Waiting<'_> {
+    pub(crate) fn waiting(&self, query: Query, after: u64, count: u64) -> Waiting<'_> {
         let mut held = self.shared.held();
         let ended = held.index.find(&query, after).count_all();
         let came = Arc::new(Notify::new());

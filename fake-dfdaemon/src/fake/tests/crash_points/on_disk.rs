@@ -48,15 +48,15 @@ impl World<'_> {
         let state = self.place.state();
         let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
         let ids = self.cluster().task_ids();
-        for (view, replicas) in ids.iter().filter_map(|id| self.cluster().task(id)) {
-            let id = &view.task.task_id;
+        for task in ids.iter().filter_map(|id| self.cluster().task(id)) {
+            let id = &task.id;
             let tasks = state.join("scheduler/tasks");
             let record = tasks
                 .join(&id[..id.len().min(3)])
                 .join(format!("{id}.json"));
-            let succeeded = view.task.state == TaskState::Succeeded;
+            let succeeded = task.state == TaskState::Succeeded;
             if succeeded { &mut must } else { &mut may }.insert(record);
-            for replica in replicas {
+            for replica in &task.replicas {
                 let host = replica.host.trim_start_matches("host-").parse().unwrap();
                 let [record, content] = copy_paths(&state, host, id);
                 if replica.complete {

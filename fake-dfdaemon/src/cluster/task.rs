@@ -1,0 +1,82 @@
+//! A task as those see it who look at the cluster from outside.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::TaskView;
+use crate::call::clock::later;
+use crate::store::TaskState;
+
+/// A task of the cluster and its replicas, at one moment:
+/// [`FakeDfdaemon::tasks`](crate::FakeDfdaemon::tasks) lists them.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id, as `dfcache import` prints it.
+    pub id: String,
+    /// Whether it is being imported, there, or failed.
+    pub state: TaskState,
+    /// The persistent replicas that the importer asked for.
+    pub persistent_replica_count: u64,
+    /// The persistent replicas that there are.
+    pub current_persistent_replica_count: u64,
+    /// All replicas that there are.
+    pub current_replica_count: u64,
+    /// The tag that the importer gave.
+    pub tag: Option<String>,
+    /// The application that the importer gave.
+    pub application: Option<String>,
+    /// The length of a piece, in bytes; the last one may be shorter.
+    pub piece_length: u64,
+    /// The length of the content, in bytes.
+    pub content_length: u64,
+    /// How many pieces the content has.
+    pub piece_count: u64,
+    /// How long the task lives.
+    pub ttl: Duration,
+    /// When its import began, by the daemon's clock.
+    pub created_at: Timestamp,
+    /// When its state changed last.
+    pub updated_at: Timestamp,
+    /// When it will be gone.
+    pub expires_at: Timestamp,
+    /// Each host that has something of it.
+    pub replicas: Vec<Replica>,
+}
+
+/// A host's copy of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replica {
+    /// The host's name.
+    pub host: String,
+    /// Whether the copy is kept until the task expires.
+    pub persistent: bool,
+    /// Whether all of the content is there.
+    pub complete: bool,
+}
+
+impl Task {
+    pub(super) fn new(view: TaskView, replicas: Vec<Replica>) -> Self {
+        let task = view.task;
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        Self {
+            state: task.state,
+            persistent_replica_count: task.persistent_replica_count,
+            current_persistent_replica_count: view.persistent_replicas,
+            current_replica_count: view.replicas,
+            tag: given(task.tag),
+            application: given(task.application),
+            piece_length: task.piece_length,
+            content_length: task.content_length,
+            piece_count: task.content_length.div_ceil(task.piece_length.max(1)),
+            ttl: task.ttl,
+            created_at: task.created_at,
+            updated_at: task.updated_at,
+            expires_at: later(task.created_at, task.ttl),
+            id: task.task_id,
+            replicas,
+        }
+    }
+}
