@@ -22,6 +22,7 @@ use crate::cluster::{Cluster, Settings};
 use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
 use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::rate::RateLimit;
 use crate::dfdaemon::release::Release;
 use crate::grpc::Admission;
 use crate::grpc::connection_limit::Room;
@@ -68,6 +69,7 @@ pub struct Builder {
     clock: ClockMode,
     replication_delay: Duration,
     max_requests: Option<usize>,
+    max_rate: Option<usize>,
     blocks: Vec<Block>,
     fsync: bool,
     quirks: Quirks,
@@ -100,6 +102,7 @@ impl Default for Builder {
             clock: ClockMode::System,
             replication_delay: Duration::ZERO,
             max_requests: None,
+            max_rate: None,
             blocks: Vec::new(),
             fsync: false,
             quirks: Quirks::default(),
@@ -200,6 +203,13 @@ impl Builder {
     /// How many requests a host has in hand before it answers that it is overloaded.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.max_requests = Some(requests);
+        self
+    }
+
+    /// How many requests a host takes in a second. Up to 50 more wait for the next second; further
+    /// ones are answered that it is overloaded. A dfdaemon takes 400.
+    pub fn max_rate(mut self, requests: usize) -> Self {
+        self.max_rate = Some(requests);
         self
     }
 
@@ -424,6 +434,7 @@ impl Builder {
             let admission = Admission {
                 blocks: Arc::from(self.blocks.as_slice()),
                 requests: RequestLimit::new(self.max_requests),
+                rate: RateLimit::new(self.max_rate),
             };
             let mode = self.socket_mode;
             let server = HostServer::new(cluster, number, admission, room.clone(), endpoint, mode);

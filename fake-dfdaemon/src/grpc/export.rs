@@ -60,7 +60,7 @@ async fn begin(
     request: DownloadPersistentCacheTaskRequest,
 ) -> Result<Begun, Status> {
     call.pass(Phase::Before).await?;
-    let permit = host.permit()?;
+    let permit = host.admit(call).await?;
     let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
     host.check_blocked(Blocked::Export, tag, application)?;
     let with_content = request.need_piece_content;

@@ -15,7 +15,7 @@ use crate::call::faults::Phase;
 use crate::call::gate::{Entered, broken_off};
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error, ImportRequest};
-use crate::dfdaemon::limits::{Blocked, RequestPermit};
+use crate::dfdaemon::limits::Blocked;
 use crate::store::CancelFlag;
 
 pub(super) async fn answer(
@@ -102,7 +102,8 @@ async fn task_for_faults(
     if request.content_for_id.is_none() && !wanted {
         return None;
     }
-    let _permit = admit(host, request).ok()?;
+    let _permit = host.permit().ok()?;
+    check_blocked(host, request).ok()?;
     let request = request.clone();
     let ends = ends.cancelled_owned();
     // Whatever is wrong with the file, the import itself will say it.
@@ -114,11 +115,9 @@ async fn task_for_faults(
     id.await.ok()
 }
 
-fn admit(host: &ServedHost, request: &ImportRequest) -> Result<RequestPermit, Status> {
-    let permit = host.permit()?;
+fn check_blocked(host: &ServedHost, request: &ImportRequest) -> Result<(), Status> {
     let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
-    host.check_blocked(Blocked::Import, tag, application)?;
-    Ok(permit)
+    host.check_blocked(Blocked::Import, tag, application)
 }
 
 async fn import(
@@ -127,7 +126,8 @@ async fn import(
     mut request: ImportRequest,
 ) -> Result<PersistentCacheTask, Status> {
     call.pass(Phase::Before).await?;
-    let _permit = admit(host, &request)?;
+    let _permit = host.admit(call).await?;
+    check_blocked(host, &request)?;
     request.store_faults = call.store_faults();
     let view = run(host, call, request)
         .await

@@ -1,6 +1,7 @@
 //! What the services of one host share: how a call is let in, hit by faults, and noted.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use tonic::{Extensions, Response, Status};
@@ -15,6 +16,7 @@ use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::rate::{RateLimit, Turn};
 use crate::dfdaemon::release::Release;
 
 /// What the daemon refuses before it looks at a task.
@@ -22,6 +24,7 @@ use crate::dfdaemon::release::Release;
 pub(crate) struct Admission {
     pub(crate) blocks: Arc<[Block]>,
     pub(crate) requests: RequestLimit,
+    pub(crate) rate: RateLimit,
 }
 
 /// One host, as its services see it.
@@ -30,6 +33,8 @@ pub(crate) struct ServedHost {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) number: usize,
     pub(crate) admission: Admission,
+    /// Set when all listeners of the host are up.
+    pub(crate) up: Arc<AtomicBool>,
 }
 
 /// A call as a service gets it.
@@ -43,6 +48,11 @@ pub(super) struct Asked<'a> {
 }
 
 impl ServedHost {
+    /// Whether all listeners of the host are up.
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
     pub(super) async fn begin(&self, rpc: Rpc, asked: Asked<'_>, extensions: &Extensions) -> Call {
         let entered = self.cluster.calls().gate.enter().await;
         self.begin_entered(entered, rpc, asked, extensions)
@@ -82,22 +92,31 @@ impl ServedHost {
         call: Call,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
-        let work = async {
-            let _permit = self.permit()?;
-            work.await
-        };
-        self.answer_always(call, work).await
+        self.answer_if(true, call, work).await
     }
 
-    /// Answers a call with the outcome of `work`, which runs between the faults before and after,
-    /// however many calls there are.
+    /// Answers a call with the outcome of `work`, however many calls there are.
     pub(super) async fn answer_always<T>(
         &self,
+        call: Call,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<Response<T>, Status> {
+        self.answer_if(false, call, work).await
+    }
+
+    /// Runs `work` between the faults before and after.
+    async fn answer_if<T>(
+        &self,
+        is_counted: bool,
         mut call: Call,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let answer = async {
             call.pass(Phase::Before).await?;
+            let _permit = match is_counted {
+                true => Some(self.admit(&call).await?),
+                false => None,
+            };
             let answer = work.await?;
             call.pass(Phase::After).await?;
             Ok(answer)
@@ -105,6 +124,22 @@ impl ServedHost {
         let answer = answer.await;
         call.answered(answer.as_ref().err()).wait().await;
         answer.map(Response::new)
+    }
+
+    /// Lets a call in when it is its turn, unless there are too many.
+    pub(super) async fn admit(&self, call: &Call) -> Result<RequestPermit, Status> {
+        let mut queued = None;
+        while !self.admits_all() {
+            match self.admission.rate.turn(call.clock().now(), queued) {
+                Turn::Now => break,
+                Turn::Later(due, place) => {
+                    call.wait_until(due).await?;
+                    queued = Some(place);
+                }
+                Turn::Refused => return Err(overloaded("too many requests")),
+            }
+        }
+        self.permit()
     }
 
     pub(super) fn permit(&self) -> Result<RequestPermit, Status> {

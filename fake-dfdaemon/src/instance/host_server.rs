@@ -1,6 +1,7 @@
 //! The sockets of one host.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
@@ -43,6 +44,7 @@ impl HostServer {
             cluster: Arc::clone(cluster),
             number,
             admission,
+            up: Arc::default(),
         };
         Self {
             endpoint,
@@ -87,11 +89,13 @@ impl HostServer {
             started.push((server, file));
         }
         *running = started;
+        self.served.up.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Breaks every connection.
     pub(crate) async fn close(&self) {
+        self.served.up.store(false, Ordering::Release);
         let running = std::mem::take(&mut *self.running());
         let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         // All of them before anything is waited for: a start that comes meanwhile binds them anew.

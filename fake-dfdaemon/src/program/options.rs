@@ -141,6 +141,11 @@ pub(crate) struct Serve {
     #[arg(long, allow_hyphen_values = true, value_name = "N")]
     max_requests: Option<usize>,
 
+    /// How many requests a host takes in a second, such as a dfdaemon's 400; 50 more wait for the
+    /// next second, the rest is answered RESOURCE_EXHAUSTED
+    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    max_rate: Option<usize>,
+
     /// Refuse imports or exports by tag or application; repeatable
     #[arg(long, value_name = "import|export:tag|application=VALUE")]
     block: Vec<Block>,
@@ -243,6 +248,9 @@ impl Serve {
         }
         if let Some(requests) = self.max_requests {
             builder = builder.max_requests(requests);
+        }
+        if let Some(requests) = self.max_rate {
+            builder = builder.max_rate(requests);
         }
         if let Some(path) = &self.control {
             builder = builder.control(path);

@@ -9,6 +9,7 @@ use tonic::Code;
 use super::small;
 use crate::row::{Row, row};
 use crate::support::client::Import;
+use crate::support::eventually;
 use crate::world::{MIB, World, assert_says, import, import_as, seconds, transfer};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -45,6 +46,10 @@ pub(super) fn rows() -> Vec<Row> {
             .needs("a limit of requests", |fake| fake.max_requests(0)),
         row!(an_overloaded_daemon_is_healthy)
             .needs("a limit of requests", |fake| fake.max_requests(0)),
+        row!(requests_over_the_rate_wait_and_beyond_fifty_are_refused)
+            .needs("a rate and the clock", |fake| {
+                fake.max_rate(2).manual_clock()
+            }),
     ]
 }
 
@@ -317,4 +322,37 @@ async fn an_overloaded_daemon_says_so(w: World) {
     let text = "server is overloaded: too many requests, please retry later";
     let refused = w.client().await.import(import(&w.file(1).path)).await;
     assert_says(&refused.unwrap_err(), Code::ResourceExhausted, text);
+}
+
+async fn requests_over_the_rate_wait_and_beyond_fifty_are_refused(w: World) {
+    let client = w.client().await;
+    for _ in 0..2 {
+        w.assert_not_found(&client.stat("4").await.unwrap_err(), "4");
+    }
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.stat("4").await.unwrap_err() })
+        })
+        .collect();
+    eventually("all of them wait", || async {
+        w.fake().settle().await.len() >= 50
+    })
+    .await;
+    let text = "server is overloaded: too many requests, please retry later";
+    assert_says(
+        &client.stat("4").await.unwrap_err(),
+        Code::ResourceExhausted,
+        text,
+    );
+    assert_eq!(client.health("").await.unwrap(), 1);
+    // Two in a second, until all have passed.
+    for second in 1..=25 {
+        w.fake().clock().advance(Duration::from_secs(1)).unwrap();
+        let passed = || waiting.iter().filter(|call| call.is_finished()).count();
+        eventually("two more pass", || async { passed() == 2 * second }).await;
+    }
+    for call in waiting {
+        w.assert_not_found(&call.await.unwrap(), "4");
+    }
 }
