@@ -1,6 +1,7 @@
 //! `grpc.health.v1.Health`, which clients of release 0.2 ask before every command.
 //!
-//! The daemon is well as long as it answers, so a watch never has news.
+//! The daemon is well as long as it answers. Its service is registered when all of the host's
+//! listeners are up, so a watch never has news.
 
 use std::pin::Pin;
 
@@ -25,7 +26,8 @@ pub(super) struct HealthOf {
 
 impl HealthOf {
     fn status_of(&self, service: &str) -> Option<ServingStatus> {
-        (service.is_empty() || service == self.service).then_some(ServingStatus::Serving)
+        let is_known = service.is_empty() || (service == self.service && self.host.is_up());
+        is_known.then_some(ServingStatus::Serving)
     }
 }
 
@@ -33,6 +35,10 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse {
         status: status.into(),
     }
+}
+
+fn not_registered() -> Status {
+    Status::not_found("service not registered")
 }
 
 #[tonic::async_trait]
@@ -52,9 +58,7 @@ impl Health for HealthOf {
             .await;
         let work = async {
             let status = self.status_of(service);
-            status
-                .map(response)
-                .ok_or_else(|| Status::not_found("service not registered"))
+            status.map(response).ok_or_else(not_registered)
         };
         // An overloaded daemon is well.
         self.host.answer_always(call, work).await
@@ -67,9 +71,7 @@ impl Health for HealthOf {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let service = &request.get_ref().service;
-        let status = self
-            .status_of(service)
-            .unwrap_or(ServingStatus::ServiceUnknown);
+        let status = self.status_of(service).ok_or_else(not_registered)?;
         let stopping = self.host.cluster.stopping().clone();
         let now = stream::once(async move { Ok(response(status)) });
         let never = stream::once(async move {

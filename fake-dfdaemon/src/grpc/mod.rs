@@ -50,6 +50,15 @@ pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionE
     with_health_and_reflection(named(Upload(host.clone())), &host)
 }
 
+/// The health of what a host serves on its download socket.
+#[cfg(test)]
+pub(crate) fn download_health(host: &ServedHost) -> impl tonic_health::pb::health_server::Health {
+    HealthOf {
+        host: host.clone(),
+        service: Download::NAME,
+    }
+}
+
 fn with_health_and_reflection(
     service: (&'static str, services::Call),
     host: &ServedHost,

@@ -129,4 +129,34 @@ mod tests {
         stopping.await;
         daemon.stop().await;
     }
+
+    /// Between the first listener and the last one a dfdaemon knows its server, and not its service.
+    #[tokio::test]
+    async fn the_service_is_registered_when_all_listeners_are_up() {
+        use tonic_health::pb::HealthCheckRequest;
+        use tonic_health::pb::health_server::Health as _;
+
+        let daemon = FakeDfdaemon::builder().hosts(1).start().await.unwrap();
+        let host = daemon.host(0).unwrap();
+        let health = crate::grpc::download_health(&host.0.served);
+        let check = async |service: &str| {
+            let service = service.to_owned();
+            let asked = health.check(tonic::Request::new(HealthCheckRequest { service }));
+            let code = asked.await.err().map(|status| status.code());
+            code
+        };
+        let service = "dfdaemon.v2.DfdaemonDownload";
+        assert_eq!((check("").await, check(service).await), (None, None));
+        host.stop().await;
+        let not_found = Some(tonic::Code::NotFound);
+        assert_eq!((check("").await, check(service).await), (None, not_found));
+        let request = HealthCheckRequest {
+            service: service.to_owned(),
+        };
+        let watched = health.watch(tonic::Request::new(request)).await;
+        assert_eq!(watched.err().map(|status| status.code()), not_found);
+        host.start().await.unwrap();
+        assert_eq!(check(service).await, None);
+        daemon.stop().await;
+    }
 }

@@ -33,6 +33,7 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(the_server_and_its_service_are_serving),
         row!(the_health_of_anything_else_is_not_found),
+        row!(health_can_be_watched),
         row!(reflection_v1_lists_what_a_dfdaemon_has),
         row!(reflection_v1alpha_answers_too)
             .ours("for grpcurl and Python; the real one serves v1 alone"),
@@ -75,6 +76,26 @@ async fn the_health_of_anything_else_is_not_found(w: World) {
             health(&w, service).await.unwrap_err().code(),
             Code::NotFound
         );
+    }
+}
+
+async fn health_can_be_watched(w: World) {
+    let mut client = HealthClient::with_origin(w.client().await.connection(), origin());
+    for service in ["", SERVICE, "dfdaemon.v2.DfdaemonNothing"] {
+        let service = service.to_owned();
+        let request = HealthCheckRequest {
+            service: service.clone(),
+        };
+        match client.watch(request).await {
+            Ok(mut watched) => {
+                let first = watched.get_mut().message().await.unwrap().unwrap();
+                assert_eq!(first.status, i32::from(ServingStatus::Serving));
+            }
+            Err(status) => {
+                assert!(service.ends_with("Nothing"), "{service}: {status:?}");
+                assert_says(&status, Code::NotFound, "service not registered");
+            }
+        }
     }
 }
 
