@@ -6,7 +6,13 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The most bytes that wait to be written.
 const MOST: usize = 1 << 20;
@@ -21,14 +27,61 @@ pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
     std::thread::Builder::new()
         .name("log".to_owned())
         .spawn(|| LOG.write_to(io::stderr()))?;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Line)
         // It would be told by a macro that panics when stderr is closed.
         .log_internal_errors(false)
         .with_ansi(false)
+        .with_filter(level);
+    let refused = (level >= LevelFilter::WARN)
+        .then(|| RefusedAuthorities.with_filter(FilterFn::new(is_of_requests)));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(refused)
         .init();
     Ok(())
+}
+
+/// Whether h2 says this of the head of a request.
+fn is_of_requests(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && *metadata.level() == Level::DEBUG && metadata.target() == "h2::server"
+}
+
+/// Tells of requests that h2 resets for their `:authority`, before anything else sees them. h2 says
+/// so at a level that hardly anybody reads, and the client gets no reason at all.
+#[derive(Debug)]
+struct RefusedAuthorities;
+
+/// What h2 says of such a request, before the authority.
+const MALFORMED: &str = "malformed headers: malformed authority ";
+
+impl<S: Subscriber> Layer<S> for RefusedAuthorities {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        if let Some(authority) = said.0.strip_prefix(MALFORMED) {
+            // Not by a macro of tracing: an event inside of another one confuses its filters.
+            let line = format!(
+                "{}  WARN fake_dfdaemon: a request was refused for its :authority {authority}; give the \
+                 client's channel a valid one, such as localhost (in gRPC the option \
+                 grpc.default_authority)\n",
+                jiff::Timestamp::now()
+            );
+            LOG.push(line.as_bytes());
+        }
+    }
+}
+
+/// The message of an event.
+#[derive(Debug, Default)]
+struct Said(String);
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 /// Says a text as it is, whatever the level is.
