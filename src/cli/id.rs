@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
 
 use super::common::{Identity, Output};
 use super::report::Outcome;
@@ -14,6 +15,11 @@ Examples:
   dfcache id /tmp/file.txt
   dfcache id --dfdaemon-version 1.5 --tag nightly /tmp/file.txt
   dfcache stat $(dfcache id /tmp/file.txt)";
+
+/// The same file has another id with other releases, and the id does not show which it is of.
+const ASSUMED: &str = "this is the id of dfdaemon 0.2 to 1.0.14 (CRC-32); 1.0.15 and later have \
+                       another one (SHA-256): name the release with --dfdaemon-version or \
+                       DFCACHE_ID_DFDAEMON_VERSION";
 
 /// Print the id that an import of a file would get
 ///
@@ -39,6 +45,10 @@ pub(crate) struct IdArguments {
     )]
     pub(crate) dfdaemon_version: DfdaemonVersion,
 
+    /// Whether the release is the default one, which nobody named.
+    #[arg(skip)]
+    pub(super) is_assumed: bool,
+
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -49,7 +59,18 @@ impl IdArguments {
         // The same checks as before an import, since it asks what an import would come to.
         let task_id = task_id(self.request(), self.dfdaemon_version.scheme()).await?;
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        Ok(Outcome::Id { task_id, path })
+        let warning = self.is_assumed.then(|| ASSUMED.to_owned());
+        Ok(Outcome::Id {
+            task_id,
+            path,
+            warning,
+        })
+    }
+
+    /// Notes whether the release was named.
+    pub(super) fn note_source(&mut self, matches: &ArgMatches) {
+        let source = matches.value_source("dfdaemon_version");
+        self.is_assumed = source == Some(ValueSource::DefaultValue);
     }
 
     fn request(&self) -> ImportRequest {

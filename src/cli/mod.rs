@@ -221,10 +221,13 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
         accepting = grammar::with_helps(accepting, &documented, short);
     }
     let matches = accepting.try_get_matches_from_mut(&arguments)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut accepting))?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut accepting))?;
     let Some((name, matches)) = matches.subcommand() else {
         return Ok(cli);
     };
+    if let Command::Id(arguments) = &mut cli.command {
+        arguments.note_source(matches);
+    }
     let Some(message) = cli.command.contradiction(matches) else {
         return Ok(cli);
     };

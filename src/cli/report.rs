@@ -58,6 +58,8 @@ pub(crate) enum Outcome {
     Id {
         task_id: TaskId,
         path: PathBuf,
+        /// What the user should know of it.
+        warning: Option<String>,
     },
     /// A text that is what it is in any format.
     Document(Vec<u8>),
@@ -71,6 +73,10 @@ pub(crate) fn report(result: Result<Outcome>, format: Format) -> ExitCode {
             ..
         }
         | Outcome::ImportedTree {
+            warning: Some(warning),
+            ..
+        }
+        | Outcome::Id {
             warning: Some(warning),
             ..
         } = &outcome

@@ -105,7 +105,11 @@ fn no_log_file_is_a_choice() {
 fn a_log_directory_that_cannot_be_fails_no_command() {
     let world = World::new();
     let file = world.file("file", 10);
-    for command in [&["import", "file"][..], &["ls"], &["id", "file"]] {
+    for command in [
+        &["import", "file"][..],
+        &["ls"],
+        &["id", "--dfdaemon-version", "0.2", "file"],
+    ] {
         let directory = file.join("logs");
         let mut run = world.dfcache().args(command);
         if command[0] != "id" {

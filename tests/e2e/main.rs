@@ -43,6 +43,7 @@ mod manners;
 mod packaging;
 mod progress;
 mod readme;
+mod releases;
 mod retries;
 mod rooms;
 mod round_trip;

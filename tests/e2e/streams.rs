@@ -28,7 +28,10 @@ fn success_says_its_result_on_stdout_and_nothing_on_stderr() {
         world.export(0, &["--transfer-from-dfdaemon"], &id, "own"),
         world.dfcache().args(["stat", &id]).run(),
         world.dfcache().args(["ls"]).run(),
-        world.dfcache().args(["id", "file"]).run(),
+        world
+            .dfcache()
+            .args(["id", "--dfdaemon-version", "0.2", "file"])
+            .run(),
     ];
     for run in runs.into_iter().chain([imported]) {
         let run = run.succeeds();

@@ -193,7 +193,7 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
         }),
         Outcome::Stat(task) => line(task),
         Outcome::Listed(tasks) => tasks.iter().map(line).collect(),
-        Outcome::Id { task_id, path } => line(&Id {
+        Outcome::Id { task_id, path, .. } => line(&Id {
             task_id: task_id.as_str(),
             path: text(path)?,
         }),

@@ -177,6 +177,7 @@ fn text_is_what_the_next_command_takes() {
             Outcome::Id {
                 task_id: "8".parse().unwrap(),
                 path,
+                warning: None,
             },
             "8\n",
         ),
