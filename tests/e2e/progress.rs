@@ -6,9 +6,9 @@ use fake_dfdaemon::Rpc;
 
 use crate::support::command::words;
 use crate::support::files::{PIECE, seeded};
-use crate::support::scripted::whole;
 use crate::support::terminal::{Terminal, screen_of};
 use crate::support::{Dfcache, ScriptedDaemon, Step, World};
+use testkit::whole;
 
 const WIDTHS: [u16; 3] = [40, 80, 200];
 
@@ -31,7 +31,7 @@ fn progress_fits_the_terminal_and_leaves_nothing_when_it_is_broken_off() {
     steps.truncate(2);
     steps.push(Step::Hang);
     for width in WIDTHS {
-        let daemon = ScriptedDaemon::start(&world, steps.clone());
+        let daemon = ScriptedDaemon::answering(steps.clone());
         let line = "export --transfer-from-dfdaemon -O model-of-a-long-name-00001.bin 7";
         let command = world.dfcache().at(&daemon.endpoint).args(words(line));
         let (running, mut terminal) = Terminal::of_width(width, command);
