@@ -33,8 +33,10 @@ pub(crate) struct FileDestination {
     file: Arc<File>,
     disk: Disk,
     shown: String,
-    /// Bytes to make sure of; 0 once that is done.
-    reserve: u64,
+    /// How long it is going to be; 0 once it is.
+    length: u64,
+    /// Whether what is not written reads as zeros.
+    has_holes: bool,
     check: Option<ContentCheck>,
     /// Hashed so far.
     hashed: u64,
@@ -50,7 +52,8 @@ impl FileDestination {
             file,
             disk,
             shown,
-            reserve: 0,
+            length: 0,
+            has_holes: false,
             check: None,
             hashed: 0,
             beyond: BTreeMap::new(),
@@ -58,9 +61,9 @@ impl FileDestination {
         }
     }
 
-    /// Space for so many bytes is made sure of before the first is written.
-    pub(crate) fn of_length(self, reserve: u64) -> Self {
-        Self { reserve, ..self }
+    /// It is a new file, which is going to be so long. Zeros take no space of it.
+    pub(crate) fn of_length(self, length: u64) -> Self {
+        Self { length, ..self }
     }
 
     pub(crate) fn checked(self, check: Option<ContentCheck>) -> Self {
@@ -72,13 +75,16 @@ impl FileDestination {
         Self { sync, ..self }
     }
 
-    /// A file system that is full says so here rather than at the end.
-    fn reserve(&mut self) -> io::Result<()> {
-        let length = std::mem::take(&mut self.reserve);
-        if length == 0 {
-            return Ok(());
+    fn write_at(&mut self, offset: u64, content: &[u8]) -> io::Result<()> {
+        let length = std::mem::take(&mut self.length);
+        if length > 0 {
+            self.has_holes = self.disk.set_length(&self.file, length)?;
         }
-        self.disk.reserve(&self.file, length)
+        if self.has_holes {
+            self.disk.write_data_at(&self.file, content, offset)
+        } else {
+            self.disk.write_all_at(&self.file, content, offset)
+        }
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -109,9 +115,7 @@ impl FileDestination {
 
 impl Destination for FileDestination {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
-        let written = self
-            .reserve()
-            .and_then(|()| self.disk.write_all_at(&self.file, &content, offset));
+        let written = self.write_at(offset, &content);
         written.map_err(|source| self.failed(source))?;
         let Some(mut check) = self.check.take() else {
             return Ok(());

@@ -5,8 +5,8 @@
 //! removed whatever happens.
 
 use std::fs::File;
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
@@ -19,6 +19,7 @@ use crate::content::thread::{finished, on_thread};
 use crate::output::PrivateFile;
 use crate::output::copy::copy;
 use crate::output::disk::room;
+use crate::output::holes;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::remedy::Remedy;
@@ -196,12 +197,20 @@ fn data_length(metadata: &std::fs::Metadata) -> u64 {
     metadata.len().min(metadata.blocks().saturating_mul(512))
 }
 
-fn copy_stream(mut from: impl Read, mut to: &File, wanted: &Weak<()>) -> Result<()> {
+fn copy_stream(mut from: impl Read, to: &File, wanted: &Weak<()>) -> Result<()> {
     let mut buffer = vec![0; READ_LENGTH];
+    let mut length = 0;
     while wanted.strong_count() > 0 {
         match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => to.write_all(&buffer[..read]).map_err(failed)?,
+            // There may be a hole at its end.
+            Ok(0) => return to.set_len(length).map_err(failed),
+            Ok(read) => {
+                for data in holes::data(&buffer[..read], length) {
+                    let at = length + data.start as u64;
+                    to.write_all_at(&buffer[data], at).map_err(failed)?;
+                }
+                length += read as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(source::failed(error)),
         }

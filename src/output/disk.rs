@@ -9,8 +9,10 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
+
+use super::holes;
 
 /// The file system as an export uses it.
 #[derive(Clone, Debug, Default)]
@@ -54,20 +56,27 @@ impl Disk {
         file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Makes sure of space for so many bytes, if the file system can.
-    pub(crate) fn reserve(&self, file: &File, length: u64) -> io::Result<()> {
-        let reserve = || {
-            // A reservation that fails may have taken all that others need.
-            if room(file).is_some_and(|room| room < length) {
-                return Err(Errno::NOSPC);
-            }
-            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, length)
-        };
-        match self.step("reserve").and_then(|()| reserve()) {
+    /// Makes a new file as long as it is going to be: what is not written is a hole. Whether the file
+    /// system can.
+    pub(crate) fn set_length(&self, file: &File, length: u64) -> io::Result<bool> {
+        let set = self
+            .step("set length")
+            .and_then(|()| rustix::fs::ftruncate(file, length));
+        match set {
             Err(no_room @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(no_room.into()),
             // Whatever else is wrong shows when it is written to.
-            _ => Ok(()),
+            set => Ok(set.is_ok()),
         }
+    }
+
+    /// Writes to a part of a file that is a hole, and leaves holes where there are zeros.
+    pub(crate) fn write_data_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let step = self.step("write");
+        let allowed = step.as_ref().map_or(bytes.len() / 2, |()| bytes.len());
+        for data in holes::data(&bytes[..allowed], offset) {
+            file.write_all_at(&bytes[data.clone()], offset + data.start as u64)?;
+        }
+        Ok(step?)
     }
 
     pub(crate) fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {

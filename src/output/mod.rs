@@ -7,6 +7,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod disk;
+pub(crate) mod holes;
 pub(crate) mod leftovers;
 mod name;
 mod private_file;

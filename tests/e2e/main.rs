@@ -30,6 +30,7 @@ mod exit_codes;
 mod export_options;
 mod faults;
 mod full_disks;
+mod holes;
 mod hostile_text;
 mod hosts;
 mod hung_files;

@@ -26,7 +26,7 @@ const CASES: [Case; 8] = [
         old: false,
         overwrite: false,
         atomic: true,
-        steps: &["create", "reserve", "write", "write", "write", "rename"],
+        steps: &["create", "set length", "write", "write", "write", "rename"],
     },
     Case {
         mode: ExportMode::ByTransfer,
@@ -34,7 +34,13 @@ const CASES: [Case; 8] = [
         overwrite: false,
         atomic: false,
         steps: &[
-            "create", "reserve", "write", "write", "write", "rename", "link",
+            "create",
+            "set length",
+            "write",
+            "write",
+            "write",
+            "rename",
+            "link",
         ],
     },
     Case {
@@ -42,7 +48,7 @@ const CASES: [Case; 8] = [
         old: false,
         overwrite: true,
         atomic: true,
-        steps: &["create", "reserve", "write", "write", "write", "rename"],
+        steps: &["create", "set length", "write", "write", "write", "rename"],
     },
     Case {
         mode: ExportMode::ByTransfer,
@@ -51,7 +57,7 @@ const CASES: [Case; 8] = [
         atomic: true,
         steps: &[
             "create",
-            "reserve",
+            "set length",
             "write",
             "write",
             "write",
@@ -156,8 +162,8 @@ async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
                 let (exported, taken) = case.run(client, Some((step, errno))).await;
                 let what = format!("{case:?}: {errno} at {step}");
                 let harmless = match *name {
-                    // A file system that cannot reserve is written to all the same.
-                    "reserve" => errno == Errno::IO,
+                    // A file system without holes is written to all the same.
+                    "set length" => errno == Errno::IO,
                     // The new name is whole with or without it.
                     "sync directory" => true,
                     _ => false,

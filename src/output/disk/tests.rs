@@ -106,12 +106,19 @@ fn a_claimed_name_is_given_up_when_the_file_cannot_take_it() {
     assert!(from.exists() && !to.exists());
 }
 
-/// A reservation that does not fit takes nothing, not even for a moment.
 #[test]
-fn what_does_not_fit_is_not_begun() {
+fn zeros_of_a_new_file_take_no_space() {
     let file = tempfile::tempfile().unwrap();
-    let room = room(&file).unwrap();
-    let error = Disk::default().reserve(&file, room + (1 << 30));
-    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    let disk = Disk::default();
+    assert!(disk.set_length(&file, 1 << 30).unwrap());
+    let mut bytes = vec![0; 1 << 20];
+    disk.write_data_at(&file, &bytes, 0).unwrap();
     assert_eq!(file.metadata().unwrap().blocks(), 0);
+    bytes[5000] = 1;
+    disk.write_data_at(&file, &bytes, 1 << 29).unwrap();
+    assert!(file.metadata().unwrap().blocks() * 512 <= 64 << 10);
+    let mut written = vec![7; bytes.len()];
+    file.read_exact_at(&mut written, 1 << 29).unwrap();
+    assert!(written == bytes);
+    assert_eq!(file.metadata().unwrap().len(), 1 << 30);
 }
