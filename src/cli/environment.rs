@@ -7,7 +7,8 @@
 use std::env;
 use std::ffi::OsString;
 
-use clap::{Arg, Command};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Error};
 
 /// Gives every option of every command its variable, which helps name if `shown`. `shared` are the
 /// options that several commands have.
@@ -55,6 +56,35 @@ fn with_variable(argument: Arg, command: &str, shared: &[String]) -> Arg {
         return argument;
     }
     argument.env(name).hide_env_values(true)
+}
+
+/// Names the variable that gave a value that is refused. The option alone would not be found on the line.
+pub(super) fn blamed(mut error: Error, grammar: &Command, arguments: &[OsString]) -> Error {
+    let Some(ContextValue::String(refused)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let words = || arguments.iter().filter_map(|word| word.to_str());
+    let command = words()
+        .nth(1)
+        .and_then(|name| grammar.find_subcommand(name));
+    let long = refused.split([' ', '[', '=']).next().unwrap_or_default();
+    let option = command.and_then(|command| {
+        let mut options = command.get_arguments();
+        options.find(|option| option.get_long() == long.strip_prefix("--"))
+    });
+    let variable = option.and_then(|option| {
+        let short = option.get_short().map(|short| format!("-{short}"));
+        let is_short = |word: &str| short.as_ref().is_some_and(|short| word.starts_with(short));
+        let is_long = |word: &str| word.split('=').next() == Some(long);
+        let is_typed = words().any(|word| is_short(word) || is_long(word));
+        option.get_env().filter(|_| !is_typed)
+    });
+    if let Some(variable) = variable {
+        let tip = format!("the value is that of the variable {}", variable.display());
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
 }
 
 fn given(name: &str) -> Option<OsString> {

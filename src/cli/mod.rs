@@ -220,7 +220,9 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
     if short || is_typed("--help") || is_typed("help") {
         accepting = grammar::with_helps(accepting, &documented, short);
     }
-    let matches = accepting.try_get_matches_from_mut(&arguments)?;
+    let matches = accepting
+        .try_get_matches_from_mut(&arguments)
+        .map_err(|error| environment::blamed(error, &documented, &arguments))?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut accepting))?;
     let Some((name, matches)) = matches.subcommand() else {
         return Ok(cli);

@@ -88,8 +88,16 @@ fn a_bad_value_in_a_variable_is_a_bad_value() {
             };
             let run = world.dfcache().env(&variable(command, &option), bad);
             let run = run.arg(command).args(words(rest)).run();
-            run.fails_with(2).says(&format!("--{option}"));
+            run.fails_with(2)
+                .says(&format!("--{option}"))
+                .says(&variable(command, &option));
         }
+    }
+    // A value on the line is not that of the variable, which is not read.
+    for line in ["ls --timeout=x", "--timeout y ls", "ls -e tcp://x"] {
+        let run = world.dfcache().env("DFCACHE_TIMEOUT", "nonsense");
+        let run = run.args(words(line)).run();
+        run.fails_with(2).does_not_say("variable");
     }
 }
 
