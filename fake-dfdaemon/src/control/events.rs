@@ -20,8 +20,8 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::Api;
 use super::answer::ApiError;
+use super::api::Api;
 use super::connections::Closes;
 use crate::call::clock::Clock;
 use crate::call::events::{Event, Events, Follower, KINDS, Next};
@@ -66,10 +66,8 @@ pub(super) async fn events(
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let kinds = wanted.kinds.as_deref().map_or(Ok(Vec::new()), kinds)?;
-    let world = api.world()?;
-    let events = world.cluster.calls().events.clone();
-    let stopping = world.cluster.stopping().clone();
-    drop(world);
+    let events = api.calls()?.events;
+    let stopping = api.stopping()?;
     let last = headers.get("last-event-id");
     let last = last
         .and_then(|id| id.to_str().ok())

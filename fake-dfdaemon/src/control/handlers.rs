@@ -11,15 +11,19 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
+use super::api::{Api, Proxied, Subject};
 use super::parts;
+use crate::call::clock::Clock;
 use crate::call::faults::Fault;
 use crate::cluster::{HostStatus, Task};
 use crate::instance::World;
 use crate::instance::host::Host;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
+    if let Subject::Proxy(proxy) = &api.0 {
+        return Ok(Json(health_of_proxy(proxy)));
+    }
     let world = api.world()?;
     let mut health = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -31,6 +35,19 @@ pub(super) async fn health(State(api): State<Api>) -> Answer {
         health.insert("control_tcp".to_owned(), address.to_string().into());
     }
     Ok(Json(health))
+}
+
+fn health_of_proxy(proxy: &Proxied) -> Value {
+    let mut health = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "role": proxy.role,
+        proxy.host: proxy.answers,
+        "fault_seed": proxy.calls.faults.seed(),
+    });
+    if let (Some(health), Some(address)) = (health.as_object_mut(), proxy.control_tcp.get()) {
+        health.insert("control_tcp".to_owned(), address.to_string().into());
+    }
+    health
 }
 
 pub(super) async fn hosts(State(api): State<Api>) -> Answer {
@@ -93,7 +110,7 @@ pub(super) async fn tasks(
     let total = ids.len();
     // One by one: between them, others get at what they are made of.
     let tasks = ids.into_iter().filter_map(move |id| {
-        let Some(world) = api.0.upgrade() else {
+        let Ok(world) = api.world() else {
             return Some(Err(io::Error::other("the daemon is stopping")));
         };
         Some(Ok(task_json(&world.cluster.task(&id)?)))
@@ -155,11 +172,10 @@ fn task_json(task: &Task) -> Value {
 }
 
 pub(super) async fn clock(State(api): State<Api>) -> Answer {
-    Ok(Json(clock_json(&*api.world()?)))
+    Ok(Json(clock_json(&api.calls()?.clock)))
 }
 
-fn clock_json(world: &World) -> Value {
-    let clock = &world.cluster.calls().clock;
+fn clock_json(clock: &Clock) -> Value {
     let mode = if clock.is_manual() {
         "manual"
     } else {
@@ -189,7 +205,7 @@ pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>
         _ => return Err(ApiError::bad_request("one of advance and set")),
     };
     moved.map_err(ApiError::conflict)?;
-    Ok(Json(clock_json(&world)))
+    Ok(Json(clock_json(clock)))
 }
 
 pub(super) async fn settle(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
@@ -206,32 +222,31 @@ pub(super) async fn collect(State(api): State<Api>, Body(Nothing {}): Body<Nothi
 }
 
 pub(super) async fn faults(State(api): State<Api>) -> Answer {
-    let faults = api.world()?.cluster.calls().faults.list();
+    let faults = api.calls()?.faults.list();
     Ok(Json(json!({ "faults": faults })))
 }
 
 pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) -> Answer {
-    let world = api.world()?;
     let fault = Fault::from_json(&fault).map_err(ApiError::bad_request)?;
-    let faults = &world.cluster.calls().faults;
+    let faults = api.calls()?.faults;
     let id = faults
-        .add(fault, world.hosts.len())
+        .add(fault, api.reach()?)
         .map_err(ApiError::bad_request)?;
     let added = faults.get(id).ok_or_else(|| no_fault(&id.to_string()))?;
     Ok(Json(added))
 }
 
 pub(super) async fn remove_fault(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let world = api.world()?;
+    let faults = api.calls()?.faults;
     let number: Option<u64> = id.parse().ok();
-    if !number.is_some_and(|id| world.cluster.calls().faults.remove(id)) {
+    if !number.is_some_and(|id| faults.remove(id)) {
         return Err(no_fault(&id));
     }
     done()
 }
 
 pub(super) async fn clear_faults(State(api): State<Api>) -> Answer {
-    api.world()?.cluster.calls().faults.clear();
+    api.calls()?.faults.clear();
     done()
 }
 
@@ -268,6 +283,17 @@ pub(super) async fn restore_snapshot(
 }
 
 pub(super) async fn reset(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
+    if api.is_proxy() {
+        // What passes goes on: it is the daemon's.
+        let calls = api.calls()?;
+        calls.faults.start_anew();
+        let readers = calls.journal.readers().clone();
+        let cleared = readers.run(move || calls.journal.clear()).await;
+        cleared
+            .flatten()
+            .map_err(|error| ApiError::internal(&error))?;
+        return done();
+    }
     api.world()?.reset().await?;
     done()
 }

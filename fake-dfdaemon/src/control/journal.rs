@@ -12,12 +12,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{Answer, ApiError, Body, done};
+use super::api::Api;
 use super::handlers::beside;
-use super::{Api, parts};
+use super::parts;
 use crate::call::faults::is_code_name;
 use crate::call::journal::{self, Journal};
 use crate::call::rpc::Rpc;
-use crate::instance::World;
 
 /// How long a wait takes at most, unless it says another time.
 const WAIT: Duration = Duration::from_secs(30);
@@ -75,7 +75,7 @@ pub(super) async fn list(
         task: page.task,
         host: page.host,
     };
-    let journal = asked(&*api.world()?, &query)?;
+    let journal = asked(&api, &query)?;
     if limit == Some(0) {
         return Err(ApiError::bad_request("limit: at least 1"));
     }
@@ -145,7 +145,7 @@ pub(super) async fn count(
         task: counted.task,
         host: counted.host,
     };
-    let journal = asked(&*api.world()?, &query)?;
+    let journal = asked(&api, &query)?;
     let counted = beside(move || {
         let count = journal.count(&query, after);
         json!({
@@ -169,8 +169,7 @@ pub(super) async fn wait(
         task: wait.task,
         host: wait.host,
     };
-    let world = api.world()?;
-    let journal = asked(&world, &query)?;
+    let journal = asked(&api, &query)?;
     let count = wait.count.unwrap_or(1);
     if count == 0 {
         return Err(ApiError::bad_request("count: at least 1"));
@@ -179,8 +178,8 @@ pub(super) async fn wait(
         .as_deref()
         .map_or(Ok(WAIT), humantime::parse_duration);
     let patience = patience.map_err(|error| ApiError::bad_request(format!("timeout: {error}")))?;
-    let stopping = world.cluster.stopping().clone();
-    drop(world);
+    let stopping = api.stopping()?;
+    drop(api);
     let waiting = journal.waiting(query.clone(), after, count);
     let came = tokio::select! {
         biased;
@@ -220,7 +219,7 @@ fn not_come(
 }
 
 pub(super) async fn clear(State(api): State<Api>) -> Answer {
-    let journal = Arc::clone(&api.world()?.cluster.calls().journal);
+    let journal = api.calls()?.journal;
     let readers = journal.readers().clone();
     let cleared = readers.run(move || journal.clear()).await;
     cleared
@@ -230,18 +229,19 @@ pub(super) async fn clear(State(api): State<Api>) -> Answer {
 }
 
 /// The journal, for a query that can be answered.
-fn asked(world: &World, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
+fn asked(api: &Api, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
     let is_unknown = |status: &&str| !is_code_name(status);
     if let Some(status) = query.status.as_deref().filter(is_unknown) {
         return Err(ApiError::bad_request(format!(
             "status: no such status code: {status}; they read OK, NOT_FOUND and so on"
         )));
     }
-    let is_nowhere = |name: &&str| world.host(name).is_none();
-    if let Some(name) = query.host.as_deref().filter(is_nowhere) {
+    if let Some(name) = query.host.as_deref()
+        && !api.has_host(name)?
+    {
         return Err(ApiError::bad_request(format!(
             "host: there is no host {name}"
         )));
     }
-    Ok(Arc::clone(&world.cluster.calls().journal))
+    Ok(api.calls()?.journal)
 }

@@ -6,16 +6,19 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 
-use super::Api;
 use super::answer::ApiError;
+use super::api::{Api, Proxied, Subject};
+use crate::call::Calls;
 use crate::call::counters::BOUNDS;
 use crate::cluster::HostStatus;
 use crate::instance::World;
 use crate::instance::host::Host;
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let world = api.world()?;
-    let text = text(&world);
+    let text = match &api.0 {
+        Subject::Fake(_) => text(&*api.world()?),
+        Subject::Proxy(proxy) => text_of_proxy(proxy),
+    };
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, text).into_response())
 }
@@ -55,14 +58,31 @@ fn text(world: &World) -> String {
     let mut metrics = Metrics::default();
     let calls = world.cluster.calls();
     let release = world.cluster.release().to_string();
+    of_build(&mut metrics, ("dfdaemon_version", &release));
+    of_calls(&mut metrics, calls);
+    of_faults(&mut metrics, calls);
+    of_hosts(&mut metrics, world);
+    of_journal(&mut metrics, calls);
+    metrics.0
+}
+
+fn text_of_proxy(proxy: &Proxied) -> String {
+    let mut metrics = Metrics::default();
+    of_build(&mut metrics, ("role", proxy.role));
+    of_calls(&mut metrics, &proxy.calls);
+    of_faults(&mut metrics, &proxy.calls);
+    of_journal(&mut metrics, &proxy.calls);
+    metrics.0
+}
+
+fn of_build(metrics: &mut Metrics, label: (&str, &str)) {
     let name = "fake_dfdaemon_build_info";
     metrics.metric(name, "gauge", "What runs, always 1.");
     let version = env!("CARGO_PKG_VERSION");
-    let labels = [("version", version), ("dfdaemon_version", release.as_str())];
-    metrics.sample(name, &labels, 1);
-    of_calls(&mut metrics, world);
-    of_faults(&mut metrics, world);
-    of_hosts(&mut metrics, world);
+    metrics.sample(name, &[("version", version), label], 1);
+}
+
+fn of_journal(metrics: &mut Metrics, calls: &Calls) {
     let journal = &calls.journal;
     metrics.one(
         "fake_dfdaemon_journal_calls",
@@ -76,11 +96,9 @@ fn text(world: &World) -> String {
         "Calls that the journal lost since it was last cleared: the oldest, over its limit, and those that could not be written.",
         journal.lost(),
     );
-    metrics.0
 }
 
-fn of_calls(metrics: &mut Metrics, world: &World) {
-    let calls = world.cluster.calls();
+fn of_calls(metrics: &mut Metrics, calls: &Calls) {
     let counts = calls.counters.now();
     let name = "fake_dfdaemon_calls_total";
     metrics.metric(name, "counter", "Calls that have ended.");
@@ -132,8 +150,7 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-fn of_faults(metrics: &mut Metrics, world: &World) {
-    let calls = world.cluster.calls();
+fn of_faults(metrics: &mut Metrics, calls: &Calls) {
     let name = "fake_dfdaemon_faults_fired_total";
     metrics.metric(
         name,

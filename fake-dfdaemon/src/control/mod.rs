@@ -3,6 +3,7 @@
 //! [`routes`] lists what there is; the OpenAPI document is made from the same list.
 
 mod answer;
+mod api;
 mod connections;
 mod events;
 mod handlers;
@@ -17,15 +18,17 @@ mod routes;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::middleware;
 use tokio::net::TcpListener;
 
-use self::answer::ApiError;
+pub(crate) use self::api::Proxied;
+use self::api::{Api, Subject};
 use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
+use crate::call::Calls;
 use crate::grpc::connection_limit::{Room, descriptors};
 use crate::grpc::listener::asynchronous;
 use crate::grpc::socket::{SocketFile, listen_at};
@@ -44,34 +47,51 @@ pub(crate) struct ControlServer {
     file: SocketFile,
 }
 
-/// What the handlers act on. The API alone does not keep a fake alive.
-#[derive(Clone, Debug)]
-struct Api(Weak<World>);
-
-impl Api {
-    fn world(&self) -> Result<Arc<World>, ApiError> {
-        self.0
-            .upgrade()
-            .ok_or_else(|| ApiError::conflict("the daemon is stopping"))
-    }
-}
-
 impl ControlServer {
+    /// Of a fake.
     pub(crate) async fn start(
         world: &Arc<World>,
         path: PathBuf,
         tcp: Option<SocketAddr>,
         mode: u32,
     ) -> Result<Self, StartError> {
+        let state = world.cluster.state_dir().path();
+        let (api, calls) = (Subject::Fake(Arc::downgrade(world)), world.cluster.calls());
+        let server = Self::serve(Api(api), calls, state, (path, tcp, mode)).await?;
+        if let Some(address) = server.tcp {
+            let _ = world.control_tcp.set(address);
+        }
+        Ok(server)
+    }
+
+    /// Of a proxy whose own files are in `state`.
+    pub(crate) async fn start_of_proxy(
+        proxy: &Arc<Proxied>,
+        state: &Path,
+        (path, tcp, mode): (PathBuf, Option<SocketAddr>, u32),
+    ) -> Result<Self, StartError> {
+        let api = Api(Subject::Proxy(Arc::clone(proxy)));
+        let server = Self::serve(api, &proxy.calls, state, (path, tcp, mode)).await?;
+        if let Some(address) = server.tcp {
+            let _ = proxy.control_tcp.set(address);
+        }
+        Ok(server)
+    }
+
+    async fn serve(
+        api: Api,
+        calls: &Calls,
+        state: &Path,
+        (path, tcp, mode): (PathBuf, Option<SocketAddr>, u32),
+    ) -> Result<Self, StartError> {
         let other = |error: std::io::Error| StartError::Other(error.into());
         let path = std::path::absolute(path).map_err(other)?;
-        let router = routes::router().with_state(Api(Arc::downgrade(world)));
+        let router = routes::router(api.is_proxy()).with_state(api);
         let connections = Connections::new(Room::of_control(descriptors()));
-        let calls = world.cluster.calls();
         let ends = connections.graceful.clone();
         let telling = events::tell_of_the_clock(calls.clock.clone(), calls.events.clone(), ends);
         connections.running.spawn(telling);
-        let (listener, file) = listen_at(&path, mode, world.cluster.state_dir().path())?;
+        let (listener, file) = listen_at(&path, mode, state)?;
         let listener = asynchronous(listener).map_err(other)?;
         connections.serve(listener, router.clone());
         let mut bound = None;
@@ -80,7 +100,6 @@ impl ControlServer {
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
             bound = Some(address);
-            let _ = world.control_tcp.set(address);
             let loopback = LoopbackOnly(address.ip().is_loopback());
             let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));
             connections.serve(listener, router);

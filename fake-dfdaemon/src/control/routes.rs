@@ -1,12 +1,14 @@
 //! Every path of the control API, once: what answers it, and what the OpenAPI document says of it.
 
 use axum::Router;
+use axum::extract::State;
 use axum::http::{Method, Uri};
 use axum::routing::{delete, get, post};
 
 use super::answer::{Answer, ApiError};
-use super::route::Route;
-use super::{Api, events, handlers, journal, metrics, openapi, page};
+use super::api::Api;
+use super::route::{Route, is_of_fakes};
+use super::{events, handlers, journal, metrics, openapi, page};
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -57,8 +59,16 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-pub(super) fn router() -> Router<Api> {
-    let router = routes().into_iter().fold(Router::new(), |router, route| {
+/// Those that there are for a fake, or for a proxy.
+fn routes_of(is_proxy: bool) -> Vec<Route> {
+    let mut routes = routes();
+    routes.retain(|route| !is_proxy || route.is_for_proxies());
+    routes
+}
+
+pub(super) fn router(is_proxy: bool) -> Router<Api> {
+    let routes = routes_of(is_proxy).into_iter();
+    let router = routes.fold(Router::new(), |router, route| {
         router.route(route.path, (route.handler)())
     });
     router
@@ -66,11 +76,18 @@ pub(super) fn router() -> Router<Api> {
         .method_not_allowed_fallback(no_such_method)
 }
 
-async fn document() -> Answer {
-    openapi::document(&routes())
+async fn document(State(api): State<Api>) -> Answer {
+    openapi::document(&routes_of(api.is_proxy()))
 }
 
-async fn no_such_path(uri: Uri) -> ApiError {
+async fn no_such_path(State(api): State<Api>, uri: Uri) -> ApiError {
+    if api.is_proxy() && is_of_fakes(uri.path()) {
+        return ApiError::not_found(format!(
+            "a proxy does not know what the daemon behind it holds: there is no {}; \
+             /openapi.json lists what there is",
+            uri.path()
+        ));
+    }
     ApiError::not_found(format!(
         "there is no {}; /openapi.json lists what there is",
         uri.path()

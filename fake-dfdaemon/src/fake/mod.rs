@@ -3,6 +3,8 @@
 mod builder;
 #[cfg(feature = "control")]
 mod control_api;
+#[cfg(feature = "program")]
+pub(crate) mod proxies;
 mod ready;
 mod running;
 #[cfg(test)]

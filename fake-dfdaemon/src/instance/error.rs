@@ -55,6 +55,9 @@ pub enum StartError {
     /// The fault specification is invalid.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// A cassette cannot be written, or is none.
+    #[error(transparent)]
+    Cassette(Box<dyn std::error::Error + Send + Sync>),
     /// Anything else.
     #[error("cannot start")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -350,16 +350,9 @@ fn exit_code_of(signal: Signal) -> ExitCode {
 
 fn exit_code(failure: &Failure) -> ExitCode {
     match failure {
-        Failure::Start(StartError::Setting(_) | StartError::Fault(_))
-        | Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_)) => ExitCode::from(EXIT_USAGE),
-        Failure::Start(
-            StartError::StateDir(_)
-            | StartError::Socket(_)
-            | StartError::State { .. }
-            | StartError::Journal { .. }
-            | StartError::ControlTcp { .. },
-        )
-        | Failure::ReadyFile { .. }
+        Failure::Start(error) => ExitCode::from(proxy::start_code(error)),
+        Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_)) => ExitCode::from(EXIT_USAGE),
+        Failure::ReadyFile { .. }
         | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
             ExitCode::from(EXIT_UNUSABLE)
         }
@@ -371,8 +364,7 @@ fn exit_code(failure: &Failure) -> ExitCode {
         }
         Failure::Command { .. } => ExitCode::from(EXIT_CANNOT_RUN),
         Failure::Proxy(error) => ExitCode::from(error.exit_code()),
-        Failure::Start(StartError::Preload { .. } | StartError::Other(_))
-        | Failure::Ctl(CtlError::Refused(_) | CtlError::NoPage | CtlError::Missed { .. })
+        Failure::Ctl(CtlError::Refused(_) | CtlError::NoPage | CtlError::Missed { .. })
         | Failure::Manual(_)
         | Failure::Io(_) => ExitCode::FAILURE,
     }

@@ -27,6 +27,6 @@ pub(crate) use self::cassette::{CassetteError, ContentMode};
 pub(crate) use self::compare::PathMapping;
 pub(crate) use self::connection::Upstream;
 pub(crate) use self::diff::{DiffError, DiffSettings, diff};
-pub(crate) use self::record::{CassetteRecorder, Pattern, RecordSettings};
+pub(crate) use self::record::{CassetteRecorder, Outcome, Pattern, RecordSettings};
 pub(crate) use self::replay::{Order, ReplayClients, ReplaySettings, Replayer, Speed};
-pub(crate) use self::server::{ProxyServer, Serve};
+pub(crate) use self::server::ProxyServer;

@@ -18,6 +18,7 @@ mod late;
 mod long;
 mod metrics;
 mod page;
+mod proxies;
 mod snapshots;
 mod starts;
 mod tasks;

@@ -3,9 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::grpc::socket::SocketError;
-use crate::proxy::{CallsError, CassetteError, DiffError};
-use crate::store::state_dir::StateDirError;
+use crate::instance::error::StartError;
+use crate::proxy::DiffError;
 
 /// What was typed cannot be done.
 const EXIT_USAGE: u8 = 2;
@@ -21,15 +20,9 @@ const EXIT_NO_COMMAND: u8 = 127;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
     #[error(transparent)]
-    Socket(#[from] SocketError),
-    #[error(transparent)]
-    StateDir(#[from] StateDirError),
-    #[error(transparent)]
-    Cassette(#[from] CassetteError),
+    Start(#[from] StartError),
     #[error(transparent)]
     Diff(#[from] DiffError),
-    #[error(transparent)]
-    Calls(#[from] CallsError),
     #[error("calls are missing in the cassette")]
     Incomplete { source: io::Error },
     #[error("cannot run {command}")]
@@ -44,18 +37,28 @@ impl ProxyError {
     /// The exit code of the program.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Socket(_)
-            | Self::StateDir(_)
-            | Self::ReadyFile { .. }
-            | Self::Calls(CallsError::Journal { .. })
-            | Self::Cassette(_)
+            Self::Start(error) => start_code(error),
+            Self::ReadyFile { .. }
             | Self::Diff(DiffError::Cassette(_) | DiffError::Unreachable { .. }) => EXIT_UNUSABLE,
-            Self::Calls(CallsError::Fault(_)) => EXIT_USAGE,
             Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 EXIT_NO_COMMAND
             }
             Self::Command { .. } => EXIT_CANNOT_RUN,
             Self::Incomplete { .. } | Self::Diff(_) | Self::Io(_) => 1,
         }
+    }
+}
+
+/// The exit code for what does not start.
+pub(crate) fn start_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Setting(_) | StartError::Fault(_) => EXIT_USAGE,
+        StartError::StateDir(_)
+        | StartError::Socket(_)
+        | StartError::State { .. }
+        | StartError::Journal { .. }
+        | StartError::Cassette(_)
+        | StartError::ControlTcp { .. } => EXIT_UNUSABLE,
+        StartError::Preload { .. } | StartError::Other(_) => 1,
     }
 }

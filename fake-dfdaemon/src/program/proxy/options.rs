@@ -1,11 +1,13 @@
 //! The command lines of what stands between a client and a dfdaemon.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::call::faults::Fault;
+use crate::fake::proxies::Setup;
 use crate::proxy::{
     CallSettings, ContentMode, DiffSettings, Order, PathMapping, Pattern, RecordSettings,
     ReplaySettings, Speed,
@@ -224,17 +226,36 @@ pub(crate) struct Looked {
     /// Write each call to this file when it has ended, one JSON object a line
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
+
+    /// Serve the control API on this socket
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// Serve the control API on this address, such as `127.0.0.1:0`; a program that reaches it
+    /// controls the proxy
+    #[arg(long, value_name = "ADDRESS")]
+    control_tcp: Option<SocketAddr>,
 }
 
 impl Looked {
-    /// What was asked for, if anything was.
-    pub(crate) fn settings(&self) -> Option<CallSettings> {
-        let is_asked = !self.fault.is_empty() || self.journal.is_some();
-        is_asked.then(|| CallSettings {
+    /// With where clients come in.
+    pub(crate) fn setup(&self, listen: &Listen) -> Setup {
+        let is_asked = !self.fault.is_empty()
+            || self.journal.is_some()
+            || self.control.is_some()
+            || self.control_tcp.is_some();
+        let calls = is_asked.then(|| CallSettings {
             faults: self.fault.clone(),
             fault_seed: self.fault_seed,
             journal: self.journal.clone(),
-        })
+        });
+        Setup {
+            socket: listen.socket.clone(),
+            socket_mode: listen.socket_mode,
+            calls,
+            control: self.control.clone(),
+            control_tcp: self.control_tcp,
+        }
     }
 }
 

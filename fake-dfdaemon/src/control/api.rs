@@ -1,0 +1,85 @@
+//! What the handlers act on: a fake, or calls that pass a proxy.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, Weak};
+
+use tokio_util::sync::CancellationToken;
+
+use super::answer::ApiError;
+use crate::call::Calls;
+use crate::call::faults::reach::Reach;
+use crate::instance::World;
+
+/// What the handlers act on. The API alone does not keep a fake alive.
+#[derive(Clone, Debug)]
+pub(super) struct Api(pub(super) Subject);
+
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    Fake(Weak<World>),
+    Proxy(Arc<Proxied>),
+}
+
+/// A proxy, as far as the API is concerned.
+#[derive(Debug)]
+pub(crate) struct Proxied {
+    pub(crate) calls: Calls,
+    /// What stands for the host in the journal.
+    pub(crate) host: &'static str,
+    /// `proxy`, `record` or `replay`.
+    pub(crate) role: &'static str,
+    /// What answers: the daemon's socket, or the cassette.
+    pub(crate) answers: PathBuf,
+    pub(crate) stopping: CancellationToken,
+    /// The address of this API, if it has one.
+    pub(crate) control_tcp: OnceLock<SocketAddr>,
+}
+
+impl Api {
+    /// The fake. No path of a proxy asks for one.
+    pub(super) fn world(&self) -> Result<Arc<World>, ApiError> {
+        match &self.0 {
+            Subject::Fake(world) => world
+                .upgrade()
+                .ok_or_else(|| ApiError::conflict("the daemon is stopping")),
+            Subject::Proxy(_) => Err(ApiError::not_found(
+                "a proxy does not know what the daemon behind it holds",
+            )),
+        }
+    }
+
+    pub(super) fn is_proxy(&self) -> bool {
+        matches!(self.0, Subject::Proxy(_))
+    }
+
+    pub(super) fn calls(&self) -> Result<Calls, ApiError> {
+        match &self.0 {
+            Subject::Fake(_) => Ok(self.world()?.cluster.calls().clone()),
+            Subject::Proxy(proxy) => Ok(proxy.calls.clone()),
+        }
+    }
+
+    /// Where faults act.
+    pub(super) fn reach(&self) -> Result<Reach, ApiError> {
+        match &self.0 {
+            Subject::Fake(_) => Ok(self.world()?.hosts.len().into()),
+            Subject::Proxy(_) => Ok(Reach::Proxy),
+        }
+    }
+
+    pub(super) fn stopping(&self) -> Result<CancellationToken, ApiError> {
+        match &self.0 {
+            Subject::Fake(_) => Ok(self.world()?.cluster.stopping().clone()),
+            Subject::Proxy(proxy) => Ok(proxy.stopping.clone()),
+        }
+    }
+
+    /// Whether the journal may tell of a host with this name.
+    pub(super) fn has_host(&self, name: &str) -> Result<bool, ApiError> {
+        match &self.0 {
+            Subject::Fake(_) => Ok(self.world()?.host(name).is_some()),
+            Subject::Proxy(proxy) => Ok(proxy.host == name),
+        }
+    }
+}

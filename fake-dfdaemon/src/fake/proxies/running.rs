@@ -1,0 +1,234 @@
+//! What stands between clients and a daemon or a cassette: a socket, what passes it, and the API that
+//! controls it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::control::{ControlServer, Proxied};
+use crate::dfdaemon::release::Release;
+use crate::grpc::listener::asynchronous;
+use crate::grpc::socket::{SocketFile, listen_at};
+use crate::instance::error::StartError;
+use crate::proxy::{
+    CallSettings, CallsError, CassetteError, CassetteRecorder, Outcome, ProxiedCalls, ProxyServer,
+    RecordSettings, ReplayClients, ReplaySettings, Replayer, Upstream,
+};
+use crate::store::Disk;
+use crate::store::state_dir::StateDir;
+
+/// The sockets' names in a temporary directory.
+const SOCKET: &str = "proxy.sock";
+const CONTROL: &str = "control.sock";
+
+/// Where clients come in, and what is done to their calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) socket_mode: u32,
+    /// Nothing looks into calls without.
+    pub(crate) calls: Option<CallSettings>,
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) control_tcp: Option<SocketAddr>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            socket_mode: 0o600,
+            calls: None,
+            control: None,
+            control_tcp: None,
+        }
+    }
+}
+
+/// What answers, and what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    Proxy {
+        upstream: PathBuf,
+    },
+    Record {
+        upstream: PathBuf,
+        cassette: PathBuf,
+        settings: RecordSettings,
+    },
+    Replay {
+        cassette: PathBuf,
+        settings: ReplaySettings,
+    },
+}
+
+impl Role {
+    /// As it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Proxy { .. } => "proxy",
+            Self::Record { .. } => "record",
+            Self::Replay { .. } => "replay",
+        }
+    }
+
+    /// What stands for the host in the journal, and where it is.
+    fn answers(&self) -> (&'static str, PathBuf) {
+        match self {
+            Self::Proxy { upstream } | Self::Record { upstream, .. } => {
+                ("upstream", upstream.clone())
+            }
+            Self::Replay { cassette, .. } => ("cassette", cassette.clone()),
+        }
+    }
+}
+
+/// What runs. Dropped, it breaks every connection.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) endpoint: PathBuf,
+    pub(crate) calls: Option<ProxiedCalls>,
+    pub(crate) control: Option<ControlServer>,
+    pub(crate) replayer: Option<Arc<Replayer>>,
+    recorder: Option<CassetteRecorder>,
+    stopping: CancellationToken,
+    server: ProxyServer,
+    socket: SocketFile,
+    /// Removed last.
+    pub(crate) state: StateDir,
+}
+
+impl Running {
+    /// When this returns, the socket accepts.
+    pub(crate) async fn start(role: Role, setup: Setup) -> Result<Self, StartError> {
+        let other = |error: io::Error| StartError::Other(error.into());
+        let state = StateDir::temporary(&Disk::new(false), Release::default(), 0)?;
+        let (host, answers) = role.answers();
+        let calls = setup
+            .calls
+            .map(|calls| ProxiedCalls::open(calls, host, state.path()));
+        let calls = calls.transpose()?;
+        let name = role.name();
+        // A cassette may be long, and its file system slow.
+        let load = move || load(role);
+        let loaded = tokio::task::spawn_blocking(load).await;
+        let loaded = loaded.map_err(|error| StartError::Other(error.into()))??;
+        let endpoint = match setup.socket {
+            Some(path) => std::path::absolute(path).map_err(other)?,
+            None => state.path().join(SOCKET),
+        };
+        let (listener, socket) = listen_at(&endpoint, setup.socket_mode, state.path())?;
+        let listener = asynchronous(listener).map_err(other)?;
+        let stopping = CancellationToken::new();
+        let mut control = None;
+        if let Some(calls) = &calls
+            && (setup.control.is_some() || setup.control_tcp.is_some())
+        {
+            let proxied = Arc::new(Proxied {
+                calls: calls.calls.clone(),
+                host,
+                role: name,
+                answers,
+                stopping: stopping.clone(),
+                control_tcp: OnceLock::new(),
+            });
+            let path = setup.control.unwrap_or_else(|| state.path().join(CONTROL));
+            let at = (path, setup.control_tcp, setup.socket_mode);
+            control = Some(ControlServer::start_of_proxy(&proxied, state.path(), at).await?);
+        }
+        let (mut recorder, mut replayer) = (None, None);
+        let server = match loaded {
+            Loaded::Upstream(path, records) => {
+                let upstream = Upstream {
+                    path,
+                    tap: records.as_ref().map(CassetteRecorder::tap),
+                    calls: calls.clone(),
+                };
+                recorder = records;
+                ProxyServer::start(listener, Arc::new(upstream))
+            }
+            Loaded::Cassette(plays) => {
+                let clients = ReplayClients {
+                    replayer: Arc::clone(&plays),
+                    calls: calls.clone(),
+                };
+                replayer = Some(plays);
+                ProxyServer::start(listener, Arc::new(clients))
+            }
+        };
+        Ok(Self {
+            endpoint,
+            calls,
+            control,
+            replayer,
+            recorder,
+            stopping,
+            server,
+            socket,
+            state,
+        })
+    }
+
+    /// Lets calls end for a moment, then closes every connection. A recording is complete when the
+    /// future that is returned has ended: it waits for the file system of the cassette.
+    pub(crate) async fn stop(mut self) -> impl Future<Output = Outcome> + Send + use<> {
+        self.stopping.cancel();
+        if let Some(control) = self.control.take() {
+            control.stop().await;
+        }
+        // While the socket is open: a closed one may be taken for stale, and replaced.
+        self.socket.remove();
+        if let Some(calls) = &self.calls {
+            // Those that a fault holds up.
+            calls.calls.gate.end_all();
+        }
+        self.server.stop().await;
+        drop(self.state);
+        let recorder = self.recorder;
+        async move {
+            match recorder {
+                Some(recorder) => recorder.finish().await,
+                None => Outcome::default(),
+            }
+        }
+    }
+}
+
+enum Loaded {
+    Upstream(PathBuf, Option<CassetteRecorder>),
+    Cassette(Arc<Replayer>),
+}
+
+fn load(role: Role) -> Result<Loaded, CassetteError> {
+    Ok(match role {
+        Role::Proxy { upstream } => Loaded::Upstream(upstream, None),
+        Role::Record {
+            upstream,
+            cassette,
+            settings,
+        } => {
+            let recorder = CassetteRecorder::start(&cassette, &upstream, settings)?;
+            Loaded::Upstream(upstream, Some(recorder))
+        }
+        Role::Replay { cassette, settings } => {
+            Loaded::Cassette(Replayer::load(&cassette, settings)?)
+        }
+    })
+}
+
+impl From<CassetteError> for StartError {
+    fn from(error: CassetteError) -> Self {
+        Self::Cassette(error.into())
+    }
+}
+
+impl From<CallsError> for StartError {
+    fn from(error: CallsError) -> Self {
+        match error {
+            CallsError::Fault(error) => Self::Fault(error),
+            CallsError::Journal { path, source } => Self::Journal { path, source },
+        }
+    }
+}
