@@ -5,6 +5,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::Stdio;
 
+use fake_dfdaemon::Release;
+
 use crate::support::command::words;
 use crate::support::files::MIB;
 use crate::support::{ScriptedDaemon, Step, World, skipped};
@@ -68,6 +70,35 @@ fn a_transferred_file_has_the_holes_of_its_source() {
     }
 }
 
+/// The store of each host, a replica that was transferred, and a copy that the daemon makes for an export.
+#[test]
+fn what_the_daemon_keeps_and_writes_has_the_holes_too() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let world = World::with(|builder| builder.release(release));
+        let Some(files) = sparse_files(&world) else {
+            return;
+        };
+        let elsewhere = tempfile::tempdir_in("/dev/shm");
+        for name in files {
+            let id = world.import_with(&["--persistent-replica-count", "3"], &world.path(name));
+            world.settle();
+            for host in 0..3 {
+                world.export(host, &[], &id, "linked").succeeds();
+                assert_sparse_and_same(&world, name, "linked");
+                fs::remove_file(world.path("linked")).unwrap();
+            }
+            let Ok(elsewhere) = &elsewhere else {
+                skipped("a second file system");
+                continue;
+            };
+            let copy = elsewhere.path().join(name);
+            let copy = copy.to_str().unwrap();
+            world.export(1, &["--verify"], &id, copy).succeeds();
+            assert_sparse_and_same(&world, name, copy);
+        }
+    }
+}
+
 #[test]
 fn a_tree_of_sparse_files_is_as_sparse_again() {
     let world = World::new();
@@ -101,7 +132,7 @@ fn a_staged_copy_has_the_holes_too_also_of_a_stream() {
         (files[0], true),
         (files[1], true),
     ] {
-        let daemon = ScriptedDaemon::start(&world, vec![Step::Hang]);
+        let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
         let path = if from_stream { "-" } else { name };
         let line = format!("import --staging-dir staging --tag {name}{from_stream} {path}");
         let command = world.dfcache().at(&daemon.endpoint).args(words(&line));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use dfdaemon_api::digest::combined_crc32;
+use dfdaemon_api::digest::{combined_crc32, crc32};
 use dfdaemon_api::piece::PieceLayout;
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 
@@ -96,10 +96,17 @@ pub(crate) fn ingest(
         }
         pass.work();
     });
+    if let Some(failure) = pass.failure.into_inner() {
+        return Err(failure);
+    }
+    // Behind the last data there may be a hole.
+    if let Some(target) = pass.target
+        && target.metadata()?.len() < layout.content_length()
+    {
+        target.set_len(layout.content_length())?;
+    }
     let crc32 = pass.crc32.into_iter().map(AtomicU32::into_inner);
-    pass.failure
-        .into_inner()
-        .map_or_else(|| Ok(crc32.collect()), Err)
+    Ok(crc32.collect())
 }
 
 /// How many threads so many pieces are worth.
@@ -150,6 +157,11 @@ impl Pass<'_> {
 
     fn piece(&self, range: Range<u64>, buffer: &mut Buffer) -> io::Result<u32> {
         let go_on = || self.cancel.check().is_ok() && self.failure.get().is_none();
+        let is_new = |target| self.disk.is_unwritten(target, &range);
+        if self.disk.is_hole(self.source, &range) && self.target.is_none_or(is_new) {
+            self.cancel.check()?;
+            return Ok(crc32_of_zeros(range.end - range.start));
+        }
         let mut hasher = crc32fast::Hasher::new();
         let mut hash = |bytes: &[u8]| hasher.update(bytes);
         match self.target {
@@ -166,8 +178,26 @@ impl Pass<'_> {
     }
 }
 
+/// The CRC-32 of so many zeros, without looking at them.
+fn crc32_of_zeros(length: u64) -> u32 {
+    let one = (crc32(&[0]), 1);
+    let (crc32, _) = (0..u64::BITS - length.leading_zeros()).rev().fold(
+        (crc32(&[]), 0),
+        |(crc32, length_so_far), bit| {
+            let twice = [(crc32, length_so_far); 2].into_iter();
+            let more = (length >> bit & 1 == 1).then_some(one);
+            let length_so_far = length_so_far * 2 + u64::from(more.is_some());
+            (combined_crc32(twice.chain(more)), length_so_far)
+        },
+    );
+    crc32
+}
+
 /// The CRC-32 of a part of a file.
 pub(crate) fn crc32_of(disk: &Disk, file: &File, range: Range<u64>) -> io::Result<u32> {
+    if disk.is_hole(file, &range) {
+        return Ok(crc32_of_zeros(range.end - range.start));
+    }
     let mut hasher = crc32fast::Hasher::new();
     for_each_chunk(disk, file, range, |chunk| {
         hasher.update(chunk);
@@ -242,7 +272,6 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use dfdaemon_api::digest::crc32;
     use proptest::prelude::*;
 
     use super::*;
@@ -283,6 +312,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn zeros_that_nobody_looks_at_have_the_digest_of_zeros() {
+        for length in [0, 1, 2, 3, 4095, 4096, 70_001] {
+            let zeros = vec![0; length];
+            assert_eq!(crc32_of_zeros(length as u64), crc32(&zeros), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_sparse_file_is_ingested_as_it_is() {
+        use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(false);
+        let source = disk.create(&dir.path().join("source")).unwrap();
+        source.set_len(40 << 20).unwrap();
+        source.write_all_at(b"data", 13 << 20).unwrap();
+        let bytes = fs::read(dir.path().join("source")).unwrap();
+        let target = disk.create(&dir.path().join("target")).unwrap();
+        let layout = PieceLayout::new(40 << 20, 4 << 20).unwrap();
+        let flag = CancelFlag::default();
+        let digests = ingest(&disk, &source, Some(&target), layout, &flag).unwrap();
+        assert_eq!(
+            digests,
+            bytes.chunks(4 << 20).map(crc32).collect::<Vec<_>>()
+        );
+        assert!(fs::read(dir.path().join("target")).unwrap() == bytes);
+        let blocks = |file: &File| file.metadata().unwrap().blocks();
+        assert!(blocks(&target) <= blocks(&source).max(2048));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::Disk;
 use super::failure::{Mishap, Step};
+use super::holes::{self, Next};
 
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;
@@ -19,7 +20,8 @@ const BUFFER: usize = 256 << 10;
 
 impl Disk {
     /// Copies `length` bytes at `offset` of one file to the same place of another, by the kernel
-    /// where it can (a reflink where the file system has them).
+    /// where it can (a reflink where the file system has them). Holes stay holes. Nobody else makes the
+    /// target longer meanwhile.
     ///
     /// # Errors
     ///
@@ -34,11 +36,43 @@ impl Disk {
     ) -> io::Result<()> {
         let mut way = Way::ByKernel;
         self.in_steps(offset, length, go_on, |position, step| {
-            way.copy(source, target, position, step)
+            match self.next(source, target, position, step)? {
+                Next::Hole(length) => Ok(length),
+                Next::Data(length) => way.copy(source, target, position, length),
+            }
+        })?;
+        // Behind the last data there may be a hole.
+        let end = offset + length;
+        if target.metadata()?.len() < end {
+            target.set_len(end)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a part of a file is a hole, and has not to be read.
+    pub(crate) fn is_hole(&self, file: &File, range: &Range<u64>) -> bool {
+        self.fault.is_none() && holes::is_hole(file, range.start, range.end - range.start)
+    }
+
+    /// Whether nothing was written yet to a part of a file.
+    pub(crate) fn is_unwritten(&self, file: &File, range: &Range<u64>) -> bool {
+        self.fault.is_none() && holes::is_unwritten(file, range.start, range.end - range.start)
+    }
+
+    /// What comes next in `source`; a hole only if nothing was written to `target` there.
+    fn next(&self, source: &File, target: &File, position: u64, length: u64) -> io::Result<Next> {
+        // Where writing shall fail, this would be the way round it.
+        if self.fault.is_some() {
+            return Ok(Next::Data(length));
+        }
+        Ok(match holes::next(source, position, length)? {
+            Next::Hole(hole) if !holes::is_unwritten(target, position, hole) => Next::Data(hole),
+            next => next,
         })
     }
 
-    /// Copies as [`Self::copy_range`] does, by way of `buffer`, and shows what passes through it.
+    /// Copies as [`Self::copy_range`] does, by way of `buffer`, and shows what passes through it. A hole
+    /// at the end does not make the target longer: others may write to it at the same time.
     pub(crate) fn copy_showing(
         &self,
         source: &File,
@@ -49,7 +83,10 @@ impl Disk {
         mut show: impl FnMut(&[u8]),
     ) -> io::Result<()> {
         self.in_steps(start, end - start, go_on, |position, step| {
-            let bytes = buffer.pass(source, target, position, step)?;
+            let bytes = match self.next(source, target, position, step)? {
+                Next::Hole(length) => buffer.zeros(length),
+                Next::Data(length) => buffer.pass(source, target, position, length)?,
+            };
             show(bytes);
             Ok(bytes.len() as u64)
         })
@@ -250,6 +287,13 @@ impl Buffer {
         self.0.get_mut(..length).unwrap_or_default()
     }
 
+    /// Up to `length` zeros.
+    fn zeros(&mut self, length: u64) -> &[u8] {
+        let bytes = self.up_to(length);
+        bytes.fill(0);
+        bytes
+    }
+
     /// Copies up to `length` bytes, at least one, and returns them.
     fn pass(
         &mut self,
@@ -275,107 +319,4 @@ impl Buffer {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::*;
-    use crate::store::DiskFault;
-
-    #[test]
-    fn a_copied_range_lands_at_its_own_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::new(false);
-        let source = disk.create(&dir.path().join("source")).unwrap();
-        source.write_all_at(b"0123456789", 0).unwrap();
-        let mut buffer = Buffer::new(2);
-        for name in ["kernel", "hand", "shown"] {
-            let target = disk.create(&dir.path().join(name)).unwrap();
-            match name {
-                "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
-                "hand" => {
-                    let mut way = Way::ByHand(Buffer::new(3));
-                    assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
-                }
-                _ => {
-                    let mut shown = Vec::new();
-                    let show = |bytes: &[u8]| shown.push(bytes.to_vec());
-                    disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
-                        .unwrap();
-                    assert_eq!(shown, [&b"45"[..], b"6"]);
-                }
-            }
-            let copied = fs::read(dir.path().join(name)).unwrap();
-            assert_eq!(copied, b"\0\0\0\x00456", "{name}");
-        }
-    }
-
-    /// Whether a file system can read without waiting: some refuse (`RWF_NOWAIT`).
-    fn says_what_is_at_hand(file: &File) -> bool {
-        let mut byte = [0];
-        let mut buffers = [io::IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(file, &mut buffers, 0, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
-    }
-
-    /// On the file system of temporary files, and in memory where there is such a one.
-    #[test]
-    fn what_was_just_written_is_at_hand() {
-        let in_memory = Path::new("/dev/shm");
-        let places = [
-            Some(std::env::temp_dir()),
-            in_memory.is_dir().then(|| in_memory.into()),
-        ];
-        for place in places.into_iter().flatten() {
-            let dir = tempfile::tempdir_in(&place).unwrap();
-            let disk = Disk::new(false);
-            let file = disk.create(&dir.path().join("file")).unwrap();
-            file.write_all_at(b"0123456789", 0).unwrap();
-            let mut bytes = b"of another, longer".to_vec();
-            let at_hand = disk.read_at_hand(&file, &(2..5), &mut bytes).unwrap();
-            let expected = place == in_memory || says_what_is_at_hand(&file);
-            assert_eq!(at_hand, expected, "{}", place.display());
-            if at_hand {
-                assert_eq!(bytes, b"234", "{}", place.display());
-            }
-            let beyond = disk.read_at_hand(&file, &(8..11), &mut bytes);
-            assert!(!beyond.unwrap_or(false), "{}", place.display());
-        }
-    }
-
-    #[test]
-    fn a_fault_fails_what_writes_content() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::new(false);
-        let source = disk.create(&dir.path().join("source")).unwrap();
-        source.write_all_at(b"0123456789", 0).unwrap();
-        for (fault, code, written) in [
-            (DiskFault::NoSpace, 28, 0),
-            (DiskFault::Error, 5, 0),
-            (DiskFault::TornWrite, 5, 5),
-        ] {
-            let target = disk.create(&dir.path().join(format!("{fault:?}"))).unwrap();
-            let faulty = disk.with_fault(Some(fault));
-            let error = faulty
-                .copy_range(&source, &target, 0, 10, &|| true)
-                .unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(code));
-            assert_eq!(target.metadata().unwrap().len(), written);
-        }
-    }
-
-    #[test]
-    fn a_source_that_ends_early_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::new(false);
-        let source = disk.create(&dir.path().join("source")).unwrap();
-        let target = disk.create(&dir.path().join("target")).unwrap();
-        let error = disk
-            .copy_range(&source, &target, 0, 1, &|| true)
-            .unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        let error = disk
-            .copy_range(&source, &target, 0, 1, &|| false)
-            .unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ mod content;
 mod deferred_removals;
 mod directory;
 mod failure;
+mod holes;
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;

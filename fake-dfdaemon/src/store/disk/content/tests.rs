@@ -1,0 +1,145 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::store::DiskFault;
+
+#[test]
+fn a_copied_range_lands_at_its_own_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(false);
+    let source = disk.create(&dir.path().join("source")).unwrap();
+    source.write_all_at(b"0123456789", 0).unwrap();
+    let mut buffer = Buffer::new(2);
+    for name in ["kernel", "hand", "shown"] {
+        let target = disk.create(&dir.path().join(name)).unwrap();
+        match name {
+            "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
+            "hand" => {
+                let mut way = Way::ByHand(Buffer::new(3));
+                assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
+            }
+            _ => {
+                let mut shown = Vec::new();
+                let show = |bytes: &[u8]| shown.push(bytes.to_vec());
+                disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
+                    .unwrap();
+                assert_eq!(shown, [&b"45"[..], b"6"]);
+            }
+        }
+        let copied = fs::read(dir.path().join(name)).unwrap();
+        assert_eq!(copied, b"\0\0\0\x00456", "{name}");
+    }
+}
+
+#[test]
+fn a_copy_has_the_holes_of_its_source_and_what_was_there_is_overwritten() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    const LENGTH: u64 = 32 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(false);
+    let source = disk.create(&dir.path().join("source")).unwrap();
+    source.set_len(LENGTH).unwrap();
+    source.write_all_at(b"data", LENGTH / 2).unwrap();
+    let is_sparse = |file: &File| file.metadata().unwrap().blocks() * 512 <= 1 << 20;
+    if !is_sparse(&source) {
+        return;
+    }
+    let expected = fs::read(dir.path().join("source")).unwrap();
+    for name in ["copied", "shown", "again"] {
+        let target = disk.create(&dir.path().join(name)).unwrap();
+        if name == "again" {
+            // Damaged content of another host came first.
+            target
+                .write_all_at(&[7; 1 << 20], LENGTH - (2 << 20))
+                .unwrap();
+        }
+        if name == "shown" {
+            let mut shown = 0;
+            let (mut buffer, all) = (Buffer::new(LENGTH), 0..LENGTH);
+            let show = |bytes: &[u8]| shown += bytes.len() as u64;
+            disk.copy_showing(&source, &target, all, &|| true, &mut buffer, show)
+                .unwrap();
+            assert_eq!(shown, LENGTH);
+            target.set_len(LENGTH).unwrap();
+        } else {
+            disk.copy_range(&source, &target, 0, LENGTH, &|| true)
+                .unwrap();
+        }
+        assert!(
+            fs::read(dir.path().join(name)).unwrap() == expected,
+            "{name}"
+        );
+        assert!(is_sparse(&target) || name == "again", "{name}");
+    }
+}
+
+/// Whether a file system can read without waiting: some refuse (`RWF_NOWAIT`).
+fn says_what_is_at_hand(file: &File) -> bool {
+    let mut byte = [0];
+    let mut buffers = [io::IoSliceMut::new(&mut byte)];
+    rustix::io::preadv2(file, &mut buffers, 0, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
+}
+
+/// On the file system of temporary files, and in memory where there is such a one.
+#[test]
+fn what_was_just_written_is_at_hand() {
+    let in_memory = Path::new("/dev/shm");
+    let places = [
+        Some(std::env::temp_dir()),
+        in_memory.is_dir().then(|| in_memory.into()),
+    ];
+    for place in places.into_iter().flatten() {
+        let dir = tempfile::tempdir_in(&place).unwrap();
+        let disk = Disk::new(false);
+        let file = disk.create(&dir.path().join("file")).unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        let mut bytes = b"of another, longer".to_vec();
+        let at_hand = disk.read_at_hand(&file, &(2..5), &mut bytes).unwrap();
+        let expected = place == in_memory || says_what_is_at_hand(&file);
+        assert_eq!(at_hand, expected, "{}", place.display());
+        if at_hand {
+            assert_eq!(bytes, b"234", "{}", place.display());
+        }
+        let beyond = disk.read_at_hand(&file, &(8..11), &mut bytes);
+        assert!(!beyond.unwrap_or(false), "{}", place.display());
+    }
+}
+
+#[test]
+fn a_fault_fails_what_writes_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(false);
+    let source = disk.create(&dir.path().join("source")).unwrap();
+    source.write_all_at(b"0123456789", 0).unwrap();
+    for (fault, code, written) in [
+        (DiskFault::NoSpace, 28, 0),
+        (DiskFault::Error, 5, 0),
+        (DiskFault::TornWrite, 5, 5),
+    ] {
+        let target = disk.create(&dir.path().join(format!("{fault:?}"))).unwrap();
+        let faulty = disk.with_fault(Some(fault));
+        let error = faulty
+            .copy_range(&source, &target, 0, 10, &|| true)
+            .unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(code));
+        assert_eq!(target.metadata().unwrap().len(), written);
+    }
+}
+
+#[test]
+fn a_source_that_ends_early_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(false);
+    let source = disk.create(&dir.path().join("source")).unwrap();
+    let target = disk.create(&dir.path().join("target")).unwrap();
+    let error = disk
+        .copy_range(&source, &target, 0, 1, &|| true)
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    let error = disk
+        .copy_range(&source, &target, 0, 1, &|| false)
+        .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+}
