@@ -69,6 +69,35 @@ impl Splitter {
         }
     }
 
+    /// What has come of a message in whose middle the stream ends, and how long it was to be.
+    pub(crate) fn cut(self) -> Option<(Frame, u64)> {
+        match self.state {
+            State::Prefix(_) => None,
+            State::Head {
+                is_compressed,
+                total,
+                read,
+            } => {
+                let frame = Frame {
+                    is_compressed,
+                    head: read,
+                    ..Frame::default()
+                };
+                Some((frame, total as u64))
+            }
+            State::Content {
+                mut frame,
+                left,
+                tail,
+            } => {
+                let length = frame.content.unwrap_or(0);
+                let total = frame.head.len() as u64 + length + tail as u64;
+                frame.content = Some(length - left as u64);
+                Some((frame, total))
+            }
+        }
+    }
+
     /// Whether the stream ends between two messages.
     #[cfg(test)]
     pub(crate) fn is_between(&self) -> bool {
@@ -409,6 +438,35 @@ mod tests {
             prop_assert_eq!(content.len(), length);
             let without = without_content(&frame.head, length as u64, &frame.tail).unwrap();
             prop_assert_eq!(without, piece(None, "crc32:1").encode_to_vec());
+        }
+    }
+
+    proptest! {
+        /// What came of a cut message is what was sent of it, wherever it was cut.
+        #[test]
+        fn a_message_that_is_cut_is_there_as_far_as_it_came(
+            length in 0_usize..150_000, at in 0_usize..150_000, size in 1_usize..50_000,
+        ) {
+            let stream = framed(&piece(Some(vec![5; length]), "crc32:1").encode_to_vec());
+            let came = &stream[..at.min(stream.len() - 1)];
+            let mut splitter = Splitter::new(true);
+            let mut content = Vec::new();
+            for part in came.chunks(size) {
+                splitter.push(part, &mut |part| {
+                    if let Part::Content(bytes) = part {
+                        content.extend_from_slice(bytes);
+                    }
+                    Ok(())
+                }).unwrap();
+            }
+            match splitter.cut() {
+                None => prop_assert!(came.len() < PREFIX),
+                Some((frame, total)) => {
+                    prop_assert_eq!(total as usize, stream.len() - PREFIX);
+                    prop_assert_eq!(frame.content.unwrap_or(0), content.len() as u64);
+                    prop_assert_eq!([&frame.head[..], &content, &frame.tail].concat(), &came[PREFIX..]);
+                }
+            }
         }
     }
 

@@ -139,6 +139,9 @@ pub(crate) struct Answer {
     #[serde(default)]
     pub(crate) head_ms: f64,
     pub(crate) messages: Vec<Message>,
+    /// Messages that came behind these, and are not in the cassette: there were too many.
+    #[serde(default, skip_serializing_if = "is_0")]
+    pub(crate) left_out: u64,
     pub(crate) end: End,
     #[serde(default)]
     pub(crate) end_ms: f64,
@@ -157,6 +160,10 @@ impl Default for HttpStatus {
 
 fn is_200(status: &HttpStatus) -> bool {
     status.0 == 200
+}
+
+fn is_0(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a call ended.
@@ -207,6 +214,9 @@ pub(crate) struct Message {
     /// The content of a piece, or the whole of a long message that nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<ContentRef>,
+    /// How long the message was to be: the call ended in its middle, and the rest never came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cut: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) compressed: bool,
     /// Bytes that a `--redact` pattern matched were left out, and with them the message.

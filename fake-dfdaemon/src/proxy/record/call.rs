@@ -45,7 +45,17 @@ struct Direction {
     descriptor: Option<MessageDescriptor>,
     sink: Option<ContentSink>,
     messages: Vec<Message>,
+    /// About what the messages take in memory, in bytes.
+    held: usize,
+    left_out: u64,
 }
+
+/// The most that the messages of a call may take, their content apart: some ten thousand.
+const MOST_HELD: usize = 32 << 20;
+
+/// What a message takes as JSON: so many times its bytes, and this.
+const FACTOR: usize = 8;
+const OWN: usize = 512;
 
 impl Recording {
     pub(crate) fn begin(
@@ -59,6 +69,8 @@ impl Recording {
             descriptor: message_type(&begin.method, side),
             sink: None,
             messages: Vec::new(),
+            held: 0,
+            left_out: 0,
         };
         let (requests, answers) = (direction(Side::Request), direction(Side::Response));
         let call = Call {
@@ -125,8 +137,9 @@ impl Recording {
         });
     }
 
-    pub(crate) fn ended(&mut self, at: Duration, how: Option<Ended>) {
+    pub(crate) fn ended(&mut self, at: Duration, how: Option<Ended>) -> io::Result<()> {
         self.is_over = true;
+        self.answers.end(at)?;
         let answer = &mut self.call.answer;
         answer.end_ms = milliseconds(at);
         match how {
@@ -140,6 +153,7 @@ impl Recording {
             Some(Ended::Broken) => answer.end = End::Broken,
             None => answer.end = End::ClientGone,
         }
+        Ok(())
     }
 
     pub(crate) fn file(&mut self, place: Place, seen: Option<FileSeen>) {
@@ -157,11 +171,15 @@ impl Recording {
     pub(crate) fn finish(mut self, settings: &RecordSettings) -> (Call, Option<&'static str>) {
         self.call.requests = self.requests.messages;
         self.call.answer.messages = self.answers.messages;
+        self.call.answer.left_out = self.answers.left_out;
         let release = release(&self.call);
         let messages = self.call.requests.iter_mut();
         for message in messages.chain(&mut self.call.answer.messages) {
             redact_message(message, &settings.redact);
         }
+        // A part of a message that nobody needs is not worth a call that cannot be played.
+        let messages = &mut self.call.answer.messages;
+        messages.retain(|message| message.cut.is_none() || !message.redacted);
         (self.call, release)
     }
 }
@@ -173,6 +191,8 @@ impl Direction {
             descriptor,
             sink,
             messages,
+            held,
+            left_out,
         } = self;
         splitter.push(data, &mut |part| match part {
             Part::Begin { .. } => Ok(()),
@@ -184,6 +204,11 @@ impl Direction {
             }
             Part::Frame(frame) => {
                 let content = sink.take().map(ContentSink::finish).transpose()?;
+                *held += OWN + FACTOR * (frame.head.len() + frame.tail.len());
+                if *held > MOST_HELD {
+                    *left_out += 1;
+                    return Ok(());
+                }
                 let message = recorded(descriptor.as_ref(), frame, content);
                 messages.push(Message {
                     at_ms: milliseconds(at),
@@ -192,6 +217,30 @@ impl Direction {
                 Ok(())
             }
         })
+    }
+}
+
+impl Direction {
+    /// The stream is over, perhaps in the middle of a message.
+    fn end(&mut self, at: Duration) -> io::Result<()> {
+        let splitter = std::mem::replace(&mut self.splitter, Splitter::new(false));
+        let content = self.sink.take().map(ContentSink::finish).transpose()?;
+        let Some((frame, total)) = splitter.cut().filter(|_| self.left_out == 0) else {
+            return Ok(());
+        };
+        let content = content.filter(|content| content.length > 0);
+        self.messages.push(Message {
+            at_ms: milliseconds(at),
+            raw: Some(BASE64.encode(&frame.head)),
+            raw_tail: Some(frame.tail)
+                .filter(|tail| !tail.is_empty())
+                .map(|tail| BASE64.encode(tail)),
+            content,
+            cut: Some(total),
+            compressed: frame.is_compressed,
+            ..Message::default()
+        });
+        Ok(())
     }
 }
 

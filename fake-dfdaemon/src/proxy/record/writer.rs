@@ -86,7 +86,7 @@ impl Writer {
                 recording.head(at, status, &headers, is_whole, &self.settings);
             }
             What::Trailers(trailers) => recording.trailers(&trailers, &self.settings),
-            What::Ended(how) => recording.ended(at, how),
+            What::Ended(how) => recording.ended(at, how)?,
             What::FileBegins => recording.files_open += 1,
             What::File(place, found) => {
                 // A long file does not keep other calls waiting.

@@ -67,6 +67,12 @@ impl Replayer {
             ..Tolerance::default()
         };
         let calls = Calls::new(scripts, settings.order, tolerance);
+        for call in calls.scripts().map(|script| &script.call) {
+            let (path, number, count) = (path.display(), call.call, call.answer.left_out);
+            if count > 0 {
+                tracing::warn!("{path}: call {number} stops early: {count} messages were left out");
+            }
+        }
         if calls.scripts().any(Script::is_made) {
             let path = path.display();
             tracing::warn!("{path} holds hashes alone: content is made up, of the recorded length");

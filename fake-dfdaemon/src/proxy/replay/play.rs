@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response};
 use hyper::body::{Body, Frame};
@@ -21,6 +21,9 @@ use crate::proxy::cassette::{End, Status};
 
 /// How much content is read at a time.
 const CHUNK: usize = 256 << 10;
+
+/// How much of short messages goes out together.
+const TOGETHER: usize = 16 << 10;
 
 /// Frames that wait for a client.
 const AHEAD: usize = 4;
@@ -122,10 +125,12 @@ impl Playing {
     }
 
     async fn play(self, frames: mpsc::Sender<Sent>) {
-        for part in 0..self.script.messages.len() {
-            if self.play_part(part, &frames).await.is_none() {
-                return;
-            }
+        if self.play_parts(&frames).await.is_none() {
+            return;
+        }
+        if self.script.call.answer.left_out > 0 {
+            // What came next is not known, and nothing is made up.
+            return frames.closed().await;
         }
         let last = match self.end().await {
             Outcome::Trailers(trailers) => Ok(Frame::trailers(trailers)),
@@ -138,6 +143,32 @@ impl Playing {
         };
         // The client may be gone.
         let _ = frames.send(last).await;
+    }
+
+    /// Sends the messages; `None` if the client is gone.
+    async fn play_parts(&self, frames: &mpsc::Sender<Sent>) -> Option<()> {
+        let mut together = BytesMut::new();
+        for (index, part) in self.script.messages.iter().enumerate() {
+            // Without waits between them, short ones go out together: clients take many small frames
+            // for an attack.
+            if self.speed == Speed::Max && part.is_short() {
+                together.extend_from_slice(&part.framed().ok()?.0);
+                if together.len() < TOGETHER {
+                    continue;
+                }
+            }
+            if !together.is_empty() {
+                let together = together.split().freeze();
+                frames.send(Ok(Frame::data(together))).await.ok()?;
+            }
+            if self.speed != Speed::Max || !part.is_short() {
+                self.play_part(index, frames).await?;
+            }
+        }
+        if !together.is_empty() {
+            frames.send(Ok(Frame::data(together.freeze()))).await.ok()?;
+        }
+        Some(())
     }
 
     /// Sends a message; `None` if the client is gone.

@@ -62,6 +62,8 @@ pub(super) struct Part {
     is_compressed: bool,
     framing: Framing,
     content: Option<Content>,
+    /// How long the whole message was to be, of which this is the begin.
+    cut: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Script {
             part(message, &call, cassette).map_err(|why| format!("answer {index}: {why}"))
         });
         let messages = parts.collect::<Result<_, _>>().map_err(numbered)?;
+        check_cut(&answer.messages).map_err(numbered)?;
         let left = call
             .output
             .as_ref()
@@ -161,6 +164,17 @@ fn expected(message: &Message, cassette: &Cassette) -> Result<Expected, String> 
     }
 }
 
+/// Nothing comes behind a message that is not there to its end.
+fn check_cut(messages: &[Message]) -> Result<(), String> {
+    let cut = messages.iter().position(|message| message.cut.is_some());
+    match cut {
+        Some(index) if index + 1 < messages.len() => {
+            Err(format!("answer {index}: cut: only the last message can be"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn part(message: &Message, call: &Call, cassette: &Cassette) -> Result<Part, String> {
     if message.redacted {
         return Err("it was redacted, and cannot be played".to_owned());
@@ -199,7 +213,17 @@ fn part(message: &Message, call: &Call, cassette: &Cassette) -> Result<Part, Str
     if length > MAX_MESSAGE / 2 {
         return Err(format!("no message holds {length} bytes"));
     }
+    if let Some(cut) = message.cut {
+        let Framing::Bytes(head, tail) = &framing else {
+            return Err("cut: the begin of a message is raw".to_owned());
+        };
+        let came = head.len() as u64 + length + tail.len() as u64;
+        if cut < came || cut > MAX_MESSAGE {
+            return Err(format!("cut: {came} bytes of {cut} cannot have come"));
+        }
+    }
     Ok(Part {
+        cut: message.cut,
         at_ms: message.at_ms,
         is_compressed: message.compressed,
         framing,
@@ -276,6 +300,11 @@ pub(super) fn trailers(status: &Status) -> Result<HeaderMap, String> {
 }
 
 impl Part {
+    /// Whether it has no content: nothing of it is on the disk.
+    pub(super) fn is_short(&self) -> bool {
+        self.content.is_none()
+    }
+
     /// What stands before the content, with gRPC's prefix, the content, and what stands behind it.
     /// Blocks on the disk if the content is made up and long.
     pub(super) fn framed(&self) -> Result<(Bytes, Option<Content>, Bytes), String> {
@@ -286,6 +315,7 @@ impl Part {
             (Framing::Made(json), None) => framed(json, 0)?,
         };
         let whole = head.len() as u64 + length + tail.len() as u64;
+        let whole = self.cut.unwrap_or(whole);
         let whole = u32::try_from(whole).map_err(|_| format!("no message holds {whole} bytes"))?;
         let prefix = [&[u8::from(self.is_compressed)][..], &whole.to_be_bytes()].concat();
         Ok((

@@ -17,7 +17,7 @@ use crate::support::process::Process;
 /// A proxy in front of a daemon that does what a test says.
 pub(super) struct Between {
     pub(super) dir: TempDir,
-    _proxy: Process,
+    proxy: Process,
     listener: UnixListener,
 }
 
@@ -70,7 +70,7 @@ impl Between {
         let proxy = Process::start(proxy.args(options));
         Self {
             dir,
-            _proxy: proxy,
+            proxy,
             listener,
         }
     }
@@ -85,10 +85,15 @@ impl Between {
         command.arg("--cassette").arg(dir.path().join("cassette"));
         command.arg("--socket").arg(dir.path().join("in"));
         Self {
-            _proxy: Process::start(command.args(options)),
+            proxy: Process::start(command.args(options)),
             dir,
             listener,
         }
+    }
+
+    /// The most memory that the proxy ever had, in bytes.
+    pub(super) fn peak_memory(&self) -> u64 {
+        self.proxy.peak_memory()
     }
 
     pub(super) fn socket(&self) -> PathBuf {
