@@ -13,6 +13,7 @@ pub(crate) mod gate;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod random;
+pub(crate) mod rate;
 pub(crate) mod rpc;
 mod store_faults;
 mod waits;

@@ -2,7 +2,6 @@
 
 pub(crate) mod limits;
 pub(crate) mod quirks;
-pub(crate) mod rate;
 pub(crate) mod release;
 
 /// The name of a host by its number.

@@ -10,13 +10,13 @@ use crate::call::connection::Connection;
 use crate::call::faults::Phase;
 use crate::call::faults::registry::Arriving;
 use crate::call::gate::Entered;
+use crate::call::rate::{RateLimit, Turn};
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, Call};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
 use crate::dfdaemon::quirks::Quirk;
-use crate::dfdaemon::rate::{RateLimit, Turn};
 use crate::dfdaemon::release::Release;
 
 /// What the daemon refuses before it looks at a task.

@@ -4,12 +4,15 @@
 //! in it is kept in memory, and so are the lines that are not in the file yet: a thread of its own
 //! writes them, so that a file system that hangs stops nothing else.
 
+mod file;
 mod index;
 mod readers;
 mod reading;
 mod running;
+mod shared;
 mod wait;
 mod waiting;
+mod waits;
 mod writer;
 
 use std::fmt;
@@ -29,14 +32,15 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tonic::Code;
 
+use self::file::JournalFile;
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
-use self::reading::JournalFile;
 use self::running::Running;
 pub(crate) use self::running::RunningCall;
+use self::shared::Shared;
+pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};
-pub(crate) use self::writer::Written;
-use self::writer::{Put, SHORT, Shared, Writer};
+use self::writer::{Put, SHORT, Writer};
 use super::faults::code_name;
 use super::rpc::Rpc;
 use crate::store::private_files;
@@ -201,14 +205,14 @@ impl Journal {
     fn open_with(path: &Path, limit: usize, put: Put) -> io::Result<Self> {
         let file = private_files::append(path)?;
         lock(&file)?;
-        if !reading::is_journal(&file)? {
+        if !file::is_journal(&file)? {
             let why = "its first line is no call of a journal: name a file that does not exist yet";
             return Err(io::Error::other(why));
         }
         // By a daemon that was killed.
         let is_cut = !ends_with_a_line(&file)?;
         let file = Arc::new(JournalFile { file, begins: 0 });
-        let contents = reading::index(&file, limit)?;
+        let contents = file::index(&file, limit)?;
         let last_call = contents.last;
         let shared = Arc::new(Shared::new(&file, contents, limit));
         let writer = Writer {

@@ -6,48 +6,11 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::reading::Lines;
+use super::waits::Wait;
 use super::{Call, Journal, Query};
 
 /// How many calls that nearly match are told.
 const MOST_NEAR: usize = 5;
-
-/// Those who wait for calls. Each call that ends is counted as it is written.
-#[derive(Debug, Default)]
-pub(super) struct Waits {
-    waits: Vec<Wait>,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Wait {
-    id: u64,
-    query: Query,
-    after: u64,
-    lacks: u64,
-    count: u64,
-    came: Arc<Notify>,
-}
-
-impl Waits {
-    /// A call has ended.
-    pub(super) fn note(&mut self, call: &Call) {
-        for wait in &mut self.waits {
-            if wait.lacks > 0 && call.call > wait.after && wait.query.matches(call) {
-                wait.lacks -= 1;
-                if wait.lacks == 0 {
-                    wait.came.notify_one();
-                }
-            }
-        }
-    }
-
-    /// Every call is forgotten, also by those who wait.
-    pub(super) fn begin_again(&mut self) {
-        for wait in self.waits.iter_mut().filter(|wait| wait.lacks > 0) {
-            wait.lacks = wait.count;
-        }
-    }
-}
 
 /// Waits for calls; dropped, it does not.
 #[derive(Debug)]
@@ -66,12 +29,7 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.journal
-            .shared
-            .held()
-            .waits
-            .waits
-            .retain(|wait| wait.id != self.id);
+        self.journal.shared.held().waits.remove(self.id);
     }
 }
 
@@ -148,10 +106,7 @@ impl Journal {
         if lacks == 0 {
             came.notify_one();
         }
-        held.waits.last += 1;
-        let id = held.waits.last;
-        held.waits.waits.push(Wait {
-            id,
+        let id = held.waits.add(Wait {
             query,
             after,
             lacks,

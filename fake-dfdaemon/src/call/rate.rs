@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::call::clock::later;
+use super::clock::later;
 
 /// How many requests wait at a host for their turn; a dfdaemon keeps as many.
 pub(crate) const MAX_WAITING: usize = 50;
