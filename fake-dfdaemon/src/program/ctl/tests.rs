@@ -1,6 +1,10 @@
 //! What is typed, and the requests that it becomes.
 
+use bytes::Bytes;
 use clap::Parser;
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
 
 use super::*;
 
@@ -30,7 +34,7 @@ async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
         }
     });
     for _ in 0..2000 {
-        let health = request(http::Method::GET, "/health", Value::Null);
+        let health = get("/health");
         let answered = tokio::time::timeout(PATIENCE, send(&socket, health)).await;
         answered.expect("it waits for ever").unwrap_err();
     }
