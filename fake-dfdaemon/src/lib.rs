@@ -51,7 +51,7 @@ mod proxy;
 mod store;
 
 pub use call::clock;
-pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard, Phase};
+pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard};
 pub use call::journal::{Call, CallFault, CallStatus, Journal, Query, WaitError, WaitFor};
 pub use call::rpc::{Rpc, UnknownRpc};
 pub use cluster::{HostStatus, Replica, Task, Waiting};

@@ -144,7 +144,7 @@ fn fault(on: &str, name: &str, place: &str) -> Option<Fault> {
     let mut fault: serde_json::Value = serde_json::from_str(place).unwrap();
     fault["on"] = on.into();
     fault["do"] = json!({name: argument});
-    Fault::from_json(&fault).ok()
+    fault.to_string().parse().ok()
 }
 
 fn kind(code: i32) -> &'static str {

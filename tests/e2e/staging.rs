@@ -28,7 +28,7 @@ fn is_empty(world: &World) {
 /// The paths that the daemon was told.
 fn told(world: &World) -> Vec<String> {
     let calls = world.daemon().journal().calls(Rpc::Import);
-    let path = |call: &Call| call.request["path"].as_str().unwrap().to_owned();
+    let path = |call: &Call| call.request("path").unwrap();
     calls.iter().map(path).collect()
 }
 

@@ -13,6 +13,17 @@ use tokio::sync::watch;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// Where a [`Clock`] takes its time from.
+///
+/// ```
+/// use fake_dfdaemon::FakeDfdaemon;
+/// use fake_dfdaemon::clock::ClockMode;
+///
+/// let start = "2026-01-01T00:00:00Z".parse()?;
+/// let manual = ClockMode::Manual(Some(start));
+/// let daemon = FakeDfdaemon::builder().clock(manual).start_blocking()?;
+/// assert_eq!(daemon.clock().now(), start);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ClockMode {
     /// The machine's wall clock.
@@ -23,6 +34,18 @@ pub enum ClockMode {
 }
 
 /// Tells the time. Clones tell the same time.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::FakeDfdaemon;
+///
+/// let daemon = FakeDfdaemon::builder().manual_clock().start_blocking()?;
+/// let before = daemon.clock().now();
+/// let after = daemon.clock().advance(Duration::from_secs(7200))?;
+/// assert_eq!(after.duration_since(before).as_secs(), 7200);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -33,6 +56,18 @@ enum Source {
 }
 
 /// Why a clock was not moved.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::FakeDfdaemon;
+/// use fake_dfdaemon::clock::ClockError;
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let moved = daemon.clock().advance(Duration::from_secs(1));
+/// assert_eq!(moved, Err(ClockError::NotManual));
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockError {
     /// System time is not ours to move.
@@ -139,7 +174,7 @@ impl Clock {
 
 /// `duration` after `time`, or the end of time.
 #[must_use]
-pub fn later(time: Timestamp, duration: Duration) -> Timestamp {
+pub(crate) fn later(time: Timestamp, duration: Duration) -> Timestamp {
     time.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 

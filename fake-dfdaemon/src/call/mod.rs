@@ -245,7 +245,12 @@ impl Call {
     }
 
     fn note_fault(&mut self, armed: &Armed) {
-        let action = armed.fault.to_json().get("do").cloned().unwrap_or_default();
+        let action = armed
+            .fault
+            .to_value()
+            .get("do")
+            .cloned()
+            .unwrap_or_default();
         let kind = action.as_object().and_then(|action| action.keys().next());
         let kind = kind.cloned().unwrap_or_default();
         if let Some(entry) = &self.entry {

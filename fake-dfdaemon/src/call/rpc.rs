@@ -6,6 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A call that faults can hit and the journal tells of.
+///
+/// ```
+/// use fake_dfdaemon::Rpc;
+///
+/// assert_eq!("stat-local".parse(), Ok(Rpc::StatLocal));
+/// assert_eq!(Rpc::Import.to_string(), "import");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rpc {
@@ -70,6 +77,13 @@ impl fmt::Display for Rpc {
 }
 
 /// A text that names no call.
+///
+/// ```
+/// use fake_dfdaemon::{Rpc, UnknownRpc};
+///
+/// let error: UnknownRpc = "download".parse::<Rpc>().unwrap_err();
+/// assert!(error.to_string().contains("download"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such call: {given}; there are {}", Rpc::ALL.map(Rpc::as_str).join(", "))]
 pub struct UnknownRpc {

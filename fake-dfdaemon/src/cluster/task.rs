@@ -11,6 +11,18 @@ use crate::store::TaskState;
 
 /// A task of the cluster and its replicas, at one moment:
 /// [`FakeDfdaemon::tasks`](crate::FakeDfdaemon::tasks) lists them.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, block_on};
+///
+/// let models = tempfile::tempdir()?;
+/// std::fs::write(models.path().join("model.bin"), "content")?;
+/// let daemon = FakeDfdaemon::builder().preload(models.path()).start_blocking()?;
+/// block_on(daemon.settle()); // The second replica has been made.
+/// let [task] = &daemon.tasks()[..] else { panic!("there is one file") };
+/// assert_eq!(task.current_persistent_replica_count, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
@@ -47,6 +59,16 @@ pub struct Task {
 }
 
 /// A host's copy of a task.
+///
+/// ```
+/// use fake_dfdaemon::{Replica, Task};
+///
+/// /// The hosts that can serve a task.
+/// fn sources(task: &Task) -> Vec<&str> {
+///     let whole = task.replicas.iter().filter(|replica| replica.complete);
+///     whole.map(|replica: &Replica| replica.host.as_str()).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replica {
     /// The host's name.

@@ -227,7 +227,7 @@ pub(super) async fn faults(State(api): State<Api>) -> Answer {
 }
 
 pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) -> Answer {
-    let fault = Fault::from_json(&fault).map_err(ApiError::bad_request)?;
+    let fault = Fault::from_value(&fault).map_err(ApiError::bad_request)?;
     let faults = api.calls()?.faults;
     let id = faults
         .add(fault, api.reach()?)

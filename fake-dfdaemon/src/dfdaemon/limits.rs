@@ -79,6 +79,15 @@ fn go_duration(duration: Duration) -> String {
 }
 
 /// What a [`Block`] applies to.
+///
+/// ```
+/// use fake_dfdaemon::{Block, Blocked};
+///
+/// let block: Block = "import:tag=nightly".parse()?;
+/// assert!(block.matches(Blocked::Import, Some("nightly"), None));
+/// assert!(!block.matches(Blocked::Export, Some("nightly"), None));
+/// # Ok::<(), fake_dfdaemon::ParseBlockError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocked {
     /// Imports.
@@ -88,6 +97,14 @@ pub enum Blocked {
 }
 
 /// A row of the blocklist: `import|export:tag|application=VALUE`.
+///
+/// ```
+/// use fake_dfdaemon::FakeDfdaemon;
+///
+/// let block = "export:application=trainer".parse()?;
+/// let daemon = FakeDfdaemon::builder().block(block).start_blocking()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     blocked: Blocked,
@@ -114,6 +131,13 @@ impl Block {
 }
 
 /// A text that is no row of a blocklist.
+///
+/// ```
+/// use fake_dfdaemon::{Block, ParseBlockError};
+///
+/// let error: ParseBlockError = "import:nightly".parse::<Block>().unwrap_err();
+/// assert!(error.to_string().contains("tag|application=VALUE"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not of the form import|export:tag|application=VALUE")]
 pub struct ParseBlockError(String);

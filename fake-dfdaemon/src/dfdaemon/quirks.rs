@@ -4,43 +4,51 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A behaviour of real daemons that the fake has only when it is asked for.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Quirk};
+///
+/// let daemon = FakeDfdaemon::builder().quirks([Quirk::TtlLimits]).start_blocking()?;
+/// assert_eq!(Quirk::TtlLimits.name(), "ttl-limits");
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quirk {
-    /// See [`Quirk::about`].
+    /// A broken import ends Succeeded, without content.
     FailedAsSucceeded,
-    /// See [`Quirk::about`].
+    /// An import that was cancelled, killed or out of space stays Uploading until its TTL ends.
     StuckUploading,
-    /// See [`Quirk::about`].
+    /// The shortest TTL is 5m unless --min-ttl says otherwise.
     TtlLimits,
-    /// See [`Quirk::about`].
+    /// FIFOs and devices are imported: read to their end, then stored as empty.
     SpecialFiles,
-    /// See [`Quirk::about`].
+    /// A file that changes while it is read is imported.
     UnnoticedChanges,
-    /// See [`Quirk::about`].
+    /// An output that is a symbolic link to nothing is written through: the link's target is made.
     ThroughLinks,
-    /// See [`Quirk::about`].
+    /// A host that is started again has lost its content, and the scheduler still counts it.
     RestartWipes,
-    /// See [`Quirk::about`].
+    /// Hosts for replicas are drawn at random, and then looked at for room; nobody tries again.
     OneTryReplication,
-    /// See [`Quirk::about`].
+    /// Overwrite writes into the output that is there, through hard links, without a digest check (1.5).
     OverwriteInPlace,
-    /// See [`Quirk::about`].
+    /// An output whose digest is wrong stays (1.5).
     KeepMismatch,
-    /// See [`Quirk::about`].
+    /// A malformed digest is found after the transfer (1.5).
     LateDigestCheck,
-    /// See [`Quirk::about`].
+    /// A crc32 digest in hex never matches (1.5).
     Crc32DecimalOnly,
-    /// See [`Quirk::about`].
+    /// An export goes on when its client has gone away.
     OrphanedExports,
-    /// See [`Quirk::about`].
+    /// After a content export that its client left, other hosts wait for that copy until an export there ends well.
     PoisonedCopies,
-    /// See [`Quirk::about`].
+    /// A local export makes the importer's copy a non-persistent one.
     ExportClearsPersistent,
-    /// See [`Quirk::about`].
+    /// An expired task is collected under a running export.
     ExpiryUnderExports,
-    /// See [`Quirk::about`].
+    /// StatLocal and List are UNIMPLEMENTED (0.2).
     NoLocalCalls,
-    /// See [`Quirk::about`].
+    /// Blocklist and overload are ignored (0.2).
     NoAdmission,
 }
 
@@ -173,6 +181,13 @@ impl fmt::Display for Quirk {
 }
 
 /// The quirks that a daemon has.
+///
+/// ```
+/// use fake_dfdaemon::{Quirk, Quirks};
+///
+/// let quirks: Quirks = Quirk::all().filter(|quirk| *quirk != Quirk::TtlLimits).collect();
+/// assert!(quirks.has(Quirk::RestartWipes) && !quirks.has(Quirk::TtlLimits));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quirks(u32);
 
@@ -197,6 +212,13 @@ impl Extend<Quirk> for Quirks {
 }
 
 /// A text that names no quirk.
+///
+/// ```
+/// use fake_dfdaemon::{Quirks, UnknownQuirk};
+///
+/// let error: UnknownQuirk = "slow".parse::<Quirks>().unwrap_err();
+/// assert!(error.to_string().contains("slow"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such quirk: {0:?}; `--help` lists them, `all` is every one, `all,-NAME` all but that")]
 pub struct UnknownQuirk(String);

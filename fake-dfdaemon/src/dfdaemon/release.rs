@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
 /// A release of dfdaemon.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Release};
+///
+/// let daemon = FakeDfdaemon::builder().release(Release::V1_5).start_blocking()?;
+/// assert_eq!(daemon.release().to_string(), "1.5");
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Release {
     /// CRC-32 ids; knows no digest and no overwrite.
@@ -89,6 +97,13 @@ impl fmt::Display for Release {
 }
 
 /// A text that names no release we emulate.
+///
+/// ```
+/// use fake_dfdaemon::{Release, UnknownRelease};
+///
+/// let error: UnknownRelease = "9.9".parse::<Release>().unwrap_err();
+/// assert!(error.to_string().contains("9.9"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such release: {0}; there are 0.2 and 1.5")]
 pub struct UnknownRelease(String);

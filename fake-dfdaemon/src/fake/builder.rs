@@ -54,6 +54,19 @@ const JOURNAL: &str = "journal.jsonl";
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a fake shall be; [`Builder::start`] starts it.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Release};
+///
+/// let daemon = FakeDfdaemon::builder()
+///     .hosts(2)
+///     .release(Release::V1_5)
+///     .capacity(64 << 20)
+///     .manual_clock()
+///     .start_blocking()?;
+/// assert_eq!(daemon.endpoints().count(), 2);
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {

@@ -40,6 +40,16 @@ use crate::instance::snapshot::SnapshotError;
 ///
 /// Dropped, it breaks all connections and waits until everything has ended, so that its temporary
 /// state is gone. [`FakeDfdaemon::stop`] lets calls that are running end first.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc, block_on};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let _stalls = daemon.fault(Fault::on(Rpc::Stat).stall());
+/// // … run a program with DFCACHE_ENDPOINT set to `daemon.endpoint()` …
+/// block_on(daemon.stop());
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a fake that is dropped stops"]
 pub struct FakeDfdaemon {

@@ -10,6 +10,14 @@ use crate::instance::host::Host;
 use crate::instance::preload::Preloaded;
 
 /// The ready line: one JSON object.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Ready};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let ready: Ready = daemon.ready();
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 pub struct Ready {
     event: &'static str,

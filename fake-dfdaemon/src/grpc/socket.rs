@@ -23,6 +23,14 @@ pub(crate) const MAX_PATH: usize = 107;
 const BACKLOG: i32 = 1024;
 
 /// Why a socket was not bound.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, SocketError, StartError};
+///
+/// let too_long = format!("/tmp/{}.sock", "x".repeat(200));
+/// let error = FakeDfdaemon::builder().socket(too_long).start_blocking().unwrap_err();
+/// assert!(matches!(error, StartError::Socket(SocketError::TooLong { .. })));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// An address holds 107 bytes.

@@ -9,6 +9,13 @@ use crate::grpc::socket::SocketError;
 use crate::store::state_dir::StateDirError;
 
 /// Why a fake did not start.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, StartError};
+///
+/// let error = FakeDfdaemon::builder().hosts(0).start_blocking().unwrap_err();
+/// assert!(matches!(error, StartError::Setting(_)), "{error}");
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Limits that contradict each other, or a number of hosts that cannot be.

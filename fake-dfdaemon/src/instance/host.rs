@@ -12,6 +12,18 @@ use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::host_name;
 
 /// One host of a running fake.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, block_on};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let host = daemon.host(1).expect("there are three");
+/// assert_eq!(host.name(), "host-1");
+/// block_on(host.leave());
+/// assert!(!host.endpoint().exists());
+/// block_on(host.start())?;
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Host<'a>(pub(crate) &'a Arc<HostServer>);
 

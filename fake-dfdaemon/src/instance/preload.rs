@@ -17,6 +17,16 @@ use crate::store::CancelFlag;
 const PERSISTENT_REPLICAS: u64 = 2;
 
 /// A file that was imported at the start.
+///
+/// ```
+/// use fake_dfdaemon::FakeDfdaemon;
+///
+/// let models = tempfile::tempdir()?;
+/// std::fs::write(models.path().join("model.bin"), "content")?;
+/// let daemon = FakeDfdaemon::builder().preload(models.path()).start_blocking()?;
+/// assert!(daemon.preloaded()[0].path.ends_with("model.bin"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preloaded {
     /// The file.

@@ -44,6 +44,15 @@ impl TaskRecord {
 }
 
 /// What has become of a task.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, TaskState};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let failed = |task: &fake_dfdaemon::Task| task.state == TaskState::Failed;
+/// assert!(!daemon.tasks().iter().any(failed));
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
     /// It is being imported.

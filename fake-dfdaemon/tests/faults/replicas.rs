@@ -83,12 +83,9 @@ async fn every_action_hits_a_replica_and_settling_names_what_waits() {
         assert_eq!(count(&w, &subject).await, 2, "{case}");
         let calls = w.daemon.journal().calls(Rpc::Replicate);
         let hit = calls.first().unwrap();
-        assert!(
-            hit.fault.as_ref().unwrap().action.get(name).is_some(),
-            "{case}"
-        );
+        assert_eq!(hit.fault.as_ref().unwrap().action(), name, "{case}");
         assert_eq!(hit.host, "host-1", "{case}");
-        assert_eq!(hit.request["task_id"], subject.id, "{case}");
+        assert_eq!(hit.task_id(), Some(subject.id.as_str()), "{case}");
     }
 }
 

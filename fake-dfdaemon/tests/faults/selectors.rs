@@ -74,7 +74,7 @@ async fn an_import_is_hit_by_the_id_that_it_will_have() {
     let refused = client.import(import(&meant.path)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted);
     let call = w.journaled(Rpc::Import, 2).await;
-    assert_eq!(call.request["task_id"], meant.id);
+    assert_eq!(call.task_id(), Some(meant.id.as_str()));
     assert_eq!(guard.fired(), 1);
     // Tag, application and piece length are part of it, and a given text is all of it.
     let tagged = Import {

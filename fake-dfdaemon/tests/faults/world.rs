@@ -195,7 +195,8 @@ pub(crate) fn fault(name: &str, on: Rpc, place: Place) -> Result<Fault, String> 
         Place::Piece => fault["piece"] = json!(1),
         Place::Bytes => fault["bytes"] = json!(PIECE),
     }
-    Fault::from_json(&fault).map_err(|error| error.to_string())
+    let fault = fault.to_string().parse();
+    fault.map_err(|error: fake_dfdaemon::FaultError| error.to_string())
 }
 
 /// Whether there is such a fault.

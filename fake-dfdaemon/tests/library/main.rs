@@ -8,5 +8,6 @@ mod support;
 mod faults;
 mod journal;
 mod panic;
+mod public;
 #[cfg(feature = "control")]
 mod threads;

@@ -340,6 +340,6 @@ impl Spec {
         };
         let spec = format!("{on}{narrowed}:{action}{argument}");
         let fault = spec.parse::<Fault>();
-        fault.map_or_else(|_| spec, |fault| fault.to_json().to_string())
+        fault.map_or_else(|_| spec, |fault| fault.to_json())
     }
 }

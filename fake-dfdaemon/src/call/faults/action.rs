@@ -11,6 +11,17 @@ use tonic::{Code, Status};
 use super::FaultError;
 
 /// What a fault does to the call that it hits.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::{Action, Fault, Rpc};
+///
+/// for action in [Action::Stall, Action::Reset, Action::Bandwidth(1 << 20)] {
+///     let fault = Fault::on(Rpc::Export).action(action);
+///     assert!(fault.to_json().starts_with(r#"{"on":"export","do":"#));
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Answers with a status.
@@ -60,6 +71,18 @@ pub enum Action {
 }
 
 /// A status to answer with.
+///
+/// ```
+/// use fake_dfdaemon::{Action, Code, ErrorAction, Fault, Rpc};
+///
+/// let error = ErrorAction {
+///     code: Code::Unavailable,
+///     message: "gone".to_owned(),
+///     details: Vec::new(),
+/// };
+/// let gone = Fault::on(Rpc::Stat).action(Action::Error(error));
+/// assert_eq!(Ok(gone), "stat:error=UNAVAILABLE:gone".parse());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorAction {
     /// The status code.
@@ -167,7 +190,7 @@ impl Action {
     }
 
     /// Reads `{"NAME": ARGUMENT}`.
-    pub(super) fn from_json(value: &Value) -> Result<Self, FaultError> {
+    pub(super) fn from_value(value: &Value) -> Result<Self, FaultError> {
         let single = value.as_object().filter(|object| object.len() == 1);
         let single = single.and_then(|object| object.iter().next());
         let (name, argument) = single
@@ -175,7 +198,7 @@ impl Action {
         Self::from_parts(name, argument)
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let argument = match self {
             Self::Error(error) => error_to_json(error),
             Self::Delay(delay) => humantime::format_duration(*delay).to_string().into(),

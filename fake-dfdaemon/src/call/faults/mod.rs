@@ -22,6 +22,16 @@ pub use self::registry::FaultGuard;
 use super::rpc::Rpc;
 
 /// Something that goes wrong in the calls that it matches.
+///
+/// ```
+/// use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let gone = Fault::on(Rpc::Export).call(2).piece(3).error(Code::Unavailable);
+/// assert_eq!(Ok(&gone), "export@call=2,piece=3:error=UNAVAILABLE".parse().as_ref());
+/// let _gone = daemon.fault(gone); // until it is dropped
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a fault does nothing until a daemon is given it"]
 pub struct Fault {
@@ -47,7 +57,7 @@ pub struct Fault {
 
 /// When a fault hits, apart from places in the stream of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Before the call has any effect.
     Before,
     /// When it has had its effect; the answer is lost.
@@ -73,7 +83,7 @@ impl Fault {
 ///
 /// let gone = Fault::on(Rpc::Stat).call(2).error(Code::Unavailable);
 /// let short = Fault::on(Rpc::Export).piece(3).wrong_length(-1);
-/// assert_eq!(gone.to_json()["call"], 2);
+/// assert_eq!(Ok(gone), "stat@call=2:error=UNAVAILABLE".parse());
 /// assert_eq!(short, Fault::on(Rpc::Export).piece(3).action(Action::WrongLength(-1)));
 /// ```
 #[derive(Clone, Debug)]

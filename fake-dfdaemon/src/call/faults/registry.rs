@@ -236,7 +236,7 @@ impl Registered {
     }
 
     fn to_json(&self) -> Value {
-        let mut value = self.fault.to_json();
+        let mut value = self.fault.to_value();
         if let Some(object) = value.as_object_mut() {
             object.insert("id".to_owned(), self.id.into());
             object.insert(
@@ -315,6 +315,16 @@ impl Armed {
 }
 
 /// A fault that lasts as long as this does.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let stalls = daemon.fault(Fault::on(Rpc::Stat).stall());
+/// assert_eq!(stalls.fired(), 0);
+/// drop(stalls); // From here on, stat answers again.
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the fault is removed when this is dropped; `keep` leaves it"]
 pub struct FaultGuard {

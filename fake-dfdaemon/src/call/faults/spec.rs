@@ -45,16 +45,20 @@ impl Fault {
     /// # Errors
     ///
     /// If a field is unknown, missing or has a bad value; it is named.
-    pub fn from_json(value: &Value) -> Result<Self, FaultError> {
+    pub(crate) fn from_value(value: &Value) -> Result<Self, FaultError> {
         let written: Written =
             named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
-        let action = Action::from_json(&written.action)?;
+        let action = Action::from_value(&written.action)?;
         Self::from_written(written, action)
     }
 
-    /// The fault as JSON, the fields that were given.
+    /// The fault as JSON, the fields that were given. It parses to the same fault.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> String {
+        self.to_value().to_string()
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
         let written = Written {
             on: self.on.map_or("*", Rpc::as_str).to_owned(),
             host: self.host.clone(),
@@ -67,7 +71,7 @@ impl Fault {
             phase: self.phase.map(|phase| phase.as_str().to_owned()),
             piece: self.piece,
             bytes: self.bytes,
-            action: self.action.to_json(),
+            action: self.action.to_value(),
         };
         serde_json::to_value(written).unwrap_or_default()
     }
@@ -174,7 +178,7 @@ impl FromStr for Fault {
         if text.trim_start().starts_with('{') {
             let value: Value =
                 serde_json::from_str(text).map_err(|error| FaultError::new(error.to_string()))?;
-            return Self::from_json(&value);
+            return Self::from_value(&value);
         }
         let (matcher, action) = text.split_once(':').ok_or_else(|| {
             FaultError::new(format!(

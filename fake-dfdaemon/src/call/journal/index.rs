@@ -142,7 +142,7 @@ impl Index {
 
     /// Adds a call whose line begins at `place`.
     pub(super) fn add(&mut self, call: &Call, place: u64) {
-        let task = call.request.get("task_id").and_then(|id| id.as_str());
+        let task = call.task_id();
         self.add_fields(
             call.call,
             call.rpc,

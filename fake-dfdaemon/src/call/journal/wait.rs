@@ -39,6 +39,17 @@ pub struct WaitFor<'a> {
 
 /// Why calls that were waited for are not returned. It reads the same with `{}` and with `{:?}`, over
 /// several lines.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::{FakeDfdaemon, Rpc, WaitError, block_on};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let wait = daemon.journal().wait_for(Rpc::Stat).within(Duration::from_millis(1));
+/// assert!(matches!(block_on(wait), Err(WaitError::TimedOut(_))));
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[non_exhaustive]
 #[derive(thiserror::Error)]
 pub enum WaitError {

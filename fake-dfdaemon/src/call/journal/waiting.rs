@@ -71,7 +71,7 @@ impl std::fmt::Display for NearMiss {
 impl Query {
     /// In what a call is not as it is asked for; what a running one will answer is left out.
     fn differences(&self, call: &Call, is_running: bool) -> Vec<Difference> {
-        let task = call.request.get("task_id").and_then(|id| id.as_str());
+        let task = call.task_id();
         let status = self.status.as_deref().filter(|_| !is_running);
         let fields = [
             (

@@ -34,6 +34,24 @@ const EVICT_ABOVE: u64 = 80;
 const EVICT_DOWN_TO: u64 = 60;
 
 /// Work that only time can bring.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::{FakeDfdaemon, block_on};
+///
+/// let models = tempfile::tempdir()?;
+/// std::fs::write(models.path().join("model.bin"), "content")?;
+/// let daemon = FakeDfdaemon::builder()
+///     .manual_clock()
+///     .replication_delay(Duration::from_secs(3600))
+///     .preload(models.path())
+///     .start_blocking()?;
+/// let waiting = block_on(daemon.settle());
+/// let due = waiting.iter().filter_map(|waiting| waiting.due).min();
+/// assert!(due > Some(daemon.clock().now()), "{waiting:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waiting {
     /// What will be done, in words.

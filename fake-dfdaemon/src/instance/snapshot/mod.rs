@@ -27,6 +27,16 @@ const NEW: (&str, &str) = (".", ".new");
 const MAX_NAME: usize = 64;
 
 /// Why there is no such snapshot.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, block_on};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// block_on(daemon.snapshot("before"))?;
+/// block_on(daemon.restore("before"))?;
+/// assert!(block_on(daemon.restore("never taken")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// A name that is no file's.

@@ -57,7 +57,7 @@ impl Word {
             Self::Faults { word: None } => get("/faults"),
             Self::Faults {
                 word: Some(FaultWord::Add { spec }),
-            } => post("/faults", spec.parse::<Fault>()?.to_json()),
+            } => post("/faults", spec.parse::<Fault>()?.to_value()),
             Self::Faults {
                 word: Some(FaultWord::Delete { id }),
             } => delete(&format!("/faults/{}", escaped(id))),

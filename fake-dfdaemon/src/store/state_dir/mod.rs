@@ -47,6 +47,16 @@ const WORLD_WRITABLE: u32 = 0o0002;
 const WORLD_WRITABLE_OR_STICKY: u32 = 0o1002;
 
 /// Why a state directory cannot be used.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, StartError, StateDirError};
+///
+/// let first = FakeDfdaemon::start_blocking()?;
+/// let second = FakeDfdaemon::builder().state_dir(first.state_dir());
+/// let error = second.start_blocking().unwrap_err();
+/// assert!(matches!(error, StartError::StateDir(StateDirError::InUse { .. })));
+/// # Ok::<(), StartError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// Another daemon works in it.

@@ -60,7 +60,7 @@ fn a_length_is_changed_by_a_number_or_by_one() {
             ("wrong_length", Action::WrongLength(by)),
             ("wrong_content_length", Action::WrongContentLength(by)),
         ] {
-            assert_eq!(Action::from_json(&json!({ name: argument })), Ok(action));
+            assert_eq!(Action::from_value(&json!({ name: argument })), Ok(action));
         }
     }
 }

@@ -13,7 +13,7 @@ fn both_forms_of_the_documented_example_are_the_same_fault() {
         .call(2)
         .piece(3)
         .error_with(Code::Unavailable, "gone");
-    assert_eq!(Fault::from_json(&json), Ok(written.clone()));
+    assert_eq!(Fault::from_value(&json), Ok(written.clone()));
     assert_eq!(
         "export@call=2,piece=3:error=UNAVAILABLE:gone".parse(),
         Ok(written.clone())
@@ -31,9 +31,9 @@ fn every_action_reads_as_it_is_written() {
             "wrong_length" | "wrong_content_length" => json!(-3),
             _ => json!(true),
         };
-        let fault = Fault::from_json(&json!({"on": "export", "do": {name: argument}})).unwrap();
+        let fault = Fault::from_value(&json!({"on": "export", "do": {name: argument}})).unwrap();
         assert_eq!(fault.action.name(), name);
-        assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+        assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
     }
 }
 
@@ -60,7 +60,7 @@ fn every_selector_reads_as_it_is_written() {
         ("*@bytes=5".to_owned(), Fault::on_any().bytes(5).reset()),
     ] {
         assert_eq!(format!("{text}:reset").parse(), Ok(fault.clone()));
-        assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+        assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
     }
 }
 
@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn any_text_is_a_fault_or_refused(text in ".{0,60}") {
         if let Ok(fault) = text.parse::<Fault>() {
-            prop_assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+            prop_assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
         }
     }
 
@@ -151,7 +151,7 @@ proptest! {
         selectors.extend(bytes.map(|bytes| format!("bytes={bytes}")));
         let text = format!("export@{}:reset", selectors.join(","));
         let fault: Fault = text.parse().unwrap();
-        prop_assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+        prop_assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
     }
 }
 
@@ -160,6 +160,6 @@ fn a_delay_between_two_durations_reads_as_it_is_written() {
     let fault: Fault = "stat:delay=200ms..2s".parse().unwrap();
     let (least, most) = (Duration::from_millis(200), Duration::from_secs(2));
     assert_eq!(fault.action, Action::DelayBetween(least, most));
-    assert_eq!(fault.to_json()["do"]["delay"], "200ms..2s");
-    assert_eq!(Fault::from_json(&fault.to_json()), Ok(fault));
+    assert_eq!(fault.to_value()["do"]["delay"], "200ms..2s");
+    assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
 }

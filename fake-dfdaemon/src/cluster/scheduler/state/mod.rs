@@ -37,6 +37,16 @@ pub(crate) struct Entry {
 }
 
 /// Whether a host takes part.
+///
+/// ```
+/// use fake_dfdaemon::{FakeDfdaemon, HostStatus, block_on};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let host = daemon.host(1).expect("there are three");
+/// block_on(host.stop());
+/// assert_eq!(host.status(), HostStatus::Stopped);
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostStatus {
