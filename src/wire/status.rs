@@ -138,8 +138,10 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
             "check the id; the task may have expired",
         );
     }
-    // A transfer found no parent at all, or lost its last one on the way.
-    if (not_found && text.starts_with("peer ")) || text == "no candidate parents found" {
+    // A transfer found no parent at all, or lost its last one on the way; or the scheduler forgot an
+    // import that took long.
+    let is_of_peer = text.starts_with("peer ") || text.starts_with("persistent cache peer ");
+    if (not_found && is_of_peer) || text == "no candidate parents found" {
         return because(
             ErrorKind::Unavailable,
             "no host holds the whole content now; try again later, or import it again",

@@ -47,6 +47,9 @@ pub(crate) enum Error {
     Layout(#[from] dfdaemon_api::piece::LayoutError),
     #[error("peer {peer_id} not found")]
     PeerNotFound { peer_id: String },
+    /// The scheduler forgot an import that took too long, with the quirk for it.
+    #[error("persistent cache peer {peer_id} not found")]
+    ImporterForgotten { peer_id: String },
     /// A transfer lost its last parent. One that never had a parent ends with `PeerNotFound`.
     #[error("no candidate parents found")]
     NoCandidateParents,

@@ -6,6 +6,7 @@
 
 mod error;
 mod export;
+mod failed_exports;
 mod import;
 mod jobs;
 mod leases;
@@ -58,6 +59,9 @@ const TASK_LOCKS: usize = 64;
 
 /// How many tasks are looked at while the lock on all of them is held.
 const LOOKED_AT_AT_ONCE: usize = 64;
+
+/// How long schedulers remember a replica that have the quirk.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
@@ -168,6 +172,10 @@ impl Cluster {
         };
         let lying_there = cluster.read()?;
         cluster.adopt(lying_there);
+        if cluster.has_quirk(Quirk::RestartWipes) {
+            let wiped = (0..cluster.hosts.len()).try_for_each(|host| cluster.wipe(host));
+            wiped.map_err(io::Error::other)?;
+        }
         Ok(Arc::new(cluster))
     }
 
@@ -315,7 +323,13 @@ impl Cluster {
         check_given(id)?;
         let state = self.state();
         let entry = state.live(id, self.now()).ok_or_else(|| not_found(id))?;
-        Ok(state.view(entry))
+        Ok(state.view(entry, self.forgotten_before()))
+    }
+
+    /// What did not change since then is forgotten by the scheduler, with the quirk for it.
+    pub(crate) fn forgotten_before(&self) -> Option<Timestamp> {
+        let forgets = self.has_quirk(Quirk::ForgottenReplicas);
+        forgets.then(|| earlier(self.now(), FORGOTTEN_AFTER))
     }
 
     /// A host's own records, ordered by id; of the one task, if one is asked for.
@@ -456,6 +470,10 @@ fn check_given(id: &str) -> Result<(), Error> {
         return Err(Error::EmptyTaskId);
     }
     Ok(())
+}
+
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    time.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 fn not_found(id: &str) -> Error {

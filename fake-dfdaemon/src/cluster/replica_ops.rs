@@ -156,7 +156,10 @@ impl Cluster {
             persistent: replica.record.persistent,
             complete: replica.is_whole(),
         });
-        Some(Task::new(state.view(entry), copies.collect()))
+        Some(Task::new(
+            state.view(entry, self.forgotten_before()),
+            copies.collect(),
+        ))
     }
 
     /// How many tasks a host has, and their content in bytes.

@@ -17,9 +17,9 @@ impl Error {
         let text = self.to_string();
         let wrapped = |origin, code| release.wrapped(origin, code, &text);
         match self {
-            Self::TaskNotFound { .. } | Self::PeerNotFound { .. } => {
-                wrapped(Origin::Scheduler, Code::NotFound)
-            }
+            Self::TaskNotFound { .. }
+            | Self::PeerNotFound { .. }
+            | Self::ImporterForgotten { .. } => wrapped(Origin::Scheduler, Code::NotFound),
             Self::NoCandidateParents => wrapped(Origin::Scheduler, Code::FailedPrecondition),
             Self::TaskExists { .. } => wrapped(Origin::Scheduler, Code::AlreadyExists),
             Self::InvalidField(_) | Self::EmptyTaskId => {

@@ -154,8 +154,7 @@ mod tests {
         let check = async |service: &str| {
             let service = service.to_owned();
             let asked = health.check(tonic::Request::new(HealthCheckRequest { service }));
-            let code = asked.await.err().map(|status| status.code());
-            code
+            asked.await.err().map(|status| status.code())
         };
         let service = "dfdaemon.v2.DfdaemonDownload";
         assert_eq!((check("").await, check(service).await), (None, None));

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -145,6 +145,20 @@ impl HostStore {
         opened.inspect_err(|_| self.disk.discard(&path))
     }
 
+    /// The symbolic link at `link` itself, under a further name. What it led to is `source`.
+    pub(crate) fn linked_link(&self, link: &Path, source: &File) -> io::Result<Content> {
+        let path = self.scratch.path();
+        self.disk.link(link, &path)?;
+        let content = |file| Content {
+            file,
+            path: path.clone(),
+            disk: self.disk.clone(),
+            placed: false,
+        };
+        let opened = source.try_clone().map(content);
+        opened.inspect_err(|_| self.disk.discard(&path))
+    }
+
     /// Puts content and its record into place, of a task that this host has no copy of. After an
     /// error it still has none.
     pub(crate) fn place(&self, content: &mut Content, record: &ReplicaRecord) -> io::Result<()> {
@@ -168,6 +182,33 @@ impl HostStore {
 
     pub(crate) fn open_content(&self, id: &str) -> io::Result<File> {
         self.disk.open(&self.content_path(id))
+    }
+
+    /// Opens content of so many bytes. Where it is a symbolic link that leads to nothing, its target
+    /// is made, full of zeros, as a dfdaemon does that opens it to write.
+    pub(crate) fn open_content_of(&self, id: &str, length: u64) -> io::Result<File> {
+        let opened = self.open_content(id);
+        match &opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => return opened,
+        }
+        let is_relative = |link: &PathBuf| {
+            // What an absolute link leads to is a user's file, which is gone.
+            std::fs::read_link(link).is_ok_and(|target| target.is_relative())
+        };
+        let Some(link) = self.content_link(id).filter(is_relative) else {
+            return opened;
+        };
+        let target = self.disk.create_through(&link)?;
+        target.set_len(length)?;
+        self.open_content(id)
+    }
+
+    /// Where the content of a task lies, if it is a symbolic link.
+    pub(crate) fn content_link(&self, id: &str) -> Option<PathBuf> {
+        let path = self.content_path(id);
+        let found = self.disk.look(&path).ok().flatten();
+        found.filter(Metadata::is_symlink).map(|_| path)
     }
 
     /// Removes what this host has of a task. After an error it still has it.

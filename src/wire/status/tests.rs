@@ -68,6 +68,12 @@ fn wrapped_texts_mean_what_is_inside() {
         ),
         (
             Code::NotFound,
+            "persistent cache peer 10.0.0.1-host-uuid not found",
+            Operation::Import,
+            Unavailable,
+        ),
+        (
+            Code::NotFound,
             "host 10.0.0.1-host not found",
             Operation::Import,
             Unavailable,

@@ -112,6 +112,10 @@ impl Cluster {
                     file: file.try_clone()?,
                     task_id: task.task_id.clone(),
                     length: task.content_length,
+                    link: match self.has_quirk(Quirk::LinkedLinks) {
+                        true => self.store(host)?.content_link(&id),
+                        false => None,
+                    },
                 };
                 let linked = Output::link_at_once(disk, content, output, quirks);
                 let held = matches!(source, Source::Held { .. });
@@ -123,10 +127,16 @@ impl Cluster {
                     // A refused link, too.
                     self.clear_persistent(host, &id)?;
                 }
+                if let (Err(_), Source::Fetched { subscription, .. }) = (&linked, &source) {
+                    subscription.refuse();
+                }
                 Some(linked?)
             }
             _ => None,
         };
+        if matches!(source, Source::Nowhere) {
+            self.fail_without_parents(host, &task, lease.incarnation())?;
+        }
         Ok(Export {
             task,
             peer_id: self.new_peer_id(host),
@@ -174,7 +184,7 @@ impl Cluster {
             // Between a look and what follows it, the task may be removed, or be replaced by
             // another import once it has expired. Then it is looked up again.
             let source = if let Some(crc32) = held {
-                let opened = self.store(host)?.open_content(id);
+                let opened = self.store(host)?.open_content_of(id, task.content_length);
                 if !self.holds_of(host, id, lease.incarnation()) {
                     continue;
                 }
@@ -241,7 +251,10 @@ impl Cluster {
         let succeeded = entry.task.state == TaskState::Succeeded;
         let held = entry.whole_replica(host).filter(|_| succeeded);
         let held = held.map(|replica| replica.record.piece_crc32.clone());
-        let fetchable = succeeded && !state.parents(entry, host).is_empty();
+        let fetchable = succeeded
+            && !state
+                .parents(entry, host, self.forgotten_before())
+                .is_empty();
         let task = entry.task.clone();
         let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
         Ok((task, self.lease(id, entry), held, fetchable))
@@ -358,7 +371,11 @@ impl Export {
             } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
                 cluster.clear_persistent(host, &id)?;
             }
-            output.map_or(Ok(()), |output| output.finish(cancel))?;
+            let finished = output.map_or(Ok(()), |output| output.finish(cancel));
+            if finished.is_err() && !held {
+                cluster.fail_copy(host, &id, incarnation)?;
+            }
+            finished?;
             cluster.set_poisoned(host, &id, incarnation, false);
             Ok(())
         };

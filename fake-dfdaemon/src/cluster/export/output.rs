@@ -29,9 +29,27 @@ pub(in crate::cluster) struct OutputContent {
     pub(in crate::cluster) task_id: String,
     /// In bytes, as the task's record says.
     pub(in crate::cluster) length: u64,
+    /// Where the content lies, if it is a symbolic link: outputs are further names of the link.
+    pub(in crate::cluster) link: Option<PathBuf>,
 }
 
 impl OutputContent {
+    fn link_to(&self, disk: &Disk, path: &Path) -> io::Result<()> {
+        match &self.link {
+            Some(link) => disk.link(link, path),
+            None => disk.link_open(&self.file, path),
+        }
+    }
+
+    /// Whether a path is a further name of the content.
+    fn is_at(&self, path: &Path) -> bool {
+        let metadata = match &self.link {
+            Some(link) => fs::symlink_metadata(link),
+            None => self.file.metadata(),
+        };
+        metadata.is_ok_and(|content| is_same(&content, path))
+    }
+
     fn check_length(&self) -> Result<(), Error> {
         check_length(&self.file, &self.task_id, self.length)
     }
@@ -67,10 +85,10 @@ impl Output {
         request: OutputRequest,
         quirks: Quirks,
     ) -> Result<Self, Error> {
-        let linked = disk.link_open(&content.file, &request.path);
+        let linked = content.link_to(&disk, &request.path);
         let link = match linked {
             Ok(()) => Link::Made,
-            Err(_) if is_same_file(&content.file, &request.path) => Link::AlreadyThere,
+            Err(_) if content.is_at(&request.path) => Link::AlreadyThere,
             Err(error) if request.force_hard_link => return Err(error.into()),
             Err(_) => Link::Refused,
         };
@@ -245,7 +263,7 @@ impl Drop for Beside {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if self.link == Link::Made && is_same_file(&self.content.file, &self.request.path) {
+        if self.link == Link::Made && self.content.is_at(&self.request.path) {
             // Whatever ended the export is what the caller is told.
             let _ = self.disk.remove(&self.request.path);
         }
@@ -260,8 +278,12 @@ pub(in crate::cluster) fn parse_digest(raw: &str) -> Result<Digest, Error> {
 }
 
 pub(super) fn is_same_file(content: &File, path: &Path) -> bool {
-    let (Ok(content), Ok(path)) = (content.metadata(), fs::symlink_metadata(path)) else {
-        return false;
-    };
-    (content.dev(), content.ino()) == (path.dev(), path.ino())
+    content
+        .metadata()
+        .is_ok_and(|content| is_same(&content, path))
+}
+
+fn is_same(content: &fs::Metadata, path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_ok_and(|path| (content.dev(), content.ino()) == (path.dev(), path.ino()))
 }

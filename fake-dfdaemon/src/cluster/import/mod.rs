@@ -160,7 +160,11 @@ impl Cluster {
         let disk = store.disk().with_fault(fault);
         let sound = fault.is_none();
         let links = self.release().imports_by_hard_link() && source.is_regular() && sound;
-        let linked = links.then(|| store.linked_content(&source.file));
+        let link = source.link().filter(|_| self.has_quirk(Quirk::LinkedLinks));
+        let linked = links.then(|| match link {
+            Some(link) => store.linked_link(link, &source.file),
+            None => store.linked_content(&source.file),
+        });
         let (content, crc32) = match linked {
             Some(Ok(content)) => (content, None),
             Some(Err(_)) | None => {

@@ -81,6 +81,12 @@ impl Source {
         self.metadata.is_file()
     }
 
+    /// The path, if a symbolic link is there.
+    pub(in crate::cluster) fn link(&self) -> Option<&Path> {
+        let found = fs::symlink_metadata(&self.path).ok()?;
+        found.is_symlink().then_some(&self.path)
+    }
+
     /// Refuses a directory, now that it is to be read.
     pub(super) fn check_readable(&self) -> Result<(), Error> {
         if self.metadata.is_dir() {

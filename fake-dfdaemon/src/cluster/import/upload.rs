@@ -35,6 +35,12 @@ impl Begun {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
+            if let Some(before) = self.cluster.forgotten_before()
+                && self.task.created_at <= before
+            {
+                let peer_id = self.cluster.new_peer_id(self.host);
+                return Err(Error::ImporterForgotten { peer_id });
+            }
             self.succeed(stored)
         });
         self.ended = true;
@@ -92,6 +98,13 @@ impl Begun {
                 replicas: 1,
             }
         };
+        if cluster.has_quirk(Quirk::LinkedLinks)
+            && store.content_link(id).is_some()
+            && store.open_content_of(id, self.task.content_length).is_err()
+        {
+            // A link that leads nowhere from the store: other hosts wait for a piece for ever.
+            cluster.set_poisoned(self.host, id, self.incarnation, true);
+        }
         cluster.replicate_later(&Arc::from(id.as_str()));
         cluster.evict_if_full(self.host);
         Ok(view)

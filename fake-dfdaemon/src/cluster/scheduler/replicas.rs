@@ -3,6 +3,7 @@
 //! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven copies for
 //! each task, ten times what is in it.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::dfdaemon::host_name;
@@ -58,6 +59,11 @@ impl ReplicaState {
     /// Whether the scheduler counts it.
     pub(crate) fn counts(&self) -> bool {
         self.record.finished_at.is_some()
+    }
+
+    /// Whether a scheduler that forgets what did not change since then still knows it.
+    pub(crate) fn is_known(&self, forgotten_before: Option<Timestamp>) -> bool {
+        forgotten_before.is_none_or(|before| self.record.updated_at > before)
     }
 
     /// Whether it is one of the task's persistent replicas, as far as the scheduler knows.

@@ -49,6 +49,8 @@ pub(super) struct Fetch {
     disk: Disk,
     persistent: AtomicBool,
     cancel: CancelFlag,
+    /// Whether the export that began it was refused before its stream.
+    refused: AtomicBool,
     subscribers: AtomicUsize,
     progress: watch::Sender<Progress>,
 }
@@ -106,7 +108,7 @@ impl Cluster {
         let reservation = self.reserve(host, task.content_length)?;
         let mut parents = Parents::new(self, &key, task.content_length);
         parents.open_first();
-        let content = self.store(host)?.new_content()?;
+        let mut content = self.store(host)?.new_content()?;
         let fetch = Arc::new(Fetch {
             layout: PieceLayout::new(task.content_length, task.piece_length)?,
             file: content.file.try_clone()?,
@@ -119,6 +121,7 @@ impl Cluster {
             cluster: Arc::clone(self),
             persistent: AtomicBool::new(wanted.persistent),
             cancel: CancelFlag::default(),
+            refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
             progress: watch::Sender::default(),
         });
@@ -126,13 +129,16 @@ impl Cluster {
             let mut fetches = self.fetches();
             fetches.insert(key, Arc::downgrade(&fetch));
             fetch.mark_started(self);
+            self.count_export(id, fetch.key.2);
             Subscription::new(Arc::clone(&fetch))
         };
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
             let _running = running;
-            let ended = fetch.run(&cluster, parents, content, reservation);
-            cluster.forget_fetch(&fetch, ended.is_err());
+            let ended = fetch.run(&cluster, parents, &mut content, reservation);
+            let is_left = fetch.count_end(&cluster, &ended, &mut content);
+            drop(content);
+            cluster.forget_fetch(&fetch, ended.is_err() && !is_left);
             // Before anybody hears of the end, and then waits for what the lease held up.
             drop(lease);
             fetch
@@ -177,11 +183,39 @@ impl Fetch {
         &self,
         cluster: &Arc<Cluster>,
         parents: Parents,
-        content: Content,
+        content: &mut Content,
         reservation: Reservation,
     ) -> Result<(), Error> {
         let crc32 = self.copy_pieces(cluster, parents)?;
         self.commit(cluster, content, reservation, crc32)
+    }
+
+    /// Counts the export as the scheduler does at its end, and leaves what a failed one does. Whether
+    /// anything is left on the host. Blocks on the disk.
+    fn count_end(
+        &self,
+        cluster: &Arc<Cluster>,
+        ended: &Result<(), Error>,
+        content: &mut Content,
+    ) -> bool {
+        let (host, id, incarnation) = &self.key;
+        let is_refused = self.refused.load(Ordering::Relaxed);
+        if ended.is_ok() || is_refused {
+            cluster.uncount_export(id, *incarnation);
+        }
+        if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
+            return false;
+        }
+        let record = self.record(cluster, None);
+        let record = ReplicaRecord {
+            failed_at: (!is_refused).then_some(record.updated_at),
+            ..record
+        };
+        let left = cluster.leave_failed(*host, (id, *incarnation), &record, content);
+        left.unwrap_or_else(|error| {
+            tracing::warn!(task = self.task.task_id, %error, "a failed export left no record");
+            false
+        })
     }
 
     /// The host knows of the task before anybody hears that the transfer has started.
@@ -203,7 +237,8 @@ impl Fetch {
         let Some(entry) = state.same(id, *incarnation) else {
             return;
         };
-        let partial = |replica: &ReplicaState| !replica.counts();
+        let partial =
+            |replica: &ReplicaState| !replica.counts() && replica.record.failed_at.is_none();
         if entry.replicas.get(*host).is_some_and(partial) {
             entry.replicas.remove(*host);
         }
@@ -349,7 +384,7 @@ impl Fetch {
     fn commit(
         &self,
         cluster: &Arc<Cluster>,
-        mut content: Content,
+        content: &mut Content,
         reservation: Reservation,
         crc32: Vec<u32>,
     ) -> Result<(), Error> {
@@ -372,7 +407,7 @@ impl Fetch {
             return Ok(());
         }
         let record = self.record(cluster, Some(crc32));
-        cluster.store(*host)?.place(&mut content, &record)?;
+        cluster.store(*host)?.place(content, &record)?;
         let mut state = cluster.state();
         reservation.hand_over(&mut state);
         state.insert_replica(*host, record);

@@ -81,7 +81,7 @@ impl Parents {
         let mut state = self.cluster.state();
         let is_there = state.same(id, *incarnation).is_some();
         let serving = match state.tasks.get(id) {
-            Some(entry) if is_there => state.parents(entry, *host),
+            Some(entry) if is_there => state.parents(entry, *host, self.cluster.forgotten_before()),
             // Removed, or replaced by another import once it had expired: what is open is still
             // what it was.
             _ => self.open.keys().copied().collect(),
@@ -106,7 +106,8 @@ impl Parents {
         match self.open.entry(host) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(vacant) => {
-                let file = cluster.store(host)?.open_content(&fetch.1)?;
+                let store = cluster.store(host)?;
+                let file = store.open_content_of(&fetch.1, self.content_length)?;
                 // After it was opened: still there, it is no other task's with the same id.
                 let checked = check_length(&file, &fetch.1, self.content_length);
                 let crc32 = change(cluster, fetch, host, |replica| {

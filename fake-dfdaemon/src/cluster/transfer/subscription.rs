@@ -72,6 +72,11 @@ impl Subscription {
         }
     }
 
+    /// Says that the export was refused before its stream.
+    pub(in crate::cluster) fn refuse(&self) {
+        self.fetch.refused.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for the end.
     pub(in crate::cluster) async fn ended(mut self) -> Result<(), Error> {
         while self.next().await?.is_some() {}

@@ -304,6 +304,13 @@ impl Disk {
         )?)
     }
 
+    /// A further name for what is at a path, also if it is a symbolic link.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check_sound()?;
+        self.step(Step::Link)?;
+        fs::hard_link(from, to)
+    }
+
     /// A further name for a file; a copy of it where it has as many as it can.
     pub(crate) fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         let linked = self.step(Step::Link).and_then(|()| fs::hard_link(from, to));

@@ -34,6 +34,9 @@ pub(crate) struct Entry {
     pub(crate) replicas: Replicas,
     /// Exports and transfers that are running: nothing is collected or evicted under them.
     pub(crate) leases: usize,
+    /// Exports that the scheduler counts as replicas until the task is gone, with the quirk for it:
+    /// those that failed, and those that are running.
+    pub(crate) failed_exports: u64,
 }
 
 /// Whether a host takes part.
@@ -143,6 +146,7 @@ impl State {
             incarnation,
             replicas: Replicas::default(),
             leases: 0,
+            failed_exports: 0,
         };
         self.tasks.insert(Arc::clone(&id), entry);
         self.tell_of_task(&id);
@@ -249,7 +253,7 @@ impl State {
     }
 
     /// The scheduler's view of a task. While it is imported the importer counts already.
-    pub(crate) fn view(&self, entry: &Entry) -> TaskView {
+    pub(crate) fn view(&self, entry: &Entry, forgotten_before: Option<Timestamp>) -> TaskView {
         if entry.task.state == TaskState::Uploading {
             return TaskView {
                 task: entry.task.clone(),
@@ -259,7 +263,9 @@ impl State {
         }
         let counted = || {
             entry.replicas.iter().filter(|(host, replica)| {
-                replica.counts() && self.status(*host) != HostStatus::Left
+                replica.counts()
+                    && replica.is_known(forgotten_before)
+                    && self.status(*host) != HostStatus::Left
             })
         };
         TaskView {
@@ -267,7 +273,7 @@ impl State {
             persistent_replicas: counted()
                 .filter(|(_, replica)| replica.is_persistent())
                 .count() as u64,
-            replicas: counted().count() as u64,
+            replicas: counted().count() as u64 + entry.failed_exports,
         }
     }
 
@@ -291,12 +297,17 @@ impl State {
     }
 
     /// Whole replicas of a task that running hosts can serve, except `to`'s own.
-    pub(crate) fn parents(&self, entry: &Entry, to: usize) -> Vec<usize> {
+    pub(crate) fn parents(
+        &self,
+        entry: &Entry,
+        to: usize,
+        forgotten_before: Option<Timestamp>,
+    ) -> Vec<usize> {
         let serves = |host: &usize| *host != to && self.status(*host) == HostStatus::Running;
         let whole = entry
             .replicas
             .iter()
-            .filter(|(_, replica)| replica.is_whole());
+            .filter(|(_, replica)| replica.is_whole() && replica.is_known(forgotten_before));
         whole.map(|(host, _)| host).filter(serves).collect()
     }
 

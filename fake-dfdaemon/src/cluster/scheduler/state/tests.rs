@@ -96,7 +96,7 @@ fn a_task_that_replaces_another_is_not_the_same() {
 #[test]
 fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
     let state = five_hosts();
-    let view = state.view(&state.tasks["7"]);
+    let view = state.view(&state.tasks["7"], None);
     assert_eq!((view.persistent_replicas, view.replicas), (1, 3));
     assert_eq!(view.task, task("7"));
     assert_eq!(state.status(5), HostStatus::Left);
@@ -105,7 +105,7 @@ fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
 #[test]
 fn parents_are_other_hosts_that_run_and_have_all_of_it() {
     let state = five_hosts();
-    let parents = |to| state.parents(&state.tasks["7"], to);
+    let parents = |to| state.parents(&state.tasks["7"], to, None);
     assert_eq!(parents(0), [4]);
     assert_eq!(parents(1), [0, 4]);
     assert_eq!(parents(4), [0]);

@@ -1,6 +1,8 @@
 //! Where the fake deliberately differs: each quirk brings the real behaviour back, and without it
 //! there is ours.
 
+mod left_behind;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -57,6 +59,9 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::TtlLimits => short_ttl(w, &start(plain).await).await,
         Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
         Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
+        Quirk::LinkedLinks => {
+            left_behind::import_of_links(w, &start(|fake| fake.hosts(2)).await).await
+        }
         Quirk::ThroughLinks => dangling_link(w, &start(plain).await).await,
         Quirk::RestartWipes => restart(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::OneTryReplication => {
@@ -68,11 +73,17 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::LateDigestCheck => malformed_digest(w, &start(plain).await).await,
         Quirk::Crc32DecimalOnly => hex_digest(w, &start(plain).await).await,
         Quirk::OrphanedExports => orphan(w, &start(plain).await, has).await,
+        Quirk::FailedExportsCount => {
+            left_behind::failed_exports(w, &start(|fake| fake.hosts(2)).await).await
+        }
         Quirk::PoisonedCopies => poisoned(w, &start(|fake| fake.hosts(2)).await, has).await,
         Quirk::ExportClearsPersistent => export_here(w, &start(plain).await).await,
         Quirk::ExpiryUnderExports => expiry(w, &start(plain).await).await,
         Quirk::NoLocalCalls => local_calls(&start(plain).await).await,
         Quirk::NoAdmission => admission(w, &start(|fake| fake.max_requests(0)).await).await,
+        Quirk::ForgottenReplicas => {
+            left_behind::forgetting(w, &start(|fake| fake.hosts(2)).await).await
+        }
     }
 }
 

@@ -1,0 +1,157 @@
+//! Quirks that show in what imports and exports leave in the store and at the scheduler.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dfdaemon_api::task_id::Parameters;
+use fake_dfdaemon::{FakeDfdaemon, Release};
+use tonic::Code;
+
+use super::{client_of, imported};
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::world::{MIB, World, export_to, import, import_as, transfer};
+
+/// Imports through links: an absolute one, one within a directory, one to another directory.
+pub(super) async fn import_of_links(w: &World, fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let dir = w.path(&w.unique("links"));
+    fs::create_dir(&dir).unwrap();
+    let imported = async |target: &Path, name: &str| {
+        let link = dir.join(name);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        client.import(import(&link)).await.unwrap().id
+    };
+    let source = w.file(10);
+    let id = imported(&source.path, "absolute").await;
+    let out = w.path(&w.unique("out"));
+    client.export(export_to(&id, &out)).await.ok();
+    assert_eq!(fs::read(&out).unwrap(), source.bytes);
+    let is_link = fs::symlink_metadata(&out).unwrap().is_symlink();
+
+    let beside = w.file(11);
+    fs::rename(&beside.path, dir.join("beside")).unwrap();
+    let id = imported(Path::new("beside"), "relative").await;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    for client in [&client, &other] {
+        let content = client.export(transfer(&id)).await.ok().content();
+        let expected = match is_link {
+            true => vec![0; 11],
+            false => beside.bytes.clone(),
+        };
+        assert_eq!(content, expected);
+    }
+
+    let elsewhere = w.file(12);
+    let blobs = w.unique("blobs");
+    fs::create_dir(w.path(&blobs)).unwrap();
+    fs::rename(&elsewhere.path, w.path(&blobs).join("blob")).unwrap();
+    let target = Path::new("..").join(&blobs).join("blob");
+    let id = imported(&target, "elsewhere").await;
+    let exported = client.export(transfer(&id)).await;
+    if is_link {
+        let text = "No such file or directory (os error 2)";
+        w.assert_internal(&exported.status, text);
+        // Another host waits for ever.
+        let patience = Duration::from_millis(200);
+        let waiting = tokio::time::timeout(patience, other.export(transfer(&id))).await;
+        assert!(waiting.is_err());
+        // What an absolute link leads to is the copy.
+        fs::remove_file(&source.path).unwrap();
+        let id = w.id_of(&source.bytes, Parameters::default());
+        let exported = client.export(transfer(&id)).await;
+        w.assert_internal(&exported.status, text);
+        assert!(!source.path.exists());
+    } else {
+        assert_eq!(exported.ok().content(), elsewhere.bytes);
+    }
+    is_link
+}
+
+/// Exports that fail on a host that had nothing of the task.
+pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let count = async |id: &str| client.stat(id).await.unwrap().current_replica_count;
+    // A link that is refused: the record of the host neither ended well nor failed.
+    let (id, _) = imported(w, fake, 10).await;
+    let out = w.path(&w.unique("out"));
+    fs::write(&out, "old").unwrap();
+    let mut refused = export_to(&id, &out);
+    refused.force_hard_link = true;
+    other.export(refused).await;
+    eventually("the transfer has ended", || async {
+        fake.settle().await;
+        other.stat_local(&id).await.is_err() || count(&id).await == 1
+    })
+    .await;
+    let left = other.stat_local(&id).await.ok();
+    let ends = left.as_ref().map(|left| (left.finished_at, left.failed_at));
+    assert!(ends.is_none_or(|ends| ends == (None, None)), "{ends:?}");
+    assert_eq!(count(&id).await, 1);
+    // Transfers that lose their last parent.
+    let content = content_path(fake, "host-0", &id);
+    fs::File::options()
+        .write(true)
+        .open(content)
+        .unwrap()
+        .set_len(1)
+        .unwrap();
+    other.export(transfer(&id)).await;
+    other.export(transfer(&id)).await;
+    let left = other.stat_local(&id).await.ok();
+    let failed = left.is_some_and(|left| left.failed_at.is_some() && left.finished_at.is_none());
+    // The copy of the importer is no longer one.
+    assert_eq!(count(&id).await, if failed { 2 } else { 0 });
+    let file = content_path(fake, "host-1", &id);
+    assert_eq!(
+        fs::metadata(file).ok().map(|file| file.len()),
+        failed.then_some(10)
+    );
+    failed
+}
+
+fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {
+    let tasks = fake.state_dir().join("hosts").join(host);
+    let tasks = tasks.join("content/persistent-cache-tasks");
+    tasks.join(id.get(..3).unwrap()).join(id)
+}
+
+/// Lets 8 seconds pass after an import, and in the middle of another one.
+pub(super) async fn forgetting(w: &World, fake: &FakeDfdaemon) -> bool {
+    let (id, bytes) = imported(w, fake, 10).await;
+    let client = client_of(fake).await;
+    fake.clock().advance(Duration::from_secs(9)).unwrap();
+    let task = client.stat(&id).await.unwrap();
+    let forgotten = task.current_replica_count == 0;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let exported = other.export(transfer(&id)).await;
+    if forgotten {
+        let text = format!("peer {} not found", exported.peer_id());
+        w.assert_internal(&exported.status, &w.by_scheduler(Code::NotFound, &text));
+    } else {
+        assert_eq!(exported.ok().content(), bytes);
+    }
+    // Where an import takes no time, there is no middle.
+    if w.release == Release::V0_2 {
+        let text = w.unique("long");
+        let long = w.scheme().of_content(&text);
+        let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
+        eventually("the import is under way", || async {
+            client.stat(&long).await.is_ok()
+        })
+        .await;
+        fake.clock().advance(Duration::from_secs(9)).unwrap();
+        let ended = running.await.unwrap();
+        assert_eq!(ended.is_err(), forgotten, "{ended:?}");
+        if let Err(status) = ended {
+            let text = status.message();
+            assert!(
+                text.contains("persistent cache peer 127.0.0.1-host-0-"),
+                "{text}"
+            );
+        }
+    }
+    forgotten
+}
