@@ -14,6 +14,8 @@ use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::service::{Asked, ServedHost};
+use crate::call::faults::Phase;
+use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
 
 /// The health of one host's services.
@@ -71,12 +73,31 @@ impl Health for HealthOf {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let service = &request.get_ref().service;
-        let status = self.status_of(service).ok_or_else(not_registered)?;
-        let stopping = self.host.cluster.stopping().clone();
+        let asked = Asked {
+            request: json!({"service": service, "watch": true}),
+            ..Asked::default()
+        };
+        let mut call = self
+            .host
+            .begin(Rpc::Health, asked, request.extensions())
+            .await;
+        let passed = call.pass(Phase::Before).await;
+        let status = passed.and_then(|()| self.status_of(service).ok_or_else(not_registered));
+        let status = match status {
+            Ok(status) => status,
+            Err(refused) => {
+                call.answered(Some(&refused)).wait().await;
+                return Err(refused);
+            }
+        };
         let now = stream::once(async move { Ok(response(status)) });
+        // Until the daemon stops or its state is replaced, or the client goes away: then the call is
+        // dropped, and notes that.
         let never = stream::once(async move {
-            stopping.cancelled_owned().await;
-            Err(crate::call::gate::broken_off())
+            call.ends().cancelled().await;
+            let ended = broken_off();
+            call.answered(Some(&ended)).wait().await;
+            Err(ended)
         });
         Ok(Response::new(Box::pin(now.chain(never))))
     }

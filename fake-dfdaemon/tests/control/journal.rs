@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use tonic::Code;
 
 use crate::world::{PIECE, World, column, empty, import, transfer};
 
@@ -126,4 +127,31 @@ async fn a_journal_lies_where_it_was_asked_to() {
     assert!(!w.daemon.state_dir().join("journal.jsonl").exists());
     w.daemon.stop().await;
     assert!(path.exists());
+}
+
+/// A watch is a call that runs until its client goes away, or it is broken off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_of_the_health_is_a_call() {
+    let w = World::new().await;
+    let client = w.on_host(0).await;
+    let mut watched = client.watch_health().await.unwrap();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 1);
+    let running = w.api.get("/journal?running=true").await;
+    assert_eq!(running["calls"][0]["request"]["watch"], true, "{running}");
+    drop(watched);
+    let wait = json!({"rpc": "health"});
+    let ended = w.api.post("/journal/wait", wait).await;
+    assert_eq!(ended["calls"][0]["status"]["code"], "CANCELLED", "{ended}");
+    assert_eq!(ended["calls"][0]["client_gone"], true, "{ended}");
+
+    let mut watched = client.watch_health().await.unwrap();
+    watched.message().await.unwrap();
+    w.api.ask("/reset").await;
+    let broken_off = watched.message().await.unwrap_err();
+    assert_eq!(broken_off.code(), Code::Unavailable);
+
+    let fault = json!({"on": "health", "do": {"error": "ABORTED"}});
+    w.api.post("/faults", fault).await;
+    let refused = client.watch_health().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted);
 }

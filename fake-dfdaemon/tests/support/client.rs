@@ -26,8 +26,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tonic::body::Body;
 use tonic::{Code, Status, Streaming};
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::BoxError;
 
 /// What an import asks for.
@@ -201,6 +201,13 @@ impl Client {
         };
         let answer = client.check(request).await;
         answer.map(|answer| answer.into_inner().status)
+    }
+
+    /// Watches the health of a service.
+    pub async fn watch_health(&self) -> Result<Streaming<HealthCheckResponse>, Status> {
+        let mut client = HealthClient::with_origin(self.connection(), origin());
+        let watched = client.watch(HealthCheckRequest::default()).await;
+        watched.map(tonic::Response::into_inner)
     }
 
     /// The ids of the host's own records.
