@@ -3,12 +3,18 @@
 //! The command does not outlive the fake, not even one that is killed; signals are passed on.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group,
+    set_parent_process_death_signal, waitid,
+};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
@@ -36,6 +42,12 @@ const SCHEME_VARIABLE: &str = "DFCACHE_ID_DFDAEMON_VERSION";
 
 /// Where it logs, below the state directory.
 const LOGS: &str = "logs";
+
+/// How long what a command leaves behind is given to end.
+const GROUP_ENDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked at meanwhile.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs the command to its end and returns its exit code, as a shell would.
 ///
@@ -88,30 +100,87 @@ pub(crate) fn prepare(
     Ok(child)
 }
 
-/// Runs a prepared command to its end and returns its exit code, as a shell would.
+/// Runs a prepared command to its end and returns its exit code, as a shell would. What it started,
+/// and is still in its process group, ends with it.
 ///
 /// # Errors
 ///
 /// If it cannot be started.
-pub(crate) async fn wait_for(mut child: Command, signals: &mut Signals) -> io::Result<u8> {
-    die_with_parent(&mut child);
-    let mut child = tokio::process::Command::from(child)
-        .kill_on_drop(true)
-        .spawn()?;
-    let pid = child
-        .id()
-        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    loop {
+pub(crate) async fn wait_for(mut command: Command, signals: &mut Signals) -> io::Result<u8> {
+    die_with_parent(&mut command);
+    // A terminal reads from, and sends its signals to, the group that this process is in.
+    let has_group = !io::stdin().is_terminal();
+    if has_group {
+        command.process_group(0);
+    }
+    // Before the command: its end is not to be missed.
+    let mut ended = signal(SignalKind::child())?;
+    let child = Killed(command.spawn()?);
+    let pid = i32::try_from(child.0.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("it has no process id"))?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(pid), look)?.is_none() {
         tokio::select! {
-            status = child.wait() => return Ok(exit_code(status?)),
+            _ = ended.recv() => {}
             signal = signals.next_to_pass_on() => {
-                if let Some(pid) = pid {
-                    // It may have ended at this moment.
-                    let _ = kill_process(pid, signal);
-                }
+                // It may have ended at this moment.
+                let _ = if has_group {
+                    kill_process_group(pid, signal)
+                } else {
+                    kill_process(pid, signal)
+                };
             }
         }
     }
+    if has_group {
+        // As long as it was not waited for, nobody else gets its number.
+        end_group(pid).await;
+    }
+    let mut child = child;
+    Ok(exit_code(child.0.wait()?))
+}
+
+/// A child that is killed when nobody waits for it any more.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Both do nothing to one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Ends what is left of a process group whose leader has ended: SIGTERM, and SIGKILL to what minds.
+async fn end_group(leader: Pid) {
+    if !has_others(leader) {
+        return;
+    }
+    let _ = kill_process_group(leader, Signal::TERM);
+    let until = Instant::now() + GROUP_ENDS_WITHIN;
+    while has_others(leader) {
+        if Instant::now() >= until {
+            let _ = kill_process_group(leader, Signal::KILL);
+            return;
+        }
+        tokio::time::sleep(LOOKED_AT_EVERY).await;
+    }
+}
+
+/// Whether a process group has a process that has not ended. True where the system does not tell.
+fn has_others(leader: Pid) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return true;
+    };
+    let group = leader.as_raw_pid().to_string();
+    processes.flatten().any(|process| {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // Its name may hold anything, in brackets. State, parent and group follow.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let mut fields = fields.split_whitespace();
+        let is_alive = !matches!(fields.next(), None | Some("Z" | "X"));
+        is_alive && fields.nth(1) == Some(group.as_str())
+    })
 }
 
 /// Has the kernel kill the command when this process dies. It watches the thread that starts the

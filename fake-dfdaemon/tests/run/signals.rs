@@ -188,3 +188,36 @@ fn a_signal_that_it_was_started_to_ignore_is_ignored() {
     running.wait().exits_with(0);
     w.leaves_nothing();
 }
+
+/// What the command started goes with it, whether it minds or not.
+#[test]
+fn what_a_command_leaves_behind_ends_with_it() {
+    let w = World::new();
+    let script = r#"
+        sleep 60 & echo $! >> pids
+        sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; while :; do sleep 0.05; done' &
+        while ! test -e minds; do sleep 0.02; done
+        exit 3"#;
+    let ended = w.run_script(&[], script).exits_with(3);
+    assert_eq!(ended.stderr, "");
+    let pids = std::fs::read_to_string(w.path("pids")).unwrap();
+    assert_eq!(pids.lines().count(), 2, "{pids}");
+    for pid in pids.lines() {
+        until("it has ended", || !is_alive(pid));
+    }
+    w.leaves_nothing();
+}
+
+/// A signal comes to all that the command started, as from a terminal.
+#[test]
+fn a_signal_is_passed_on_to_all_that_the_command_started() {
+    let w = World::new();
+    let script = r#"trap 'wait; echo command; exit 7' TERM
+        sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' &
+        while :; do wait; done"#;
+    let running = w.start_script(&[], script);
+    running.signal(Signal::TERM);
+    let ended = running.wait().exits_with(7);
+    assert_eq!(ended.stdout, "child\ncommand\n");
+    w.leaves_nothing();
+}
