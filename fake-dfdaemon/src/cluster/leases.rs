@@ -14,12 +14,12 @@ impl Cluster {
         content_length: u64,
     ) -> Result<Reservation, Error> {
         let no_space = Error::NoSpace { content_length };
-        if self.settings.capacity.is_none() && self.store(host)?.free_space()? < content_length {
+        if self.adjusted().capacity.is_none() && self.store(host)?.free_space()? < content_length {
             return Err(no_space);
         }
         let mut state = self.state();
         let room = state.hosts.get_mut(host).ok_or(Error::Stopping)?;
-        if !has_room(room, content_length, self.settings.capacity) {
+        if !has_room(room, content_length, self.adjusted().capacity) {
             return Err(no_space);
         }
         room.reserved += content_length;

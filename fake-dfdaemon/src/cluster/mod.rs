@@ -47,8 +47,9 @@ use self::turns::REPLICATIONS;
 use crate::call::Calls;
 use crate::call::clock::{Clock, later};
 use crate::call::gate::CALLS_END_WITHIN;
-use crate::dfdaemon::limits::TtlLimits;
-use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
+use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 use crate::dfdaemon::{host_id, host_name};
 use crate::store::state_dir::StateDir;
@@ -71,12 +72,10 @@ const WAKING_UP: Duration = Duration::from_micros(100);
 pub(crate) struct Settings {
     pub(crate) release: Release,
     pub(crate) hosts: usize,
-    /// Of each host, in bytes.
-    pub(crate) capacity: Option<u64>,
-    pub(crate) ttl_limits: TtlLimits,
-    pub(crate) gc_interval: Duration,
-    pub(crate) replication_delay: Duration,
-    pub(crate) quirks: Quirks,
+    /// By default one that depends on the quirks.
+    pub(crate) min_ttl: Option<Duration>,
+    pub(crate) max_ttl: Duration,
+    pub(crate) adjustable: Adjustable,
 }
 
 /// Hosts and scheduler.
@@ -85,7 +84,10 @@ pub(crate) struct Settings {
 /// over steps of the disk: the thread that serves connections takes the others.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    settings: Settings,
+    release: Release,
+    min_ttl: Option<Duration>,
+    max_ttl: Duration,
+    adjusted: Adjusted,
     calls: Calls,
     clock: Clock,
     disk: Disk,
@@ -167,7 +169,10 @@ impl Cluster {
             agenda: Agenda::new(),
             stopping: CancellationToken::new(),
             running: TaskTracker::new(),
-            settings,
+            release: settings.release,
+            min_ttl: settings.min_ttl,
+            max_ttl: settings.max_ttl,
+            adjusted: Adjusted::new(settings.adjustable),
             state_dir,
         };
         let lying_there = cluster.read()?;
@@ -188,7 +193,7 @@ impl Cluster {
             task.state = TaskState::Failed;
             self.scheduler.write(task)?;
         }
-        let mut state = State::new(self.settings.hosts);
+        let mut state = State::new(self.hosts.len());
         state.tasks.reserve(tasks.iter().map(Vec::len).sum());
         for task in tasks.into_iter().flatten() {
             state.insert_task(task);
@@ -241,15 +246,47 @@ impl Cluster {
     }
 
     pub(crate) fn release(&self) -> Release {
-        self.settings.release
+        self.release
     }
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
     }
 
+    /// The settings that can change while it runs, as they are now.
+    pub(crate) fn adjusted(&self) -> Arc<Adjustable> {
+        self.adjusted.now()
+    }
+
+    /// Changes them. What waits for a time goes on waiting; a collector that would come later than
+    /// its interval does not.
+    pub(crate) fn adjust<E>(
+        &self,
+        change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
+    ) -> Result<Arc<Adjustable>, E> {
+        let changed = self.adjusted.change(change)?;
+        self.collect_within_an_interval();
+        for host in 0..self.hosts.len() {
+            self.evict_if_full(host);
+        }
+        Ok(changed)
+    }
+
+    /// Lets them be as they were at the start.
+    pub(crate) fn adjust_as_given(&self) {
+        self.adjusted.start_anew();
+    }
+
+    fn ttl_limits(&self) -> TtlLimits {
+        let default = || default_min_ttl(self.adjusted().quirks);
+        TtlLimits {
+            min: self.min_ttl.unwrap_or_else(default),
+            max: self.max_ttl,
+        }
+    }
+
     pub(crate) fn has_quirk(&self, quirk: Quirk) -> bool {
-        self.settings.quirks.has(quirk)
+        self.adjusted().quirks.has(quirk)
     }
 
     /// Tag and application of a task, if there is such a task and it has them.
@@ -384,7 +421,7 @@ impl Cluster {
     /// The same when room has come free: whoever waits, for the replication delay or for another
     /// attempt, goes on waiting.
     fn put_down_replicas_that_fit_now(&self) {
-        let delay = self.settings.replication_delay;
+        let delay = self.adjusted().replication_delay;
         self.for_each_short_of_replicas(|id, updated_at| {
             let due = later(updated_at, delay);
             self.agenda.add_if_absent(due, Job::Replicate(id));

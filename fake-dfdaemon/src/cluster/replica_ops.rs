@@ -171,7 +171,7 @@ impl Cluster {
 
     /// What a host can hold, in bytes.
     pub(crate) fn capacity(&self) -> Option<u64> {
-        self.settings.capacity
+        self.adjusted().capacity
     }
 }
 

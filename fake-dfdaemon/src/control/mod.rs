@@ -15,6 +15,7 @@ mod pages;
 mod parts;
 mod route;
 mod routes;
+mod settings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

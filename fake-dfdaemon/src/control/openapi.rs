@@ -45,7 +45,9 @@ pub(super) fn document(routes: &[Route]) -> Answer {
 /// What a path is about: its first part.
 fn tag(path: &str) -> &str {
     match path.split('/').nth(1) {
-        Some(tag @ ("hosts" | "tasks" | "clock" | "faults" | "journal" | "snapshots")) => tag,
+        Some(
+            tag @ ("hosts" | "tasks" | "clock" | "faults" | "journal" | "settings" | "snapshots"),
+        ) => tag,
         _ => "daemon",
     }
 }

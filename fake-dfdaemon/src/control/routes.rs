@@ -3,12 +3,12 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::{Method, Uri};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 
 use super::answer::{Answer, ApiError};
 use super::api::Api;
 use super::route::{Route, is_of_fakes};
-use super::{events, handlers, journal, metrics, openapi, page};
+use super::{events, handlers, journal, metrics, openapi, page, settings};
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -51,6 +51,8 @@ fn routes() -> Vec<Route> {
         route!(post "/journal/wait" "Wait until calls have ended", Some("Wait") => "Journal", journal::wait),
         route!(get "/events" "What happens, as server-sent events", None => "text/event-stream", events::events, query &["kinds"]),
         route!(get "/metrics" "What is counted, for Prometheus", None => "text/plain", metrics::metrics),
+        route!(get "/settings" "What can be changed while the daemon runs", None => "Settings", settings::show),
+        route!(patch "/settings" "Change settings; what is left out stays as it is", Some("ChangeSettings") => "Settings", settings::change),
         route!(get "/snapshots" "The snapshots", None => "Snapshots", handlers::snapshots),
         route!(delete "/snapshots/{name}" "Remove a snapshot", None => "Empty", handlers::remove_snapshot),
         route!(post "/snapshots/{name}" "Keep tasks, hosts and clock", Some("Empty") => "Empty", handlers::take_snapshot),

@@ -2,6 +2,7 @@
 //!
 //! The words of a refused limit are those of the scheduler's validation.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +10,25 @@ use std::time::Duration;
 
 use dfdaemon_api::piece::MIN_PIECE_LENGTH;
 
+use super::quirks::{Quirk, Quirks};
+
 /// The shortest TTL by default: 1 minute.
 pub const MIN_TTL: Duration = Duration::from_secs(60);
 
 /// The longest TTL by default: 7 days.
 pub const MAX_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The shortest TTL that real schedulers allow.
+const REAL_MIN_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// The shortest TTL unless another was asked for.
+pub(crate) fn default_min_ttl(quirks: Quirks) -> Duration {
+    if quirks.has(Quirk::TtlLimits) {
+        REAL_MIN_TTL
+    } else {
+        MIN_TTL
+    }
+}
 
 /// The TTLs that the scheduler allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +145,20 @@ impl Block {
     }
 }
 
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blocked = match self.blocked {
+            Blocked::Import => "import",
+            Blocked::Export => "export",
+        };
+        let field = match self.field {
+            BlockField::Tag => "tag",
+            BlockField::Application => "application",
+        };
+        write!(f, "{blocked}:{field}={}", self.value)
+    }
+}
+
 /// A text that is no row of a blocklist.
 ///
 /// ```
@@ -176,10 +205,9 @@ pub(crate) fn overloaded(what: &str) -> tonic::Status {
 }
 
 /// Counts the requests that a host has in hand, and refuses the one too many.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLimit {
     running: Arc<AtomicUsize>,
-    max: usize,
 }
 
 /// One request in hand; dropped, it is not.
@@ -187,16 +215,11 @@ pub(crate) struct RequestLimit {
 pub(crate) struct RequestPermit(Arc<AtomicUsize>);
 
 impl RequestLimit {
-    pub(crate) fn new(max: Option<usize>) -> Self {
-        Self {
-            running: Arc::default(),
-            max: max.unwrap_or(usize::MAX),
-        }
-    }
-
-    pub(crate) fn permit(&self) -> Option<RequestPermit> {
+    /// `None` if there are `max` in hand.
+    pub(crate) fn permit(&self, max: Option<usize>) -> Option<RequestPermit> {
         let permit = RequestPermit(Arc::clone(&self.running));
-        (self.running.fetch_add(1, Ordering::Relaxed) < self.max).then_some(permit)
+        let running = self.running.fetch_add(1, Ordering::Relaxed);
+        max.is_none_or(|max| running < max).then_some(permit)
     }
 }
 
@@ -275,10 +298,11 @@ mod tests {
 
     #[test]
     fn the_request_too_many_is_refused_until_one_ends() {
-        let limit = RequestLimit::new(Some(1));
-        let first = limit.permit();
-        assert!(first.is_some() && limit.permit().is_none());
+        let limit = RequestLimit::default();
+        let first = limit.permit(Some(1));
+        assert!(first.is_some() && limit.permit(Some(1)).is_none());
         drop(first);
-        assert!(limit.permit().is_some());
+        assert!(limit.permit(Some(1)).is_some());
+        assert!(limit.permit(Some(0)).is_none() && limit.permit(None).is_some());
     }
 }

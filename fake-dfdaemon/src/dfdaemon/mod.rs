@@ -1,5 +1,6 @@
 //! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named.
 
+pub(crate) mod adjustable;
 pub(crate) mod limits;
 pub(crate) mod quirks;
 pub(crate) mod release;

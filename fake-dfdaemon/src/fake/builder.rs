@@ -20,8 +20,9 @@ use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
 use crate::call::rate::RateLimit;
 use crate::cluster::{Cluster, Settings};
+use crate::dfdaemon::adjustable::Adjustable;
 use crate::dfdaemon::host_name;
-use crate::dfdaemon::limits::{Block, MAX_TTL, MIN_TTL, RequestLimit, TtlLimits};
+use crate::dfdaemon::limits::{Block, MAX_TTL, RequestLimit, default_min_ttl};
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
 use crate::grpc::Admission;
@@ -43,9 +44,6 @@ pub const MAX_HOSTS: usize = 200;
 
 /// How often expired tasks are collected by default.
 pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
-
-/// The shortest TTL that real schedulers allow.
-const REAL_MIN_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// The journal's file, in the state directory.
 const JOURNAL: &str = "journal.jsonl";
@@ -403,12 +401,7 @@ impl Builder {
     }
 
     fn min_ttl_or_default(&self) -> Duration {
-        let default = if self.quirks.has(Quirk::TtlLimits) {
-            REAL_MIN_TTL
-        } else {
-            MIN_TTL
-        };
-        self.min_ttl.unwrap_or(default)
+        self.min_ttl.unwrap_or_else(|| default_min_ttl(self.quirks))
     }
 
     fn check(&self) -> Result<(), StartError> {
@@ -445,8 +438,8 @@ impl Builder {
                     .join(format!("{}.sock", host_name(number))),
             };
             let admission = Admission {
-                blocks: Arc::from(self.blocks.as_slice()),
-                requests: RequestLimit::new(self.max_requests),
+                is_blocking: true,
+                requests: RequestLimit::default(),
                 rate: RateLimit::new(self.max_rate),
             };
             let mode = self.socket_mode;
@@ -465,14 +458,16 @@ impl Builder {
         let settings = Settings {
             release: self.release,
             hosts: self.hosts,
-            capacity: self.capacity,
-            ttl_limits: TtlLimits {
-                min: self.min_ttl_or_default(),
-                max: self.max_ttl,
+            min_ttl: self.min_ttl,
+            max_ttl: self.max_ttl,
+            adjustable: Adjustable {
+                capacity: self.capacity,
+                max_requests: self.max_requests,
+                blocks: self.blocks,
+                replication_delay: self.replication_delay,
+                gc_interval: self.gc_interval,
+                quirks: self.quirks,
             },
-            gc_interval: self.gc_interval,
-            replication_delay: self.replication_delay,
-            quirks: self.quirks,
         };
         let path = self
             .journal

@@ -22,8 +22,6 @@ mod stat;
 pub(crate) mod stream_faults;
 mod unserved;
 
-use std::sync::Arc;
-
 use dfdaemon_api::FILE_DESCRIPTOR_SET;
 use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
 use tonic::server::NamedService;
@@ -46,7 +44,7 @@ pub(crate) fn download_services(host: &ServedHost) -> Result<Services, Reflectio
 pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionError> {
     // What other hosts ask for is not blocked.
     let mut host = host.clone();
-    host.admission.blocks = Arc::new([]);
+    host.admission.is_blocking = false;
     with_health_and_reflection(named(Upload(host.clone())), &host)
 }
 

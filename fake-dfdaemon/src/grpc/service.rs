@@ -22,7 +22,8 @@ use crate::dfdaemon::release::Release;
 /// What the daemon refuses before it looks at a task.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    pub(crate) blocks: Arc<[Block]>,
+    /// Whether what the blocklist names is refused.
+    pub(crate) is_blocking: bool,
     pub(crate) requests: RequestLimit,
     pub(crate) rate: RateLimit,
 }
@@ -143,13 +144,11 @@ impl ServedHost {
     }
 
     pub(super) fn permit(&self) -> Result<RequestPermit, Status> {
-        let limit = if self.admits_all() {
-            &RequestLimit::new(None)
-        } else {
-            &self.admission.requests
-        };
+        let max = self.cluster.adjusted().max_requests;
+        let max = max.filter(|_| !self.admits_all());
+        let limit = &self.admission.requests;
         limit
-            .permit()
+            .permit(max)
             .ok_or_else(|| overloaded("too many requests"))
     }
 
@@ -160,7 +159,8 @@ impl ServedHost {
         application: Option<&str>,
     ) -> Result<(), Status> {
         let matches = |block: &Block| block.matches(blocked, tag, application);
-        if self.admits_all() || !self.admission.blocks.iter().any(matches) {
+        let is_admitted = self.admits_all() || !self.admission.is_blocking;
+        if is_admitted || !self.cluster.adjusted().blocks.iter().any(matches) {
             return Ok(());
         }
         Err(Status::permission_denied(match blocked {

@@ -69,6 +69,7 @@ impl World {
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(about).await?;
         calls.faults.start_anew();
+        self.cluster.adjust_as_given();
         let journal = Arc::clone(&calls.journal);
         self.on_disk(move |_| Ok(journal.start_anew()?)).await?;
         self.import_preloaded().await.map_err(Box::new)?;

@@ -5,9 +5,11 @@
 
 mod connection;
 mod request;
+mod settings;
 mod words;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use http_body_util::BodyExt as _;
@@ -17,6 +19,9 @@ use self::connection::{begin, send};
 use self::request::{Request, get, query};
 use self::words::Word;
 use crate::call::faults::FaultError;
+
+/// How often an answer is asked for that is watched.
+const WATCHED_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Args, Debug)]
 pub(crate) struct Ctl {
@@ -32,6 +37,10 @@ pub(crate) struct Ctl {
     /// How to print the answer
     #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
     pub(crate) format: Format,
+
+    /// Show the answer again when it has changed, until the daemon ends
+    #[arg(long, global = true)]
+    watch: bool,
 
     #[command(subcommand)]
     word: Word,
@@ -65,6 +74,8 @@ pub(crate) enum CtlError {
     /// The daemon refused.
     #[error("{0}")]
     Refused(String),
+    #[error("--watch is for what shows something, and changes nothing")]
+    NothingToWatch,
     #[error("the page has no address: start the daemon with --control-tcp 127.0.0.1:0")]
     NoPage,
     #[error("{} calls were not shown: whoever reads this is too slow", count.map_or("some".to_owned(), |n| n.to_string()))]
@@ -108,6 +119,8 @@ pub(crate) enum Shown {
     Once,
     /// Each call as it ends.
     Follow,
+    /// The answer, again and again.
+    Watch,
     /// The page's address.
     Open,
 }
@@ -117,7 +130,30 @@ impl Ctl {
         match &self.word {
             Word::Journal { follow: true, .. } => Shown::Follow,
             Word::Open => Shown::Open,
+            _ if self.watch => Shown::Watch,
             _ => Shown::Once,
+        }
+    }
+
+    /// Shows an answer whenever it has changed, until the daemon ends.
+    pub(crate) async fn watch<E: From<CtlError>>(
+        &self,
+        mut show: impl FnMut(&Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.word.request()?.method != http::Method::GET {
+            return Err(CtlError::NothingToWatch.into());
+        }
+        let mut shown = None;
+        loop {
+            let answer = match self.ask().await {
+                Err(CtlError::Unreachable { .. }) if shown.is_some() => return Ok(()),
+                answer => answer?,
+            };
+            if shown.as_ref() != Some(&answer) {
+                show(&answer)?;
+                shown = Some(answer);
+            }
+            tokio::time::sleep(WATCHED_EVERY).await;
         }
     }
 

@@ -270,6 +270,22 @@ async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
             .await?;
             return Ok(ExitCode::SUCCESS);
         }
+        Shown::Watch => {
+            // On a terminal the last one is the one to see; elsewhere each has its place.
+            let before = match io::stdout().is_terminal() {
+                true => "\x1b[H\x1b[2J",
+                false => "",
+            };
+            ctl.watch(|answer| {
+                let text = match ctl.format {
+                    Format::Text => format!("{before}{}", table::text(answer)),
+                    Format::Json => format!("{answer}\n"),
+                };
+                print(text.as_bytes()).map_err(Failure::from)
+            })
+            .await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Shown::Open => {
             let address = ctl.page().await?;
             open(&address);
@@ -351,7 +367,9 @@ fn exit_code_of(signal: Signal) -> ExitCode {
 fn exit_code(failure: &Failure) -> ExitCode {
     match failure {
         Failure::Start(error) => ExitCode::from(proxy::start_code(error)),
-        Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_)) => ExitCode::from(EXIT_USAGE),
+        Failure::Ctl(CtlError::NoSocket | CtlError::Fault(_) | CtlError::NothingToWatch) => {
+            ExitCode::from(EXIT_USAGE)
+        }
         Failure::ReadyFile { .. }
         | Failure::Ctl(CtlError::Unreachable { .. } | CtlError::NotJson { .. }) => {
             ExitCode::from(EXIT_UNUSABLE)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// The table of the API: what there is, and a request that is answered well.
-const TABLE: [(&str, &str, &str, &str); 26] = [
+const TABLE: [(&str, &str, &str, &str); 28] = [
     ("get", "/health", "/health", ""),
     ("get", "/openapi.json", "/openapi.json", ""),
     ("get", "/hosts", "/hosts", ""),
@@ -45,6 +45,8 @@ const TABLE: [(&str, &str, &str, &str); 26] = [
         "{\"rpc\":\"import\",\"timeout\":\"1m\"}",
     ),
     ("delete", "/journal", "/journal", ""),
+    ("get", "/settings", "/settings", ""),
+    ("patch", "/settings", "/settings", "{\"max_requests\":9}"),
     ("post", "/snapshots/{name}", "/snapshots/a", ""),
     ("get", "/snapshots", "/snapshots", ""),
     (

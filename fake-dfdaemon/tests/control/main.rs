@@ -19,6 +19,7 @@ mod long;
 mod metrics;
 mod page;
 mod proxies;
+mod settings;
 mod snapshots;
 mod starts;
 mod tasks;

@@ -278,3 +278,29 @@ fn the_page_has_an_address_where_it_was_given_one() {
     let d = Daemon::start(&[]);
     d.ask("open").exits_with(1).says("--control-tcp");
 }
+
+#[test]
+fn what_is_watched_is_shown_when_it_has_changed() {
+    let w = World::new();
+    // The second one ends the daemon, and with it the watching.
+    let script = r#"
+        "$0" ctl --watch --format json clock > watched & watching=$!
+        while ! test -s watched; do sleep 0.02; done
+        "$0" ctl clock advance 1h > /dev/null
+        while test "$(wc -l < watched)" -lt 2; do sleep 0.02; done
+        "$0" ctl --watch settle; echo "refused: $?"
+        "$0" ctl settings max_requests=3 > /dev/null
+        "$0" ctl settings gc-interval=0s; echo "refused: $?"
+        "$0" ctl --format json settings"#;
+    let options = ["--clock", "manual=2026-01-02T03:04:05Z"];
+    let ended = w.run(&options, &["sh", "-c", script, crate::world::PROGRAM]);
+    let ended = ended.exits_with(0);
+    let lines = ["refused: 2", "refused: 1", "\"max_requests\":3"];
+    for line in lines {
+        assert!(ended.stdout.contains(line), "{}", ended.stdout);
+    }
+    assert!(ended.stderr.contains("--watch"), "{}", ended.stderr);
+    let watched = std::fs::read_to_string(w.path("watched")).unwrap();
+    let hours: Vec<_> = watched.lines().map(|line| line.contains("T04:")).collect();
+    assert_eq!(hours, [false, true], "{watched}");
+}

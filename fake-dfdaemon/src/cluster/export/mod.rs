@@ -107,7 +107,7 @@ impl Cluster {
             (Some(output), Some(file)) => {
                 let fault = request.store_faults.meet();
                 let disk = self.store(host)?.disk().with_fault(fault);
-                let quirks = self.settings.quirks;
+                let quirks = self.adjusted().quirks;
                 let content = OutputContent {
                     file: file.try_clone()?,
                     task_id: task.task_id.clone(),

@@ -72,7 +72,7 @@ impl Cluster {
             .piece_length
             .unwrap_or_else(|| chosen_piece_length(length));
         let count = request.persistent_replica_count;
-        check_fields(count, piece_length, ttl, self.settings.ttl_limits)?;
+        check_fields(count, piece_length, ttl, self.ttl_limits())?;
         let layout = PieceLayout::new(length, piece_length)?;
         let new = NewTask {
             host,

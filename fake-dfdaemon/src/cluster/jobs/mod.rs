@@ -88,8 +88,8 @@ impl Cluster {
 
     /// Sees to it that the collector is not waited for longer than its interval, as it would be
     /// when time was set back.
-    fn collect_within_an_interval(&self) {
-        let latest = later(self.now(), self.settings.gc_interval);
+    pub(super) fn collect_within_an_interval(&self) {
+        let latest = later(self.now(), self.adjusted().gc_interval);
         self.agenda.add(latest, Job::Collect);
     }
 
@@ -98,13 +98,13 @@ impl Cluster {
             Job::Replicate(id) => {
                 let replicated = self.replicate(id).await;
                 if replicated.is_err() && !self.has_quirk(Quirk::OneTryReplication) {
-                    let again = later(self.now(), self.settings.gc_interval);
+                    let again = later(self.now(), self.adjusted().gc_interval);
                     self.agenda.add(again, job.clone());
                 }
                 replicated
             }
             Job::Collect => {
-                let next = later(self.now(), self.settings.gc_interval);
+                let next = later(self.now(), self.adjusted().gc_interval);
                 let (held, _) = self.calls.gate.enter().await;
                 let collected = self.blocking_while(held, |cluster| cluster.collect()).await;
                 self.agenda.add(next, Job::Collect);
@@ -119,7 +119,7 @@ impl Cluster {
             Job::EmptyTrash => {
                 let emptied = self.blocking_while((), Self::empty_trash).await;
                 if emptied.is_err() {
-                    let again = later(self.now(), self.settings.gc_interval);
+                    let again = later(self.now(), self.adjusted().gc_interval);
                     self.agenda.add(again, Job::EmptyTrash);
                 }
                 emptied
@@ -158,7 +158,7 @@ impl Cluster {
 
     /// Puts a task's replication down for when the scheduler gets to it.
     pub(super) fn replicate_later(&self, id: &Arc<str>) {
-        let due = later(self.now(), self.settings.replication_delay);
+        let due = later(self.now(), self.adjusted().replication_delay);
         self.agenda.add(due, Job::Replicate(Arc::clone(id)));
     }
 
@@ -179,7 +179,7 @@ impl Cluster {
     }
 
     fn over(&self, host: usize, percent: u64) -> bool {
-        let Some(capacity) = self.settings.capacity else {
+        let Some(capacity) = self.adjusted().capacity else {
             return false;
         };
         let used = self.state().hosts.get(host).map_or(0, |host| host.used);
@@ -194,7 +194,7 @@ impl Cluster {
         }
         plan(
             entry.task.persistent_replica_count,
-            &state.candidates(entry, self.settings.capacity),
+            &state.candidates(entry, self.adjusted().capacity),
         )
     }
 
@@ -208,7 +208,7 @@ impl Cluster {
         if entry.whole_replica_count() == 0 {
             return Vec::new();
         }
-        let candidates = state.candidates(entry, self.settings.capacity);
+        let candidates = state.candidates(entry, self.adjusted().capacity);
         let seed = (entry.incarnation, now.as_second().unsigned_abs());
         let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
         draw(

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::CtlError;
 use super::words::{ClockWord, FaultWord, HostWord, JournalWord, SnapshotWord, TaskWord, Word};
+use super::{CtlError, settings};
 use crate::call::faults::Fault;
 
 /// What is escaped in a part of a path or a query: all but RFC 3986's unreserved characters.
@@ -102,6 +102,10 @@ impl Word {
                 get(&format!("/journal?{}", query(fields)))
             }
             Self::Open => get("/health"),
+            Self::Settings { change } if change.is_empty() => get("/settings"),
+            Self::Settings { change } => {
+                request(http::Method::PATCH, "/settings", settings::change(change))
+            }
             Self::Snapshots { word: None } => get("/snapshots"),
             Self::Snapshots {
                 word: Some(SnapshotWord::Delete { name }),

@@ -133,7 +133,13 @@ fn words_are_those_of_the_paths() {
             json!({"rpc": "stat", "count": 2, "timeout": "5s"}),
         ),
         (&["journal", "wait"], "POST /journal/wait", json!({})),
-        (&["journal", "clear"], "DELETE /journal", none),
+        (&["journal", "clear"], "DELETE /journal", none.clone()),
+        (&["settings"], "GET /settings", none.clone()),
+        (
+            &["settings", "capacity=1gib", "gc-interval=1m"],
+            "PATCH /settings",
+            json!({"capacity": "1gib", "gc_interval": "1m"}),
+        ),
         (&["snapshots", "take", "a"], "POST /snapshots/a", json!({})),
         (
             &["snapshots", "restore", "a"],

@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::settings::setting;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Word {
     /// What the daemon is
@@ -50,6 +52,12 @@ pub(super) enum Word {
         follow: bool,
         #[command(subcommand)]
         word: Option<JournalWord>,
+    },
+    /// Show the settings that can change while the daemon runs, or change some
+    Settings {
+        /// Such as `capacity=1gib`, `max_requests=none` or `block=import:tag=x`
+        #[arg(value_name = "NAME=VALUE", value_parser = setting)]
+        change: Vec<(String, String)>,
     },
     /// Show the snapshots; keep tasks, hosts and clock under a name, bring them back, or remove one
     Snapshots {

@@ -1,0 +1,141 @@
+//! The settings that can be changed while the daemon runs, over the API.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use humantime::format_duration;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, ApiError, Body};
+use super::api::Api;
+use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::limits::Block;
+use crate::dfdaemon::quirks::{Quirk, Quirks};
+
+/// A change: what is left out stays as it is, and null is none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Change {
+    #[serde(default, deserialize_with = "given")]
+    capacity: Option<Option<Size>>,
+    #[serde(default, deserialize_with = "given")]
+    max_requests: Option<Option<usize>>,
+    #[serde(default, deserialize_with = "given")]
+    block: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "required")]
+    replication_delay: Option<String>,
+    #[serde(default, deserialize_with = "required")]
+    gc_interval: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    quirks: Option<Option<Names>>,
+}
+
+/// Bytes, as a number or as on the command line.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+/// Names in a list, or as on the command line.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Text(String),
+}
+
+/// Tells null from what is left out.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// Where there is no none.
+fn required<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+pub(super) async fn show(State(api): State<Api>) -> Answer {
+    Ok(Json(told(&api.world()?.cluster.adjusted())))
+}
+
+pub(super) async fn change(State(api): State<Api>, Body(change): Body<Change>) -> Answer {
+    let world = api.world()?;
+    let adjusted = world.cluster.adjust(|now| apply(change, now));
+    Ok(Json(told(&*adjusted?)))
+}
+
+fn told(settings: &Adjustable) -> Value {
+    let quirks: Vec<_> = Quirk::all()
+        .filter(|quirk| settings.quirks.has(*quirk))
+        .collect();
+    let text = |duration: Duration| format_duration(duration).to_string();
+    json!({
+        "capacity": settings.capacity,
+        "max_requests": settings.max_requests,
+        "block": settings.blocks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "replication_delay": text(settings.replication_delay),
+        "gc_interval": text(settings.gc_interval),
+        "quirks": quirks.into_iter().map(Quirk::name).collect::<Vec<_>>(),
+    })
+}
+
+fn wrong<T>(field: &str, why: &dyn std::fmt::Display) -> Result<T, ApiError> {
+    Err(ApiError::bad_request(format!("{field}: {why}")))
+}
+
+fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
+    let duration = |field: &str, text: &str| {
+        humantime::parse_duration(text).or_else(|error| wrong(field, &error))
+    };
+    match change.capacity {
+        None => {}
+        Some(None) => now.capacity = None,
+        Some(Some(Size::Bytes(bytes))) => now.capacity = Some(bytes),
+        Some(Some(Size::Text(text))) => {
+            let size = text.parse::<bytesize::ByteSize>();
+            let size = size.or_else(|error| wrong("capacity", &error))?;
+            now.capacity = Some(size.as_u64());
+        }
+    }
+    if let Some(requests) = change.max_requests {
+        now.max_requests = requests;
+    }
+    if let Some(rows) = change.block {
+        let rows = rows.unwrap_or_default();
+        let rows = rows.iter().map(|row| row.parse::<Block>());
+        let rows = rows.collect::<Result<Vec<_>, _>>();
+        now.blocks = rows.or_else(|error| wrong("block", &error))?;
+    }
+    if let Some(delay) = change.replication_delay {
+        now.replication_delay = duration("replication_delay", &delay)?;
+    }
+    if let Some(interval) = change.gc_interval {
+        let interval = duration("gc_interval", &interval)?;
+        if interval.is_zero() {
+            return wrong("gc_interval", &"longer than 0s");
+        }
+        now.gc_interval = interval;
+    }
+    if let Some(names) = change.quirks {
+        let text = match names {
+            None => String::new(),
+            Some(Names::List(names)) => names.join(","),
+            Some(Names::Text(text)) => text,
+        };
+        now.quirks = if text.is_empty() {
+            Quirks::default()
+        } else {
+            text.parse::<Quirks>()
+                .or_else(|error| wrong("quirks", &error))?
+        };
+    }
+    Ok(())
+}

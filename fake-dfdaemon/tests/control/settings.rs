@@ -1,0 +1,137 @@
+//! Settings that are changed while the daemon runs.
+
+use fake_dfdaemon::{Quirk, Release};
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::support::client::Import;
+use crate::world::{World, import, transfer};
+
+impl World {
+    async fn adjust(&self, change: Value) -> Value {
+        let body = change.to_string();
+        let answer = self.api.send("PATCH", "/settings", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(self.api.get("/settings").await, answer.body);
+        answer.body
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_told_and_changed_one_by_one() {
+    let w = World::with(|builder| {
+        let builder = builder.capacity(1 << 30).quirks([Quirk::TtlLimits]);
+        builder.block("import:tag=x".parse().unwrap())
+    })
+    .await;
+    let mut expected = json!({
+        "capacity": 1 << 30, "max_requests": null, "block": ["import:tag=x"],
+        "replication_delay": "0s", "gc_interval": "15m", "quirks": ["ttl-limits"],
+    });
+    assert_eq!(w.api.get("/settings").await, expected);
+    assert_eq!(w.adjust(json!({})).await, expected);
+    for (field, given, told) in [
+        ("capacity", json!("1mib"), json!(1 << 20)),
+        ("capacity", json!(5), json!(5)),
+        ("capacity", json!(null), json!(null)),
+        ("max_requests", json!(3), json!(3)),
+        ("max_requests", json!(null), json!(null)),
+        ("block", json!([]), json!([])),
+        ("block", json!(null), json!([])),
+        (
+            "block",
+            json!(["export:application=a=b"]),
+            json!(["export:application=a=b"]),
+        ),
+        ("replication_delay", json!("90s"), json!("1m 30s")),
+        ("gc_interval", json!("1h"), json!("1h")),
+        ("quirks", json!([]), json!([])),
+        (
+            "quirks",
+            json!("no-local-calls,ttl-limits,-ttl-limits"),
+            json!(["no-local-calls"]),
+        ),
+    ] {
+        expected[field] = told;
+        assert_eq!(w.adjust(json!({ field: given })).await, expected);
+    }
+    // One that makes no sense changes nothing, also nothing else.
+    for (field, wrong) in [
+        ("capacity", json!("much")),
+        ("capacity", json!(-1)),
+        ("max_requests", json!("3")),
+        ("block", json!(["import"])),
+        ("replication_delay", json!(null)),
+        ("replication_delay", json!("soon")),
+        ("gc_interval", json!("0s")),
+        ("quirks", json!(["odd"])),
+        ("hosts", json!(4)),
+    ] {
+        let change = if field == "block" {
+            json!({"quirks": [], field: wrong})
+        } else {
+            json!({"block": [], field: wrong})
+        };
+        let refused = w.api.send("PATCH", "/settings", &change.to_string()).await;
+        assert_eq!(refused.status, 400, "{change}: {}", refused.body);
+        let why = refused.body["error"]["message"].as_str().unwrap();
+        // Serde does not name what a text or a number may be one of.
+        assert!(why.contains(field), "{change}: {why}");
+        assert_eq!(w.api.get("/settings").await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_changed_counts_from_then_on_and_until_a_reset() {
+    let w = World::with(|builder| builder.release(Release::V1_5)).await;
+    let given = w.api.get("/settings").await;
+    let client = w.on_host(0).await;
+    let (path, _) = w.file(1000);
+    let labelled = Import {
+        tag: Some("x".to_owned()),
+        ..import(&path)
+    };
+
+    w.adjust(json!({"block": ["import:tag=x"]})).await;
+    let blocked = client.import(labelled.clone()).await.unwrap_err();
+    assert_eq!(blocked.code(), Code::PermissionDenied);
+    w.adjust(json!({"block": [], "capacity": 999})).await;
+    let full = client.import(labelled.clone()).await.unwrap_err();
+    assert!(full.message().contains("no space left"), "{full}");
+    w.adjust(json!({"capacity": null, "max_requests": 0})).await;
+    let overloaded = client.import(labelled.clone()).await.unwrap_err();
+    assert_eq!(overloaded.code(), Code::ResourceExhausted);
+    assert!(overloaded.message().contains("too many requests"));
+
+    w.adjust(json!({"max_requests": null, "replication_delay": "10m"}))
+        .await;
+    let id = client.import(labelled).await.unwrap().id;
+    let settled = w.api.ask("/settle").await;
+    let what = |settled: &Value| settled["waiting"].to_string();
+    assert!(what(&settled).contains("03:14:05"), "{settled}");
+
+    // The shortest TTL, unless it was given, and when the collector comes, go with them.
+    let brief = |name: &str| Import {
+        ttl: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        ..import(&w.path(name))
+    };
+    std::fs::write(w.path("brief"), b"brief").unwrap();
+    w.adjust(json!({"quirks": ["ttl-limits"]})).await;
+    client.import(brief("brief")).await.unwrap_err();
+    w.adjust(json!({"quirks": [], "gc_interval": "1m"})).await;
+    let task = client.import(brief("brief")).await.unwrap().id;
+    w.api.post("/clock", json!({"advance": "1m1s"})).await;
+    w.api.ask("/settle").await;
+    w.api.post("/clock", json!({"advance": "1m1s"})).await;
+    w.api.ask("/settle").await;
+    let tasks = w.api.get("/tasks").await;
+    assert!(!tasks.to_string().contains(&task), "{tasks}");
+    assert!(tasks.to_string().contains(&id), "{tasks}");
+    client.export(transfer(&id)).await.ok();
+
+    w.api.ask("/reset").await;
+    assert_eq!(w.api.get("/settings").await, given);
+}
