@@ -41,6 +41,7 @@ mod library;
 mod local_copies;
 mod logs;
 mod manners;
+mod mounts;
 mod packaging;
 mod progress;
 mod readme;

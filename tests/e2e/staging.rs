@@ -179,6 +179,74 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     assert_eq!(names_in(&world.path("staging")), ["mine"]);
 }
 
+/// What a staged import is at when it is ended.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// Half of the stream is copied, and the rest does not come.
+    Copying,
+    /// The daemon has the path of the copy, and does not answer.
+    Asked,
+    /// An attempt has failed, and the next one is waited for.
+    Waiting,
+}
+
+#[test]
+fn a_staged_import_leaves_nothing_whatever_ends_it_wherever_it_is() {
+    for at in [At::Copying, At::Asked, At::Waiting] {
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::KILL] {
+            let world = world(Release::V1_5);
+            world.file("file", 10);
+            let fault = match at {
+                At::Copying | At::Asked => "import:stall",
+                At::Waiting => "import:error=UNAVAILABLE",
+            };
+            let fault = world.daemon().fault(fault.parse().unwrap());
+            let import = world.dfcache().args(words(IMPORT));
+            let import = import.args(["--retries", "1000000", "-"]);
+            let (read, write) = std::io::pipe().unwrap();
+            let mut write = Some(write);
+            let running = import.stdin(read).start();
+            let stream = write.as_mut().unwrap();
+            std::io::Write::write_all(stream, &[7; 100]).unwrap();
+            match at {
+                At::Copying => while !is_copied(&world, 100) {},
+                At::Asked | At::Waiting => {
+                    drop(write.take());
+                    wait_for(&fault);
+                }
+            }
+            running.signal(signal);
+            let run = running.wait();
+            drop(write);
+            if signal == Signal::KILL {
+                assert_eq!(names_in(&world.path("staging")).len(), 1, "{at:?}\n{run}");
+                drop(fault);
+                world
+                    .dfcache()
+                    .args(words(IMPORT))
+                    .arg("file")
+                    .run()
+                    .succeeds();
+            } else {
+                assert_eq!(run.code(), Some(128 + signal.as_raw()), "{at:?}\n{run}");
+            }
+            is_empty(&world);
+            assert!(told(&world).len() <= 30, "{at:?}");
+        }
+    }
+}
+
+/// Whether the copy of a stream has so many bytes.
+fn is_copied(world: &World, length: u64) -> bool {
+    let directories = names_in(&world.path("staging"));
+    let mut files = directories.iter().flat_map(|name| {
+        let directory = world.path("staging").join(name);
+        let names = fs::read_dir(directory).into_iter().flatten().flatten();
+        names.map(|entry| entry.path())
+    });
+    files.any(|file| fs::metadata(file).is_ok_and(|file| file.len() == length))
+}
+
 #[test]
 fn a_sparse_file_is_staged_with_its_holes() {
     let world = world(Release::V1_5);
