@@ -7,9 +7,11 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use rustix::io::Errno;
 
 use super::ContentCheck;
-use crate::output::disk::Disk;
+use crate::output::disk::{Disk, room};
+use crate::output::holes;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 
 /// Receives content in parts that neither overlap nor repeat, in any order.
@@ -37,6 +39,8 @@ pub(crate) struct FileDestination {
     length: u64,
     /// Whether what is not written reads as zeros.
     has_holes: bool,
+    /// What it leaves of the file system's room to others, in bytes.
+    leaves: u64,
     check: Option<ContentCheck>,
     /// Hashed so far.
     hashed: u64,
@@ -54,6 +58,7 @@ impl FileDestination {
             shown,
             length: 0,
             has_holes: false,
+            leaves: 0,
             check: None,
             hashed: 0,
             beyond: BTreeMap::new(),
@@ -79,6 +84,13 @@ impl FileDestination {
         let length = std::mem::take(&mut self.length);
         if length > 0 {
             self.has_holes = self.disk.set_length(&self.file, length)?;
+            self.leaves = left_to_others(room(&self.file), length);
+        }
+        if self.leaves > 0 {
+            let data: usize = holes::data(content, offset).map(|data| data.len()).sum();
+            if !fits(room(&self.file), data, self.leaves) {
+                return Err(Errno::NOSPC.into());
+            }
         }
         if self.has_holes {
             self.disk.write_data_at(&self.file, content, offset)
@@ -111,6 +123,18 @@ impl FileDestination {
         }
         Ok(())
     }
+}
+
+/// A file that is longer than the room may be full of holes, which only its bytes tell. So it is begun,
+/// and given up before the room is all gone: others write there too.
+fn left_to_others(room: Option<u64>, length: u64) -> u64 {
+    room.filter(|room| *room < length)
+        .map_or(0, |room| (room / 16).max(1))
+}
+
+/// Whether so much data leaves so much of the room.
+fn fits(room: Option<u64>, data: usize, leaves: u64) -> bool {
+    data == 0 || room.is_none_or(|room| room >= leaves.saturating_add(data as u64))
 }
 
 impl Destination for FileDestination {

@@ -43,8 +43,8 @@ const EXPORTS: &str = r#"
     done
 "#;
 
-/// What the exports in a namespace came to, line by line, or none where there are no namespaces.
-fn exports_in_a_namespace(directory: &Directory, sizes: &str) -> Option<String> {
+/// What a script says that may mount on `disk`, or none where there are no namespaces.
+fn in_a_namespace(directory: &Directory, script: &str, sizes: &str) -> Option<String> {
     std::fs::create_dir(directory.path("disk")).unwrap();
     let own_root = ["--user", "--map-root-user", "--mount"];
     let can = |script: &str| {
@@ -59,7 +59,7 @@ fn exports_in_a_namespace(directory: &Directory, sizes: &str) -> Option<String> 
     let output = Command::new("unshare")
         .args(own_root)
         .arg(fake_dfdaemon())
-        .args(["run", "--hosts", "1", "--", "sh", "-c", EXPORTS])
+        .args(["run", "--hosts", "1", "--", "sh", "-c", script])
         .env("DFCACHE", DFCACHE)
         .env("SIZES", sizes)
         .env("HOME", directory.home())
@@ -79,7 +79,7 @@ fn a_file_system_that_fills_up_leaves_what_was_there() {
     let directory = Directory::new();
     std::fs::write(directory.path("file"), seeded(1, 5 * MIB + 1)).unwrap();
     let sizes = "4k 1m 3m 4m 5m 6m";
-    let Some(exports) = exports_in_a_namespace(&directory, sizes) else {
+    let Some(exports) = in_a_namespace(&directory, EXPORTS, sizes) else {
         skipped("no user namespace to mount a small file system in");
         return;
     };
@@ -100,6 +100,40 @@ fn a_file_system_that_fills_up_leaves_what_was_there() {
         };
         assert_eq!((code, names, content), left, "{size} {way} {old}");
     }
+}
+
+/// Of a disk of 8 MiB: a file that is longer, but has holes, fits; of another one some of the room is
+/// left to others, at every moment.
+const LONGER: &str = r#"
+    mount -t tmpfs -o size=8m none disk || exit 1
+    truncate -s 64M sparse
+    printf data | dd of=sparse conv=notrunc bs=1 seek=50000000 2>said
+    id=$("$DFCACHE" import sparse)
+    "$DFCACHE" export --transfer-from-dfdaemon -O disk/out $id >said
+    cmp disk/out sparse && rm disk/out && echo sparse
+    id=$("$DFCACHE" import file)
+    (while :; do df --output=avail disk | tail -n 1; done) >rooms &
+    "$DFCACHE" export --transfer-from-dfdaemon -O disk/out $id >said
+    echo $?
+    kill $!
+    sort -n rooms | head -n 1
+"#;
+
+#[test]
+fn a_file_that_may_not_fit_is_tried_and_leaves_room_to_others() {
+    let directory = Directory::new();
+    std::fs::write(directory.path("file"), seeded(1, 16 * MIB)).unwrap();
+    let Some(said) = in_a_namespace(&directory, LONGER, "") else {
+        skipped("no user namespace to mount a small file system in");
+        return;
+    };
+    let [holes, code, least] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("{said}");
+    };
+    assert_eq!((holes, code), ("sparse", "4"));
+    let least: u64 = least.trim().parse().unwrap();
+    // In KiB: a sixteenth of the disk, of which its own books take some.
+    assert!(least >= 480, "{least} KiB were left");
 }
 
 /// `dfcache`, whose files may not grow beyond so many blocks of 512 bytes.

@@ -126,3 +126,13 @@ fn tiny_parts_of_a_piece_are_joined() {
     stream.finish().unwrap();
     assert_eq!(&*collected.0.lock().unwrap(), &content);
 }
+
+#[test]
+fn what_may_not_fit_leaves_room_to_others() {
+    assert_eq!(left_to_others(None, 100), 0);
+    assert_eq!(left_to_others(Some(100), 100), 0);
+    assert_eq!(left_to_others(Some(160), 161), 10);
+    assert_eq!(left_to_others(Some(0), 1), 1);
+    assert!(fits(Some(30), 20, 10) && !fits(Some(29), 20, 10));
+    assert!(fits(Some(0), 0, 10) && fits(None, 20, 10));
+}
