@@ -20,7 +20,7 @@ mod turns;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 use crate::dfdaemon::{host_id, host_name};
 use crate::store::state_dir::StateDir;
-use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore};
+use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore, layout};
 
 /// How many locks the tasks share.
 const TASK_LOCKS: usize = 64;
@@ -118,25 +118,6 @@ struct Host {
     store: HostStore,
 }
 
-/// The scheduler's files below a state directory.
-fn scheduler_dir(state_dir: &Path) -> PathBuf {
-    state_dir.join("scheduler")
-}
-
-/// A host's files below a state directory.
-fn host_dir(state_dir: &Path, number: usize) -> PathBuf {
-    state_dir.join("hosts").join(host_name(number))
-}
-
-/// The directories below a state directory that hold all that a snapshot has to: the scheduler's
-/// and each host's.
-pub(crate) fn roots(state_dir: &Path, hosts: usize) -> Vec<PathBuf> {
-    let host = |number| HostStore::root_in(&host_dir(state_dir, number));
-    std::iter::once(TaskStore::root_in(&scheduler_dir(state_dir)))
-        .chain((0..hosts).map(host))
-        .collect()
-}
-
 impl Cluster {
     /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
     pub(crate) fn open(
@@ -146,9 +127,9 @@ impl Cluster {
         state_dir: StateDir,
     ) -> io::Result<Arc<Self>> {
         let dir = state_dir.path();
-        let scheduler = TaskStore::open(disk.clone(), &scheduler_dir(dir))?;
+        let scheduler = TaskStore::open(disk.clone(), &layout::scheduler(dir))?;
         let open_host = |number: usize| {
-            let store = HostStore::open(disk.clone(), &host_dir(dir, number))?;
+            let store = HostStore::open(disk.clone(), &layout::host(dir, number))?;
             let id = host_id(&host_name(number));
             Ok(Host { id, store })
         };
@@ -319,7 +300,7 @@ impl Cluster {
 
     /// The directories that hold all that a snapshot has to.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
-        roots(self.state_dir.path(), self.hosts.len())
+        layout::roots(self.state_dir.path(), self.hosts.len())
     }
 
     /// Runs work while nothing on the disk comes or goes. Blocks.

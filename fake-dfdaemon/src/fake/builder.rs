@@ -21,7 +21,6 @@ use crate::call::random::any_seed;
 use crate::call::rate::RateLimit;
 use crate::cluster::{Cluster, Settings};
 use crate::dfdaemon::adjustable::Adjustable;
-use crate::dfdaemon::host_name;
 use crate::dfdaemon::limits::{Block, MAX_TTL, RequestLimit, default_min_ttl};
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
@@ -34,7 +33,7 @@ use crate::instance::host_server::HostServer;
 use crate::instance::own_thread::{OwnThread, block_on};
 use crate::instance::snapshot;
 use crate::store::state_dir::StateDir;
-use crate::store::{Disk, Mishaps};
+use crate::store::{Disk, Mishaps, layout};
 
 /// Hosts by default.
 pub const DEFAULT_HOSTS: usize = 3;
@@ -44,9 +43,6 @@ pub const MAX_HOSTS: usize = 200;
 
 /// How often expired tasks are collected by default.
 pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
-
-/// The journal's file, in the state directory.
-const JOURNAL: &str = "journal.jsonl";
 
 /// How long a start that fails or is ended is given to remove what it made.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -432,10 +428,7 @@ impl Builder {
             let endpoint = match self.socket.clone().filter(|_| number == 0) {
                 Some(path) => std::path::absolute(&path)
                     .map_err(|source| SocketError::Bind { path, source })?,
-                None => cluster
-                    .state_dir()
-                    .path()
-                    .join(format!("{}.sock", host_name(number))),
+                None => layout::host_socket(cluster.state_dir().path(), number),
             };
             let admission = Admission {
                 is_blocking: true,
@@ -471,7 +464,7 @@ impl Builder {
         };
         let path = self
             .journal
-            .unwrap_or_else(|| state_dir.path().join(JOURNAL));
+            .unwrap_or_else(|| layout::journal(state_dir.path()));
         if state_dir.keeps(&path) {
             let source = io::Error::other("the state directory keeps something else there");
             return Err(StartError::Journal { path, source });

@@ -7,6 +7,7 @@ use super::running::Running;
 use super::{Builder, FakeDfdaemon};
 use crate::control::ControlServer;
 use crate::instance::error::StartError;
+use crate::store::layout;
 
 impl Builder {
     /// The control API's socket. By default `control.sock` in the state directory.
@@ -47,7 +48,7 @@ impl Running {
         mode: u32,
     ) -> Result<(), StartError> {
         let state = self.world.cluster.state_dir().path();
-        let path = path.unwrap_or_else(|| state.join("control.sock"));
+        let path = path.unwrap_or_else(|| layout::control_socket(state));
         self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
         Ok(())
     }

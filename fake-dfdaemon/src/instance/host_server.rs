@@ -9,12 +9,12 @@ use tokio::runtime::Handle;
 
 use super::error::StartError;
 use crate::cluster::{Cluster, HostStatus};
-use crate::dfdaemon::host_name;
 use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::connection_limit::Room;
 use crate::grpc::listener::{Server, asynchronous};
 use crate::grpc::socket::{SocketFile, listen_at};
 use crate::grpc::{Admission, ServedHost, download_services, upload_services};
+use crate::store::layout;
 
 /// A host's sockets, and what is needed to bind them again.
 #[derive(Debug)]
@@ -38,8 +38,7 @@ impl HostServer {
         endpoint: PathBuf,
         mode: u32,
     ) -> Self {
-        let upload = format!("{}.upload.sock", host_name(number));
-        let upload_endpoint = cluster.state_dir().path().join(upload);
+        let upload_endpoint = layout::upload_socket(cluster.state_dir().path(), number);
         let served = ServedHost {
             cluster: Arc::clone(cluster),
             number,

@@ -10,11 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk, about};
-use super::prefixes;
-use super::record::{self, ReplicaRecord, Scratch, is_task_id, prefix};
-
-/// Where content lies, below a host's directory; named as in the real daemon.
-const CONTENT: &str = "content/persistent-cache-tasks";
+use super::record::{self, ReplicaRecord, Scratch, is_task_id};
+use super::{layout, prefixes};
 
 /// The files of one host.
 #[derive(Debug)]
@@ -36,9 +33,9 @@ pub(crate) struct Content {
 impl HostStore {
     /// The files below `dir`, which is made if it is not there. Nothing is half done in it then.
     pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
-        let root = Self::root_in(dir);
+        let root = layout::contents(dir);
         disk.create_dir_all(&root)?;
-        let scratch = Scratch::new(&disk, dir.join("tmp"))?;
+        let scratch = Scratch::new(&disk, layout::scratch(dir))?;
         Ok(Self {
             disk,
             root,
@@ -62,11 +59,6 @@ impl HostStore {
             Ok(records)
         });
         swept.collect()
-    }
-
-    /// The directory below `dir` that holds content and records and nothing else.
-    pub(crate) fn root_in(dir: &Path) -> PathBuf {
-        dir.join(CONTENT)
     }
 
     /// The usable records in a directory, and what is neither that nor content of one: records
@@ -111,11 +103,11 @@ impl HostStore {
 
     /// Where the content of a task lies, if this host has it.
     pub(crate) fn content_path(&self, id: &str) -> PathBuf {
-        self.root.join(prefix(id)).join(id)
+        layout::content(&self.root, id)
     }
 
     fn record_path(&self, id: &str) -> PathBuf {
-        self.root.join(prefix(id)).join(format!("{id}.json"))
+        layout::record(&self.root, id)
     }
 
     /// An empty file for content to come.
@@ -238,7 +230,7 @@ impl HostStore {
 fn is_named(record: &ReplicaRecord, dir: &Path, name: &OsStr) -> bool {
     let id = &record.task_id;
     is_task_id(id)
-        && dir.file_name() == Some(prefix(id).as_ref())
+        && dir.file_name() == Some(layout::prefix(id).as_ref())
         && name.to_str().and_then(|name| name.strip_suffix(".json")) == Some(id)
 }
 
@@ -314,7 +306,7 @@ mod tests {
         let (store, records) = open(dir.path());
         assert_eq!(records, [placed]);
         assert_eq!(fs::read(store.content_path("12345")).unwrap(), b"content");
-        let content = format!("{CONTENT}/123/12345");
+        let content = "content/persistent-cache-tasks/123/12345".to_owned();
         assert_eq!(
             files(dir.path()),
             [content.clone(), format!("{content}.json")]

@@ -6,6 +6,7 @@
 mod disk;
 mod host;
 mod ingest;
+pub(crate) mod layout;
 mod prefixes;
 pub(crate) mod private_files;
 mod record;

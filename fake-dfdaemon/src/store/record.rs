@@ -160,11 +160,6 @@ pub(crate) fn is_task_id(id: &str) -> bool {
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The directory that a task's files are in: the first three characters of its id.
-pub(crate) fn prefix(id: &str) -> &str {
-    id.get(..3).unwrap_or(id)
-}
-
 mod human_duration {
     use super::*;
 
@@ -275,6 +270,5 @@ mod tests {
         ] {
             assert!(!is_task_id(id), "{id}");
         }
-        assert_eq!((prefix("12345"), prefix("12")), ("123", "12"));
     }
 }

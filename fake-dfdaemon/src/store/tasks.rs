@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::prefixes;
-use super::record::{self, Scratch, TaskRecord, is_task_id, prefix};
+use super::record::{self, Scratch, TaskRecord, is_task_id};
+use super::{layout, prefixes};
 
 /// The scheduler's records.
 #[derive(Debug)]
@@ -19,9 +19,9 @@ pub(crate) struct TaskStore {
 impl TaskStore {
     /// The records below `dir`, which is made if it is not there.
     pub(crate) fn open(disk: Disk, dir: &Path) -> io::Result<Self> {
-        let root = Self::root_in(dir);
+        let root = layout::tasks(dir);
         disk.create_dir_all(&root)?;
-        let scratch = Scratch::new(&disk, dir.join("tmp"))?;
+        let scratch = Scratch::new(&disk, layout::scratch(dir))?;
         Ok(Self {
             disk,
             root,
@@ -63,11 +63,6 @@ impl TaskStore {
         Ok((records, ignored))
     }
 
-    /// The directory below `dir` that holds the records and nothing else.
-    pub(crate) fn root_in(dir: &Path) -> PathBuf {
-        dir.join("tasks")
-    }
-
     pub(crate) fn write(&self, record: &TaskRecord) -> io::Result<()> {
         record::write(
             &self.disk,
@@ -87,6 +82,6 @@ impl TaskStore {
     }
 
     fn path(&self, id: &str) -> PathBuf {
-        self.root.join(prefix(id)).join(format!("{id}.json"))
+        layout::record(&self.root, id)
     }
 }

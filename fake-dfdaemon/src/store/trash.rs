@@ -4,10 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Disk;
-
-/// Where snapshots lie, below the state directory.
-pub(crate) const SNAPSHOTS: &str = "snapshots";
+use super::{Disk, layout};
 
 /// How the names of what is to be removed begin: no snapshot's does.
 const OLD: &str = ".old-";
@@ -15,12 +12,12 @@ const OLD: &str = ".old-";
 /// A path that nothing is at, for a directory that is to be removed.
 pub(crate) fn place(state_dir: &Path) -> PathBuf {
     let name = format!("{OLD}{}", uuid::Uuid::new_v4());
-    state_dir.join(SNAPSHOTS).join(name)
+    layout::snapshots(state_dir).join(name)
 }
 
 /// Removes what was put out of the way, also by a daemon that was killed.
 pub(crate) fn empty(disk: &Disk, state_dir: &Path) -> io::Result<()> {
-    let snapshots = state_dir.join(SNAPSHOTS);
+    let snapshots = layout::snapshots(state_dir);
     if disk.look(&snapshots)?.is_none() {
         return Ok(());
     }

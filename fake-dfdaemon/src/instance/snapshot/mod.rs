@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::swap::{BEING_MADE, Swap};
-use crate::cluster::{Cluster, HostStatus, roots};
+use crate::cluster::{Cluster, HostStatus};
 use crate::store::Disk;
-use crate::store::trash::{self, SNAPSHOTS};
+use crate::store::{layout, trash};
 
 mod swap;
 
@@ -131,7 +131,7 @@ pub(crate) struct Kept {
 /// The snapshots, by name. Nobody takes one meanwhile. Blocks.
 pub(crate) fn list(cluster: &Cluster) -> Result<Vec<Kept>, SnapshotError> {
     let disk = cluster.disk();
-    let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
+    let snapshots = layout::snapshots(cluster.state_dir().path());
     if disk.look(&snapshots)?.is_none() {
         return Ok(Vec::new());
     }
@@ -186,7 +186,7 @@ pub(crate) fn prepare(cluster: &Cluster, name: Option<&str>) -> Result<(), Snaps
     let disk = cluster.disk();
     let roots = cluster.roots();
     let swap = swap(cluster, &roots);
-    disk.create_dir_all(&swap.state_dir.join(SNAPSHOTS))?;
+    disk.create_dir_all(&layout::snapshots(swap.state_dir))?;
     swap.prepare(|number, dir| {
         let kept = from.as_ref().map(|from| from.join(number.to_string()));
         match kept {
@@ -224,11 +224,11 @@ pub(crate) fn bring_back(cluster: &Cluster) -> Result<(), SnapshotError> {
 /// Finishes, or throws away, what a daemon that was killed left half done. Comes before anything
 /// of the state is read.
 pub(crate) fn recover(disk: &Disk, state_dir: &Path, hosts: usize) -> io::Result<()> {
-    let snapshots = state_dir.join(SNAPSHOTS);
+    let snapshots = layout::snapshots(state_dir);
     if disk.look(&snapshots)?.is_none() {
         return Ok(());
     }
-    let roots = roots(state_dir, hosts);
+    let roots = layout::roots(state_dir, hosts);
     let swap = Swap {
         disk,
         state_dir,
@@ -274,7 +274,7 @@ fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {
             name: name.to_owned(),
         });
     }
-    let snapshots = cluster.state_dir().path().join(SNAPSHOTS);
+    let snapshots = layout::snapshots(cluster.state_dir().path());
     cluster.disk().create_dir_all(&snapshots)?;
     Ok(snapshots.join(name))
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::store::Disk;
-use crate::store::trash::{self, SNAPSHOTS};
+use crate::store::{layout, trash};
 
 /// The directories to come, being made.
 pub(super) const BEING_MADE: &str = ".swap-new";
@@ -131,6 +131,6 @@ impl Swap<'_> {
     }
 
     fn place(&self, name: &str) -> PathBuf {
-        self.state_dir.join(SNAPSHOTS).join(name)
+        layout::snapshots(self.state_dir).join(name)
     }
 }

@@ -16,27 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use self::lock::lock;
 pub(crate) use self::lock::{Lock, lock_open};
-use self::sweep::{KEPT, TEMPORARY_PREFIX};
+use self::sweep::TEMPORARY_PREFIX;
+use super::layout::{FORMAT as FORMAT_FILE, KEPT, MARK, NEW_FORMAT, OWN, SOCKET};
 use super::private_files;
 use super::{Disk, about};
 use crate::dfdaemon::release::Release;
-
-/// The file that says what made the directory.
-const FORMAT_FILE: &str = "state.json";
-
-/// The extension of that file until it is whole.
-const BEING_WRITTEN: &str = "new";
-
-/// What the daemon keeps in the directory, but for sockets and the journal.
-const OWN: [&str; 7] = [
-    FORMAT_FILE,
-    "state.new",
-    KEPT,
-    sweep::MARK,
-    "hosts",
-    "scheduler",
-    "snapshots",
-];
 
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
@@ -156,7 +140,7 @@ impl StateDir {
         })?;
         check_format(disk, &absolute, release, hosts)?;
         // A temporary one of a daemon that was killed is not to be swept from now on.
-        match fs::remove_file(absolute.join(sweep::MARK)) {
+        match fs::remove_file(absolute.join(MARK)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
@@ -189,7 +173,7 @@ impl StateDir {
         // Nobody locks what has no mark, so that this one is free.
         let lock = lock(&path).map_err(io)?;
         let lock = lock.ok_or_else(|| StateDirError::InUse { path: path.clone() })?;
-        private_files::write(&path.join(sweep::MARK), b"").map_err(io)?;
+        private_files::write(&path.join(MARK), b"").map_err(io)?;
         let made = Self {
             path,
             lock,
@@ -217,7 +201,7 @@ impl StateDir {
         let first = path.strip_prefix(state).ok().map(Path::components);
         let first = first.and_then(|mut names| Some(names.next()?.as_os_str().to_owned()));
         first.is_some_and(|first| {
-            let is_socket = Path::new(&first).extension() == Some(OsStr::new("sock"));
+            let is_socket = Path::new(&first).extension() == Some(OsStr::new(SOCKET));
             is_socket || OWN.iter().any(|own| *own == first)
         })
     }
@@ -228,7 +212,7 @@ impl StateDir {
             return;
         }
         let kept = private_files::write(&self.path.join(KEPT), b"")
-            .and_then(|()| fs::remove_file(self.path.join(sweep::MARK)));
+            .and_then(|()| fs::remove_file(self.path.join(MARK)));
         if let Err(error) = kept {
             tracing::warn!(path = %self.path.display(), %error, "a later start may sweep this");
         }
@@ -314,9 +298,9 @@ fn check_format(
         Ok(bytes) => serde_json::from_slice::<Format>(&bytes).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A first start that was killed may have left the file that becomes this one.
-            let begun = file.with_extension(BEING_WRITTEN);
+            let begun = file.with_file_name(NEW_FORMAT);
             let entries = disk.list(path).map_err(io)?;
-            let mark = path.join(sweep::MARK);
+            let mark = path.join(MARK);
             let empty = entries
                 .iter()
                 .all(|(path, _)| *path == begun || *path == mark);
@@ -363,7 +347,7 @@ fn check_format(
 }
 
 fn write_format(disk: &Disk, file: &Path, format: &Format) -> io::Result<()> {
-    let beside = file.with_extension(BEING_WRITTEN);
+    let beside = file.with_file_name(NEW_FORMAT);
     disk.remove(&beside)?;
     disk.write_new(&beside, &serde_json::to_vec(format)?)?;
     disk.rename(&beside, file)
@@ -459,9 +443,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
         Disk::new(false).create_dir_all(&path).unwrap();
-        private_files::write(&path.join(sweep::MARK), b"").unwrap();
+        private_files::write(&path.join(MARK), b"").unwrap();
         drop(open(&path, 1).unwrap());
-        assert!(path.join(FORMAT_FILE).exists() && !path.join(sweep::MARK).exists());
+        assert!(path.join(FORMAT_FILE).exists() && !path.join(MARK).exists());
     }
 
     /// The steps that were taken.

@@ -14,15 +14,10 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, un
 use rustix::io::Errno;
 
 use super::lock::lock_open;
+use crate::store::layout::{KEPT, MARK};
 
 /// How temporary state directories are named.
 pub(super) const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
-
-/// The file that marks a temporary directory that is to stay.
-pub(super) const KEPT: &str = "kept";
-
-/// The file that a temporary directory alone has, before anything else.
-pub(super) const MARK: &str = ".fake-dfdaemon-temporary";
 
 /// Directories in directories that removal follows. The fake makes fewer.
 const DEPTH: usize = 16;
