@@ -1,9 +1,10 @@
 //! `dfcache doctor`.
 
-use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::{Args, ValueHint};
 
 use super::common::Common;
@@ -11,10 +12,12 @@ use super::report::Outcome;
 use super::{logging, paths};
 use crate::client::Client;
 use crate::client::doctor::{Check, diagnose};
+use crate::content::thread::{finished, on_thread};
 use crate::export::ExportRequest;
 use crate::import::ImportRequest;
 use crate::output::PrivateFile;
-use crate::types::error::{Error, Result};
+use crate::output::disk::room;
+use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::Timeout;
 
 const EXAMPLES: &str = "\
@@ -52,24 +55,68 @@ pub(crate) struct DoctorArguments {
     pub(crate) common: Common,
 }
 
+/// How long a directory may take to be written to.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs a check of a directory, which may hang there.
+async fn within(
+    directory: &Path,
+    check: impl FnOnce() -> Result<String> + Send + 'static,
+) -> Result<String> {
+    let checked = finished(on_thread("check", check)?);
+    tokio::time::timeout(WRITTEN_WITHIN, checked)
+        .await
+        .unwrap_or_else(|_| {
+            let seconds = WRITTEN_WITHIN.as_secs();
+            let message = format!(
+                "nothing could be written in {} within {seconds}s",
+                directory.display()
+            );
+            Err(Error::new(ErrorKind::Timeout, message)
+                .hint("its file system hangs: name another directory"))
+        })
+}
+
+/// Writes a copy of a few bytes, and removes it again.
+fn can_stage(staging: &Path, daemon_user: Option<u32>) -> Result<String> {
+    let cannot = |source: io::Error| {
+        let hint = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space there, or name another directory"
+            }
+            _ => "the directory must exist, and this user must be able to write there",
+        };
+        Error::local_file(format!("cannot stage a copy in {}", staging.display()))
+            .because(source)
+            .hint(hint)
+    };
+    let staged = PrivateFile::create(staging, daemon_user).map_err(cannot)?;
+    staged.file().write_all(&[7; 4096]).map_err(cannot)?;
+    let room = room(staged.file()).map_or_else(String::new, |room| {
+        format!(", {} free", ByteSize::b(room).display().iec())
+    });
+    Ok(format!(
+        "copies can be staged in {}{room}",
+        staging.display()
+    ))
+}
+
 impl DoctorArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let (mut checks, client) = diagnose(&self.common.connection.endpoint).await;
-        checks.push(Check::new("log_dir", logging::check(&self.common.logs)));
+        let logs = self.common.logs.clone();
+        let directory = logs.log_dir.clone();
+        let logs = within(&directory, move || logging::check(&logs)).await;
+        checks.push(Check::new("log_dir", logs));
         let user = match &client {
             Some(client) => client.daemon_user().await.ok().flatten(),
             None => None,
         };
-        if let Some(staging) = &self.staging_dir {
-            let staged = PrivateFile::create(staging, user).map(drop);
-            let staged = staged.map_err(|source| {
-                Error::local_file(format!("cannot stage a copy in {}", staging.display()))
-                    .because(source)
-                    .hint("the directory must exist, and this user must be able to write there")
-            });
-            let good = format!("copies can be staged in {}", staging.display());
-            checks.push(Check::new("staging_dir", staged.map(|()| good)));
+        if let Some(staging) = self.staging_dir.clone() {
+            let directory = staging.clone();
+            let staged = within(&directory, move || can_stage(&staging, user)).await;
+            checks.push(Check::new("staging_dir", staged));
         }
         if let Some(client) = client.filter(|_| self.round_trip) {
             checks.push(Check::new("round_trip", self.round_trip(&client).await));

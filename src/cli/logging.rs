@@ -16,6 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::cli::common::{LogLevel, Logs};
+use crate::output::disk::room;
 use crate::types::error::{Error, Result};
 
 const PREFIX: &str = "dfcache";
@@ -70,10 +71,20 @@ pub(crate) fn check(logs: &Logs) -> Result<String> {
     if logs.log_max_files == 0 {
         return Ok("no log file is wanted".to_owned());
     }
-    if open_in(&logs.log_dir, logs.log_max_files).is_some() {
-        return Ok(format!("logs go to {asked}"));
+    let takes = |directory: &Path| {
+        let file = open_in(directory, logs.log_max_files)?;
+        // A file can be opened where nothing can be written.
+        Some(room(&file) != Some(0))
+    };
+    match takes(&logs.log_dir) {
+        Some(true) => return Ok(format!("logs go to {asked}")),
+        Some(false) => {
+            return Err(Error::local_file(format!("the file system of {asked} is full"))
+                .hint("free some space there, or name another directory with --log-dir; commands work without a log, too"));
+        }
+        None => {}
     }
-    let own = state_directory().filter(|own| open_in(own, logs.log_max_files).is_some());
+    let own = state_directory().filter(|own| takes(own) == Some(true));
     match own {
         Some(own) => Ok(format!(
             "logs go to {}, since this user cannot write in {asked}",

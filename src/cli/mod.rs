@@ -130,7 +130,15 @@ impl Command {
 
     /// Where logs go; none for commands that have nothing to log.
     pub(crate) fn logs(&self) -> Option<Logs> {
-        self.common().map(|common| common.logs.clone())
+        let logs = self.common().map(|common| common.logs.clone());
+        match self {
+            // It finds out whether there can be a file, also where opening one hangs.
+            Self::Doctor(_) => logs.map(|logs| Logs {
+                log_max_files: 0,
+                ..logs
+            }),
+            _ => logs,
+        }
     }
 
     /// Does what it says, also when it takes more than one try.

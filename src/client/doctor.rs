@@ -45,7 +45,8 @@ pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
     if checks[0].result.is_err() {
         return (checks, None);
     }
-    let client = match Client::connect(endpoint).await {
+    let connected = answer(Client::connect(endpoint)).await;
+    let client = match connected.and_then(|connected| connected) {
         Ok(client) => client,
         Err(error) => {
             checks.push(Check::new("connection", Err(error)));

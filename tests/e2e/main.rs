@@ -24,6 +24,7 @@ mod deadlines;
 mod defects;
 mod descriptors;
 mod doctor;
+mod doctor_causes;
 mod documents;
 mod environment;
 mod exit_codes;
