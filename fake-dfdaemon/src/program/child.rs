@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -16,6 +17,7 @@ use rustix::process::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::environment::AROUND;
 use super::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
 
@@ -59,11 +61,42 @@ pub(crate) async fn run(
     command: &[OsString],
     signals: &mut Signals,
 ) -> io::Result<u8> {
+    wait_for(prepare_for(daemon, command)?, signals).await
+}
+
+fn prepare_for(daemon: &FakeDfdaemon, command: &[OsString]) -> io::Result<Command> {
     let endpoints: Vec<_> = daemon.endpoints().collect();
     let mut child = prepare(command, &endpoints, daemon.state_dir())?;
     child.env("FAKE_DFDAEMON_CONTROL", daemon.control());
     child.env(SCHEME_VARIABLE, daemon.release().to_string());
-    wait_for(child, signals).await
+    Ok(child)
+}
+
+/// How a script of variables begins.
+const SCRIPT: &str = "# The variables of a fake-dfdaemon, for a shell.\n";
+
+/// The variables that a command of `run` finds, as a script that a shell reads.
+pub(crate) fn script(daemon: &FakeDfdaemon) -> io::Result<Vec<u8>> {
+    let mut script = SCRIPT.as_bytes().to_vec();
+    let command = prepare_for(daemon, &["sh".into()])?;
+    for (name, value) in command.get_envs() {
+        let Some(value) = value else { continue };
+        let mut quoted = Vec::new();
+        for byte in value.as_bytes() {
+            match byte {
+                b'\'' => quoted.extend_from_slice(br"'\''"),
+                byte => quoted.push(*byte),
+            }
+        }
+        let line = [b"export ", name.as_bytes(), b"='", &quoted, b"'\n"];
+        script.extend(line.concat());
+    }
+    Ok(script)
+}
+
+/// Whether this is such a script.
+pub(crate) fn is_script(text: &[u8]) -> bool {
+    text.starts_with(SCRIPT.as_bytes())
 }
 
 /// The command with the variables for the daemons at `endpoints`, of which the first is the one to
@@ -93,6 +126,11 @@ pub(crate) fn prepare(
         child.env(variable, state.join(LOGS));
     }
     let endpoints: Vec<_> = endpoints.iter().map(|path| path.as_os_str()).collect();
+    // What was given to this daemon is none of one that the command starts.
+    for name in super::environment::variables(&super::grammar()) {
+        child.env_remove(name);
+    }
+    child.env(AROUND, "1");
     child.env("FAKE_DFDAEMON_STATE_DIR", state).env(
         "FAKE_DFDAEMON_ENDPOINTS",
         endpoints.join(std::ffi::OsStr::new(":")),

@@ -6,6 +6,7 @@ mod allocator;
 mod child;
 mod ctl;
 mod documents;
+mod environment;
 mod init;
 mod log;
 mod options;
@@ -83,7 +84,10 @@ pub fn grammar() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     share_arenas();
-    let cli = Cli::parse();
+    let arguments = std::env::args_os().collect();
+    let arguments =
+        environment::with_variables(&grammar(), arguments, |name| std::env::var_os(name));
+    let cli = Cli::parse_from(arguments);
     let started = log::start(cli.command.level());
     let ended = started
         .and_then(|()| runtime())
@@ -157,14 +161,14 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
         }
     };
     tokio::pin!(ended);
-    let mut file = claim(options)?;
+    let mut files = claim(options)?;
     let started = options.builder().start_unless(&mut ended).await?;
     let Some(daemon) = started else {
         return Ok(ExitCode::SUCCESS);
     };
     warn_of_network(&daemon);
     let ready = daemon.ready();
-    let announced = announce(&ready, &mut file).await;
+    let announced = announce(&daemon, &mut files).await;
     let is_text = match options.format {
         Some(format) => format == Format::Text,
         None => io::stdout().is_terminal(),
@@ -192,13 +196,13 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
     let mut ended_by = None;
     let ended = async { ended_by = Some(signals.next().await) };
-    let mut file = claim(&options.serve)?;
+    let mut files = claim(&options.serve)?;
     let started = options.serve.builder().start_unless(ended).await?;
     let Some(daemon) = started else {
         return Ok(ended_by.map_or(ExitCode::FAILURE, exit_code_of));
     };
     warn_of_network(&daemon);
-    let announced = announce(&daemon.ready(), &mut file).await;
+    let announced = announce(&daemon, &mut files).await;
     let ran = match announced {
         Ok(()) => run(&daemon, &options.command, &mut signals)
             .await
@@ -319,21 +323,36 @@ impl Ready {
     }
 }
 
-/// What is stale goes before anything else: nobody is to take it for this daemon's.
-fn claim(options: &Serve) -> Result<Option<ReadyFile>, Failure> {
-    let claim = |path: &PathBuf| {
-        let path = path.to_owned();
-        ReadyFile::claim(&path).map_err(|source| Failure::ReadyFile { path, source })
-    };
-    options.ready_file.as_ref().map(claim).transpose()
+/// The files that say that a daemon is ready, each if it was asked for.
+struct ReadyFiles {
+    line: Option<ReadyFile>,
+    variables: Option<ReadyFile>,
 }
 
-/// Writes the ready line to the file, if one was asked for.
-async fn announce(ready: &Ready, file: &mut Option<ReadyFile>) -> io::Result<()> {
-    match file {
-        Some(file) => file.write(ready.line()?).await,
-        None => Ok(()),
+/// What is stale goes before anything else: nobody is to take it for this daemon's.
+fn claim(options: &Serve) -> Result<ReadyFiles, Failure> {
+    let claim = |path: &Option<PathBuf>, is_stale| {
+        let claim = |path: &PathBuf| {
+            let path = path.to_owned();
+            ReadyFile::claim(&path, is_stale).map_err(|source| Failure::ReadyFile { path, source })
+        };
+        path.as_ref().map(claim).transpose()
+    };
+    Ok(ReadyFiles {
+        line: claim(&options.ready_file, ready_file::is_ready_line)?,
+        variables: claim(&options.env_file, child::is_script)?,
+    })
+}
+
+/// Writes the files. The line comes last: who waits for it finds the other.
+async fn announce(daemon: &FakeDfdaemon, files: &mut ReadyFiles) -> io::Result<()> {
+    if let Some(file) = &mut files.variables {
+        file.write(child::script(daemon)?).await?;
     }
+    if let Some(file) = &mut files.line {
+        file.write(daemon.ready().line()?).await?;
+    }
+    Ok(())
 }
 
 fn print(bytes: &[u8]) -> io::Result<()> {

@@ -203,6 +203,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 
+    /// Write the variables of `run` to this file when all is ready, for a shell that reads it with
+    /// `. PATH`; as of --ready-file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) env_file: Option<PathBuf>,
+
     /// How to say that all is ready: a line of JSON, or a text for people; of `serve` only
     /// [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
@@ -289,7 +294,10 @@ impl Serve {
 fn quirks_help() -> String {
     let line = |quirk: Quirk| format!("  {:<24} {}", quirk.name(), quirk.about());
     let lines: Vec<_> = Quirk::all().map(line).collect();
-    format!("Quirks:\n{}", lines.join("\n"))
+    format!(
+        "Every option is also a variable, such as FAKE_DFDAEMON_HOSTS=2; of those that can be repeated, a line each.\n\nQuirks:\n{}",
+        lines.join("\n")
+    )
 }
 
 fn parse_clock(text: &str) -> Result<ClockMode, String> {

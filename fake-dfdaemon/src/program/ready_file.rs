@@ -26,6 +26,8 @@ pub(crate) struct ReadyFile {
     path: PathBuf,
     /// It is a device, a pipe, or a link to such.
     is_special: bool,
+    /// Whether something is what an earlier daemon wrote there.
+    is_stale: IsStale,
     /// What was written, locked as long as this lives.
     written: Option<File>,
 }
@@ -36,17 +38,26 @@ struct Line {
     event: String,
 }
 
+/// Tells what a daemon wrote from anything else.
+type IsStale = fn(&[u8]) -> bool;
+
+/// Whether this is a ready line.
+pub(crate) fn is_ready_line(text: &[u8]) -> bool {
+    serde_json::from_slice(text).is_ok_and(|line: Line| line.event == "ready")
+}
+
 impl ReadyFile {
     /// Removes the file of a daemon that is gone.
-    pub(crate) fn claim(path: &Path) -> io::Result<Self> {
+    pub(crate) fn claim(path: &Path, is_stale: IsStale) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let is_special = is_special(&path);
         if !is_special {
-            remove_stale(&path)?;
+            remove_stale(&path, is_stale)?;
         }
         Ok(Self {
             path,
             is_special,
+            is_stale,
             written: None,
         })
     }
@@ -65,7 +76,7 @@ impl ReadyFile {
                 return Err(error.error);
             }
             // Somebody has put one there since the start.
-            remove_stale(&self.path)?;
+            remove_stale(&self.path, self.is_stale)?;
             let placed = error.file.persist_noclobber(&self.path);
             placed.map_err(|error| error.error)
         });
@@ -110,7 +121,7 @@ fn is_special(path: &Path) -> bool {
     false
 }
 
-fn remove_stale(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path, is_stale: IsStale) -> io::Result<()> {
     let there = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         there => there?,
@@ -127,10 +138,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         }
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text)?;
-        let is_ready = |line: Line| line.event == "ready";
-        if !text.is_empty() && !serde_json::from_slice(&text).is_ok_and(is_ready) {
+        if !text.is_empty() && !is_stale(&text) {
             return Err(io::Error::other(
-                "it holds something else than a ready line",
+                "it holds something else than a daemon writes there",
             ));
         }
     }

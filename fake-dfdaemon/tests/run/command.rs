@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::world::World;
+use crate::world::{PROGRAM, World, ended};
 
 #[test]
 fn the_command_finds_the_daemon_in_its_environment() {
@@ -169,4 +169,59 @@ fn the_ready_line_is_in_the_file_only() {
     assert_eq!(fields, ["name", "endpoint", "upload_endpoint"]);
     // Nobody shall take it for a daemon that lives.
     assert!(!w.path("ready.json").exists());
+}
+
+/// A shell that starts the fake itself reads what the command of `run` finds.
+#[test]
+fn a_shell_reads_the_variables_from_a_file() {
+    let w = World::new();
+    let script = r#"
+        "$0" serve --env-file "it's env" --ready-file ready --hosts 2 > /dev/null & daemon=$!
+        while ! test -s ready; do sleep 0.02; done
+        . "./it's env"
+        env | grep -E '^(DFCACHE|FAKE_DFDAEMON)_' | sort > found
+        test -S "$DFCACHE_ENDPOINT" && "$0" ctl health > /dev/null || exit 9
+        kill $daemon; wait $daemon
+        test -e "it's env" && exit 8
+        exit 0"#;
+    let mut shell = w.program();
+    shell.args(["run", "--hosts", "1", "--", "sh", "-c", script, PROGRAM]);
+    ended(shell.output().unwrap()).exits_with(0);
+    let found = std::fs::read_to_string(w.path("found")).unwrap();
+    let names: Vec<_> = found
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .collect();
+    for name in [
+        "DFCACHE_ENDPOINT",
+        "FAKE_DFDAEMON_CONTROL",
+        "FAKE_DFDAEMON_STATE_DIR",
+    ] {
+        assert!(names.contains(&name), "{found}");
+    }
+    // Nothing else is written over.
+    std::fs::write(w.path("mine"), "mine").unwrap();
+    let mut refused = w.program();
+    refused.args(["run", "--env-file", "mine", "--", "true"]);
+    ended(refused.output().unwrap()).exits_with(4);
+    assert_eq!(std::fs::read_to_string(w.path("mine")).unwrap(), "mine");
+}
+
+#[test]
+fn options_come_from_the_environment_and_not_from_a_daemon_around() {
+    let w = World::new();
+    let script = r#"
+        echo "$FAKE_DFDAEMON_ENDPOINTS" | tr : '\n' | wc -l
+        test -n "$FAKE_DFDAEMON_HOSTS" && exit 9
+        exec "$0" run -- sh -c 'echo "$FAKE_DFDAEMON_ENDPOINTS" | tr : "\n" | wc -l'"#;
+    let mut program = w.program();
+    program.env("FAKE_DFDAEMON_HOSTS", "2");
+    program.env("FAKE_DFDAEMON_STATE_DIR", w.path("state"));
+    program.args(["run", "--", "sh", "-c", script, PROGRAM]);
+    let ended = ended(program.output().unwrap()).exits_with(0);
+    assert_eq!(
+        ended.stdout.split_whitespace().collect::<Vec<_>>(),
+        ["2", "3"]
+    );
+    assert!(w.path("state").exists());
 }

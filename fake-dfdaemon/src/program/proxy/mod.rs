@@ -16,7 +16,7 @@ pub(crate) use self::options::ProxyCommand;
 use self::options::{Diff, Format, Listen, Looked, Record, Replay};
 use super::child::{prepare, wait_for};
 use super::log;
-use super::ready_file::ReadyFile;
+use super::ready_file::{ReadyFile, is_ready_line};
 use super::signals::{SIGNALLED, Signals};
 use crate::control::ControlServer;
 use crate::fake::proxies::{Role, Running};
@@ -201,7 +201,7 @@ async fn until_the_end(
 
 fn claim(path: Option<&Path>) -> Result<Option<ReadyFile>, ProxyError> {
     let claim = |path: &Path| {
-        ReadyFile::claim(path).map_err(|source| ProxyError::ReadyFile {
+        ReadyFile::claim(path, is_ready_line).map_err(|source| ProxyError::ReadyFile {
             path: path.to_owned(),
             source,
         })
