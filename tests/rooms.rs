@@ -43,7 +43,7 @@ const FAKE: &[&[&str]] = &[
 ];
 
 /// What is still out of order. A row goes with what it names.
-const KNOWN: [&str; 1] = ["export has 510 lines"];
+const KNOWN: [&str; 0] = [];
 
 /// A module's path within its crate; the crate itself is empty.
 type Module = Vec<String>;

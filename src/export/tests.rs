@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::*;
 use crate::client::testing::connected;
+use crate::types::options::TaskId;
 use testkit::{Answers, ScriptedDaemon, Step, piece};
 
 const CONTENT: &[u8] = b"0123456789";
