@@ -38,7 +38,7 @@ use self::gate::{Entered, Gate, broken_off};
 use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall, Written};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
-pub(crate) use self::waits::Waits;
+pub(crate) use self::waits::{Waiting, Waits};
 use crate::dfdaemon::host_id;
 use crate::dfdaemon::limits::overloaded;
 use crate::dfdaemon::release::{Origin, Release};

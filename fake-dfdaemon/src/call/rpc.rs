@@ -34,6 +34,8 @@ pub enum Rpc {
     Replicate,
     /// `grpc.health.v1.Health`.
     Health,
+    /// A piece on its way from one host to another; for faults alone, the journal has none.
+    Transfer,
     /// A method that is not served. Only faults on `*` hit it.
     Unserved,
 }
@@ -65,6 +67,7 @@ impl Rpc {
             Self::Delete => "delete",
             Self::Replicate => "replicate",
             Self::Health => "health",
+            Self::Transfer => "transfer",
             Self::Unserved => "unserved",
         }
     }

@@ -2,6 +2,7 @@
 //! a manual clock they wait until somebody moves it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -10,9 +11,12 @@ use jiff::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waits(Arc<Mutex<BTreeMap<u64, (String, Timestamp)>>>);
 
+/// The numbers of what waits and is no call: above those of all calls.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+
 /// A call that waits; dropped, it does not.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     waits: Waits,
     call: u64,
 }
@@ -24,6 +28,11 @@ impl Waits {
             waits: self.clone(),
             call,
         }
+    }
+
+    /// The same for what is no call.
+    pub(crate) fn note_other(&self, what: String, until: Timestamp) -> Waiting {
+        self.note(NEXT.fetch_add(1, Ordering::Relaxed), what, until)
     }
 
     /// Those that wait for a time to come, by number.

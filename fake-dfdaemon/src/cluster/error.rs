@@ -69,6 +69,9 @@ pub(crate) enum Error {
     InvalidDigest { raw: String, why: ParseDigestError },
     #[error("digest mismatch expected: {expected}, actual: {actual}")]
     DigestMismatch { expected: String, actual: String },
+    /// A parent failed by an injected fault.
+    #[error("{0}")]
+    TransferFault(&'static str),
     /// An injected fault, in what the scheduler does by itself.
     #[error("{0}")]
     Fault(Arc<tonic::Status>),

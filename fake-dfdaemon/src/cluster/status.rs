@@ -40,6 +40,7 @@ impl Error {
             Self::Fault(status) => Status::clone(status),
             Self::LocalTaskNotFound { .. }
             | Self::NegativeTtl(_)
+            | Self::TransferFault(_)
             | Self::NoTtl
             | Self::NoSpace { .. }
             | Self::Layout(_)

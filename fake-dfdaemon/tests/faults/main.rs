@@ -15,4 +15,5 @@ mod replicas;
 mod selectors;
 mod store;
 mod streams;
+mod transfers;
 mod world;

@@ -51,8 +51,10 @@ fn check_proxied(fault: &Fault) -> Result<(), FaultError> {
             "{name}: a proxy has no store; faults of a store are for serve and run"
         ));
     }
-    if fault.on == Some(Rpc::Replicate) {
-        return refuse("on: a proxy sees no replicate; there are the calls of clients".to_owned());
+    if let Some(on @ (Rpc::Replicate | Rpc::Transfer)) = fault.on {
+        return refuse(format!(
+            "on: a proxy sees no {on}; there are the calls of clients"
+        ));
     }
     if fault.host.is_some() {
         return refuse("host: a proxy has one daemon behind it; leave host out".to_owned());

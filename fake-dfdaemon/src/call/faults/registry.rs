@@ -198,6 +198,22 @@ impl Faults {
         (number, armed.collect())
     }
 
+    /// The faults that lie in wait for a piece on its way between hosts. Each piece that one is
+    /// about counts as a call for it.
+    pub(crate) fn arm_transfer(&self, transfer: Arriving<'_>, piece: u32) -> Vec<Armed> {
+        let mut active = self.lock();
+        let seed = self.seed;
+        let matching = active.faults.iter_mut().filter(|registered| {
+            let fault = &registered.fault;
+            fault.on == Some(Rpc::Transfer)
+                && fault.piece.is_none_or(|number| number == piece)
+                && fault.matches(transfer)
+        });
+        matching
+            .filter_map(|registered| registered.arm(seed))
+            .collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -79,9 +79,11 @@ impl Fault {
     fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
         let on = match written.on.as_str() {
             "*" => None,
+            // No call that anybody makes, and in no list of them.
+            on if on == Rpc::Transfer.as_str() => Some(Rpc::Transfer),
             on => Some(
                 on.parse::<Rpc>()
-                    .map_err(|error| FaultError::new(format!("on: {error}, or *")))?,
+                    .map_err(|error| FaultError::new(format!("on: {error}, transfer, or *")))?,
             ),
         };
         let phase = match written.phase.as_deref() {
@@ -128,6 +130,9 @@ impl Fault {
             return refuse("piece, bytes: one place is enough".to_owned());
         }
         let name = self.action.name();
+        if self.on == Some(Rpc::Transfer) {
+            return self.check_transfer();
+        }
         let placed = self.piece.is_some() || self.bytes.is_some();
         let streams = matches!(self.on, None | Some(Rpc::Export));
         if placed && !streams {
@@ -156,6 +161,33 @@ impl Fault {
             return refuse(
                 "phase: goes with error, delay, stall and reset, without a place".to_owned(),
             );
+        }
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// Whether that can happen to a piece on its way between hosts.
+    fn check_transfer(&self) -> Result<(), FaultError> {
+        let refuse = |text: String| Err(FaultError::new(text));
+        let name = self.action.name();
+        let can_be = matches!(
+            self.action,
+            Action::Error(_)
+                | Action::Delay(_)
+                | Action::DelayBetween(..)
+                | Action::Stall
+                | Action::Reset
+                | Action::Bandwidth(_)
+                | Action::CorruptPiece
+        );
+        if !can_be {
+            return refuse(format!(
+                "{name}: a transfer knows error, delay, stall, reset, bandwidth and corrupt_piece"
+            ));
+        }
+        if self.phase.is_some() || self.bytes.is_some() {
+            return refuse("phase, bytes: a transfer has pieces alone".to_owned());
         }
         Ok(())
     }

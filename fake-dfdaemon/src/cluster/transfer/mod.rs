@@ -3,6 +3,7 @@
 //! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
 //! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
+mod faults;
 mod parents;
 mod subscription;
 
@@ -295,22 +296,27 @@ impl Fetch {
         }
         for host in hosts {
             self.check_wanted(cluster)?;
-            let copied = parents.parent(host).and_then(|parent| {
-                let copied = self.copy_from(&parent.file, range.clone());
-                let (id, length) = (&self.task.task_id, self.task.content_length);
-                let crc = copied.map_err(|error| read_error(error, &parent.file, id, length));
-                // The disk of this host may have failed. What else fails is the parent's fault:
-                // a dfdaemon asks its scheduler for other parents, and tells no reason.
-                failed = crc
-                    .as_ref()
-                    .err()
-                    .filter(|error| !is_damage(error))
-                    .cloned();
-                let crc = crc?;
-                Ok((parent.peer_id.clone(), parent.crc32.clone(), crc))
-            });
+            let faults = self.faults(cluster, host, number);
+            let passed = self.pass(cluster, &faults);
+            let copied = passed
+                .and_then(|()| parents.parent(host))
+                .and_then(|parent| {
+                    let copied = self.copy_from(&parent.file, range.clone());
+                    let (id, length) = (&self.task.task_id, self.task.content_length);
+                    let crc = copied.map_err(|error| read_error(error, &parent.file, id, length));
+                    // The disk of this host may have failed. What else fails is the parent's fault:
+                    // a dfdaemon asks its scheduler for other parents, and tells no reason.
+                    failed = crc
+                        .as_ref()
+                        .err()
+                        .filter(|error| !is_damage(error))
+                        .cloned();
+                    let crc = crc?;
+                    Ok((parent.peer_id.clone(), parent.crc32.clone(), crc))
+                });
             let copied = copied.and_then(|(peer_id, expected, crc)| {
                 parents.count_piece(host);
+                let crc = self.spoil(cluster, &faults, &range, crc)?;
                 check_digest(expected.as_deref(), number, crc)?;
                 Ok((peer_id, crc))
             });
@@ -330,7 +336,7 @@ impl Fetch {
                     return Ok((arrival, crc));
                 }
                 // Broken off, which is no fault of the parent's.
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(error @ (Error::Cancelled | Error::Stopping)) => return Err(error),
                 Err(error) => {
                     tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
                     parents.forget(host);

@@ -135,23 +135,33 @@ pub(super) async fn forgetting(w: &World, fake: &FakeDfdaemon) -> bool {
     }
     // Where an import takes no time, there is no middle.
     if w.release == Release::V0_2 {
-        let text = w.unique("long");
-        let long = w.scheme().of_content(&text);
-        let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
-        eventually("the import is under way", || async {
-            client.stat(&long).await.is_ok()
-        })
-        .await;
-        fake.clock().advance(Duration::from_secs(9)).unwrap();
-        let ended = running.await.unwrap();
-        assert_eq!(ended.is_err(), forgotten, "{ended:?}");
-        if let Err(status) = ended {
-            let text = status.message();
-            assert!(
-                text.contains("persistent cache peer 127.0.0.1-host-0-"),
-                "{text}"
-            );
+        let mut was_forgotten = forgets_an_import(w, fake, &client).await;
+        while forgotten && !was_forgotten {
+            // It had ended before time moved.
+            was_forgotten = forgets_an_import(w, fake, &client).await;
         }
+        assert_eq!(was_forgotten, forgotten);
     }
     forgotten
+}
+
+/// Lets time pass in the middle of an import, if it is caught there. Whether it was forgotten.
+async fn forgets_an_import(w: &World, fake: &FakeDfdaemon, client: &Client) -> bool {
+    let text = w.unique("long");
+    let long = w.scheme().of_content(&text);
+    let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
+    eventually("the import is under way", || async {
+        client.stat(&long).await.is_ok()
+    })
+    .await;
+    fake.clock().advance(Duration::from_secs(9)).unwrap();
+    let Err(status) = running.await.unwrap() else {
+        return false;
+    };
+    let text = status.message();
+    assert!(
+        text.contains("persistent cache peer 127.0.0.1-host-0-"),
+        "{text}"
+    );
+    true
 }

@@ -1,0 +1,116 @@
+//! Faults on a piece that is on its way between hosts.
+
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Fetch;
+use crate::call::clock::later;
+use crate::call::faults::Action;
+use crate::call::faults::registry::{Armed, Arriving};
+use crate::call::rpc::Rpc;
+use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::host_name;
+use crate::store::crc32_of;
+
+/// How long to wait before looking again whether a transfer that is held up goes on.
+const POLL: Duration = Duration::from_millis(5);
+
+impl Fetch {
+    /// The faults that lie in wait for a piece from that host.
+    pub(super) fn faults(&self, cluster: &Cluster, parent: usize, number: u32) -> Vec<Armed> {
+        let transfer = Arriving {
+            rpc: Rpc::Transfer,
+            host: &host_name(parent),
+            task: Some(&self.task.task_id),
+            tags: [self.task.tag.as_deref(), None],
+            applications: [self.task.application.as_deref(), None],
+        };
+        cluster.calls().faults.arm_transfer(transfer, number)
+    }
+
+    /// Lets the faults act that hit a piece before it comes. After an error it does not come from
+    /// this parent. Blocks.
+    pub(super) fn pass(&self, cluster: &Cluster, faults: &[Armed]) -> Result<(), Error> {
+        for armed in faults {
+            let now = cluster.now();
+            match armed.action() {
+                Action::Delay(_) | Action::DelayBetween(..) => {
+                    // Noted before it fires: whoever sees the firing, and settles, finds it.
+                    let due = later(now, armed.delay().unwrap_or_default());
+                    let _noted = self.note_wait(cluster, due);
+                    if armed.fire() {
+                        self.wait_until(cluster, due)?;
+                    }
+                }
+                Action::Stall if armed.fire() => {
+                    while !armed.removed().is_cancelled() {
+                        self.check_wanted(cluster)?;
+                        std::thread::sleep(POLL);
+                    }
+                }
+                Action::Error(_) if armed.fire() => {
+                    return Err(Error::TransferFault("an injected error"));
+                }
+                Action::Reset if armed.fire() => {
+                    return Err(Error::TransferFault("the connection was reset"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the faults act that spoil a piece that has come or slow it down, and returns its
+    /// checksum. Blocks.
+    pub(super) fn spoil(
+        &self,
+        cluster: &Cluster,
+        faults: &[Armed],
+        range: &Range<u64>,
+        crc: u32,
+    ) -> Result<u32, Error> {
+        let length = range.end - range.start;
+        let mut crc = crc;
+        for armed in faults {
+            match armed.action() {
+                Action::Bandwidth(rate) => {
+                    let takes = length as f64 / *rate as f64;
+                    let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
+                    let due = later(cluster.now(), takes);
+                    let _noted = self.note_wait(cluster, due);
+                    if armed.fire() {
+                        self.wait_until(cluster, due)?;
+                    }
+                }
+                Action::CorruptPiece if length > 0 && armed.fire() => {
+                    let middle = range.start + length / 2;
+                    let mut byte = [0];
+                    self.file.read_exact_at(&mut byte, middle)?;
+                    byte[0] ^= 1;
+                    self.file.write_all_at(&byte, middle)?;
+                    crc = crc32_of(&self.disk, &self.file, range.clone())?;
+                }
+                _ => {}
+            }
+        }
+        Ok(crc)
+    }
+
+    /// Tells whoever settles that the transfer waits.
+    fn note_wait(&self, cluster: &Cluster, due: Timestamp) -> crate::call::Waiting {
+        let host = host_name(self.key.0);
+        let what = format!("transfer task {} to {host}", self.task.task_id);
+        cluster.calls().waits.note_other(what, due)
+    }
+
+    fn wait_until(&self, cluster: &Cluster, due: Timestamp) -> Result<(), Error> {
+        while cluster.now() < due {
+            self.check_wanted(cluster)?;
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+}
