@@ -21,13 +21,14 @@
 //!
 //! # Features
 //!
-//! Both are there by default. Without them (`default-features = false`) the crate is this library alone,
+//! All are there by default. Without them (`default-features = false`) the crate is this library alone,
 //! and takes 90 crates to build in place of 128; gRPC, reflection and health are served as before.
 //!
 //! | | |
 //! |---|---|
 //! | `control` | the HTTP control API of each fake, with its page, events and metrics: [`FakeDfdaemon::control`](FakeDfdaemon#method.control) |
-//! | `program` | the binary `fake-dfdaemon` and what only it does: the command line, `record`, `replay` and `diff`; with `control` |
+//! | `proxy` | what stands before any dfdaemon, or in the place of one: `Proxy`, `Recorder`, `Replay`; with `control` |
+//! | `program` | the binary `fake-dfdaemon` and what only it does: the command line and `diff`; with both |
 //!
 //! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
 //! `grpc`; `dfdaemon` holds what differs between releases.
@@ -46,7 +47,7 @@ mod grpc;
 mod instance;
 #[cfg(feature = "program")]
 pub mod program;
-#[cfg(feature = "program")]
+#[cfg(feature = "proxy")]
 mod proxy;
 mod store;
 
@@ -59,6 +60,8 @@ pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
 pub use dfdaemon::release::{Release, UnknownRelease};
 pub use fake::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, FakeDfdaemon, MAX_HOSTS, Ready};
+#[cfg(feature = "proxy")]
+pub use fake::{Proxy, ProxyBuilder, Recorder, RecorderBuilder, Replay, ReplayBuilder};
 pub use grpc::socket::SocketError;
 pub use instance::error::StartError;
 pub use instance::host::Host;

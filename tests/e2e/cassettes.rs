@@ -196,6 +196,37 @@ fn every_fault_comes_to_the_same() {
     }
 }
 
+/// The examples of a shell and of Python, with both programs in their path.
+#[test]
+fn the_examples_of_recording_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (fixtures, examples) = (root.join("fixtures"), root.join("tests/examples"));
+    let directory = Directory::new();
+    let fake = fake_dfdaemon();
+    let programs = fake.parent().unwrap().to_str().unwrap();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap());
+    let mut shell = Command::new(&fake);
+    shell
+        .args(["run", "--", "sh"])
+        .arg(examples.join("record.sh"));
+    let mut python = Command::new("python3");
+    python.arg(examples.join("replay.py"));
+    python.arg(fixtures.join("cassette-0.2"));
+    python.arg(fixtures.join("vector.txt")).arg("735741469");
+    for mut example in [shell, python] {
+        example
+            .env("PATH", &path)
+            .env("TMPDIR", directory.beside(""));
+        let ran = match example.output() {
+            // Whoever builds the two needs no Python.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            ran => ran.unwrap(),
+        };
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{example:?} {}: {said}", ran.status);
+    }
+}
+
 /// What docs/ci.md shows: a cassette in the repository is answered from, and held against a fake.
 #[test]
 fn the_cassettes_in_fixtures_are_replayed_and_do_not_differ() {

@@ -1,10 +1,11 @@
-//! The test that docs/rust.md shows: what a program does to a fake that its test starts.
+//! The tests that docs/rust.md shows: what a program does to a fake that its test starts, and to what a
+//! recorder saw.
 
 use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
+use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Recorder, Replay, Rpc};
 
 #[tokio::test]
 async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {
@@ -26,5 +27,30 @@ async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {
     daemon.clock().advance(Duration::from_secs(3600))?;
     daemon.settle().await; // what was due by then is done
     assert_eq!(daemon.journal().calls(Rpc::Stat).len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dfdaemon_is_not_there_and_answers() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let cassette = directory.path().join("cassette");
+    let stat = |endpoint: &std::path::Path| {
+        let mut stat = Command::new(env!("CARGO_BIN_EXE_dfcache"));
+        stat.args(["stat", "--log-max-files", "0", "3954905097"]);
+        stat.env("DFCACHE_ENDPOINT", endpoint).output()
+    };
+    let daemon = FakeDfdaemon::builder().start().await?; // or a real one, by its socket
+    let recorder = Recorder::builder(daemon.endpoint(), &cassette)
+        .start()
+        .await?;
+    let recorded = stat(recorder.endpoint())?;
+    assert_eq!(recorder.stop().await?, 1); // one call is in the cassette
+    daemon.stop().await;
+
+    let replay = Replay::builder(&cassette).any_order().start().await?;
+    assert_eq!(stat(replay.endpoint())?, recorded);
+    let _slow = replay.fault(Fault::on(Rpc::Stat).error(Code::Unavailable));
+    assert_eq!(stat(replay.endpoint())?.status.code(), Some(5));
+    assert_eq!(replay.misses(), 0);
     Ok(())
 }

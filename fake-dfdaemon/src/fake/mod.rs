@@ -3,7 +3,7 @@
 mod builder;
 #[cfg(feature = "control")]
 mod control_api;
-#[cfg(feature = "program")]
+#[cfg(feature = "proxy")]
 pub(crate) mod proxies;
 mod ready;
 mod running;
@@ -15,6 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS};
+#[cfg(feature = "proxy")]
+pub use self::proxies::{Proxy, ProxyBuilder, Recorder, RecorderBuilder, Replay, ReplayBuilder};
 pub use self::ready::Ready;
 use self::running::Running;
 use crate::call::clock::Clock;

@@ -38,6 +38,12 @@ pub(crate) struct PathMapping {
     to: PathBuf,
 }
 
+impl PathMapping {
+    pub(crate) fn new(from: PathBuf, to: PathBuf) -> Self {
+        Self { from, to }
+    }
+}
+
 impl FromStr for PathMapping {
     type Err = String;
 

@@ -61,6 +61,13 @@ impl ProxyServer {
         server
     }
 
+    /// Closes every connection.
+    pub(crate) async fn break_up(self) {
+        self.abrupt.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+    }
+
     /// Accepts no more, lets running calls end for a moment, then closes every connection.
     pub(crate) async fn stop(self) {
         self.graceful.cancel();

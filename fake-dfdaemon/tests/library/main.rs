@@ -8,6 +8,8 @@ mod support;
 mod faults;
 mod journal;
 mod panic;
+#[cfg(feature = "proxy")]
+mod proxies;
 mod public;
 #[cfg(feature = "control")]
 mod threads;

@@ -74,6 +74,32 @@ impl Role {
         }
     }
 
+    /// The same with absolute paths.
+    pub(crate) fn absolute(self) -> io::Result<Self> {
+        use std::path::absolute;
+        Ok(match self {
+            Self::Proxy { upstream } => Self::Proxy {
+                upstream: absolute(upstream)?,
+            },
+            Self::Record {
+                upstream,
+                cassette,
+                settings,
+            } => Self::Record {
+                upstream: absolute(upstream)?,
+                cassette: absolute(cassette)?,
+                settings,
+            },
+            Self::Replay { cassette, settings } => Self::Replay {
+                cassette: absolute(cassette)?,
+                settings: ReplaySettings {
+                    on_miss: settings.on_miss.map(absolute).transpose()?,
+                    ..settings
+                },
+            },
+        })
+    }
+
     /// What stands for the host in the journal, and where it is.
     fn answers(&self) -> (&'static str, PathBuf) {
         match self {
@@ -169,6 +195,16 @@ impl Running {
             socket,
             state,
         })
+    }
+
+    /// Breaks every connection, and completes a recording.
+    pub(crate) async fn break_up(mut self) {
+        self.stopping.cancel();
+        self.socket.remove();
+        self.server.break_up().await;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish().await;
+        }
     }
 
     /// Lets calls end for a moment, then closes every connection. A recording is complete when the

@@ -66,7 +66,8 @@ pub(crate) struct Head {
 }
 
 /// Whether content is in the cassette, or only its hash and length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ContentMode {
     #[default]

@@ -11,7 +11,8 @@ use crate::proxy::compare::{Difference, Tolerance, difference};
 use crate::proxy::messages::{Side, message_type, to_json};
 
 /// Whether calls come in the order of the recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub(crate) enum Order {
     #[default]
     Strict,
