@@ -14,6 +14,8 @@ pub use export::{ExportTree, ExportedTree};
 pub use import::{ExpiresEarly, ImportTree, ImportedTree};
 use manifest::{Entry, Kind};
 
+use crate::types::error::{Error, Result};
+
 /// How many files of a tree are on their way at a time, unless told otherwise.
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
@@ -60,6 +62,33 @@ pub struct TreeSummary {
 }
 
 impl TreeSummary {
+    /// What a manifest is of, the content of a tree's task. It is checked as before an export: every
+    /// path is there once and stays below the tree's directory, also by way of links.
+    ///
+    /// ```
+    /// use dfcache::{ErrorKind, TreeSummary};
+    ///
+    /// let manifest = |path: &str| {
+    ///     let entry = format!(r#"{{"path":"{path}","kind":"directory","mode":493}}"#);
+    ///     format!(r#"{{"format":"dfcache.manifest/1","entries":[{entry}]}}"#)
+    /// };
+    /// let summary = TreeSummary::of_manifest(manifest("models").as_bytes())?;
+    /// assert_eq!(summary.directory_count, 1);
+    /// let hostile = TreeSummary::of_manifest(manifest("../models").as_bytes());
+    /// assert_eq!(hostile.unwrap_err().kind(), ErrorKind::Integrity);
+    /// # Ok::<(), dfcache::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is no manifest, or a hostile one.
+    pub fn of_manifest(manifest: &[u8]) -> Result<Self> {
+        if !manifest.starts_with(manifest::PREFIX) {
+            return Err(Error::integrity("it is not the manifest of a tree"));
+        }
+        manifest::read(manifest).map(|entries| Self::of(&entries))
+    }
+
     fn of(entries: &[Entry]) -> Self {
         let mut summary = Self::default();
         for entry in entries {

@@ -12,6 +12,7 @@ mod client_messages;
 mod control_bodies;
 mod fake_requests;
 mod fault_specs;
+mod manifests;
 mod options;
 mod records;
 mod stage;
@@ -22,6 +23,7 @@ pub use client_messages::ClientMessages;
 pub use control_bodies::ControlBodies;
 pub use fake_requests::FakeRequests;
 pub use fault_specs::FaultSpecs;
+pub use manifests::Manifests;
 pub use options::Options;
 pub use records::Records;
 

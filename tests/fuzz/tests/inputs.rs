@@ -16,7 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dfcache_fuzz::{
-    ClientBytes, ClientMessages, ControlBodies, FakeRequests, FaultSpecs, Options, Records, Target,
+    ClientBytes, ClientMessages, ControlBodies, FakeRequests, FaultSpecs, Manifests, Options,
+    Records, Target,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -120,6 +121,7 @@ targets! {
     control_bodies: ControlBodies, 60 cases, 40 % get far;
     fake_requests: FakeRequests, 80 cases, 30 % get far;
     fault_specs: FaultSpecs, 2000 cases, 8 % get far;
+    manifests: Manifests, 2000 cases, 8 % get far;
     options: Options, 500 cases, 10 % get far;
     records: Records, 100 cases, 50 % get far;
 }
