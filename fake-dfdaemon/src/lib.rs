@@ -59,7 +59,7 @@ pub use cluster::{HostStatus, Replica, Task, Waiting};
 pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
 pub use dfdaemon::release::{Release, UnknownRelease};
-pub use fake::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, FakeDfdaemon, MAX_HOSTS, Ready};
+pub use fake::{Builder, FakeDfdaemon, Ready};
 #[cfg(feature = "proxy")]
 pub use fake::{Proxy, ProxyBuilder, Recorder, RecorderBuilder, Replay, ReplayBuilder};
 pub use grpc::socket::SocketError;
@@ -67,6 +67,7 @@ pub use instance::error::StartError;
 pub use instance::host::Host;
 pub use instance::own_thread::block_on;
 pub use instance::preload::Preloaded;
+pub use instance::settings::{DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS};
 pub use instance::snapshot::SnapshotError;
 pub use jiff::Timestamp;
 pub use store::TaskState;

@@ -81,7 +81,7 @@ mod tests {
             let lacking = Arc::new(NoDescriptors::default());
             let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
             let mut builder = builder.replication_delay(delay);
-            builder.mishaps = Some(Arc::clone(&lacking) as Arc<dyn Mishaps>);
+            builder.settings.mishaps = Some(Arc::clone(&lacking) as Arc<dyn Mishaps>);
             let daemon = builder.start().await.unwrap();
             let cluster = Arc::clone(daemon.cluster());
             let file = tempfile::NamedTempFile::new().unwrap();

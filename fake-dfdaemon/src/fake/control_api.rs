@@ -12,13 +12,13 @@ use crate::store::layout;
 impl Builder {
     /// The control API's socket. By default `control.sock` in the state directory.
     pub fn control(mut self, path: impl Into<PathBuf>) -> Self {
-        self.control = Some(path.into());
+        self.settings.control = Some(path.into());
         self
     }
 
     /// Serves the control API on a TCP address besides: whoever reaches it controls the fake.
     pub fn control_tcp(mut self, address: SocketAddr) -> Self {
-        self.control_tcp = Some(address);
+        self.settings.control_tcp = Some(address);
         self
     }
 }
@@ -41,14 +41,12 @@ impl FakeDfdaemon {
 }
 
 impl Running {
-    pub(super) async fn serve_control(
-        &mut self,
-        path: Option<PathBuf>,
-        tcp: Option<SocketAddr>,
-        mode: u32,
-    ) -> Result<(), StartError> {
+    pub(super) async fn serve_control(&mut self) -> Result<(), StartError> {
+        let settings = &self.world.settings;
         let state = self.world.cluster.state_dir().path();
+        let path = settings.control.clone();
         let path = path.unwrap_or_else(|| layout::control_socket(state));
+        let (tcp, mode) = (settings.control_tcp, settings.socket_mode);
         self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::builder::{Builder, DEFAULT_GC_INTERVAL, DEFAULT_HOSTS, MAX_HOSTS};
+pub use self::builder::Builder;
 #[cfg(feature = "proxy")]
 pub use self::proxies::{Proxy, ProxyBuilder, Recorder, RecorderBuilder, Replay, ReplayBuilder};
 pub use self::ready::Ready;

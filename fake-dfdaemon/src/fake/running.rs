@@ -34,12 +34,21 @@ impl Running {
         cluster.spawn(Arc::clone(cluster).run_jobs());
     }
 
-    pub(super) async fn preload(&mut self) -> Result<(), StartError> {
+    /// Lets clients in, once what is preloaded is there.
+    pub(super) async fn open_up(&mut self) -> Result<(), StartError> {
+        self.preload().await?;
+        self.listen()?;
+        #[cfg(feature = "control")]
+        self.serve_control().await?;
+        Ok(())
+    }
+
+    async fn preload(&mut self) -> Result<(), StartError> {
         self.preloaded = self.world.import_preloaded().await?;
         Ok(())
     }
 
-    pub(super) fn listen(&self) -> Result<(), StartError> {
+    fn listen(&self) -> Result<(), StartError> {
         self.world.hosts.iter().try_for_each(|host| host.listen())
     }
 

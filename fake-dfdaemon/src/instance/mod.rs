@@ -3,14 +3,16 @@
 pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod host_server;
+mod open;
 pub(crate) mod own_thread;
 pub(crate) mod preload;
 mod restore;
+pub(crate) mod settings;
 pub(crate) mod snapshot;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use self::error::StartError;
 use self::host::Host;
 use self::host_server::HostServer;
 use self::preload::{Preloaded, preload};
+use self::settings::Settings;
 use crate::cluster::Cluster;
 use crate::store::CancelFlag;
 
@@ -32,8 +35,7 @@ pub(crate) struct World {
     pub(crate) started_at: Timestamp,
     /// Held by whoever keeps a state or brings one back.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
-    /// The directory of files that are there from the start, and their TTL.
-    pub(crate) preload: Option<(PathBuf, Duration)>,
+    pub(crate) settings: Settings,
     /// The address of the control API, if it has one.
     pub(crate) control_tcp: OnceLock<SocketAddr>,
     /// Where everything runs.
@@ -76,7 +78,8 @@ impl World {
         + Send
         + 'static,
     ) -> Result<Option<T>, StartError> {
-        let Some((dir, ttl)) = self.preload.clone() else {
+        let ttl = self.settings.cluster.max_ttl;
+        let Some(dir) = self.settings.preload.clone() else {
             return Ok(None);
         };
         let cancel = CancelOnDrop(CancelFlag::default());

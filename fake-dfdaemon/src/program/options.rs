@@ -19,11 +19,13 @@ use super::socket_mode::parse_mode;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
+use crate::cluster;
+use crate::dfdaemon::adjustable::Adjustable;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
-use crate::fake::FakeDfdaemon;
-use crate::fake::{Builder, DEFAULT_HOSTS, MAX_HOSTS};
+use crate::fake::Builder;
+use crate::instance::settings::{DEFAULT_HOSTS, MAX_HOSTS, Settings};
 
 /// A dfdaemon with its scheduler and its peers in one small process, for tests.
 ///
@@ -229,54 +231,40 @@ enum LogLevel {
 
 impl Serve {
     pub(crate) fn builder(&self) -> Builder {
-        let mut builder = FakeDfdaemon::builder()
-            .socket_mode(self.socket_mode)
-            .hosts(self.hosts)
-            .release(self.dfdaemon_version)
-            .clock(self.clock)
-            .max_ttl(self.max_ttl)
-            .gc_interval(self.gc_interval)
-            .replication_delay(self.replication_delay)
-            .journal_limit(self.journal_limit)
-            .fsync(self.fsync);
-        if let Some(ttl) = self.min_ttl {
-            builder = builder.min_ttl(ttl);
-        }
-        if let Some(dir) = &self.state_dir {
-            builder = builder.state_dir(dir);
-        }
-        if let Some(path) = &self.socket {
-            builder = builder.socket(path);
-        }
-        if let Some(capacity) = self.capacity {
-            builder = builder.capacity(capacity);
-        }
-        if let Some(requests) = self.max_requests {
-            builder = builder.max_requests(requests);
-        }
-        if let Some(requests) = self.max_rate {
-            builder = builder.max_rate(requests);
-        }
-        if let Some(path) = &self.control {
-            builder = builder.control(path);
-        }
-        if let Some(address) = self.control_tcp {
-            builder = builder.control_tcp(address);
-        }
-        if let Some(dir) = &self.preload {
-            builder = builder.preload(dir);
-        }
-        if let Some(seed) = self.fault_seed {
-            builder = builder.fault_seed(seed);
-        }
-        if let Some(path) = &self.journal {
-            builder = builder.journal(path);
-        }
         let quirks = self.quirk.iter().copied();
-        builder =
-            builder.quirks(Quirk::all().filter(|quirk| quirks.clone().any(|had| had.has(*quirk))));
-        builder = self.fault.iter().cloned().fold(builder, Builder::fault);
-        self.block.iter().cloned().fold(builder, Builder::block)
+        let quirks = Quirk::all().filter(|quirk| quirks.clone().any(|had| had.has(*quirk)));
+        let adjustable = Adjustable {
+            capacity: self.capacity,
+            max_requests: self.max_requests,
+            blocks: self.block.clone(),
+            replication_delay: self.replication_delay,
+            gc_interval: self.gc_interval,
+            quirks: quirks.collect(),
+        };
+        let settings = Settings {
+            cluster: cluster::Settings {
+                release: self.dfdaemon_version,
+                hosts: self.hosts,
+                min_ttl: self.min_ttl,
+                max_ttl: self.max_ttl,
+                adjustable,
+            },
+            state_dir: self.state_dir.clone(),
+            socket: self.socket.clone(),
+            socket_mode: self.socket_mode,
+            clock: self.clock,
+            max_rate: self.max_rate,
+            fsync: self.fsync,
+            faults: self.fault.clone(),
+            fault_seed: self.fault_seed,
+            journal: self.journal.clone(),
+            journal_limit: self.journal_limit,
+            control: self.control.clone(),
+            control_tcp: self.control_tcp,
+            preload: self.preload.clone(),
+            mishaps: None,
+        };
+        settings.into()
     }
 
     fn level(&self) -> LevelFilter {

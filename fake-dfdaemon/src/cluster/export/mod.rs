@@ -434,7 +434,7 @@ mod tests {
     async fn an_abandoned_output_is_removed_by_a_thread_that_may_wait() {
         let removals = Arc::new(Removals::default());
         let mut builder = FakeDfdaemon::builder();
-        builder.mishaps = Some(Arc::clone(&removals) as Arc<dyn Mishaps>);
+        builder.settings.mishaps = Some(Arc::clone(&removals) as Arc<dyn Mishaps>);
         let daemon = builder.start().await.unwrap();
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -72,7 +72,7 @@ impl Mishaps for Watch {
 async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
     let watch = Arc::new(Watch::default());
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.mishaps = Some(Arc::clone(&watch) as Arc<dyn Mishaps>);
+    builder.settings.mishaps = Some(Arc::clone(&watch) as Arc<dyn Mishaps>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -116,7 +116,7 @@ impl Mishaps for Cut {
 async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let cut = Arc::new(Cut::default());
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.mishaps = Some(Arc::clone(&cut) as Arc<dyn Mishaps>);
+    builder.settings.mishaps = Some(Arc::clone(&cut) as Arc<dyn Mishaps>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -172,7 +172,7 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
         let_go: Mutex::new(let_go),
     });
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.mishaps = Some(Arc::clone(&hold) as Arc<dyn Mishaps>);
+    builder.settings.mishaps = Some(Arc::clone(&hold) as Arc<dyn Mishaps>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -46,7 +46,7 @@ impl Mishaps for Slow {
 async fn a_stop_waits_for_a_snapshot_that_its_client_left() {
     let slow = Arc::new(Slow::default());
     let mut builder = FakeDfdaemon::builder().hosts(1);
-    builder.mishaps = Some(Arc::clone(&slow) as Arc<dyn Mishaps>);
+    builder.settings.mishaps = Some(Arc::clone(&slow) as Arc<dyn Mishaps>);
     let daemon = builder.start().await.unwrap();
     let dir = daemon.state_dir().to_owned();
     slow.armed.store(true, Ordering::Relaxed);

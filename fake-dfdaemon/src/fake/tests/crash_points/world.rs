@@ -218,7 +218,7 @@ impl<'a> Place<'a> {
         if let Some(capacity) = self.scenario.capacity {
             builder = builder.capacity(capacity);
         }
-        builder.mishaps = plan.map(|plan| Arc::clone(plan) as Arc<dyn Mishaps>);
+        builder.settings.mishaps = plan.map(|plan| Arc::clone(plan) as Arc<dyn Mishaps>);
         builder.open_without_sockets().await
     }
 

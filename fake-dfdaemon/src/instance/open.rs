@@ -1,0 +1,107 @@
+//! The opening of an instance: its state directory, its journal, its cluster, its hosts.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use tokio::runtime::Handle;
+
+use super::World;
+use super::error::StartError;
+use super::host_server::HostServer;
+use super::settings::Settings;
+use super::snapshot;
+use crate::call::Calls;
+use crate::call::clock::Clock;
+use crate::call::faults::registry::Faults;
+use crate::call::journal::Journal;
+use crate::call::random::any_seed;
+use crate::call::rate::RateLimit;
+use crate::cluster::Cluster;
+use crate::dfdaemon::limits::RequestLimit;
+use crate::grpc::Admission;
+use crate::grpc::connection_limit::Room;
+use crate::grpc::socket::SocketError;
+use crate::store::state_dir::StateDir;
+use crate::store::{Disk, layout};
+
+impl World {
+    /// Opens the state. Nothing accepts yet, and no job is at work.
+    pub(crate) async fn open(settings: Settings) -> Result<Arc<Self>, StartError> {
+        settings.check()?;
+        let opened = {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || open_cluster(settings)).await
+        };
+        let cluster = opened.map_err(|error| StartError::Other(error.into()))??;
+        Ok(Arc::new(Self {
+            started_at: cluster.calls().clock.now(),
+            hosts: host_servers(&settings, &cluster)?,
+            cluster,
+            snapshots: tokio::sync::Mutex::default(),
+            settings,
+            control_tcp: OnceLock::new(),
+            runtime: Handle::current(),
+        }))
+    }
+}
+
+fn host_servers(
+    settings: &Settings,
+    cluster: &Arc<Cluster>,
+) -> Result<Vec<Arc<HostServer>>, StartError> {
+    let mut servers = Vec::new();
+    let room = Room::of_process();
+    for number in 0..settings.cluster.hosts {
+        let endpoint = match settings.socket.clone().filter(|_| number == 0) {
+            Some(path) => {
+                std::path::absolute(&path).map_err(|source| SocketError::Bind { path, source })?
+            }
+            None => layout::host_socket(cluster.state_dir().path(), number),
+        };
+        let admission = Admission {
+            is_blocking: true,
+            requests: RequestLimit::default(),
+            rate: RateLimit::new(settings.max_rate),
+        };
+        let mode = settings.socket_mode;
+        let server = HostServer::new(cluster, number, admission, room.clone(), endpoint, mode);
+        servers.push(Arc::new(server));
+    }
+    Ok(servers)
+}
+
+/// Blocks on the disk.
+fn open_cluster(settings: Settings) -> Result<Arc<Cluster>, StartError> {
+    let (release, hosts) = (settings.cluster.release, settings.cluster.hosts);
+    let disk = Disk::new(settings.fsync).with_mishaps(settings.mishaps);
+    let state_dir = match &settings.state_dir {
+        Some(path) => StateDir::open(&disk, path, release, hosts)?,
+        None => StateDir::temporary(&disk, release, hosts)?,
+    };
+    let path = settings
+        .journal
+        .unwrap_or_else(|| layout::journal(state_dir.path()));
+    if state_dir.keeps(&path) {
+        let source = io::Error::other("the state directory keeps something else there");
+        return Err(StartError::Journal { path, source });
+    }
+    let journal = Journal::open(&path, settings.journal_limit)
+        .map_err(|source| StartError::Journal { path, source })?;
+    let seed = settings.fault_seed.unwrap_or_else(any_seed);
+    let faults = Faults::starting_with(seed, settings.faults, hosts)?;
+    let calls = Calls {
+        faults: Arc::new(faults),
+        journal: Arc::new(journal),
+        clock: Clock::new(settings.clock),
+        gate: crate::call::gate::Gate::default(),
+        waits: crate::call::Waits::default(),
+        ahead: crate::call::Ahead::default(),
+        events: crate::call::events::Events::default(),
+        counters: Arc::default(),
+        release,
+    };
+    let path = state_dir.path().to_owned();
+    let opened = snapshot::recover(&disk, &path, hosts)
+        .and_then(|()| Cluster::open(settings.cluster, calls, disk, state_dir));
+    opened.map_err(|source| StartError::State { path, source })
+}

@@ -1,0 +1,122 @@
+//! What an instance is given at its start: the builder and the program fill it in, and it stays
+//! with the instance.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::StartError;
+use crate::call::clock::ClockMode;
+use crate::call::faults::Fault;
+use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
+use crate::cluster;
+use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::limits::{MAX_TTL, default_min_ttl};
+use crate::dfdaemon::quirks::Quirks;
+use crate::dfdaemon::release::Release;
+use crate::store::Mishaps;
+
+/// Hosts by default.
+pub const DEFAULT_HOSTS: usize = 3;
+
+/// The most hosts that one process plays.
+pub const MAX_HOSTS: usize = 200;
+
+/// How often expired tasks are collected by default.
+pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// Every setting of an instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Those of the hosts and the scheduler.
+    pub(crate) cluster: cluster::Settings,
+    /// By default a temporary directory.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The first host's; by default one in the state directory.
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) socket_mode: u32,
+    pub(crate) clock: ClockMode,
+    /// Requests a second, of each host.
+    pub(crate) max_rate: Option<usize>,
+    pub(crate) fsync: bool,
+    pub(crate) faults: Vec<Fault>,
+    /// By default another one at each start.
+    pub(crate) fault_seed: Option<u64>,
+    /// By default a file in the state directory.
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) journal_limit: usize,
+    /// The control API's socket; by default one in the state directory.
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) control_tcp: Option<SocketAddr>,
+    /// The directory of files that are imported at the start.
+    pub(crate) preload: Option<PathBuf>,
+    /// What goes wrong with the disk, and at which of its steps.
+    pub(crate) mishaps: Option<Arc<dyn Mishaps>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster: cluster::Settings {
+                release: Release::default(),
+                hosts: DEFAULT_HOSTS,
+                min_ttl: None,
+                max_ttl: MAX_TTL,
+                adjustable: Adjustable {
+                    capacity: None,
+                    max_requests: None,
+                    blocks: Vec::new(),
+                    replication_delay: Duration::ZERO,
+                    gc_interval: DEFAULT_GC_INTERVAL,
+                    quirks: Quirks::default(),
+                },
+            },
+            state_dir: None,
+            socket: None,
+            socket_mode: 0o600,
+            clock: ClockMode::System,
+            max_rate: None,
+            fsync: false,
+            faults: Vec::new(),
+            fault_seed: None,
+            journal: None,
+            journal_limit: DEFAULT_JOURNAL_LIMIT,
+            control: None,
+            control_tcp: None,
+            preload: None,
+            mishaps: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Whether they go together.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        let wrong = |text: String| Err(StartError::Setting(text));
+        let cluster::Settings {
+            hosts,
+            min_ttl,
+            max_ttl,
+            adjustable,
+            ..
+        } = &self.cluster;
+        if !(1..=MAX_HOSTS).contains(hosts) {
+            return wrong(format!(
+                "{hosts} hosts cannot be: there are 1 to {MAX_HOSTS}"
+            ));
+        }
+        let min_ttl = min_ttl.unwrap_or_else(|| default_min_ttl(adjustable.quirks));
+        if min_ttl > *max_ttl {
+            let written = humantime::format_duration;
+            let (min, max) = (written(min_ttl), written(*max_ttl));
+            return wrong(format!(
+                "the shortest TTL, {min}, is longer than the longest, {max}"
+            ));
+        }
+        if adjustable.gc_interval.is_zero() {
+            return wrong("a collector that runs every 0s would do nothing else".to_owned());
+        }
+        Ok(())
+    }
+}
