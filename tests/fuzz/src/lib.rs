@@ -7,6 +7,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
+mod cassettes;
 mod client_bytes;
 mod client_messages;
 mod control_bodies;
@@ -14,10 +15,12 @@ mod fake_requests;
 mod fault_specs;
 mod manifests;
 mod options;
+mod proxied_streams;
 mod records;
 mod stage;
 mod wire;
 
+pub use cassettes::Cassettes;
 pub use client_bytes::ClientBytes;
 pub use client_messages::ClientMessages;
 pub use control_bodies::ControlBodies;
@@ -25,6 +28,7 @@ pub use fake_requests::FakeRequests;
 pub use fault_specs::FaultSpecs;
 pub use manifests::Manifests;
 pub use options::Options;
+pub use proxied_streams::ProxiedStreams;
 pub use records::Records;
 
 /// Values to the end of the input, but no more than `most`.

@@ -94,3 +94,30 @@ pub(crate) async fn serve<B>(
         .serve_connection(TokioIo::new(connection), service)
         .await;
 }
+
+/// How long a stream may say nothing before it is taken for one that says no more.
+const SILENCE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Makes a call and reads what comes, however it ends.
+pub(crate) async fn read_some(
+    connection: &mut Connection,
+    method: &str,
+    request: Vec<u8>,
+) -> Vec<u8> {
+    let request = Request::post(format!("http://localhost/{method}"))
+        .header("te", "trailers")
+        .header("content-type", "application/grpc")
+        .body(Full::from(request))
+        .unwrap();
+    let mut read = Vec::new();
+    let reading = async {
+        let Ok(mut response) = connection.send_request(request).await else {
+            return;
+        };
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, response.frame()).await {
+            read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+    };
+    let _ = tokio::time::timeout(10 * SILENCE, reading).await;
+    read
+}

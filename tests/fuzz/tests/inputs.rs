@@ -16,8 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dfcache_fuzz::{
-    ClientBytes, ClientMessages, ControlBodies, FakeRequests, FaultSpecs, Manifests, Options,
-    Records, Target,
+    Cassettes, ClientBytes, ClientMessages, ControlBodies, FakeRequests, FaultSpecs, Manifests,
+    Options, ProxiedStreams, Records, Target,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -116,6 +116,7 @@ macro_rules! targets {
 }
 
 targets! {
+    cassettes: Cassettes, 150 cases, 2 % get far;
     client_bytes: ClientBytes, 400 cases, 12 % get far;
     client_messages: ClientMessages, 300 cases, 10 % get far;
     control_bodies: ControlBodies, 60 cases, 40 % get far;
@@ -123,5 +124,6 @@ targets! {
     fault_specs: FaultSpecs, 2000 cases, 8 % get far;
     manifests: Manifests, 2000 cases, 8 % get far;
     options: Options, 500 cases, 10 % get far;
+    proxied_streams: ProxiedStreams, 100 cases, 10 % get far;
     records: Records, 100 cases, 50 % get far;
 }
