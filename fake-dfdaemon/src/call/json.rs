@@ -1,11 +1,12 @@
 //! Reading JSON so that whoever wrote it is told where it is wrong.
 
 use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Error, Value};
 
 /// Reads a value. An error names the field that it is about.
 pub(crate) fn named<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(with_integers(value)).map_err(|error| {
         let (path, why) = (error.path().to_string(), error.inner().to_string());
         let field = path.rsplit('.').next().unwrap_or_default();
         if why.contains(&format!("`{field}`")) || path == "." {
@@ -13,6 +14,33 @@ pub(crate) fn named<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
         }
         Error::custom(format!("{path}: {why}"))
     })
+}
+
+/// A field that may be left out, and is not null.
+pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
+/// The same value; numbers that are whole are integers, also if they are written as `3.0`. To JSON
+/// they are the same.
+fn with_integers(value: Value) -> Value {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    match value {
+        Value::Number(number) => {
+            let float = number.as_f64().filter(|_| number.is_f64());
+            let whole = float.filter(|it| it.fract() == 0.0 && it.abs() <= EXACT);
+            whole.map_or(Value::Number(number), |whole| (whole as i64).into())
+        }
+        Value::Array(values) => values.into_iter().map(with_integers).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            let fields = fields.map(|(name, value)| (name, with_integers(value)));
+            Value::Object(fields.collect())
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -27,6 +55,20 @@ mod tests {
     struct Colors {
         #[allow(dead_code)]
         red: u8,
+    }
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        for (text, red) in [
+            ("3.0", Some(3)),
+            ("3", Some(3)),
+            ("2.5e1", Some(25)),
+            ("2.5", None),
+        ] {
+            let value = serde_json::from_str(&format!("{{\"red\":{text}}}")).unwrap();
+            let read = named::<Colors>(value).ok().map(|colors| colors.red);
+            assert_eq!(read, red, "{text}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::api::{Api, Proxied, Subject};
 use super::parts;
 use crate::call::clock::Clock;
 use crate::call::faults::Fault;
+use crate::call::json::not_null;
 use crate::cluster::{HostStatus, Task};
 use crate::instance::World;
 use crate::instance::host::Host;
@@ -105,6 +106,9 @@ pub(super) async fn tasks(
     asked: Result<Query<Tasks>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(Tasks { limit }) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    if limit == Some(0) {
+        return Err(ApiError::bad_request("limit: at least 1"));
+    }
     let world = api.world()?;
     let ids = beside(move || world.cluster.task_ids()).await?;
     let total = ids.len();
@@ -188,7 +192,9 @@ fn clock_json(clock: &Clock) -> Value {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MoveClock {
+    #[serde(default, deserialize_with = "not_null")]
     advance: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     set: Option<Timestamp>,
 }
 

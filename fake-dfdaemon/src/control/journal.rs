@@ -82,7 +82,7 @@ pub(super) async fn list(
     if page.running {
         if query.status.is_some() {
             let why = "status: a call that runs has none; leave status or running out";
-            return Err(ApiError::bad_request(why));
+            return Err(ApiError::conflict(why));
         }
         return Ok(running(
             &journal,

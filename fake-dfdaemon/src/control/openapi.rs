@@ -11,18 +11,20 @@ use super::route::Route;
 use crate::call::events::KINDS;
 use crate::call::faults::code_name;
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::quirks::Quirk;
 
 /// The schemas of bodies and answers.
 const SCHEMAS: &str = include_str!("schemas.json");
 
-pub(super) fn document(routes: &[Route]) -> Answer {
-    let schemas: Value =
+pub(super) fn document(routes: &[Route], hosts: &[String]) -> Answer {
+    let mut schemas: Value =
         serde_json::from_str(SCHEMAS).map_err(|error| ApiError::internal(&error))?;
+    add_names(&mut schemas);
     let mut paths = Map::new();
     for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
-            path.insert(route.method.to_owned(), operation(route));
+            path.insert(route.method.to_owned(), operation(route, hosts));
         }
     }
     let tags: BTreeSet<_> = routes.iter().map(|route| tag(route.path)).collect();
@@ -33,6 +35,7 @@ pub(super) fn document(routes: &[Route]) -> Answer {
             "title": "fake-dfdaemon control API",
             "description": "What is done to a fake dfdaemon, and seen of it: HTTP and JSON on its control socket.",
             "version": env!("CARGO_PKG_VERSION"),
+            "contact": {"name": "The dfcache maintainers"},
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "http://localhost", "description": "whatever host is named, on the control socket"}],
@@ -40,6 +43,37 @@ pub(super) fn document(routes: &[Route]) -> Answer {
         "paths": paths,
         "components": {"schemas": schemas},
     })))
+}
+
+/// Puts the names that there are where the schemas take one of them.
+fn add_names(schemas: &mut Value) {
+    let quirks: Vec<_> = Quirk::all().map(Quirk::name).collect();
+    let codes: Vec<_> = (1..=16)
+        .map(|code| code_name(Code::from_i32(code)))
+        .collect();
+    let word = format!("-?(all|{})", quirks.join("|"));
+    let places = [
+        ("/Settings/properties/quirks/items/enum", json!(quirks)),
+        (
+            "/ChangeSettings/properties/quirks/anyOf/0/items/enum",
+            json!(quirks),
+        ),
+        (
+            "/ChangeSettings/properties/quirks/anyOf/1/pattern",
+            json!(format!("^{word}(,{word})*$")),
+        ),
+        ("/Action/properties/error/oneOf/0/enum", json!(codes)),
+        (
+            "/Action/properties/error/oneOf/1/properties/code/enum",
+            json!(codes),
+        ),
+    ];
+    for (place, names) in places {
+        let (schema, key) = place.rsplit_once('/').unwrap_or_default();
+        if let Some(schema) = schemas.pointer_mut(schema).and_then(Value::as_object_mut) {
+            schema.insert(key.to_owned(), names);
+        }
+    }
 }
 
 /// What a path is about: its first part.
@@ -68,7 +102,7 @@ fn operation_id(route: &Route) -> String {
 }
 
 /// The schema of a parameter, and a value for it.
-fn parameter_schema(route: &Route, name: &str) -> (Value, Value) {
+fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Value) {
     let number = |least: u64| json!({"type": "integer", "minimum": least});
     match (tag(route.path), name) {
         (_, "rpc") => (json!({"type": "string", "enum": Rpc::ALL}), json!("stat")),
@@ -86,7 +120,11 @@ fn parameter_schema(route: &Route, name: &str) -> (Value, Value) {
             let schema = json!({"type": "string", "pattern": kinds});
             (schema, json!("call-ended,host"))
         }
-        (_, "host") | ("hosts", "name") => (json!({"type": "string"}), json!("host-0")),
+        (_, "host") => (
+            json!({"type": "string", "enum": hosts}),
+            json!(hosts.first()),
+        ),
+        ("hosts", "name") => (json!({"type": "string"}), json!("host-0")),
         ("snapshots", "name") => {
             let pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
             let schema = json!({"type": "string", "pattern": pattern});
@@ -97,13 +135,13 @@ fn parameter_schema(route: &Route, name: &str) -> (Value, Value) {
     }
 }
 
-fn operation(route: &Route) -> Value {
+fn operation(route: &Route, hosts: &[String]) -> Value {
     let in_path = route
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameter = |name: &str, place: &str| {
-        let (schema, example) = parameter_schema(route, name);
+        let (schema, example) = parameter_schema(route, name, hosts);
         let required = place == "path";
         json!({"name": name, "in": place, "required": required, "schema": schema, "example": example})
     };
@@ -127,13 +165,18 @@ fn operation(route: &Route) -> Value {
         "responses": responses,
     });
     if let (Some(body), Some(object)) = (route.body, operation.as_object_mut()) {
-        object.insert(
-            "requestBody".to_owned(),
-            content(body, "an empty body is {}"),
-        );
+        let mut content = content(body, "an empty body is {}");
+        let is_needed = SAYS_SOMETHING.contains(&body);
+        if let Some(content) = content.as_object_mut().filter(|_| is_needed) {
+            content.insert("required".to_owned(), true.into());
+        }
+        object.insert("requestBody".to_owned(), content);
     }
     operation
 }
+
+/// Bodies that cannot be empty.
+const SAYS_SOMETHING: [&str; 2] = ["MoveClock", "NewFault"];
 
 /// What is refused, by status.
 const ERRORS: [(&str, &str); 5] = [

@@ -79,7 +79,7 @@ pub(super) fn router(is_proxy: bool) -> Router<Api> {
 }
 
 async fn document(State(api): State<Api>) -> Answer {
-    openapi::document(&routes_of(api.is_proxy()))
+    openapi::document(&routes_of(api.is_proxy()), &api.hosts()?)
 }
 
 async fn no_such_path(State(api): State<Api>, uri: Uri) -> ApiError {

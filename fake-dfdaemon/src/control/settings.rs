@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, ApiError, Body};
 use super::api::Api;
+use crate::call::json::not_null;
 use crate::dfdaemon::adjustable::Adjustable;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
@@ -24,9 +25,9 @@ pub(super) struct Change {
     max_requests: Option<Option<usize>>,
     #[serde(default, deserialize_with = "given")]
     block: Option<Option<Vec<String>>>,
-    #[serde(default, deserialize_with = "required")]
+    #[serde(default, deserialize_with = "not_null")]
     replication_delay: Option<String>,
-    #[serde(default, deserialize_with = "required")]
+    #[serde(default, deserialize_with = "not_null")]
     gc_interval: Option<String>,
     #[serde(default, deserialize_with = "given")]
     quirks: Option<Option<Names>>,
@@ -53,13 +54,6 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     value: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
-}
-
-/// Where there is no none.
-fn required<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    value: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(value).map(Some)
 }
 
 pub(super) async fn show(State(api): State<Api>) -> Answer {
@@ -126,16 +120,12 @@ fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
     }
     if let Some(names) = change.quirks {
         let text = match names {
-            None => String::new(),
-            Some(Names::List(names)) => names.join(","),
-            Some(Names::Text(text)) => text,
+            None => None,
+            Some(Names::List(names)) => (!names.is_empty()).then(|| names.join(",")),
+            Some(Names::Text(text)) => Some(text),
         };
-        now.quirks = if text.is_empty() {
-            Quirks::default()
-        } else {
-            text.parse::<Quirks>()
-                .or_else(|error| wrong("quirks", &error))?
-        };
+        let quirks = text.map_or(Ok(Quirks::default()), |text| text.parse::<Quirks>());
+        now.quirks = quirks.or_else(|error| wrong("quirks", &error))?;
     }
     Ok(())
 }
