@@ -64,6 +64,10 @@ kills: build ## Kill the daemon in the middle of everything (KILLS=<n>, by defau
 	DFCACHE_TEST_KILL_ROUNDS=$(CLIENT_ROUNDS) $(CARGO) test --locked --test e2e -- --nocapture kills::
 	@echo "$$((2 * $(DAEMON_KILLS))) kills in the store and $$((6 * $(CLIENT_ROUNDS) + 2)) under dfcache: nothing was lost"
 
+.PHONY: load
+load: ## Measure the fake with a million calls, 200 hosts, 100,000 tasks and 500 readers of events (some minutes)
+	$(CARGO) test --locked --release -p fake-dfdaemon --test load -- --ignored --nocapture --test-threads 1
+
 .PHONY: disk-errors
 disk-errors: ## Fail every step of the store on the disk in every way, where make test takes one way each
 	FAKE_DFDAEMON_ALL_ERRORS=1 $(CARGO) test --locked -p fake-dfdaemon --lib -- --nocapture crash_points::errors
@@ -146,5 +150,5 @@ page-test: build ## Do on the fake's page what a person does, in a headless Chro
 	@tests/page/run.sh "$(TARGET_DIR)"
 
 .PHONY: interop
-interop: build ## Have a client in Python, made from proto/, import, stat and export (needs the network once)
+interop: build ## Try a client in Python made from proto/, and the control API with schemathesis and spectral (needs the network once)
 	@tests/python/run.sh "$(PYTHON)" "$(TARGET_DIR)"
