@@ -335,6 +335,46 @@ fn the_rooms_of_fake_dfdaemon_are_in_order() {
 }
 
 /// What this file reports of two rooms with these modules.
+/// A hint in the library is a `Remedy`; only the program words it as an option.
+#[test]
+fn nothing_but_the_program_names_an_option_prints_or_exits() {
+    let words = [
+        "\"--",
+        " --",
+        " -O",
+        "DFCACHE_",
+        "println!",
+        "eprintln!",
+        "print!(",
+        "stdout()",
+        "stderr()",
+        "ExitCode",
+        "exit_code",
+        "process::exit",
+        "crate::cli::",
+    ];
+    let program = ["cli", "main"];
+    let mut looked_at = 0;
+    for (module, text) in Crate::read("src").files {
+        let Some(room) = module.first().filter(|room| !program.contains(&&***room)) else {
+            continue;
+        };
+        looked_at += 1;
+        let (code, _) = text
+            .split_once("#[cfg(test)]\nmod tests {")
+            .unwrap_or((&text, ""));
+        let code = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            for word in words {
+                assert!(!line.contains(word), "{word} in {room}: {line}");
+            }
+        }
+    }
+    assert!(looked_at > 30, "{looked_at} files");
+}
+
 fn faults_of(modules: &[(&str, &str)]) -> Vec<String> {
     let put = |read: Crate, (module, text): &(&str, &str)| read.with(module, text);
     let read = modules.iter().fold(Crate::default(), put);

@@ -15,7 +15,9 @@
 
 mod support;
 
+mod bad_endpoints;
 mod bad_input;
+mod bad_places;
 mod cassettes;
 mod ci;
 mod crash_points;
@@ -48,7 +50,6 @@ mod progress;
 mod readme;
 mod releases;
 mod retries;
-mod rooms;
 mod round_trip;
 mod schema;
 mod soak;
