@@ -22,7 +22,7 @@ struct Came {
 }
 
 /// Every command, and what goes wrong with each. `ID` is what the first import prints.
-const SESSION: [&str; 15] = [
+const SESSION: [&str; 20] = [
     "import --tag t file",
     "import file2 --format json",
     "stat ID --format json",
@@ -38,6 +38,11 @@ const SESSION: [&str; 15] = [
     "stat unknown",
     "export unknown -O nothing",
     "export unknown -O nothing --transfer-from-dfdaemon --format json",
+    "verify ID file",
+    "verify ID by-path --format json",
+    "import --skip-existing --tag t file",
+    "id --tag t file",
+    "export ID -O digest --transfer-from-dfdaemon --digest sha256:0000000000000000000000000000000000000000000000000000000000000000",
 ];
 
 /// Fewer, for each fault.
@@ -158,7 +163,10 @@ fn every_command_comes_to_the_same() {
     for release in [Release::V0_2, Release::V1_5] {
         let came = cannot_tell(&SESSION, release, None);
         let codes: Vec<_> = came.iter().map(|came| came.code.unwrap()).collect();
-        assert_eq!(codes, [0, 0, 0, 0, 0, 0, 0, 0, 4, 2, 9, 4, 3, 3, 3]);
+        assert_eq!(
+            codes,
+            [0, 0, 0, 0, 0, 0, 0, 0, 4, 2, 9, 4, 3, 3, 3, 0, 0, 0, 0, 7]
+        );
     }
 }
 

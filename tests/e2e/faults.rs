@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fake_dfdaemon::{Action, Fault};
+use fake_dfdaemon::{Action, Fault, Proxy};
 use serde_json::json;
 
 use crate::support::command::words;
@@ -41,6 +41,9 @@ const TABLE: &str = "
     disk_error            1       1       1          .         .       -     -   -
     torn_write            1       1       1          .         .       -     -   -
 ";
+
+/// What a proxy has no part in.
+const OF_STORES: [&str; 3] = ["no_space", "disk_error", "torn_write"];
 
 /// Where in a call of two pieces a fault can lie in wait.
 const PLACES: [&str; 6] = [
@@ -200,17 +203,21 @@ fn the_table_has_a_column_for_every_command_that_asks_a_daemon() {
 struct Cells<'a> {
     column: &'a Column,
     world: World,
+    /// Where the faults are, if they are not the daemon's own.
+    proxy: Option<Proxy>,
     id: String,
     content: Vec<u8>,
 }
 
 impl<'a> Cells<'a> {
-    fn new(column: &'a Column) -> Self {
+    fn new(column: &'a Column, is_proxied: bool) -> Self {
         let world = World::new();
+        let proxy = is_proxied.then(|| Proxy::builder(world.endpoint(0)).start_blocking());
         fs::create_dir(world.beside("spill")).unwrap();
         let file = world.file("file", PIECE + 1);
         Self {
             column,
+            proxy: proxy.transpose().unwrap(),
             id: world.import(&file),
             content: fs::read(file).unwrap(),
             world,
@@ -219,7 +226,10 @@ impl<'a> Cells<'a> {
 
     fn run(&self, line: &str, options: &[&str]) -> Run {
         let line = line.replace("ID", &self.id).replace("FILE", "other");
-        let command = self.world.dfcache();
+        let command = match &self.proxy {
+            Some(proxy) => self.world.dfcache().at(proxy.endpoint()),
+            None => self.world.dfcache(),
+        };
         let command = command.env("TMPDIR", self.world.beside("spill"));
         command.args(words(&line)).args(options).run()
     }
@@ -230,7 +240,10 @@ impl<'a> Cells<'a> {
         // Not written through: what was exported by path is a link to the cache.
         let _ = fs::remove_file(self.world.path("old"));
         fs::write(self.world.path("old"), "old").unwrap();
-        let guard = self.world.daemon().fault(fault);
+        let guard = match &self.proxy {
+            Some(proxy) => proxy.fault(fault),
+            None => self.world.daemon().fault(fault),
+        };
         let mut timeout = (expected == Expected::Exit(8)).then_some(TIMEOUT);
         let mut run = self.run_in_time(timeout, case);
         while let Some(longer) = timeout.filter(|_| guard.fired() == 0) {
@@ -314,27 +327,8 @@ impl<'a> Cells<'a> {
 /// Tries a command under every fault in every place. Places have worlds of their own, side by side.
 fn check(name: &str) {
     let position = rows()[0].iter().position(|column| *column == name).unwrap();
-    let column = &COLUMNS[position - 1];
-    let at_place = |place: &str| {
-        let cells = Cells::new(column);
-        let mut tried = Vec::new();
-        for (number, row) in rows()[1..].iter().enumerate() {
-            let case = format!("{} in {name} at {place}", row[0]);
-            let Some(fault) = fault(column.on, row[0], place) else {
-                continue;
-            };
-            let expected = match row[position] {
-                "-" => panic!("{case}: the table says that there is no such fault"),
-                "." => Expected::NeverFires,
-                code => Expected::Exit(code.parse().unwrap()),
-            };
-            cells.check(fault, expected, &case, number);
-            tried.push(row[0]);
-        }
-        tried
-    };
     let tried: Vec<_> = std::thread::scope(|scope| {
-        let running = PLACES.map(|place| scope.spawn(move || at_place(place)));
+        let running = PLACES.map(|place| scope.spawn(move || at_place(name, place, false)));
         running
             .into_iter()
             .flat_map(|running| running.join().unwrap())
@@ -348,6 +342,53 @@ fn check(name: &str) {
             row[0]
         );
     }
+}
+
+/// Tries a command under every fault in one place: the names of the faults. The daemon has them, or a
+/// proxy in front of it, which has none of the store's.
+fn at_place(name: &str, place: &str, is_proxied: bool) -> Vec<&'static str> {
+    let position = rows()[0].iter().position(|column| *column == name).unwrap();
+    let column = &COLUMNS[position - 1];
+    let cells = Cells::new(column, is_proxied);
+    let mut tried = Vec::new();
+    for (number, row) in rows()[1..].iter().enumerate() {
+        let case = format!("{} in {name} at {place}", row[0]);
+        if is_proxied && OF_STORES.contains(&row[0]) {
+            continue;
+        }
+        let Some(fault) = fault(column.on, row[0], place) else {
+            continue;
+        };
+        let expected = match row[position] {
+            "-" => panic!("{case}: the table says that there is no such fault"),
+            "." => Expected::NeverFires,
+            code => Expected::Exit(code.parse().unwrap()),
+        };
+        cells.check(fault, expected, &case, number);
+        tried.push(row[0]);
+    }
+    tried
+}
+
+/// The same exit codes with the faults before a daemon that knows nothing of them.
+#[test]
+fn every_command_under_faults_before_a_daemon() {
+    std::thread::scope(|scope| {
+        for (name, place) in [
+            ("import", "{}"),
+            ("import", r#"{"phase":"after"}"#),
+            ("export", r#"{"piece":1}"#),
+            ("hard-link", "{}"),
+            ("transfer", "{}"),
+            ("transfer", r#"{"phase":"after"}"#),
+            ("stdout", r#"{"piece":1}"#),
+            ("stat", r#"{"phase":"after"}"#),
+            ("ls", "{}"),
+            ("verify", "{}"),
+        ] {
+            scope.spawn(move || assert!(!at_place(name, place, true).is_empty()));
+        }
+    });
 }
 
 #[test]
