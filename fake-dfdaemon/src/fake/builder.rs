@@ -186,6 +186,14 @@ impl Builder {
         self
     }
 
+    /// Serves the hosts on TCP addresses besides: each has two ports in a row from this one on, for
+    /// programs and for other hosts, or any two if the port is 0. Any program that can connect
+    /// reads and writes files as this one can.
+    pub fn tcp(mut self, address: std::net::SocketAddr) -> Self {
+        self.settings.tcp = Some(address);
+        self
+    }
+
     /// Imports every file below a directory before the fake is ready.
     pub fn preload(mut self, dir: impl Into<PathBuf>) -> Self {
         self.settings.preload = Some(dir.into());

@@ -37,6 +37,10 @@ struct ReadyHost {
     name: String,
     endpoint: PathBuf,
     upload_endpoint: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload_tcp: Option<SocketAddr>,
 }
 
 impl ReadyHost {
@@ -45,6 +49,8 @@ impl ReadyHost {
             name: host.name(),
             endpoint: host.endpoint().to_owned(),
             upload_endpoint: host.upload_endpoint().to_owned(),
+            tcp: host.tcp(),
+            upload_tcp: host.upload_tcp(),
         }
     }
 }

@@ -2,7 +2,6 @@
 //! there is no room for one, it is told so.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,12 +9,11 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Map, Value};
-use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accepting::{Accepting, Stream};
 use super::connection_limit::{Place, Room, Taken};
 use super::services::Services;
 use crate::call::connection::{Connection, timed_out};
@@ -42,10 +40,6 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// What is kept of a response that the peer does not take, a stream, in bytes.
 const MAX_SEND_BUFFER: usize = 512 << 10;
 
-/// What the kernel keeps of what the peer has not read yet, in bytes; it takes twice as much. A
-/// writer that has more room is woken less often.
-const SOCKET_BUFFER: usize = 208 << 10;
-
 /// How long calls may take to see that the daemon stops before their connections are closed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -67,7 +61,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Serves `services` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: UnixListener, services: Services, room: Room) -> Self {
+    pub(crate) fn start(listener: Accepting, services: Services, room: Room) -> Self {
         let server = Self {
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
@@ -84,7 +78,7 @@ impl Server {
                     () = abrupt.cancelled() => return,
                 };
                 let stream = match accepted {
-                    Ok((stream, _)) => {
+                    Ok(stream) => {
                         is_starved = false;
                         stream
                     }
@@ -100,8 +94,6 @@ impl Server {
                         continue;
                     }
                 };
-                // With the usual room it works as well.
-                let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
                 let executor = Tracked(connections.clone());
                 let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
                 match room.take() {
@@ -165,7 +157,7 @@ async fn holding(_place: Taken, connection: impl Future<Output = ()>) {
 }
 
 /// Answers what a connection that is one too many asks first, and ends it.
-async fn refuse(stream: UnixStream, executor: Tracked, abrupt: CancellationToken) {
+async fn refuse(stream: Stream, executor: Tracked, abrupt: CancellationToken) {
     let asked = CancellationToken::new();
     let refused = asked.clone();
     let service = hyper::service::service_fn(move |_: http::Request<Incoming>| {
@@ -190,7 +182,7 @@ async fn refuse(stream: UnixStream, executor: Tracked, abrupt: CancellationToken
 }
 
 async fn serve(
-    stream: UnixStream,
+    stream: Stream,
     services: Services,
     executor: Tracked,
     graceful: CancellationToken,
@@ -308,15 +300,10 @@ pub(crate) fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
     told.collect()
 }
 
-/// Hands a bound socket to the runtime.
-pub(crate) fn asynchronous(listener: std::os::unix::net::UnixListener) -> io::Result<UnixListener> {
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
 
     use super::*;
 
@@ -336,7 +323,13 @@ mod tests {
         let (ours, mut client) = UnixStream::pair().unwrap();
         let token = CancellationToken::new;
         let tracked = Tracked(TaskTracker::new());
-        tokio::spawn(serve(ours, Services::silent(), tracked, token(), token()));
+        tokio::spawn(serve(
+            Stream::Left(ours),
+            Services::silent(),
+            tracked,
+            token(),
+            token(),
+        ));
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         client
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

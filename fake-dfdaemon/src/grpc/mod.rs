@@ -3,6 +3,7 @@
 //!
 //! A service translates between messages and the cluster; it decides nothing about tasks.
 
+pub(crate) mod accepting;
 pub(crate) mod connection_limit;
 mod export;
 mod export_body;

@@ -51,6 +51,14 @@ pub enum StartError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A host's TCP address cannot be bound.
+    #[error("cannot bind a host to {address}")]
+    HostTcp {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The control API's address cannot be bound.
     #[error("cannot bind the control API to {address}")]
     ControlTcp {

@@ -1,5 +1,6 @@
 //! One host of a running fake, and what is done to it from outside.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,6 +53,18 @@ impl Host<'_> {
     #[must_use]
     pub fn upload_endpoint(&self) -> &Path {
         &self.0.upload_endpoint
+    }
+
+    /// The TCP address that programs elsewhere call, if there is one.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        self.0.tcp()[0]
+    }
+
+    /// The TCP address that other hosts and the scheduler call, if there is one.
+    #[must_use]
+    pub fn upload_tcp(&self) -> Option<SocketAddr> {
+        self.0.tcp()[1]
     }
 
     /// Whether the host runs, stopped or left.

@@ -1,8 +1,9 @@
 //! The sockets of one host.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
@@ -10,8 +11,9 @@ use tokio::runtime::Handle;
 use super::error::StartError;
 use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::quirks::Quirk;
+use crate::grpc::accepting::Accepting;
 use crate::grpc::connection_limit::Room;
-use crate::grpc::listener::{Server, asynchronous};
+use crate::grpc::listener::Server;
 use crate::grpc::socket::{SocketFile, listen_at};
 use crate::grpc::{Admission, ServedHost, download_services, upload_services};
 use crate::store::layout;
@@ -24,9 +26,52 @@ pub(crate) struct HostServer {
     pub(super) served: ServedHost,
     room: Room,
     mode: u32,
-    running: Mutex<Vec<(Server, SocketFile)>>,
+    running: Mutex<Vec<(Server, Option<SocketFile>)>>,
+    tcp: Tcp,
     /// Where the sockets are served.
     pub(super) runtime: Handle,
+}
+
+/// The TCP addresses of one host, if it has any: of its download and of its upload service.
+#[derive(Debug, Default)]
+pub(crate) struct Tcp {
+    wanted: Option<[SocketAddr; 2]>,
+    /// Since the first time that they were bound: a host that starts again has the same ones.
+    bound: [OnceLock<SocketAddr>; 2],
+}
+
+impl Tcp {
+    /// Those of a host by its number: two ports in a row for each, or any two if the port is 0.
+    pub(crate) fn of_host(address: SocketAddr, number: usize) -> Option<Self> {
+        let port = |offset: usize| match address.port() {
+            0 => Some(0),
+            first => u16::try_from(usize::from(first) + 2 * number + offset).ok(),
+        };
+        let at = |offset| Some(SocketAddr::new(address.ip(), port(offset)?));
+        let wanted = Some([at(0)?, at(1)?]);
+        Some(Self {
+            wanted,
+            ..Self::default()
+        })
+    }
+
+    fn address(&self, service: usize) -> Option<SocketAddr> {
+        self.bound.get(service)?.get().copied()
+    }
+
+    /// Binds the address of one service, if it is to have one.
+    fn bind(&self, service: usize) -> Result<Option<Accepting>, StartError> {
+        let wanted = self.wanted.as_ref().and_then(|wanted| wanted.get(service));
+        let Some(address) = self.address(service).or(wanted.copied()) else {
+            return Ok(None);
+        };
+        let (accepting, bound) =
+            Accepting::tcp(address).map_err(|source| StartError::HostTcp { address, source })?;
+        if let Some(slot) = self.bound.get(service) {
+            slot.get_or_init(|| bound);
+        }
+        Ok(Some(accepting))
+    }
 }
 
 impl HostServer {
@@ -37,6 +82,7 @@ impl HostServer {
         room: Room,
         endpoint: PathBuf,
         mode: u32,
+        tcp: Tcp,
     ) -> Self {
         let upload_endpoint = layout::upload_socket(cluster.state_dir().path(), number);
         let served = ServedHost {
@@ -52,8 +98,14 @@ impl HostServer {
             room,
             mode,
             running: Mutex::default(),
+            tcp,
             runtime: Handle::current(),
         }
+    }
+
+    /// The TCP address of its download service, and of its upload service.
+    pub(super) fn tcp(&self) -> [Option<SocketAddr>; 2] {
+        [self.tcp.address(0), self.tcp.address(1)]
     }
 
     /// The connections to all hosts together.
@@ -80,12 +132,16 @@ impl HostServer {
         ];
         let state = self.served.cluster.state_dir().path();
         let mut started = Vec::new();
-        for (path, services) in sockets {
+        for (service, (path, services)) in sockets.into_iter().enumerate() {
             let (listener, file) = listen_at(path, self.mode, state)?;
             let listener =
-                asynchronous(listener).map_err(|error| StartError::Other(error.into()))?;
+                Accepting::unix(listener).map_err(|error| StartError::Other(error.into()))?;
+            if let Some(listener) = self.tcp.bind(service)? {
+                let server = Server::start(listener, services.clone(), self.room.clone());
+                started.push((server, None));
+            }
             let server = Server::start(listener, services, self.room.clone());
-            started.push((server, file));
+            started.push((server, Some(file)));
         }
         *running = started;
         self.served.up.store(true, Ordering::Release);
@@ -98,7 +154,7 @@ impl HostServer {
         let running = std::mem::take(&mut *self.running());
         let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         // All of them before anything is waited for: a start that comes meanwhile binds them anew.
-        drop::<Vec<SocketFile>>(files);
+        drop::<Vec<Option<SocketFile>>>(files);
         join_all(servers.into_iter().map(Server::close)).await;
     }
 
@@ -107,11 +163,11 @@ impl HostServer {
         let running = std::mem::take(&mut *self.running());
         let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
         // While the sockets are open: closed ones may be taken for stale, and replaced.
-        drop::<Vec<SocketFile>>(files);
+        drop::<Vec<Option<SocketFile>>>(files);
         join_all(servers.into_iter().map(Server::stop)).await;
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<(Server, SocketFile)>> {
+    fn running(&self) -> MutexGuard<'_, Vec<(Server, Option<SocketFile>)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

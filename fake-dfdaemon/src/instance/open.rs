@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use super::World;
 use super::error::StartError;
-use super::host_server::HostServer;
+use super::host_server::{HostServer, Tcp};
 use super::settings::Settings;
 use super::snapshot;
 use crate::call::Calls;
@@ -64,10 +64,24 @@ fn host_servers(
             rate: RateLimit::new(settings.max_rate),
         };
         let mode = settings.socket_mode;
-        let server = HostServer::new(cluster, number, admission, room.clone(), endpoint, mode);
+        let tcp = tcp_of(settings, number)?;
+        let room = room.clone();
+        let server = HostServer::new(cluster, number, admission, room, endpoint, mode, tcp);
         servers.push(Arc::new(server));
     }
     Ok(servers)
+}
+
+/// The TCP ports of a host, if it is to have any.
+fn tcp_of(settings: &Settings, number: usize) -> Result<Tcp, StartError> {
+    let Some(address) = settings.tcp else {
+        return Ok(Tcp::default());
+    };
+    let ports = Tcp::of_host(address, number);
+    ports.ok_or_else(|| {
+        let hosts = settings.cluster.hosts;
+        StartError::Setting(format!("{hosts} hosts have no ports from {address} on"))
+    })
 }
 
 /// Blocks on the disk.

@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     /// The control API's socket; by default one in the state directory.
     pub(crate) control: Option<PathBuf>,
     pub(crate) control_tcp: Option<SocketAddr>,
+    /// Where the ports of the hosts begin, if they are served on TCP besides.
+    pub(crate) tcp: Option<SocketAddr>,
     /// The directory of files that are imported at the start.
     pub(crate) preload: Option<PathBuf>,
     /// What goes wrong with the disk, and at which of its steps.
@@ -84,6 +86,7 @@ impl Default for Settings {
             journal_limit: DEFAULT_JOURNAL_LIMIT,
             control: None,
             control_tcp: None,
+            tcp: None,
             preload: None,
             mishaps: None,
         }

@@ -235,6 +235,13 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
 /// At every log level: whoever reaches the control API can delete tasks, and sees every path.
 fn warn_of_network(daemon: &FakeDfdaemon) {
     let reachable = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+    let hosts = daemon.hosts().find_map(|host| host.tcp());
+    if let Some(address) = hosts.filter(reachable) {
+        log::say(&format!(
+            "warning: the hosts are reachable from the network, the first at {address}: any program that reaches one reads and writes files as this one can\n"
+        ));
+        log::flush(WARNED_WITHIN);
+    }
     if let Some(address) = daemon.control_tcp().filter(reachable) {
         log::say(&format!(
             "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"

@@ -175,6 +175,12 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     control_tcp: Option<SocketAddr>,
 
+    /// Serve the hosts on TCP besides, from this address on: each has two ports in a row, for
+    /// programs and for other hosts, or any two with port 0. A program that reaches one reads and
+    /// writes files as the fake can
+    #[arg(long, value_name = "ADDRESS")]
+    tcp: Option<SocketAddr>,
+
     /// Import every file below this directory at the start
     #[arg(long, value_name = "DIR")]
     preload: Option<PathBuf>,
@@ -261,6 +267,7 @@ impl Serve {
             journal_limit: self.journal_limit,
             control: self.control.clone(),
             control_tcp: self.control_tcp,
+            tcp: self.tcp,
             preload: self.preload.clone(),
             mishaps: None,
         };

@@ -14,4 +14,5 @@ mod network;
 mod paths;
 mod places;
 mod stalling;
+mod tcp;
 mod world;

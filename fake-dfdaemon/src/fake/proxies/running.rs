@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{ControlServer, Proxied};
 use crate::dfdaemon::release::Release;
-use crate::grpc::listener::asynchronous;
+use crate::grpc::accepting::asynchronous;
 use crate::grpc::socket::{SocketFile, listen_at};
 use crate::instance::error::StartError;
 use crate::proxy::{

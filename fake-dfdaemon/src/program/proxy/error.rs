@@ -58,6 +58,7 @@ pub(crate) fn start_code(error: &StartError) -> u8 {
         | StartError::State { .. }
         | StartError::Journal { .. }
         | StartError::Cassette(_)
+        | StartError::HostTcp { .. }
         | StartError::ControlTcp { .. } => EXIT_UNUSABLE,
         StartError::Preload { .. } | StartError::Other(_) => 1,
     }
