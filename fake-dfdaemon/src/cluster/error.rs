@@ -82,6 +82,8 @@ pub(crate) enum Error {
     Cancelled,
     #[error("the daemon is stopping")]
     Stopping,
+    #[error("there is no host {number}")]
+    NoSuchHost { number: usize },
     #[error("{0}")]
     Io(Arc<io::Error>),
 }

@@ -1,24 +1,24 @@
 //! What a failed export leaves behind with the quirk for it: a record on its host, a file of full
 //! length, and one replica more in the scheduler's count.
 
-use super::{Cluster, Error};
+use super::{Cluster, Error, Generation};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{Content, ReplicaRecord, TaskRecord};
 
 impl Cluster {
     /// Counts an export that begins on a host without the task. It stays counted when it fails.
-    pub(super) fn count_export(&self, id: &str, incarnation: u64) {
+    pub(super) fn count_export(&self, id: &str, generation: Generation) {
         if self.has_quirk(Quirk::FailedExportsCount)
-            && let Some(entry) = self.state().same(id, incarnation)
+            && let Some(entry) = self.state().same(id, generation)
         {
             entry.failed_exports += 1;
         }
     }
 
     /// Counts an export that ended well, or did not begin after all, no more.
-    pub(super) fn uncount_export(&self, id: &str, incarnation: u64) {
+    pub(super) fn uncount_export(&self, id: &str, generation: Generation) {
         if self.has_quirk(Quirk::FailedExportsCount)
-            && let Some(entry) = self.state().same(id, incarnation)
+            && let Some(entry) = self.state().same(id, generation)
         {
             entry.failed_exports = entry.failed_exports.saturating_sub(1);
         }
@@ -29,7 +29,7 @@ impl Cluster {
     pub(super) fn leave_failed(
         &self,
         host: usize,
-        (id, incarnation): (&str, u64),
+        (id, generation): (&str, Generation),
         record: &ReplicaRecord,
         content: &mut Content,
     ) -> Result<bool, Error> {
@@ -37,7 +37,7 @@ impl Cluster {
             return Ok(false);
         }
         let _locked = self.task_lock(id);
-        let has_another = match self.state().same(id, incarnation) {
+        let has_another = match self.state().same(id, generation) {
             Some(entry) => entry.whole_replica(host).is_some(),
             None => true,
         };
@@ -52,7 +52,12 @@ impl Cluster {
 
     /// Marks the copy failed of an export whose pieces came, and whose output could not be made.
     /// Blocks on the disk.
-    pub(super) fn fail_copy(&self, host: usize, id: &str, incarnation: u64) -> Result<(), Error> {
+    pub(super) fn fail_copy(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> Result<(), Error> {
         if !self.has_quirk(Quirk::FailedExportsCount) {
             return Ok(());
         }
@@ -60,7 +65,7 @@ impl Cluster {
         let now = self.now_in_seconds();
         let record = {
             let mut state = self.state();
-            let entry = state.same(id, incarnation);
+            let entry = state.same(id, generation);
             let Some(replica) = entry.and_then(|entry| entry.whole_replica(host)) else {
                 return Ok(());
             };
@@ -74,7 +79,7 @@ impl Cluster {
         self.store(host)?.write_record(&record)?;
         let mut state = self.state();
         state.insert_replica(host, record);
-        if let Some(entry) = state.same(id, incarnation) {
+        if let Some(entry) = state.same(id, generation) {
             entry.failed_exports += 1;
         }
         Ok(())
@@ -85,10 +90,10 @@ impl Cluster {
         &self,
         host: usize,
         task: &TaskRecord,
-        incarnation: u64,
+        generation: Generation,
     ) -> Result<(), Error> {
         let id = &task.task_id;
-        let has_record = match self.state().same(id, incarnation) {
+        let has_record = match self.state().same(id, generation) {
             Some(entry) => entry
                 .replicas
                 .get(host)
@@ -112,9 +117,9 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        self.count_export(id, incarnation);
+        self.count_export(id, generation);
         let mut content = self.store(host)?.new_content()?;
-        self.leave_failed(host, (id, incarnation), &record, &mut content)?;
+        self.leave_failed(host, (id, generation), &record, &mut content)?;
         Ok(())
     }
 }

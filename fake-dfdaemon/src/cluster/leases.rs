@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::scheduler::job::Job;
 use super::scheduler::state::{Entry, State, has_room};
-use super::{Cluster, Error};
+use super::{Cluster, Error, Generation};
 
 impl Cluster {
     /// Makes sure that content still fits a host, and keeps the room for it.
@@ -18,7 +18,10 @@ impl Cluster {
             return Err(no_space);
         }
         let mut state = self.state();
-        let room = state.hosts.get_mut(host).ok_or(Error::Stopping)?;
+        let room = state
+            .hosts
+            .get_mut(host)
+            .ok_or(Error::NoSuchHost { number: host })?;
         if !has_room(room, content_length, self.adjusted().capacity) {
             return Err(no_space);
         }
@@ -34,11 +37,11 @@ impl Cluster {
     /// Holds on to a task, so that nothing of it is removed. Its state was looked up by the caller.
     pub(super) fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut Entry) -> Lease {
         entry.leases += 1;
-        let incarnation = entry.incarnation;
+        let generation = entry.generation;
         Lease {
             cluster: Arc::clone(self),
             id: Arc::clone(id),
-            incarnation,
+            generation,
         }
     }
 }
@@ -79,13 +82,13 @@ impl Drop for Reservation {
 pub(crate) struct Lease {
     cluster: Arc<Cluster>,
     id: Arc<str>,
-    incarnation: u64,
+    generation: Generation,
 }
 
 impl Lease {
     /// Tells the task from earlier and later ones with its id.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.incarnation
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 }
 
@@ -94,7 +97,7 @@ impl Drop for Lease {
         let cluster = &self.cluster;
         let now = cluster.now();
         let (mut overdue, mut holders) = (false, Vec::new());
-        if let Some(entry) = cluster.state().same(&self.id, self.incarnation) {
+        if let Some(entry) = cluster.state().same(&self.id, self.generation) {
             entry.leases = entry.leases.saturating_sub(1);
             // The collector and eviction may have passed this task by while it was held.
             if entry.leases == 0 {

@@ -38,7 +38,7 @@ use self::scheduler::agenda::Agenda;
 use self::scheduler::job::Job;
 pub(crate) use self::scheduler::replicas::ReplicaState;
 pub use self::scheduler::state::HostStatus;
-pub(crate) use self::scheduler::state::{State, TaskView};
+pub(crate) use self::scheduler::state::{Generation, State, TaskView};
 pub use self::task::{Replica, Task};
 use self::threads::ClientFileThreads;
 pub(crate) use self::transfer::Arrival;
@@ -108,8 +108,8 @@ pub(crate) struct Cluster {
     state_dir: StateDir,
 }
 
-/// The host that fetches, and the task by id and incarnation.
-type FetchKey = (usize, Arc<str>, u64);
+/// The host that fetches, and the task by id and generation.
+type FetchKey = (usize, Arc<str>, Generation);
 
 /// One host of the cluster.
 #[derive(Debug)]
@@ -331,8 +331,9 @@ impl Cluster {
         format!("{}-{}", self.host_id(host), uuid::Uuid::new_v4())
     }
 
-    fn store(&self, host: usize) -> Result<&HostStore, Error> {
-        let host = self.hosts.get(host).ok_or(Error::Stopping)?;
+    fn store(&self, number: usize) -> Result<&HostStore, Error> {
+        let host = self.hosts.get(number);
+        let host = host.ok_or(Error::NoSuchHost { number })?;
         Ok(&host.store)
     }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{Cluster, Error, HostStatus, Replica, ReplicaState, Task, not_found};
+use super::{Cluster, Error, Generation, HostStatus, Replica, ReplicaState, Task, not_found};
 use crate::dfdaemon::host_name;
 
 impl Cluster {
@@ -73,12 +73,12 @@ impl Cluster {
         &self,
         host: usize,
         id: &str,
-        incarnation: u64,
+        generation: Generation,
     ) -> Result<(), Error> {
         let _locked = self.task_lock(id);
         let removed = {
             let mut state = self.state();
-            let is_there = state.same(id, incarnation).is_some();
+            let is_there = state.same(id, generation).is_some();
             is_there.then(|| state.remove_replica(id, host)).flatten()
         };
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))

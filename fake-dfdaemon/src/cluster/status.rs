@@ -43,6 +43,7 @@ impl Error {
             | Self::TransferFault(_)
             | Self::NoTtl
             | Self::NoSpace { .. }
+            | Self::NoSuchHost { .. }
             | Self::Layout(_)
             | Self::ContentLength { .. }
             | Self::DigestMismatch { .. }
@@ -100,6 +101,11 @@ mod tests {
                 "task 7 not found",
             ),
             (Error::NoTtl, Code::Internal, "unexpected response"),
+            (
+                Error::NoSuchHost { number: 9 },
+                Code::Internal,
+                "there is no host 9",
+            ),
             (
                 Error::NoSpace { content_length: 9 },
                 Code::Internal,

@@ -20,7 +20,7 @@ use crate::call::Call;
 use crate::call::faults::Phase;
 use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
-use crate::cluster::{Arrival, Cluster, Export, ExportRequest};
+use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::CancelFlag;
@@ -171,10 +171,10 @@ impl Sending {
     }
 
     /// Marks the copy that was sent from, as a real dfdaemon does when the client goes away.
-    fn poison(&self, held: Option<u64>) {
+    fn poison(&self, held: Option<Generation>) {
         let (host, cluster) = (self.host.number, &self.host.cluster);
-        if let Some(incarnation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
-            cluster.set_poisoned(host, &self.envelope.task_id, incarnation, true);
+        if let Some(generation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
+            cluster.set_poisoned(host, &self.envelope.task_id, generation, true);
         }
     }
 

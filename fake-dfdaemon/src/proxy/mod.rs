@@ -26,6 +26,7 @@ pub(crate) use self::calls::{CallSettings, CallsError, ProxiedCalls};
 pub(crate) use self::cassette::{CassetteError, ContentMode};
 pub(crate) use self::compare::PathMapping;
 pub(crate) use self::connection::Upstream;
+#[cfg(feature = "program")]
 pub(crate) use self::diff::{DiffError, DiffSettings, diff};
 pub(crate) use self::record::{CassetteRecorder, Outcome, Pattern, RecordSettings};
 pub(crate) use self::replay::{Order, ReplayClients, ReplaySettings, Replayer, Speed};

@@ -17,7 +17,7 @@ pub(crate) use self::output::OutputRequest;
 use self::output::{Output, OutputContent, is_same_file, parse_digest};
 use super::replica_ops::{check_length, read_error};
 use super::transfer::{Arrival, Subscription, Wanted};
-use super::{Cluster, Error, Lease, check_given, not_found};
+use super::{Cluster, Error, Generation, Lease, check_given, not_found};
 use crate::call::StoreFaults;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, TaskRecord, TaskState};
@@ -135,7 +135,7 @@ impl Cluster {
             _ => None,
         };
         if matches!(source, Source::Nowhere) {
-            self.fail_without_parents(host, &task, lease.incarnation())?;
+            self.fail_without_parents(host, &task, lease.generation())?;
         }
         Ok(Export {
             task,
@@ -185,13 +185,13 @@ impl Cluster {
             // another import once it has expired. Then it is looked up again.
             let source = if let Some(crc32) = held {
                 let opened = self.store(host)?.open_content_of(id, task.content_length);
-                if !self.holds_of(host, id, lease.incarnation()) {
+                if !self.holds_of(host, id, lease.generation()) {
                     continue;
                 }
                 let file = opened?;
                 if let Err(error) = check_length(&file, id, task.content_length) {
                     tracing::warn!(%error, host, "a copy is dropped");
-                    self.drop_damaged(host, id, lease.incarnation())?;
+                    self.drop_damaged(host, id, lease.generation())?;
                     continue;
                 }
                 Source::Held {
@@ -202,7 +202,7 @@ impl Cluster {
                 }
             } else if fetchable {
                 let fetched = self.fetch(host, id, &wanted);
-                if self.is_replaced(id, lease.incarnation()) {
+                if self.is_replaced(id, lease.generation()) {
                     continue;
                 }
                 let subscription = fetched?;
@@ -216,26 +216,32 @@ impl Cluster {
     }
 
     /// Whether a host has the whole of this very task.
-    fn holds_of(&self, host: usize, id: &str, incarnation: u64) -> bool {
+    fn holds_of(&self, host: usize, id: &str, generation: Generation) -> bool {
         let mut state = self.state();
-        let entry = state.same(id, incarnation);
+        let entry = state.same(id, generation);
         entry.is_some_and(|entry| entry.whole_replica(host).is_some())
     }
 
     /// Says whether a host's copy of this very task serves nobody.
-    pub(crate) fn set_poisoned(&self, host: usize, id: &str, incarnation: u64, poisoned: bool) {
+    pub(crate) fn set_poisoned(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+        poisoned: bool,
+    ) {
         let mut state = self.state();
-        let entry = state.same(id, incarnation);
+        let entry = state.same(id, generation);
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
             replica.poisoned = poisoned;
         }
     }
 
     /// Whether another task has taken the id.
-    fn is_replaced(&self, id: &str, incarnation: u64) -> bool {
+    fn is_replaced(&self, id: &str, generation: Generation) -> bool {
         let state = self.state();
         let entry = state.tasks.get(id);
-        entry.is_some_and(|entry| entry.incarnation != incarnation)
+        entry.is_some_and(|entry| entry.generation != generation)
     }
 
     /// The task, the digests of this host's copy if it has one, and whether others could serve it.
@@ -328,8 +334,8 @@ impl Export {
                 let disk = cluster.store(host)?.disk();
                 let read = disk.read_range(&file, range, bytes);
                 let bytes = read.map_err(|error| read_error(error.into(), &file, &id, length));
-                if let (Err(Error::ContentLength { .. }), Some(incarnation)) = (&bytes, held) {
-                    cluster.drop_damaged(host, &id, incarnation)?;
+                if let (Err(Error::ContentLength { .. }), Some(generation)) = (&bytes, held) {
+                    cluster.drop_damaged(host, &id, generation)?;
                 }
                 Ok(chunks.give_back_after(bytes?))
             })
@@ -339,16 +345,16 @@ impl Export {
     /// Counts a piece that is read for a client that wants the content.
     pub(crate) fn count_piece(&self) {
         let mut state = self.cluster.state();
-        let entry = state.same(&self.task.task_id, self.lease.incarnation());
+        let entry = state.same(&self.task.task_id, self.lease.generation());
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(self.host)) {
             replica.uploaded += 1;
         }
     }
 
-    /// The incarnation of the task, if this host had all of it when the export began.
-    pub(crate) fn held(&self) -> Option<u64> {
+    /// The generation of the task, if this host had all of it when the export began.
+    pub(crate) fn held(&self) -> Option<Generation> {
         let held = matches!(self.source, Source::Held { .. });
-        held.then(|| self.lease.incarnation())
+        held.then(|| self.lease.generation())
     }
 
     /// Finishes the output, after the last piece.
@@ -356,15 +362,15 @@ impl Export {
         let (host, persistent) = (self.host, self.persistent);
         let held = matches!(self.source, Source::Held { .. });
         let (output, cancel) = (self.output.take(), self.cancel.0.clone());
-        let (id, incarnation) = (self.task.task_id.clone(), self.lease.incarnation());
+        let (id, generation) = (self.task.task_id.clone(), self.lease.generation());
         let (file, length) = (self.source.file().cloned(), self.task.content_length);
         let by_path = output.is_some();
         let finish = move |cluster: &Arc<Cluster>, cancel: &CancelFlag| {
             if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
-                cluster.drop_damaged(host, &id, incarnation)?;
+                cluster.drop_damaged(host, &id, generation)?;
                 return Err(error);
             }
-            if cluster.is_replaced(&id, incarnation) {
+            if cluster.is_replaced(&id, generation) {
                 // What the host has by now is of another task.
             } else if persistent {
                 cluster.set_persistent(host, &id, true)?;
@@ -373,10 +379,10 @@ impl Export {
             }
             let finished = output.map_or(Ok(()), |output| output.finish(cancel));
             if finished.is_err() && !held {
-                cluster.fail_copy(host, &id, incarnation)?;
+                cluster.fail_copy(host, &id, generation)?;
             }
             finished?;
-            cluster.set_poisoned(host, &id, incarnation, false);
+            cluster.set_poisoned(host, &id, generation, false);
             Ok(())
         };
         if by_path {

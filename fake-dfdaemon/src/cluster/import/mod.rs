@@ -293,10 +293,10 @@ impl Cluster {
         })?;
         let mut state = self.state();
         let old_holders = state.remove_task(id);
-        let incarnation = state.insert_task(task.clone());
+        let generation = state.insert_task(task.clone());
         state.insert_replica(new.host, new.replica_record(id, created_at));
         let lease = state
-            .same(id, incarnation)
+            .same(id, generation)
             .map(|entry| self.lease(&Arc::from(id), entry));
         drop(state);
         // What is left of the one before is nobody's.
@@ -307,7 +307,7 @@ impl Cluster {
             cluster: Arc::clone(self),
             host: new.host,
             task,
-            incarnation,
+            generation,
             ended: false,
             _lease: lease,
         })

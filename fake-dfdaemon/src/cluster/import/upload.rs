@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Error, Lease, Reservation, TaskView, not_found};
+use crate::cluster::{Cluster, Error, Generation, Lease, Reservation, TaskView, not_found};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
@@ -18,7 +18,7 @@ pub(in crate::cluster) struct Begun {
     pub(in crate::cluster) cluster: Arc<Cluster>,
     pub(in crate::cluster) host: usize,
     pub(in crate::cluster) task: TaskRecord,
-    pub(in crate::cluster) incarnation: u64,
+    pub(in crate::cluster) generation: Generation,
     pub(in crate::cluster) ended: bool,
     /// No collector takes the task away under its import.
     pub(in crate::cluster) _lease: Option<Lease>,
@@ -84,7 +84,7 @@ impl Begun {
             stored.reservation.hand_over(&mut state);
             state.insert_replica(self.host, replica);
             let entry = state
-                .same(id, self.incarnation)
+                .same(id, self.generation)
                 .ok_or_else(|| not_found(id))?;
             entry.task = task.clone();
             state.tell_of_task(id);
@@ -103,7 +103,7 @@ impl Begun {
             && store.open_content_of(id, self.task.content_length).is_err()
         {
             // A link that leads nowhere from the store: other hosts wait for a piece for ever.
-            cluster.set_poisoned(self.host, id, self.incarnation, true);
+            cluster.set_poisoned(self.host, id, self.generation, true);
         }
         cluster.replicate_later(&Arc::from(id.as_str()));
         cluster.evict_if_full(self.host);
@@ -134,7 +134,7 @@ impl Begun {
         let written = cluster.scheduler.write(&task);
         let mut state = cluster.state();
         let entry = state
-            .same(id, self.incarnation)
+            .same(id, self.generation)
             .ok_or_else(|| not_found(id))?;
         entry.task = task;
         state.tell_of_task(id);
@@ -158,7 +158,7 @@ impl Begun {
         let id = &self.task.task_id;
         let mut state = self.cluster.state();
         let entry = state
-            .same(id, self.incarnation)
+            .same(id, self.generation)
             .ok_or_else(|| not_found(id))?;
         let replica = entry.replicas.get(self.host).ok_or_else(|| not_found(id))?;
         Ok(change(replica.record.clone()))

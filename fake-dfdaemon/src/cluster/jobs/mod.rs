@@ -209,7 +209,7 @@ impl Cluster {
             return Vec::new();
         }
         let candidates = state.candidates(entry, self.adjusted().capacity);
-        let seed = (entry.incarnation, now.as_second().unsigned_abs());
+        let seed = (entry.generation.seed(), now.as_second().unsigned_abs());
         let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
         draw(
             entry.task.persistent_replica_count,

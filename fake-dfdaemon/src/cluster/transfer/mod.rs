@@ -99,7 +99,7 @@ impl Cluster {
                 .get_mut(id)
                 .filter(|entry| !entry.is_expired(now));
             let entry = entry.ok_or_else(|| not_found(id))?;
-            let key = (host, Arc::clone(id), entry.incarnation);
+            let key = (host, Arc::clone(id), entry.generation);
             (key, entry.task.clone(), self.lease(id, entry))
         };
         if let Some(joined) = self.join_fetch(&key, wanted.persistent) {
@@ -199,10 +199,10 @@ impl Fetch {
         ended: &Result<(), Error>,
         content: &mut Content,
     ) -> bool {
-        let (host, id, incarnation) = &self.key;
+        let (host, id, generation) = &self.key;
         let is_refused = self.refused.load(Ordering::Relaxed);
         if ended.is_ok() || is_refused {
-            cluster.uncount_export(id, *incarnation);
+            cluster.uncount_export(id, *generation);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
             return false;
@@ -212,7 +212,7 @@ impl Fetch {
             failed_at: (!is_refused).then_some(record.updated_at),
             ..record
         };
-        let left = cluster.leave_failed(*host, (id, *incarnation), &record, content);
+        let left = cluster.leave_failed(*host, (id, *generation), &record, content);
         left.unwrap_or_else(|error| {
             tracing::warn!(task = self.task.task_id, %error, "a failed export left no record");
             false
@@ -233,9 +233,9 @@ impl Fetch {
 
     /// The host knows nothing of a task that did not come, unless it has it from elsewhere.
     fn unmark(&self, cluster: &Cluster) {
-        let (host, id, incarnation) = &self.key;
+        let (host, id, generation) = &self.key;
         let mut state = cluster.state();
-        let Some(entry) = state.same(id, *incarnation) else {
+        let Some(entry) = state.same(id, *generation) else {
             return;
         };
         let partial =
@@ -394,12 +394,12 @@ impl Fetch {
         reservation: Reservation,
         crc32: Vec<u32>,
     ) -> Result<(), Error> {
-        let (host, id, incarnation) = &self.key;
+        let (host, id, generation) = &self.key;
         let _locked = cluster.task_lock(id);
         self.check_wanted(cluster)?;
-        let there = cluster.state().tasks.get(id).map(|entry| entry.incarnation);
+        let there = cluster.state().tasks.get(id).map(|entry| entry.generation);
         match there {
-            Some(there) if there == *incarnation => {}
+            Some(there) if there == *generation => {}
             // Another import has taken its place once it had expired: whoever waits for this one
             // has it, but it is no replica any more.
             Some(_) => return Ok(()),

@@ -77,9 +77,9 @@ impl Parents {
     }
 
     fn serving(&mut self) -> Vec<usize> {
-        let (host, id, incarnation) = &self.fetch;
+        let (host, id, generation) = &self.fetch;
         let mut state = self.cluster.state();
-        let is_there = state.same(id, *incarnation).is_some();
+        let is_there = state.same(id, *generation).is_some();
         let serving = match state.tasks.get(id) {
             Some(entry) if is_there => state.parents(entry, *host, self.cluster.forgotten_before()),
             // Removed, or replaced by another import once it had expired: what is open is still
@@ -160,11 +160,11 @@ impl Drop for Parents {
 /// Changes what is known of a host's copy, if it is still that of the same task.
 fn change<T>(
     cluster: &Cluster,
-    (_, id, incarnation): &FetchKey,
+    (_, id, generation): &FetchKey,
     host: usize,
     with: impl FnOnce(&mut ReplicaState) -> T,
 ) -> Option<T> {
     let mut state = cluster.state();
-    let entry = state.same(id, *incarnation)?;
+    let entry = state.same(id, *generation)?;
     entry.replicas.get_mut(host).map(with)
 }

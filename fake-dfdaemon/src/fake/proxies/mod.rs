@@ -7,7 +7,9 @@ use std::io;
 use std::path::Path;
 
 pub use self::builders::{ProxyBuilder, RecorderBuilder, ReplayBuilder};
-pub(crate) use self::running::{Role, Running, Setup};
+pub(crate) use self::running::Running;
+#[cfg(feature = "program")]
+pub(crate) use self::running::{Role, Setup};
 use crate::call::faults::reach::Reach;
 use crate::call::faults::{Fault, FaultError, FaultGuard};
 use crate::call::journal::Journal;

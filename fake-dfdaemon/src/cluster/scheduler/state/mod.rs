@@ -20,9 +20,20 @@ use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 pub(crate) struct State {
     pub(crate) tasks: HashMap<Arc<str>, Entry>,
     pub(crate) hosts: Vec<HostState>,
-    last_incarnation: u64,
+    last_generation: Generation,
     /// Told what changes, once this is the state that is served.
     pub(crate) events: Option<Events>,
+}
+
+/// Tells a task from earlier and later ones with the same id, while the daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Generation(u64);
+
+impl Generation {
+    /// As a part of what seeds a drawing of lots.
+    pub(crate) fn seed(self) -> u64 {
+        self.0
+    }
 }
 
 /// A task, as the scheduler and the hosts know it.
@@ -30,7 +41,7 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     pub(crate) task: TaskRecord,
     /// Tells this task from earlier and later ones with the same id.
-    pub(crate) incarnation: u64,
+    pub(crate) generation: Generation,
     pub(crate) replicas: Replicas,
     /// Exports and transfers that are running: nothing is collected or evicted under them.
     pub(crate) leases: usize,
@@ -118,7 +129,7 @@ impl State {
         Self {
             tasks: HashMap::new(),
             hosts,
-            last_incarnation: 0,
+            last_generation: Generation(0),
             events: None,
         }
     }
@@ -129,28 +140,28 @@ impl State {
     }
 
     /// The very task that somebody has seen before.
-    pub(crate) fn same(&mut self, id: &str, incarnation: u64) -> Option<&mut Entry> {
+    pub(crate) fn same(&mut self, id: &str, generation: Generation) -> Option<&mut Entry> {
         self.tasks
             .get_mut(id)
-            .filter(|entry| entry.incarnation == incarnation)
+            .filter(|entry| entry.generation == generation)
     }
 
-    /// Puts a task in, in place of an earlier one with its id, and returns its incarnation.
-    pub(crate) fn insert_task(&mut self, task: TaskRecord) -> u64 {
+    /// Puts a task in, in place of an earlier one with its id, and returns its generation.
+    pub(crate) fn insert_task(&mut self, task: TaskRecord) -> Generation {
         self.remove_task(&task.task_id.clone());
-        self.last_incarnation += 1;
+        self.last_generation.0 += 1;
         let id = Arc::from(task.task_id.as_str());
-        let incarnation = self.last_incarnation;
+        let generation = self.last_generation;
         let entry = Entry {
             task,
-            incarnation,
+            generation,
             replicas: Replicas::default(),
             leases: 0,
             failed_exports: 0,
         };
         self.tasks.insert(Arc::clone(&id), entry);
         self.tell_of_task(&id);
-        incarnation
+        generation
     }
 
     /// Takes a task out, and returns the hosts that have something of it.

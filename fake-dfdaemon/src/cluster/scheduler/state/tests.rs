@@ -86,8 +86,8 @@ fn a_task_that_replaces_another_is_not_the_same() {
     let mut state = State::new(1);
     let mut put_in = |id| (id, state.insert_task(task(id)));
     let [first, other, second] = ["7", "8", "7"].map(&mut put_in);
-    for ((id, incarnation), found) in [(first, false), (other, true), (second, true)] {
-        let same = state.same(id, incarnation);
+    for ((id, generation), found) in [(first, false), (other, true), (second, true)] {
+        let same = state.same(id, generation);
         assert_eq!(same.is_some_and(|entry| entry.task == task(id)), found);
     }
     assert!(state.same("8", second.1).is_none());
