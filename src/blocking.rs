@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+mod trees;
+
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -37,6 +39,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::{ReplicaCount, Timeout, ValueError};
 use crate::types::task::{LocalTask, Task};
 use crate::types::task_id::TaskId;
+
+pub use trees::diagnose;
 
 /// A client whose calls block the thread that makes them; see [`crate::Client`], whose methods these
 /// are. Clones share a connection, and one thread that serves it.

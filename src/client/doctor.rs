@@ -40,6 +40,24 @@ impl Check {
 
 /// Looks for what is wrong with the daemon at `endpoint`. What depends on a check that failed is not
 /// looked at. A client is returned if there is a connection.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let endpoint = dfcache::Endpoint::new(daemon.endpoint())?;
+/// let (checks, client) = dfcache::diagnose(&endpoint).await;
+/// assert!(client.is_some());
+/// for check in &checks {
+///     match &check.result {
+///         Ok(found) => println!("{}: {found}", check.name),
+///         Err(error) => println!("{}: {error}: {:?}", check.name, error.remedy()),
+///     }
+/// }
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
     let mut checks = vec![Check::new("endpoint", socket(endpoint))];
     if checks[0].result.is_err() {

@@ -24,6 +24,29 @@ use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::{Digest, TaskId};
 
 /// The export of a tree.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # let copy = directory.path().join("copy");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::{ExportRequest, ExportTree, ImportTree};
+///
+/// # let tree = client.import_tree(&ImportTree::new(&*model)).await?;
+/// let request = ExportRequest::new(&tree.task.task_id).verify(true);
+/// let exported = client.export_tree(&ExportTree::new(request), &copy).await?;
+/// let paths: Vec<_> = exported.files().map(|file| file.path).collect();
+/// assert_eq!(paths, ["weights.bin"]);
+/// assert_eq!(std::fs::read(copy.join("weights.bin"))?, b"content");
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ExportTree {
     request: ExportRequest,

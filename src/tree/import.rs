@@ -33,6 +33,28 @@ const READ_LENGTH: usize = 256 << 10;
 const EARLY: SignedDuration = SignedDuration::from_mins(1);
 
 /// The import of a directory.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # let copy = directory.path().join("copy");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::{ExportTree, ImportRequest, ImportTree, Ttl};
+///
+/// let request = ImportRequest::new(&model).ttl(Ttl::from_hours(2));
+/// let tree = client.import_tree(&ImportTree::new(request)).await?;
+/// assert_eq!(tree.summary.file_count, 1);
+/// client.export_tree(&ExportTree::new(&tree.task.task_id), &copy).await?;
+/// assert_eq!(std::fs::read(copy.join("weights.bin"))?, b"content");
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ImportTree {
     request: ImportRequest,

@@ -1,0 +1,115 @@
+//! Trees, copies and streams, and what is wrong, for programs without a runtime.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::{Client, Runtime};
+use crate::client::doctor::Check;
+use crate::import::{ImportRequest, Imported};
+use crate::tree::{ExportTree, ExportedTree, ImportTree, ImportedTree};
+use crate::types::endpoint::Endpoint;
+use crate::types::error::Result;
+
+impl Client {
+    /// As [`crate::Client::import_staged`].
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn import_staged(
+        &self,
+        request: impl Into<ImportRequest>,
+        staging: impl AsRef<Path>,
+    ) -> Result<Imported> {
+        let import = self.client.import_staged(request, staging);
+        self.runtime.wait_for(import)
+    }
+
+    /// As [`crate::Client::import_reader`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let daemon = fake_dfdaemon::FakeDfdaemon::start_blocking()?;
+    /// # let staging = tempfile::tempdir()?;
+    /// use dfcache::blocking::Client;
+    ///
+    /// let client = Client::connect(daemon.endpoint())?;
+    /// let imported = client.import_reader("a greeting", &b"hello"[..], &staging)?;
+    /// assert_eq!(imported.task.content_length, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn import_reader(
+        &self,
+        request: impl Into<ImportRequest>,
+        reader: impl Read + Send + 'static,
+        staging: impl AsRef<Path>,
+    ) -> Result<Imported> {
+        let import = self.client.import_reader(request, reader, staging);
+        self.runtime.wait_for(import)
+    }
+
+    /// As [`crate::Client::import_tree`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let daemon = fake_dfdaemon::FakeDfdaemon::start_blocking()?;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let model = directory.path().join("model");
+    /// # let copy = directory.path().join("copy");
+    /// # std::fs::create_dir(&model)?;
+    /// # std::fs::write(model.join("weights.bin"), "content")?;
+    /// use dfcache::blocking::Client;
+    /// use dfcache::{ExportTree, ImportTree};
+    ///
+    /// let client = Client::connect(daemon.endpoint())?;
+    /// let tree = client.import_tree(&ImportTree::new(&*model))?;
+    /// client.export_tree(&ExportTree::new(&tree.task.task_id), &copy)?;
+    /// assert_eq!(std::fs::read(copy.join("weights.bin"))?, b"content");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn import_tree(&self, tree: &ImportTree) -> Result<ImportedTree> {
+        self.runtime.wait_for(self.client.import_tree(tree))
+    }
+
+    /// As [`crate::Client::export_tree`].
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn export_tree(&self, tree: &ExportTree, path: impl AsRef<Path>) -> Result<ExportedTree> {
+        self.runtime.wait_for(self.client.export_tree(tree, path))
+    }
+}
+
+/// As [`crate::diagnose`], without the client.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::start_blocking()?;
+/// let checks = dfcache::blocking::diagnose(&dfcache::Endpoint::new(daemon.endpoint())?)?;
+/// assert!(checks.iter().all(|check| check.result.is_ok()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::Failure`](crate::ErrorKind::Failure) if there can be no further thread. What is wrong is
+/// in the checks.
+pub fn diagnose(endpoint: &Endpoint) -> Result<Vec<Check>> {
+    let runtime = Runtime::start()?;
+    runtime.wait_for(async {
+        let (checks, _) = crate::client::doctor::diagnose(endpoint).await;
+        Ok(checks)
+    })
+}
