@@ -12,6 +12,7 @@ mod jobs;
 mod leases;
 mod replica_ops;
 mod scheduler;
+mod settings;
 mod status;
 mod task;
 mod threads;
@@ -39,6 +40,7 @@ use self::scheduler::job::Job;
 pub(crate) use self::scheduler::replicas::ReplicaState;
 pub use self::scheduler::state::HostStatus;
 pub(crate) use self::scheduler::state::{Generation, State, TaskView};
+pub(crate) use self::settings::Settings;
 pub use self::task::{Replica, Task};
 use self::threads::ClientFileThreads;
 pub(crate) use self::transfer::Arrival;
@@ -47,8 +49,7 @@ use self::turns::REPLICATIONS;
 use crate::call::Calls;
 use crate::call::clock::{Clock, later};
 use crate::call::gate::CALLS_END_WITHIN;
-use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
-use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
+use crate::dfdaemon::adjustable::Adjusted;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 use crate::dfdaemon::{host_id, host_name};
@@ -66,17 +67,6 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
-
-/// What the cluster is told once, at its start.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) release: Release,
-    pub(crate) hosts: usize,
-    /// By default one that depends on the quirks.
-    pub(crate) min_ttl: Option<Duration>,
-    pub(crate) max_ttl: Duration,
-    pub(crate) adjustable: Adjustable,
-}
 
 /// Hosts and scheduler.
 ///
@@ -232,38 +222,6 @@ impl Cluster {
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
-    }
-
-    /// The settings that can change while it runs, as they are now.
-    pub(crate) fn adjusted(&self) -> Arc<Adjustable> {
-        self.adjusted.now()
-    }
-
-    /// Changes them. What waits for a time goes on waiting; a collector that would come later than
-    /// its interval does not.
-    pub(crate) fn adjust<E>(
-        &self,
-        change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
-    ) -> Result<Arc<Adjustable>, E> {
-        let changed = self.adjusted.change(change)?;
-        self.collect_within_an_interval();
-        for host in 0..self.hosts.len() {
-            self.evict_if_full(host);
-        }
-        Ok(changed)
-    }
-
-    /// Lets them be as they were at the start.
-    pub(crate) fn adjust_as_given(&self) {
-        self.adjusted.start_anew();
-    }
-
-    fn ttl_limits(&self) -> TtlLimits {
-        let default = || default_min_ttl(self.adjusted().quirks);
-        TtlLimits {
-            min: self.min_ttl.unwrap_or_else(default),
-            max: self.max_ttl,
-        }
     }
 
     pub(crate) fn has_quirk(&self, quirk: Quirk) -> bool {
