@@ -2,32 +2,27 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::Scheme;
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use rustix::fs::OFlags;
 use tokio::sync::watch;
 
+use super::hashed::Hashed;
 use super::manifest::{self, Entry, Kind, Sha256Digest};
 use super::walk::walk;
 use super::{Counter, DEFAULT_JOBS, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
-use crate::import::{CheckedImport, ImportRequest, Imported};
+use crate::import::{ImportRequest, Imported};
 use crate::output::PrivateFile;
 use crate::types::error::{Error, ErrorKind, Result};
-use crate::types::options::{PieceLength, TaskId};
+use crate::types::options::TaskId;
 use crate::types::task::{Task, TaskState};
-
-/// How much is read at once, in bytes.
-const READ_LENGTH: usize = 256 << 10;
 
 /// A task that expires so little before the time that was asked for is no surprise.
 const EARLY: SignedDuration = SignedDuration::from_mins(1);
@@ -427,86 +422,5 @@ impl Files<'_> {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// A file that was read: what its content hashes to.
-struct Hashed {
-    /// None if a copy is imported.
-    import: Option<CheckedImport>,
-    sha256: Sha256Digest,
-    ids: [(Scheme, String); 2],
-}
-
-impl Hashed {
-    /// Reads the file. Blocks.
-    fn of(request: ImportRequest, length: u64, is_staged: bool) -> Result<Self> {
-        let path = request.path.clone();
-        let cannot =
-            |source| Error::local_file(format!("cannot read {}", path.display())).because(source);
-        let parameters = request.clone();
-        let parameters = Parameters {
-            tag: parameters.tag.as_deref(),
-            application: parameters.application.as_deref(),
-            piece_length: parameters.piece_length.map(PieceLength::bytes),
-        };
-        let import = if is_staged {
-            None
-        } else {
-            Some(request.check()?)
-        };
-        let mut file = File::options()
-            .read(true)
-            // A FIFO that has taken the file's place meanwhile must not block.
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(&path)
-            .map_err(cannot)?;
-        let mut hashers = [Scheme::Crc32, Scheme::Sha256].map(TaskIdHasher::new);
-        let capacity = usize::try_from(length).unwrap_or(READ_LENGTH);
-        let mut buffer = vec![0; capacity.saturating_add(1).min(READ_LENGTH)];
-        let mut hashed = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let bytes = &buffer[..read];
-                    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
-                    hashed += read as u64;
-                }
-                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(cannot(source)),
-            }
-        }
-        if hashed != length {
-            return Err(Error::local_file("it changed while it was read"));
-        }
-        let [crc32, sha256] = hashers;
-        let plain = sha256.clone().finish_plain();
-        let digest = plain
-            .parse()
-            .map_err(|why: String| Error::new(ErrorKind::Failure, "cannot hash it").because(why))?;
-        Ok(Self {
-            import,
-            sha256: digest,
-            ids: [
-                (Scheme::Crc32, crc32.finish(parameters)),
-                (Scheme::Sha256, sha256.finish(parameters)),
-            ],
-        })
-    }
-
-    fn id(&self, scheme: Scheme) -> &str {
-        let [first, second] = &self.ids;
-        if first.0 == scheme {
-            &first.1
-        } else {
-            &second.1
-        }
-    }
-
-    /// By which scheme the file has this id.
-    fn scheme_of(&self, id: &str) -> Option<Scheme> {
-        let found = self.ids.iter().find(|(_, known)| known == id);
-        found.map(|(scheme, _)| *scheme)
     }
 }

@@ -1,6 +1,7 @@
 //! Trees: a directory as one task, whose content is a manifest of the tasks of its files.
 
 mod export;
+mod hashed;
 mod import;
 mod manifest;
 mod walk;
