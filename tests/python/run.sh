@@ -24,5 +24,16 @@ proto=../../proto
     --python_out="$work/generated" --grpc_python_out="$work/generated" "$proto"/*.proto
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" interop.py "$target/debug/fake-dfdaemon" "$work/generated"
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" metrics.py "$target/debug/fake-dfdaemon"
+
+spectral=
+if command -v npm >/dev/null; then
+    npm install --silent --no-audit --no-fund --prefix "$work" @stoplight/spectral-cli@6.16.3
+    spectral=$work/node_modules/.bin/spectral
+else
+    echo 'SKIPPED: there is no npm, and spectral does not look at the document'
+fi
+PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" api.py "$target/debug/fake-dfdaemon" \
+    "$work/venv/bin/schemathesis" ${spectral:+"$spectral"}
+
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$work/generated" "$target/debug/fake-dfdaemon" run -- \
     "$work/venv/bin/python" ../examples/client.py requirements.txt

@@ -103,7 +103,7 @@ fn operation_id(route: &Route) -> String {
 
 /// The schema of a parameter, and a value for it.
 fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Value) {
-    let number = |least: u64| json!({"type": "integer", "minimum": least});
+    let number = |least: u64| json!({"type": "integer", "minimum": least, "maximum": u64::MAX});
     match (tag(route.path), name) {
         (_, "rpc") => (json!({"type": "string", "enum": Rpc::ALL}), json!("stat")),
         (_, "status") => {
