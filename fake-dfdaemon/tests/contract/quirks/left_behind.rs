@@ -80,12 +80,15 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     fs::write(&out, "old").unwrap();
     let mut refused = export_to(&id, &out);
     refused.force_hard_link = true;
+    // So that the transfer does not end before the link is tried.
+    let held_up = fake.fault("transfer:stall".parse().unwrap());
     other.export(refused).await;
     eventually("the transfer has ended", || async {
         fake.settle().await;
         other.stat_local(&id).await.is_err() || count(&id).await == 1
     })
     .await;
+    drop(held_up);
     let left = other.stat_local(&id).await.ok();
     let ends = left.as_ref().map(|left| (left.finished_at, left.failed_at));
     assert!(ends.is_none_or(|ends| ends == (None, None)), "{ends:?}");
