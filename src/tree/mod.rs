@@ -15,7 +15,7 @@ pub use export::{ExportTree, ExportedTree};
 pub use import::{ExpiresEarly, ImportTree, ImportedTree};
 use manifest::{Entry, Kind};
 
-use crate::types::error::{self, Error};
+use crate::types::error::{Error, Result};
 
 /// How many files of a tree are on their way at a time, unless told otherwise.
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -83,7 +83,7 @@ impl TreeSummary {
     /// # Errors
     ///
     /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is no manifest, or a hostile one.
-    pub fn of_manifest(manifest: &[u8]) -> error::Result<Self> {
+    pub fn of_manifest(manifest: &[u8]) -> Result<Self> {
         if !manifest.starts_with(manifest::PREFIX) {
             return Err(Error::integrity("it is not the manifest of a tree"));
         }
