@@ -65,7 +65,7 @@ impl World {
         ImportTree::new(ImportRequest::new(root))
     }
 
-    async fn export(&self, id: &str, mode: ExportMode) -> Result<ExportedTree> {
+    async fn export(&self, id: &str, mode: ExportMode) -> Result<ExportedTree, crate::Error> {
         let tree = ExportTree::new(ExportRequest::new(id).mode(mode));
         self.client.export_tree(&tree, self.path("out")).await
     }
