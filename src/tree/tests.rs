@@ -65,7 +65,11 @@ impl World {
         ImportTree::new(ImportRequest::new(root))
     }
 
-    async fn export(&self, id: &str, mode: ExportMode) -> Result<ExportedTree, crate::Error> {
+    async fn export(
+        &self,
+        id: &str,
+        mode: ExportMode,
+    ) -> std::result::Result<ExportedTree, crate::Error> {
         let tree = ExportTree::new(ExportRequest::new(id).mode(mode));
         self.client.export_tree(&tree, self.path("out")).await
     }
