@@ -49,7 +49,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::single_range_in_vec_init, reason = "there may be one range")]
     fn blocks_of_zeros_are_left_out_where_the_file_has_its_blocks() {
         let ranges = |bytes: &[u8], offset| {
             let ranges = data(bytes, offset).map(|range| (range.start, range.end));
