@@ -4,12 +4,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use fake_dfdaemon::{Fault, Quirk, Release};
-use serde_json::json;
+use fake_dfdaemon::{Fault, Quirk, Release, Rpc};
 use tonic::Code;
 
 use crate::support::client::Import;
-use crate::support::control::Address;
 use crate::support::eventually;
 use crate::world::{PIECE, World, import, transfer};
 
@@ -74,13 +72,11 @@ async fn an_import_whose_task_a_fault_asks_for_can_be_broken_off() {
         if goes_away {
             importing.abort();
             eventually("the file is let go", || async { !is_open(&path) }).await;
-            let query = json!({"rpc": "import"}).to_string();
-            let control = Address::socket(w.daemon.control());
-            let ended = control.send("POST", "/journal/wait", &query).await;
-            let call = &ended.body["calls"][0];
-            assert_eq!(call["status"]["code"], "CANCELLED", "{}", ended.body);
-            assert_eq!(call["client_gone"], true, "{call}");
-            assert_eq!(call["request"]["tag"], "blocked", "{call}");
+            let ended = w.daemon.journal().wait_for(Rpc::Import).await.unwrap();
+            let call = &ended[0];
+            assert_eq!(call.status.code, "CANCELLED", "{call:?}");
+            assert!(call.client_gone, "{call:?}");
+            assert_eq!(call.request("tag").as_deref(), Some("blocked"), "{call:?}");
         } else {
             w.daemon.reset().await.unwrap();
             let broken_off = importing.await.unwrap().unwrap_err();

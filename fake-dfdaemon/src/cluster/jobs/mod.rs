@@ -1,5 +1,7 @@
 //! What the cluster does by itself, when it is due: replication, collection, eviction.
 
+mod missing;
+
 use std::sync::Arc;
 
 use futures_util::future::OptionFuture;
