@@ -215,7 +215,7 @@ pub(crate) struct Proxy {
 /// What is done to calls, and told of them. Without any of it, nothing looks into them.
 #[derive(Args, Debug)]
 pub(crate) struct Looked {
-    /// A fault: ON[@KEY=VALUE,...]:DO[=ARG]; repeatable. It lies between the clients and what answers
+    /// A fault, as `ON[@KEY=VALUE,…]:DO[=ARG]`; repeatable. It lies between the clients and what answers
     #[arg(long, value_name = "SPEC")]
     fault: Vec<Fault>,
 
