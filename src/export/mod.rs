@@ -34,7 +34,7 @@ pub use request::{ExportMode, ExportRequest, Exported, Progress};
 pub use verify::Verified;
 
 impl Client {
-    /// Exports a task to the file at `path`: an [`ExportRequest`], or a [`TaskId`] for one with
+    /// Exports a task to the file at `path`: an [`ExportRequest`], or a [`TaskId`](crate::TaskId) for one with
     /// defaults.
     ///
     /// After an error, or when the call is dropped, `path` is as it was.

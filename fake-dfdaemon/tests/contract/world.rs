@@ -1,6 +1,7 @@
 //! What a row is tried in: an endpoint, files of its own, and a fake behind it or not.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -105,11 +106,14 @@ impl World {
         Source { path, bytes }
     }
 
-    /// A long file that takes time to read and none to make.
+    /// A long file that takes time to import. It has no holes: those take none.
     pub(crate) fn long_file(&self, length: usize) -> PathBuf {
         let path = self.file(16).path;
-        let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-        file.set_len(length as u64).unwrap();
+        let mut file = fs::File::create(&path).unwrap();
+        let bytes = vec![1; MIB];
+        for _ in 0..length / MIB {
+            file.write_all(&bytes).unwrap();
+        }
         path
     }
 
