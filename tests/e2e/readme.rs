@@ -486,7 +486,7 @@ fn the_map_names_paths_that_are_there() {
 fn the_examples_in_rust_are_tests() {
     let of_crate = [
         include_str!("../../src/lib.rs"),
-        include_str!("../../src/blocking.rs"),
+        include_str!("../../src/blocking/mod.rs"),
     ];
     let of_crate = of_crate.into_iter().flat_map(str::lines);
     let of_crate = of_crate.filter_map(|line| line.strip_prefix("//!"));

@@ -24,6 +24,7 @@ use self::host::Host;
 use self::host_server::HostServer;
 use self::preload::{Preloaded, preload};
 use self::settings::Settings;
+use crate::call::gate::CALLS_END_WITHIN;
 use crate::cluster::Cluster;
 use crate::store::CancelFlag;
 
@@ -65,10 +66,16 @@ impl World {
         Ok(self.on_preload(work).await?.unwrap_or_default())
     }
 
-    /// Fails where what is to be preloaded is not there any more.
+    /// Fails where what is to be preloaded is not there any more, or its file system hangs.
     pub(crate) async fn look_at_preload(&self) -> Result<(), StartError> {
         let looked = self.on_preload(|_, dir, _, cancel| preload::look(dir, cancel));
-        looked.await.map(|_| ())
+        match tokio::time::timeout(CALLS_END_WITHIN, looked).await {
+            Ok(looked) => looked.map(|_| ()),
+            Err(_) => Err(StartError::Preload {
+                path: self.settings.preload.clone().unwrap_or_default(),
+                source: "its file system does not answer".into(),
+            }),
+        }
     }
 
     /// Does blocking work on what is to be preloaded, if there is something.

@@ -1,4 +1,4 @@
-//! A journal in a file system that stops answering.
+//! A journal, and files to preload, in a file system that stops answering.
 
 use std::time::{Duration, Instant};
 
@@ -67,4 +67,28 @@ async fn a_journal_whose_file_system_hangs_stops_nothing() {
     let ended = tokio::task::spawn_blocking(move || process.end(Signal::TERM));
     let ended = timeout(HANGS, ended).await.expect("it hangs").unwrap();
     assert_eq!(ended.code(), Some(0), "after {:?}", signalled.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_whose_preloaded_files_hang_changes_nothing() {
+    let world = World::new();
+    let preload = world.path("preload");
+    std::fs::create_dir(&preload).unwrap();
+    std::fs::write(preload.join("file"), b"content").unwrap();
+    let process = Process::start(serve().arg("--preload").arg(&preload));
+    let control = Address::socket(&process.path("control"));
+    let client = Client::connect(&process.endpoint(0)).await;
+    client.stat("7").await.unwrap_err();
+    let test = "a_reset_whose_preloaded_files_hang_changes_nothing";
+    let Some(mut files) = StallingFileSystem::mount(&preload.join("stalling"), test) else {
+        return;
+    };
+    files.stall();
+    let refused = timeout(HANGS, control.send("POST", "/reset", "")).await;
+    let refused = refused.expect("it hangs");
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let why = refused.body["error"]["message"].as_str().unwrap();
+    assert!(why.contains("nothing was changed"), "{why}");
+    let count = control.send("GET", "/journal/count?rpc=stat", "").await;
+    assert_eq!(count.body["count"], 1, "{}", count.body);
 }
