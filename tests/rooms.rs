@@ -42,9 +42,6 @@ const FAKE: &[&[&str]] = &[
     &["dfdaemon"],
 ];
 
-/// What is still out of order. A row goes with what it names.
-const KNOWN: [&str; 0] = [];
-
 /// A module's path within its crate; the crate itself is empty.
 type Module = Vec<String>;
 
@@ -319,8 +316,7 @@ fn assert_in_order(src: &str, rooms: &[&[&str]]) {
     assert!(read.files.len() > 20, "{src}: {} files", read.files.len());
     let arrows: usize = read.imports().values().map(BTreeSet::len).sum();
     assert!(arrows > 50, "{src}: only {arrows} imports are found");
-    let mut faults = read.faults(rooms);
-    faults.retain(|fault| !KNOWN.contains(&fault.as_str()));
+    let faults = read.faults(rooms);
     assert!(faults.is_empty(), "{src}:\n{}", faults.join("\n"));
 }
 

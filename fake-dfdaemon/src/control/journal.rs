@@ -197,7 +197,7 @@ pub(super) async fn wait(
     told.map_err(|error| ApiError::internal(&error))
 }
 
-/// What is told of calls that did not come: what came nearest to them.
+/// The answer about calls that did not come: the calls that came nearest to them.
 fn not_come(
     journal: &Journal,
     query: &journal::Query,

@@ -146,7 +146,7 @@ impl Shared {
             Ok(line) => {
                 let is_too_much = held.unwritten_bytes.saturating_add(line.len()) > QUEUE;
                 let why = || "the file system of the journal does not keep up".to_owned();
-                // One that is longer than all of the queue goes alone.
+                // A line that is longer than the queue is taken when the queue is empty.
                 (is_too_much && held.unwritten_bytes > 0).then(why)
             }
         };

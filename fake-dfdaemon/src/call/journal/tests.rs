@@ -234,7 +234,7 @@ fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
     let _ = journal.calls(Rpc::Stat);
 }
 
-/// A journal whose file system answers when it is told to.
+/// A journal whose writes end only when the test lets them.
 fn hanging(path: &Path) -> (Journal, std::sync::mpsc::Sender<()>) {
     let (goes_on, go_on) = std::sync::mpsc::channel::<()>();
     let put: Put = Box::new(move |mut file, lines| {

@@ -96,7 +96,7 @@ impl WaitFor<'_> {
         Ok(self.journal.query(&self.query)?)
     }
 
-    /// What is told of calls that did not come.
+    /// Words the error about calls that did not come.
     fn missing(&self) -> String {
         let came = self.journal.count(&self.query, 0);
         let near = self.journal.near_misses(&self.query, 0);

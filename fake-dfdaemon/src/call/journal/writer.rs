@@ -174,7 +174,7 @@ impl Writer {
         }
     }
 
-    /// A file with the calls that are not forgotten, in the place of the one that is there.
+    /// Replaces the file by one without the forgotten calls.
     fn shortened(&mut self) -> io::Result<Option<JournalFile>> {
         let metadata = self.file.file.metadata()?;
         let first = {

@@ -1,4 +1,4 @@
-//! Tasks that have fewer persistent replicas than they could have: their replication is put down.
+//! Schedules the replication of tasks that lack persistent replicas.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LOOKED_AT_AT_ONCE: usize = 64;
 const WAKING_UP: Duration = Duration::from_micros(100);
 
 impl Cluster {
-    /// Puts down the replicas that are missing since a host comes or goes.
+    /// Schedules the missing replicas after a host came or went.
     pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>) {
         let put_down = |cluster: &Arc<Self>| {
             cluster.put_down_missing_replicas();
