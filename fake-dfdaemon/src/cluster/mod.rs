@@ -53,11 +53,15 @@ use crate::dfdaemon::adjustable::Adjusted;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 use crate::dfdaemon::{host_id, host_name};
+use crate::store::aside::aside_within;
 use crate::store::state_dir::StateDir;
 use crate::store::{Disk, HostStore, ReplicaRecord, TaskRecord, TaskState, TaskStore, layout};
 
 /// How many locks the tasks share.
 const TASK_LOCKS: usize = 64;
+
+/// How long the removal of a temporary state directory may take, which may hold many files.
+const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long schedulers remember a replica that have the quirk.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
@@ -366,10 +370,16 @@ impl Cluster {
         let ended = tokio::time::timeout(CALLS_END_WITHIN, self.running.wait());
         if ended.await.is_err() {
             tracing::warn!("a call hangs in a file system, and is left behind");
-            // It holds on to the cluster, which would take the state directory with it.
-            let cluster = Arc::clone(self);
-            let removed = tokio::task::spawn_blocking(move || cluster.state_dir.take_away());
-            let _ = tokio::time::timeout(CALLS_END_WITHIN, removed).await;
+        }
+    }
+
+    /// Removes a temporary state directory: a call that hangs may hold on to the cluster, which
+    /// would take it along.
+    pub(crate) async fn take_state_away(self: &Arc<Self>) {
+        let cluster = Arc::clone(self);
+        let removed = aside_within(TAKEN_AWAY_WITHIN, move || cluster.state_dir.take_away());
+        if removed.await.is_err() {
+            tracing::warn!("the state directory is left behind: its file system hangs");
         }
     }
 }

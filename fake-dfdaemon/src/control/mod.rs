@@ -45,7 +45,8 @@ pub(crate) struct ControlServer {
     path: PathBuf,
     tcp: Option<SocketAddr>,
     connections: Connections,
-    file: SocketFile,
+    /// Until it is removed.
+    file: Option<SocketFile>,
 }
 
 impl ControlServer {
@@ -92,7 +93,7 @@ impl ControlServer {
         let ends = connections.graceful.clone();
         let telling = events::tell_of_the_clock(calls.clock.clone(), calls.events.clone(), ends);
         connections.running.spawn(telling);
-        let (listener, file) = listen_at(&path, mode, state)?;
+        let (listener, file) = listen_at(&path, mode, state).await?;
         let listener = asynchronous(listener).map_err(other)?;
         connections.serve(listener, router.clone());
         let mut bound = None;
@@ -109,7 +110,7 @@ impl ControlServer {
             path,
             tcp: bound,
             connections,
-            file,
+            file: Some(file),
         })
     }
 
@@ -121,8 +122,19 @@ impl ControlServer {
         self.tcp
     }
 
+    /// Ends at once.
+    pub(crate) async fn break_up(mut self) {
+        self.remove_name().await;
+    }
+
+    async fn remove_name(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.remove().await;
+        }
+    }
+
     pub(crate) async fn stop(mut self) {
-        self.file.remove();
+        self.remove_name().await;
         self.connections.stop(GRACE).await;
     }
 }

@@ -37,7 +37,7 @@ impl Running {
     /// Lets clients in, once what is preloaded is there.
     pub(super) async fn open_up(&mut self) -> Result<(), StartError> {
         self.preload().await?;
-        self.listen()?;
+        self.listen().await?;
         #[cfg(feature = "control")]
         self.serve_control().await?;
         Ok(())
@@ -48,8 +48,11 @@ impl Running {
         Ok(())
     }
 
-    fn listen(&self) -> Result<(), StartError> {
-        self.world.hosts.iter().try_for_each(|host| host.listen())
+    async fn listen(&self) -> Result<(), StartError> {
+        for host in &self.world.hosts {
+            host.listen().await?;
+        }
+        Ok(())
     }
 
     /// Breaks off what is running, lets calls end for a moment, and waits until all has ended.
@@ -67,22 +70,25 @@ impl Running {
             join_all(world.hosts.iter().map(|host| host.stop())).await;
             world.cluster.stop().await;
             world.cluster.calls().journal.finish().await;
+            world.cluster.take_state_away().await;
         }
     }
 
     /// As [`Self::stop`], but breaks the connections.
     pub(super) fn break_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
         self.world.break_off();
-        // It ends as soon as it is dropped.
         #[cfg(feature = "control")]
         let control = self.control.take();
         let world = Arc::clone(&self.world);
         async move {
             #[cfg(feature = "control")]
-            drop(control);
+            if let Some(control) = control {
+                control.break_up().await;
+            }
             join_all(world.hosts.iter().map(|host| host.close())).await;
             world.cluster.stop().await;
             world.cluster.calls().journal.finish().await;
+            world.cluster.take_state_away().await;
         }
     }
 }

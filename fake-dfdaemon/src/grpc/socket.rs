@@ -14,6 +14,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
 };
 
+use crate::store::aside::{aside, aside_of_drop};
 use crate::store::state_dir::{Lock, lock_open};
 
 /// The longest path that a socket's address can hold, in bytes.
@@ -69,20 +70,35 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// A bound socket's name. Dropped, the name is removed, unless it has become somebody else's: as long
 /// as the socket is open, no other one has its inode.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub(crate) struct SocketFile(Option<Name>);
+
+#[derive(Debug)]
+struct Name {
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
     is_in_state: bool,
-    is_removed: bool,
 }
 
 impl SocketFile {
-    /// Removes the name, before the socket is closed.
-    pub(crate) fn remove(&mut self) {
-        if std::mem::replace(&mut self.is_removed, true) {
-            return;
+    /// Removes the name, before the socket is closed. One in a file system that hangs stays.
+    pub(crate) async fn remove(mut self) {
+        if let Some(name) = self.0.take() {
+            let _ = aside(|| name.remove()).await;
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Some(name) = self.0.take() {
+            aside_of_drop(|| name.remove());
+        }
+    }
+}
+
+impl Name {
+    fn remove(self) {
         let _alone = alone_in(&self.path, self.is_in_state);
         let is_ours = std::fs::symlink_metadata(&self.path)
             .is_ok_and(|at| (at.dev(), at.ino()) == self.identity);
@@ -90,12 +106,6 @@ impl SocketFile {
             // One that is gone by now is as good.
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        self.remove();
     }
 }
 
@@ -117,7 +127,21 @@ fn alone_in(path: &Path, is_in_state: bool) -> Option<Lock> {
 
 /// Binds a socket that accepts from now on, with `mode` from the first moment. The path is an
 /// absolute one; `state` is the state directory, which this process has locked.
-pub(crate) fn listen_at(
+pub(crate) async fn listen_at(
+    path: &Path,
+    mode: u32,
+    state: &Path,
+) -> Result<(UnixListener, SocketFile), SocketError> {
+    let (at, state) = (path.to_owned(), state.to_owned());
+    let listening = aside(move || listen_here(&at, mode, &state));
+    listening.await.unwrap_or_else(|source| {
+        let path = path.to_owned();
+        Err(SocketError::Bind { path, source })
+    })
+}
+
+/// [`listen_at`] on this thread. Blocks on the disk.
+fn listen_here(
     path: &Path,
     mode: u32,
     state: &Path,
@@ -135,14 +159,12 @@ pub(crate) fn listen_at(
         path: path.to_owned(),
         source,
     })?;
-    let path = path.to_owned();
-    let file = SocketFile {
-        path,
+    let name = Name {
+        path: path.to_owned(),
         identity,
         is_in_state,
-        is_removed: false,
     };
-    Ok((listener, file))
+    Ok((listener, SocketFile(Some(name))))
 }
 
 /// The listener, and device and inode of its name.
@@ -210,7 +232,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for mode in [0o600, 0o666] {
             let path = dir.path().join("socket");
-            let (_listener, file) = listen_at(&path, mode, Path::new("/state")).unwrap();
+            let (_listener, file) = listen_here(&path, mode, Path::new("/state")).unwrap();
             assert_eq!(
                 fs::metadata(&path).unwrap().permissions().mode() & 0o777,
                 mode
@@ -225,7 +247,7 @@ mod tests {
     fn a_name_that_has_become_somebody_elses_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let (_listener, file) = listen_at(&path, 0o600, Path::new("/state")).unwrap();
+        let (_listener, file) = listen_here(&path, 0o600, Path::new("/state")).unwrap();
         fs::remove_file(&path).unwrap();
         let _theirs = UnixListener::bind(&path).unwrap();
         drop(file);
@@ -237,8 +259,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
-        let (_listener, _file) = listen_at(&path, 0o600, Path::new("/state")).unwrap();
-        let error = listen_at(&path, 0o600, Path::new("/state")).unwrap_err();
+        let (_listener, _file) = listen_here(&path, 0o600, Path::new("/state")).unwrap();
+        let error = listen_here(&path, 0o600, Path::new("/state")).unwrap_err();
         assert!(matches!(error, SocketError::InUse { .. }), "{error}");
         UnixStream::connect(&path).unwrap();
     }
@@ -248,7 +270,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "precious").unwrap();
-        let error = listen_at(&path, 0o600, Path::new("/state")).unwrap_err();
+        let error = listen_here(&path, 0o600, Path::new("/state")).unwrap_err();
         assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
@@ -256,7 +278,7 @@ mod tests {
     #[test]
     fn a_path_that_is_too_long_is_refused_with_a_hint() {
         let path = PathBuf::from(format!("/tmp/{}", "a".repeat(MAX_PATH)));
-        let error = listen_at(&path, 0o600, Path::new("/state"))
+        let error = listen_here(&path, 0o600, Path::new("/state"))
             .unwrap_err()
             .to_string();
         assert!(
@@ -271,7 +293,7 @@ mod tests {
         let path = dir.path().join("socket");
         for _ in 0..50 {
             drop(UnixListener::bind(&path).unwrap());
-            let listen = || listen_at(&path, 0o600, Path::new("/state")).ok();
+            let listen = || listen_here(&path, 0o600, Path::new("/state")).ok();
             let bound: Vec<_> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4).map(|_| scope.spawn(listen)).collect();
                 let ended = threads.into_iter().map(|thread| thread.join().unwrap());
@@ -293,7 +315,7 @@ mod tests {
         // It has room for one more than it was told.
         let _waiting = UnixStream::connect(&path).unwrap();
         assert_eq!(knock(&path), Err(Errno::AGAIN));
-        let error = listen_at(&path, 0o600, Path::new("/state")).unwrap_err();
+        let error = listen_here(&path, 0o600, Path::new("/state")).unwrap_err();
         assert!(matches!(error, SocketError::InUse { .. }), "{error}");
     }
 }

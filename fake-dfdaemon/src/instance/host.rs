@@ -105,7 +105,7 @@ impl Host<'_> {
     /// The same for a host of a state that is not there yet: what it lacks is put down later.
     pub(crate) async fn restore_status(&self, status: HostStatus) -> Result<(), StartError> {
         match status {
-            HostStatus::Running => self.0.listen()?,
+            HostStatus::Running => self.0.listen().await?,
             HostStatus::Stopped | HostStatus::Left => self.0.close().await,
         }
         self.cluster().note_host_status(self.number(), status);

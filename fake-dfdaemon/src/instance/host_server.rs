@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
 use super::error::StartError;
 use crate::cluster::{Cluster, HostStatus};
@@ -26,6 +27,7 @@ pub(crate) struct HostServer {
     pub(super) served: ServedHost,
     room: Room,
     mode: u32,
+    /// Locked while names are bound or removed, and not while connections end.
     running: Mutex<Vec<(Server, Option<SocketFile>)>>,
     tcp: Tcp,
     /// Where the sockets are served.
@@ -114,8 +116,8 @@ impl HostServer {
     }
 
     /// Binds the sockets and serves them, unless it does already.
-    pub(crate) fn listen(&self) -> Result<(), StartError> {
-        let mut running = self.running();
+    pub(crate) async fn listen(&self) -> Result<(), StartError> {
+        let mut running = self.running.lock().await;
         if !running.is_empty() {
             return Ok(());
         }
@@ -133,7 +135,7 @@ impl HostServer {
         let state = self.served.cluster.state_dir().path();
         let mut started = Vec::new();
         for (service, (path, services)) in sockets.into_iter().enumerate() {
-            let (listener, file) = listen_at(path, self.mode, state)?;
+            let (listener, file) = listen_at(path, self.mode, state).await?;
             let listener =
                 Accepting::unix(listener).map_err(|error| StartError::Other(error.into()))?;
             if let Some(listener) = self.tcp.bind(service)? {
@@ -150,25 +152,22 @@ impl HostServer {
 
     /// Breaks every connection.
     pub(crate) async fn close(&self) {
-        self.served.up.store(false, Ordering::Release);
-        let running = std::mem::take(&mut *self.running());
-        let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
-        // All of them before anything is waited for: a start that comes meanwhile binds them anew.
-        drop::<Vec<Option<SocketFile>>>(files);
-        join_all(servers.into_iter().map(Server::close)).await;
+        join_all(self.take_servers().await.into_iter().map(Server::close)).await;
     }
 
     /// Lets running calls end for a moment.
     pub(crate) async fn stop(&self) {
-        let running = std::mem::take(&mut *self.running());
-        let (servers, files): (Vec<_>, Vec<_>) = running.into_iter().unzip();
-        // While the sockets are open: closed ones may be taken for stale, and replaced.
-        drop::<Vec<Option<SocketFile>>>(files);
-        join_all(servers.into_iter().map(Server::stop)).await;
+        join_all(self.take_servers().await.into_iter().map(Server::stop)).await;
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<(Server, Option<SocketFile>)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Removes the sockets' names. A start that comes while the servers end binds them anew.
+    async fn take_servers(&self) -> Vec<Server> {
+        let mut running = self.running.lock().await;
+        self.served.up.store(false, Ordering::Release);
+        let (servers, files): (Vec<_>, Vec<_>) = std::mem::take(&mut *running).into_iter().unzip();
+        // While the sockets are open: closed ones may be taken for stale, and replaced.
+        join_all(files.into_iter().flatten().map(SocketFile::remove)).await;
+        servers
     }
 
     pub(super) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
@@ -186,7 +185,7 @@ impl HostServer {
                 let begun_anew = begun_anew.await;
                 begun_anew.map_err(|error| StartError::Other(error.into()))?;
             }
-            self.listen()?;
+            self.listen().await?;
             cluster.note_host_status(number, status);
             cluster.look_for_missing_replicas().await;
         } else {

@@ -161,7 +161,7 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
         }
     };
     tokio::pin!(ended);
-    let mut files = claim(options)?;
+    let mut files = claim(options).await?;
     let started = options.builder().start_unless(&mut ended).await?;
     let Some(daemon) = started else {
         return Ok(ExitCode::SUCCESS);
@@ -196,7 +196,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     let mut signals = Signals::listen()?;
     let mut ended_by = None;
     let ended = async { ended_by = Some(signals.next().await) };
-    let mut files = claim(&options.serve)?;
+    let mut files = claim(&options.serve).await?;
     let started = options.serve.builder().start_unless(ended).await?;
     let Some(daemon) = started else {
         return Ok(ended_by.map_or(ExitCode::FAILURE, exit_code_of));
@@ -337,17 +337,18 @@ struct ReadyFiles {
 }
 
 /// What is stale goes before anything else: nobody is to take it for this daemon's.
-fn claim(options: &Serve) -> Result<ReadyFiles, Failure> {
-    let claim = |path: &Option<PathBuf>, is_stale| {
-        let claim = |path: &PathBuf| {
-            let path = path.to_owned();
-            ReadyFile::claim(&path, is_stale).map_err(|source| Failure::ReadyFile { path, source })
-        };
-        path.as_ref().map(claim).transpose()
+async fn claim(options: &Serve) -> Result<ReadyFiles, Failure> {
+    let claim = async |path: &Option<PathBuf>, is_stale| {
+        let Some(path) = path else { return Ok(None) };
+        let claimed = ReadyFile::claim(path, is_stale).await;
+        claimed.map(Some).map_err(|source| Failure::ReadyFile {
+            path: path.clone(),
+            source,
+        })
     };
     Ok(ReadyFiles {
-        line: claim(&options.ready_file, ready_file::is_ready_line)?,
-        variables: claim(&options.env_file, child::is_script)?,
+        line: claim(&options.ready_file, ready_file::is_ready_line as _).await?,
+        variables: claim(&options.env_file, child::is_script as _).await?,
     })
 }
 

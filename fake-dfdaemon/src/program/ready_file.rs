@@ -11,6 +11,8 @@ use rustix::fs::{FlockOperation, OFlags};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
+use crate::store::aside::{aside, aside_of_drop};
+
 /// How long a device or a pipe is given before the daemon goes on: a reader may come later.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -28,8 +30,7 @@ pub(crate) struct ReadyFile {
     is_special: bool,
     /// Whether something is what an earlier daemon wrote there.
     is_stale: IsStale,
-    /// What was written, locked as long as this lives.
-    written: Option<File>,
+    written: Option<Written>,
 }
 
 /// What is looked at in a ready line of an earlier daemon.
@@ -48,8 +49,12 @@ pub(crate) fn is_ready_line(text: &[u8]) -> bool {
 
 impl ReadyFile {
     /// Removes the file of a daemon that is gone.
-    pub(crate) fn claim(path: &Path, is_stale: IsStale) -> io::Result<Self> {
+    pub(crate) async fn claim(path: &Path, is_stale: IsStale) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
+        aside(move || Self::claim_here(path, is_stale)).await?
+    }
+
+    fn claim_here(path: PathBuf, is_stale: IsStale) -> io::Result<Self> {
         let is_special = is_special(&path);
         if !is_special {
             remove_stale(&path, is_stale)?;
@@ -67,34 +72,51 @@ impl ReadyFile {
         if self.is_special {
             return write_into(self.path.clone(), line).await;
         }
-        let mut beside = NamedTempFile::new_in(self.path.parent().unwrap_or(Path::new("/")))?;
-        beside.write_all(&line)?;
-        // Where files cannot be locked, a second daemon takes this for stale.
-        let _ = rustix::fs::flock(beside.as_file(), FlockOperation::LockExclusive);
-        let placed = beside.persist_noclobber(&self.path).or_else(|error| {
-            if error.error.kind() != io::ErrorKind::AlreadyExists {
-                return Err(error.error);
-            }
-            // Somebody has put one there since the start.
-            remove_stale(&self.path, self.is_stale)?;
-            let placed = error.file.persist_noclobber(&self.path);
-            placed.map_err(|error| error.error)
-        });
-        self.written = Some(placed?);
+        let (path, is_stale) = (self.path.clone(), self.is_stale);
+        let written = aside(move || Written::place(path, &line, is_stale));
+        self.written = Some(written.await??);
         Ok(())
     }
 }
 
-impl Drop for ReadyFile {
+/// What was written, locked as long as this lives. Dropped, it is removed.
+#[derive(Debug)]
+struct Written(Option<(PathBuf, File)>);
+
+impl Written {
+    fn place(path: PathBuf, line: &[u8], is_stale: IsStale) -> io::Result<Self> {
+        let mut beside = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
+        beside.write_all(line)?;
+        // Where files cannot be locked, a second daemon takes this for stale.
+        let _ = rustix::fs::flock(beside.as_file(), FlockOperation::LockExclusive);
+        let placed = beside.persist_noclobber(&path).or_else(|error| {
+            if error.error.kind() != io::ErrorKind::AlreadyExists {
+                return Err(error.error);
+            }
+            // Somebody has put one there since the start.
+            remove_stale(&path, is_stale)?;
+            let placed = error.file.persist_noclobber(&path);
+            placed.map_err(|error| error.error)
+        });
+        Ok(Self(Some((path, placed?))))
+    }
+}
+
+impl Drop for Written {
     fn drop(&mut self) {
-        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-        let ours = self.written.as_ref().map(|file| file.metadata());
-        let Some(Ok(ours)) = ours else { return };
-        let there = fs::symlink_metadata(&self.path).map(identity);
-        if there.is_ok_and(|there| there == identity(ours)) {
-            // Nobody is to take it for a daemon that lives.
-            let _ = fs::remove_file(&self.path);
+        if let Some((path, file)) = self.0.take() {
+            aside_of_drop(move || remove_own(&path, &file));
         }
+    }
+}
+
+/// Removes a file that is still the one that was written: nobody is to take it for a daemon that
+/// lives.
+fn remove_own(path: &Path, written: &File) {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let there = fs::symlink_metadata(path).map(identity).ok();
+    if there.is_some() && there == written.metadata().map(identity).ok() {
+        let _ = fs::remove_file(path);
     }
 }
 

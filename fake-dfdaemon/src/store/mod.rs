@@ -3,6 +3,7 @@
 //! The store moves bytes and records into place and finds them again; which task may be imported,
 //! where its replicas go and when they are removed is the cluster's business.
 
+pub(crate) mod aside;
 mod disk;
 mod host;
 mod ingest;

@@ -8,6 +8,7 @@ mod support;
 
 mod hung;
 mod hung_journal;
+mod hung_sockets;
 mod ids;
 mod modes;
 mod network;

@@ -1,4 +1,4 @@
-//! A file system with one file, whose server answers until it is told to stop.
+//! A file system with one file or socket, whose server answers until it is told to stop.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -20,6 +20,7 @@ const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
 const SETATTR: u32 = 4;
+const MKNOD: u32 = 8;
 const OPEN: u32 = 14;
 const READ: u32 = 15;
 const WRITE: u32 = 16;
@@ -27,6 +28,8 @@ const RELEASE: u32 = 18;
 const INIT: u32 = 26;
 const CREATE: u32 = 35;
 const INTERRUPT: u32 = 36;
+
+const REGULAR: u32 = 0o100_600;
 
 const IN_HEADER: usize = 40;
 const WRITE_HEADER: usize = 40;
@@ -73,6 +76,7 @@ impl StallingFileSystem {
         let mut server = Server {
             device: device.try_clone().unwrap(),
             content: None,
+            mode: REGULAR,
         };
         let until = Arc::clone(&stalls);
         let server = move || {
@@ -110,6 +114,8 @@ impl Drop for StallingFileSystem {
 struct Server {
     device: File,
     content: Option<Vec<u8>>,
+    /// Of what the content is of.
+    mode: u32,
 }
 
 fn number32(bytes: &[u8], at: usize) -> u32 {
@@ -183,6 +189,11 @@ impl Server {
                 }
                 Ok(self.attributes_of(node))
             }
+            MKNOD => {
+                self.content = Some(Vec::new());
+                self.mode = number32(asked, 0);
+                Ok(self.entry())
+            }
             CREATE => {
                 self.content = Some(Vec::new());
                 Ok([self.entry(), opened()].concat())
@@ -228,7 +239,7 @@ impl Server {
     fn attributes(&self, node: u64) -> Vec<u8> {
         let (mode, length) = match node {
             ROOT => (0o040_755_u32, 0),
-            _ => (0o100_600, self.content.as_ref().map_or(0, Vec::len)),
+            _ => (self.mode, self.content.as_ref().map_or(0, Vec::len)),
         };
         let long = [node, length as u64, 0, 0, 0, 0];
         let short = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0];

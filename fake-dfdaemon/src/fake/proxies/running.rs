@@ -18,6 +18,7 @@ use crate::proxy::{
     RecordSettings, ReplayClients, ReplaySettings, Replayer, Upstream,
 };
 use crate::store::Disk;
+use crate::store::aside::aside;
 use crate::store::state_dir::StateDir;
 
 /// The sockets' names in a temporary directory.
@@ -130,22 +131,22 @@ impl Running {
     /// When this returns, the socket accepts.
     pub(crate) async fn start(role: Role, setup: Setup) -> Result<Self, StartError> {
         let other = |error: io::Error| StartError::Other(error.into());
-        let state = StateDir::temporary(&Disk::new(false), Release::default(), 0)?;
-        let (host, answers) = role.answers();
-        let calls = setup
-            .calls
-            .map(|calls| ProxiedCalls::open(calls, host, state.path()));
-        let calls = calls.transpose()?;
-        let name = role.name();
-        // A cassette may be long, and its file system slow.
-        let load = move || load(role);
-        let loaded = tokio::task::spawn_blocking(load).await;
-        let loaded = loaded.map_err(|error| StartError::Other(error.into()))??;
+        let (name, (host, answers)) = (role.name(), role.answers());
+        let settings = setup.calls;
+        // A cassette may be long, and a file system slow.
+        let open = move || open(role, host, settings);
+        let opened = tokio::task::spawn_blocking(open).await;
+        let opened = opened.map_err(|error| StartError::Other(error.into()))??;
+        let Opened {
+            state,
+            calls,
+            loaded,
+        } = opened;
         let endpoint = match setup.socket {
             Some(path) => std::path::absolute(path).map_err(other)?,
             None => state.path().join(SOCKET),
         };
-        let (listener, socket) = listen_at(&endpoint, setup.socket_mode, state.path())?;
+        let (listener, socket) = listen_at(&endpoint, setup.socket_mode, state.path()).await?;
         let listener = asynchronous(listener).map_err(other)?;
         let stopping = CancellationToken::new();
         let mut control = None;
@@ -200,8 +201,9 @@ impl Running {
     /// Breaks every connection, and completes a recording.
     pub(crate) async fn break_up(mut self) {
         self.stopping.cancel();
-        self.socket.remove();
+        self.socket.remove().await;
         self.server.break_up().await;
+        let _ = aside(|| drop(self.state)).await;
         if let Some(recorder) = self.recorder.take() {
             recorder.finish().await;
         }
@@ -215,13 +217,14 @@ impl Running {
             control.stop().await;
         }
         // While the socket is open: a closed one may be taken for stale, and replaced.
-        self.socket.remove();
+        self.socket.remove().await;
         if let Some(calls) = &self.calls {
             // Those that a fault holds up.
             calls.calls.gate.end_all();
         }
         self.server.stop().await;
-        drop(self.state);
+        // One in a file system that hangs is left behind.
+        let _ = aside(|| drop(self.state)).await;
         let recorder = self.recorder;
         async move {
             match recorder {
@@ -235,6 +238,28 @@ impl Running {
 enum Loaded {
     Upstream(PathBuf, Option<CassetteRecorder>),
     Cassette(Arc<Replayer>),
+}
+
+/// What a start reads and makes on the disk.
+struct Opened {
+    state: StateDir,
+    calls: Option<ProxiedCalls>,
+    loaded: Loaded,
+}
+
+/// Blocks on the disk.
+fn open(
+    role: Role,
+    host: &'static str,
+    settings: Option<CallSettings>,
+) -> Result<Opened, StartError> {
+    let state = StateDir::temporary(&Disk::new(false), Release::default(), 0)?;
+    let calls = settings.map(|settings| ProxiedCalls::open(settings, host, state.path()));
+    Ok(Opened {
+        calls: calls.transpose()?,
+        loaded: load(role)?,
+        state,
+    })
 }
 
 fn load(role: Role) -> Result<Loaded, CassetteError> {

@@ -72,7 +72,7 @@ async fn stand(
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::listen()?;
     // What is stale goes before anything else: nobody is to take it for this proxy's.
-    let mut ready_file = claim(listen.ready_file.as_deref())?;
+    let mut ready_file = claim(listen.ready_file.as_deref()).await?;
     let started = tokio::select! {
         started = Running::start(role.clone(), looked.setup(listen)) => started?,
         // A file system may hang.
@@ -199,14 +199,13 @@ async fn until_the_end(
     Ok(ExitCode::from(code))
 }
 
-fn claim(path: Option<&Path>) -> Result<Option<ReadyFile>, ProxyError> {
-    let claim = |path: &Path| {
-        ReadyFile::claim(path, is_ready_line).map_err(|source| ProxyError::ReadyFile {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    path.map(claim).transpose()
+async fn claim(path: Option<&Path>) -> Result<Option<ReadyFile>, ProxyError> {
+    let Some(path) = path else { return Ok(None) };
+    let claimed = ReadyFile::claim(path, is_ready_line).await;
+    claimed.map(Some).map_err(|source| ProxyError::ReadyFile {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn line(value: &Value) -> Vec<u8> {
