@@ -79,7 +79,10 @@ mod tests {
             (guard, dropped)
         };
         let left = aside_within(Duration::ZERO, hanging).await;
-        assert_eq!(left.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
+        assert_eq!(
+            left.err().map(|error| error.kind()),
+            Some(io::ErrorKind::TimedOut)
+        );
         assert!(!is_taken_back.load(Ordering::Acquire));
         drop(ends);
         // Ends when the other side is dropped with the guard.

@@ -73,6 +73,8 @@ fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweep
     assert!(is_alive(&command));
     running.signal(Signal::KILL);
     until("the command is gone", || !is_alive(&command));
+    // Its locks go with its last thread, which may be later.
+    running.wait_for_death();
     assert_eq!(names(&w.tmp()).len(), 1, "a killed daemon removes nothing");
     w.run(&[], &["true"]).exits_with(0);
     w.leaves_nothing();

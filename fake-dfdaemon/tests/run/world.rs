@@ -119,6 +119,12 @@ impl Running {
         stdin.write_all(b"some input\n").unwrap();
     }
 
+    /// Waits until a process that was killed is gone.
+    pub(crate) fn wait_for_death(mut self) {
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "{status}");
+    }
+
     pub(crate) fn wait(self) -> Ended {
         ended(self.child.wait_with_output().unwrap())
     }

@@ -199,19 +199,15 @@ impl Writer {
         }
         let directory = self.path.parent().filter(|path| *path != Path::new(""));
         let directory = directory.unwrap_or(Path::new("."));
-        let mut beside = tempfile::Builder::new();
-        let beside = beside
-            .prefix(".journal-")
-            .make_in(directory, private_files::append)?;
         let mut rest = BufReader::new(From {
             file: Arc::clone(&self.file),
             place: from,
         });
-        io::copy(&mut rest, &mut beside.as_file())?;
-        super::lock(beside.as_file())?;
-        let file = beside.persist(&self.path)?;
+        let mut beside = private_files::beside(directory, ".journal-")?;
+        io::copy(&mut rest, beside.file())?;
+        super::lock(beside.file())?;
         Ok(Some(JournalFile {
-            file,
+            file: beside.persist(&self.path)?,
             begins: self.file.begins + from,
         }))
     }
