@@ -99,6 +99,10 @@ impl From<io::Error> for Error {
     }
 }
 
+pub(super) fn not_found(id: &str) -> Error {
+    Error::TaskNotFound { id: id.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::io::Errno;

@@ -32,9 +32,9 @@ impl Cluster {
         change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
     ) -> Result<Arc<Adjustable>, E> {
         let changed = self.adjusted.change(change)?;
-        self.collect_within_an_interval();
+        self.scheduler.collect_within_an_interval();
         for host in 0..self.hosts.len() {
-            self.evict_if_full(host);
+            self.scheduler.evict_if_full(host);
         }
         Ok(changed)
     }

@@ -106,7 +106,9 @@ mod tests {
             lacking.0.store(3, Ordering::Relaxed);
             daemon.clock().advance(delay).unwrap();
             daemon.settle().await;
-            let persistent = cluster.local(1, Some(&id), |replica| replica.record.persistent);
+            let persistent = cluster
+                .scheduler()
+                .local(1, Some(&id), |replica| replica.record.persistent);
             assert_eq!(persistent, [true], "{is_there}");
             assert_eq!(lacking.0.load(Ordering::Relaxed), 0);
             daemon.stop().await;

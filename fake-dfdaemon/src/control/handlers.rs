@@ -110,14 +110,14 @@ pub(super) async fn tasks(
         return Err(ApiError::bad_request("limit: at least 1"));
     }
     let world = api.world()?;
-    let ids = beside(move || world.cluster.task_ids()).await?;
+    let ids = beside(move || world.cluster.scheduler().task_ids()).await?;
     let total = ids.len();
     // One by one: between them, others get at what they are made of.
     let tasks = ids.into_iter().filter_map(move |id| {
         let Ok(world) = api.world() else {
             return Some(Err(io::Error::other("the daemon is stopping")));
         };
-        Some(Ok(task_json(&world.cluster.task(&id)?)))
+        Some(Ok(task_json(&world.cluster.scheduler().task(&id)?)))
     });
     let tasks = tasks.take(limit.unwrap_or(usize::MAX));
     let total = limit.map(|_| ("total", json!(total)));
@@ -133,13 +133,13 @@ pub(super) async fn beside<T: Send + 'static>(
 }
 
 pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let found = api.world()?.cluster.task(&id);
+    let found = api.world()?.cluster.scheduler().task(&id);
     Ok(Json(task_json(&found.ok_or_else(|| no_task(&id))?)))
 }
 
 pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
     let world = api.world()?;
-    if world.cluster.task(&id).is_none() {
+    if world.cluster.scheduler().task(&id).is_none() {
         return Err(no_task(&id));
     }
     let deleted = world

@@ -173,7 +173,7 @@ fn of_hosts(metrics: &mut Metrics, world: &World) {
         "fake_dfdaemon_tasks",
         "gauge",
         "Tasks that the scheduler knows.",
-        world.cluster.task_count(),
+        world.cluster.scheduler().task_count(),
     );
     let hosts: Vec<_> = world.hosts.iter().map(|host| Host(host).info()).collect();
     let name = "fake_dfdaemon_host_up";

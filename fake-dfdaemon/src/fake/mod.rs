@@ -158,9 +158,9 @@ impl FakeDfdaemon {
     #[must_use]
     pub fn tasks(&self) -> Vec<Task> {
         let cluster = &self.world().cluster;
-        let ids = cluster.task_ids().into_iter();
+        let ids = cluster.scheduler().task_ids().into_iter();
         // One by one: between them, others get at what they are made of.
-        ids.filter_map(|id| cluster.task(&id)).collect()
+        ids.filter_map(|id| cluster.scheduler().task(&id)).collect()
     }
 
     /// Adds a fault, which lasts as long as what is returned.

@@ -174,7 +174,8 @@ impl Sending {
     fn poison(&self, held: Option<Generation>) {
         let (host, cluster) = (self.host.number, &self.host.cluster);
         if let Some(generation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
-            cluster.set_poisoned(host, &self.envelope.task_id, generation, true);
+            let id = &self.envelope.task_id;
+            cluster.scheduler().set_poisoned(host, id, generation, true);
         }
     }
 

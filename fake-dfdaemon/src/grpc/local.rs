@@ -34,6 +34,7 @@ pub(super) async fn stat(
         check_known(&host)?;
         let found = host
             .cluster
+            .scheduler()
             .local(host.number, Some(id), message::local_task)
             .pop();
         found.ok_or_else(|| host.status(&Error::LocalTaskNotFound { id: id.clone() }))
@@ -53,8 +54,9 @@ pub(super) async fn list(
     let work = async {
         check_known(&host)?;
         let number = host.number;
-        let list =
-            move |cluster: &Arc<Cluster>| Ok(cluster.local(number, None, message::local_task));
+        let list = move |cluster: &Arc<Cluster>| {
+            Ok(cluster.scheduler().local(number, None, message::local_task))
+        };
         let tasks = host.cluster.blocking(list).await;
         let tasks = tasks.map_err(|error| host.status(&error))?;
         Ok(ListLocalPersistentCacheTasksResponse { tasks })

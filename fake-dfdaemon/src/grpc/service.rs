@@ -68,9 +68,9 @@ impl ServedHost {
         extensions: &Extensions,
     ) -> Call {
         let name = host_name(self.number);
-        let (tag, application) = asked
-            .task
-            .map_or((None, None), |task| self.cluster.labels(task));
+        let (tag, application) = asked.task.map_or((None, None), |task| {
+            self.cluster.scheduler().tag_and_application(task)
+        });
         let what = Arriving {
             rpc,
             host: &name,

@@ -22,7 +22,11 @@ pub(super) async fn answer(
     };
     let call = host.begin(Rpc::Stat, asked, request.extensions()).await;
     let work = async {
-        let view = host.cluster.stat(id).map_err(|error| host.status(&error))?;
+        let view = host
+            .cluster
+            .scheduler()
+            .stat(id)
+            .map_err(|error| host.status(&error))?;
         Ok(message::stat_task(view))
     };
     host.answer(call, work).await

@@ -70,7 +70,7 @@ impl Host<'_> {
     /// Whether the host runs, stopped or left.
     #[must_use]
     pub fn status(&self) -> HostStatus {
-        self.cluster().host_status(self.number())
+        self.cluster().scheduler().host_status(self.number())
     }
 
     /// Stops the host: its connections break, its sockets go, its disk stays and its replicas
@@ -108,12 +108,14 @@ impl Host<'_> {
             HostStatus::Running => self.0.listen().await?,
             HostStatus::Stopped | HostStatus::Left => self.0.close().await,
         }
-        self.cluster().note_host_status(self.number(), status);
+        self.cluster()
+            .scheduler()
+            .note_host_status(self.number(), status);
         Ok(())
     }
 
     pub(crate) fn info(&self) -> HostInfo {
-        let (tasks, used_bytes) = self.cluster().host_load(self.number());
+        let (tasks, used_bytes) = self.cluster().scheduler().host_load(self.number());
         HostInfo {
             name: self.name(),
             endpoint: self.endpoint().to_owned(),

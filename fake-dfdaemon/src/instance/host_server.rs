@@ -173,10 +173,10 @@ impl HostServer {
     pub(super) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {
         let (cluster, number) = (&self.served.cluster, self.served.number);
         if status == HostStatus::Running {
-            let starts = cluster.host_status(number) != HostStatus::Running;
+            let starts = cluster.scheduler().host_status(number) != HostStatus::Running;
             if starts {
                 let begun_anew = cluster.blocking(move |cluster| {
-                    cluster.forget_uploads(number);
+                    cluster.scheduler().forget_uploads(number);
                     if cluster.has_quirk(Quirk::RestartWipes) {
                         cluster.wipe(number)?;
                     }
@@ -186,10 +186,10 @@ impl HostServer {
                 begun_anew.map_err(|error| StartError::Other(error.into()))?;
             }
             self.listen().await?;
-            cluster.note_host_status(number, status);
+            cluster.scheduler().note_host_status(number, status);
             cluster.look_for_missing_replicas().await;
         } else {
-            cluster.note_host_status(number, status);
+            cluster.scheduler().note_host_status(number, status);
             tokio::join!(self.close(), cluster.look_for_missing_replicas());
         }
         Ok(())

@@ -79,7 +79,7 @@ impl World {
     /// Puts what was prepared in the place of the state. No call is running.
     async fn replace_state(&self, about: About) -> Result<(), SnapshotError> {
         // Moved time, and hosts that come, would start what only the state lacks that goes.
-        self.cluster.forget_jobs();
+        self.cluster.scheduler().forget_jobs();
         let before = self.about();
         let mut replaced = self.become_as(about).await;
         if replaced.is_ok() {
@@ -90,7 +90,7 @@ impl World {
                 tracing::error!(%error, "clock and hosts are not as they were");
             }
             let put_down = |cluster: &Cluster| {
-                cluster.put_down_all_anew();
+                cluster.scheduler().schedule_all_anew();
                 Ok(())
             };
             // The error before it is the one to tell.

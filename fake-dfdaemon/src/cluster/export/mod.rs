@@ -16,11 +16,12 @@ use self::buffer_pool::Chunks;
 pub(crate) use self::output::OutputRequest;
 use self::output::{Output, OutputContent, is_same_file, parse_digest};
 use super::replica_ops::{check_length, read_error};
+use super::scheduler::{Found, check_given};
 use super::transfer::{Arrival, Subscription, Wanted};
-use super::{Cluster, Error, Generation, Lease, check_given, not_found};
+use super::{Cluster, Error, Generation, Lease};
 use crate::call::StoreFaults;
 use crate::dfdaemon::quirks::Quirk;
-use crate::store::{CancelFlag, TaskRecord, TaskState};
+use crate::store::{CancelFlag, TaskRecord};
 
 /// What is to be exported, and how.
 #[derive(Clone, Debug)]
@@ -155,7 +156,8 @@ impl Cluster {
     /// nothing to do, and no digest is looked at. Blocks on the disk.
     fn is_there_already(&self, host: usize, id: &str, path: &Path) -> bool {
         let opened = || self.store(host)?.open_content(id).map_err(Error::from);
-        self.holds(host, id) && opened().is_ok_and(|content| is_same_file(&content, path))
+        self.scheduler.has_replica(host, id)
+            && opened().is_ok_and(|content| is_same_file(&content, path))
     }
 
     /// Refuses an output below the directory that the daemon happens to run in, and one among its
@@ -180,12 +182,17 @@ impl Cluster {
         wanted: Wanted,
     ) -> Result<(TaskRecord, Lease, Source), Error> {
         loop {
-            let (task, lease, held, fetchable) = self.look_up(host, id)?;
+            let Found {
+                task,
+                lease,
+                held,
+                is_served,
+            } = self.scheduler.find(host, id)?;
             // Between a look and what follows it, the task may be removed, or be replaced by
             // another import once it has expired. Then it is looked up again.
             let source = if let Some(crc32) = held {
                 let opened = self.store(host)?.open_content_of(id, task.content_length);
-                if !self.holds_of(host, id, lease.generation()) {
+                if !self.scheduler.has_replica_of(host, id, lease.generation()) {
                     continue;
                 }
                 let file = opened?;
@@ -200,9 +207,9 @@ impl Cluster {
                     crc32,
                     next: 0,
                 }
-            } else if fetchable {
+            } else if is_served {
                 let fetched = self.fetch(host, id, &wanted);
-                if self.is_replaced(id, lease.generation()) {
+                if self.scheduler.is_replaced(id, lease.generation()) {
                     continue;
                 }
                 let subscription = fetched?;
@@ -213,57 +220,6 @@ impl Cluster {
             };
             return Ok((task, lease, source));
         }
-    }
-
-    /// Whether a host has the whole of this very task.
-    fn holds_of(&self, host: usize, id: &str, generation: Generation) -> bool {
-        let mut state = self.state();
-        let entry = state.same(id, generation);
-        entry.is_some_and(|entry| entry.whole_replica(host).is_some())
-    }
-
-    /// Says whether a host's copy of this very task serves nobody.
-    pub(crate) fn set_poisoned(
-        &self,
-        host: usize,
-        id: &str,
-        generation: Generation,
-        poisoned: bool,
-    ) {
-        let mut state = self.state();
-        let entry = state.same(id, generation);
-        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
-            replica.poisoned = poisoned;
-        }
-    }
-
-    /// Whether another task has taken the id.
-    fn is_replaced(&self, id: &str, generation: Generation) -> bool {
-        let state = self.state();
-        let entry = state.tasks.get(id);
-        entry.is_some_and(|entry| entry.generation != generation)
-    }
-
-    /// The task, the digests of this host's copy if it has one, and whether others could serve it.
-    #[allow(clippy::type_complexity)]
-    fn look_up(
-        self: &Arc<Self>,
-        host: usize,
-        id: &Arc<str>,
-    ) -> Result<(TaskRecord, Lease, Option<Option<Arc<[u32]>>>, bool), Error> {
-        let now = self.now();
-        let mut state = self.state();
-        let entry = state.live(id, now).ok_or_else(|| not_found(id))?;
-        let succeeded = entry.task.state == TaskState::Succeeded;
-        let held = entry.whole_replica(host).filter(|_| succeeded);
-        let held = held.map(|replica| replica.record.piece_crc32.clone());
-        let fetchable = succeeded
-            && !state
-                .parents(entry, host, self.forgotten_before())
-                .is_empty();
-        let task = entry.task.clone();
-        let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
-        Ok((task, self.lease(id, entry), held, fetchable))
     }
 }
 
@@ -344,11 +300,10 @@ impl Export {
 
     /// Counts a piece that is read for a client that wants the content.
     pub(crate) fn count_piece(&self) {
-        let mut state = self.cluster.state();
-        let entry = state.same(&self.task.task_id, self.lease.generation());
-        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(self.host)) {
-            replica.uploaded += 1;
-        }
+        let (id, generation) = (&self.task.task_id, self.lease.generation());
+        self.cluster
+            .scheduler
+            .count_uploaded(self.host, id, generation);
     }
 
     /// The generation of the task, if this host had all of it when the export began.
@@ -370,10 +325,10 @@ impl Export {
                 cluster.drop_damaged(host, &id, generation)?;
                 return Err(error);
             }
-            if cluster.is_replaced(&id, generation) {
+            if cluster.scheduler.is_replaced(&id, generation) {
                 // What the host has by now is of another task.
             } else if persistent {
-                cluster.set_persistent(host, &id, true)?;
+                cluster.set_persistent(host, &id)?;
             } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
                 cluster.clear_persistent(host, &id)?;
             }
@@ -382,7 +337,7 @@ impl Export {
                 cluster.fail_copy(host, &id, generation)?;
             }
             finished?;
-            cluster.set_poisoned(host, &id, generation, false);
+            cluster.scheduler.set_poisoned(host, &id, generation, false);
             Ok(())
         };
         if by_path {

@@ -15,7 +15,6 @@ use jiff::Timestamp;
 
 use self::source::Source;
 use self::upload::{Begun, Stored};
-use super::scheduler::state::is_replaceable;
 use super::{Cluster, Error, Reservation, TaskView};
 use crate::call::StoreFaults;
 use crate::dfdaemon::limits::check_fields;
@@ -269,48 +268,28 @@ impl Cluster {
 
     /// Starts a task at the scheduler, in place of an expired or a failed one with its id.
     fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<Begun, Error> {
-        let _locked = self.task_lock(id);
-        let now = self.now();
-        let known = {
-            let state = self.state();
-            if let Some(entry) = state.live(id, now)
-                && !is_replaceable(entry.task.state)
-            {
-                return Err(Error::TaskExists {
-                    id: id.to_owned(),
-                    state: entry.task.state,
-                });
-            }
-            state.tasks.contains_key(id)
-        };
-        let created_at = self.now_in_seconds();
+        let _locked = self.scheduler.lock_task(id);
+        let created_at = self.scheduler.now_in_seconds();
         let task = new.task_record(id, created_at);
-        self.scheduler.write(&task).inspect_err(|_| {
-            if !known {
-                // It may be in place nevertheless, and no collector would come across it.
-                self.scheduler.discard(id);
-            }
-        })?;
-        let mut state = self.state();
-        let old_holders = state.remove_task(id);
-        let generation = state.insert_task(task.clone());
-        state.insert_replica(new.host, new.replica_record(id, created_at));
-        let lease = state
-            .same(id, generation)
-            .map(|entry| self.lease(&Arc::from(id), entry));
-        drop(state);
+        let replica = new.replica_record(id, created_at);
+        let started = self.scheduler.start_task(&task, new.host, replica)?;
         // What is left of the one before is nobody's.
-        for holder in old_holders {
-            self.store(holder)?.discard(id);
+        for holder in &started.old_holders {
+            self.store(*holder)?.discard(id);
         }
         Ok(Begun {
             cluster: Arc::clone(self),
             host: new.host,
             task,
-            generation,
+            started,
             ended: false,
-            _lease: lease,
         })
+    }
+
+    /// Makes sure that content still fits a host, and keeps the room for it. Blocks on the disk.
+    pub(super) fn reserve(&self, host: usize, length: u64) -> Result<Reservation, Error> {
+        let store = self.store(host)?;
+        self.scheduler.reserve(host, length, || store.free_space())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Error, Generation, Lease, Reservation, TaskView, not_found};
+use crate::cluster::scheduler::Started;
+use crate::cluster::{Cluster, Error, Reservation, TaskView};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
@@ -18,10 +19,9 @@ pub(in crate::cluster) struct Begun {
     pub(in crate::cluster) cluster: Arc<Cluster>,
     pub(in crate::cluster) host: usize,
     pub(in crate::cluster) task: TaskRecord,
-    pub(in crate::cluster) generation: Generation,
+    /// Holds the task, too.
+    pub(in crate::cluster) started: Started,
     pub(in crate::cluster) ended: bool,
-    /// No collector takes the task away under its import.
-    pub(in crate::cluster) _lease: Option<Lease>,
 }
 
 impl Begun {
@@ -35,7 +35,7 @@ impl Begun {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if let Some(before) = self.cluster.forgotten_before()
+            if let Some(before) = self.cluster.scheduler.forgotten_before()
                 && self.task.created_at <= before
             {
                 let peer_id = self.cluster.new_peer_id(self.host);
@@ -60,8 +60,8 @@ impl Begun {
     fn succeed(&self, mut stored: Stored) -> Result<TaskView, Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
-        let _locked = cluster.task_lock(id);
-        let now = cluster.now_in_seconds();
+        let _locked = cluster.scheduler.lock_task(id);
+        let now = cluster.scheduler.now_in_seconds();
         let task = TaskRecord {
             state: TaskState::Succeeded,
             updated_at: now,
@@ -75,38 +75,38 @@ impl Begun {
         })?;
         let store = cluster.store(self.host)?;
         store.place(&mut stored.content, &replica)?;
-        cluster.scheduler.write(&task).inspect_err(|_| {
-            // A copy without its task is nobody's.
+        let ended = cluster.scheduler.succeed(
+            task.clone(),
+            self.started.generation,
+            self.host,
+            replica,
+            stored.reservation,
+        );
+        ended.inspect_err(|_| {
+            // A replica without its task is nobody's.
             store.discard(id);
         })?;
-        let view = {
-            let mut state = cluster.state();
-            stored.reservation.hand_over(&mut state);
-            state.insert_replica(self.host, replica);
-            let entry = state
-                .same(id, self.generation)
-                .ok_or_else(|| not_found(id))?;
-            entry.task = task.clone();
-            state.tell_of_task(id);
-            TaskView {
-                // The importer tells its own time, the scheduler whole seconds.
-                task: TaskRecord {
-                    updated_at: cluster.now(),
-                    ..task
-                },
-                persistent_replicas: 1,
-                replicas: 1,
-            }
+        let view = TaskView {
+            // The importer tells its own time, the scheduler whole seconds.
+            task: TaskRecord {
+                updated_at: cluster.scheduler.now(),
+                ..task
+            },
+            persistent_replicas: 1,
+            replicas: 1,
         };
         if cluster.has_quirk(Quirk::LinkedLinks)
             && store.content_link(id).is_some()
             && store.open_content_of(id, self.task.content_length).is_err()
         {
             // A link that leads nowhere from the store: other hosts wait for a piece for ever.
-            cluster.set_poisoned(self.host, id, self.generation, true);
+            let generation = self.started.generation;
+            cluster
+                .scheduler
+                .set_poisoned(self.host, id, generation, true);
         }
-        cluster.replicate_later(&Arc::from(id.as_str()));
-        cluster.evict_if_full(self.host);
+        cluster.scheduler.replicate_later(&Arc::from(id.as_str()));
+        cluster.scheduler.evict_if_full(self.host);
         Ok(view)
     }
 
@@ -114,8 +114,8 @@ impl Begun {
     fn fail(&self, leaves_a_trace: bool) -> Result<(), Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
-        let _locked = cluster.task_lock(id);
-        let now = cluster.now_in_seconds();
+        let _locked = cluster.scheduler.lock_task(id);
+        let now = cluster.scheduler.now_in_seconds();
         let state = if cluster.has_quirk(Quirk::FailedAsSucceeded) {
             TaskState::Succeeded
         } else {
@@ -131,20 +131,9 @@ impl Begun {
             failed_at: Some(now),
             ..record
         })?;
-        let written = cluster.scheduler.write(&task);
-        let mut state = cluster.state();
-        let entry = state
-            .same(id, self.generation)
-            .ok_or_else(|| not_found(id))?;
-        entry.task = task;
-        state.tell_of_task(id);
-        if leaves_a_trace {
-            state.insert_replica(self.host, replica.clone());
-        } else {
-            state.remove_replica(id, self.host);
-        }
-        drop(state);
-        written?;
+        let kept = leaves_a_trace.then(|| replica.clone());
+        let generation = self.started.generation;
+        cluster.scheduler.fail(task, generation, self.host, kept)?;
         if leaves_a_trace {
             cluster.store(self.host)?.write_record(&replica)?;
         }
@@ -155,13 +144,12 @@ impl Begun {
         &self,
         change: impl FnOnce(ReplicaRecord) -> ReplicaRecord,
     ) -> Result<ReplicaRecord, Error> {
-        let id = &self.task.task_id;
-        let mut state = self.cluster.state();
-        let entry = state
-            .same(id, self.generation)
-            .ok_or_else(|| not_found(id))?;
-        let replica = entry.replicas.get(self.host).ok_or_else(|| not_found(id))?;
-        Ok(change(replica.record.clone()))
+        let (id, generation) = (&self.task.task_id, self.started.generation);
+        let record = self
+            .cluster
+            .scheduler
+            .replica_record(self.host, id, generation);
+        record.map(change)
     }
 }
 

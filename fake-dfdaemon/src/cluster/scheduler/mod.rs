@@ -1,8 +1,163 @@
-//! What a scheduler knows and decides: tasks and their replicas, where replicas go, and when what is
-//! due. Pure: it knows no disk, no network, and no clock: callers pass the time.
+//! The scheduler: which tasks and replicas there are, where replicas go, and when what is due.
+//!
+//! What it knows and decides is pure, in [`state`], [`placement`] and [`agenda`]: callers pass the
+//! time. [`Scheduler`] joins that with the clock, the locks and the records on disk. Nothing outside
+//! this room reaches what is behind its methods.
 
-pub(super) mod agenda;
-pub(super) mod job;
-pub(super) mod placement;
-pub(super) mod replicas;
-pub(super) mod state;
+mod agenda;
+mod changes;
+mod exports;
+mod imports;
+mod job;
+mod leases;
+mod lookups;
+mod missing;
+mod placement;
+mod replicas;
+mod state;
+mod task;
+mod timetable;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use self::agenda::Agenda;
+pub(super) use self::agenda::Parked;
+pub(super) use self::exports::Found;
+pub(super) use self::imports::Started;
+pub(super) use self::job::{Job, words};
+pub(super) use self::leases::{Lease, Reservation};
+pub(super) use self::lookups::check_given;
+pub(super) use self::placement::Step;
+pub(crate) use self::replicas::ReplicaState;
+pub use self::state::HostStatus;
+pub(crate) use self::state::{Generation, State, TaskView};
+pub use self::task::{Replica, Task};
+use crate::call::Calls;
+use crate::call::clock::Clock;
+use crate::call::events::Events;
+use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::{Disk, TaskRecord, TaskState, TaskStore};
+
+/// How many locks the tasks share.
+const TASK_LOCKS: usize = 64;
+
+/// The scheduler of a cluster.
+///
+/// Locks are taken in this order: a task's lock, the registry of transfers, `state`, the lock inside
+/// `agenda`. Only the task's lock is held over steps of the disk: the thread that serves connections
+/// takes the others.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    adjusted: Arc<Adjusted>,
+    clock: Clock,
+    events: Events,
+    records: TaskStore,
+    /// Whoever changes what lies on disk of a task holds the task's lock. Memory changes after
+    /// the disk when something comes, before it when something goes.
+    task_locks: [Mutex<()>; TASK_LOCKS],
+    state: Mutex<State>,
+    agenda: Agenda<Job>,
+}
+
+impl Scheduler {
+    /// Opens the records below `dir`. What they say is known when it was [loaded](Self::load) and
+    /// [adopted](Self::adopt). Blocks on the disk.
+    pub(super) fn open(
+        disk: Disk,
+        dir: &Path,
+        hosts: usize,
+        adjusted: Arc<Adjusted>,
+        calls: &Calls,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            adjusted,
+            clock: calls.clock.clone(),
+            events: calls.events.clone(),
+            records: TaskStore::open(disk, dir)?,
+            task_locks: std::array::from_fn(|_| Mutex::default()),
+            state: Mutex::new(State::new(hosts)),
+            agenda: Agenda::new(),
+        })
+    }
+
+    /// Reads the records of the tasks. Imports that a stop has interrupted are Failed then. Blocks on
+    /// the disk.
+    pub(super) fn load(&self) -> io::Result<State> {
+        let mut tasks = self.records.load()?;
+        let stuck = self.has_quirk(Quirk::StuckUploading);
+        let interrupted = |task: &&mut TaskRecord| task.state == TaskState::Uploading && !stuck;
+        for task in tasks.iter_mut().flatten().filter(interrupted) {
+            task.state = TaskState::Failed;
+            self.records.write(task)?;
+        }
+        let mut state = State::new(self.state().hosts.len());
+        state.tasks.reserve(tasks.iter().map(Vec::len).sum());
+        for task in tasks.into_iter().flatten() {
+            state.insert_task(task);
+        }
+        Ok(state)
+    }
+
+    /// Takes what was [loaded](Self::load) in place of what is known.
+    pub(super) fn adopt(&self, mut loaded: State) {
+        {
+            let mut state = self.state();
+            for (known, loaded) in state.hosts.iter().zip(&mut loaded.hosts) {
+                loaded.status = known.status;
+            }
+            loaded.events = Some(self.events.clone());
+            std::mem::swap(&mut *state, &mut loaded);
+        }
+        // Freed here: others may have the lock meanwhile.
+        drop(loaded);
+        self.schedule_all_anew();
+    }
+
+    /// Locks a task, for a change of what lies on disk of it.
+    pub(super) fn lock_task(&self, id: &str) -> MutexGuard<'_, ()> {
+        // Any spread will do; ids are hashes already.
+        let shard = id
+            .bytes()
+            .fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
+        let [first, ..] = &self.task_locks;
+        let lock = self.task_locks.get(shard % TASK_LOCKS).unwrap_or(first);
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs work while nothing on the disk comes or goes. Blocks.
+    pub(crate) fn with_all_tasks_locked<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _locked: Vec<_> = self
+            .task_locks
+            .iter()
+            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        work()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Time in whole seconds, as records hold it.
+    pub(super) fn now_in_seconds(&self) -> Timestamp {
+        let now = self.now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    fn adjusted(&self) -> Arc<Adjustable> {
+        self.adjusted.now()
+    }
+
+    fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.adjusted().quirks.has(quirk)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

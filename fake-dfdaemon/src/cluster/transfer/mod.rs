@@ -21,8 +21,7 @@ use tokio::sync::watch;
 use self::parents::Parents;
 pub(super) use self::subscription::Subscription;
 use super::replica_ops::read_error;
-use super::scheduler::replicas::ReplicaState;
-use super::{Cluster, Error, FetchKey, HostStatus, Reservation, not_found};
+use super::{Cluster, Error, FetchKey, HostStatus, ReplicaState, Reservation, not_found};
 use crate::call::StoreFaults;
 use crate::call::random::Random;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
@@ -100,7 +99,7 @@ impl Cluster {
                 .filter(|entry| !entry.is_expired(now));
             let entry = entry.ok_or_else(|| not_found(id))?;
             let key = (host, Arc::clone(id), entry.generation);
-            (key, entry.task.clone(), self.lease(id, entry))
+            (key, entry.task.clone(), self.scheduler.lease(id, entry))
         };
         if let Some(joined) = self.join_fetch(&key, wanted.persistent) {
             return Ok(joined);
@@ -130,7 +129,7 @@ impl Cluster {
             let mut fetches = self.fetches();
             fetches.insert(key, Arc::downgrade(&fetch));
             fetch.mark_started(self);
-            self.count_export(id, fetch.key.2);
+            self.scheduler.count_export(id, fetch.key.2);
             Subscription::new(Arc::clone(&fetch))
         };
         let cluster = Arc::clone(self);
@@ -202,7 +201,7 @@ impl Fetch {
         let (host, id, generation) = &self.key;
         let is_refused = self.refused.load(Ordering::Relaxed);
         if ended.is_ok() || is_refused {
-            cluster.uncount_export(id, *generation);
+            cluster.scheduler.uncount_export(id, *generation);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
             return false;
@@ -352,7 +351,7 @@ impl Fetch {
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
-        let runs = cluster.host_status(self.key.0) == HostStatus::Running;
+        let runs = cluster.scheduler.host_status(self.key.0) == HostStatus::Running;
         if cluster.stopping.is_cancelled() || !runs {
             return Err(Error::Stopping);
         }
@@ -405,10 +404,10 @@ impl Fetch {
             Some(_) => return Ok(()),
             None => return Err(not_found(id)),
         }
-        if cluster.holds(*host, id) {
+        if cluster.scheduler.has_replica(*host, id) {
             // Another transfer has ended between a look at this host and the start of this one.
             if self.persistent.load(Ordering::Relaxed) {
-                cluster.write_persistent(*host, id, true)?;
+                cluster.write_persistent(*host, id)?;
             }
             return Ok(());
         }
@@ -418,7 +417,7 @@ impl Fetch {
         reservation.hand_over(&mut state);
         state.insert_replica(*host, record);
         drop(state);
-        cluster.evict_if_full(*host);
+        cluster.scheduler.evict_if_full(*host);
         Ok(())
     }
 }

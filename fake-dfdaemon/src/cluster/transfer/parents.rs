@@ -81,7 +81,9 @@ impl Parents {
         let mut state = self.cluster.state();
         let is_there = state.same(id, *generation).is_some();
         let serving = match state.tasks.get(id) {
-            Some(entry) if is_there => state.parents(entry, *host, self.cluster.forgotten_before()),
+            Some(entry) if is_there => {
+                state.parents(entry, *host, self.cluster.scheduler.forgotten_before())
+            }
             // Removed, or replaced by another import once it had expired: what is open is still
             // what it was.
             _ => self.open.keys().copied().collect(),

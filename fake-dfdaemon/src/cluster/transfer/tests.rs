@@ -25,7 +25,7 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
             output: None,
             store_faults: StoreFaults::default(),
         };
-        let known = |cluster: &Cluster| cluster.local(1, None, ReplicaState::is_whole);
+        let known = |cluster: &Cluster| cluster.scheduler().local(1, None, ReplicaState::is_whole);
         let (free, busy) = std::sync::mpsc::channel::<()>();
         let occupied = tokio::task::spawn_blocking(move || busy.recv());
         let given_up = cluster.export(1, request.clone()).unwrap();
@@ -135,7 +135,7 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let mut export = cluster.export(1, request).unwrap();
     let failed = export.next_piece().await.unwrap_err();
     assert!(matches!(failed, Error::NoCandidateParents), "{failed}");
-    assert!(!cluster.holds(0, &id));
+    assert!(!cluster.scheduler.has_replica(0, &id));
     drop(export);
     daemon.stop().await;
 }

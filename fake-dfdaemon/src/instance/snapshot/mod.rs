@@ -83,7 +83,8 @@ pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), S
     let beside = target.with_file_name(format!("{}{name}{}", NEW.0, NEW.1));
     disk.remove_tree(&beside)?;
     let made = cluster
-        .at_rest(|| {
+        .scheduler()
+        .with_all_tasks_locked(|| {
             let mut roots = cluster.roots().into_iter().enumerate();
             roots.try_for_each(|(number, root)| {
                 link_tree(disk, &root, &beside.join(number.to_string()))
@@ -115,7 +116,7 @@ fn replace(cluster: &Cluster, beside: &Path, target: &Path) -> io::Result<()> {
         return Err(error);
     }
     if had_one {
-        cluster.empty_trash_soon();
+        cluster.scheduler().empty_trash_soon();
     }
     disk.sync_dir(target.parent().unwrap_or(target))
 }
@@ -162,7 +163,7 @@ pub(crate) fn remove(cluster: &Cluster, name: &str) -> Result<(), SnapshotError>
         return Err(SnapshotError::NotFound { name });
     }
     disk.rename_alone(&target, &trash::place(cluster.state_dir().path()))?;
-    cluster.empty_trash_soon();
+    cluster.scheduler().empty_trash_soon();
     disk.sync_dir(target.parent().unwrap_or(&target))?;
     Ok(())
 }
@@ -212,8 +213,8 @@ pub(crate) fn bring_back(cluster: &Cluster) -> Result<(), SnapshotError> {
     let disk = cluster.disk();
     let roots = cluster.roots();
     let swap = swap(cluster, &roots);
-    let read = swap.exchange(|| cluster.read());
-    let read = read.inspect_err(|_| cluster.empty_trash_soon())?;
+    let read = swap.exchange(|| cluster.load());
+    let read = read.inspect_err(|_| cluster.scheduler().empty_trash_soon())?;
     for root in &roots {
         disk.forget_litter_below(root);
     }

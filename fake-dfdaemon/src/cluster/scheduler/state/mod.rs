@@ -146,6 +146,24 @@ impl State {
             .filter(|entry| entry.generation == generation)
     }
 
+    /// Whether a host's record is of a task that there is, and says of it what a restart must not
+    /// forget.
+    pub(in crate::cluster) fn has_use_for(&self, record: &ReplicaRecord) -> bool {
+        let Some(entry) = self.tasks.get(record.task_id.as_str()) else {
+            return false;
+        };
+        let task = &entry.task;
+        // Exports go by the task's lengths: of other content they would be a part.
+        let lengths = (task.content_length, task.piece_length);
+        let as_long = (record.content_length, record.piece_length) == lengths;
+        record.task_created_at == task.created_at
+            && match task.state {
+                TaskState::Succeeded => as_long && record.finished_at.is_some(),
+                TaskState::Failed => record.failed_at.is_some(),
+                TaskState::Uploading => false,
+            }
+    }
+
     /// Puts a task in, in place of an earlier one with its id, and returns its generation.
     pub(crate) fn insert_task(&mut self, task: TaskRecord) -> Generation {
         self.remove_task(&task.task_id.clone());

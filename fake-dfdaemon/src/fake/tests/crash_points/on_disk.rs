@@ -23,7 +23,7 @@ impl World<'_> {
         let running = running.count() as u64;
         for file in 0..self.place.scenario.lengths.len() {
             let id = self.id(file);
-            let task = self.cluster().stat(&id).ok();
+            let task = self.cluster().scheduler().stat(&id).ok();
             let state = task.as_ref().map(|view| view.task.state);
             let Some(promised) = expected.tasks.get(&file) else {
                 if matches!(state, None | Some(TaskState::Failed)) {
@@ -47,8 +47,11 @@ impl World<'_> {
     fn check_files(&self, expected: &Expected) -> Result<(), String> {
         let state = self.place.state();
         let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
-        let ids = self.cluster().task_ids();
-        for task in ids.iter().filter_map(|id| self.cluster().task(id)) {
+        let ids = self.cluster().scheduler().task_ids();
+        for task in ids
+            .iter()
+            .filter_map(|id| self.cluster().scheduler().task(id))
+        {
             let id = &task.id;
             let tasks = state.join("scheduler/tasks");
             let record = tasks

@@ -272,7 +272,7 @@ impl World<'_> {
 
     /// Waits until no job is due, and no transfer under way that its export has left alone.
     pub(super) async fn come_to_rest(&self) {
-        while self.cluster().is_busy() {
+        while self.cluster().scheduler().is_busy() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.daemon.settle().await;

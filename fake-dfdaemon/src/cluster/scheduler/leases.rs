@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::scheduler::job::Job;
-use super::scheduler::state::{Entry, State, has_room};
-use super::{Cluster, Error, Generation};
+use super::Scheduler;
+use super::state::{Entry, Generation, State, has_room};
+use crate::cluster::error::Error;
 
-impl Cluster {
-    /// Makes sure that content still fits a host, and keeps the room for it.
-    pub(super) fn reserve(
+impl Scheduler {
+    /// Keeps room on a host for content to come. `free` tells what its file system still holds, which
+    /// decides if no capacity was given. Blocks on the disk.
+    pub(in crate::cluster) fn reserve(
         self: &Arc<Self>,
         host: usize,
         content_length: u64,
+        free: impl FnOnce() -> std::io::Result<u64>,
     ) -> Result<Reservation, Error> {
         let no_space = Error::NoSpace { content_length };
-        if self.adjusted().capacity.is_none() && self.store(host)?.free_space()? < content_length {
+        if self.adjusted().capacity.is_none() && free()? < content_length {
             return Err(no_space);
         }
         let mut state = self.state();
@@ -28,18 +30,18 @@ impl Cluster {
         room.reserved += content_length;
         drop(state);
         Ok(Reservation {
-            cluster: Arc::clone(self),
+            scheduler: Arc::clone(self),
             host,
             bytes: content_length,
         })
     }
 
-    /// Holds on to a task, so that nothing of it is removed. Its state was looked up by the caller.
-    pub(super) fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut Entry) -> Lease {
+    /// Holds a task, so that nothing of it is removed. Its state was looked up by the caller.
+    pub(in crate::cluster) fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut Entry) -> Lease {
         entry.leases += 1;
         let generation = entry.generation;
         Lease {
-            cluster: Arc::clone(self),
+            scheduler: Arc::clone(self),
             id: Arc::clone(id),
             generation,
         }
@@ -48,8 +50,8 @@ impl Cluster {
 
 /// Room kept on a host for content to come.
 #[derive(Debug)]
-pub(super) struct Reservation {
-    cluster: Arc<Cluster>,
+pub(in crate::cluster) struct Reservation {
+    scheduler: Arc<Scheduler>,
     host: usize,
     bytes: u64,
 }
@@ -57,7 +59,7 @@ pub(super) struct Reservation {
 impl Reservation {
     /// Gives the room to content that comes into the books with the same lock held, so that
     /// nobody finds it free in between.
-    pub(super) fn hand_over(mut self, state: &mut State) {
+    pub(in crate::cluster) fn hand_over(mut self, state: &mut State) {
         if let Some(room) = state.hosts.get_mut(self.host) {
             room.reserved = room.reserved.saturating_sub(self.bytes);
         }
@@ -71,7 +73,7 @@ impl Drop for Reservation {
             // Handed over, by somebody who holds the lock.
             return;
         }
-        if let Some(room) = self.cluster.state().hosts.get_mut(self.host) {
+        if let Some(room) = self.scheduler.state().hosts.get_mut(self.host) {
             room.reserved = room.reserved.saturating_sub(self.bytes);
         }
     }
@@ -80,7 +82,7 @@ impl Drop for Reservation {
 /// Keeps a task from being collected or evicted while it is transferred.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    cluster: Arc<Cluster>,
+    scheduler: Arc<Scheduler>,
     id: Arc<str>,
     generation: Generation,
 }
@@ -94,10 +96,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let cluster = &self.cluster;
-        let now = cluster.now();
+        let scheduler = &self.scheduler;
+        let now = scheduler.now();
         let (mut overdue, mut holders) = (false, Vec::new());
-        if let Some(entry) = cluster.state().same(&self.id, self.generation) {
+        if let Some(entry) = scheduler.state().same(&self.id, self.generation) {
             entry.leases = entry.leases.saturating_sub(1);
             // The collector and eviction may have passed this task by while it was held.
             if entry.leases == 0 {
@@ -106,10 +108,10 @@ impl Drop for Lease {
             }
         }
         if overdue {
-            cluster.agenda.add(now, Job::Collect);
+            scheduler.collect_at(now);
         }
         for host in holders {
-            cluster.evict_if_full(host);
+            scheduler.evict_if_full(host);
         }
     }
 }

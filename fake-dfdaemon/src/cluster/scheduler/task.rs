@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::TaskView;
+use super::state::TaskView;
 use crate::call::clock::later;
 use crate::store::TaskState;
 

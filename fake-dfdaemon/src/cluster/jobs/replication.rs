@@ -1,0 +1,152 @@
+//! The making of replicas: one after the other, each a call that faults can hit.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tonic::Status;
+
+use crate::call::clock::later;
+use crate::call::faults::registry::Arriving;
+use crate::call::faults::{Action, Phase};
+use crate::call::gate::Entered;
+use crate::call::rpc::Rpc;
+use crate::call::{Arrived, Call};
+use crate::cluster::scheduler::{Job, Parked, Step};
+use crate::cluster::transfer::Wanted;
+use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::quirks::Quirk;
+
+impl Cluster {
+    /// Makes the persistent replicas that a task lacks.
+    pub(super) async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
+        let mut only = self
+            .has_quirk(Quirk::OneTryReplication)
+            .then(|| self.scheduler.only_try(id).into_iter());
+        // When the state is replaced, what is to be done is put down anew.
+        let replaced = self.calls.gate.ends();
+        loop {
+            let entered = self.calls.gate.enter().await;
+            if replaced.is_cancelled() {
+                return Ok(());
+            }
+            let step = match &mut only {
+                Some(steps) => steps.next(),
+                None => self.scheduler.next_replica(id),
+            };
+            let taken = match step {
+                None => return Ok(()),
+                Some(Step::Promote(host)) => self.promote(host, id, entered).await,
+                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
+            };
+            if replaced.is_cancelled() {
+                return Ok(());
+            }
+            taken?;
+        }
+    }
+
+    /// Makes one replica: a call that faults can hit, like those of clients.
+    async fn replicate_to(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        entered: Entered,
+    ) -> Result<(), Error> {
+        let name = host_name(host);
+        let (tag, application) = self.scheduler.tag_and_application(id);
+        let request = json!({"task_id": &**id, "persistent": true});
+        let what = Arriving {
+            rpc: Rpc::Replicate,
+            host: &name,
+            task: Some(id),
+            tags: [None, tag.as_deref()],
+            applications: [None, application.as_deref()],
+        };
+        let arrived = Arrived {
+            what,
+            request: &request,
+            connection: None,
+        };
+        let mut call = self.calls.begin_entered(entered, arrived);
+        let made = self.make_replica(&mut call, host, id).await;
+        let _ = call.answered(made.as_ref().err());
+        made.map_err(|status| Error::Fault(status.into()))
+    }
+
+    async fn make_replica(
+        self: &Arc<Self>,
+        call: &mut Call,
+        host: usize,
+        id: &Arc<str>,
+    ) -> Result<(), Status> {
+        self.wait_for_faults(call, Phase::Before, id).await?;
+        let wanted = Wanted {
+            persistent: true,
+            store_faults: call.store_faults(),
+        };
+        let fetched = tokio::select! {
+            fetched = self.fetch_replica(host, id, wanted) => fetched,
+            () = call.ends().cancelled_owned() => Err(Error::Stopping),
+        };
+        fetched.map_err(|error| error.status(self.release()))?;
+        self.wait_for_faults(call, Phase::After, id).await
+    }
+
+    /// Transfers a task to a host, when it is its turn.
+    async fn fetch_replica(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        wanted: Wanted,
+    ) -> Result<(), Error> {
+        // A transfer may wait for ever for a poisoned copy, which must not keep others back.
+        let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
+        let fetch = || async {
+            let (id, wanted) = (Arc::clone(id), wanted.clone());
+            let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
+            fetched.await?.ended().await
+        };
+        self.in_turn(takes_turns, fetch).await
+    }
+
+    /// Makes a copy that a host has a persistent one, when it is its turn.
+    async fn promote(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+        (_held, ends): Entered,
+    ) -> Result<(), Error> {
+        let promote = || {
+            let id = Arc::clone(id);
+            self.blocking(move |cluster| cluster.set_persistent(host, &id))
+        };
+        tokio::select! {
+            promoted = self.in_turn(true, promote) => promoted,
+            () = ends.cancelled() => Err(Error::Stopping),
+        }
+    }
+
+    /// Lets faults act. A replica that one holds up does not keep the cluster from settling.
+    async fn wait_for_faults(
+        &self,
+        call: &mut Call,
+        phase: Phase,
+        id: &Arc<str>,
+    ) -> Result<(), Status> {
+        let job = Job::Replicate(Arc::clone(id));
+        for armed in call.waiting_at(phase) {
+            if let Some(delay) = armed.delay() {
+                let due = later(self.now(), delay);
+                self.scheduler.park(&job, Parked::Until(due));
+            } else if *armed.action() == Action::Stall {
+                let removed = armed.removed().clone();
+                self.scheduler.park(&job, Parked::ForEvent(removed));
+            }
+            let acted = call.act(&armed).await;
+            self.scheduler.unpark(&job);
+            acted?;
+        }
+        Ok(())
+    }
+}

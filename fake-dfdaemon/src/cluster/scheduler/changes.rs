@@ -1,0 +1,153 @@
+//! How the books change: what the scheduler knows of a task and its replicas.
+//!
+//! Callers hold the task's lock, and change what lies on the disk of it themselves.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::Scheduler;
+use super::replicas::ReplicaState;
+use super::state::{Entry, Generation};
+use crate::cluster::error::Error;
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::ReplicaRecord;
+
+impl Scheduler {
+    /// Takes a task out, its record first, and returns the hosts that have something of it. After an
+    /// error it is still there. Blocks on the disk.
+    pub(in crate::cluster) fn remove_task(&self, id: &str) -> Result<Vec<usize>, Error> {
+        // The task first, which decides: a replica without its task is nobody's.
+        self.records.remove(id)?;
+        Ok(self.state().remove_task(id))
+    }
+
+    /// Whether there is a task with this id, expired or not.
+    pub(in crate::cluster) fn has_task(&self, id: &str) -> bool {
+        self.state().tasks.contains_key(id)
+    }
+
+    /// Takes a host's replica out of the books, unless its content was lost: the host knows nothing
+    /// of such a replica.
+    pub(in crate::cluster) fn take_replica(&self, host: usize, id: &str) -> Option<ReplicaState> {
+        let mut state = self.state();
+        let replica = state.tasks.get(id)?.replicas.get(host)?;
+        if replica.lost {
+            return None;
+        }
+        state.remove_replica(id, host)
+    }
+
+    /// Takes a host's replica of this very task out of the books.
+    pub(in crate::cluster) fn take_replica_of(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> Option<ReplicaState> {
+        let mut state = self.state();
+        state.same(id, generation)?;
+        state.remove_replica(id, host)
+    }
+
+    /// Takes a host's replica out of the books if it can be evicted.
+    pub(in crate::cluster) fn take_evictable(&self, host: usize, id: &str) -> Option<ReplicaState> {
+        let mut state = self.state();
+        let entry = state.tasks.get(id).filter(|entry| entry.leases == 0)?;
+        let replica = entry.whole_replica(host)?;
+        if replica.record.persistent {
+            return None;
+        }
+        state.remove_replica(id, host)
+    }
+
+    /// Takes a replica back whose files could not be removed.
+    pub(in crate::cluster) fn put_back(&self, host: usize, id: &str, replica: ReplicaState) {
+        self.state().put_back(id, host, replica);
+    }
+
+    /// Notes that a host has lost its content of a task: it goes on counting, if it counts and the
+    /// host has not left. Whether it had something of the task.
+    pub(in crate::cluster) fn wipe_replica(&self, host: usize, id: &str, had_left: bool) -> bool {
+        let mut state = self.state();
+        let entry = state.tasks.get(id);
+        let counts = entry.and_then(|entry| entry.replicas.get(host).map(ReplicaState::counts));
+        match counts {
+            None => return false,
+            Some(true) if !had_left => state.lose_replica(id, host),
+            Some(_) => drop(state.remove_replica(id, host)),
+        }
+        true
+    }
+
+    /// The record of a host's whole replica, made persistent or evictable.
+    pub(in crate::cluster) fn with_persistent(
+        &self,
+        host: usize,
+        id: &str,
+        persistent: bool,
+    ) -> Result<ReplicaRecord, Error> {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        let replica = entry.and_then(|entry| entry.whole_replica(host));
+        let replica = replica.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
+        Ok(ReplicaRecord {
+            persistent,
+            updated_at: self.now_in_seconds(),
+            ..replica.record.clone()
+        })
+    }
+
+    /// Takes the record that a host has written of its replica. The replica may go on counting as
+    /// persistent, if it did.
+    pub(in crate::cluster) fn replace_record(
+        &self,
+        host: usize,
+        record: ReplicaRecord,
+        goes_on_counting: bool,
+    ) {
+        let mut state = self.state();
+        let entry = state.tasks.get_mut(record.task_id.as_str());
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+            replica.counts_as_persistent = goes_on_counting && replica.is_persistent();
+            replica.record = record;
+        }
+    }
+
+    /// Forgets what a host counted in memory, as a dfdaemon does that is started again.
+    pub(crate) fn forget_uploads(&self, host: usize) {
+        for id in self.task_ids() {
+            let mut state = self.state();
+            let entry = state.tasks.get_mut(&id);
+            if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+                replica.uploaded = 0;
+            }
+        }
+    }
+
+    /// The tasks that have expired and that nobody holds.
+    pub(in crate::cluster) fn collectable(&self) -> Vec<Arc<str>> {
+        let now = self.now();
+        let state = self.state();
+        let expired = state.tasks.iter();
+        let expired = expired.filter(|(_, entry)| self.may_collect(entry, now));
+        expired.map(|(id, _)| Arc::clone(id)).collect()
+    }
+
+    /// Whether a task has expired and nobody holds it.
+    pub(in crate::cluster) fn is_collectable(&self, id: &str) -> bool {
+        let (state, now) = (self.state(), self.now());
+        let entry = state.tasks.get(id);
+        entry.is_some_and(|entry| self.may_collect(entry, now))
+    }
+
+    fn may_collect(&self, entry: &Entry, now: Timestamp) -> bool {
+        let held = entry.leases > 0 && !self.has_quirk(Quirk::ExpiryUnderExports);
+        !held && entry.is_expired(now)
+    }
+
+    /// The replicas that a host may evict, the one first that was updated longest ago.
+    pub(in crate::cluster) fn evictable(&self, host: usize) -> Vec<Arc<str>> {
+        self.state().evictable(host)
+    }
+}

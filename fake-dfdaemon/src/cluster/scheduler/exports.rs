@@ -1,0 +1,157 @@
+//! What the scheduler knows of exports: where the content of one can come from, what one counts, and
+//! what a failed one leaves with the quirk for it.
+
+use std::sync::Arc;
+
+use super::Scheduler;
+use super::leases::Lease;
+use super::replicas::ReplicaState;
+use super::state::Generation;
+use crate::cluster::error::{Error, not_found};
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::{ReplicaRecord, TaskRecord, TaskState};
+
+/// A task that an export asks for.
+#[derive(Debug)]
+pub(in crate::cluster) struct Found {
+    pub(in crate::cluster) task: TaskRecord,
+    pub(in crate::cluster) lease: Lease,
+    /// Whether this host has all of it: then the CRC-32 of each piece, unless nobody computed them.
+    pub(in crate::cluster) held: Option<Option<Arc<[u32]>>>,
+    /// Whether other hosts could serve it.
+    pub(in crate::cluster) is_served: bool,
+}
+
+impl Scheduler {
+    /// Looks a task up for an export on a host, and holds it.
+    pub(in crate::cluster) fn find(
+        self: &Arc<Self>,
+        host: usize,
+        id: &Arc<str>,
+    ) -> Result<Found, Error> {
+        let now = self.now();
+        let mut state = self.state();
+        let entry = state.live(id, now).ok_or_else(|| not_found(id))?;
+        let succeeded = entry.task.state == TaskState::Succeeded;
+        let held = entry.whole_replica(host).filter(|_| succeeded);
+        let held = held.map(|replica| replica.record.piece_crc32.clone());
+        let is_served = succeeded
+            && !state
+                .parents(entry, host, self.forgotten_before())
+                .is_empty();
+        let task = entry.task.clone();
+        let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
+        Ok(Found {
+            task,
+            lease: self.lease(id, entry),
+            held,
+            is_served,
+        })
+    }
+
+    /// Counts a piece that is read for a client that wants the content.
+    pub(in crate::cluster) fn count_uploaded(&self, host: usize, id: &str, generation: Generation) {
+        self.change_replica(host, id, generation, |replica| replica.uploaded += 1);
+    }
+
+    /// Says whether a host's replica of this very task serves nobody.
+    pub(crate) fn set_poisoned(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+        poisoned: bool,
+    ) {
+        self.change_replica(host, id, generation, |replica| replica.poisoned = poisoned);
+    }
+
+    /// Changes what is known of a host's replica, if it is still that of the same task.
+    pub(super) fn change_replica<T>(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+        change: impl FnOnce(&mut ReplicaState) -> T,
+    ) -> Option<T> {
+        let mut state = self.state();
+        let entry = state.same(id, generation)?;
+        entry.replicas.get_mut(host).map(change)
+    }
+
+    /// Counts an export that begins on a host without the task. It stays counted when it fails.
+    pub(in crate::cluster) fn count_export(&self, id: &str, generation: Generation) {
+        if self.has_quirk(Quirk::FailedExportsCount)
+            && let Some(entry) = self.state().same(id, generation)
+        {
+            entry.failed_exports += 1;
+        }
+    }
+
+    /// Counts an export that ended well, or did not begin after all, no more.
+    pub(in crate::cluster) fn uncount_export(&self, id: &str, generation: Generation) {
+        if self.has_quirk(Quirk::FailedExportsCount)
+            && let Some(entry) = self.state().same(id, generation)
+        {
+            entry.failed_exports = entry.failed_exports.saturating_sub(1);
+        }
+    }
+
+    /// Whether there is this very task, and a host does not have the whole of it.
+    pub(in crate::cluster) fn lacks_replica_of(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let mut state = self.state();
+        let entry = state.same(id, generation);
+        entry.is_some_and(|entry| entry.whole_replica(host).is_none())
+    }
+
+    /// Whether there is this very task, and a host has no record of it but one of a failure.
+    pub(in crate::cluster) fn lacks_record_of(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let mut state = self.state();
+        let Some(entry) = state.same(id, generation) else {
+            return false;
+        };
+        let replica = entry.replicas.get(host);
+        replica.is_none_or(|replica| replica.record.failed_at.is_some())
+    }
+
+    /// Takes the record that a host has written of a replica.
+    pub(in crate::cluster) fn insert_replica(&self, host: usize, record: ReplicaRecord) {
+        self.state().insert_replica(host, record);
+    }
+
+    /// The record of a host's whole replica of this very task, if it has one.
+    pub(in crate::cluster) fn whole_record(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> Option<ReplicaRecord> {
+        let mut state = self.state();
+        let replica = state.same(id, generation)?.whole_replica(host)?;
+        Some(replica.record.clone())
+    }
+
+    /// Takes the record that a host has written of a replica whose export failed, and counts that.
+    pub(in crate::cluster) fn insert_failed(
+        &self,
+        host: usize,
+        record: ReplicaRecord,
+        generation: Generation,
+    ) {
+        let id = record.task_id.clone();
+        let mut state = self.state();
+        state.insert_replica(host, record);
+        if let Some(entry) = state.same(&id, generation) {
+            entry.failed_exports += 1;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the scheduler can be asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::Scheduler;
+use super::replicas::ReplicaState;
+use super::state::{Generation, HostStatus, TaskView};
+use super::task::{Replica, Task};
+use crate::cluster::error::{Error, not_found};
+use crate::dfdaemon::host_name;
+use crate::dfdaemon::quirks::Quirk;
+
+/// How long schedulers remember a replica that have the quirk.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
+
+impl Scheduler {
+    /// The scheduler's view of a task.
+    pub(crate) fn stat(&self, id: &str) -> Result<TaskView, Error> {
+        check_given(id)?;
+        let state = self.state();
+        let entry = state.live(id, self.now()).ok_or_else(|| not_found(id))?;
+        Ok(state.view(entry, self.forgotten_before()))
+    }
+
+    /// A task that has not expired, and its replicas.
+    pub(crate) fn task(&self, id: &str) -> Option<Task> {
+        let state = self.state();
+        let entry = state.live(id, self.now())?;
+        let replicas = entry.replicas.iter().map(|(host, replica)| Replica {
+            host: host_name(host),
+            persistent: replica.record.persistent,
+            complete: replica.is_whole(),
+        });
+        Some(Task::new(
+            state.view(entry, self.forgotten_before()),
+            replicas.collect(),
+        ))
+    }
+
+    /// The ids of all tasks, ordered.
+    pub(crate) fn task_ids(&self) -> Vec<Arc<str>> {
+        let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many tasks the scheduler knows.
+    pub(crate) fn task_count(&self) -> usize {
+        self.state().tasks.len()
+    }
+
+    /// Tag and application of a task, if there is such a task and it has them.
+    pub(crate) fn tag_and_application(&self, id: &str) -> (Option<String>, Option<String>) {
+        let state = self.state();
+        let task = state.tasks.get(id).map(|entry| &entry.task);
+        task.map_or((None, None), |task| {
+            (task.tag.clone(), task.application.clone())
+        })
+    }
+
+    /// Whether a host has the whole of a task.
+    pub(crate) fn has_replica(&self, host: usize, id: &str) -> bool {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        entry.is_some_and(|entry| entry.whole_replica(host).is_some())
+    }
+
+    /// Whether a host has the whole of this very task.
+    pub(in crate::cluster) fn has_replica_of(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let mut state = self.state();
+        let entry = state.same(id, generation);
+        entry.is_some_and(|entry| entry.whole_replica(host).is_some())
+    }
+
+    /// Whether another task has taken the id.
+    pub(in crate::cluster) fn is_replaced(&self, id: &str, generation: Generation) -> bool {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        entry.is_some_and(|entry| entry.generation != generation)
+    }
+
+    /// A host's own records, ordered by id; of the one task, if one is asked for.
+    pub(crate) fn local<T>(
+        &self,
+        host: usize,
+        id: Option<&str>,
+        view: impl Fn(&ReplicaState) -> T,
+    ) -> Vec<T> {
+        let ids = id.map_or_else(|| self.task_ids(), |id| vec![Arc::from(id)]);
+        // One by one: nobody waits for all of them.
+        let viewed = |id: &Arc<str>| {
+            let state = self.state();
+            let replica = state.tasks.get(id)?.replicas.get(host);
+            replica.filter(|replica| !replica.lost).map(&view)
+        };
+        ids.iter().filter_map(viewed).collect()
+    }
+
+    /// Whether an export, an import or a transfer holds a task.
+    #[cfg(test)]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state().tasks.values().any(|entry| entry.leases > 0)
+    }
+
+    pub(crate) fn host_status(&self, host: usize) -> HostStatus {
+        self.state().status(host)
+    }
+
+    /// Says that a host runs, stopped or left.
+    pub(crate) fn note_host_status(&self, host: usize, status: HostStatus) {
+        if let Some(host) = self.state().hosts.get_mut(host) {
+            host.status = status;
+        }
+        let name = host_name(host);
+        let told = || json!({"name": name, "state": status});
+        self.events.tell("host", told);
+    }
+
+    /// How many tasks a host has, and their content in bytes.
+    pub(crate) fn host_load(&self, host: usize) -> (usize, u64) {
+        let state = self.state();
+        let host = state.hosts.get(host);
+        host.map_or((0, 0), |host| (host.tasks, host.used))
+    }
+
+    /// The scheduler forgets what did not change since then, with the quirk for it.
+    pub(in crate::cluster) fn forgotten_before(&self) -> Option<Timestamp> {
+        let forgets = self.has_quirk(Quirk::ForgottenReplicas);
+        forgets.then(|| {
+            let now = self.now();
+            now.checked_sub(FORGOTTEN_AFTER).unwrap_or(Timestamp::MIN)
+        })
+    }
+}
+
+/// Refuses an empty id, as the scheduler does before it looks for a task.
+pub(in crate::cluster) fn check_given(id: &str) -> Result<(), Error> {
+    if id.is_empty() {
+        return Err(Error::EmptyTaskId);
+    }
+    Ok(())
+}

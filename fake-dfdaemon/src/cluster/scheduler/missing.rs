@@ -1,0 +1,108 @@
+//! The replicas that tasks lack, and when they are made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Scheduler;
+use super::job::Job;
+use super::placement::{Step, draw, plan};
+use super::state::{Entry, State};
+use crate::call::clock::later;
+use crate::call::random::Random;
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::TaskState;
+
+/// How many tasks are looked at while the lock on all of them is held.
+const LOOKED_AT_AT_ONCE: usize = 64;
+
+/// Longer than a thread takes to wake up that waits for a lock.
+const WAKING_UP: Duration = Duration::from_micros(100);
+
+impl Scheduler {
+    /// Puts down replication of every task that has fewer persistent replicas than it could have.
+    pub(in crate::cluster) fn schedule_missing_replicas(&self) {
+        let now = self.now();
+        self.for_each_short_of_replicas(|id, _| self.agenda.add(now, Job::Replicate(id)));
+    }
+
+    /// Puts down replication of the tasks whose replicas have room now. A job that waits, for the
+    /// replication delay or for another attempt, goes on waiting.
+    pub(in crate::cluster) fn schedule_replicas_that_fit_now(&self) {
+        let delay = self.adjusted().replication_delay;
+        self.for_each_short_of_replicas(|id, updated_at| {
+            let due = later(updated_at, delay);
+            self.agenda.add_if_absent(due, Job::Replicate(id));
+        });
+    }
+
+    /// Tells each task that has fewer persistent replicas than it could have, and when it changed. Of
+    /// many tasks that takes a while.
+    fn for_each_short_of_replicas(&self, tell: impl Fn(Arc<str>, Timestamp)) {
+        if self.has_quirk(Quirk::OneTryReplication) {
+            return;
+        }
+        for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
+            let short: Vec<_> = {
+                let (state, now) = (self.state(), self.now());
+                let is_short = |id: &Arc<str>| {
+                    let entry = state.live(id, now)?;
+                    let succeeded = entry.task.state == TaskState::Succeeded;
+                    let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
+                    short.then(|| (Arc::clone(id), entry.task.updated_at))
+                };
+                ids.iter().filter_map(is_short).collect()
+            };
+            // Who waits for the lock gets it only if it is free for longer than waking up takes.
+            if ids.len() == LOOKED_AT_AT_ONCE {
+                std::thread::sleep(WAKING_UP);
+            }
+            for (id, updated_at) in short {
+                tell(id, updated_at);
+            }
+        }
+    }
+
+    /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
+    /// its content any more.
+    fn missing_replicas(&self, state: &State, entry: &Entry) -> Vec<Step> {
+        if !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
+            return Vec::new();
+        }
+        plan(
+            entry.task.persistent_replica_count,
+            &state.candidates(entry, self.adjusted().capacity),
+        )
+    }
+
+    /// The next step towards the replicas that a task lacks.
+    pub(in crate::cluster) fn next_replica(&self, id: &str) -> Option<Step> {
+        let state = self.state();
+        let entry = state.live(id, self.now())?;
+        let succeeded = entry.task.state == TaskState::Succeeded;
+        succeeded
+            .then(|| self.missing_replicas(&state, entry))
+            .and_then(|steps| steps.first().copied())
+    }
+
+    /// The one attempt of a scheduler that draws hosts before it looks at their room.
+    pub(in crate::cluster) fn only_try(&self, id: &str) -> Vec<Step> {
+        let (state, now) = (self.state(), self.now());
+        let entry = state.live(id, now);
+        let Some(entry) = entry.filter(|entry| entry.task.state == TaskState::Succeeded) else {
+            return Vec::new();
+        };
+        if entry.whole_replica_count() == 0 {
+            return Vec::new();
+        }
+        let candidates = state.candidates(entry, self.adjusted().capacity);
+        let seed = (entry.generation.seed(), now.as_second().unsigned_abs());
+        let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
+        draw(
+            entry.task.persistent_replica_count,
+            &candidates,
+            &mut Random::of(&parts),
+        )
+    }
+}
