@@ -1,5 +1,6 @@
 //! Options that commands share, declared once.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -45,9 +46,21 @@ pub(crate) struct Connection {
         long,
         allow_hyphen_values = true,
         value_name = "N",
-        default_value_t = 0
+        default_value_t = 0,
+        value_parser = retries
     )]
     pub(crate) retries: u32,
+}
+
+fn retries(text: &str) -> Result<u32, &'static str> {
+    text.parse()
+        .map_err(|_| "a number of retries is a whole number, such as 3")
+}
+
+/// How many files of a tree are moved at a time.
+pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, &'static str> {
+    text.parse()
+        .map_err(|_| "a number of files at a time is a whole number of at least 1")
 }
 
 fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{ArgMatches, Args, ValueHint};
 use tokio::sync::watch;
 
-use super::common::{Common, Format, JOBS_OF_A_TREE};
+use super::common::{Common, Format, JOBS_OF_A_TREE, jobs};
 use super::report::{Outcome, path_in_json};
 use super::{allocator, excluded, is_typed, paths, progress};
 use crate::client::Client;
@@ -98,7 +98,7 @@ pub(crate) struct ExportArguments {
     recursive: bool,
 
     /// How many files of a tree are exported at a time
-    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, help_heading = "Tree")]
+    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, value_parser = jobs, help_heading = "Tree")]
     jobs: NonZeroUsize,
 
     /// Application that asks, for dfdaemon's statistics and access control

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, ValueHint};
 use humantime::format_duration;
 
-use super::common::{Common, Format, Identity, JOBS_OF_A_TREE};
+use super::common::{Common, Format, Identity, JOBS_OF_A_TREE, jobs};
 use super::report::{Outcome, path_in_json};
 use super::{excluded, is_typed, paths, progress};
 use crate::client::Client;
@@ -83,7 +83,7 @@ pub(crate) struct ImportArguments {
     staging_dir: Option<PathBuf>,
 
     /// How many files of a tree are imported at a time
-    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, help_heading = "Tree")]
+    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, value_parser = jobs, help_heading = "Tree")]
     jobs: NonZeroUsize,
 
     /// How long the whole import may take

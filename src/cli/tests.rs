@@ -186,6 +186,9 @@ fn near_values_are_suggested_and_others_shown_how() {
         ("import --ttl 90 x", "1h30m"),
         ("import --ttl soon x", "2d"),
         ("import --piece-length 4,5mib x", "1.5gib"),
+        ("import --recursive --jobs 0 x", "at least 1"),
+        ("export --recursive --jobs -1 7 -O x", "at least 1"),
+        ("stat --retries many 7", "such as 3"),
         ("export --digest sha25:00 7 -O x", "sha256:"),
     ] {
         let why = refused(&format!("dfcache {line}"));

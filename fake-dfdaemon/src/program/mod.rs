@@ -16,6 +16,7 @@ mod ready_text;
 mod signals;
 mod socket_mode;
 mod table;
+mod values;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Write};

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
@@ -16,6 +15,7 @@ use super::ctl::{Ctl, Format};
 use super::documents::{Completions, Manual};
 use super::proxy::ProxyCommand;
 use super::socket_mode::parse_mode;
+use super::values;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
@@ -25,7 +25,7 @@ use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
 use crate::fake::Builder;
-use crate::instance::settings::{DEFAULT_HOSTS, MAX_HOSTS, Settings};
+use crate::instance::settings::{DEFAULT_HOSTS, Settings};
 
 /// A dfdaemon with its scheduler and its peers in one small process, for tests.
 ///
@@ -111,7 +111,7 @@ pub(crate) struct Serve {
     socket_mode: u32,
 
     /// How many hosts there are
-    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = parse_hosts)]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = values::hosts)]
     hosts: usize,
 
     /// The release of dfdaemon that is played
@@ -120,32 +120,32 @@ pub(crate) struct Serve {
 
     /// What each host can hold, such as `1gib`; decides no-space and eviction
     /// [default: what the file system holds]
-    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, allow_hyphen_values = true, value_name = "SIZE", value_parser = values::size)]
     capacity: Option<u64>,
 
     /// The shortest TTL that an import may ask for [default: 1m]
-    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", value_parser = values::duration)]
     min_ttl: Option<Duration>,
 
     /// The longest TTL that an import may ask for
-    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "7d", value_parser = values::duration)]
     max_ttl: Duration,
 
     /// How often expired tasks are collected
-    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
     gc_interval: Duration,
 
     /// How long after an import the further replicas are made
-    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "0s", value_parser = values::duration)]
     replication_delay: Duration,
 
     /// How many requests a host has in hand before it answers RESOURCE_EXHAUSTED
-    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_requests: Option<usize>,
 
     /// How many requests a host takes in a second, such as a dfdaemon's 400; 50 more wait for the
     /// next second, the rest is answered RESOURCE_EXHAUSTED
-    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_rate: Option<usize>,
 
     /// Refuse imports or exports by tag or application; repeatable
@@ -172,13 +172,13 @@ pub(crate) struct Serve {
 
     /// Serve the control API on this address besides, such as `127.0.0.1:0`; a program that
     /// reaches it controls the fake
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     control_tcp: Option<SocketAddr>,
 
     /// Serve the hosts on TCP besides, from this address on: each has two ports in a row, for
     /// programs and for other hosts, or any two with port 0. A program that reaches one reads and
     /// writes files as the fake can
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     tcp: Option<SocketAddr>,
 
     /// Import every file below this directory at the start
@@ -191,7 +191,7 @@ pub(crate) struct Serve {
 
     /// What decides chance in faults: the same seed fires the same faults, call by call
     /// [default: random, in the ready line]
-    #[arg(long, allow_hyphen_values = true, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
     fault_seed: Option<u64>,
 
     /// Where the journal is written (default: `<state>/journal.jsonl`)
@@ -199,7 +199,7 @@ pub(crate) struct Serve {
     journal: Option<PathBuf>,
 
     /// How many calls the journal keeps; the oldest are forgotten, and counted as lost
-    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_JOURNAL_LIMIT, value_parser = parse_journal_limit)]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_JOURNAL_LIMIT, value_parser = values::journal_limit)]
     journal_limit: usize,
 
     /// Stop when standard input is closed; of `serve` only
@@ -307,24 +307,6 @@ fn parse_clock(text: &str) -> Result<ClockMode, String> {
         }
         _ => Err("system, manual, or manual=<RFC 3339 time>".to_owned()),
     }
-}
-
-fn parse_hosts(text: &str) -> Result<usize, String> {
-    let hosts = text
-        .parse()
-        .ok()
-        .filter(|hosts| (1..=MAX_HOSTS).contains(hosts));
-    hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
-}
-
-fn parse_journal_limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.ok_or_else(|| "a number of calls, at least 1".to_owned())
-}
-
-fn parse_size(text: &str) -> Result<u64, String> {
-    let size: ByteSize = text.parse()?;
-    Ok(size.as_u64())
 }
 
 #[cfg(test)]

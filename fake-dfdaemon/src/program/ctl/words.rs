@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::settings::setting;
+use crate::program::values;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Word {
@@ -42,7 +43,7 @@ pub(super) enum Word {
         #[command(flatten)]
         which: Box<Which>,
         /// At most so many of them
-        #[arg(long, value_name = "N")]
+        #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
         limit: Option<u64>,
         /// Those that have not ended
         #[arg(long)]
@@ -124,7 +125,7 @@ pub(super) struct Which {
     #[arg(long)]
     host: Option<String>,
     /// Only calls with a number above this one
-    #[arg(long, value_name = "CALL")]
+    #[arg(long, allow_hyphen_values = true, value_name = "CALL", value_parser = values::number::<u64>)]
     after: Option<u64>,
 }
 
@@ -170,7 +171,7 @@ pub(super) enum JournalWord {
         #[command(flatten)]
         which: Box<Which>,
         /// How many [default: 1]
-        #[arg(long, value_name = "N")]
+        #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
         count: Option<u64>,
         /// How long at most [default: 30s]
         #[arg(long, value_name = "DURATION")]

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::call::faults::Fault;
 use crate::fake::proxies::Setup;
+use crate::program::values;
 use crate::proxy::{
     CallSettings, ContentMode, DiffSettings, Order, PathMapping, Pattern, RecordSettings,
     ReplaySettings, Speed,
@@ -220,7 +221,7 @@ pub(crate) struct Looked {
     fault: Vec<Fault>,
 
     /// What decides chance in faults [default: random, in the ready line]
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
     fault_seed: Option<u64>,
 
     /// Write each call to this file when it has ended, one JSON object a line
@@ -233,7 +234,7 @@ pub(crate) struct Looked {
 
     /// Serve the control API on this address, such as `127.0.0.1:0`; a program that reaches it
     /// controls the proxy
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     control_tcp: Option<SocketAddr>,
 }
 
