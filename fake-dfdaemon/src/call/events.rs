@@ -23,7 +23,7 @@ pub(crate) struct Event {
 }
 
 /// What there is to follow.
-pub(crate) const KINDS: [&str; 9] = [
+pub(crate) const KINDS: [&str; 12] = [
     "call-begun",
     "call-ended",
     "fault-fired",
@@ -33,6 +33,9 @@ pub(crate) const KINDS: [&str; 9] = [
     "replica-removed",
     "host",
     "clock",
+    "faults",
+    "settings",
+    "snapshots",
 ];
 
 /// What has happened lately. Clones share it.

@@ -36,12 +36,19 @@ impl Cluster {
         for host in 0..self.hosts.len() {
             self.scheduler.evict_if_full(host);
         }
+        self.tell_settings();
         Ok(changed)
     }
 
     /// Lets them be as they were at the start.
     pub(crate) fn adjust_as_given(&self) {
         self.adjusted.start_anew();
+        self.tell_settings();
+    }
+
+    fn tell_settings(&self) {
+        let events = &self.calls.events;
+        events.tell("settings", || self.adjusted().to_value());
     }
 
     pub(super) fn ttl_limits(&self) -> TtlLimits {

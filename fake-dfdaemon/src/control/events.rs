@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::ApiError;
 use super::api::Api;
 use super::connections::Closes;
-use crate::call::clock::Clock;
+use crate::call::Calls;
 use crate::call::events::{Event, Events, Follower, KINDS, Next};
 
 /// How much is sent at a time, in bytes.
@@ -194,19 +194,35 @@ fn missed(count: Option<u64>) -> String {
     format!("event: missed\ndata: {}\n\n", json!({ "missed": count }))
 }
 
-/// Tells every move of manual time, until it is broken off.
-pub(super) async fn tell_of_the_clock(clock: Clock, events: Events, ends: CancellationToken) {
-    let Some(mut moves) = clock.moves() else {
-        return;
+/// Tells every move of manual time and every change of the list of faults, until it is broken off.
+pub(super) fn tell_of_changes(
+    calls: &Calls,
+    ends: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let (events, moves) = (calls.events.clone(), calls.clock.moves());
+    let mut faults = calls.faults.changes();
+    let of_faults = {
+        let events = events.clone();
+        async move {
+            while faults.changed().await.is_ok() {
+                let armed = *faults.borrow_and_update();
+                events.tell("faults", || json!({ "armed": armed }));
+            }
+        }
     };
-    let telling = async {
+    let of_the_clock = async move {
+        let Some(mut moves) = moves else {
+            return;
+        };
         while moves.changed().await.is_ok() {
             let now = *moves.borrow_and_update();
             events.tell("clock", || json!({"mode": "manual", "now": now}));
         }
     };
-    tokio::select! {
-        () = telling => {}
-        () = ends.cancelled() => {}
+    async move {
+        tokio::select! {
+            _ = async { tokio::join!(of_faults, of_the_clock) } => {}
+            () = ends.cancelled() => {}
+        }
     }
 }

@@ -91,7 +91,7 @@ impl ControlServer {
         let router = routes::router(api.is_proxy()).with_state(api);
         let connections = Connections::new(Room::of_control(descriptors()));
         let ends = connections.graceful.clone();
-        let telling = events::tell_of_the_clock(calls.clock.clone(), calls.events.clone(), ends);
+        let telling = events::tell_of_changes(calls, ends);
         connections.running.spawn(telling);
         let (listener, file) = listen_at(&path, mode, state).await?;
         let listener = asynchronous(listener).map_err(other)?;

@@ -1,19 +1,15 @@
 //! The settings that can be changed while the daemon runs, over the API.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
-use humantime::format_duration;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
 
 use super::answer::{Answer, ApiError, Body};
 use super::api::Api;
 use crate::call::json::not_null;
 use crate::dfdaemon::adjustable::Adjustable;
 use crate::dfdaemon::limits::Block;
-use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::quirks::Quirks;
 
 /// A change: what is left out stays as it is, and null is none.
 #[derive(Debug, Deserialize)]
@@ -57,28 +53,13 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 pub(super) async fn show(State(api): State<Api>) -> Answer {
-    Ok(Json(told(&api.world()?.cluster.adjusted())))
+    Ok(Json(api.world()?.cluster.adjusted().to_value()))
 }
 
 pub(super) async fn change(State(api): State<Api>, Body(change): Body<Change>) -> Answer {
     let world = api.world()?;
     let adjusted = world.cluster.adjust(|now| apply(change, now));
-    Ok(Json(told(&*adjusted?)))
-}
-
-fn told(settings: &Adjustable) -> Value {
-    let quirks: Vec<_> = Quirk::all()
-        .filter(|quirk| settings.quirks.has(*quirk))
-        .collect();
-    let text = |duration: Duration| format_duration(duration).to_string();
-    json!({
-        "capacity": settings.capacity,
-        "max_requests": settings.max_requests,
-        "block": settings.blocks.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "replication_delay": text(settings.replication_delay),
-        "gc_interval": text(settings.gc_interval),
-        "quirks": quirks.into_iter().map(Quirk::name).collect::<Vec<_>>(),
-    })
+    Ok(Json(adjusted?.to_value()))
 }
 
 fn wrong<T>(field: &str, why: &dyn std::fmt::Display) -> Result<T, ApiError> {

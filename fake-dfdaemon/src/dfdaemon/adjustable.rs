@@ -3,8 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::limits::Block;
-use super::quirks::Quirks;
+use super::quirks::{Quirk, Quirks};
 
 /// Settings that can be changed while a daemon runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,22 @@ pub(crate) struct Adjustable {
     pub(crate) replication_delay: Duration,
     pub(crate) gc_interval: Duration,
     pub(crate) quirks: Quirks,
+}
+
+impl Adjustable {
+    /// As the control API shows them.
+    pub(crate) fn to_value(&self) -> Value {
+        let text = |duration: Duration| humantime::format_duration(duration).to_string();
+        let quirks = Quirk::all().filter(|quirk| self.quirks.has(*quirk));
+        json!({
+            "capacity": self.capacity,
+            "max_requests": self.max_requests,
+            "block": self.blocks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "replication_delay": text(self.replication_delay),
+            "gc_interval": text(self.gc_interval),
+            "quirks": quirks.map(Quirk::name).collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// How they are now.

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::World;
 use super::host::Host;
 use super::snapshot::{self, About, Kept, SnapshotError};
@@ -12,9 +14,16 @@ impl World {
     pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let about = self.about();
-        let name = name.to_owned();
-        self.on_disk(move |cluster| snapshot::take(cluster, &name, &about))
-            .await
+        let kept = name.to_owned();
+        self.on_disk(move |cluster| snapshot::take(cluster, &kept, &about))
+            .await?;
+        self.tell_snapshot(name, "taken");
+        Ok(())
+    }
+
+    fn tell_snapshot(&self, name: &str, state: &str) {
+        let events = &self.cluster.calls().events;
+        events.tell("snapshots", || json!({"name": name, "state": state}));
     }
 
     pub(crate) async fn snapshots(&self) -> Result<Vec<Kept>, SnapshotError> {
@@ -24,9 +33,11 @@ impl World {
 
     pub(crate) async fn remove_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
-        let name = name.to_owned();
-        self.on_disk(move |cluster| snapshot::remove(cluster, &name))
-            .await
+        let kept = name.to_owned();
+        self.on_disk(move |cluster| snapshot::remove(cluster, &kept))
+            .await?;
+        self.tell_snapshot(name, "removed");
+        Ok(())
     }
 
     fn about(&self) -> About {

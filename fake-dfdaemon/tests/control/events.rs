@@ -127,6 +127,35 @@ async fn everything_that_happens_is_told() {
     assert_eq!(removed.data, json!({ "task_id": id }));
 }
 
+/// A page that is open shows at once what other clients of the API change.
+#[tokio::test]
+async fn changes_by_other_clients_are_told() {
+    let w = World::new().await;
+    let mut reader = Reader::of(&w, "/events?kinds=faults,settings,snapshots", None).await;
+    let mut told = async |kind: &str, data: Value| {
+        let event = reader.next().await;
+        assert_eq!((event.kind.as_str(), event.data), (kind, data));
+    };
+    let guard = w.daemon.fault(Fault::on(Rpc::List).error(Code::Aborted));
+    told("faults", json!({"armed": 1})).await;
+    drop(guard);
+    told("faults", json!({"armed": 0})).await;
+    let given = w.api.get("/settings").await;
+    let change = json!({"capacity": 5}).to_string();
+    let changed = w.api.send("PATCH", "/settings", &change).await.body;
+    told("settings", changed).await;
+    w.api.ask("/snapshots/before").await;
+    told("snapshots", json!({"name": "before", "state": "taken"})).await;
+    w.api.send("DELETE", "/snapshots/before", "").await;
+    told("snapshots", json!({"name": "before", "state": "removed"})).await;
+    w.api.ask("/reset").await;
+    // A watcher of the list tells of faults: before or after.
+    let mut both = [reader.next().await, reader.next().await].map(|event| (event.kind, event.data));
+    both.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let expected = [("faults", json!({"armed": 0})), ("settings", given)];
+    assert_eq!(both, expected.map(|(kind, data)| (kind.to_owned(), data)));
+}
+
 #[tokio::test]
 async fn a_reader_that_comes_back_misses_nothing() {
     let w = World::new().await;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::reach::Reach;
@@ -22,6 +23,8 @@ pub(crate) struct Faults {
     /// Armed at the start, and when all begins anew.
     at_start: Vec<Arc<Fault>>,
     active: Mutex<Active>,
+    /// How many faults there are, told at every change of the list.
+    armed: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +71,7 @@ impl Faults {
             seed,
             at_start: Vec::new(),
             active: Mutex::default(),
+            armed: watch::Sender::new(0),
         }
     }
 
@@ -95,7 +99,10 @@ impl Faults {
     /// Adds a fault that can act there, and returns its id.
     pub(crate) fn add(&self, fault: Fault, reach: impl Into<Reach>) -> Result<u64, FaultError> {
         reach.into().check(&fault)?;
-        Ok(self.lock().add(Arc::new(fault)))
+        let mut active = self.lock();
+        let id = active.add(Arc::new(fault));
+        self.tell(&active);
+        Ok(id)
     }
 
     /// Removes a fault; calls that it stalls go on. Whether there was one.
@@ -108,14 +115,30 @@ impl Faults {
             }
             registered.id != id
         });
-        active.faults.len() < before
+        let is_removed = active.faults.len() < before;
+        if is_removed {
+            self.tell(&active);
+        }
+        is_removed
     }
 
     /// Removes every fault.
     pub(crate) fn clear(&self) {
-        for registered in self.lock().faults.drain(..) {
+        let mut active = self.lock();
+        for registered in active.faults.drain(..) {
             registered.removed.cancel();
         }
+        self.tell(&active);
+    }
+
+    /// Changes whenever a fault is added or removed.
+    #[cfg(feature = "control")]
+    pub(crate) fn changes(&self) -> watch::Receiver<usize> {
+        self.armed.subscribe()
+    }
+
+    fn tell(&self, active: &Active) {
+        self.armed.send_replace(active.faults.len());
     }
 
     /// Removes every fault and arms those of the start, as if no call had matched any yet. Numbers
@@ -129,6 +152,7 @@ impl Faults {
         for fault in &self.at_start {
             active.add(Arc::clone(fault));
         }
+        self.tell(&active);
     }
 
     /// Removes a fault that was added with this count of firings; another one may have its number
