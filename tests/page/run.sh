@@ -14,4 +14,4 @@ if [ ! -e "$out/axe/node_modules/axe-core/axe.min.js" ]; then
     (cd "$out/axe" && npm install --silent --no-audit --no-fund --ignore-scripts axe-core@4.10.3)
 fi
 AXE=$out/axe/node_modules/axe-core/axe.min.js CHROMIUM=$chromium OUT=$out BIN=$target/debug \
-    exec node "$here/drive.mjs"
+    exec node "$here/drive.mjs" "${@:2}"

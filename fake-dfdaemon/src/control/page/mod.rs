@@ -1,4 +1,5 @@
-//! The page for people: one file, inside the program, which asks the API as any program does.
+//! The page for people, which asks the API as any program does. It is written in several files, and served
+//! as one.
 
 use std::sync::LazyLock;
 
@@ -13,24 +14,37 @@ use sha2::{Digest as _, Sha256};
 
 use super::answer::ApiError;
 
-const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("style.css");
+
+/// In the order in which the parts use each other.
+const SCRIPT: &str = concat!(
+    include_str!("basics.js"),
+    include_str!("filters.js"),
+    include_str!("hosts_tasks.js"),
+    include_str!("calls.js"),
+    include_str!("faults.js"),
+    include_str!("settings.js"),
+    include_str!("state.js"),
+    include_str!("follow.js"),
+);
+
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    let page = include_str!("page.html").replacen("@STYLE@", STYLE, 1);
+    page.replacen("@SCRIPT@", SCRIPT, 1)
+});
 
 /// The page's own script and style, by their hashes, and no others; requests to the API alone; in no
 /// frame of another page.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let (script, style) = (hash("<script>", "</script>"), hash("<style>", "</style>"));
+    let (script, style) = (hash(SCRIPT), hash(STYLE));
     format!(
         "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 });
 
-/// What stands between two tags of the page, as a policy names it.
-fn hash(begin: &str, end: &str) -> String {
-    let inner = PAGE
-        .split_once(begin)
-        .and_then(|(_, rest)| rest.split_once(end));
-    let inner = inner.map_or("", |(inner, _)| inner);
+/// A script or a style as a policy names it.
+fn hash(inner: &str) -> String {
     format!("'sha256-{}'", BASE64.encode(Sha256::digest(inner)))
 }
 
@@ -44,7 +58,7 @@ pub(super) async fn page() -> Result<Response, ApiError> {
         (REFERRER_POLICY, fixed("no-referrer")),
         (CACHE_CONTROL, fixed("no-store")),
     ];
-    Ok((headers, PAGE).into_response())
+    Ok((headers, PAGE.as_str()).into_response())
 }
 
 #[cfg(test)]

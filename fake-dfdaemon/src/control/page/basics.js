@@ -1,0 +1,101 @@
+"use strict";
+// What every part of the page uses. Every text that comes from a client becomes textContent: nothing
+// is ever parsed as markup.
+const $ = (id) => document.getElementById(id);
+const part = encodeURIComponent;
+
+const el = (name, text, attributes = {}) => {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = String(text);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+};
+const button = (text, label, act) => {
+  const made = el("button", text, { type: "button", "aria-label": label });
+  made.addEventListener("click", act);
+  return made;
+};
+
+const say = (text, kind = "dim") => {
+  $("said").textContent = text;
+  $("said").className = kind;
+};
+
+async function ask(method, path, body) {
+  const options = { method, headers: { "content-type": "application/json" } };
+  if (body !== undefined) options.body = JSON.stringify(body);
+  const answer = await fetch(path, options);
+  const told = await answer.json();
+  if (!answer.ok) throw new Error(told.error ? told.error.message : answer.statusText);
+  return told;
+}
+
+async function act(what, method, path, body) {
+  say(what + " …");
+  try {
+    const told = await ask(method, path, body);
+    say(what + ": done", "good");
+    refresh();
+    return told;
+  } catch (error) {
+    say(what + ": " + error.message, "bad");
+    return undefined;
+  }
+}
+
+/** The place of a form for what the API refuses, made with the form. */
+const errorOf = (form) => form.querySelector(".error");
+
+/** Sends what a form says. An error is shown in the form, at the field that it names, until the next try. */
+async function submit(form, what, method, path, body) {
+  const output = errorOf(form);
+  output.textContent = "";
+  for (const field of form.elements) field.removeAttribute("aria-invalid");
+  say(what + " …");
+  try {
+    const told = await ask(method, path, body);
+    say(what + ": done", "good");
+    refresh();
+    return told;
+  } catch (error) {
+    say("");
+    output.textContent = error.message;
+    const names = error.message.split(":")[0].split(/[ ,]+/);
+    const fields = [...form.elements].filter((field) => field.matches("input, select, textarea"));
+    const wrong = fields.filter((field) => names.includes(field.name));
+    for (const field of wrong.length ? wrong : fields.slice(0, fields.length === 1 ? 1 : 0)) {
+      field.setAttribute("aria-invalid", "true");
+      field.setAttribute("aria-describedby", output.id);
+    }
+    return undefined;
+  }
+}
+
+/** A number if the text is one; else the text, so that the API refuses it and names the field. */
+const number = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : text);
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+const bytes = (count) => {
+  let unit = 0, value = count;
+  while (value >= 1024 && unit < 4) { value /= 1024; unit += 1; }
+  return (unit ? value.toFixed(1) : value) + " " + UNITS[unit];
+};
+/** The same without rounding, as the API reads it. */
+const exactBytes = (count) => {
+  let unit = 0, value = count;
+  while (value >= 1024 && value % 1024 === 0 && unit < 4) { value /= 1024; unit += 1; }
+  return value + UNITS[unit].toLowerCase();
+};
+
+const span = (ms) => {
+  if (ms <= 0) return "expired";
+  const s = Math.floor(ms / 1000), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
+  return d ? `${d}d ${h}h` : h ? `${h}h ${m}m` : m ? `${m}m ${s % 60}s` : `${s}s`;
+};
+
+/** Draws a list anew; what had the focus has it again. */
+function redraw(list, items) {
+  const focused = list.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+  list.replaceChildren(...items);
+  if (focused) list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}

@@ -1,0 +1,78 @@
+
+// A proxy does not know what the daemon behind it holds: what is about that is left out.
+let isProxy = false;
+function showProxy() {
+  isProxy = true;
+  for (const part of document.querySelectorAll("[data-of-fakes]")) part.hidden = true;
+  for (const option of [...fault.on.options, ...filters.rpc.options]) if (["replicate", "transfer"].includes(option.value)) option.remove();
+  for (const option of [...fault.do.options]) if (ACTIONS[option.value][0] === "store") option.remove();
+}
+
+let isBusy = false, isAgain = false;
+async function refresh() {
+  if (isBusy) { isAgain = true; return; }
+  isBusy = true;
+  try {
+    const [armed, time] = await Promise.all([ask("GET", "/faults"), ask("GET", "/clock")]);
+    clock = time;
+    clockAt = performance.now();
+    showClock();
+    showFaults(armed.faults);
+    if (isProxy) showGlance();
+    else {
+      const [told, list, kept, adjusted] = await Promise.all([ask("GET", "/hosts"), ask("GET", `/tasks?limit=${MOST_TASKS}`), ask("GET", "/snapshots"), ask("GET", "/settings")]);
+      hosts = told.hosts;
+      tasks = list.tasks;
+      taskTotal = list.total;
+      showHosts();
+      showTasks();
+      showSnapshots(kept.snapshots);
+      showSettings(adjusted);
+    }
+  } catch (error) { say(error.message, "bad"); }
+  setTimeout(() => {
+    isBusy = false;
+    if (isAgain) { isAgain = false; refresh(); }
+  }, 400);
+}
+
+/** The calls before the page was opened. */
+async function readJournal() {
+  const { last } = await ask("GET", "/journal/count");
+  const after = Math.max(0, (last || 0) - MOST_CALLS);
+  const [ended, running] = await Promise.all([ask("GET", `/journal?after=${after}&limit=${MOST_CALLS}`), ask("GET", `/journal?running=true&limit=${MOST_CALLS}`)]);
+  for (const call of [...ended.calls, ...running.calls]) if (!calls.has(call.call) || call.status) calls.set(call.call, call);
+  showCalls();
+  showGlance();
+}
+
+const CHANGES = ["task", "task-removed", "replica", "replica-removed", "host", "clock", "fault-fired", "faults", "settings", "snapshots"];
+function follow() {
+  const source = new EventSource("/events");
+  source.addEventListener("open", () => {
+    $("link").textContent = "live";
+    $("link").className = "good";
+    refresh();
+    readJournal().catch((error) => say(error.message, "bad"));
+  });
+  source.addEventListener("error", () => {
+    $("link").textContent = "not connected, trying again";
+    $("link").className = "bad";
+  });
+  source.addEventListener("call-begun", (event) => noteCall(event.data, false));
+  source.addEventListener("call-ended", (event) => noteCall(event.data, true));
+  for (const kind of CHANGES) source.addEventListener(kind, refresh);
+}
+
+(async () => {
+  for (const name of ["text", "rpc", "ended"]) if (query.has(name)) filters[name].value = query.get(name);
+  try {
+    const health = await ask("GET", "/health");
+    if (health.role) showProxy();
+    else await nameQuirks();
+    const what = health.role ? `${health.role} of ${health.upstream || health.cassette}` : `plays dfdaemon ${health.dfdaemon_version} on ${health.hosts} hosts`;
+    $("about").textContent = `${health.version}, ${what}, fault seed ${health.fault_seed}`;
+  } catch (error) { say(error.message, "bad"); }
+  await refresh();
+  follow();
+})();

@@ -1,0 +1,117 @@
+
+const MOST_TASKS = 300, MOST_COLUMNS = 12;
+
+let hosts = [];
+function hostItem(host) {
+  const item = el("li", null, { "data-state": host.state });
+  const line = el("div");
+  line.append(el("strong", host.name), " ", el("span", host.state, { class: host.state === "running" ? "good" : "warn" }));
+  const capacity = host.capacity_bytes;
+  const load = `${host.tasks} ${host.tasks === 1 ? "task" : "tasks"}, ${bytes(host.used_bytes)}${capacity ? " of " + bytes(capacity) : ""}`;
+  item.append(line, el("div", load, { class: "dim" }));
+  if (capacity) item.append(el("progress", null, { max: capacity, value: host.used_bytes, "aria-label": `used on ${host.name}` }));
+  item.append(el("div", host.endpoint, { class: "dim mono endpoint" }));
+  const row = el("div", null, { class: "row" });
+  const change = (word) => button(word, `${word} ${host.name}`, () => act(`${word} ${host.name}`, "POST", `/hosts/${part(host.name)}/${word}`));
+  const words = { running: ["stop", "leave"], stopped: ["start", "leave"] }[host.state] || ["start"];
+  row.append(...words.map(change));
+  item.append(row);
+  return item;
+}
+function showHosts() {
+  const chosen = filters.host.value || query.get("host") || "";
+  if (filters.host.options.length !== hosts.length + 1) {
+    filters.host.replaceChildren(el("option", "all", { value: "" }), ...hosts.map((host) => el("option", host.name)));
+    filters.host.value = chosen;
+  }
+  redraw($("hosts"), hosts.map(hostItem));
+}
+
+let tasks = [], taskTotal = 0, replicasShown = null;
+const lacking = (task) => Math.max(0, task.persistent_replica_count - task.current_persistent_replica_count);
+const SIGNS = { persistent: "●", evictable: "○", partial: "◐" };
+const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent ? "persistent" : "evictable");
+const hasLeft = (replica) => hosts.some((host) => host.name === replica.host && host.state === "left");
+const named = (replica) => replica.host + (hasLeft(replica) ? " (has left)" : kindOf(replica) === "persistent" ? "" : ` (${kindOf(replica)})`);
+
+/** The cells about replicas: a column for each host, or a list where there are too many hosts. */
+function replicaCells(task, columns) {
+  const isNew = (replica) => replicasShown && !replicasShown.has(`${task.task_id} ${replica.host}`);
+  if (!columns) {
+    return [el("td", task.replicas.map(named).join(", "), { class: task.replicas.some(isNew) ? "new" : "" })];
+  }
+  return columns.map((host) => {
+    const cell = el("td", null, { class: "replica" });
+    const replica = task.replicas.find((one) => one.host === host.name);
+    if (replica) {
+      const label = `${kindOf(replica)} replica on ${host.name}${hasLeft(replica) ? ", which has left: it does not count" : ""}`;
+      const kind = hasLeft(replica) ? "gone" : isNew(replica) ? "new" : "";
+      cell.append(el("span", SIGNS[kindOf(replica)], { role: "img", "aria-label": label, title: label, class: kind }));
+    }
+    return cell;
+  });
+}
+function taskRow(task, columns) {
+  const row = el("tr");
+  const wanted = task.persistent_replica_count, there = task.current_persistent_replica_count;
+  const stateClass = { Succeeded: "good", Failed: "bad" }[task.state] || "warn";
+  row.append(
+    el("td", task.task_id, { class: "id mono", title: task.task_id }),
+    el("td", task.state, { class: stateClass }),
+    el("td", bytes(task.content_length)),
+    el("td", `${there} of ${wanted}` + (lacking(task) ? `, lacks ${lacking(task)}` : ""), { class: lacking(task) ? "bad" : "" }),
+    ...replicaCells(task, columns),
+    el("td", span(Date.parse(task.expires_at) - now()), { "data-expires": task.expires_at }),
+    el("td", task.tag || "", { class: "id", title: task.tag || "" }),
+    el("td", task.application || "", { class: "id", title: task.application || "" }),
+  );
+  const cell = el("td");
+  cell.append(button("delete", `delete task ${task.task_id}`, () => act("delete " + task.task_id, "DELETE", "/tasks/" + part(task.task_id))));
+  row.append(cell);
+  return row;
+}
+function showTasks() {
+  const { text, host } = filtered();
+  const wanted = tasks.filter((task) => (!text || [task.task_id, task.tag, task.application].some((field) => field && field.includes(text)))
+    && (!host || task.replicas.some((replica) => replica.host === host)));
+  $("tasks-count").textContent = taskTotal > tasks.length ? `${wanted.length} of the first ${tasks.length}, of ${taskTotal} in all` : `${wanted.length} of ${taskTotal}`;
+  const columns = hosts.length <= MOST_COLUMNS ? hosts : null;
+  const heads = columns ? columns.map(({ name, state }) => el("th", name + (state === "running" ? "" : ` (${state})`), { scope: "col", class: state === "running" ? "" : "warn" })) : [el("th", "Replicas", { scope: "col" })];
+  const head = (name) => el("th", name, { scope: "col" });
+  $("tasks-head").replaceChildren(...["Task", "State", "Bytes", "Persistent"].map(head), ...heads, ...["Time left", "Tag", "Application", "Action"].map(head));
+  $("legend").hidden = !columns;
+  redraw($("tasks"), wanted.map((task) => taskRow(task, columns)));
+  if (!wanted.length) {
+    const row = el("tr");
+    row.append(el("td", taskTotal ? "no task matches the filters" : "no tasks yet: import a file", { class: "dim", colspan: 8 + heads.length }));
+    $("tasks").append(row);
+  }
+  replicasShown = new Set(tasks.flatMap((task) => task.replicas.map((replica) => `${task.task_id} ${replica.host}`)));
+  showGlance();
+}
+
+/** What a person looks for first: which tasks lack replicas, and why the last call failed. */
+function showGlance() {
+  const lines = [];
+  const short = tasks.filter(lacking);
+  const away = hosts.filter((host) => host.state !== "running").map((host) => `${host.name} ${host.state === "left" ? "has left the cluster" : "is stopped"}`);
+  for (const task of short.slice(0, 3)) {
+    const counted = task.replicas.filter((replica) => !hasLeft(replica));
+    const uncounted = task.replicas.filter(hasLeft).map((replica) => replica.host);
+    const without = hosts.filter((host) => !task.replicas.some((replica) => replica.host === host.name)).map((host) => host.name);
+    const few = (names, words) => (names.length && names.length <= 6 ? `; ${names.join(", ")} ${words[names.length === 1 ? 0 : 1]}` : "");
+    lines.push([`Task ${task.task_id} lacks ${lacking(task)} of ${task.persistent_replica_count} persistent replicas: it is on ${counted.map(named).join(", ") || "no host"}`
+      + `${few(without, ["has none", "have none"])}${few(uncounted, ["has one that does not count", "have some that do not count"])}.`, "bad"]);
+  }
+  if (short.length > 3) lines.push([`${short.length - 3} more tasks lack replicas.`, "bad"]);
+  if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
+  if (!short.length && taskTotal) lines.push([taskTotal > tasks.length ? `The first ${tasks.length} tasks have all their persistent replicas.` : "Every task has all its persistent replicas.", "good"]);
+  const failed = lastFailed();
+  if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc} on ${failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
+  $("glance").replaceChildren(...lines.map(([text, kind]) => el("li", text, { class: kind })));
+}
+
+setInterval(() => {
+  showClock();
+  for (const cell of document.querySelectorAll("[data-expires]")) cell.textContent = span(Date.parse(cell.dataset.expires) - now());
+}, 1000);

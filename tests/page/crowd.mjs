@@ -1,0 +1,54 @@
+// Many hosts, tasks and calls: the page samples, says so, and still does what it is told.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { connect } from "node:http2";
+import { connect as connectTo } from "node:net";
+import { join } from "node:path";
+
+import { Daemon, file } from "./programs.mjs";
+
+const HOSTS = 200;
+const TASKS = 320;
+const CALLS = 3000;
+
+/** Health checks, many at once on one connection. */
+function callOften(socket, times) {
+  return new Promise((resolve, reject) => {
+    const session = connect("http://localhost", { createConnection: () => connectTo(socket) });
+    session.on("error", reject);
+    let begun = 0, ended = 0;
+    const one = () => {
+      begun += 1;
+      const call = session.request({ ":method": "POST", ":path": "/grpc.health.v1.Health/Check", "content-type": "application/grpc", te: "trailers" });
+      call.on("error", reject);
+      call.on("close", () => {
+        ended += 1;
+        if (begun < times) one();
+        else if (ended === times) session.close(resolve);
+      });
+      call.resume();
+      call.end(Buffer.alloc(5));
+    };
+    for (let lane = 0; lane < 50; lane += 1) one();
+  });
+}
+
+export async function crowd(browser, room) {
+  mkdirSync(join(room, "files"));
+  for (let n = 0; n < TASKS; n += 1) file(room, `files/${n}.bin`, `content ${n}`);
+  const daemon = await Daemon.start(room, "the fake", ["serve", "--hosts", String(HOSTS), "--preload", "files", "--control-tcp", "127.0.0.1:0"]);
+  const tab = await browser.open(daemon.page);
+  await tab.until("two hundred hosts", `document.getElementById('link')?.textContent === 'live' && document.querySelectorAll('#hosts li').length === ${HOSTS}`);
+  await tab.until("the first tasks, and how many there are", `document.getElementById('tasks-count').textContent === '300 of the first 300, of ${TASKS} in all'`);
+  const begun = Date.now();
+  await callOften(daemon.ready.endpoint, CALLS);
+  const rate = Math.round(CALLS / ((Date.now() - begun) / 1000));
+  await tab.until("calls are sampled, and it says so", "/of them left out: too many to show/.test(document.getElementById('calls-count').textContent)");
+  const late = await tab.js("new Promise((resolve) => { const at = performance.now(); setTimeout(() => resolve(performance.now() - at)); })");
+  assert.ok(late < 2000, `the page answers after ${late} ms`);
+  await tab.click("[aria-label='stop host-7']");
+  await tab.until("it does what it is told", "document.querySelector('#hosts li:nth-child(8)').dataset.state === 'stopped'");
+  await tab.shot("crowd", 1280, "light");
+  console.log(`ok ${HOSTS} hosts, ${TASKS} tasks, ${rate} calls a second`);
+  return tab;
+}
