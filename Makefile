@@ -146,8 +146,12 @@ fuzz: ## Feed each fuzz target for a minute (SECONDS=<n>, TARGET=<name>); takes 
 	@fuzz/run.sh "$(TARGET_DIR)" $(or $(SECONDS),60) $(TARGET)
 
 .PHONY: page-test
-page-test: build ## Do on the fake's page what a person does, in a headless Chromium (needs chromium, node and npm)
-	@tests/page/run.sh "$(TARGET_DIR)"
+page-test: build ## Do on the fake's page what a person does, in a headless Chromium (needs chromium, node and npm; PARTS=<part of tests/page>)
+	@tests/page/run.sh "$(TARGET_DIR)" $(PARTS)
+
+.PHONY: page-gate
+page-gate: build ## The same, installing what is missing with apt-get; where that fails, it says so and passes
+	@tests/page/run.sh --gate "$(TARGET_DIR)"
 
 .PHONY: interop
 interop: build ## Try a client in Python made from proto/, and the control API with schemathesis and spectral (needs the network once)

@@ -15,6 +15,10 @@ import { settings } from "./settings.mjs";
 
 const room = mkdtempSync(join(tmpdir(), "page-test-"));
 const browser = new Browser(join(room, "profile"));
+process.once("SIGTERM", async () => {
+  await stopAll([browser.process]);
+  process.exit(1);
+});
 try {
   const all = [person, faults, settings, hostile, proxies, crowd];
   const chosen = process.argv.slice(2);

@@ -23,14 +23,16 @@ export async function proxies(browser, room) {
     await tab.until(`the page of a ${role} is live`, `document.getElementById('link')?.textContent === 'live' && document.getElementById('about').textContent.includes('${role} of')`);
     for (const place of OF_FAKES) assert.equal(await tab.js(shown(place)), false, place);
     assert.equal(await tab.js("[...document.querySelectorAll('#fault option')].filter((o) => ['transfer', 'replicate', 'no_space'].includes(o.value)).length"), 0);
+    assert.ok((await tab.js("document.getElementById('glance').textContent")).startsWith("No call has failed"));
     proxy.dfcache("stat", id);
-    await tab.until("a call that passes", "[...document.querySelectorAll('#calls summary')].some((s) => /stat.*OK/.test(s.textContent))");
+    await tab.until("a call that passes", "[...document.querySelectorAll('#calls summary')].some((s) => /^\\d+ stat OK task /.test(s.textContent))");
     await tab.js("document.querySelector('#fault [name=on]').focus()");
     await tab.press("s");
     await tab.choose("#fault button");
     await tab.until("a fault is armed", "document.querySelector('#faults code')?.textContent === 'stat:error=UNAVAILABLE:gone'");
     proxy.fails("stat", id);
     await tab.until("why the call failed, at a glance", "document.getElementById('glance').textContent.includes('UNAVAILABLE, gone. Fault 1 did that')");
+    await tab.until("it has fired", "document.querySelector('#faults li').textContent.includes('fired once')");
     if (role === "proxy") await tab.look("proxy");
     proxy.process.kill("SIGTERM");
     await new Promise((resolve) => proxy.process.once("exit", resolve));

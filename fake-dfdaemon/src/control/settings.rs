@@ -68,7 +68,9 @@ fn wrong<T>(field: &str, why: &dyn std::fmt::Display) -> Result<T, ApiError> {
 
 fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
     let duration = |field: &str, text: &str| {
-        humantime::parse_duration(text).or_else(|error| wrong(field, &error))
+        humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; durations look like 90s, 30m, 1h30m or 2d"))
+            .or_else(|error| wrong(field, &error))
     };
     match change.capacity {
         None => {}
@@ -76,7 +78,8 @@ fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
         Some(Some(Size::Bytes(bytes))) => now.capacity = Some(bytes),
         Some(Some(Size::Text(text))) => {
             let size = text.parse::<bytesize::ByteSize>();
-            let size = size.or_else(|error| wrong("capacity", &error))?;
+            let size =
+                size.or_else(|_| wrong("capacity", &"sizes look like 4096, 64KiB or 1.5GiB"))?;
             now.capacity = Some(size.as_u64());
         }
     }
@@ -95,7 +98,7 @@ fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
     if let Some(interval) = change.gc_interval {
         let interval = duration("gc_interval", &interval)?;
         if interval.is_zero() {
-            return wrong("gc_interval", &"longer than 0s");
+            return wrong("gc_interval", &"must be longer than 0s");
         }
         now.gc_interval = interval;
     }

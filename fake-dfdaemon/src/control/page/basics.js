@@ -3,6 +3,8 @@
 // is ever parsed as markup.
 const $ = (id) => document.getElementById(id);
 const part = encodeURIComponent;
+/** Whether the page is that of a proxy, a recorder or a replay. */
+let isProxy = false;
 
 const el = (name, text, attributes = {}) => {
   const made = document.createElement(name);

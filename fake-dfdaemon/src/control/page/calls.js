@@ -42,7 +42,9 @@ function callSummary(call) {
   const summary = el("summary");
   const code = call.status ? call.status.code : "running";
   const kind = code === "OK" ? "good" : call.status ? "bad" : "warn";
-  summary.append(el("span", call.call, { class: "number mono" }), " ", el("span", call.rpc, { class: "rpc mono" }), " ", el("span", call.host, { class: "host mono" }), " ", el("strong", code, { class: kind }));
+  summary.append(el("span", call.call, { class: "number mono" }), " ", el("span", call.rpc, { class: "rpc mono" }), " ", el("strong", code, { class: kind }));
+  // A proxy has one daemon behind it.
+  if (!isProxy) summary.querySelector("strong").before(el("span", call.host, { class: "host mono" }), " ");
   const word = (text, kind) => summary.append(" ", el("span", text, { class: kind }));
   if (hasFailed(call) && call.status.message) word(short(call.status.message), "bad");
   if (call.fault) word(`by fault ${call.fault.id}`, "warn");

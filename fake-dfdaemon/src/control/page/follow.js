@@ -1,6 +1,5 @@
 
 // A proxy does not know what the daemon behind it holds: what is about that is left out.
-let isProxy = false;
 function showProxy() {
   isProxy = true;
   for (const part of document.querySelectorAll("[data-of-fakes]")) part.hidden = true;

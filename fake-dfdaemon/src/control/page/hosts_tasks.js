@@ -105,9 +105,11 @@ function showGlance() {
   }
   if (short.length > 3) lines.push([`${short.length - 3} more tasks lack replicas.`, "bad"]);
   if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
-  if (!short.length && taskTotal) lines.push([taskTotal > tasks.length ? `The first ${tasks.length} tasks have all their persistent replicas.` : "Every task has all its persistent replicas.", "good"]);
+  if (!taskTotal && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
+  else if (!short.length && taskTotal) lines.push([taskTotal > tasks.length ? `The first ${tasks.length} tasks have all their persistent replicas.` : "Every task has all its persistent replicas.", "good"]);
   const failed = lastFailed();
-  if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc} on ${failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
+  if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc}${isProxy ? "" : " on " + failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
+  if (!failed) lines.push(["No call has failed.", "good"]);
   $("glance").replaceChildren(...lines.map(([text, kind]) => el("li", text, { class: kind })));
 }
 
