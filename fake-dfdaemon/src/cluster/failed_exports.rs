@@ -63,8 +63,9 @@ impl Cluster {
         generation: Generation,
     ) -> Result<(), Error> {
         let id = &task.task_id;
+        let runs = self.is_fetching(host, id, generation);
         if !self.has_quirk(Quirk::FailedExportsCount)
-            || !self.scheduler.lacks_record_of(host, id, generation)
+            || !self.scheduler.lacks_record_of(host, id, generation, runs)
         {
             return Ok(());
         }

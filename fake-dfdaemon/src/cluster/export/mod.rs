@@ -101,9 +101,13 @@ impl Cluster {
         let id: Arc<str> = Arc::from(request.task_id.as_str());
         let wanted = Wanted {
             persistent: request.persistent,
+            held_back: request
+                .output
+                .as_ref()
+                .is_some_and(|output| output.force_hard_link),
             store_faults: request.store_faults.clone(),
         };
-        let (task, lease, source) = self.source(host, &id, wanted)?;
+        let (task, lease, mut source) = self.source(host, &id, wanted)?;
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
                 let fault = request.store_faults.meet();
@@ -128,13 +132,21 @@ impl Cluster {
                     // A refused link, too.
                     self.clear_persistent(host, &id)?;
                 }
-                if let (Err(_), Source::Fetched { subscription, .. }) = (&linked, &source) {
-                    subscription.refuse();
+                match linked {
+                    Ok(output) => Some(output),
+                    Err(refused) => {
+                        if let Source::Fetched { subscription, .. } = source {
+                            subscription.refuse();
+                        }
+                        return Err(refused);
+                    }
                 }
-                Some(linked?)
             }
             _ => None,
         };
+        if let Source::Fetched { subscription, .. } = &mut source {
+            subscription.begin();
+        }
         if matches!(source, Source::Nowhere) {
             self.fail_without_parents(host, &task, lease.generation())?;
         }

@@ -83,6 +83,7 @@ impl Cluster {
         self.wait_for_faults(call, Phase::Before, id).await?;
         let wanted = Wanted {
             persistent: true,
+            held_back: false,
             store_faults: call.store_faults(),
         };
         let fetched = tokio::select! {

@@ -108,19 +108,21 @@ impl Scheduler {
         entry.is_some_and(|entry| entry.whole_replica(host).is_none())
     }
 
-    /// Whether there is this very task, and a host has no record of it but one of a failure.
+    /// Whether there is this very task, and a host has no record of it but one of a failure or of a
+    /// link that was refused. While a transfer runs it has.
     pub(in crate::cluster) fn lacks_record_of(
         &self,
         host: usize,
         id: &str,
         generation: Generation,
+        is_fetching: bool,
     ) -> bool {
         let mut state = self.state();
         let Some(entry) = state.same(id, generation) else {
             return false;
         };
         let replica = entry.replicas.get(host);
-        replica.is_none_or(|replica| replica.record.failed_at.is_some())
+        replica.is_none_or(|replica| !replica.counts() && !is_fetching)
     }
 
     /// Takes the record that a host has written of a replica.

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,12 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::parents::Parents;
+use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
 use super::replica_ops::read_error;
-use super::{Cluster, Error, FetchKey, HostStatus, ReplicaState, Reservation, not_found};
+use super::{
+    Cluster, Error, FetchKey, Generation, HostStatus, ReplicaState, Reservation, not_found,
+};
 use crate::call::StoreFaults;
 use crate::call::random::Random;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
@@ -29,11 +33,16 @@ use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_o
 /// How long to wait for a copy that serves nobody before looking again.
 const POISONED_POLL: Duration = Duration::from_millis(20);
 
+/// How long to wait for a link before looking again whether the transfer is wanted.
+const LINK_POLL: Duration = Duration::from_millis(20);
+
 /// What somebody wants of a transfer.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     /// Whether the replica shall be a persistent one.
     pub(super) persistent: bool,
+    /// Whether it begins only when its [`Subscription`] lets it: when the export's link is made.
+    pub(super) held_back: bool,
     /// What is wrong with the disk for this transfer, if it is not running already.
     pub(super) store_faults: StoreFaults,
 }
@@ -132,10 +141,13 @@ impl Cluster {
             self.scheduler.count_export(id, fetch.key.2);
             Subscription::new(Arc::clone(&fetch))
         };
+        let (subscription, held_back) = subscription.holding_back(wanted.held_back);
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
             let _running = running;
-            let ended = fetch.run(&cluster, parents, &mut content, reservation);
+            let begins = fetch.wait_for_begin(&cluster, held_back.as_ref());
+            let ended =
+                begins.and_then(|()| fetch.run(&cluster, parents, &mut content, reservation));
             let is_left = fetch.count_end(&cluster, &ended, &mut content);
             drop(content);
             cluster.forget_fetch(&fetch, ended.is_err() && !is_left);
@@ -144,6 +156,7 @@ impl Cluster {
             fetch
                 .progress
                 .send_modify(|progress| progress.ended = Some(ended));
+            drop(held_back);
         });
         Ok(subscription)
     }
@@ -154,6 +167,12 @@ impl Cluster {
         let fetch = fetches.get(key).and_then(Weak::upgrade)?;
         fetch.persistent.fetch_or(persistent, Ordering::Relaxed);
         Some(Subscription::joining(fetch))
+    }
+
+    /// Whether a transfer of that very task to that host is running.
+    pub(super) fn is_fetching(&self, host: usize, id: &str, generation: Generation) -> bool {
+        let key = (host, Arc::from(id), generation);
+        self.fetches().contains_key(&key)
     }
 
     fn fetches(&self) -> MutexGuard<'_, HashMap<FetchKey, Weak<Fetch>>> {
@@ -176,6 +195,22 @@ impl Fetch {
         let is_it = |other: &Weak<Self>| std::ptr::eq(other.as_ptr(), self);
         if fetches.get(&self.key).is_some_and(is_it) {
             fetches.remove(&self.key);
+        }
+    }
+
+    /// Waits until the export that wants it has made its link: refused, it transfers nothing. What
+    /// others want too waits for no link.
+    fn wait_for_begin(&self, cluster: &Cluster, held_back: Option<&HeldBack>) -> Result<(), Error> {
+        let Some(held_back) = held_back else {
+            return Ok(());
+        };
+        loop {
+            let begins = held_back.begins.recv_timeout(LINK_POLL);
+            self.check_wanted(cluster)?;
+            let others = self.subscribers.load(Ordering::Relaxed) > 1;
+            if begins != Err(RecvTimeoutError::Timeout) || others {
+                return Ok(());
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{Arrival, Fetch, Progress};
 use crate::cluster::Error;
@@ -18,6 +19,25 @@ pub(in crate::cluster) struct Subscription {
     /// The piece that was on its way when an export joined the transfer: a dfdaemon has written no
     /// digest and no cost of it yet when it looks the pieces up.
     joined_at: Option<u32>,
+    /// Holds the transfer back until it is used.
+    begin: Option<Begin>,
+}
+
+/// Lets a transfer begin that is held back.
+#[derive(Debug)]
+struct Begin {
+    /// Dropped, it lets the transfer look whether anybody still wants it.
+    begins: Sender<()>,
+    /// Ends with the transfer.
+    runs: oneshot::Receiver<()>,
+}
+
+/// A transfer's side of [`Begin`].
+#[derive(Debug)]
+pub(super) struct HeldBack {
+    pub(super) begins: Receiver<()>,
+    /// Dropped at the end of the transfer.
+    _runs: oneshot::Sender<()>,
 }
 
 impl Subscription {
@@ -31,7 +51,26 @@ impl Subscription {
             progress,
             seen: 0,
             joined_at: None,
+            begin: None,
         }
+    }
+
+    /// The same for a transfer that waits for [`Self::begin`], if it is to be held back.
+    pub(super) fn holding_back(mut self, held_back: bool) -> (Self, Option<HeldBack>) {
+        if !held_back {
+            return (self, None);
+        }
+        let (begin, begins) = mpsc::channel();
+        let (ends, runs) = oneshot::channel();
+        self.begin = Some(Begin {
+            begins: begin,
+            runs,
+        });
+        let held_back = HeldBack {
+            begins,
+            _runs: ends,
+        };
+        (self, Some(held_back))
     }
 
     /// The same for a transfer that runs already.
@@ -72,9 +111,26 @@ impl Subscription {
         }
     }
 
-    /// Says that the export was refused before its stream.
-    pub(in crate::cluster) fn refuse(&self) {
-        self.fetch.refused.store(true, Ordering::Relaxed);
+    /// Lets the transfer begin that was held back.
+    pub(in crate::cluster) fn begin(&mut self) {
+        if let Some(begin) = self.begin.take() {
+            // It has begun already if others want it too.
+            let _ = begin.begins.send(());
+        }
+    }
+
+    /// Says that the export was refused before its stream, and waits until what that leaves is in
+    /// place. A transfer that others want goes on. Blocks on the disk.
+    pub(in crate::cluster) fn refuse(mut self) {
+        let is_alone = self.fetch.subscribers.load(Ordering::Relaxed) == 1;
+        self.fetch.refused.fetch_or(is_alone, Ordering::Relaxed);
+        let begin = self.begin.take();
+        drop(self);
+        if let Some(Begin { begins, runs }) = begin.filter(|_| is_alone) {
+            drop(begins);
+            // Nothing is sent: it fails when the transfer has ended.
+            let _ = runs.blocking_recv();
+        }
     }
 
     /// Waits for the end.

@@ -10,8 +10,10 @@ use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::Client;
-use crate::support::eventually;
 use crate::world::{MIB, World, export_to, import, import_as, transfer};
+
+/// So many that one of them would end before a link is tried, if it did not wait for the link.
+const QUICK_TRANSFERS: usize = 10;
 
 /// Imports through links: an absolute one, one within a directory, one to another directory.
 pub(super) async fn import_of_links(w: &World, fake: &FakeDfdaemon) -> bool {
@@ -71,29 +73,36 @@ pub(super) async fn import_of_links(w: &World, fake: &FakeDfdaemon) -> bool {
 
 /// Exports that fail on a host that had nothing of the task.
 pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
-    let client = client_of(fake).await;
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    let count = async |id: &str| client.stat(id).await.unwrap().current_replica_count;
-    // A link that is refused: the record of the host neither ended well nor failed.
-    let (id, _) = imported(w, fake, 10).await;
-    let out = w.path(&w.unique("out"));
-    fs::write(&out, "old").unwrap();
-    let mut refused = export_to(&id, &out);
-    refused.force_hard_link = true;
-    // So that the transfer does not end before the link is tried.
-    let held_up = fake.fault("transfer:stall".parse().unwrap());
-    other.export(refused).await;
-    eventually("the transfer has ended", || async {
-        fake.settle().await;
-        other.stat_local(&id).await.is_err() || count(&id).await == 1
-    })
-    .await;
-    drop(held_up);
+    let count = async |id: &str| other.stat(id).await.unwrap().current_replica_count;
+    // A link that is refused: the record of the host neither ended well nor failed. The link is tried
+    // before any piece, so that no copy comes, however quick a transfer is.
+    let (mut id, _) = imported(w, fake, 10).await;
+    for _ in 0..QUICK_TRANSFERS {
+        (id, _) = imported(w, fake, 10).await;
+        let out = w.path(&w.unique("out"));
+        fs::write(&out, "old").unwrap();
+        let mut refused = export_to(&id, &out);
+        refused.force_hard_link = true;
+        let status = other.export(refused).await.status;
+        w.assert_internal(&status, "File exists (os error 17)");
+        let left = other.stat_local(&id).await.ok();
+        let ends = left.as_ref().map(|left| (left.finished_at, left.failed_at));
+        assert!(ends.is_none_or(|ends| ends == (None, None)), "{ends:?}");
+        let file = fs::metadata(content_path(fake, "host-1", &id)).ok();
+        assert_eq!(file.map(|file| file.len()), left.map(|_| 10));
+        assert_eq!(count(&id).await, 1);
+    }
+    // An export that finds nobody fails, whatever a refused link has left before.
+    let host = fake.host(0).unwrap();
+    host.stop().await;
+    other.export(transfer(&id)).await;
+    host.start().await.unwrap();
     let left = other.stat_local(&id).await.ok();
-    let ends = left.as_ref().map(|left| (left.finished_at, left.failed_at));
-    assert!(ends.is_none_or(|ends| ends == (None, None)), "{ends:?}");
-    assert_eq!(count(&id).await, 1);
+    let failed = left.is_some_and(|left| left.failed_at.is_some());
+    assert_eq!(count(&id).await, if failed { 2 } else { 1 });
     // Transfers that lose their last parent.
+    let (id, _) = imported(w, fake, 10).await;
     let content = content_path(fake, "host-0", &id);
     fs::File::options()
         .write(true)
@@ -104,7 +113,9 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     other.export(transfer(&id)).await;
     other.export(transfer(&id)).await;
     let left = other.stat_local(&id).await.ok();
+    let is_left = failed;
     let failed = left.is_some_and(|left| left.failed_at.is_some() && left.finished_at.is_none());
+    assert_eq!(failed, is_left);
     // The copy of the importer is no longer one.
     assert_eq!(count(&id).await, if failed { 2 } else { 0 });
     let file = content_path(fake, "host-1", &id);
