@@ -15,6 +15,7 @@ mod model;
 mod ops;
 mod printed;
 mod script;
+mod walk;
 mod world;
 
 use fake_dfdaemon::Release;
@@ -27,7 +28,7 @@ use world::World;
 /// Cases per release; more with `PROPTEST_CASES`.
 fn cases() -> u32 {
     let asked_for = std::env::var("PROPTEST_CASES");
-    asked_for.map_or(32, |cases| cases.parse().unwrap())
+    asked_for.map_or(24, |cases| cases.parse().unwrap())
 }
 
 fn run(case: &Case) {

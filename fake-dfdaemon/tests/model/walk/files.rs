@@ -1,0 +1,172 @@
+//! The files of the walk, and which names are one file: links make aliases, and edits go through
+//! all of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// What the sources hold, in bytes.
+pub(crate) const LENGTHS: [usize; 3] = [0, 9, (4 << 20) + 5];
+
+/// Texts that ids are made of.
+pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Node {
+    /// A file, by its place among all that there ever were.
+    File(usize),
+    /// A symbolic link to a source by its absolute path.
+    Absolute(usize),
+    /// A symbolic link to a source in its own directory.
+    Relative(usize),
+    Directory,
+    /// A symbolic link to nothing, and to a file of its own.
+    Dangling,
+    LinkToFile,
+}
+
+/// The files that the walk made.
+pub(crate) struct Files {
+    pub(crate) dir: PathBuf,
+    /// What each file holds.
+    contents: Vec<Vec<u8>>,
+    /// The sources.
+    pub(crate) sources: [usize; LENGTHS.len()],
+    /// Outputs by path, all that there ever were.
+    pub(crate) outputs: Vec<(PathBuf, Option<Node>)>,
+    edits: u8,
+}
+
+impl Files {
+    pub(crate) fn new(dir: &Path) -> Self {
+        let mut files = Self {
+            dir: dir.to_owned(),
+            contents: Vec::new(),
+            sources: [0; LENGTHS.len()],
+            outputs: Vec::new(),
+            edits: 0,
+        };
+        fs::create_dir(dir.join("sources")).unwrap();
+        fs::create_dir(dir.join("outputs")).unwrap();
+        fs::create_dir(dir.join("directory")).unwrap();
+        for (source, length) in LENGTHS.into_iter().enumerate() {
+            let bytes: Vec<u8> = (0..length).map(|at| (at / 7 + source) as u8).collect();
+            fs::write(files.source(source), &bytes).unwrap();
+            files.sources[source] = files.add(bytes);
+            let (absolute, relative) = (files.absolute(source), files.relative(source));
+            std::os::unix::fs::symlink(files.source(source), absolute).unwrap();
+            std::os::unix::fs::symlink(format!("source-{source}"), relative).unwrap();
+        }
+        files
+    }
+
+    /// Notes a file that somebody made.
+    pub(crate) fn add(&mut self, bytes: Vec<u8>) -> usize {
+        self.contents.push(bytes);
+        self.contents.len() - 1
+    }
+
+    pub(crate) fn source(&self, source: usize) -> PathBuf {
+        self.dir.join(format!("sources/source-{source}"))
+    }
+
+    pub(crate) fn absolute(&self, source: usize) -> PathBuf {
+        self.dir.join(format!("sources/absolute-{source}"))
+    }
+
+    pub(crate) fn relative(&self, source: usize) -> PathBuf {
+        self.dir.join(format!("sources/relative-{source}"))
+    }
+
+    /// A path that nothing is at.
+    pub(crate) fn new_output(&mut self) -> usize {
+        let path = self
+            .dir
+            .join(format!("outputs/output-{}", self.outputs.len()));
+        self.outputs.push((path, None));
+        self.outputs.len() - 1
+    }
+
+    /// The bytes that a copy serves, which are as many as its task has.
+    pub(crate) fn served(&self, content: Node, length: usize) -> Vec<u8> {
+        match content {
+            Node::File(file) => self.contents[file].clone(),
+            Node::Absolute(source) => self.contents[self.sources[source]].clone(),
+            _ => vec![0; length],
+        }
+    }
+
+    pub(crate) fn bytes(&self, file: usize) -> &[u8] {
+        &self.contents[file]
+    }
+
+    pub(crate) fn set(&mut self, file: usize, bytes: Vec<u8>) {
+        self.contents[file] = bytes;
+    }
+
+    /// Writes another first byte through a name of a file.
+    pub(crate) fn edit(&mut self, path: &Path, file: usize) {
+        self.edits = self.edits.wrapping_add(1);
+        if let Some(first) = self.contents[file].first_mut() {
+            *first = first.wrapping_add(self.edits | 1);
+            let first = [*first];
+            let mut options = fs::OpenOptions::new();
+            let mut opened = options.write(true).open(path).unwrap();
+            opened.write_all(&first).unwrap();
+        }
+    }
+
+    /// Puts a new file in the place of a source.
+    pub(crate) fn replace(&mut self, source: usize) {
+        let mut bytes = self.contents[self.sources[source]].clone();
+        self.edits = self.edits.wrapping_add(1);
+        if let Some(last) = bytes.last_mut() {
+            *last = last.wrapping_add(self.edits | 1);
+        }
+        let new = self.dir.join("sources/new");
+        fs::write(&new, &bytes).unwrap();
+        fs::rename(new, self.source(source)).unwrap();
+        self.sources[source] = self.add(bytes);
+    }
+
+    /// That every name leads to what it should, and that names are one file just where they should
+    /// be; `others` are names that the fake made.
+    pub(crate) fn check(&self, others: &[(PathBuf, Node)], when: &str) {
+        let sources = self.sources.iter().enumerate();
+        let sources = sources.map(|(number, file)| (self.source(number), Node::File(*file)));
+        let outputs = self.outputs.iter();
+        let outputs = outputs.filter_map(|(path, node)| Some((path.clone(), (*node)?)));
+        let mut inodes = BTreeMap::new();
+        let mut known = BTreeMap::new();
+        for (path, node) in sources.chain(outputs).chain(others.iter().cloned()) {
+            let found = fs::symlink_metadata(&path);
+            let found = found.unwrap_or_else(|error| panic!("{} {when}: {error}", path.display()));
+            let inode = (found.dev(), found.ino());
+            match node {
+                Node::File(file) => {
+                    assert!(found.is_file(), "{} {when}", path.display());
+                    let expected = *inodes.entry(file).or_insert(inode);
+                    assert_eq!(inode, expected, "{} {when}", path.display());
+                    let other = *known.entry(inode).or_insert(file);
+                    assert_eq!(file, other, "{} {when}", path.display());
+                    let same = fs::read(&path).unwrap() == self.contents[file];
+                    assert!(same, "content of {} {when}", path.display());
+                }
+                Node::Absolute(_) | Node::Relative(_) | Node::Dangling | Node::LinkToFile => {
+                    assert!(found.is_symlink(), "{} {when}", path.display());
+                }
+                Node::Directory => assert!(found.is_dir(), "{} {when}", path.display()),
+            }
+        }
+        for (path, _) in self.outputs.iter().filter(|(_, node)| node.is_none()) {
+            let there = fs::symlink_metadata(path).is_ok();
+            assert!(!there, "{} is there {when}", path.display());
+        }
+        let listed = fs::read_dir(self.dir.join("outputs")).unwrap().count();
+        let made = self.outputs.iter().filter(|(_, node)| node.is_some());
+        assert_eq!(listed, made.count(), "files beside outputs {when}");
+    }
+}

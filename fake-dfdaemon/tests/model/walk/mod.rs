@@ -1,0 +1,48 @@
+//! A walk with every quirk: calls with every option, edits of files, time, on two hosts, against a
+//! model of what a real dfdaemon answers and leaves on disk.
+//!
+//! The model is written from what is known of real daemons, not from the fake: a change that breaks
+//! one of these behaviours is found here. It steps aside where nobody knows what a real one does.
+
+mod exports;
+mod files;
+mod imports;
+mod model;
+mod ops;
+mod texts;
+mod world;
+
+use fake_dfdaemon::Release;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use ops::{Walk, walks};
+use world::World;
+
+fn run(release: Release, Walk(ops): &Walk) {
+    let runtime = crate::support::runtime();
+    runtime.block_on(async {
+        let mut world = World::new(release).await;
+        world.run(ops).await;
+        world.stop().await;
+    });
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: crate::cases(),
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..Config::default()
+    })]
+
+    #[test]
+    fn release_0_2_with_every_quirk_is_a_real_one(walk in walks()) {
+        run(Release::V0_2, &walk);
+    }
+
+    #[test]
+    fn release_1_5_with_every_quirk_is_a_real_one(walk in walks()) {
+        run(Release::V1_5, &walk);
+    }
+}

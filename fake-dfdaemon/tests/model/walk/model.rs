@@ -1,0 +1,314 @@
+//! What a dfdaemon with every quirk has and counts, as behaviour says it: tasks, copies, time.
+
+use std::collections::BTreeMap;
+
+use fake_dfdaemon::Release;
+
+use super::files::{Files, Node};
+use super::ops::HOSTS;
+use super::texts;
+
+/// When time begins, in seconds.
+pub(crate) const START: i64 = 1_000_000;
+
+/// In bytes, of every task without a requested one: no file of the walk is longer.
+const PIECE_LENGTH: u64 = 4 << 20;
+
+/// A task as the scheduler knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) wanted: u64,
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) length: u64,
+    pub(crate) piece_length: u64,
+    pub(crate) ttl: (i64, i32),
+    pub(crate) created: i64,
+    /// Exports that failed and are counted.
+    pub(crate) failed_exports: u64,
+    pub(crate) copies: BTreeMap<usize, Copy>,
+}
+
+/// What a host has of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy {
+    pub(crate) content: Option<Node>,
+    /// Whether a file of full length lies there instead of content.
+    pub(crate) preallocated: bool,
+    /// CRC-32 of each piece when it came; `None` for a link to the source.
+    pub(crate) crc32: Option<Vec<u32>>,
+    pub(crate) persistent: bool,
+    /// Whether the scheduler still takes it for a persistent one.
+    pub(crate) counted_persistent: bool,
+    pub(crate) finished: bool,
+    pub(crate) failed: bool,
+    /// Whether only the scheduler still knows of it.
+    pub(crate) lost: bool,
+    /// `None` if the walk cannot tell.
+    pub(crate) uploaded: Option<u64>,
+}
+
+impl Copy {
+    pub(crate) fn whole(content: Node, crc32: Option<Vec<u32>>, persistent: bool) -> Self {
+        Self {
+            content: Some(content),
+            preallocated: false,
+            crc32,
+            persistent,
+            counted_persistent: false,
+            finished: true,
+            failed: false,
+            lost: false,
+            uploaded: Some(0),
+        }
+    }
+
+    /// What an export leaves that did not end well: it failed, or its link was refused.
+    pub(crate) fn unfinished(failed: bool, persistent: bool) -> Self {
+        Self {
+            content: None,
+            preallocated: true,
+            crc32: None,
+            persistent,
+            counted_persistent: false,
+            finished: false,
+            failed,
+            lost: false,
+            uploaded: None,
+        }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.finished && !self.lost
+    }
+
+    fn is_persistent(&self) -> bool {
+        self.persistent || self.counted_persistent
+    }
+}
+
+impl Task {
+    pub(crate) fn piece_count(&self) -> usize {
+        self.length.div_ceil(self.piece_length) as usize
+    }
+
+    pub(crate) fn range(&self, piece: usize) -> std::ops::Range<usize> {
+        let start = piece * self.piece_length as usize;
+        start..(start + self.piece_length as usize).min(self.length as usize)
+    }
+
+    /// The CRC-32 of each piece of these bytes.
+    pub(crate) fn crc32(&self, bytes: &[u8]) -> Vec<u32> {
+        let pieces = (0..self.piece_count()).map(|piece| &bytes[self.range(piece)]);
+        pieces.map(dfdaemon_api::digest::crc32).collect()
+    }
+
+    pub(crate) fn whole(&self, host: usize) -> Option<&Copy> {
+        self.copies.get(&host).filter(|copy| copy.is_whole())
+    }
+
+    /// Persistent replicas and all, as a stat counts them.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let counted = || self.copies.values().filter(|copy| copy.finished);
+        let persistent = counted().filter(|copy| copy.is_persistent()).count();
+        (
+            persistent as u64,
+            counted().count() as u64 + self.failed_exports,
+        )
+    }
+
+    /// Makes a whole copy persistent.
+    pub(crate) fn persist(&mut self, host: usize) {
+        if let Some(copy) = self.copies.get_mut(&host) {
+            (copy.persistent, copy.counted_persistent) = (true, false);
+        }
+    }
+
+    /// Makes a whole copy evictable, of which the scheduler is not told.
+    pub(crate) fn clear_persistent(&mut self, host: usize) {
+        if let Some(copy) = self.copies.get_mut(&host) {
+            copy.counted_persistent = copy.is_persistent();
+            copy.persistent = false;
+        }
+    }
+
+    pub(crate) fn count_uploads(&mut self, host: usize, pieces: usize) {
+        let copy = self.copies.get_mut(&host);
+        if let Some(uploaded) = copy.and_then(|copy| copy.uploaded.as_mut()) {
+            *uploaded += pieces as u64;
+        }
+    }
+}
+
+/// How a transfer from other hosts ends.
+#[derive(Debug)]
+pub(crate) enum Transfer {
+    /// What comes.
+    Whole(Vec<u8>),
+    /// A piece is not what its digest says, and there is no other parent.
+    Bad,
+    /// Nobody has the task.
+    Nowhere,
+}
+
+pub(crate) struct Model {
+    pub(crate) release: Release,
+    pub(crate) now: i64,
+    pub(crate) running: [bool; HOSTS],
+    /// By id, expired ones too, until they are collected.
+    pub(crate) tasks: BTreeMap<String, Task>,
+    /// Tasks that the scheduler makes replicas of next.
+    pub(crate) due: Vec<String>,
+}
+
+impl Model {
+    pub(crate) fn new(release: Release) -> Self {
+        Self {
+            release,
+            now: START,
+            running: [true; HOSTS],
+            tasks: BTreeMap::new(),
+            due: Vec::new(),
+        }
+    }
+
+    pub(crate) fn live(&self, id: &str) -> Option<&Task> {
+        let expires = |task: &Task| task.created + task.ttl.0;
+        self.tasks.get(id).filter(|task| self.now < expires(task))
+    }
+
+    pub(crate) fn first_running(&self) -> Option<usize> {
+        (0..HOSTS).find(|host| self.running[*host])
+    }
+
+    /// How a transfer to a host would end.
+    pub(crate) fn transfer(&self, files: &Files, id: &str, to: usize) -> Transfer {
+        let task = &self.tasks[id];
+        let serves = |host: &usize| *host != to && self.running[*host];
+        let Some(from) = (0..HOSTS).filter(serves).find_map(|host| task.whole(host)) else {
+            return Transfer::Nowhere;
+        };
+        let bytes = files.served(from.content.unwrap(), task.length as usize);
+        match &from.crc32 {
+            Some(crc32) if *crc32 != task.crc32(&bytes) => Transfer::Bad,
+            _ => Transfer::Whole(bytes),
+        }
+    }
+
+    /// Does a transfer to a host; the pieces that came are read from the parent.
+    pub(crate) fn take(&mut self, files: &mut Files, id: &str, to: usize, persistent: bool) {
+        let transfer = self.transfer(files, id, to);
+        let task = self.tasks.get_mut(id).unwrap();
+        let parent = (0..HOSTS).find(|host| *host != to && task.whole(*host).is_some());
+        match transfer {
+            Transfer::Whole(bytes) => {
+                task.count_uploads(parent.unwrap(), task.piece_count());
+                let crc32 = task.crc32(&bytes);
+                let content = Node::File(files.add(bytes));
+                let copy = Copy::whole(content, Some(crc32), persistent);
+                let uploaded = task.copies.get(&to).map_or(Some(0), |copy| copy.uploaded);
+                task.copies.insert(to, Copy { uploaded, ..copy });
+            }
+            Transfer::Bad => {
+                if let Some(parent) = task.copies.get_mut(&parent.unwrap()) {
+                    parent.uploaded = None;
+                }
+                self.leave_failed(id, to, persistent);
+            }
+            Transfer::Nowhere => self.leave_failed(id, to, persistent),
+        }
+    }
+
+    /// Leaves what an export does that failed after it began.
+    pub(crate) fn leave_failed(&mut self, id: &str, host: usize, persistent: bool) {
+        let task = self.tasks.get_mut(id).unwrap();
+        task.failed_exports += 1;
+        task.copies.insert(host, Copy::unfinished(true, persistent));
+    }
+
+    /// Makes replicas where the scheduler does, once: copies that exist become persistent, then
+    /// hosts without one get it.
+    pub(crate) fn replicate(&mut self, files: &mut Files) {
+        for id in std::mem::take(&mut self.due) {
+            let Some(task) = self.live(&id).cloned() else {
+                continue;
+            };
+            if !task.copies.values().any(Copy::is_whole) {
+                continue;
+            }
+            let missing = task.wanted.saturating_sub(task.counts().0);
+            let counted = |host: &usize| task.copies.get(host).filter(|copy| copy.finished);
+            let hosts = || (0..HOSTS).filter(|host| self.running[*host]);
+            let promoted: Vec<_> = hosts()
+                .filter(|host| counted(host).is_some_and(|copy| !copy.is_persistent()))
+                .take(missing.min(HOSTS as u64) as usize)
+                .collect();
+            let copied: Vec<_> = hosts()
+                .filter(|host| counted(host).is_none())
+                .take(missing.min(HOSTS as u64) as usize - promoted.len())
+                .collect();
+            for host in promoted {
+                if task.whole(host).is_none() {
+                    // The host does not know of it, and nothing is tried again.
+                    break;
+                }
+                self.tasks.get_mut(&id).unwrap().persist(host);
+            }
+            for host in copied {
+                self.take(files, &id, host, true);
+            }
+        }
+    }
+
+    /// What the collector removes.
+    pub(crate) fn collect(&mut self) {
+        let now = self.now;
+        self.tasks.retain(|_, task| now < task.created + task.ttl.0);
+    }
+
+    /// A host is started again: its content is gone, and the scheduler counts it all the same.
+    pub(crate) fn wipe(&mut self, host: usize) {
+        for task in self.tasks.values_mut() {
+            let counts = task.copies.get(&host).is_some_and(|copy| copy.finished);
+            if !counts {
+                task.copies.remove(&host);
+            } else if let Some(copy) = task.copies.get_mut(&host) {
+                (copy.lost, copy.content, copy.uploaded) = (true, None, Some(0));
+            }
+        }
+    }
+
+    /// A host's copy is deleted. The scheduler replaces it elsewhere if it was persistent.
+    pub(crate) fn delete(&mut self, id: &str, host: usize) {
+        let Some(task) = self.tasks.get_mut(id) else {
+            return;
+        };
+        if task.copies.get(&host).is_none_or(|copy| copy.lost) {
+            return;
+        }
+        let removed = task.copies.remove(&host);
+        if removed.is_some_and(|copy| copy.is_persistent()) {
+            self.due.push(id.to_owned());
+        }
+    }
+
+    /// A new task, by an import.
+    pub(crate) fn insert(&mut self, id: &str, task: Task) {
+        self.tasks.insert(id.to_owned(), task);
+        self.due.push(id.to_owned());
+    }
+
+    pub(crate) fn not_found(&self, id: &str) -> texts::Refusal {
+        if id.is_empty() {
+            let text = "invalid StatPersistentCacheTaskRequest.TaskId: value length must be at least 1 runes";
+            return texts::by_scheduler(self.release, tonic::Code::InvalidArgument, text);
+        }
+        let text = format!("persistent cache task {id} not found");
+        texts::by_scheduler(self.release, tonic::Code::NotFound, &text)
+    }
+}
+
+/// The piece length of an import.
+pub(crate) fn piece_length(asked: Option<u64>) -> u64 {
+    asked.unwrap_or(PIECE_LENGTH)
+}
