@@ -120,6 +120,8 @@ pub(crate) enum Digest {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
+    /// One of the tasks that there are, by its place among them.
+    Known(usize),
     Named(usize),
     /// With the id of what a source holds now, imported without options.
     Content(usize),
@@ -138,8 +140,9 @@ fn source() -> std::ops::Range<usize> {
 
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
-        10 => (0..NAMES.len()).prop_map(Target::Named),
-        6 => source().prop_map(Target::Content),
+        24 => (0..64usize).prop_map(Target::Known),
+        3 => (0..NAMES.len()).prop_map(Target::Named),
+        2 => source().prop_map(Target::Content),
         1 => Just(Target::Unknown),
         1 => Just(Target::Empty),
         1 => Just(Target::OutOfTheStore),
@@ -201,25 +204,25 @@ fn import() -> impl Strategy<Value = Op> {
 
 fn export() -> impl Strategy<Value = Op> {
     let output = prop_oneof![
-        5 => Just(Output::None),
+        4 => Just(Output::None),
         6 => Just(Output::New),
         5 => (0..64usize).prop_map(Output::Earlier),
         1 => Just(Output::Directory),
         1 => Just(Output::NoParent),
-        1 => Just(Output::Dangling),
+        2 => Just(Output::Dangling),
         1 => Just(Output::LinkToFile),
     ];
-    let digest = prop::sample::select(vec![
-        Digest::None,
-        Digest::None,
-        Digest::None,
-        Digest::None,
+    let digests = [
         Digest::Sha256,
         Digest::Crc32,
         Digest::Crc32InHex,
         Digest::Wrong,
         Digest::Malformed,
-    ]);
+    ];
+    let digest = prop_oneof![
+        2 => Just(Digest::None),
+        1 => prop::sample::select(digests.to_vec()),
+    ];
     let flag = || prop::bool::weighted(0.2);
     let export = (
         host(),
@@ -306,5 +309,8 @@ pub(crate) fn walks() -> impl Strategy<Value = Walk> {
         1 => host().prop_map(Op::Stop),
         3 => host().prop_map(Op::Start),
     ];
-    prop::collection::vec(op, 1..40).prop_map(Walk)
+    // With tasks to begin with, most steps find something.
+    let begin = prop::collection::vec(import(), 0..4);
+    let walk = (begin, prop::collection::vec(op, 1..60));
+    walk.prop_map(|(begin, ops)| Walk(begin.into_iter().chain(ops).collect()))
 }
