@@ -2,24 +2,34 @@
 //! for a reader. A reader that is too slow skips events and gets the number of events that it missed.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The most that is kept of what has happened: events, and bytes of them.
 const MOST_EVENTS: usize = 16 << 10;
 const MOST_BYTES: usize = 8 << 20;
 
+/// How much a follower takes at a time, in bytes.
+const PART: usize = 64 << 10;
+
+/// How long followers leave events to gather, for each follower that there is: what waking them costs
+/// does not grow with their number.
+const PAUSE: Duration = Duration::from_micros(200);
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
+
 /// Something that has happened.
 #[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) id: u64,
+struct Event {
     /// A word of [`KINDS`].
-    pub(crate) kind: &'static str,
-    /// A JSON object on one line.
-    pub(crate) data: String,
+    kind: &'static str,
+    /// As a reader gets it: written once, however many there are.
+    text: String,
 }
 
 /// What there is to follow.
@@ -51,13 +61,27 @@ struct Shared {
     kept: Mutex<Kept>,
     /// The id of the last event.
     last: watch::Sender<u64>,
+    followers: AtomicUsize,
+    /// Pauses end at multiples from here, for all followers at once: they take the same part.
+    begun: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     last: u64,
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Event>,
     bytes: usize,
+    /// The part that a follower of all kinds took last, for those that follow.
+    part: Part,
+}
+
+/// Some events as text.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    /// The ids of the first one, and of the one after the last.
+    from: u64,
+    to: u64,
+    text: Bytes,
 }
 
 impl Kept {
@@ -74,6 +98,8 @@ impl Default for Events {
             is_followed: AtomicBool::new(false),
             kept: Mutex::default(),
             last: watch::Sender::new(0),
+            followers: AtomicUsize::new(0),
+            begun: Instant::now(),
         }))
     }
 }
@@ -81,8 +107,9 @@ impl Default for Events {
 /// What a follower gets next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// These, oldest first; none if nothing has happened.
-    Events(Vec<Arc<Event>>),
+    /// These, oldest first, as server-sent events; empty if none is wanted.
+    Events(Bytes),
+    Nothing,
     /// So many events are not kept any more.
     Missed(u64),
 }
@@ -101,14 +128,15 @@ impl Events {
         let id = {
             let mut kept = self.kept();
             kept.last += 1;
-            kept.bytes += data.len();
             let id = kept.last;
-            kept.events.push_back(Arc::new(Event { id, kind, data }));
+            let text = format!("id: {}\nevent: {kind}\ndata: {data}\n\n", self.id(id));
+            kept.bytes += text.len();
+            kept.events.push_back(Event { kind, text });
             while kept.events.len() > MOST_EVENTS || kept.bytes > MOST_BYTES {
                 let Some(oldest) = kept.events.pop_front() else {
                     break;
                 };
-                kept.bytes -= oldest.data.len();
+                kept.bytes -= oldest.text.len();
             }
             id
         };
@@ -118,12 +146,14 @@ impl Events {
     /// Follows from after the event with this id, or from now on.
     pub(crate) fn follow(&self, after: Option<u64>) -> Follower {
         self.0.is_followed.store(true, Ordering::Relaxed);
+        self.0.followers.fetch_add(1, Ordering::Relaxed);
         let happens = self.0.last.subscribe();
         let next = after.unwrap_or_else(|| self.kept().last) + 1;
         Follower {
             events: self.clone(),
             happens,
             next,
+            rests_until: None,
         }
     }
 
@@ -152,6 +182,7 @@ pub(crate) struct Follower {
     happens: watch::Receiver<u64>,
     /// The id of the event that comes next.
     next: u64,
+    rests_until: Option<Instant>,
 }
 
 impl Follower {
@@ -160,27 +191,76 @@ impl Follower {
         self.next
     }
 
-    /// What has happened since, up to so many bytes.
-    pub(crate) fn take(&mut self, bytes: usize) -> Next {
-        let kept = self.events.kept();
+    /// What has happened since, of these kinds, or of all if there are none named: as much as makes a part.
+    pub(crate) fn take(&mut self, kinds: &[String]) -> Next {
+        let mut kept = self.events.kept();
         let first = kept.first();
         if self.next < first {
             let missed = first - self.next;
             self.next = first;
             return Next::Missed(missed);
         }
+        if kinds.is_empty() && kept.part.from == self.next && kept.part.to > self.next {
+            self.next = kept.part.to;
+            let text = kept.part.text.clone();
+            drop(kept);
+            return self.taken(text);
+        }
         let from = usize::try_from(self.next - first).unwrap_or(usize::MAX);
-        let mut taken = 0;
-        let mut events = Vec::new();
+        // A follower that is behind catches up with the others, and takes the same parts from then on.
+        let end = match kept.part.to {
+            to if to > self.next => to,
+            _ => kept.last + 1,
+        };
+        let mut part = Part {
+            from: self.next,
+            to: self.next,
+            text: Bytes::new(),
+        };
+        let mut text = String::new();
         for event in kept.events.iter().skip(from) {
-            if taken > bytes {
+            if text.len() > PART || part.to == end {
                 break;
             }
-            taken += event.data.len();
-            events.push(Arc::clone(event));
+            part.to += 1;
+            if kinds.is_empty() || kinds.iter().any(|kind| kind == event.kind) {
+                text += &event.text;
+            }
         }
-        self.next += events.len() as u64;
-        Next::Events(events)
+        part.text = text.into();
+        if part.to == self.next {
+            return Next::Nothing;
+        }
+        self.next = part.to;
+        let text = part.text.clone();
+        if kinds.is_empty() && part.to > kept.part.to {
+            kept.part = part;
+        }
+        drop(kept);
+        self.taken(text)
+    }
+
+    fn taken(&mut self, text: Bytes) -> Next {
+        // One that is behind goes on at once.
+        self.rests_until = (text.len() <= PART).then(|| self.pause_ends());
+        Next::Events(text)
+    }
+
+    /// Returns at the end of a pause, if the last part was all there was then.
+    pub(crate) async fn rest(&mut self) {
+        if let Some(until) = self.rests_until.take() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn pause_ends(&self) -> Instant {
+        let shared = &self.events.0;
+        let followers = u32::try_from(shared.followers.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let [least, most] = PAUSES;
+        let pause = PAUSE.saturating_mul(followers).clamp(least, most);
+        let since = shared.begun.elapsed();
+        let pauses = since.as_micros() / pause.as_micros() + 1;
+        shared.begun + pause * u32::try_from(pauses).unwrap_or(u32::MAX)
     }
 
     /// Returns when something has happened since the last time.
@@ -188,6 +268,12 @@ impl Follower {
         let next = self.next;
         // The sender lives in `events`, so waiting cannot fail.
         let _ = self.happens.wait_for(|last| *last >= next).await;
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.events.0.followers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -199,7 +285,13 @@ mod tests {
 
     fn numbers(next: Next) -> Vec<u64> {
         match next {
-            Next::Events(events) => events.iter().map(|event| event.id).collect(),
+            Next::Events(text) => {
+                let text = std::str::from_utf8(&text).unwrap();
+                let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+                let ids = ids.map(|id| id.split_once('-').unwrap().1.parse().unwrap());
+                ids.collect()
+            }
+            Next::Nothing => Vec::new(),
             Next::Missed(missed) => panic!("{missed} are missing"),
         }
     }
@@ -209,14 +301,14 @@ mod tests {
         let events = Events::default();
         events.tell("clock", || panic!("nobody follows"));
         let mut follower = events.follow(None);
-        assert_eq!(numbers(follower.take(1 << 10)), [0; 0]);
+        assert_eq!(numbers(follower.take(&[])), [0; 0]);
         for number in 0..3 {
             events.tell("clock", || json!({ "number": number }));
         }
-        assert_eq!(numbers(follower.take(0)), [1]);
+        assert_eq!(numbers(follower.take(&[])), [1, 2, 3]);
         let kept = events.id(1);
         let mut back = events.follow(events.read_id(&kept));
-        assert_eq!(numbers(back.take(1 << 10)), [2, 3]);
+        assert_eq!(numbers(back.take(&[])), [2, 3]);
         for other in ["", "1", "00-1", &Events::default().id(0), &events.id(4)] {
             assert_eq!(events.read_id(other), None, "{other}");
         }
@@ -231,12 +323,61 @@ mod tests {
             events.tell("call-begun", || json!(half));
         }
         assert!(events.is_lost(1) && !events.is_lost(3));
-        assert!(matches!(slow.take(0), Next::Missed(2)));
-        assert_eq!(numbers(slow.take(0)), [3]);
+        assert!(matches!(slow.take(&[]), Next::Missed(2)));
+        assert_eq!(numbers(slow.take(&[])), [3]);
         for _ in 0..=MOST_EVENTS {
             events.tell("call-begun", || json!({}));
         }
-        assert!(matches!(slow.take(0), Next::Missed(1)));
+        assert!(matches!(slow.take(&[]), Next::Missed(1)));
+    }
+
+    /// Followers that come at different times soon take the same parts, which are made once.
+    #[test]
+    fn followers_share_what_they_take() {
+        let events = Events::default();
+        let tell = || events.tell("clock", || json!({}));
+        let mut first = events.follow(None);
+        tell();
+        let mut second = events.follow(None);
+        tell();
+        assert_eq!(numbers(first.take(&[])), [1, 2]);
+        tell();
+        assert_eq!(numbers(second.take(&[])), [2]);
+        let parts = [&mut first, &mut second].map(|follower| follower.take(&[]));
+        let [Next::Events(one), Next::Events(other)] = parts else {
+            panic!("nothing has happened");
+        };
+        assert!(std::ptr::eq(one.as_ref(), other.as_ref()));
+        tell();
+        let host = ["host".to_owned()];
+        assert_eq!(numbers(events.follow(Some(3)).take(&host)), [0; 0]);
+        assert_eq!(numbers(first.take(&["clock".to_owned()])), [4]);
+        assert!(matches!(first.take(&[]), Next::Nothing));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn followers_leave_events_to_gather() {
+        let events = Events::default();
+        let mut followers = Vec::new();
+        for _ in 0..100 {
+            followers.push(events.follow(None));
+        }
+        events.tell("clock", || json!({}));
+        let began = Instant::now();
+        let follower = followers.last_mut().unwrap();
+        follower.rest().await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "nothing was taken yet");
+        follower.take(&[]);
+        follower.rest().await;
+        assert!(began.elapsed() <= 100 * PAUSE, "{:?}", began.elapsed());
+        assert!(began.elapsed() > Duration::ZERO);
+        let began = Instant::now();
+        follower.rest().await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        events.tell("clock", || json!("x".repeat(PART)));
+        follower.take(&[]);
+        follower.rest().await;
+        assert_eq!(began.elapsed(), Duration::ZERO, "there may be more");
     }
 
     #[tokio::test]

@@ -24,10 +24,7 @@ use super::answer::ApiError;
 use super::api::Api;
 use super::connections::Closes;
 use crate::call::Calls;
-use crate::call::events::{Event, Events, Follower, KINDS, Next};
-
-/// How much is sent at a time, in bytes.
-const PART: usize = 64 << 10;
+use crate::call::events::{Events, Follower, KINDS, Next};
 
 /// How long nothing may happen before a line says that the connection is still there.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -46,11 +43,10 @@ pub(super) struct Wanted {
 /// One who reads.
 struct Reader {
     follower: Follower,
-    events: Events,
     /// Empty for all.
     kinds: Vec<String>,
     /// What is sent first.
-    greeting: Option<String>,
+    greeting: Option<Bytes>,
     /// The place, for who looks whether it moves.
     place: Arc<AtomicU64>,
     stopping: CancellationToken,
@@ -83,13 +79,12 @@ pub(super) async fn events(
     let follower = events.follow(after);
     let place = Arc::new(AtomicU64::new(follower.place()));
     let watched = CancellationToken::new();
-    let watch = watch(events.clone(), Arc::clone(&place), watched.clone(), closes);
+    let watch = watch(events, Arc::clone(&place), watched.clone(), closes);
     tokio::spawn(watch);
     let reader = Reader {
         follower,
-        events,
         kinds,
-        greeting: Some(greeting),
+        greeting: Some(greeting.into()),
         place,
         stopping,
         is_over: false,
@@ -97,7 +92,7 @@ pub(super) async fn events(
     };
     let parts = stream::unfold(reader, |mut reader| async move {
         let part = reader.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(part)), reader))
+        Some((Ok::<_, Infallible>(part), reader))
     });
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
@@ -144,48 +139,37 @@ async fn watch(
 }
 
 impl Reader {
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Bytes> {
         if let Some(greeting) = self.greeting.take().filter(|text| !text.is_empty()) {
             return Some(greeting);
         }
         loop {
+            tokio::select! {
+                () = self.follower.rest() => {}
+                () = self.stopping.cancelled() => {}
+            }
             if self.is_over || self.stopping.is_cancelled() {
                 return None;
             }
-            let next = self.follower.take(PART);
+            let next = self.follower.take(&self.kinds);
             self.place.store(self.follower.place(), Ordering::Relaxed);
             match next {
                 Next::Missed(count) => {
                     self.is_over = true;
-                    return Some(missed(Some(count)));
+                    return Some(missed(Some(count)).into());
                 }
-                Next::Events(events) => {
-                    let text = self.text(&events);
-                    if !text.is_empty() {
-                        return Some(text);
-                    }
-                    if !events.is_empty() {
-                        continue;
-                    }
-                }
+                Next::Events(text) if text.is_empty() => continue,
+                Next::Events(text) => return Some(text),
+                Next::Nothing => {}
             }
             tokio::select! {
                 () = self.follower.happens() => {}
                 () = self.stopping.cancelled() => return None,
-                () = tokio::time::sleep(SILENCE) => return Some(": nothing happens\n\n".to_owned()),
+                () = tokio::time::sleep(SILENCE) => {
+                    return Some(Bytes::from_static(b": nothing happens\n\n"));
+                }
             }
         }
-    }
-
-    fn text(&self, events: &[Arc<Event>]) -> String {
-        let wanted = events
-            .iter()
-            .filter(|event| self.kinds.is_empty() || self.kinds.iter().any(|k| k == event.kind));
-        let told = wanted.map(|event| {
-            let id = self.events.id(event.id);
-            format!("id: {id}\nevent: {}\ndata: {}\n\n", event.kind, event.data)
-        });
-        told.collect()
     }
 }
 
