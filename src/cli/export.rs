@@ -208,10 +208,9 @@ impl ExportArguments {
         }
         let tree = ExportTree::new(self.request()).jobs(self.jobs);
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (bar, progress) = progress::tree(!hidden);
-        let tree = match progress {
-            Some(progress) => tree.progress(progress),
-            None => tree,
+        let (bar, tree) = match progress::tree(!hidden) {
+            Some((bar, report)) => (Some(bar), tree.on_progress(report)),
+            None => (None, tree),
         };
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let exported = client.export_tree_to(&tree, target).await;

@@ -166,10 +166,9 @@ impl ImportArguments {
             tree = tree.staging(staging);
         }
         let hidden = self.no_progress || self.common.logs.on_stderr();
-        let (bar, progress) = progress::tree(!hidden);
-        let tree = match progress {
-            Some(progress) => tree.progress(progress),
-            None => tree,
+        let (bar, tree) = match progress::tree(!hidden) {
+            Some((bar, report)) => (Some(bar), tree.on_progress(report)),
+            None => (None, tree),
         };
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let tree = client.import_tree(&tree).await?;

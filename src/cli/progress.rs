@@ -131,10 +131,12 @@ fn fitted() -> FittedBar {
     FittedBar { bar, template: "" }
 }
 
-/// A bar that follows a tree, and where its progress is reported.
-pub(crate) fn tree(allowed: bool) -> (Option<Shown>, Option<watch::Sender<TreeProgress>>) {
+/// A bar that follows a tree, and what its progress is reported to.
+pub(crate) fn tree(
+    allowed: bool,
+) -> Option<(Shown, impl Fn(TreeProgress) + Send + Sync + 'static)> {
     if !wanted(allowed) {
-        return (None, None);
+        return None;
     }
     let (sender, mut progress) = watch::channel(TreeProgress::default());
     let mut fitted = fitted();
@@ -150,7 +152,10 @@ pub(crate) fn tree(allowed: bool) -> (Option<Shown>, Option<watch::Sender<TreePr
             fitted.show(message, now.bytes_done, now.content_length);
         }
     });
-    (Some(shown), Some(sender))
+    let report = move |progress| {
+        sender.send_replace(progress);
+    };
+    Some((shown, report))
 }
 
 /// A bar that follows the content of what is called `name`.

@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
 use super::manifest::{self, Entry, Kind, PREFIX, Sha256Digest};
-use super::{Counter, DEFAULT_JOBS, TreeFile, TreeProgress, TreeSummary, files};
+use super::{Counter, DEFAULT_JOBS, OnTreeProgress, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
 use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
@@ -39,7 +39,9 @@ use crate::types::options::{Digest, TaskId};
 ///
 /// # let tree = client.import_tree(&ImportTree::new(&*model)).await?;
 /// let request = ExportRequest::new(&tree.task.task_id).verify(true);
-/// let exported = client.export_tree(&ExportTree::new(request), &copy).await?;
+/// let request = ExportTree::new(request)
+///     .on_progress(|progress| println!("{} files", progress.files_done));
+/// let exported = client.export_tree(&request, &copy).await?;
 /// let paths: Vec<_> = exported.files().map(|file| file.path).collect();
 /// assert_eq!(paths, ["weights.bin"]);
 /// assert_eq!(std::fs::read(copy.join("weights.bin"))?, b"content");
@@ -51,7 +53,7 @@ use crate::types::options::{Digest, TaskId};
 pub struct ExportTree {
     request: ExportRequest,
     jobs: NonZeroUsize,
-    progress: Option<watch::Sender<TreeProgress>>,
+    progress: Option<OnTreeProgress>,
 }
 
 impl ExportTree {
@@ -73,11 +75,11 @@ impl ExportTree {
         Self { jobs, ..self }
     }
 
-    /// Where progress is reported.
+    /// What is called with the progress of the tree, whenever it changes: it must not block.
     #[must_use]
-    pub fn progress(self, progress: watch::Sender<TreeProgress>) -> Self {
+    pub fn on_progress(self, report: impl Fn(TreeProgress) + Send + Sync + 'static) -> Self {
         Self {
-            progress: Some(progress),
+            progress: Some(OnTreeProgress(Arc::new(report))),
             ..self
         }
     }
@@ -129,7 +131,7 @@ impl Client {
     ) -> Result<ExportedTree> {
         let entries = self.manifest(&tree.request).await?;
         let summary = TreeSummary::of(&entries);
-        let counter = Counter(tree.progress.clone());
+        let counter = Counter::new(tree.progress.as_ref());
         counter.begin(&summary);
         let written = target.clone();
         let cannot = |source: io::Error| written.cannot_write(source);

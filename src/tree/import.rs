@@ -5,17 +5,16 @@ use std::collections::hash_map;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dfdaemon_api::task_id::Scheme;
 use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 
 use super::hashed::Hashed;
 use super::manifest::{self, Entry, Kind, Sha256Digest};
 use super::walk::walk;
-use super::{Counter, DEFAULT_JOBS, TreeFile, TreeProgress, TreeSummary, files};
+use super::{Counter, DEFAULT_JOBS, OnTreeProgress, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
 use crate::import::{ImportRequest, Imported};
@@ -55,7 +54,7 @@ pub struct ImportTree {
     request: ImportRequest,
     jobs: NonZeroUsize,
     staging: Option<PathBuf>,
-    progress: Option<watch::Sender<TreeProgress>>,
+    progress: Option<OnTreeProgress>,
 }
 
 impl ImportTree {
@@ -86,11 +85,11 @@ impl ImportTree {
         }
     }
 
-    /// Where progress is reported.
+    /// What is called with the progress of the tree, whenever it changes: it must not block.
     #[must_use]
-    pub fn progress(self, progress: watch::Sender<TreeProgress>) -> Self {
+    pub fn on_progress(self, report: impl Fn(TreeProgress) + Send + Sync + 'static) -> Self {
         Self {
-            progress: Some(progress),
+            progress: Some(OnTreeProgress(Arc::new(report))),
             ..self
         }
     }
@@ -162,7 +161,7 @@ impl Client {
         let root = path.clone();
         let entries = finished(on_thread("walk", move || walk(&root))?).await?;
         let summary = TreeSummary::of(&entries);
-        let counter = Counter(tree.progress.clone());
+        let counter = Counter::new(tree.progress.as_ref());
         counter.begin(&summary);
         let all = Files {
             client: self,

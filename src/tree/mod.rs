@@ -6,10 +6,9 @@ mod import;
 mod manifest;
 mod walk;
 
+use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use export::{ExportTree, ExportedTree};
 pub use import::{ExpiresEarly, ImportTree, ImportedTree};
@@ -119,14 +118,37 @@ fn files(entries: &[Entry]) -> impl Iterator<Item = TreeFile<'_>> {
     })
 }
 
+/// What is told of progress.
+#[derive(Clone)]
+struct OnTreeProgress(Arc<dyn Fn(TreeProgress) + Send + Sync>);
+
+impl fmt::Debug for OnTreeProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnTreeProgress")
+    }
+}
+
 /// Where progress is counted and reported.
 #[derive(Debug)]
-struct Counter(Option<watch::Sender<TreeProgress>>);
+struct Counter {
+    now: Mutex<TreeProgress>,
+    report: Option<OnTreeProgress>,
+}
 
 impl Counter {
+    fn new(report: Option<&OnTreeProgress>) -> Self {
+        Self {
+            now: Mutex::default(),
+            report: report.cloned(),
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut TreeProgress)) {
-        if let Some(sender) = &self.0 {
-            sender.send_modify(change);
+        if let Some(OnTreeProgress(report)) = &self.report {
+            // Held until it is told, so that reports come in order.
+            let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut now);
+            report(now.clone());
         }
     }
 
