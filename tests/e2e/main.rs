@@ -52,6 +52,7 @@ mod releases;
 mod retries;
 mod round_trip;
 mod schema;
+mod sessions;
 mod soak;
 mod staging;
 mod stat_options;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::{PIECE, names_in, seeded};
 use crate::support::process::fake_dfdaemon;
-use crate::support::users::{ANOTHER, NOBODY, is_root};
+use crate::support::users::{ANOTHER, NOBODY, Programs, is_root};
 use crate::support::world::Directory;
 use crate::support::{DaemonProcess, Dfcache, Run, skipped};
 
@@ -60,21 +60,10 @@ struct Mounts {
 impl Mounts {
     fn new(client: u32, daemon: u32) -> Self {
         let directory = Directory::new();
-        // Others may not be allowed to look where the binaries were built.
-        let copy = |from: &Path, name: &str| {
-            let to = directory.beside(name);
-            assert!(
-                Command::new("cp")
-                    .arg(from)
-                    .arg(&to)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-            to
-        };
-        let fake = copy(&fake_dfdaemon(), "fake");
-        let dfcache = copy(Path::new(DFCACHE), "dfcache");
+        let Programs {
+            fake_dfdaemon: fake,
+            dfcache,
+        } = Programs::beside(&directory);
         fs::create_dir(directory.beside("state")).unwrap();
         if is_root() {
             chown(directory.beside("state"), Some(daemon), Some(daemon)).unwrap();

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::process::{Command, Stdio};
 
-use fake_dfdaemon::{Call, FaultGuard, Release, Rpc};
+use fake_dfdaemon::{Call, Release, Rpc};
 use rustix::process::Signal;
 
 use crate::support::World;
 use crate::support::command::words;
 use crate::support::files::{PIECE, names_in};
+use crate::support::world::until_it_fires;
 
 const IMPORT: &str = "import --staging-dir staging";
 
@@ -30,12 +31,6 @@ fn told(world: &World) -> Vec<String> {
     let calls = world.daemon().journal().calls(Rpc::Import);
     let path = |call: &Call| call.request("path").unwrap();
     calls.iter().map(path).collect()
-}
-
-fn wait_for(fault: &FaultGuard) {
-    while fault.fired() == 0 {
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -154,7 +149,7 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     let stall = || world.daemon().fault("import:stall".parse().unwrap());
     let fault = stall();
     let running = import().start();
-    wait_for(&fault);
+    until_it_fires(&fault);
     running.terminate();
     running.wait().fails_with(143);
     is_empty(&world);
@@ -168,7 +163,7 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     drop(fault);
     let fault = stall();
     let running = import().start();
-    wait_for(&fault);
+    until_it_fires(&fault);
     running.signal(Signal::KILL);
     running.wait();
     assert_eq!(names_in(&world.path("staging")).len(), 1);
@@ -212,7 +207,7 @@ fn a_staged_import_leaves_nothing_whatever_ends_it_wherever_it_is() {
                 At::Copying => while !is_copied(&world, 100) {},
                 At::Asked | At::Waiting => {
                     drop(write.take());
-                    wait_for(&fault);
+                    until_it_fires(&fault);
                 }
             }
             running.signal(signal);
@@ -256,7 +251,7 @@ fn a_sparse_file_is_staged_with_its_holes() {
     drop(file);
     let fault = world.daemon().fault("import:stall".parse().unwrap());
     let running = world.dfcache().args(words(IMPORT)).arg("file").start();
-    wait_for(&fault);
+    until_it_fires(&fault);
     let names = names_in(&world.path("staging"));
     let directory = world.path("staging").join(&names[0]);
     let copy = directory.join(&names_in(&directory)[0]);

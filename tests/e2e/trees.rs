@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::support::World;
 use crate::support::command::words;
 use crate::support::files::PIECE;
+use crate::support::world::until_it_fires;
 
 const MODES: [&str; 3] = ["", "--force-hard-link", "--transfer-from-dfdaemon"];
 
@@ -271,7 +272,7 @@ fn signals_and_deadlines_end_a_tree_and_a_killed_one_is_swept() {
     for mode in MODES {
         let guard = world.daemon().fault("export@call=3:stall".parse().unwrap());
         let running = export(&format!("--jobs 1 {mode}")).start();
-        wait_for(&guard);
+        until_it_fires(&guard);
         running.terminate();
         running.wait().fails_with(143);
         world.wait_for_ended(Rpc::Export, 3);
@@ -287,7 +288,7 @@ fn signals_and_deadlines_end_a_tree_and_a_killed_one_is_swept() {
         world.daemon().journal().clear().unwrap();
         let guard = world.daemon().fault("export@call=3:stall".parse().unwrap());
         let running = export(&format!("--jobs 1 {mode}")).start();
-        wait_for(&guard);
+        until_it_fires(&guard);
         running.signal(Signal::KILL);
         assert_eq!(running.wait().signal(), Some(9));
         world.wait_for_ended(Rpc::Export, 3);
@@ -297,12 +298,6 @@ fn signals_and_deadlines_end_a_tree_and_a_killed_one_is_swept() {
         world.holds_only(&["out", "tree"]);
         fs::remove_dir_all(world.path("out")).unwrap();
         world.daemon().journal().clear().unwrap();
-    }
-}
-
-fn wait_for(fault: &fake_dfdaemon::FaultGuard) {
-    while fault.fired() == 0 {
-        std::thread::yield_now();
     }
 }
 

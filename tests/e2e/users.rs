@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::files::{PIECE, assert_same_bytes, names_in};
-use crate::support::process::fake_dfdaemon;
-use crate::support::users::{ANOTHER, NOBODY, can_change_users};
+use crate::support::users::{ANOTHER, NOBODY, Programs, can_change_users};
 use crate::support::world::Directory;
 use crate::support::{DaemonProcess, Dfcache};
 
@@ -27,24 +26,17 @@ struct Shared {
 impl Shared {
     fn new(daemon: u32, client: u32) -> Self {
         let directory = Directory::new();
-        // Where the binaries were built, others may not be allowed to look. A process of its own
-        // makes the copy: commands of other tests would inherit a file that is open for writing
-        // here, and what is open for writing cannot be executed.
-        let copy = |from: &Path, name: &str| {
-            let to = directory.beside(name);
-            let copied = Command::new("cp").arg(from).arg(&to).status().unwrap();
-            assert!(copied.success());
-            to
-        };
-        let fake = copy(&fake_dfdaemon(), "fake");
-        let dfcache = copy(Path::new(crate::support::command::DFCACHE), "dfcache");
+        let Programs {
+            fake_dfdaemon,
+            dfcache,
+        } = Programs::beside(&directory);
         let state = directory.beside("state");
         fs::create_dir(&state).unwrap();
         chown(&state, Some(daemon), Some(daemon)).unwrap();
         set_mode(&state, 0o755);
         chown(directory.home(), Some(client), Some(client)).unwrap();
         chown(directory.work(), Some(client), Some(client)).unwrap();
-        let mut command = Command::new(fake);
+        let mut command = Command::new(fake_dfdaemon);
         let options = [
             "serve",
             "--socket-mode",

@@ -1,5 +1,12 @@
 //! Users without rights. CI is root, and drops to one; others cannot become somebody else.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::command::DFCACHE;
+use super::process::fake_dfdaemon;
+use super::world::Directory;
+
 /// `nobody`, on most systems.
 pub const NOBODY: u32 = 65534;
 /// Somebody else without rights.
@@ -17,4 +24,27 @@ pub fn can_change_users(test: &str) -> bool {
         ));
     }
     is_root()
+}
+
+/// The programs where every user may look: where they were built, others may not be allowed to.
+pub struct Programs {
+    pub fake_dfdaemon: PathBuf,
+    pub dfcache: PathBuf,
+}
+
+impl Programs {
+    pub fn beside(directory: &Directory) -> Self {
+        // A process of its own makes the copy: commands of other tests would inherit a file that is
+        // open for writing here, and what is open for writing cannot be executed.
+        let copy = |from: &Path, name: &str| {
+            let to = directory.beside(name);
+            let copied = Command::new("cp").arg(from).arg(&to).status().unwrap();
+            assert!(copied.success());
+            to
+        };
+        Self {
+            fake_dfdaemon: copy(&fake_dfdaemon(), "fake"),
+            dfcache: copy(Path::new(DFCACHE), "dfcache"),
+        }
+    }
 }

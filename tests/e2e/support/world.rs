@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fake_dfdaemon::{Builder, FakeDfdaemon, Host, Rpc};
+use fake_dfdaemon::{Builder, FakeDfdaemon, FaultGuard, Host, Rpc};
 use tokio::runtime::Runtime;
 
 use super::command::{Dfcache, Run};
@@ -220,6 +220,13 @@ impl World {
 fn manual(directory: &Directory) -> Builder {
     let state = directory.beside("state");
     FakeDfdaemon::builder().manual_clock().state_dir(state)
+}
+
+/// Waits until a call has met the fault.
+pub fn until_it_fires(fault: &FaultGuard) {
+    while fault.fired() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A runtime for what plays the daemon.
