@@ -38,6 +38,17 @@ pub fn piece_digest(crc: u32) -> String {
     format!("{CRC32_PREFIX}{crc}")
 }
 
+/// The digest of what is said of a piece, its content's digest included, as peers send it.
+#[must_use]
+pub fn metadata_digest(number: u32, offset: u64, length: u64, digest: &str) -> String {
+    let mut crc32 = Crc32::new();
+    crc32.update(&number.to_be_bytes());
+    crc32.update(&offset.to_be_bytes());
+    crc32.update(&length.to_be_bytes());
+    crc32.update(digest.as_bytes());
+    piece_digest(crc32.finalize())
+}
+
 /// Reads a piece digest as it travels.
 ///
 /// # Errors

@@ -146,6 +146,11 @@ impl Call {
         Ok(())
     }
 
+    /// The faults that lie in wait for a piece that the call sends to another host.
+    pub(crate) fn arm_piece(&self, what: Arriving<'_>, piece: u32) -> Vec<Armed> {
+        self.calls.faults.arm_transfer(what, piece)
+    }
+
     /// The faults that lie in wait before or after the call's effect.
     pub(crate) fn waiting_at(&self, phase: Phase) -> Vec<Armed> {
         let waiting = self.armed.iter().filter(|armed| armed.is_at(phase));

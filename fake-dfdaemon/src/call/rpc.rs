@@ -34,7 +34,7 @@ pub enum Rpc {
     Replicate,
     /// `grpc.health.v1.Health`.
     Health,
-    /// A piece on its way from one host to another; for faults alone, the journal has none.
+    /// A piece on its way from one host to another: what peers ask for, and what faults hit.
     Transfer,
     /// A method that is not served. Only faults on `*` hit it.
     Unserved,
@@ -97,7 +97,8 @@ impl FromStr for Rpc {
     type Err = UnknownRpc;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let named = Self::ALL.into_iter().find(|rpc| rpc.as_str() == text);
+        let mut known = Self::ALL.into_iter().chain([Self::Transfer]);
+        let named = known.find(|rpc| rpc.as_str() == text);
         named.ok_or_else(|| UnknownRpc {
             given: text.to_owned(),
         })

@@ -33,7 +33,7 @@ use self::error::not_found;
 pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 pub use self::jobs::Waiting;
-pub(crate) use self::scheduler::{Generation, ReplicaState, State, TaskView};
+pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, State, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
 use self::scheduler::{Lease, Reservation, Scheduler};
 pub(crate) use self::settings::Settings;

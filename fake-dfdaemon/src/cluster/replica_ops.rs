@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{Cluster, Error, Generation, HostStatus, ReplicaState, not_found};
+use super::{Cluster, Error, Generation, HostStatus, ReplicaState, ServedPiece, not_found};
 
 impl Cluster {
     /// Makes a host's replica persistent; false does nothing, whatever the id. Blocks on the disk.
@@ -127,6 +127,23 @@ impl Cluster {
     /// What a host can hold, in bytes.
     pub(crate) fn capacity(&self) -> Option<u64> {
         self.adjusted().capacity
+    }
+}
+
+impl Cluster {
+    /// Reads a piece for a peer. Blocks on the disk.
+    pub(crate) fn read_piece(
+        &self,
+        host: usize,
+        id: &str,
+        piece: &ServedPiece,
+    ) -> Result<Vec<u8>, Error> {
+        let store = self.store(host)?;
+        let file = store.open_content_of(id, piece.content_length)?;
+        check_length(&file, id, piece.content_length)?;
+        self.scheduler.count_served(host, id);
+        let disk = store.disk();
+        Ok(disk.read_range(&file, piece.range.clone(), Vec::new())?)
     }
 }
 

@@ -15,6 +15,7 @@ mod local;
 pub(crate) mod message;
 mod peer;
 pub(crate) mod piece_faults;
+mod pieces;
 mod router;
 mod service;
 mod services;

@@ -8,11 +8,12 @@ use std::future::Future;
 use std::task::{Context, Poll};
 
 use dfdaemon_api::dfdaemon::v2::{dfdaemon_download_server, dfdaemon_upload_server};
+use futures_util::stream::BoxStream;
 use http::header::CONTENT_TYPE;
 use prost::Message;
 use tonic::body::Body;
 use tonic::codec::{Codec as _, Streaming};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
@@ -26,7 +27,8 @@ const MAX_REQUEST: usize = 4 << 20;
 /// Declares a service of a host: its name, and what answers each method with one answer. Exports
 /// are answered by both.
 macro_rules! service {
-    ($service:ident = $name:path, $($method:literal => $answer:path,)*) => {
+    ($service:ident = $name:path, $($method:literal => $answer:path,)*
+     $(stream $streamed:literal => $stream:path,)*) => {
         #[doc = concat!("The service ", stringify!($service), " of one host.")]
         #[derive(Clone, Debug)]
         pub(super) struct $service(pub(super) ServedHost);
@@ -51,6 +53,7 @@ macro_rules! service {
                     Ok(match method {
                         "DownloadPersistentCacheTask" => export(host, request).await,
                         $($method => unary(host, request, $answer).await,)*
+                        $($streamed => streaming(host, request, $stream).await,)*
                         _ => super::unserved::answer(host, request).await,
                     })
                 })
@@ -70,6 +73,8 @@ service!(Upload = dfdaemon_upload_server::SERVICE_NAME,
     "StatPersistentCacheTask" => super::stat::answer,
     "UpdatePersistentCacheTask" => super::peer::update,
     "DeletePersistentCacheTask" => super::peer::delete,
+    "DownloadPersistentCachePiece" => super::pieces::download,
+    stream "SyncPersistentCachePieces" => super::pieces::sync,
 );
 
 /// A call with one request and one answer.
@@ -88,6 +93,39 @@ where
         .apply_max_message_size_config(Some(MAX_REQUEST), Some(usize::MAX))
         .unary(method, request)
         .await
+}
+
+/// A call with one request and a stream of small answers.
+async fn streaming<Q, A, F>(
+    host: ServedHost,
+    request: http::Request<Body>,
+    answer: fn(ServedHost, Request<Q>) -> F,
+) -> http::Response<Body>
+where
+    Q: Message + Default + Send + 'static,
+    A: Message + Send + 'static,
+    F: Future<Output = Result<Response<Answers<A>>, Status>> + Send,
+{
+    let method = Method { host, answer };
+    Grpc::new(ProstCodec::default())
+        .apply_max_message_size_config(Some(MAX_REQUEST), Some(usize::MAX))
+        .server_streaming(method, request)
+        .await
+}
+
+type Answers<A> = BoxStream<'static, Result<A, Status>>;
+
+impl<Q, A, F> ServerStreamingService<Q> for Method<Q, F>
+where
+    F: Future<Output = Result<Response<Answers<A>>, Status>>,
+{
+    type Response = A;
+    type ResponseStream = Answers<A>;
+    type Future = F;
+
+    fn call(&mut self, request: Request<Q>) -> F {
+        (self.answer)(self.host.clone(), request)
+    }
 }
 
 /// A method with one answer, as tonic takes it.

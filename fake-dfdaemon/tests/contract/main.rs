@@ -19,6 +19,7 @@ mod endpoint;
 mod expiry;
 mod export;
 mod import;
+mod pieces;
 mod quirks;
 mod release;
 mod replicas;
@@ -52,6 +53,7 @@ fn contract() -> Vec<(&'static str, Row)> {
         ("release", release::rows()),
         ("wire", wire::rows()),
         ("upload", upload::rows()),
+        ("pieces", pieces::rows()),
         ("quirks", quirks::rows()),
     ];
     let rows = tables.into_iter();

@@ -12,10 +12,12 @@ use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient
 use dfdaemon_api::dfdaemon::v2::dfdaemon_upload_client::DfdaemonUploadClient;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use dfdaemon_api::dfdaemon::v2::{
-    DeletePersistentCacheTaskRequest, DownloadPersistentCacheTaskRequest,
+    DeletePersistentCacheTaskRequest, DownloadPersistentCachePieceRequest,
+    DownloadPersistentCachePieceResponse, DownloadPersistentCacheTaskRequest,
     DownloadPersistentCacheTaskResponse, ListLocalPersistentCacheTasksRequest,
     StatLocalPersistentCacheTaskRequest, StatLocalPersistentCacheTaskResponse,
-    StatPersistentCacheTaskRequest, UpdatePersistentCacheTaskRequest,
+    StatPersistentCacheTaskRequest, SyncPersistentCachePiecesRequest,
+    SyncPersistentCachePiecesResponse, UpdatePersistentCacheTaskRequest,
     UploadPersistentCacheTaskRequest,
 };
 use http::{Request, Response, Uri};
@@ -36,6 +38,9 @@ pub type Import = UploadPersistentCacheTaskRequest;
 pub type Export = DownloadPersistentCacheTaskRequest;
 /// A host's own record of a task.
 pub type LocalTask = StatLocalPersistentCacheTaskResponse;
+
+/// A piece that a host tells another one of.
+pub type PieceToTake = SyncPersistentCachePiecesResponse;
 
 /// What the connection may carry ahead of its reader: small, so that who does not read soon stalls.
 const WINDOW: u32 = 64 << 10;
@@ -380,6 +385,41 @@ impl PeerClient {
             ..Default::default()
         };
         let answer = self.service().stat_persistent_cache_task(request).await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    /// What the host tells of pieces, to the end.
+    pub async fn sync(&self, id: &str, numbers: &[u32]) -> Result<Vec<PieceToTake>, Status> {
+        let request = SyncPersistentCachePiecesRequest {
+            host_id: "127.0.0.1-peer".to_owned(),
+            task_id: id.to_owned(),
+            interested_piece_numbers: numbers.to_vec(),
+        };
+        let mut service = self.service();
+        let mut messages = service
+            .sync_persistent_cache_pieces(request)
+            .await?
+            .into_inner();
+        let mut told = Vec::new();
+        while let Some(message) = messages.message().await? {
+            told.push(message);
+        }
+        Ok(told)
+    }
+
+    /// Takes a piece.
+    pub async fn piece(
+        &self,
+        id: &str,
+        number: u32,
+    ) -> Result<DownloadPersistentCachePieceResponse, Status> {
+        let request = DownloadPersistentCachePieceRequest {
+            host_id: "127.0.0.1-peer".to_owned(),
+            task_id: id.to_owned(),
+            piece_number: number,
+        };
+        let mut service = self.service();
+        let answer = service.download_persistent_cache_piece(request).await;
         answer.map(tonic::Response::into_inner)
     }
 

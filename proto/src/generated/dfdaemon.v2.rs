@@ -172,6 +172,55 @@ pub struct DeletePersistentCacheTaskRequest {
     #[prost(string, optional, tag = "2")]
     pub remote_ip: ::core::option::Option<::prost::alloc::string::String>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncPersistentCachePiecesRequest {
+    /// Of the host that asks.
+    #[prost(string, tag = "1")]
+    pub host_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint32, repeated, tag = "3")]
+    pub interested_piece_numbers: ::prost::alloc::vec::Vec<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncPersistentCachePiecesResponse {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// In bytes, from the start of the content.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// In bytes.
+    #[prost(uint64, tag = "3")]
+    pub length: u64,
+    /// Where 1.5 serves the piece by its own protocol. 1.5 only.
+    #[prost(string, tag = "4")]
+    pub ip: ::prost::alloc::string::String,
+    /// 1.5 only.
+    #[prost(int32, optional, tag = "5")]
+    pub tcp_port: ::core::option::Option<i32>,
+    /// 1.5 only.
+    #[prost(int32, optional, tag = "6")]
+    pub quic_port: ::core::option::Option<i32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DownloadPersistentCachePieceRequest {
+    /// Of the host that asks.
+    #[prost(string, tag = "1")]
+    pub host_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub piece_number: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DownloadPersistentCachePieceResponse {
+    /// With its content.
+    #[prost(message, optional, tag = "1")]
+    pub piece: ::core::option::Option<super::super::common::v2::Piece>,
+    /// Of number, offset, length and digest of the piece: `crc32:<decimal>`.
+    #[prost(string, optional, tag = "2")]
+    pub digest: ::core::option::Option<::prost::alloc::string::String>,
+}
 /// Generated client implementations.
 pub mod dfdaemon_download_client {
     #![allow(
@@ -1048,6 +1097,68 @@ pub mod dfdaemon_upload_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Tells of each piece that a peer is interested in, once this host has it. Ends after the last.
+        pub async fn sync_persistent_cache_pieces(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SyncPersistentCachePiecesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::SyncPersistentCachePiecesResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/dfdaemon.v2.DfdaemonUpload/SyncPersistentCachePieces",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "dfdaemon.v2.DfdaemonUpload",
+                        "SyncPersistentCachePieces",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// A piece that this host has. 0.2 only: peers of 1.5 take pieces over a protocol of their own.
+        pub async fn download_persistent_cache_piece(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DownloadPersistentCachePieceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DownloadPersistentCachePieceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCachePiece",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "dfdaemon.v2.DfdaemonUpload",
+                        "DownloadPersistentCachePiece",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1096,6 +1207,31 @@ pub mod dfdaemon_upload_server {
             &self,
             request: tonic::Request<super::DeletePersistentCacheTaskRequest>,
         ) -> std::result::Result<tonic::Response<()>, tonic::Status>;
+        /// Server streaming response type for the SyncPersistentCachePieces method.
+        type SyncPersistentCachePiecesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::SyncPersistentCachePiecesResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Tells of each piece that a peer is interested in, once this host has it. Ends after the last.
+        async fn sync_persistent_cache_pieces(
+            &self,
+            request: tonic::Request<super::SyncPersistentCachePiecesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::SyncPersistentCachePiecesStream>,
+            tonic::Status,
+        >;
+        /// A piece that this host has. 0.2 only: peers of 1.5 take pieces over a protocol of their own.
+        async fn download_persistent_cache_piece(
+            &self,
+            request: tonic::Request<super::DownloadPersistentCachePieceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DownloadPersistentCachePieceResponse>,
+            tonic::Status,
+        >;
     }
     /// Served to other hosts: the scheduler, the manager and peers.
     #[derive(Debug)]
@@ -1367,6 +1503,113 @@ pub mod dfdaemon_upload_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DeletePersistentCacheTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/dfdaemon.v2.DfdaemonUpload/SyncPersistentCachePieces" => {
+                    #[allow(non_camel_case_types)]
+                    struct SyncPersistentCachePiecesSvc<T: DfdaemonUpload>(pub Arc<T>);
+                    impl<
+                        T: DfdaemonUpload,
+                    > tonic::server::ServerStreamingService<
+                        super::SyncPersistentCachePiecesRequest,
+                    > for SyncPersistentCachePiecesSvc<T> {
+                        type Response = super::SyncPersistentCachePiecesResponse;
+                        type ResponseStream = T::SyncPersistentCachePiecesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::SyncPersistentCachePiecesRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DfdaemonUpload>::sync_persistent_cache_pieces(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SyncPersistentCachePiecesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCachePiece" => {
+                    #[allow(non_camel_case_types)]
+                    struct DownloadPersistentCachePieceSvc<T: DfdaemonUpload>(
+                        pub Arc<T>,
+                    );
+                    impl<
+                        T: DfdaemonUpload,
+                    > tonic::server::UnaryService<
+                        super::DownloadPersistentCachePieceRequest,
+                    > for DownloadPersistentCachePieceSvc<T> {
+                        type Response = super::DownloadPersistentCachePieceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::DownloadPersistentCachePieceRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DfdaemonUpload>::download_persistent_cache_piece(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DownloadPersistentCachePieceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

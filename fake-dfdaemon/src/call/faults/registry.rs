@@ -214,10 +214,11 @@ impl Faults {
     ) -> (u64, Vec<Armed>) {
         let mut active = self.lock();
         let number = number();
-        let matching = active
-            .faults
-            .iter_mut()
-            .filter(|registered| registered.fault.matches(call));
+        let matching = active.faults.iter_mut().filter(|registered| {
+            let fault = &registered.fault;
+            // Those of pieces are armed a piece at a time.
+            fault.on != Some(Rpc::Transfer) && fault.matches(call)
+        });
         let armed = matching.filter_map(|registered| registered.arm(self.seed));
         (number, armed.collect())
     }

@@ -79,8 +79,6 @@ impl Fault {
     fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
         let on = match written.on.as_str() {
             "*" => None,
-            // No call that anybody makes, and in no list of them.
-            on if on == Rpc::Transfer.as_str() => Some(Rpc::Transfer),
             on => Some(
                 on.parse::<Rpc>()
                     .map_err(|error| FaultError::new(format!("on: {error}, transfer, or *")))?,

@@ -1,7 +1,10 @@
 //! What the scheduler knows of exports: where the content of one can come from, what one counts, and
 //! what a failed one leaves with the quirk for it.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use dfdaemon_api::piece::PieceLayout;
 
 use super::Scheduler;
 use super::leases::Lease;
@@ -22,7 +25,43 @@ pub(in crate::cluster) struct Found {
     pub(in crate::cluster) is_served: bool,
 }
 
+/// A piece that a host can send to a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedPiece {
+    pub(crate) number: u32,
+    /// In bytes, from the start of the content.
+    pub(crate) range: Range<u64>,
+    /// Unless nobody computed it.
+    pub(crate) crc32: Option<u32>,
+    pub(in crate::cluster) content_length: u64,
+}
+
 impl Scheduler {
+    /// A piece that a host has and that peers get: of a poisoned replica none.
+    pub(crate) fn piece_to_serve(&self, host: usize, id: &str, number: u32) -> Option<ServedPiece> {
+        let state = self.state();
+        let replica = state.tasks.get(id)?.whole_replica(host)?;
+        let record = &replica.record;
+        let layout = PieceLayout::new(record.content_length, record.piece_length).ok()?;
+        let range = layout.range(number).filter(|_| !replica.poisoned)?;
+        let crc32 = record.piece_crc32.as_deref();
+        Some(ServedPiece {
+            number,
+            range,
+            crc32: crc32.and_then(|crc32| crc32.get(number as usize).copied()),
+            content_length: record.content_length,
+        })
+    }
+
+    /// Counts a piece that a host sends to a peer.
+    pub(in crate::cluster) fn count_served(&self, host: usize, id: &str) {
+        let mut state = self.state();
+        let entry = state.tasks.get_mut(id);
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+            replica.uploaded += 1;
+        }
+    }
+
     /// Looks a task up for an export on a host, and holds it.
     pub(in crate::cluster) fn find(
         self: &Arc<Self>,

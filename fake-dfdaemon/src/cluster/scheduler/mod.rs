@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use self::agenda::Agenda;
 pub(super) use self::agenda::Parked;
 pub(super) use self::exports::Found;
+pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
 pub(super) use self::job::{Job, words};
 pub(super) use self::leases::{Lease, Reservation};

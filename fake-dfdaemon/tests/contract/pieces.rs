@@ -1,0 +1,121 @@
+//! The pieces that other hosts take by `DfdaemonUpload`: which there are, and their content.
+
+use std::time::Duration;
+
+use dfdaemon_api::digest::{crc32, metadata_digest};
+use fake_dfdaemon::{Release, Rpc};
+use tonic::Code;
+
+use crate::row::{Row, row};
+use crate::support::client::PeerClient;
+use crate::world::{MIB, World, assert_says};
+
+/// How long is for ever.
+const PATIENCE: Duration = Duration::from_millis(150);
+
+pub(crate) fn rows() -> Vec<Row> {
+    let rows = vec![
+        row!(peers_are_told_of_each_piece),
+        row!(peers_are_not_told_of_what_the_host_lacks),
+        row!(a_piece_comes_with_its_content_and_digests),
+        row!(a_piece_that_the_host_lacks_is_not_found),
+        row!(a_piece_for_a_peer_counts_as_uploaded),
+        row!(faults_of_transfers_hit_a_piece_for_a_peer),
+    ];
+    let on_a_fake = |row: Row| row.needs("the hosts' upload sockets", |fake| fake.hosts(1));
+    rows.into_iter().map(on_a_fake).collect()
+}
+
+async fn peer(w: &World) -> PeerClient {
+    PeerClient::connect(w.fake().host(0).unwrap().upload_endpoint()).await
+}
+
+async fn peers_are_told_of_each_piece(w: World) {
+    let (id, _) = w.imported(4 * MIB + 1).await;
+    let told = peer(&w).await.sync(&id, &[0, 1]).await.unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|piece| (piece.number, piece.offset, piece.length))
+        .collect();
+    let long = 4 * MIB as u64;
+    assert_eq!(told, [(0, 0, long), (1, long, 1)]);
+    let told = peer(&w).await.sync(&id, &[1]).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert!(peer(&w).await.sync(&id, &[]).await.unwrap().is_empty());
+}
+
+async fn peers_are_not_told_of_what_the_host_lacks(w: World) {
+    let (id, _) = w.imported(5).await;
+    for (id, numbers) in [(id.as_str(), [0, 1]), ("404", [0, 0])] {
+        let peer = peer(&w).await;
+        let told = tokio::time::timeout(PATIENCE, peer.sync(id, &numbers)).await;
+        assert!(told.is_err(), "the stream goes on");
+    }
+}
+
+async fn a_piece_comes_with_its_content_and_digests(w: World) {
+    let (id, bytes) = w.imported(4 * MIB + 1).await;
+    let answer = peer(&w).await.piece(&id, 1).await.unwrap();
+    let piece = answer.piece.unwrap();
+    let content = piece.content.unwrap();
+    assert_eq!(content, bytes[4 * MIB..]);
+    let digest = match w.release {
+        Release::V0_2 => format!("crc32:{}", crc32(&content)),
+        // The source is linked, and nobody has read its pieces.
+        _ => String::new(),
+    };
+    let said = (
+        piece.number,
+        piece.offset,
+        piece.length,
+        piece.digest.as_str(),
+    );
+    assert_eq!(said, (1, 4 * MIB as u64, 1, digest.as_str()));
+    assert_eq!(
+        answer.digest,
+        Some(metadata_digest(1, 4 * MIB as u64, 1, &digest))
+    );
+    let unset = (piece.traffic_type, piece.cost, piece.created_at);
+    assert_eq!(unset, (None, None, None));
+}
+
+async fn a_piece_that_the_host_lacks_is_not_found(w: World) {
+    let (id, _) = w.imported(5).await;
+    for (id, number) in [
+        (id.as_str(), 1),
+        (id.as_str(), u32::MAX),
+        ("404", 0),
+        ("", 0),
+    ] {
+        let refused = peer(&w).await.piece(id, number).await.unwrap_err();
+        let text = "persistent cache piece metadata not found";
+        assert_says(&refused, Code::NotFound, text);
+    }
+}
+
+async fn a_piece_for_a_peer_counts_as_uploaded(w: World) {
+    let (id, _) = w.imported(5).await;
+    peer(&w).await.piece(&id, 0).await.unwrap();
+    peer(&w).await.sync(&id, &[0]).await.unwrap();
+    peer(&w).await.piece(&id, 1).await.unwrap_err();
+    let local = w.client().await.stat_local(&id).await.unwrap();
+    assert_eq!(local.uploaded_count, 1);
+}
+
+async fn faults_of_transfers_hit_a_piece_for_a_peer(w: World) {
+    let (id, bytes) = w.imported(5).await;
+    let fault = |spec: &str| w.fake().fault(spec.parse().unwrap());
+    let corrupts = fault("transfer@piece=0,call=1:corrupt_piece");
+    let corrupt = peer(&w).await.piece(&id, 0).await.unwrap().piece.unwrap();
+    assert_ne!(corrupt.content.unwrap(), bytes);
+    let fails = fault("transfer@host=host-0,call=1:error=UNAVAILABLE");
+    let refused = peer(&w).await.piece(&id, 0).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let other = fault("transfer@piece=1:error=UNAVAILABLE");
+    peer(&w).await.piece(&id, 0).await.unwrap();
+    let fired = [&corrupts, &fails, &other].map(|fault| fault.fired());
+    assert_eq!(fired, [1, 1, 0]);
+    let calls = w.fake().journal().calls(Rpc::Transfer);
+    let faults: Vec<_> = calls.iter().map(|call| call.fault.is_some()).collect();
+    assert_eq!(faults, [true, true, false]);
+}
