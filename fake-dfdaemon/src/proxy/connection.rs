@@ -4,6 +4,7 @@
 //! the windows of its own pair and stops nobody else, as without a proxy.
 
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::{AnswerBody, BoxError, ProxiedCalls};
+use super::passage;
 use super::relay::{CallError, RequestBody, ResponseBody, Sender, call};
 use super::server::Serve;
 use super::tap::{Tap, Waiting};
@@ -58,14 +60,17 @@ async fn serve(
     // With the usual room it works as well.
     let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
     let connected = tokio::select! {
-        connected = upstream::connect(&shared.path) => connected,
+        connected = connect(&shared) => connected,
         () = abrupt.cancelled() => return,
         () = graceful.cancelled() => return,
     };
     // The daemon's side has ended, and takes no more calls.
     let drained = CancellationToken::new();
     let sender = match connected {
-        Ok((sender, connection)) => {
+        Ok(Daemon::Bytes(daemon)) => {
+            return passage::pass(stream, daemon, &graceful, &abrupt).await;
+        }
+        Ok(Daemon::Calls(sender, connection)) => {
             let ended = drained.clone().drop_guard();
             tokio::spawn(async move {
                 // Its error reaches every call that is under way.
@@ -85,6 +90,25 @@ async fn serve(
     };
     let connection = server().serve_connection(TokioIo::new(stream), service);
     run_until_ended(connection, &closes, &graceful, &drained).await;
+}
+
+/// A connection to the daemon.
+enum Daemon<C> {
+    /// For a client whose calls nobody looks into.
+    Bytes(UnixStream),
+    /// One that calls are passed to, and what runs it.
+    Calls(Sender, C),
+}
+
+async fn connect(
+    shared: &Upstream,
+) -> io::Result<Daemon<impl Future<Output = hyper::Result<()>> + Send + use<>>> {
+    let stream = upstream::open(&shared.path).await?;
+    if shared.tap.is_none() && shared.calls.is_none() {
+        return Ok(Daemon::Bytes(stream));
+    }
+    let (sender, connection) = upstream::handshake(stream).await?;
+    Ok(Daemon::Calls(sender, connection))
 }
 
 /// How clients are spoken to.

@@ -1,8 +1,9 @@
 //! Between a client and any dfdaemon, real or fake: calls pass through as they are.
 //!
-//! [`server`] accepts clients, [`connection`] pairs each with a connection of its own to the daemon,
-//! [`relay`] moves the bytes of one call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what
-//! it sees, and [`replay`] answers from one.
+//! [`server`] accepts clients, [`connection`] pairs each with a connection of its own to the daemon.
+//! Where nobody looks into its calls, the bytes [pass](passage) as they are. Else [`relay`] moves the
+//! bytes of one call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what it sees, and
+//! [`replay`] answers from one.
 
 mod calls;
 mod cassette;
@@ -11,6 +12,7 @@ mod connection;
 mod diff;
 mod frames;
 mod messages;
+mod passage;
 mod paths;
 mod piece;
 mod record;

@@ -17,8 +17,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// The share of file descriptors that clients may take: each has two, and recording takes some.
-const CLIENTS_OF: usize = 4;
+/// The share of file descriptors that clients may take: each has two, and a pipe of two more where
+/// nobody looks into its calls; recording takes some.
+const CLIENTS_OF: usize = 5;
 
 /// What becomes of a client.
 pub(crate) trait Serve: Send + Sync + 'static {

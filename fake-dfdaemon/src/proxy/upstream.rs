@@ -19,18 +19,8 @@ use super::windows::{
 /// How long to wait before a daemon is tried again whose backlog is full.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
-/// Connects to the daemon. The second one runs the connection, and ends with it.
-pub(super) async fn connect<B>(
-    path: &Path,
-) -> io::Result<(
-    SendRequest<B>,
-    impl Future<Output = hyper::Result<()>> + Send + use<B>,
-)>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+/// A connection to the daemon, without a word.
+pub(super) async fn open(path: &Path) -> io::Result<UnixStream> {
     let stream = loop {
         match UnixStream::connect(path).await {
             // It is alive, and does not accept at the moment.
@@ -42,6 +32,36 @@ where
     };
     // With the usual room it works as well.
     let _ = set_socket_send_buffer_size(&stream, SOCKET_BUFFER);
+    Ok(stream)
+}
+
+/// Connects to the daemon, and speaks to it by HTTP/2. The second one runs the connection, and ends with it.
+pub(super) async fn connect<B>(
+    path: &Path,
+) -> io::Result<(
+    SendRequest<B>,
+    impl Future<Output = hyper::Result<()>> + Send + use<B>,
+)>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    handshake(open(path).await?).await
+}
+
+/// Speaks to the daemon by HTTP/2. The second one runs the connection, and ends with it.
+pub(super) async fn handshake<B>(
+    stream: UnixStream,
+) -> io::Result<(
+    SendRequest<B>,
+    impl Future<Output = hyper::Result<()>> + Send + use<B>,
+)>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let handshake = Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue, Response};
+use rustix::process::Signal;
 
 use super::raw::{Between, fill, opened, read, request};
 use crate::support::client::Client;
@@ -42,6 +43,7 @@ both! {
     a_daemon_that_dies_takes_its_clients_connection_along,
     a_client_that_goes_away_takes_its_connection_along,
     a_reader_that_stalls_stalls_its_daemon_and_nobody_else,
+    a_proxy_that_ends_lets_a_call_end_and_takes_no_other,
 }
 
 async fn heads_bytes_and_trailers_pass_as_they_are(between: Between) {
@@ -257,6 +259,44 @@ async fn a_reader_that_stalls_stalls_its_daemon_and_nobody_else(between: Between
         answer = answer => assert!(answer.unwrap().body().is_end_stream()),
         _ = daemon.call() => unreachable!("there is one call"),
     }
+    going.abort();
+}
+
+async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) {
+    let (mut client, mut daemon) = between.pair().await;
+    let (answer, _) = client.send_request(request("/a/b"), true).unwrap();
+    let (_seen, mut respond) = daemon.call().await.unwrap();
+    let mut body = respond.send_response(opened(), false).unwrap();
+    let going = daemon.go_on();
+    let mut answer = answer.await.unwrap().into_body();
+    between.signal(Signal::TERM);
+    // It has told the client by then.
+    let told = async {
+        let mut is_refused = async || {
+            std::future::poll_fn(|context| client.poll_ready(context))
+                .await
+                .is_err()
+        };
+        while !is_refused().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .unwrap();
+    let content = bytes(5, 300_000);
+    body.send_data(content.clone().into(), false).unwrap();
+    let mut end = HeaderMap::new();
+    end.insert("grpc-status", HeaderValue::from_static("0"));
+    body.send_trailers(end.clone()).unwrap();
+    let mut data = Vec::new();
+    while let Some(part) = answer.data().await {
+        let part = part.unwrap();
+        answer.flow_control().release_capacity(part.len()).unwrap();
+        data.extend_from_slice(&part);
+    }
+    assert!(data == content, "other bytes came");
+    assert_eq!(answer.trailers().await.unwrap(), Some(end));
     going.abort();
 }
 

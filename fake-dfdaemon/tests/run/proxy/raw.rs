@@ -8,6 +8,7 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{RecvStream, client, server};
 use http::{HeaderMap, Request, Response};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -94,6 +95,12 @@ impl Between {
     /// The most memory that the proxy ever had, in bytes.
     pub(super) fn peak_memory(&self) -> u64 {
         self.proxy.peak_memory()
+    }
+
+    /// Sends the proxy a signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.proxy.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     pub(super) fn socket(&self) -> PathBuf {
