@@ -23,7 +23,7 @@ impl Cluster {
             return Ok(false);
         }
         content.file.set_len(record.content_length)?;
-        self.store(host)?.place(content, record)?;
+        self.node(host)?.store().place(content, record)?;
         self.scheduler.insert_replica(host, record.clone());
         Ok(true)
     }
@@ -50,7 +50,7 @@ impl Cluster {
             updated_at: now,
             ..record
         };
-        self.store(host)?.write_record(&record)?;
+        self.node(host)?.store().write_record(&record)?;
         self.scheduler.insert_failed(host, record, generation);
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Cluster {
         generation: Generation,
     ) -> Result<(), Error> {
         let id = &task.task_id;
-        let runs = self.is_fetching(host, id, generation);
+        let runs = self.node(host)?.transfers().is_running(id, generation);
         if !self.has_quirk(Quirk::FailedExportsCount)
             || !self.scheduler.lacks_record_of(host, id, generation, runs)
         {
@@ -84,7 +84,7 @@ impl Cluster {
             failed_at: Some(now),
         };
         self.scheduler.count_export(id, generation);
-        let mut content = self.store(host)?.new_content()?;
+        let mut content = self.node(host)?.store().new_content()?;
         self.leave_failed(host, (id, generation), &record, &mut content)?;
         Ok(())
     }

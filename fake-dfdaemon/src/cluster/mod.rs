@@ -9,6 +9,7 @@ mod export;
 mod failed_exports;
 mod import;
 mod jobs;
+mod node;
 mod replica_ops;
 mod scheduler;
 mod settings;
@@ -17,13 +18,11 @@ mod threads;
 mod transfer;
 mod turns;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,23 +32,22 @@ use self::error::not_found;
 pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 pub use self::jobs::Waiting;
+use self::node::Node;
 pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, State, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
 use self::scheduler::{Lease, Reservation, Scheduler};
 pub(crate) use self::settings::Settings;
 use self::threads::ClientFileThreads;
 pub(crate) use self::transfer::Arrival;
-use self::transfer::Fetch;
 use self::turns::REPLICATIONS;
 use crate::call::Calls;
 use crate::call::gate::CALLS_END_WITHIN;
 use crate::dfdaemon::adjustable::Adjusted;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
-use crate::dfdaemon::{host_id, host_name};
 use crate::store::aside::aside_within;
 use crate::store::state_dir::StateDir;
-use crate::store::{Disk, HostStore, layout};
+use crate::store::{Disk, layout};
 
 /// How long the removal of a temporary state directory may take, which may hold many files.
 const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
@@ -64,8 +62,7 @@ pub(crate) struct Cluster {
     calls: Calls,
     disk: Disk,
     scheduler: Arc<Scheduler>,
-    hosts: Vec<Host>,
-    fetches: Mutex<HashMap<FetchKey, Weak<Fetch>>>,
+    nodes: Vec<Node>,
     /// The replicas that may be made at once.
     replications: Semaphore,
     client_file_threads: ClientFileThreads,
@@ -73,16 +70,6 @@ pub(crate) struct Cluster {
     running: TaskTracker,
     /// Held as long as anybody works in it.
     state_dir: StateDir,
-}
-
-/// The host that fetches, and the task by id and generation.
-type FetchKey = (usize, Arc<str>, Generation);
-
-/// One host of the cluster.
-#[derive(Debug)]
-struct Host {
-    id: String,
-    store: HostStore,
 }
 
 impl Cluster {
@@ -97,20 +84,14 @@ impl Cluster {
         let adjusted = Arc::new(Adjusted::new(settings.adjustable));
         let (records, known) = (layout::scheduler(dir), Arc::clone(&adjusted));
         let scheduler = Scheduler::open(disk.clone(), &records, settings.hosts, known, &calls)?;
-        let open_host = |number: usize| {
-            let store = HostStore::open(disk.clone(), &layout::host(dir, number))?;
-            let id = host_id(&host_name(number));
-            Ok(Host { id, store })
-        };
-        let hosts = (0..settings.hosts)
-            .map(open_host)
-            .collect::<io::Result<Vec<_>>>()?;
+        let open_node = |number: usize| Node::open(disk.clone(), dir, number);
+        let nodes = (0..settings.hosts).map(open_node);
+        let nodes = nodes.collect::<io::Result<Vec<_>>>()?;
         let cluster = Self {
             calls,
             disk,
             scheduler: Arc::new(scheduler),
-            hosts,
-            fetches: Mutex::default(),
+            nodes,
             replications: Semaphore::new(REPLICATIONS),
             client_file_threads: ClientFileThreads::new(),
             stopping: CancellationToken::new(),
@@ -124,7 +105,7 @@ impl Cluster {
         let loaded = cluster.load()?;
         cluster.adopt(loaded);
         if cluster.has_quirk(Quirk::RestartWipes) {
-            let wiped = (0..cluster.hosts.len()).try_for_each(|host| cluster.wipe(host));
+            let wiped = (0..cluster.nodes.len()).try_for_each(|host| cluster.wipe(host));
             wiped.map_err(io::Error::other)?;
         }
         Ok(Arc::new(cluster))
@@ -133,8 +114,8 @@ impl Cluster {
     /// Reads what lies on the disk, and sweeps what is no part of it. Blocks on the disk.
     pub(crate) fn load(&self) -> io::Result<State> {
         let mut state = self.scheduler.load()?;
-        for (number, host) in self.hosts.iter().enumerate() {
-            let records = host.store.load(|record| state.has_use_for(record))?;
+        for (number, node) in self.nodes.iter().enumerate() {
+            let records = node.store().load(|record| state.has_use_for(record))?;
             for record in records.into_iter().flatten() {
                 state.insert_replica(number, record);
             }
@@ -170,7 +151,7 @@ impl Cluster {
 
     /// The directories that hold all that a snapshot has to.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
-        layout::roots(self.state_dir.path(), self.hosts.len())
+        layout::roots(self.state_dir.path(), self.nodes.len())
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -181,37 +162,9 @@ impl Cluster {
         &self.state_dir
     }
 
-    /// `<ip>-<hostname>` of a host.
-    pub(crate) fn host_id(&self, host: usize) -> &str {
-        self.hosts.get(host).map_or("", |host| &host.id)
-    }
-
-    /// `<host id>-<uuid>`, new for every call.
-    pub(crate) fn new_peer_id(&self, host: usize) -> String {
-        format!("{}-{}", self.host_id(host), uuid::Uuid::new_v4())
-    }
-
-    fn store(&self, number: usize) -> Result<&HostStore, Error> {
-        let host = self.hosts.get(number);
-        let host = host.ok_or(Error::NoSuchHost { number })?;
-        Ok(&host.store)
-    }
-
-    /// Time in whole seconds, as records hold it.
-    fn now_in_seconds(&self) -> Timestamp {
-        self.scheduler.now_in_seconds()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.scheduler.now()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.scheduler.state()
-    }
-
-    fn task_lock(&self, id: &str) -> MutexGuard<'_, ()> {
-        self.scheduler.lock_task(id)
+    pub(crate) fn node(&self, number: usize) -> Result<&Node, Error> {
+        let node = self.nodes.get(number);
+        node.ok_or(Error::NoSuchHost { number })
     }
 
     /// Breaks off what is running and waits until nothing is, but for what hangs in a file system.

@@ -27,7 +27,7 @@ impl Cluster {
     /// Makes a host's whole replica of a task whose lock is held a persistent one.
     pub(super) fn write_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
         let record = self.scheduler.with_persistent(host, id, true)?;
-        self.store(host)?.write_record(&record)?;
+        self.node(host)?.store().write_record(&record)?;
         self.scheduler.replace_record(host, record, false);
         Ok(())
     }
@@ -37,7 +37,7 @@ impl Cluster {
     pub(super) fn clear_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler.lock_task(id);
         let record = self.scheduler.with_persistent(host, id, false)?;
-        self.store(host)?.write_record(&record)?;
+        self.node(host)?.store().write_record(&record)?;
         self.scheduler.replace_record(host, record, true);
         Ok(())
     }
@@ -57,7 +57,7 @@ impl Cluster {
         for id in self.scheduler.task_ids() {
             let _locked = self.scheduler.lock_task(&id);
             if self.scheduler.wipe_replica(host, &id, had_left) {
-                self.store(host)?.discard(&id);
+                self.node(host)?.store().discard(&id);
             }
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Cluster {
         id: &str,
         removed: ReplicaState,
     ) -> Result<(), Error> {
-        let gone = self.store(host)?.remove(id);
+        let gone = self.node(host)?.store().remove(id);
         gone.map_err(|error| {
             self.scheduler.put_back(host, id, removed);
             Error::from(error)
@@ -119,7 +119,7 @@ impl Cluster {
     /// Removes a task whose lock is held, or nothing of it.
     pub(super) fn forget_task(&self, id: &str) -> Result<(), Error> {
         for host in self.scheduler.remove_task(id)? {
-            self.store(host)?.discard(id);
+            self.node(host)?.store().discard(id);
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Cluster {
         id: &str,
         piece: &ServedPiece,
     ) -> Result<Vec<u8>, Error> {
-        let store = self.store(host)?;
+        let store = self.node(host)?.store();
         let file = store.open_content_of(id, piece.content_length)?;
         check_length(&file, id, piece.content_length)?;
         self.scheduler.count_served(host, id);

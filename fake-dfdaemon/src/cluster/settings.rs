@@ -33,7 +33,7 @@ impl Cluster {
     ) -> Result<Arc<Adjustable>, E> {
         let changed = self.adjusted.change(change)?;
         self.scheduler.collect_within_an_interval();
-        for host in 0..self.hosts.len() {
+        for host in 0..self.nodes.len() {
             self.scheduler.evict_if_full(host);
         }
         self.tell_settings();

@@ -95,7 +95,7 @@ impl Begun {
             host: host.clone(),
             call,
             envelope: DownloadPersistentCacheTaskResponse {
-                host_id: host.cluster.host_id(host.number).to_owned(),
+                host_id: self.export.host_id.clone(),
                 task_id: self.export.task.task_id.clone(),
                 peer_id: self.export.peer_id.clone(),
                 response: None,

@@ -38,6 +38,8 @@ pub(crate) struct ExportRequest {
 #[derive(Debug)]
 pub(crate) struct Export {
     pub(crate) task: TaskRecord,
+    /// `<ip>-<hostname>` of the host that exports.
+    pub(crate) host_id: String,
     /// New for every export.
     pub(crate) peer_id: String,
     cluster: Arc<Cluster>,
@@ -111,14 +113,14 @@ impl Cluster {
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
                 let fault = request.store_faults.meet();
-                let disk = self.store(host)?.disk().with_fault(fault);
+                let disk = self.node(host)?.store().disk().with_fault(fault);
                 let quirks = self.adjusted().quirks;
                 let content = OutputContent {
                     file: file.try_clone()?,
                     task_id: task.task_id.clone(),
                     length: task.content_length,
                     link: match self.has_quirk(Quirk::LinkedLinks) {
-                        true => self.store(host)?.content_link(&id),
+                        true => self.node(host)?.store().content_link(&id),
                         false => None,
                     },
                 };
@@ -152,7 +154,8 @@ impl Cluster {
         }
         Ok(Export {
             task,
-            peer_id: self.new_peer_id(host),
+            host_id: self.node(host)?.id().to_owned(),
+            peer_id: self.node(host)?.new_peer_id(),
             cluster: Arc::clone(self),
             host,
             persistent: request.persistent,
@@ -167,7 +170,12 @@ impl Cluster {
     /// Whether an output already is this host's content, under a further name: then there is
     /// nothing to do, and no digest is looked at. Blocks on the disk.
     fn is_there_already(&self, host: usize, id: &str, path: &Path) -> bool {
-        let opened = || self.store(host)?.open_content(id).map_err(Error::from);
+        let opened = || {
+            self.node(host)?
+                .store()
+                .open_content(id)
+                .map_err(Error::from)
+        };
         self.scheduler.has_replica(host, id)
             && opened().is_ok_and(|content| is_same_file(&content, path))
     }
@@ -203,7 +211,10 @@ impl Cluster {
             // Between a look and what follows it, the task may be removed, or be replaced by
             // another import once it has expired. Then it is looked up again.
             let source = if let Some(crc32) = held {
-                let opened = self.store(host)?.open_content_of(id, task.content_length);
+                let opened = self
+                    .node(host)?
+                    .store()
+                    .open_content_of(id, task.content_length);
                 if !self.scheduler.has_replica_of(host, id, lease.generation()) {
                     continue;
                 }
@@ -262,7 +273,7 @@ impl Export {
                 let crc32 = crc32
                     .as_ref()
                     .and_then(|crc32| crc32.get(number as usize).copied());
-                let (cost, created_at) = (Some(Duration::ZERO), self.cluster.now());
+                let (cost, created_at) = (Some(Duration::ZERO), self.cluster.scheduler.now());
                 let parent_id = None;
                 Ok(Some(Arc::new(Arrival {
                     number,
@@ -289,7 +300,7 @@ impl Export {
         // Most content was written or read lately. To have a thread that may wait read it takes
         // longer than reading it.
         let at_hand = self.cluster.while_running(|| {
-            let disk = self.cluster.store(self.host)?.disk();
+            let disk = self.cluster.node(self.host)?.store().disk();
             Ok(disk.read_at_hand(&file, &range, &mut bytes)?)
         })?;
         if at_hand {
@@ -299,7 +310,7 @@ impl Export {
         let (id, length) = (self.task.task_id.clone(), self.task.content_length);
         self.cluster
             .blocking(move |cluster| {
-                let disk = cluster.store(host)?.disk();
+                let disk = cluster.node(host)?.store().disk();
                 let read = disk.read_range(&file, range, bytes);
                 let bytes = read.map_err(|error| read_error(error.into(), &file, &id, length));
                 if let (Err(Error::ContentLength { .. }), Some(generation)) = (&bytes, held) {

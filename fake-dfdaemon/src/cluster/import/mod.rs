@@ -154,7 +154,7 @@ impl Cluster {
         cancel: &CancelFlag,
     ) -> Result<Stored, Error> {
         source.check_readable()?;
-        let store = self.store(new.host)?;
+        let store = self.node(new.host)?.store();
         let fault = new.request.store_faults.meet();
         let disk = store.disk().with_fault(fault);
         let sound = fault.is_none();
@@ -197,7 +197,7 @@ impl Cluster {
         stored: &Stored,
         cancel: &CancelFlag,
     ) -> Result<String, Error> {
-        let disk = self.store(new.host)?.disk();
+        let disk = self.node(new.host)?.store().disk();
         let (file, crc32) = (&stored.content.file, stored.crc32.as_deref());
         let scheme = self.release().scheme();
         let linked_as = file.metadata()?;
@@ -250,7 +250,7 @@ impl Cluster {
         source: &Source,
         cancel: &CancelFlag,
     ) -> Result<String, Error> {
-        let disk = self.store(new.host)?.disk();
+        let disk = self.node(new.host)?.store().disk();
         let read = ingest(disk, &source.file, None, new.layout, cancel).and_then(|crc32| {
             let scheme = self.release().scheme();
             id_of(
@@ -275,7 +275,7 @@ impl Cluster {
         let started = self.scheduler.start_task(&task, new.host, replica)?;
         // What is left of the one before is nobody's.
         for holder in &started.old_holders {
-            self.store(*holder)?.discard(id);
+            self.node(*holder)?.store().discard(id);
         }
         Ok(Begun {
             cluster: Arc::clone(self),
@@ -288,7 +288,7 @@ impl Cluster {
 
     /// Makes sure that content still fits a host, and keeps the room for it. Blocks on the disk.
     pub(super) fn reserve(&self, host: usize, length: u64) -> Result<Reservation, Error> {
-        let store = self.store(host)?;
+        let store = self.node(host)?.store();
         self.scheduler.reserve(host, length, || store.free_space())
     }
 }

@@ -38,7 +38,7 @@ impl Begun {
             if let Some(before) = self.cluster.scheduler.forgotten_before()
                 && self.task.created_at <= before
             {
-                let peer_id = self.cluster.new_peer_id(self.host);
+                let peer_id = self.cluster.node(self.host)?.new_peer_id();
                 return Err(Error::ImporterForgotten { peer_id });
             }
             self.succeed(stored)
@@ -73,7 +73,7 @@ impl Begun {
             finished_at: Some(now),
             ..record
         })?;
-        let store = cluster.store(self.host)?;
+        let store = cluster.node(self.host)?.store();
         store.place(&mut stored.content, &replica)?;
         let ended = cluster.scheduler.succeed(
             task.clone(),
@@ -135,7 +135,7 @@ impl Begun {
         let generation = self.started.generation;
         cluster.scheduler.fail(task, generation, self.host, kept)?;
         if leaves_a_trace {
-            cluster.store(self.host)?.write_record(&replica)?;
+            cluster.node(self.host)?.store().write_record(&replica)?;
         }
         Ok(())
     }

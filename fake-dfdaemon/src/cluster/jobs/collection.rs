@@ -15,7 +15,7 @@ impl Cluster {
             // One that the disk holds on to is no reason to keep the others.
             collected = collected.and(self.collect_task(&id));
         }
-        for host in 0..self.hosts.len() {
+        for host in 0..self.nodes.len() {
             self.scheduler.evict_if_full(host);
         }
         self.scheduler.schedule_replicas_that_fit_now();

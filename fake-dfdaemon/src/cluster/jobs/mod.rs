@@ -97,7 +97,7 @@ impl Cluster {
             return Vec::new();
         };
         let jobs = jobs.into_iter().map(|(job, due)| (words(&job), due));
-        let calls = self.calls.waits.beyond(self.now()).into_iter();
+        let calls = self.calls.waits.beyond(self.scheduler.now()).into_iter();
         jobs.chain(calls.map(|(what, due)| (what, Some(due))))
             .map(|(what, due)| Waiting { what, due })
             .collect()

@@ -138,7 +138,7 @@ impl Cluster {
         let job = Job::Replicate(Arc::clone(id));
         for armed in call.waiting_at(phase) {
             if let Some(delay) = armed.delay() {
-                let due = later(self.now(), delay);
+                let due = later(self.scheduler.now(), delay);
                 self.scheduler.park(&job, Parked::Until(due));
             } else if *armed.action() == Action::Stall {
                 let removed = armed.removed().clone();

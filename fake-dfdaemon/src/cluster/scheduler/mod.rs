@@ -17,6 +17,7 @@ mod replicas;
 mod state;
 mod task;
 mod timetable;
+mod transfers;
 
 use std::io;
 use std::path::Path;
@@ -49,7 +50,8 @@ const TASK_LOCKS: usize = 64;
 
 /// The scheduler of a cluster.
 ///
-/// Locks are taken in this order: a task's lock, the registry of transfers, `state`, the lock inside
+/// Locks are taken in this order: a task's lock, that of a host's
+/// [`Transfers`](super::transfer::Transfers), `state`, the lock inside
 /// `agenda`. Only the task's lock is held over steps of the disk: the thread that serves connections
 /// takes the others.
 #[derive(Debug)]
@@ -158,7 +160,7 @@ impl Scheduler {
         self.adjusted().quirks.has(quirk)
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

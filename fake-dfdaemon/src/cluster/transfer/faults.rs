@@ -35,7 +35,7 @@ impl Fetch {
     /// this parent. Blocks.
     pub(super) fn pass(&self, cluster: &Cluster, faults: &[Armed]) -> Result<(), Error> {
         for armed in faults {
-            let now = cluster.now();
+            let now = cluster.scheduler().now();
             match armed.action() {
                 Action::Delay(_) | Action::DelayBetween(..) => {
                     // Noted before it fires: whoever sees the firing, and settles, finds it.
@@ -79,7 +79,7 @@ impl Fetch {
                 Action::Bandwidth(rate) => {
                     let takes = length as f64 / *rate as f64;
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
-                    let due = later(cluster.now(), takes);
+                    let due = later(cluster.scheduler().now(), takes);
                     let _noted = self.note_wait(cluster, due);
                     if armed.fire() {
                         self.wait_until(cluster, due)?;
@@ -101,13 +101,13 @@ impl Fetch {
 
     /// Tells whoever settles that the transfer waits.
     fn note_wait(&self, cluster: &Cluster, due: Timestamp) -> crate::call::Waiting {
-        let host = host_name(self.key.0);
+        let host = host_name(self.key.host);
         let what = format!("transfer task {} to {host}", self.task.task_id);
         cluster.calls().waits.note_other(what, due)
     }
 
     fn wait_until(&self, cluster: &Cluster, due: Timestamp) -> Result<(), Error> {
-        while cluster.now() < due {
+        while cluster.scheduler().now() < due {
             self.check_wanted(cluster)?;
             std::thread::sleep(POLL);
         }

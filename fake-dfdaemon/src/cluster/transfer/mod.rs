@@ -5,14 +5,14 @@
 
 mod faults;
 mod parents;
+mod registry;
 mod subscription;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dfdaemon_api::piece::PieceLayout;
@@ -20,12 +20,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::parents::Parents;
+pub(super) use self::registry::Transfers;
 use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
 use super::replica_ops::read_error;
-use super::{
-    Cluster, Error, FetchKey, Generation, HostStatus, ReplicaState, Reservation, not_found,
-};
+use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
 use crate::call::StoreFaults;
 use crate::call::random::Random;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
@@ -47,13 +46,28 @@ pub(super) struct Wanted {
     pub(super) store_faults: StoreFaults,
 }
 
+/// The host that a task is transferred to, and the task by id and generation.
+#[derive(Clone, Debug)]
+struct TransferKey {
+    host: usize,
+    id: Arc<str>,
+    generation: Generation,
+}
+
+impl TransferKey {
+    fn task(&self) -> (Arc<str>, Generation) {
+        (Arc::clone(&self.id), self.generation)
+    }
+}
+
 /// A transfer that is running or has ended.
 #[derive(Debug)]
-pub(super) struct Fetch {
-    key: FetchKey,
+struct Fetch {
+    key: TransferKey,
     task: TaskRecord,
     layout: PieceLayout,
-    cluster: Arc<Cluster>,
+    /// Those to its host.
+    transfers: Transfers,
     file: File,
     disk: Disk,
     persistent: AtomicBool,
@@ -98,49 +112,36 @@ impl Cluster {
     ) -> Result<Subscription, Error> {
         // Keeps a second transfer of the task from starting. The registry's lock does not: threads
         // that must not wait for a disk take it.
-        let _starting = self.task_lock(id);
-        let (key, task, lease) = {
-            let now = self.now();
-            let mut state = self.state();
-            let entry = state
-                .tasks
-                .get_mut(id)
-                .filter(|entry| !entry.is_expired(now));
-            let entry = entry.ok_or_else(|| not_found(id))?;
-            let key = (host, Arc::clone(id), entry.generation);
-            (key, entry.task.clone(), self.scheduler.lease(id, entry))
+        let _starting = self.scheduler.lock_task(id);
+        let (task, lease) = self.scheduler.hold(id)?;
+        let key = TransferKey {
+            host,
+            id: Arc::clone(id),
+            generation: lease.generation(),
         };
-        if let Some(joined) = self.join_fetch(&key, wanted.persistent) {
+        let node = self.node(host)?;
+        if let Some(joined) = node.transfers().join(&key, wanted.persistent) {
             return Ok(joined);
         }
         let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
         let reservation = self.reserve(host, task.content_length)?;
         let mut parents = Parents::new(self, &key, task.content_length);
         parents.open_first();
-        let mut content = self.store(host)?.new_content()?;
+        let mut content = node.store().new_content()?;
         let fetch = Arc::new(Fetch {
             layout: PieceLayout::new(task.content_length, task.piece_length)?,
             file: content.file.try_clone()?,
-            disk: self
-                .store(host)?
-                .disk()
-                .with_fault(wanted.store_faults.meet()),
-            key: key.clone(),
+            disk: node.store().disk().with_fault(wanted.store_faults.meet()),
+            key,
             task,
-            cluster: Arc::clone(self),
+            transfers: node.transfers().clone(),
             persistent: AtomicBool::new(wanted.persistent),
             cancel: CancelFlag::default(),
             refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
             progress: watch::Sender::default(),
         });
-        let subscription = {
-            let mut fetches = self.fetches();
-            fetches.insert(key, Arc::downgrade(&fetch));
-            fetch.mark_started(self);
-            self.scheduler.count_export(id, fetch.key.2);
-            Subscription::new(Arc::clone(&fetch))
-        };
+        let subscription = node.transfers().start(&fetch, &self.scheduler);
         let (subscription, held_back) = subscription.holding_back(wanted.held_back);
         let cluster = Arc::clone(self);
         self.running.spawn_blocking(move || {
@@ -150,7 +151,8 @@ impl Cluster {
                 begins.and_then(|()| fetch.run(&cluster, parents, &mut content, reservation));
             let is_left = fetch.count_end(&cluster, &ended, &mut content);
             drop(content);
-            cluster.forget_fetch(&fetch, ended.is_err() && !is_left);
+            let forgets = ended.is_err() && !is_left;
+            fetch.transfers.end(&fetch, forgets, &cluster.scheduler);
             // Before anybody hears of the end, and then waits for what the lease held up.
             drop(lease);
             fetch
@@ -160,44 +162,9 @@ impl Cluster {
         });
         Ok(subscription)
     }
-
-    /// Joins a transfer that runs, if there is one.
-    fn join_fetch(&self, key: &FetchKey, persistent: bool) -> Option<Subscription> {
-        let fetches = self.fetches();
-        let fetch = fetches.get(key).and_then(Weak::upgrade)?;
-        fetch.persistent.fetch_or(persistent, Ordering::Relaxed);
-        Some(Subscription::joining(fetch))
-    }
-
-    /// Whether a transfer of that very task to that host is running.
-    pub(super) fn is_fetching(&self, host: usize, id: &str, generation: Generation) -> bool {
-        let key = (host, Arc::from(id), generation);
-        self.fetches().contains_key(&key)
-    }
-
-    fn fetches(&self) -> MutexGuard<'_, HashMap<FetchKey, Weak<Fetch>>> {
-        self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget_fetch(&self, fetch: &Fetch, failed: bool) {
-        let mut fetches = self.fetches();
-        fetch.unregister(&mut fetches);
-        // What has come is another transfer's to keep, if one has begun since.
-        if failed && !fetches.contains_key(&fetch.key) {
-            fetch.unmark(self);
-        }
-    }
 }
 
 impl Fetch {
-    /// Takes it out of the registry, unless another transfer has taken its place there.
-    fn unregister(&self, fetches: &mut HashMap<FetchKey, Weak<Fetch>>) {
-        let is_it = |other: &Weak<Self>| std::ptr::eq(other.as_ptr(), self);
-        if fetches.get(&self.key).is_some_and(is_it) {
-            fetches.remove(&self.key);
-        }
-    }
-
     /// Waits until the export that wants it has made its link: refused, it transfers nothing. What
     /// others want too waits for no link.
     fn wait_for_begin(&self, cluster: &Cluster, held_back: Option<&HeldBack>) -> Result<(), Error> {
@@ -233,50 +200,32 @@ impl Fetch {
         ended: &Result<(), Error>,
         content: &mut Content,
     ) -> bool {
-        let (host, id, generation) = &self.key;
+        let (host, id, generation) = (self.key.host, &self.key.id, self.key.generation);
         let is_refused = self.refused.load(Ordering::Relaxed);
         if ended.is_ok() || is_refused {
-            cluster.scheduler.uncount_export(id, *generation);
+            cluster.scheduler.uncount_export(id, generation);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
             return false;
         }
-        let record = self.record(cluster, None);
+        let record = self.record(&cluster.scheduler, None);
         let record = ReplicaRecord {
             failed_at: (!is_refused).then_some(record.updated_at),
             ..record
         };
-        let left = cluster.leave_failed(*host, (id, *generation), &record, content);
+        let left = cluster.leave_failed(host, (id, generation), &record, content);
         left.unwrap_or_else(|error| {
             tracing::warn!(task = self.task.task_id, %error, "a failed export left no record");
             false
         })
     }
 
-    /// The host knows of the task before anybody hears that the transfer has started.
-    fn mark_started(&self, cluster: &Cluster) {
-        let record = self.record(cluster, None);
-        let mut state = cluster.state();
-        if state
-            .same(&self.key.1, self.key.2)
-            .is_some_and(|entry| entry.replicas.get(self.key.0).is_none())
-        {
-            state.insert_replica(self.key.0, record);
-        }
-    }
-
-    /// The host knows nothing of a task that did not come, unless it has it from elsewhere.
-    fn unmark(&self, cluster: &Cluster) {
-        let (host, id, generation) = &self.key;
-        let mut state = cluster.state();
-        let Some(entry) = state.same(id, *generation) else {
-            return;
-        };
-        let partial =
-            |replica: &ReplicaState| !replica.counts() && replica.record.failed_at.is_none();
-        if entry.replicas.get(*host).is_some_and(partial) {
-            entry.replicas.remove(*host);
-        }
+    /// The host knows of the task, and the export counts, before anybody hears that the transfer has
+    /// started.
+    fn mark_started(&self, scheduler: &Scheduler) {
+        let (host, generation) = (self.key.host, self.key.generation);
+        scheduler.mark_transfer(host, self.record(scheduler, None), generation);
+        scheduler.count_export(&self.key.id, generation);
     }
 
     fn copy_pieces(&self, cluster: &Arc<Cluster>, mut parents: Parents) -> Result<Vec<u32>, Error> {
@@ -289,7 +238,7 @@ impl Fetch {
             // Without a piece to ask for, nobody would notice that nobody has the task.
             return Err(parents.none_left());
         }
-        for number in shuffled(self.layout.count(), &self.task.task_id, self.key.0) {
+        for number in shuffled(self.layout.count(), &self.task.task_id, self.key.host) {
             let Some(range) = self.layout.range(number) else {
                 continue;
             };
@@ -356,7 +305,7 @@ impl Fetch {
             });
             match copied {
                 Ok((peer_id, crc)) => {
-                    let created_at = cluster.now();
+                    let created_at = cluster.scheduler.now();
                     let cost = Some(started.elapsed());
                     let parent_id = Some(peer_id);
                     let arrival = Arrival {
@@ -376,7 +325,7 @@ impl Fetch {
                     parents.forget(host);
                     if is_damage(&error) {
                         // A copy that differs is none.
-                        cluster.drop_damaged(host, &self.key.1, self.key.2)?;
+                        cluster.drop_damaged(host, &self.key.id, self.key.generation)?;
                     }
                 }
             }
@@ -386,8 +335,8 @@ impl Fetch {
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
-        let runs = cluster.scheduler.host_status(self.key.0) == HostStatus::Running;
-        if cluster.stopping.is_cancelled() || !runs {
+        let runs = cluster.scheduler.host_status(self.key.host) == HostStatus::Running;
+        if cluster.stopping().is_cancelled() || !runs {
             return Err(Error::Stopping);
         }
         if self.cancel.is_cancelled() {
@@ -404,8 +353,8 @@ impl Fetch {
         Ok(crc32_of(&self.disk, &self.file, range)?)
     }
 
-    fn record(&self, cluster: &Cluster, crc32: Option<Vec<u32>>) -> ReplicaRecord {
-        let now = cluster.now_in_seconds();
+    fn record(&self, scheduler: &Scheduler, crc32: Option<Vec<u32>>) -> ReplicaRecord {
+        let now = scheduler.now_in_seconds();
         ReplicaRecord {
             task_id: self.task.task_id.clone(),
             task_created_at: self.task.created_at,
@@ -428,31 +377,32 @@ impl Fetch {
         reservation: Reservation,
         crc32: Vec<u32>,
     ) -> Result<(), Error> {
-        let (host, id, generation) = &self.key;
-        let _locked = cluster.task_lock(id);
+        let TransferKey {
+            host,
+            id,
+            generation,
+        } = &self.key;
+        let scheduler = &cluster.scheduler;
+        let _locked = scheduler.lock_task(id);
         self.check_wanted(cluster)?;
-        let there = cluster.state().tasks.get(id).map(|entry| entry.generation);
-        match there {
+        match scheduler.generation(id) {
             Some(there) if there == *generation => {}
             // Another import has taken its place once it had expired: whoever waits for this one
             // has it, but it is no replica any more.
             Some(_) => return Ok(()),
             None => return Err(not_found(id)),
         }
-        if cluster.scheduler.has_replica(*host, id) {
+        if scheduler.has_replica(*host, id) {
             // Another transfer has ended between a look at this host and the start of this one.
             if self.persistent.load(Ordering::Relaxed) {
                 cluster.write_persistent(*host, id)?;
             }
             return Ok(());
         }
-        let record = self.record(cluster, Some(crc32));
-        cluster.store(*host)?.place(content, &record)?;
-        let mut state = cluster.state();
-        reservation.hand_over(&mut state);
-        state.insert_replica(*host, record);
-        drop(state);
-        cluster.scheduler.evict_if_full(*host);
+        let record = self.record(scheduler, Some(crc32));
+        cluster.node(*host)?.store().place(content, &record)?;
+        scheduler.complete_transfer(*host, record, reservation);
+        scheduler.evict_if_full(*host);
         Ok(())
     }
 }

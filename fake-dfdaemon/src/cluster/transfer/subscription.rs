@@ -147,11 +147,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let cluster = Arc::clone(&self.fetch.cluster);
-        let mut fetches = cluster.fetches();
-        if self.fetch.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.fetch.cancel.cancel();
-            self.fetch.unregister(&mut fetches);
-        }
+        self.fetch.transfers.leave(&self.fetch);
     }
 }

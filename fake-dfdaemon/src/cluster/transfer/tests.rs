@@ -1,8 +1,8 @@
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, Weak};
 
 use super::*;
 use crate::FakeDfdaemon;
-use crate::cluster::{ExportRequest, ImportRequest};
+use crate::cluster::{ExportRequest, ImportRequest, ReplicaState};
 use crate::store::{Mishap, Mishaps, Step};
 
 /// However late the transfer gets a thread, and whatever ends before it does.
@@ -56,7 +56,11 @@ impl Mishaps for Watch {
     fn at(&self, step: Step) -> Option<Mishap> {
         let cluster = self.cluster.get().and_then(Weak::upgrade)?;
         self.steps.fetch_add(1, Ordering::Relaxed);
-        if cluster.fetches.try_lock().is_err() {
+        if cluster
+            .nodes
+            .iter()
+            .any(|node| node.transfers().is_locked())
+        {
             self.locked_at.lock().unwrap().push(step);
         }
         None
@@ -124,7 +128,7 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let request = ImportRequest::of(file.path());
     let imported = cluster.import(0, &request, &CancelFlag::default());
     let id = imported.unwrap().task.task_id;
-    let content = cluster.store(0).unwrap().content_path(&id);
+    let content = cluster.node(0).unwrap().store().content_path(&id);
     cut.0.set(content).unwrap();
     let request = ExportRequest {
         task_id: id.clone(),

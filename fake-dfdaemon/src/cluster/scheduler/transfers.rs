@@ -1,0 +1,120 @@
+//! What the scheduler knows of transfers between hosts: who can serve, who serves, what has come.
+
+use std::sync::Arc;
+
+use super::Scheduler;
+use super::leases::{Lease, Reservation};
+use super::replicas::ReplicaState;
+use super::state::Generation;
+use crate::cluster::error::{Error, not_found};
+use crate::store::{ReplicaRecord, TaskRecord};
+
+impl Scheduler {
+    /// Looks a task up that has not expired, and holds it.
+    pub(in crate::cluster) fn hold(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+    ) -> Result<(TaskRecord, Lease), Error> {
+        let now = self.now();
+        let mut state = self.state();
+        let entry = state.tasks.get_mut(id);
+        let entry = entry.filter(|entry| !entry.is_expired(now));
+        let entry = entry.ok_or_else(|| not_found(id))?;
+        Ok((entry.task.clone(), self.lease(id, entry)))
+    }
+
+    /// Notes that a transfer to a host has started, unless the host has something of the task.
+    pub(in crate::cluster) fn mark_transfer(
+        &self,
+        host: usize,
+        record: ReplicaRecord,
+        generation: Generation,
+    ) {
+        let mut state = self.state();
+        let entry = state.same(&record.task_id, generation);
+        if entry.is_some_and(|entry| entry.replicas.get(host).is_none()) {
+            state.insert_replica(host, record);
+        }
+    }
+
+    /// Forgets what has come of a task to a host, unless the host has it from elsewhere.
+    pub(in crate::cluster) fn unmark_transfer(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) {
+        let mut state = self.state();
+        let Some(entry) = state.same(id, generation) else {
+            return;
+        };
+        let partial =
+            |replica: &ReplicaState| !replica.counts() && replica.record.failed_at.is_none();
+        if entry.replicas.get(host).is_some_and(partial) {
+            entry.replicas.remove(host);
+        }
+    }
+
+    /// The generation of the task with this id.
+    pub(in crate::cluster) fn generation(&self, id: &str) -> Option<Generation> {
+        self.state().tasks.get(id).map(|entry| entry.generation)
+    }
+
+    /// Takes a replica whose files are in place, and gives it the room that was kept for it.
+    pub(in crate::cluster) fn complete_transfer(
+        &self,
+        host: usize,
+        record: ReplicaRecord,
+        reservation: Reservation,
+    ) {
+        let mut state = self.state();
+        reservation.hand_over(&mut state);
+        state.insert_replica(host, record);
+    }
+
+    /// The hosts that can serve this very task to a host; `None` if it was removed or replaced.
+    pub(in crate::cluster) fn parents(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> Option<Vec<usize>> {
+        let mut state = self.state();
+        state.same(id, generation)?;
+        let entry = state.tasks.get(id)?;
+        Some(state.parents(entry, host, self.forgotten_before()))
+    }
+
+    /// Whether a host's replica of this very task serves nobody.
+    pub(in crate::cluster) fn is_poisoned(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let poisoned = self.change_replica(host, id, generation, |replica| replica.poisoned);
+        poisoned == Some(true)
+    }
+
+    /// Notes that a host serves a transfer of this very task, and returns the CRC-32 of each piece
+    /// unless nobody computed them.
+    pub(in crate::cluster) fn begin_upload(
+        &self,
+        host: usize,
+        id: &str,
+        generation: Generation,
+    ) -> Result<Option<Arc<[u32]>>, Error> {
+        let begun = self.change_replica(host, id, generation, |replica| {
+            replica.uploading += 1;
+            replica.record.piece_crc32.clone()
+        });
+        begun.ok_or_else(|| not_found(id))
+    }
+
+    /// Notes that a host serves one transfer less.
+    pub(in crate::cluster) fn end_upload(&self, host: usize, id: &str, generation: Generation) {
+        self.change_replica(host, id, generation, |replica| {
+            replica.uploading = replica.uploading.saturating_sub(1);
+        });
+    }
+}
