@@ -18,13 +18,13 @@ impl Cluster {
         if !self.has_quirk(Quirk::FailedExportsCount) {
             return Ok(false);
         }
-        let _locked = self.scheduler.lock_task(id);
-        if !self.scheduler.lacks_replica_of(host, id, generation) {
+        let _locked = self.scheduler().lock_task(id);
+        if !self.scheduler().lacks_replica_of(host, id, generation) {
             return Ok(false);
         }
         content.file.set_len(record.content_length)?;
         self.node(host)?.store().place(content, record)?;
-        self.scheduler.insert_replica(host, record.clone());
+        self.scheduler().insert_replica(host, record.clone());
         Ok(true)
     }
 
@@ -39,11 +39,11 @@ impl Cluster {
         if !self.has_quirk(Quirk::FailedExportsCount) {
             return Ok(());
         }
-        let _locked = self.scheduler.lock_task(id);
-        let Some(record) = self.scheduler.whole_record(host, id, generation) else {
+        let _locked = self.scheduler().lock_task(id);
+        let Some(record) = self.scheduler().whole_record(host, id, generation) else {
             return Ok(());
         };
-        let now = self.scheduler.now_in_seconds();
+        let now = self.scheduler().now_in_seconds();
         let record = ReplicaRecord {
             finished_at: None,
             failed_at: Some(now),
@@ -51,7 +51,7 @@ impl Cluster {
             ..record
         };
         self.node(host)?.store().write_record(&record)?;
-        self.scheduler.insert_failed(host, record, generation);
+        self.scheduler().insert_failed(host, record, generation);
         Ok(())
     }
 
@@ -65,11 +65,11 @@ impl Cluster {
         let id = &task.task_id;
         let runs = self.node(host)?.transfers().is_running(id, generation);
         if !self.has_quirk(Quirk::FailedExportsCount)
-            || !self.scheduler.lacks_record_of(host, id, generation, runs)
+            || !self.scheduler().lacks_record_of(host, id, generation, runs)
         {
             return Ok(());
         }
-        let now = self.scheduler.now_in_seconds();
+        let now = self.scheduler().now_in_seconds();
         let record = ReplicaRecord {
             task_id: id.clone(),
             task_created_at: task.created_at,
@@ -83,7 +83,7 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        self.scheduler.count_export(id, generation);
+        self.scheduler().count_export(id, generation);
         let mut content = self.node(host)?.store().new_content()?;
         self.leave_failed(host, (id, generation), &record, &mut content)?;
         Ok(())

@@ -12,7 +12,7 @@ impl Cluster {
         if !persistent {
             return Ok(());
         }
-        if !self.scheduler.has_replica(host, id) {
+        if !self.scheduler().has_replica(host, id) {
             return Err(Error::LocalTaskNotFound { id: id.to_owned() });
         }
         self.set_persistent(host, id)
@@ -20,43 +20,43 @@ impl Cluster {
 
     /// Makes a host's whole replica a persistent one. Blocks on the disk.
     pub(super) fn set_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
+        let _locked = self.scheduler().lock_task(id);
         self.write_persistent(host, id)
     }
 
     /// Makes a host's whole replica of a task whose lock is held a persistent one.
     pub(super) fn write_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
-        let record = self.scheduler.with_persistent(host, id, true)?;
+        let record = self.scheduler().with_persistent(host, id, true)?;
         self.node(host)?.store().write_record(&record)?;
-        self.scheduler.replace_record(host, record, false);
+        self.scheduler().replace_record(host, record, false);
         Ok(())
     }
 
     /// Makes a host's replica an evictable one behind the scheduler's back, as an export there does
     /// with the quirk for it. Blocks on the disk.
     pub(super) fn clear_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        let record = self.scheduler.with_persistent(host, id, false)?;
+        let _locked = self.scheduler().lock_task(id);
+        let record = self.scheduler().with_persistent(host, id, false)?;
         self.node(host)?.store().write_record(&record)?;
-        self.scheduler.replace_record(host, record, true);
+        self.scheduler().replace_record(host, record, true);
         Ok(())
     }
 
     /// Removes a host's replica. The task stays, and a persistent replica is made again elsewhere
     /// while another one is left. Without a replica there is nothing to do. Blocks on the disk.
     pub(crate) fn delete_replica(&self, host: usize, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        let removed = self.scheduler.take_replica(host, id);
+        let _locked = self.scheduler().lock_task(id);
+        let removed = self.scheduler().take_replica(host, id);
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
     }
 
     /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
     /// goes on counting it, unless the host had left. Blocks on the disk.
     pub(crate) fn wipe(&self, host: usize) -> Result<(), Error> {
-        let had_left = self.scheduler.host_status(host) == HostStatus::Left;
-        for id in self.scheduler.task_ids() {
-            let _locked = self.scheduler.lock_task(&id);
-            if self.scheduler.wipe_replica(host, &id, had_left) {
+        let had_left = self.scheduler().host_status(host) == HostStatus::Left;
+        for id in self.scheduler().task_ids() {
+            let _locked = self.scheduler().lock_task(&id);
+            if self.scheduler().wipe_replica(host, &id, had_left) {
                 self.node(host)?.store().discard(&id);
             }
         }
@@ -71,8 +71,8 @@ impl Cluster {
         id: &str,
         generation: Generation,
     ) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        let removed = self.scheduler.take_replica_of(host, id, generation);
+        let _locked = self.scheduler().lock_task(id);
+        let removed = self.scheduler().take_replica_of(host, id, generation);
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
     }
 
@@ -87,7 +87,7 @@ impl Cluster {
         let persistent = removed.is_persistent();
         self.remove_files(host, id, removed)?;
         if persistent {
-            self.scheduler.replicate_later(&Arc::from(id));
+            self.scheduler().replicate_later(&Arc::from(id));
         }
         Ok(())
     }
@@ -102,15 +102,15 @@ impl Cluster {
     ) -> Result<(), Error> {
         let gone = self.node(host)?.store().remove(id);
         gone.map_err(|error| {
-            self.scheduler.put_back(host, id, removed);
+            self.scheduler().put_back(host, id, removed);
             Error::from(error)
         })
     }
 
     /// Removes a task everywhere. Blocks on the disk.
     pub(crate) fn delete_task(&self, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        if !self.scheduler.has_task(id) {
+        let _locked = self.scheduler().lock_task(id);
+        if !self.scheduler().has_task(id) {
             return Err(not_found(id));
         }
         self.forget_task(id)
@@ -118,15 +118,10 @@ impl Cluster {
 
     /// Removes a task whose lock is held, or nothing of it.
     pub(super) fn forget_task(&self, id: &str) -> Result<(), Error> {
-        for host in self.scheduler.remove_task(id)? {
+        for host in self.scheduler().remove_task(id)? {
             self.node(host)?.store().discard(id);
         }
         Ok(())
-    }
-
-    /// What a host can hold, in bytes.
-    pub(crate) fn capacity(&self) -> Option<u64> {
-        self.adjusted().capacity
     }
 }
 
@@ -141,7 +136,7 @@ impl Cluster {
         let store = self.node(host)?.store();
         let file = store.open_content_of(id, piece.content_length)?;
         check_length(&file, id, piece.content_length)?;
-        self.scheduler.count_served(host, id);
+        self.scheduler().count_served(host, id);
         let disk = store.disk();
         Ok(disk.read_range(&file, piece.range.clone(), Vec::new())?)
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
 use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 
 /// What the cluster is told once, at its start.
@@ -19,10 +20,55 @@ pub(crate) struct Settings {
     pub(crate) adjustable: Adjustable,
 }
 
+/// What was given at the start, and what of it can change while the cluster runs.
+#[derive(Debug)]
+pub(super) struct Rules {
+    release: Release,
+    min_ttl: Option<Duration>,
+    max_ttl: Duration,
+    adjusted: Arc<Adjusted>,
+}
+
+impl Rules {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            release: settings.release,
+            min_ttl: settings.min_ttl,
+            max_ttl: settings.max_ttl,
+            adjusted: Arc::new(Adjusted::new(settings.adjustable)),
+        }
+    }
+
+    pub(super) fn adjusted(&self) -> &Arc<Adjusted> {
+        &self.adjusted
+    }
+
+    pub(super) fn ttl_limits(&self) -> TtlLimits {
+        let default = || default_min_ttl(self.adjusted.now().quirks);
+        TtlLimits {
+            min: self.min_ttl.unwrap_or_else(default),
+            max: self.max_ttl,
+        }
+    }
+}
+
 impl Cluster {
+    pub(crate) fn release(&self) -> Release {
+        self.rules().release
+    }
+
+    pub(crate) fn has_quirk(&self, quirk: Quirk) -> bool {
+        self.adjusted().quirks.has(quirk)
+    }
+
+    /// What a host can hold, in bytes.
+    pub(crate) fn capacity(&self) -> Option<u64> {
+        self.adjusted().capacity
+    }
+
     /// The settings that can change while it runs, as they are now.
     pub(crate) fn adjusted(&self) -> Arc<Adjustable> {
-        self.adjusted.now()
+        self.rules().adjusted.now()
     }
 
     /// Changes them. What waits for a time goes on waiting; a collector that would come later than
@@ -31,10 +77,10 @@ impl Cluster {
         &self,
         change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
     ) -> Result<Arc<Adjustable>, E> {
-        let changed = self.adjusted.change(change)?;
-        self.scheduler.collect_within_an_interval();
-        for host in 0..self.nodes.len() {
-            self.scheduler.evict_if_full(host);
+        let changed = self.rules().adjusted.change(change)?;
+        self.scheduler().collect_within_an_interval();
+        for host in self.hosts() {
+            self.scheduler().evict_if_full(host);
         }
         self.tell_settings();
         Ok(changed)
@@ -42,20 +88,12 @@ impl Cluster {
 
     /// Lets them be as they were at the start.
     pub(crate) fn adjust_as_given(&self) {
-        self.adjusted.start_anew();
+        self.rules().adjusted.start_anew();
         self.tell_settings();
     }
 
     fn tell_settings(&self) {
-        let events = &self.calls.events;
+        let events = &self.calls().events;
         events.tell("settings", || self.adjusted().to_value());
-    }
-
-    pub(super) fn ttl_limits(&self) -> TtlLimits {
-        let default = || default_min_ttl(self.adjusted().quirks);
-        TtlLimits {
-            min: self.min_ttl.unwrap_or_else(default),
-            max: self.max_ttl,
-        }
     }
 }

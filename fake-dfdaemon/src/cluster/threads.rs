@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::turns::Turns;
 use super::{Cluster, Error};
+use crate::call::gate::{CALLS_END_WITHIN, Gate};
 use crate::store::CancelFlag;
 
 /// How many threads work on files that clients named: half of those that tokio has for blocking
@@ -20,7 +25,7 @@ const FREE_THREAD_WITHIN: Duration = Duration::from_secs(3);
 /// The threads that may work on files that clients named. Such a file may lie in a file system that
 /// hangs, and its thread with it.
 #[derive(Debug)]
-pub(super) struct ClientFileThreads {
+struct ClientFileThreads {
     free: Arc<Semaphore>,
     /// Counts what calls have done with theirs: steps, and giving them back.
     steps: Arc<AtomicUsize>,
@@ -34,7 +39,7 @@ struct ClientFileThread {
 }
 
 impl ClientFileThreads {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self::with(CLIENT_FILE_THREADS, FREE_THREAD_WITHIN)
     }
 
@@ -79,14 +84,100 @@ impl Drop for ClientFileThread {
     }
 }
 
+/// The tasks and threads that work for a cluster, and what ends them.
+#[derive(Debug)]
+pub(super) struct Workers {
+    gate: Gate,
+    stopping: CancellationToken,
+    running: TaskTracker,
+    client_files: ClientFileThreads,
+    turns: Turns,
+}
+
+impl Workers {
+    pub(super) fn new(gate: Gate) -> Self {
+        Self {
+            gate,
+            stopping: CancellationToken::new(),
+            running: TaskTracker::new(),
+            client_files: ClientFileThreads::new(),
+            turns: Turns::new(),
+        }
+    }
+
+    /// Is cancelled when the daemon is told to stop.
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// The turns that replicas take.
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Runs a task that [`stop`](Self::stop) waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(task);
+    }
+
+    /// Runs blocking work that [`stop`](Self::stop) waits for.
+    pub(super) fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.running.spawn_blocking(work)
+    }
+
+    /// Keeps the state as it is for work that belongs to a call, unless it is about to be replaced.
+    pub(super) fn enter(&self) -> Result<OwnedRwLockReadGuard<()>, Error> {
+        self.gate.try_enter().ok_or(Error::Stopping)
+    }
+
+    /// Does what takes no time, unless the daemon is stopping.
+    pub(super) fn if_not_stopping<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let _held = self.enter()?;
+        work()
+    }
+
+    /// Takes a thread for a file that a client named, which shows by the flag that it comes on.
+    async fn take_for_client_file(&self, cancel: &CancelFlag) -> Result<ClientFileThread, Error> {
+        let ends = self.gate.ends();
+        let thread = tokio::select! {
+            thread = self.client_files.take() => thread?,
+            () = ends.cancelled() => return Err(Error::Stopping),
+        };
+        cancel.count_steps(&self.client_files.steps);
+        Ok(thread)
+    }
+
+    /// Breaks off what is running and waits until nothing is, but for what hangs in a file system.
+    pub(super) async fn stop(&self) {
+        self.stopping.cancel();
+        self.gate.end_all();
+        self.running.close();
+        let ended = tokio::time::timeout(CALLS_END_WITHIN, self.running.wait());
+        if ended.await.is_err() {
+            tracing::warn!("a call hangs in a file system, and is left behind");
+        }
+    }
+}
+
 impl Cluster {
+    /// Is cancelled when the daemon is told to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        self.workers().stopping()
+    }
+
     /// Runs blocking work that belongs to a call and that [`Self::stop`] waits for.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
-        self.blocking_while(held, work).await
+        let held = self.workers().enter()?;
+        self.blocking_holding(held, work).await
     }
 
     /// Runs blocking work of a call as [`Self::blocking`] does, on a file that a client
@@ -96,35 +187,20 @@ impl Cluster {
         cancel: CancelFlag,
         work: impl FnOnce(&Arc<Self>, &CancelFlag) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let gate = &self.calls.gate;
-        let ends = gate.ends();
-        let entered = gate.try_enter().ok_or(Error::Stopping)?;
-        let thread = tokio::select! {
-            thread = self.client_file_threads.take() => thread?,
-            () = ends.cancelled() => return Err(Error::Stopping),
-        };
-        cancel.count_steps(&self.client_file_threads.steps);
+        let entered = self.workers().enter()?;
+        let thread = self.workers().take_for_client_file(&cancel).await?;
         let work = move |cluster: &Arc<Self>| work(cluster, &cancel);
-        self.blocking_while((entered, thread), work).await
-    }
-
-    /// Does what takes no time, unless the daemon is stopping.
-    pub(super) fn while_running<T>(
-        &self,
-        work: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let _held = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
-        work()
+        self.blocking_holding((entered, thread), work).await
     }
 
     /// Runs blocking work that holds on to something until it has ended, also if nobody waits.
-    pub(super) async fn blocking_while<T: Send + 'static>(
+    pub(super) async fn blocking_holding<T: Send + 'static>(
         self: &Arc<Self>,
         held: impl Send + 'static,
         work: impl FnOnce(&Arc<Self>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let cluster = Arc::clone(self);
-        let work = self.running.spawn_blocking(move || {
+        let work = self.workers().spawn_blocking(move || {
             let _held = held;
             work(&cluster)
         });
@@ -137,15 +213,15 @@ impl Cluster {
     pub(crate) async fn blocking_on_all<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
-    ) -> Result<T, tokio::task::JoinError> {
+    ) -> Result<T, JoinError> {
         let cluster = Arc::clone(self);
-        self.running.spawn_blocking(move || work(&cluster)).await
+        self.workers().spawn_blocking(move || work(&cluster)).await
     }
 
     /// Runs a task that [`Self::stop`] waits for. It has to end when the daemon is
     /// [`stopping`](Self::stopping).
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(task);
+        self.workers().spawn(task);
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
+use super::error::Error;
 use super::status::is_overload;
-use super::{Cluster, Error};
 
 /// How many replicas are made at once. Each has a handful of files open, and more of them make a
 /// disk no faster.
-pub(super) const REPLICATIONS: usize = 4;
+const REPLICATIONS: usize = 4;
 
 /// How long a replica waits for file descriptors that others give back.
 const NO_DESCRIPTORS_FOR: Duration = Duration::from_secs(30);
@@ -16,16 +18,24 @@ const NO_DESCRIPTORS_FOR: Duration = Duration::from_secs(30);
 /// How long it waits before it looks again.
 const NO_DESCRIPTORS_POLL: Duration = Duration::from_millis(20);
 
-impl Cluster {
+/// The replicas that may be made at once.
+#[derive(Debug)]
+pub(super) struct Turns(Semaphore);
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self(Semaphore::new(REPLICATIONS))
+    }
+
     /// Waits for a turn, if there are turns, and attempts something until it fails for another
     /// reason than file descriptors that others hold.
-    pub(super) async fn in_turn<F: Future<Output = Result<(), Error>>>(
+    pub(super) async fn take<F: Future<Output = Result<(), Error>>>(
         &self,
         takes_turns: bool,
         attempt: impl Fn() -> F,
     ) -> Result<(), Error> {
         let _turn = if takes_turns {
-            self.replications.acquire().await.ok()
+            self.0.acquire().await.ok()
         } else {
             None
         };

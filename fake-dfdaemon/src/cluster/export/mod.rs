@@ -176,7 +176,7 @@ impl Cluster {
                 .open_content(id)
                 .map_err(Error::from)
         };
-        self.scheduler.has_replica(host, id)
+        self.scheduler().has_replica(host, id)
             && opened().is_ok_and(|content| is_same_file(&content, path))
     }
 
@@ -185,7 +185,7 @@ impl Cluster {
     fn check_output_place(&self, path: &Path) -> Result<(), Error> {
         let why = if !path.is_absolute() {
             "is not absolute"
-        } else if self.state_dir.keeps(path) {
+        } else if self.state_dir().keeps(path) {
             "is among the daemon's own files"
         } else {
             return Ok(());
@@ -207,7 +207,7 @@ impl Cluster {
                 lease,
                 held,
                 is_served,
-            } = self.scheduler.find(host, id)?;
+            } = self.scheduler().find(host, id)?;
             // Between a look and what follows it, the task may be removed, or be replaced by
             // another import once it has expired. Then it is looked up again.
             let source = if let Some(crc32) = held {
@@ -215,7 +215,10 @@ impl Cluster {
                     .node(host)?
                     .store()
                     .open_content_of(id, task.content_length);
-                if !self.scheduler.has_replica_of(host, id, lease.generation()) {
+                if !self
+                    .scheduler()
+                    .has_replica_of(host, id, lease.generation())
+                {
                     continue;
                 }
                 let file = opened?;
@@ -232,7 +235,7 @@ impl Cluster {
                 }
             } else if is_served {
                 let fetched = self.fetch(host, id, &wanted);
-                if self.scheduler.is_replaced(id, lease.generation()) {
+                if self.scheduler().is_replaced(id, lease.generation()) {
                     continue;
                 }
                 let subscription = fetched?;
@@ -273,7 +276,7 @@ impl Export {
                 let crc32 = crc32
                     .as_ref()
                     .and_then(|crc32| crc32.get(number as usize).copied());
-                let (cost, created_at) = (Some(Duration::ZERO), self.cluster.scheduler.now());
+                let (cost, created_at) = (Some(Duration::ZERO), self.cluster.scheduler().now());
                 let parent_id = None;
                 Ok(Some(Arc::new(Arrival {
                     number,
@@ -299,7 +302,7 @@ impl Export {
         let mut bytes = self.chunks.take();
         // Most content was written or read lately. To have a thread that may wait read it takes
         // longer than reading it.
-        let at_hand = self.cluster.while_running(|| {
+        let at_hand = self.cluster.workers().if_not_stopping(|| {
             let disk = self.cluster.node(self.host)?.store().disk();
             Ok(disk.read_at_hand(&file, &range, &mut bytes)?)
         })?;
@@ -325,7 +328,7 @@ impl Export {
     pub(crate) fn count_piece(&self) {
         let (id, generation) = (&self.task.task_id, self.lease.generation());
         self.cluster
-            .scheduler
+            .scheduler()
             .count_uploaded(self.host, id, generation);
     }
 
@@ -348,7 +351,7 @@ impl Export {
                 cluster.drop_damaged(host, &id, generation)?;
                 return Err(error);
             }
-            if cluster.scheduler.is_replaced(&id, generation) {
+            if cluster.scheduler().is_replaced(&id, generation) {
                 // What the host has by now is of another task.
             } else if persistent {
                 cluster.set_persistent(host, &id)?;
@@ -360,7 +363,9 @@ impl Export {
                 cluster.fail_copy(host, &id, generation)?;
             }
             finished?;
-            cluster.scheduler.set_poisoned(host, &id, generation, false);
+            cluster
+                .scheduler()
+                .set_poisoned(host, &id, generation, false);
             Ok(())
         };
         if by_path {
@@ -377,7 +382,7 @@ impl Export {
         self.cancel.0.cancel();
         if let Some(output) = self.output.take() {
             let cluster = Arc::clone(&self.cluster);
-            let removed = cluster.blocking_while((), |_| {
+            let removed = cluster.blocking_holding((), |_| {
                 drop(output);
                 Ok(())
             });

@@ -71,7 +71,7 @@ impl Cluster {
             .piece_length
             .unwrap_or_else(|| chosen_piece_length(length));
         let count = request.persistent_replica_count;
-        check_fields(count, piece_length, ttl, self.ttl_limits())?;
+        check_fields(count, piece_length, ttl, self.rules().ttl_limits())?;
         let layout = PieceLayout::new(length, piece_length)?;
         let new = NewTask {
             host,
@@ -268,11 +268,11 @@ impl Cluster {
 
     /// Starts a task at the scheduler, in place of an expired or a failed one with its id.
     fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<Begun, Error> {
-        let _locked = self.scheduler.lock_task(id);
-        let created_at = self.scheduler.now_in_seconds();
+        let _locked = self.scheduler().lock_task(id);
+        let created_at = self.scheduler().now_in_seconds();
         let task = new.task_record(id, created_at);
         let replica = new.replica_record(id, created_at);
-        let started = self.scheduler.start_task(&task, new.host, replica)?;
+        let started = self.scheduler().start_task(&task, new.host, replica)?;
         // What is left of the one before is nobody's.
         for holder in &started.old_holders {
             self.node(*holder)?.store().discard(id);
@@ -289,7 +289,8 @@ impl Cluster {
     /// Makes sure that content still fits a host, and keeps the room for it. Blocks on the disk.
     pub(super) fn reserve(&self, host: usize, length: u64) -> Result<Reservation, Error> {
         let store = self.node(host)?.store();
-        self.scheduler.reserve(host, length, || store.free_space())
+        self.scheduler()
+            .reserve(host, length, || store.free_space())
     }
 }
 

@@ -35,7 +35,7 @@ impl Begun {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if let Some(before) = self.cluster.scheduler.forgotten_before()
+            if let Some(before) = self.cluster.scheduler().forgotten_before()
                 && self.task.created_at <= before
             {
                 let peer_id = self.cluster.node(self.host)?.new_peer_id();
@@ -60,8 +60,8 @@ impl Begun {
     fn succeed(&self, mut stored: Stored) -> Result<TaskView, Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
-        let _locked = cluster.scheduler.lock_task(id);
-        let now = cluster.scheduler.now_in_seconds();
+        let _locked = cluster.scheduler().lock_task(id);
+        let now = cluster.scheduler().now_in_seconds();
         let task = TaskRecord {
             state: TaskState::Succeeded,
             updated_at: now,
@@ -75,7 +75,7 @@ impl Begun {
         })?;
         let store = cluster.node(self.host)?.store();
         store.place(&mut stored.content, &replica)?;
-        let ended = cluster.scheduler.succeed(
+        let ended = cluster.scheduler().succeed(
             task.clone(),
             self.started.generation,
             self.host,
@@ -89,7 +89,7 @@ impl Begun {
         let view = TaskView {
             // The importer tells its own time, the scheduler whole seconds.
             task: TaskRecord {
-                updated_at: cluster.scheduler.now(),
+                updated_at: cluster.scheduler().now(),
                 ..task
             },
             persistent_replicas: 1,
@@ -102,11 +102,11 @@ impl Begun {
             // A link that leads nowhere from the store: other hosts wait for a piece for ever.
             let generation = self.started.generation;
             cluster
-                .scheduler
+                .scheduler()
                 .set_poisoned(self.host, id, generation, true);
         }
-        cluster.scheduler.replicate_later(&Arc::from(id.as_str()));
-        cluster.scheduler.evict_if_full(self.host);
+        cluster.scheduler().replicate_later(&Arc::from(id.as_str()));
+        cluster.scheduler().evict_if_full(self.host);
         Ok(view)
     }
 
@@ -114,8 +114,8 @@ impl Begun {
     fn fail(&self, leaves_a_trace: bool) -> Result<(), Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
-        let _locked = cluster.scheduler.lock_task(id);
-        let now = cluster.scheduler.now_in_seconds();
+        let _locked = cluster.scheduler().lock_task(id);
+        let now = cluster.scheduler().now_in_seconds();
         let state = if cluster.has_quirk(Quirk::FailedAsSucceeded) {
             TaskState::Succeeded
         } else {
@@ -133,7 +133,9 @@ impl Begun {
         })?;
         let kept = leaves_a_trace.then(|| replica.clone());
         let generation = self.started.generation;
-        cluster.scheduler.fail(task, generation, self.host, kept)?;
+        cluster
+            .scheduler()
+            .fail(task, generation, self.host, kept)?;
         if leaves_a_trace {
             cluster.node(self.host)?.store().write_record(&replica)?;
         }
@@ -147,7 +149,7 @@ impl Begun {
         let (id, generation) = (&self.task.task_id, self.started.generation);
         let record = self
             .cluster
-            .scheduler
+            .scheduler()
             .replica_record(self.host, id, generation);
         record.map(change)
     }

@@ -5,26 +5,26 @@ use crate::cluster::{Cluster, Error};
 impl Cluster {
     /// Removes every task that has expired and that nobody holds. Blocks on the disk.
     pub(crate) fn collect(&self) -> Result<(), Error> {
-        let expired = self.scheduler.collectable();
-        self.disk.sweep();
+        let expired = self.scheduler().collectable();
+        self.disk().sweep();
         let mut collected = Ok(());
         for id in expired {
-            if self.stopping.is_cancelled() {
+            if self.stopping().is_cancelled() {
                 return Ok(());
             }
             // One that the disk holds on to is no reason to keep the others.
             collected = collected.and(self.collect_task(&id));
         }
-        for host in 0..self.nodes.len() {
-            self.scheduler.evict_if_full(host);
+        for host in self.hosts() {
+            self.scheduler().evict_if_full(host);
         }
-        self.scheduler.schedule_replicas_that_fit_now();
+        self.scheduler().schedule_replicas_that_fit_now();
         collected
     }
 
     fn collect_task(&self, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        if !self.scheduler.is_collectable(id) {
+        let _locked = self.scheduler().lock_task(id);
+        if !self.scheduler().is_collectable(id) {
             return Ok(());
         }
         self.forget_task(id)
@@ -32,21 +32,21 @@ impl Cluster {
 
     /// Removes a host's non-persistent replicas until it has room again. Blocks on the disk.
     pub(super) fn evict(&self, host: usize) -> Result<(), Error> {
-        let evictable = self.scheduler.evictable(host);
+        let evictable = self.scheduler().evictable(host);
         let mut evicted = Ok(());
         for id in evictable {
-            if !self.scheduler.is_too_full(host) {
+            if !self.scheduler().is_too_full(host) {
                 break;
             }
             evicted = evicted.and(self.evict_replica(host, &id));
         }
-        self.scheduler.schedule_replicas_that_fit_now();
+        self.scheduler().schedule_replicas_that_fit_now();
         evicted
     }
 
     fn evict_replica(&self, host: usize, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler.lock_task(id);
-        let removed = self.scheduler.take_evictable(host, id);
+        let _locked = self.scheduler().lock_task(id);
+        let removed = self.scheduler().take_evictable(host, id);
         removed.map_or(Ok(()), |removed| self.remove_files(host, id, removed))
     }
 }

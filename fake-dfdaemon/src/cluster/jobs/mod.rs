@@ -44,11 +44,11 @@ pub struct Waiting {
 impl Cluster {
     /// Does what is due when it is due, until the daemon stops.
     pub(crate) async fn run_jobs(self: Arc<Self>) {
-        while let Some(job) = self.scheduler.next_job(&self.stopping).await {
+        while let Some(job) = self.scheduler().next_job(self.stopping()).await {
             let cluster = Arc::clone(&self);
-            self.running.spawn(async move {
+            self.workers().spawn(async move {
                 cluster.run_job(&job).await;
-                cluster.scheduler.ended(&job);
+                cluster.scheduler().ended(&job);
             });
         }
     }
@@ -58,34 +58,36 @@ impl Cluster {
             Job::Replicate(id) => {
                 let replicated = self.replicate(id).await;
                 if replicated.is_err() && !self.has_quirk(Quirk::OneTryReplication) {
-                    self.scheduler.retry_later(job.clone());
+                    self.scheduler().retry_later(job.clone());
                 }
                 replicated
             }
             Job::Collect => {
-                let next = self.scheduler.next_collection();
-                let (held, _) = self.calls.gate.enter().await;
-                let collected = self.blocking_while(held, |cluster| cluster.collect()).await;
-                self.scheduler.collect_at(next);
+                let next = self.scheduler().next_collection();
+                let (held, _) = self.calls().gate.enter().await;
+                let collected = self
+                    .blocking_holding(held, |cluster| cluster.collect())
+                    .await;
+                self.scheduler().collect_at(next);
                 collected
             }
             Job::Evict(host) => {
                 let host = *host;
-                let (held, _) = self.calls.gate.enter().await;
-                self.blocking_while(held, move |cluster| cluster.evict(host))
+                let (held, _) = self.calls().gate.enter().await;
+                self.blocking_holding(held, move |cluster| cluster.evict(host))
                     .await
             }
             Job::EmptyTrash => {
-                let emptied = self.blocking_while((), Self::empty_trash).await;
+                let emptied = self.blocking_holding((), Self::empty_trash).await;
                 if emptied.is_err() {
-                    self.scheduler.retry_later(Job::EmptyTrash);
+                    self.scheduler().retry_later(Job::EmptyTrash);
                 }
                 emptied
             }
         };
         // One that a stop breaks off has not failed.
         if let Err(error) = done
-            && !self.stopping.is_cancelled()
+            && !self.stopping().is_cancelled()
         {
             tracing::warn!(?job, %error, "a job failed");
         }
@@ -93,11 +95,15 @@ impl Cluster {
 
     /// Waits until nothing is running and nothing is due, and tells what is left for later times.
     pub(crate) async fn settle(&self) -> Vec<Waiting> {
-        let Some(jobs) = self.scheduler.settle(&self.stopping).await else {
+        let Some(jobs) = self.scheduler().settle(self.stopping()).await else {
             return Vec::new();
         };
         let jobs = jobs.into_iter().map(|(job, due)| (words(&job), due));
-        let calls = self.calls.waits.beyond(self.scheduler.now()).into_iter();
+        let calls = self
+            .calls()
+            .waits
+            .beyond(self.scheduler().now())
+            .into_iter();
         jobs.chain(calls.map(|(what, due)| (what, Some(due))))
             .map(|(what, due)| Waiting { what, due })
             .collect()
@@ -106,17 +112,17 @@ impl Cluster {
     /// Schedules the missing replicas after a host came or went.
     pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>) {
         let schedule = |cluster: &Arc<Self>| {
-            cluster.scheduler.schedule_missing_replicas();
+            cluster.scheduler().schedule_missing_replicas();
             Ok(())
         };
         // It goes through all tasks.
-        if let Err(error) = self.blocking_while((), schedule).await {
+        if let Err(error) = self.blocking_holding((), schedule).await {
             tracing::error!(%error, "replicas that are missing may not be made");
         }
     }
 
     fn empty_trash(self: &Arc<Self>) -> Result<(), Error> {
-        Ok(trash::empty(&self.disk, self.state_dir.path())?)
+        Ok(trash::empty(self.disk(), self.state_dir().path())?)
     }
 }
 

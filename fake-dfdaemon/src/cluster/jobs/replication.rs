@@ -22,17 +22,17 @@ impl Cluster {
     pub(super) async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
         let mut only = self
             .has_quirk(Quirk::OneTryReplication)
-            .then(|| self.scheduler.only_try(id).into_iter());
+            .then(|| self.scheduler().only_try(id).into_iter());
         // When the state is replaced, what is to be done is put down anew.
-        let replaced = self.calls.gate.ends();
+        let replaced = self.calls().gate.ends();
         loop {
-            let entered = self.calls.gate.enter().await;
+            let entered = self.calls().gate.enter().await;
             if replaced.is_cancelled() {
                 return Ok(());
             }
             let step = match &mut only {
                 Some(steps) => steps.next(),
-                None => self.scheduler.next_replica(id),
+                None => self.scheduler().next_replica(id),
             };
             let taken = match step {
                 None => return Ok(()),
@@ -54,7 +54,7 @@ impl Cluster {
         entered: Entered,
     ) -> Result<(), Error> {
         let name = host_name(host);
-        let (tag, application) = self.scheduler.tag_and_application(id);
+        let (tag, application) = self.scheduler().tag_and_application(id);
         let request = json!({"task_id": &**id, "persistent": true});
         let what = Arriving {
             rpc: Rpc::Replicate,
@@ -68,7 +68,7 @@ impl Cluster {
             request: &request,
             connection: None,
         };
-        let mut call = self.calls.begin_entered(entered, arrived);
+        let mut call = self.calls().begin_entered(entered, arrived);
         let made = self.make_replica(&mut call, host, id).await;
         let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
@@ -108,7 +108,7 @@ impl Cluster {
             let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
             fetched.await?.ended().await
         };
-        self.in_turn(takes_turns, fetch).await
+        self.workers().turns().take(takes_turns, fetch).await
     }
 
     /// Makes a copy that a host has a persistent one, when it is its turn.
@@ -123,7 +123,7 @@ impl Cluster {
             self.blocking(move |cluster| cluster.set_persistent(host, &id))
         };
         tokio::select! {
-            promoted = self.in_turn(true, promote) => promoted,
+            promoted = self.workers().turns().take(true, promote) => promoted,
             () = ends.cancelled() => Err(Error::Stopping),
         }
     }
@@ -138,14 +138,14 @@ impl Cluster {
         let job = Job::Replicate(Arc::clone(id));
         for armed in call.waiting_at(phase) {
             if let Some(delay) = armed.delay() {
-                let due = later(self.scheduler.now(), delay);
-                self.scheduler.park(&job, Parked::Until(due));
+                let due = later(self.scheduler().now(), delay);
+                self.scheduler().park(&job, Parked::Until(due));
             } else if *armed.action() == Action::Stall {
                 let removed = armed.removed().clone();
-                self.scheduler.park(&job, Parked::ForEvent(removed));
+                self.scheduler().park(&job, Parked::ForEvent(removed));
             }
             let acted = call.act(&armed).await;
-            self.scheduler.unpark(&job);
+            self.scheduler().unpark(&job);
             acted?;
         }
         Ok(())

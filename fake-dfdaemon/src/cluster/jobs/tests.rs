@@ -28,7 +28,7 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     daemon.clock().advance(delay).unwrap();
     let job = Job::Replicate(Arc::from(id.as_str()));
     let running = async {
-        while !cluster.scheduler.is_running(&job) {
+        while !cluster.scheduler().is_running(&job) {
             tokio::task::yield_now().await;
         }
     };

@@ -112,8 +112,8 @@ impl Cluster {
     ) -> Result<Subscription, Error> {
         // Keeps a second transfer of the task from starting. The registry's lock does not: threads
         // that must not wait for a disk take it.
-        let _starting = self.scheduler.lock_task(id);
-        let (task, lease) = self.scheduler.hold(id)?;
+        let _starting = self.scheduler().lock_task(id);
+        let (task, lease) = self.scheduler().hold(id)?;
         let key = TransferKey {
             host,
             id: Arc::clone(id),
@@ -123,7 +123,7 @@ impl Cluster {
         if let Some(joined) = node.transfers().join(&key, wanted.persistent) {
             return Ok(joined);
         }
-        let running = self.calls.gate.try_enter().ok_or(Error::Stopping)?;
+        let running = self.workers().enter()?;
         let reservation = self.reserve(host, task.content_length)?;
         let mut parents = Parents::new(self, &key, task.content_length);
         parents.open_first();
@@ -141,10 +141,10 @@ impl Cluster {
             subscribers: AtomicUsize::new(0),
             progress: watch::Sender::default(),
         });
-        let subscription = node.transfers().start(&fetch, &self.scheduler);
+        let subscription = node.transfers().start(&fetch, self.scheduler());
         let (subscription, held_back) = subscription.holding_back(wanted.held_back);
         let cluster = Arc::clone(self);
-        self.running.spawn_blocking(move || {
+        self.workers().spawn_blocking(move || {
             let _running = running;
             let begins = fetch.wait_for_begin(&cluster, held_back.as_ref());
             let ended =
@@ -152,7 +152,7 @@ impl Cluster {
             let is_left = fetch.count_end(&cluster, &ended, &mut content);
             drop(content);
             let forgets = ended.is_err() && !is_left;
-            fetch.transfers.end(&fetch, forgets, &cluster.scheduler);
+            fetch.transfers.end(&fetch, forgets, cluster.scheduler());
             // Before anybody hears of the end, and then waits for what the lease held up.
             drop(lease);
             fetch
@@ -203,12 +203,12 @@ impl Fetch {
         let (host, id, generation) = (self.key.host, &self.key.id, self.key.generation);
         let is_refused = self.refused.load(Ordering::Relaxed);
         if ended.is_ok() || is_refused {
-            cluster.scheduler.uncount_export(id, generation);
+            cluster.scheduler().uncount_export(id, generation);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
             return false;
         }
-        let record = self.record(&cluster.scheduler, None);
+        let record = self.record(cluster.scheduler(), None);
         let record = ReplicaRecord {
             failed_at: (!is_refused).then_some(record.updated_at),
             ..record
@@ -305,7 +305,7 @@ impl Fetch {
             });
             match copied {
                 Ok((peer_id, crc)) => {
-                    let created_at = cluster.scheduler.now();
+                    let created_at = cluster.scheduler().now();
                     let cost = Some(started.elapsed());
                     let parent_id = Some(peer_id);
                     let arrival = Arrival {
@@ -335,7 +335,7 @@ impl Fetch {
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
-        let runs = cluster.scheduler.host_status(self.key.host) == HostStatus::Running;
+        let runs = cluster.scheduler().host_status(self.key.host) == HostStatus::Running;
         if cluster.stopping().is_cancelled() || !runs {
             return Err(Error::Stopping);
         }
@@ -382,7 +382,7 @@ impl Fetch {
             id,
             generation,
         } = &self.key;
-        let scheduler = &cluster.scheduler;
+        let scheduler = cluster.scheduler();
         let _locked = scheduler.lock_task(id);
         self.check_wanted(cluster)?;
         match scheduler.generation(id) {

@@ -56,11 +56,8 @@ impl Mishaps for Watch {
     fn at(&self, step: Step) -> Option<Mishap> {
         let cluster = self.cluster.get().and_then(Weak::upgrade)?;
         self.steps.fetch_add(1, Ordering::Relaxed);
-        if cluster
-            .nodes
-            .iter()
-            .any(|node| node.transfers().is_locked())
-        {
+        let is_locked = |host| cluster.node(host).unwrap().transfers().is_locked();
+        if cluster.hosts().any(is_locked) {
             self.locked_at.lock().unwrap().push(step);
         }
         None
@@ -139,7 +136,7 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let mut export = cluster.export(1, request).unwrap();
     let failed = export.next_piece().await.unwrap_err();
     assert!(matches!(failed, Error::NoCandidateParents), "{failed}");
-    assert!(!cluster.scheduler.has_replica(0, &id));
+    assert!(!cluster.scheduler().has_replica(0, &id));
     drop(export);
     daemon.stop().await;
 }
