@@ -6,6 +6,7 @@ mod import;
 mod many_tasks;
 mod memory;
 mod other_file_system;
+mod proxied;
 mod small_imports;
 mod start;
 mod transfer;
@@ -25,7 +26,7 @@ struct Family {
     measure: fn(&Bench) -> Result<Vec<Row>>,
 }
 
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 10] = [
     Family {
         jobs: &transfer::JOBS,
         measure: transfer::measure,
@@ -45,6 +46,10 @@ const FAMILIES: [Family; 9] = [
     Family {
         jobs: &calls::JOBS,
         measure: calls::measure,
+    },
+    Family {
+        jobs: &proxied::JOBS,
+        measure: proxied::measure,
     },
     Family {
         jobs: &small_imports::JOBS,

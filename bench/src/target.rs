@@ -18,6 +18,8 @@ pub(crate) struct Measured {
 pub(crate) enum Target {
     /// So many times the limit's time.
     OfLimit(f64),
+    /// The limit's time and this much.
+    LimitPlus(Duration),
     /// So many times the time of the reference client.
     OfPeer(f64),
     /// So many times the CPU time of the reference client.
@@ -36,6 +38,7 @@ impl Target {
         let median = ours.wall.median;
         match self {
             Self::OfLimit(times) => Some(ratio(median, limit.as_ref()?.wall.median) <= times),
+            Self::LimitPlus(more) => Some(median <= limit.as_ref()?.wall.median + more),
             Self::OfPeer(times) => Some(ratio(median, peer.as_ref()?.wall.median) <= times),
             Self::OfPeerCpu(times) => Some(ratio(ours.cpu?, peer.as_ref()?.cpu?) <= times),
             Self::Time(time) => Some(median <= time),
@@ -49,6 +52,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OfLimit(times) => write!(f, "≤ {times} × limit"),
+            Self::LimitPlus(more) => write!(f, "≤ limit + {}", Time(*more)),
             Self::OfPeer(times) => write!(f, "≤ {times} × peer"),
             Self::OfPeerCpu(times) => write!(f, "CPU ≤ {times} × peer"),
             Self::Time(time) => write!(f, "≤ {}", Time(*time)),
@@ -95,6 +99,8 @@ mod tests {
         for (target, reached) in [
             (Target::OfLimit(1.2), true),
             (Target::OfLimit(1.19), false),
+            (Target::LimitPlus(milliseconds(20)), true),
+            (Target::LimitPlus(milliseconds(19)), false),
             (Target::OfPeer(0.6), true),
             (Target::OfPeer(0.59), false),
             (Target::OfPeerCpu(0.3), true),
@@ -119,6 +125,7 @@ mod tests {
         };
         for target in [
             Target::OfLimit(1.0),
+            Target::LimitPlus(Duration::ZERO),
             Target::OfPeer(1.0),
             Target::OfPeerCpu(1.0),
         ] {
