@@ -2,7 +2,7 @@
 //! when they are removed.
 //!
 //! A [`Cluster`] is made of parts that keep their fields to themselves: the [`Scheduler`], a
-//! [`Node`](node::Node) for each host, and the [`Workers`](threads::Workers). The work that needs
+//! [`Node`] for each host, and the [`Workers`]. The work that needs
 //! several parts is in `import`, `export`, `transfer`, `jobs` and `replica_ops`.
 //!
 //! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
@@ -14,7 +14,6 @@ mod failed_exports;
 mod import;
 mod jobs;
 mod node;
-mod parts;
 mod replica_ops;
 mod scheduler;
 mod settings;
@@ -23,14 +22,158 @@ mod threads;
 mod transfer;
 mod turns;
 
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
 pub(crate) use self::error::Error;
 use self::error::not_found;
 pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 pub use self::jobs::Waiting;
-pub(crate) use self::parts::Cluster;
+use self::node::Node;
 pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
-use self::scheduler::{Lease, Reservation, Scheduler};
+use self::scheduler::{Lease, Reservation, Scheduler, State};
+use self::settings::Rules;
 pub(crate) use self::settings::Settings;
+use self::threads::Workers;
 pub(crate) use self::transfer::Arrival;
+use crate::call::Calls;
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::aside::aside_within;
+use crate::store::state_dir::StateDir;
+use crate::store::{Disk, layout};
+
+/// How long the removal of a temporary state directory may take, which may hold many files.
+const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Hosts and scheduler. Files below use its methods, not its fields. The order of locks is told by
+/// [`Scheduler`].
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    rules: Rules,
+    calls: Calls,
+    disk: Disk,
+    scheduler: Arc<Scheduler>,
+    /// By the host's number.
+    nodes: Vec<Node>,
+    workers: Workers,
+    /// Held as long as anybody works in it.
+    state_dir: StateDir,
+}
+
+impl Cluster {
+    /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
+    pub(crate) fn open(
+        settings: Settings,
+        calls: Calls,
+        disk: Disk,
+        state_dir: StateDir,
+    ) -> io::Result<Arc<Self>> {
+        let dir = state_dir.path();
+        let hosts = settings.hosts;
+        let rules = Rules::new(settings);
+        let adjusted = Arc::clone(rules.adjusted());
+        let records = layout::scheduler(dir);
+        let scheduler = Scheduler::open(disk.clone(), &records, hosts, adjusted, &calls)?;
+        let open_node = |number: usize| Node::open(disk.clone(), dir, number);
+        let nodes = (0..hosts).map(open_node);
+        let cluster = Self {
+            nodes: nodes.collect::<io::Result<Vec<_>>>()?,
+            rules,
+            workers: Workers::new(calls.gate.clone()),
+            calls,
+            disk,
+            scheduler: Arc::new(scheduler),
+            state_dir,
+        };
+        let loaded = cluster.load()?;
+        cluster.adopt(loaded);
+        if cluster.has_quirk(Quirk::RestartWipes) {
+            let wiped = cluster.hosts().try_for_each(|host| cluster.wipe(host));
+            wiped.map_err(io::Error::other)?;
+        }
+        Ok(Arc::new(cluster))
+    }
+
+    /// Reads what lies on the disk, and sweeps what is no part of it. Blocks on the disk.
+    pub(crate) fn load(&self) -> io::Result<State> {
+        let mut state = self.scheduler.load()?;
+        for (number, node) in self.nodes.iter().enumerate() {
+            let records = node.store().load(|record| state.has_use_for(record))?;
+            for record in records.into_iter().flatten() {
+                state.insert_replica(number, record);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Takes what was [loaded](Self::load) in place of what is known.
+    pub(crate) fn adopt(&self, loaded: State) {
+        self.scheduler.adopt(loaded);
+    }
+
+    pub(crate) fn scheduler(&self) -> &Arc<Scheduler> {
+        &self.scheduler
+    }
+
+    fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// What was given at the start, and what of it can change.
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The directories that hold all that a snapshot has to.
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
+        layout::roots(self.state_dir.path(), self.nodes.len())
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    pub(crate) fn state_dir(&self) -> &StateDir {
+        &self.state_dir
+    }
+
+    /// The hosts' numbers.
+    fn hosts(&self) -> Range<usize> {
+        0..self.nodes.len()
+    }
+
+    fn node(&self, number: usize) -> Result<&Node, Error> {
+        let node = self.nodes.get(number);
+        node.ok_or(Error::NoSuchHost { number })
+    }
+
+    /// Breaks off what is running and waits until nothing is, but for what hangs in a file system.
+    pub(crate) async fn stop(&self) {
+        self.workers.stop().await;
+    }
+
+    /// Removes a temporary state directory: a call that hangs may hold on to the cluster, which
+    /// would take it along.
+    pub(crate) async fn take_state_away(self: &Arc<Self>) {
+        let cluster = Arc::clone(self);
+        let removed = aside_within(TAKEN_AWAY_WITHIN, move || cluster.state_dir.take_away());
+        if removed.await.is_err() {
+            tracing::warn!("the state directory is left behind: its file system hangs");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.workers.stopping().cancel();
+    }
+}
