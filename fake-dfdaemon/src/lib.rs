@@ -56,6 +56,7 @@ pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, Fau
 pub use call::journal::{Call, CallFault, CallStatus, Journal, Query, WaitError, WaitFor};
 pub use call::rpc::{Rpc, UnknownRpc};
 pub use cluster::{HostStatus, Replica, Task, Waiting};
+pub use dfdaemon::adjustable::{AdjustableSettings, SettingsError};
 pub use dfdaemon::limits::{Block, Blocked, MAX_TTL, MIN_TTL, ParseBlockError};
 pub use dfdaemon::quirks::{Quirk, Quirks, UnknownQuirk};
 pub use dfdaemon::release::{Release, UnknownRelease};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
+use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted, SettingsError};
 use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     /// By default one that depends on the quirks.
     pub(crate) min_ttl: Option<Duration>,
     pub(crate) max_ttl: Duration,
-    pub(crate) adjustable: Adjustable,
+    pub(crate) adjustable: AdjustableSettings,
 }
 
 /// What was given at the start, and what of it can change while the cluster runs.
@@ -43,8 +43,24 @@ impl Rules {
         &self.adjusted
     }
 
+    /// Whether a fake can run with them. One that starts checks the same.
+    fn check(&self, settings: &AdjustableSettings) -> Result<(), SettingsError> {
+        if settings.gc_interval.is_zero() {
+            return Err(SettingsError::NoInterval);
+        }
+        let TtlLimits { min, max } = self.ttl_limits_with(settings);
+        if min > max {
+            return Err(SettingsError::NoTtl { min, max });
+        }
+        Ok(())
+    }
+
     pub(super) fn ttl_limits(&self) -> TtlLimits {
-        let default = || default_min_ttl(self.adjusted.now().quirks);
+        self.ttl_limits_with(&self.adjusted.now())
+    }
+
+    fn ttl_limits_with(&self, settings: &AdjustableSettings) -> TtlLimits {
+        let default = || default_min_ttl(settings.quirks);
         TtlLimits {
             min: self.min_ttl.unwrap_or_else(default),
             max: self.max_ttl,
@@ -67,17 +83,21 @@ impl Cluster {
     }
 
     /// The settings that can change while it runs, as they are now.
-    pub(crate) fn adjusted(&self) -> Arc<Adjustable> {
+    pub(crate) fn adjusted(&self) -> Arc<AdjustableSettings> {
         self.rules().adjusted.now()
     }
 
     /// Changes them. What waits for a time goes on waiting; a collector that would come later than
     /// its interval does not.
-    pub(crate) fn adjust<E>(
+    pub(crate) fn adjust<E: From<SettingsError>>(
         &self,
-        change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
-    ) -> Result<Arc<Adjustable>, E> {
-        let changed = self.rules().adjusted.change(change)?;
+        change: impl FnOnce(&mut AdjustableSettings) -> Result<(), E>,
+    ) -> Result<Arc<AdjustableSettings>, E> {
+        let rules = self.rules();
+        let changed = rules.adjusted.change(|settings| {
+            change(settings)?;
+            Ok::<_, E>(rules.check(settings)?)
+        })?;
         self.scheduler().collect_within_an_interval();
         for host in self.hosts() {
             self.scheduler().evict_if_full(host);

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::call::json::named;
+use crate::dfdaemon::adjustable::SettingsError;
 use crate::instance::snapshot::SnapshotError;
 
 /// How long a connection may take to ask for something, also for another thing, before it is closed.
@@ -61,6 +62,12 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     message
+}
+
+impl From<SettingsError> for ApiError {
+    fn from(error: SettingsError) -> Self {
+        Self::bad_request(error)
+    }
 }
 
 impl From<SnapshotError> for ApiError {

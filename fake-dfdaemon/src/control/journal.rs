@@ -17,6 +17,7 @@ use super::handlers::beside;
 use super::parts;
 use crate::call::faults::is_code_name;
 use crate::call::journal::{self, Journal};
+use crate::call::json::not_null;
 use crate::call::rpc::Rpc;
 
 /// How long a wait takes at most, unless it says another time.
@@ -49,17 +50,23 @@ pub(super) struct Counted {
     after: u64,
 }
 
-/// What to wait for.
+/// What to wait for. Null is refused: a test that lost the id of its task must not wait for any call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
+    #[serde(default, deserialize_with = "not_null")]
     rpc: Option<Rpc>,
+    #[serde(default, deserialize_with = "not_null")]
     status: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     task: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     host: Option<String>,
     #[serde(default)]
     after: u64,
+    #[serde(default, deserialize_with = "not_null")]
     count: Option<u64>,
+    #[serde(default, deserialize_with = "not_null")]
     timeout: Option<String>,
 }
 

@@ -51,6 +51,9 @@ fn add_names(schemas: &mut Value) {
     let codes: Vec<_> = (1..=16)
         .map(|code| code_name(Code::from_i32(code)))
         .collect();
+    let statuses: Vec<_> = (0..=16)
+        .map(|code| code_name(Code::from_i32(code)))
+        .collect();
     let word = format!("-?(all|{})", quirks.join("|"));
     let places = [
         ("/Settings/properties/quirks/items/enum", json!(quirks)),
@@ -62,6 +65,7 @@ fn add_names(schemas: &mut Value) {
             "/ChangeSettings/properties/quirks/anyOf/1/pattern",
             json!(format!("^{word}(,{word})*$")),
         ),
+        ("/Wait/properties/status/enum", json!(statuses)),
         ("/Action/properties/error/oneOf/0/enum", json!(codes)),
         (
             "/Action/properties/error/oneOf/1/properties/code/enum",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::answer::{Answer, ApiError, Body};
 use super::api::Api;
 use crate::call::json::not_null;
-use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::Quirks;
 
@@ -66,7 +66,7 @@ fn wrong<T>(field: &str, why: &dyn std::fmt::Display) -> Result<T, ApiError> {
     Err(ApiError::bad_request(format!("{field}: {why}")))
 }
 
-fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
+fn apply(change: Change, now: &mut AdjustableSettings) -> Result<(), ApiError> {
     let duration = |field: &str, text: &str| {
         humantime::parse_duration(text)
             .map_err(|error| format!("{error}; durations look like 90s, 30m, 1h30m or 2d"))
@@ -96,11 +96,7 @@ fn apply(change: Change, now: &mut Adjustable) -> Result<(), ApiError> {
         now.replication_delay = duration("replication_delay", &delay)?;
     }
     if let Some(interval) = change.gc_interval {
-        let interval = duration("gc_interval", &interval)?;
-        if interval.is_zero() {
-            return wrong("gc_interval", &"must be longer than 0s");
-        }
-        now.gc_interval = interval;
+        now.gc_interval = duration("gc_interval", &interval)?;
     }
     if let Some(names) = change.quirks {
         let text = match names {

@@ -8,20 +8,75 @@ use serde_json::{Value, json};
 use super::limits::Block;
 use super::quirks::{Quirk, Quirks};
 
-/// Settings that can be changed while a daemon runs.
+/// The settings that can change while a fake runs. What a request or a replica has begun with stays.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::{AdjustableSettings, FakeDfdaemon, Quirk};
+///
+/// let daemon = FakeDfdaemon::builder().capacity(1 << 30).start_blocking()?;
+/// daemon.change_settings(|settings| {
+///     settings.capacity = None;
+///     settings.blocks.push("import:tag=x".parse().unwrap());
+///     settings.replication_delay = Duration::from_secs(10);
+///     settings.quirks.extend([Quirk::TtlLimits]);
+/// })?;
+/// let settings: AdjustableSettings = daemon.settings();
+/// assert_eq!((settings.capacity, settings.blocks.len()), (None, 1));
+/// assert_eq!(settings.gc_interval, fake_dfdaemon::DEFAULT_GC_INTERVAL);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Adjustable {
-    /// Of each host, in bytes; `None` for what the file system holds.
-    pub(crate) capacity: Option<u64>,
-    /// How many requests a host has in hand before it refuses more.
-    pub(crate) max_requests: Option<usize>,
-    pub(crate) blocks: Vec<Block>,
-    pub(crate) replication_delay: Duration,
-    pub(crate) gc_interval: Duration,
-    pub(crate) quirks: Quirks,
+#[non_exhaustive]
+pub struct AdjustableSettings {
+    /// What each host can hold, in bytes; `None` for as much as the file system.
+    pub capacity: Option<u64>,
+    /// How many requests a host has in hand before it refuses more; `None` for any number.
+    pub max_requests: Option<usize>,
+    /// The blocklist.
+    pub blocks: Vec<Block>,
+    /// How long after an import the further replicas are made.
+    pub replication_delay: Duration,
+    /// How often expired tasks are collected.
+    pub gc_interval: Duration,
+    /// The real behaviours where the fake otherwise differs.
+    pub quirks: Quirks,
 }
 
-impl Adjustable {
+/// Settings that cannot be. Nothing has changed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fake_dfdaemon::{FakeDfdaemon, SettingsError};
+///
+/// let daemon = FakeDfdaemon::start_blocking()?;
+/// let never = daemon.change_settings(|settings| settings.gc_interval = Duration::ZERO);
+/// assert_eq!(never, Err(SettingsError::NoInterval));
+/// # Ok::<(), fake_dfdaemon::StartError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A collector that runs all the time.
+    #[error("gc_interval: must be longer than 0s")]
+    NoInterval,
+    /// No TTL would be allowed.
+    #[error(
+        "quirks: the shortest TTL would be {}, which is longer than the longest, {}",
+        humantime::format_duration(*min),
+        humantime::format_duration(*max)
+    )]
+    NoTtl {
+        /// The shortest one, which depends on the quirks.
+        min: Duration,
+        /// The longest one.
+        max: Duration,
+    },
+}
+
+impl AdjustableSettings {
     /// As the control API shows them.
     pub(crate) fn to_value(&self) -> Value {
         let text = |duration: Duration| humantime::format_duration(duration).to_string();
@@ -41,12 +96,12 @@ impl Adjustable {
 #[derive(Debug)]
 pub(crate) struct Adjusted {
     /// At the start.
-    given: Arc<Adjustable>,
-    now: RwLock<Arc<Adjustable>>,
+    given: Arc<AdjustableSettings>,
+    now: RwLock<Arc<AdjustableSettings>>,
 }
 
 impl Adjusted {
-    pub(crate) fn new(given: Adjustable) -> Self {
+    pub(crate) fn new(given: AdjustableSettings) -> Self {
         let given = Arc::new(given);
         Self {
             now: RwLock::new(Arc::clone(&given)),
@@ -54,17 +109,17 @@ impl Adjusted {
         }
     }
 
-    pub(crate) fn now(&self) -> Arc<Adjustable> {
+    pub(crate) fn now(&self) -> Arc<AdjustableSettings> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes them, all at once or, after an error, none.
     pub(crate) fn change<E>(
         &self,
-        change: impl FnOnce(&mut Adjustable) -> Result<(), E>,
-    ) -> Result<Arc<Adjustable>, E> {
+        change: impl FnOnce(&mut AdjustableSettings) -> Result<(), E>,
+    ) -> Result<Arc<AdjustableSettings>, E> {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Adjustable::clone(&now);
+        let mut changed = AdjustableSettings::clone(&now);
         change(&mut changed)?;
         *now = Arc::new(changed);
         Ok(Arc::clone(&now))

@@ -25,6 +25,7 @@ use crate::call::journal::Journal;
 #[cfg(test)]
 use crate::cluster::Cluster;
 use crate::cluster::{Task, Waiting};
+use crate::dfdaemon::adjustable::{AdjustableSettings, SettingsError};
 use crate::dfdaemon::release::Release;
 use crate::instance::World;
 use crate::instance::error::StartError;
@@ -183,6 +184,39 @@ impl FakeDfdaemon {
         let faults = &self.world().cluster.calls().faults;
         let id = faults.add(fault, self.world().hosts.len())?;
         Ok(FaultGuard::new(Arc::clone(faults), id))
+    }
+
+    /// The settings that can change while it runs, as they are now.
+    #[must_use]
+    pub fn settings(&self) -> AdjustableSettings {
+        AdjustableSettings::clone(&self.world().cluster.adjusted())
+    }
+
+    /// Changes settings for what comes from now on; a [`reset`](Self::reset) brings back those of the
+    /// start.
+    ///
+    /// ```
+    /// use fake_dfdaemon::FakeDfdaemon;
+    ///
+    /// let daemon = FakeDfdaemon::start_blocking()?;
+    /// daemon.change_settings(|settings| settings.max_requests = Some(0))?; // it is overloaded from now on
+    /// daemon.change_settings(|settings| settings.max_requests = None)?; // and no longer
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If it cannot run with them. Then nothing has changed.
+    pub fn change_settings(
+        &self,
+        change: impl FnOnce(&mut AdjustableSettings),
+    ) -> Result<(), SettingsError> {
+        let cluster = &self.world().cluster;
+        cluster.adjust(|settings| {
+            change(settings);
+            Ok::<_, SettingsError>(())
+        })?;
+        Ok(())
     }
 
     /// Waits until all replication, collection and eviction that is due has ended, and tells what

@@ -11,7 +11,7 @@ use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::cluster;
-use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::{MAX_TTL, default_min_ttl};
 use crate::dfdaemon::quirks::Quirks;
 use crate::dfdaemon::release::Release;
@@ -65,7 +65,7 @@ impl Default for Settings {
                 hosts: DEFAULT_HOSTS,
                 min_ttl: None,
                 max_ttl: MAX_TTL,
-                adjustable: Adjustable {
+                adjustable: AdjustableSettings {
                     capacity: None,
                     max_requests: None,
                     blocks: Vec::new(),

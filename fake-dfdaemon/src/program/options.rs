@@ -20,7 +20,7 @@ use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::cluster;
-use crate::dfdaemon::adjustable::Adjustable;
+use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
@@ -239,7 +239,7 @@ impl Serve {
     pub(crate) fn builder(&self) -> Builder {
         let quirks = self.quirk.iter().copied();
         let quirks = Quirk::all().filter(|quirk| quirks.clone().any(|had| had.has(*quirk)));
-        let adjustable = Adjustable {
+        let adjustable = AdjustableSettings {
             capacity: self.capacity,
             max_requests: self.max_requests,
             blocks: self.block.clone(),

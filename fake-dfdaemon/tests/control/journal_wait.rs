@@ -115,6 +115,14 @@ async fn a_wait_that_cannot_be_is_refused() {
         ("{\"count\":0}", "count"),
         ("{\"timeout\":\"soon\"}", "timeout"),
         ("{\"patience\":\"1s\"}", "patience"),
+        // A test that has lost the id of its task does not wait for any call.
+        ("{\"rpc\":null}", "rpc"),
+        ("{\"status\":null}", "status"),
+        ("{\"task\":null}", "task"),
+        ("{\"host\":null}", "host"),
+        ("{\"after\":null}", "after"),
+        ("{\"count\":null}", "count"),
+        ("{\"timeout\":null}", "timeout"),
     ] {
         let request = ("POST", "/journal/wait", body);
         w.api.refuses(400, request, &[says]).await;

@@ -1,5 +1,7 @@
 //! Settings that are changed while the daemon runs.
 
+use std::time::Duration;
+
 use fake_dfdaemon::{Quirk, Release};
 use serde_json::{Value, json};
 use tonic::Code;
@@ -79,6 +81,16 @@ async fn settings_are_told_and_changed_one_by_one() {
         assert!(why.contains(field), "{change}: {why}");
         assert_eq!(w.api.get("/settings").await, expected);
     }
+}
+
+/// With this quirk the shortest TTL is 5 minutes: nothing could be imported any more.
+#[tokio::test]
+async fn quirks_that_leave_no_ttl_are_refused() {
+    let w = World::with(|builder| builder.max_ttl(Duration::from_secs(120))).await;
+    let change = json!({"quirks": ["ttl-limits"]}).to_string();
+    let request = ("PATCH", "/settings", change.as_str());
+    w.api.refuses(400, request, &["quirks", "5m", "2m"]).await;
+    assert_eq!(w.api.get("/settings").await["quirks"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

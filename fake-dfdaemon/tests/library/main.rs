@@ -11,5 +11,6 @@ mod panic;
 #[cfg(feature = "proxy")]
 mod proxies;
 mod public;
+mod settings;
 #[cfg(feature = "control")]
 mod threads;

@@ -41,7 +41,7 @@ pub use self::task::{Replica, Task};
 use crate::call::Calls;
 use crate::call::clock::Clock;
 use crate::call::events::Events;
-use crate::dfdaemon::adjustable::{Adjustable, Adjusted};
+use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted};
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{Disk, TaskRecord, TaskState, TaskStore};
 
@@ -152,7 +152,7 @@ impl Scheduler {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
-    fn adjusted(&self) -> Arc<Adjustable> {
+    fn adjusted(&self) -> Arc<AdjustableSettings> {
         self.adjusted.now()
     }
 

@@ -163,3 +163,14 @@ fn a_delay_between_two_durations_reads_as_it_is_written() {
     assert_eq!(fault.to_value()["do"]["delay"], "200ms..2s");
     assert_eq!(Fault::from_value(&fault.to_value()), Ok(fault));
 }
+
+/// A field that is null would let the fault hit more calls than somebody meant.
+#[test]
+fn null_is_refused_in_every_field() {
+    let keys = "host task tag application call times probability phase piece bytes";
+    for key in keys.split(' ') {
+        let json = format!("{{\"on\":\"export\",\"{key}\":null,\"do\":{{\"stall\":true}}}}");
+        let error = json.parse::<Fault>().unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("null"), "{error}");
+    }
+}
