@@ -5,6 +5,7 @@
 //! alters.
 
 mod asked;
+mod parts;
 mod sending;
 mod spool;
 mod watched;

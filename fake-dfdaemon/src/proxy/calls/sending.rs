@@ -12,12 +12,12 @@ use dfdaemon_api::dfdaemon::v2::{
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame};
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::BoxError;
+use super::parts::{Owned, Waiting, envelope, parts};
 use super::spool::{Place, Spool};
 use super::watched::{broken, note, reset, status_of};
 use crate::call::Call;
@@ -28,7 +28,7 @@ use crate::call::rpc::Rpc;
 use crate::grpc::framing;
 use crate::grpc::piece_faults::{Fate, Outgoing};
 use crate::grpc::stream_faults::{StreamFaults, shuffle};
-use crate::proxy::frames::{Frame as Message, Part, Splitter, without_content};
+use crate::proxy::frames::{Frame as Message, Splitter};
 
 /// How much content goes out at once.
 const CHUNK: usize = 256 << 10;
@@ -37,22 +37,6 @@ const CHUNK: usize = 256 << 10;
 const AHEAD: usize = 2;
 
 pub(super) type Frames = mpsc::Receiver<Result<Frame<Bytes>, BoxError>>;
-
-/// What a stream is, in parts of its own.
-enum Owned {
-    Begin(Message, u64, usize),
-    Content(Bytes),
-    Message(Message),
-}
-
-/// A message that waits.
-struct Waiting {
-    message: Message,
-    content: Place,
-    /// What it says of a piece, and around it.
-    piece: Piece,
-    envelope: DownloadPersistentCacheTaskResponse,
-}
 
 /// How a stream ends.
 enum End {
@@ -408,40 +392,6 @@ impl Stream {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// The parts of a stream that come with `data`.
-fn parts(splitter: &mut Splitter, data: &Bytes) -> Vec<Owned> {
-    let mut parts = Vec::new();
-    // Nothing in here fails.
-    let _ = splitter.push(data, &mut |part| {
-        parts.push(match part {
-            Part::Begin {
-                frame,
-                length,
-                tail,
-            } => Owned::Begin(frame.clone(), length as u64, tail),
-            Part::Content(content) => Owned::Content(Bytes::copy_from_slice(content)),
-            Part::Frame(message) => Owned::Message(message),
-        });
-        Ok(())
-    });
-    parts
-}
-
-/// What a message tells, without content, and the message around it. `None` if it is nothing known.
-fn envelope(message: &Message) -> Option<(DownloadPersistentCacheTaskResponse, Event)> {
-    if message.is_compressed || message.is_long {
-        return None;
-    }
-    let bytes = match message.content {
-        Some(length) => without_content(&message.head, length, &message.tail)?,
-        None => message.head.clone(),
-    };
-    let decoded = DownloadPersistentCacheTaskResponse::decode(bytes.as_slice());
-    let mut envelope = decoded.ok()?;
-    let event = envelope.response.take()?;
-    Some((envelope, event))
 }
 
 fn cannot_hold(error: std::io::Error) -> Status {
