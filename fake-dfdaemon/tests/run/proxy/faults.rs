@@ -252,6 +252,19 @@ fn what_needs_a_store_or_a_cluster_is_refused_at_the_start() {
     assert!(!dir.path().join("in").exists());
 }
 
+/// It says as much as a proxy knows: neither the daemon's release nor its id.
+#[tokio::test]
+async fn a_host_that_is_not_known_has_an_id_that_names_the_upstream() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("in");
+    let mut command = proxy(&dir.path().join("up"), &socket);
+    let _process = Process::start(command.args(["--fault", "stat:no_host"]));
+    let refused = Client::connect(&socket).await.stat("7").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Internal);
+    let expected = "NotFound, message: \"host 127.0.0.1-upstream not found\"";
+    assert!(refused.message().contains(expected), "{refused:?}");
+}
+
 /// What a cassette answers can be spoiled too, and a cassette keeps what the daemon has said.
 #[tokio::test]
 async fn faults_act_on_calls_that_are_recorded_and_replayed() {
