@@ -129,10 +129,31 @@ fn poll_room(tap: &SharedTap, context: &mut Context<'_>) -> Poll<()> {
     look(tap).map_or(Poll::Ready(()), |mut tap| tap.poll_room(context))
 }
 
+/// What was read of a request, to be sent on.
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    pub(super) data: Bytes,
+    /// They stand behind all data.
+    pub(super) trailers: Option<HeaderMap>,
+}
+
+impl Front {
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        if self.data.is_empty() {
+            return self.trailers.take().map(Frame::trailers);
+        }
+        Some(Frame::data(std::mem::take(&mut self.data)))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+}
+
 /// What a client sends.
 pub(super) struct RequestBody {
     /// What was read of it before.
-    front: Bytes,
+    front: Front,
     body: Incoming,
     tap: SharedTap,
 }
@@ -140,14 +161,14 @@ pub(super) struct RequestBody {
 impl RequestBody {
     pub(super) fn new(body: Incoming) -> Self {
         Self {
-            front: Bytes::new(),
+            front: Front::default(),
             body,
             tap: None,
         }
     }
 
-    /// Puts bytes back that were read.
-    pub(super) fn put_back(&mut self, front: Bytes) {
+    /// Puts back what was read.
+    pub(super) fn put_back(&mut self, front: Front) {
         self.front = front;
     }
 }
@@ -161,11 +182,9 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(poll_room(&self.tap, context));
-        let frame = if self.front.is_empty() {
-            ready!(Pin::new(&mut self.body).poll_frame(context))
-        } else {
-            let front = std::mem::take(&mut self.front);
-            Some(Ok(Frame::data(front)))
+        let frame = match self.front.next() {
+            Some(frame) => Some(Ok(frame)),
+            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
         };
         if let Some(mut tap) = look(&self.tap) {
             match &frame {
@@ -177,7 +196,7 @@ impl Body for RequestBody {
                 None => tap.request_ended(),
                 Some(Err(_)) => {}
             }
-            if self.body.is_end_stream() {
+            if self.front.is_empty() && self.body.is_end_stream() {
                 tap.request_ended();
             }
         }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dfdaemon_api::dfdaemon::v2::{
     DeletePersistentCacheTaskRequest, DownloadPersistentCacheTaskRequest,
     ListLocalPersistentCacheTasksRequest, StatLocalPersistentCacheTaskRequest,
@@ -17,7 +17,7 @@ use tonic_health::pb::HealthCheckRequest;
 
 use crate::call::rpc::Rpc;
 use crate::grpc::message::{export_fields, import_fields};
-use crate::proxy::relay::RequestBody;
+use crate::proxy::relay::{Front, RequestBody};
 
 /// The longest request that is looked into. A longer one passes, and nothing is known of it.
 const MAX_REQUEST: usize = 4 << 20;
@@ -51,9 +51,10 @@ pub(super) fn rpc_of(method: &str) -> Rpc {
     }
 }
 
-/// Reads the first message of a request, and no more than it came with. The bytes are to be sent on.
-pub(super) async fn read_first(body: &mut RequestBody) -> Result<Bytes, hyper::Error> {
+/// Reads the first message of a request, and no more than it came with.
+pub(super) async fn read_first(body: &mut RequestBody) -> Result<Front, hyper::Error> {
     let mut read = BytesMut::new();
+    let mut trailers = None;
     while !is_whole(&read) && read.len() < MAX_REQUEST {
         let next = |context: &mut Context<'_>| -> Poll<_> {
             if body.is_end_stream() {
@@ -66,11 +67,15 @@ pub(super) async fn read_first(body: &mut RequestBody) -> Result<Bytes, hyper::E
         };
         match frame?.into_data() {
             Ok(data) => read.extend_from_slice(&data),
-            // Trailers of a client, which no daemon asks for.
-            Err(_) => break,
+            // Of a client, which no daemon asks for.
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                break;
+            }
         }
     }
-    Ok(read.freeze())
+    let data = read.freeze();
+    Ok(Front { data, trailers })
 }
 
 /// Whether a message is there to its end.

@@ -26,7 +26,7 @@ use self::asked::{Asked, read_first, rpc_of};
 use self::sending::{Sending, trailers_of};
 use self::spool::Spool;
 use self::watched::{Watched, broken, reset, status_of};
-use super::relay::RequestBody;
+use super::relay::{Front, RequestBody};
 use crate::call::clock::{Clock, ClockMode};
 use crate::call::connection::Connection;
 use crate::call::events::Events;
@@ -138,10 +138,10 @@ impl ProxiedCalls {
         let rpc = rpc_of(head.uri.path());
         let front = match rpc {
             // It may be a stream that begins when it is answered.
-            Rpc::Unserved => Bytes::new(),
+            Rpc::Unserved => Front::default(),
             _ => read_first(&mut body).await?,
         };
-        let asked = Asked::of(rpc, head.uri.path(), &front);
+        let asked = Asked::of(rpc, head.uri.path(), &front.data);
         body.put_back(front);
         let mut call = self.begin(rpc, &asked, &head.headers, &closes).await;
         if let Err(status) = call.pass(Phase::Before).await {

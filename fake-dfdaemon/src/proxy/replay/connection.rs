@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{HeaderMap, Request, Response, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
@@ -23,7 +23,7 @@ use crate::proxy::calls::{AnswerBody, BoxError};
 use crate::proxy::connection::{run_until_ended, server};
 use crate::proxy::frames::{Part, Splitter};
 use crate::proxy::paths::RequestPaths;
-use crate::proxy::relay::{RequestBody, call};
+use crate::proxy::relay::{Front, RequestBody, call};
 use crate::proxy::upstream;
 
 /// The longest request that is looked for in a cassette.
@@ -91,7 +91,11 @@ async fn from_cassette(
         let answer = status.into_http::<()>();
         return Ok(answer.map(|()| PlayBody::empty().map_err(Into::into).boxed_unsync()));
     };
-    pass_on(head, asked.bytes, body, upstream, closes).await
+    let front = Front {
+        data: asked.bytes.into(),
+        trailers: asked.trailers,
+    };
+    pass_on(head, front, body, upstream, closes).await
 }
 
 /// Where the client wants the output of an export, and whether it may replace what is there.
@@ -103,7 +107,7 @@ fn output(method: &str, request: &[u8]) -> Option<(PathBuf, bool)> {
 /// Has a daemon answer what is not recorded.
 async fn pass_on(
     head: request::Parts,
-    read: Vec<u8>,
+    front: Front,
     mut rest: RequestBody,
     upstream: &std::path::Path,
     closes: CancellationToken,
@@ -116,7 +120,7 @@ async fn pass_on(
         }
     };
     tokio::spawn(connection);
-    rest.put_back(read.into());
+    rest.put_back(front);
     let answer = call(head, rest, sender, None, closes).await?;
     Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
@@ -126,6 +130,7 @@ async fn pass_on(
 struct Reader {
     messages: Vec<Asked>,
     bytes: Vec<u8>,
+    trailers: Option<HeaderMap>,
     script: Option<Arc<Script>>,
 }
 
@@ -140,14 +145,18 @@ impl Reader {
         let mut splitter = Splitter::new(false);
         let mut long = Vec::new();
         while let Some(frame) = next(body).await {
-            let Ok(data) = frame?.into_data() else {
-                continue;
+            let data = match frame?.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    self.trailers = frame.into_trailers().ok();
+                    continue;
+                }
             };
-            if self.bytes.len() + data.len() > MAX_REQUEST {
+            self.bytes.extend_from_slice(&data);
+            if self.bytes.len() > MAX_REQUEST {
                 // Without an answer; longer than any that was recorded.
                 return Ok(self);
             }
-            self.bytes.extend_from_slice(&data);
             let mut messages = Vec::new();
             splitter.push(&data, &mut |part| {
                 match part {

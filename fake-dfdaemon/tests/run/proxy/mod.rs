@@ -5,6 +5,7 @@ mod diff;
 mod faults;
 mod pass;
 mod program;
+mod random;
 mod raw;
 mod record;
 mod replay;
