@@ -41,6 +41,60 @@ fn every_socket_accepts_when_the_ready_line_is_there() {
     );
 }
 
+/// An address or a path of the first host in the ready line.
+fn of_first_host(process: &Process, field: &str) -> String {
+    let hosts = process.ready.get("hosts").unwrap();
+    let found = hosts.get(0).unwrap().get(field).unwrap();
+    found.as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_task_is_exported_from_a_host_of_another_process() {
+    for version in ["0.2", "1.5"] {
+        for field in ["upload_tcp", "upload_endpoint"] {
+            let serve = || {
+                let mut command = serve();
+                command.args(["--hosts", "1", "--dfdaemon-version", version]);
+                command
+            };
+            let far = Process::start(serve().args(["--tcp", "127.0.0.1:0"]));
+            let near = Process::start(serve().args(["--parent", &of_first_host(&far, field)]));
+            let dir = tempfile::tempdir().unwrap();
+            let (path, out) = (dir.path().join("file"), dir.path().join("out"));
+            fs::write(&path, "content").unwrap();
+            support::runtime().block_on(async {
+                let client = Client::connect(&far.endpoint(0)).await;
+                let id = client.import(import(&path)).await.unwrap().id;
+                let client = Client::connect(&near.endpoint(0)).await;
+                client.export(requests::export_to(&id, &out)).await.ok();
+            });
+            assert_eq!(fs::read(&out).unwrap(), b"content");
+            // A parent that hangs, and one that is killed while it sends.
+            let hangs = "transfer:stall";
+            let far = Process::start(serve().args(["--tcp", "127.0.0.1:0", "--fault", hangs]));
+            let parent = of_first_host(&far, field);
+            let near = Process::start(serve().args(["--parent", &parent]));
+            support::runtime().block_on(async {
+                let client = Client::connect(&far.endpoint(0)).await;
+                let id = client.import(import(&path)).await.unwrap().id;
+                let client = Client::connect(&near.endpoint(0)).await;
+                let stream = client.begin_export(requests::transfer(&id)).await.unwrap();
+                far.kill();
+                let status = Exported::default().read(stream).await.status;
+                let text = "no candidate parents found";
+                assert!(status.message().contains(text), "{status:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_bad_address_of_a_parent_is_refused() {
+    let (code, said) = refused(serve().args(["--parent", "host-1"]));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("HOST:PORT"), "{said}");
+}
+
 #[test]
 fn a_signal_ends_it_well_and_leaves_nothing() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {

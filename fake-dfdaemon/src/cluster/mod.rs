@@ -14,6 +14,7 @@ mod failed_exports;
 mod import;
 mod jobs;
 mod node;
+mod peers;
 mod replica_ops;
 mod scheduler;
 mod settings;
@@ -34,6 +35,8 @@ pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
 pub use self::jobs::Waiting;
 use self::node::Node;
+pub(crate) use self::peers::PeerSettings;
+pub use self::peers::{DEFAULT_PARENT_TIMEOUT, ParsePeerAddressError, PeerAddress};
 pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
 use self::scheduler::{Lease, Reservation, Scheduler, State};
@@ -55,6 +58,7 @@ const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Cluster {
     rules: Rules,
+    peers: PeerSettings,
     calls: Calls,
     disk: Disk,
     scheduler: Arc<Scheduler>,
@@ -75,6 +79,7 @@ impl Cluster {
     ) -> io::Result<Arc<Self>> {
         let dir = state_dir.path();
         let hosts = settings.hosts;
+        let peers = settings.peers.clone();
         let rules = Rules::new(settings);
         let adjusted = Arc::clone(rules.adjusted());
         let records = layout::scheduler(dir);
@@ -88,6 +93,7 @@ impl Cluster {
             calls,
             disk,
             scheduler: Arc::new(scheduler),
+            peers,
             state_dir,
         };
         let loaded = cluster.load()?;
@@ -127,6 +133,11 @@ impl Cluster {
     /// What was given at the start, and what of it can change.
     fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The hosts that other processes run.
+    fn peers(&self) -> &PeerSettings {
+        &self.peers
     }
 
     pub(crate) fn calls(&self) -> &Calls {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Cluster;
+use super::{Cluster, PeerSettings};
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted, SettingsError};
 use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
 use crate::dfdaemon::quirks::Quirk;
@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) min_ttl: Option<Duration>,
     pub(crate) max_ttl: Duration,
     pub(crate) adjustable: AdjustableSettings,
+    pub(crate) peers: PeerSettings,
 }
 
 /// What was given at the start, and what of it can change while the cluster runs.

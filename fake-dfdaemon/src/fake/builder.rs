@@ -10,6 +10,7 @@ use super::FakeDfdaemon;
 use super::running::Running;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
+use crate::cluster::PeerAddress;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
@@ -191,6 +192,30 @@ impl Builder {
     /// reads and writes files as this one can.
     pub fn tcp(mut self, address: std::net::SocketAddr) -> Self {
         self.settings.tcp = Some(address);
+        self
+    }
+
+    /// Adds a host of another process as a parent: its tasks are found there, and their pieces taken
+    /// from it. Tasks are found at the first parent that knows them, and pieces taken from any.
+    ///
+    /// ```
+    /// use fake_dfdaemon::{FakeDfdaemon, PeerAddress};
+    ///
+    /// let far = FakeDfdaemon::start_blocking()?;
+    /// let upload = far.host(0).expect("there are three").upload_endpoint().to_owned();
+    /// let near = FakeDfdaemon::builder().parent(PeerAddress::Socket(upload)).start_blocking()?;
+    /// # drop(near);
+    /// # Ok::<(), fake_dfdaemon::StartError>(())
+    /// ```
+    pub fn parent(mut self, address: PeerAddress) -> Self {
+        self.settings.cluster.peers.parents.push(address);
+        self
+    }
+
+    /// How long a parent of another process has for an answer, by the machine's time. By default
+    /// [`DEFAULT_PARENT_TIMEOUT`](crate::DEFAULT_PARENT_TIMEOUT).
+    pub fn parent_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.cluster.peers.timeout = timeout;
         self
     }
 

@@ -63,6 +63,8 @@ async fn begin(
     let permit = host.admit(call).await?;
     let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
     host.check_blocked(Blocked::Export, tag, application)?;
+    call.wait_for(host.cluster.find_at_parents(&request.task_id))
+        .await?;
     let with_content = request.need_piece_content;
     let request = message::export_request(request, host.cluster.release());
     let request = ExportRequest {

@@ -47,6 +47,7 @@ pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionE
     // What other hosts ask for is not blocked.
     let mut host = host.clone();
     host.admission.is_blocking = false;
+    host.is_for_peers = true;
     with_health_and_reflection(named(Upload(host.clone())), &host)
 }
 

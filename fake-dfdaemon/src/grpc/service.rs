@@ -34,6 +34,8 @@ pub(crate) struct ServedHost {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) number: usize,
     pub(crate) admission: Admission,
+    /// Whether peers are served, not programs.
+    pub(crate) is_for_peers: bool,
     /// Set when all listeners of the host are up.
     pub(crate) up: Arc<AtomicBool>,
 }

@@ -22,6 +22,10 @@ pub(super) async fn answer(
     };
     let call = host.begin(Rpc::Stat, asked, request.extensions()).await;
     let work = async {
+        // A peer asks for what is here, and may itself be one that would be asked.
+        if !host.is_for_peers {
+            host.cluster.find_at_parents(id).await;
+        }
         let view = host
             .cluster
             .scheduler()

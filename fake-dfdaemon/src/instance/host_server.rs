@@ -91,6 +91,7 @@ impl HostServer {
             cluster: Arc::clone(cluster),
             number,
             admission,
+            is_for_peers: false,
             up: Arc::default(),
         };
         Self {

@@ -73,6 +73,7 @@ impl Default for Settings {
                     gc_interval: DEFAULT_GC_INTERVAL,
                     quirks: Quirks::default(),
                 },
+                peers: cluster::PeerSettings::default(),
             },
             state_dir: None,
             socket: None,

@@ -19,7 +19,7 @@ use super::values;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
-use crate::cluster;
+use crate::cluster::{self, PeerAddress};
 use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
@@ -181,6 +181,15 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     tcp: Option<SocketAddr>,
 
+    /// A host that another process runs, by its upload service: its tasks are found there, and their
+    /// pieces taken from it; repeatable
+    #[arg(long, value_name = "HOST:PORT|PATH")]
+    parent: Vec<PeerAddress>,
+
+    /// How long a parent has for an answer
+    #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    parent_timeout: Duration,
+
     /// Import every file below this directory at the start
     #[arg(long, value_name = "DIR")]
     preload: Option<PathBuf>,
@@ -254,6 +263,10 @@ impl Serve {
                 min_ttl: self.min_ttl,
                 max_ttl: self.max_ttl,
                 adjustable,
+                peers: cluster::PeerSettings {
+                    parents: self.parent.clone(),
+                    timeout: self.parent_timeout,
+                },
             },
             state_dir: self.state_dir.clone(),
             socket: self.socket.clone(),

@@ -6,12 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_parents;
 mod hung;
 mod hung_journal;
 mod hung_sockets;
 mod ids;
 mod modes;
 mod network;
+mod parents;
 mod paths;
 mod places;
 mod stalling;

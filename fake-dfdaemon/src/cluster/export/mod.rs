@@ -233,7 +233,7 @@ impl Cluster {
                     crc32,
                     next: 0,
                 }
-            } else if is_served {
+            } else if is_served || self.has_remote_parents(&task) {
                 let fetched = self.fetch(host, id, &wanted);
                 if self.scheduler().is_replaced(id, lease.generation()) {
                     continue;

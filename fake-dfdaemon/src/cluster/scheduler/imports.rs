@@ -62,6 +62,20 @@ impl Scheduler {
         })
     }
 
+    /// Takes a task in that another scheduler knows, unless there is one with its id. The hosts that
+    /// have something left of an earlier one. Blocks on the disk.
+    pub(in crate::cluster) fn learn_task(&self, task: &TaskRecord) -> Result<Vec<usize>, Error> {
+        let id = task.task_id.as_str();
+        if self.knows(id) {
+            return Ok(Vec::new());
+        }
+        self.records.write(task)?;
+        let mut state = self.state();
+        let old_holders = state.remove_task(id);
+        state.insert_task(task.clone());
+        Ok(old_holders)
+    }
+
     /// The record of a host's replica of this very task, whole or not.
     pub(in crate::cluster) fn replica_record(
         &self,

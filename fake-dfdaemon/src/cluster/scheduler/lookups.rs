@@ -26,6 +26,11 @@ impl Scheduler {
         Ok(state.view(entry, self.forgotten_before()))
     }
 
+    /// Whether there is a task with this id that has not expired.
+    pub(in crate::cluster) fn knows(&self, id: &str) -> bool {
+        self.state().live(id, self.now()).is_some()
+    }
+
     /// A task that has not expired, and its replicas.
     pub(crate) fn task(&self, id: &str) -> Option<Task> {
         let state = self.state();

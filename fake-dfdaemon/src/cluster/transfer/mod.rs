@@ -6,6 +6,7 @@
 mod faults;
 mod parents;
 mod registry;
+mod remote;
 mod subscription;
 
 use std::fs::File;
@@ -125,11 +126,12 @@ impl Cluster {
         }
         let running = self.workers().enter()?;
         let reservation = self.reserve(host, task.content_length)?;
-        let mut parents = Parents::new(self, &key, task.content_length);
+        let layout = PieceLayout::new(task.content_length, task.piece_length)?;
+        let mut parents = Parents::new(self, &key, task.content_length, layout);
         parents.open_first();
         let mut content = node.store().new_content()?;
         let fetch = Arc::new(Fetch {
-            layout: PieceLayout::new(task.content_length, task.piece_length)?,
+            layout,
             file: content.file.try_clone()?,
             disk: node.store().disk().with_fault(wanted.store_faults.meet()),
             key,
@@ -234,7 +236,10 @@ impl Fetch {
             self.disk.check_sound()?;
         }
         let mut crc32 = vec![0; self.layout.count() as usize];
-        if self.layout.count() == 0 && parents.hosts().is_empty() {
+        if self.layout.count() == 0
+            && parents.hosts().is_empty()
+            && !self.is_served_remotely(cluster, &mut parents)?
+        {
             // Without a piece to ask for, nobody would notice that nobody has the task.
             return Err(parents.none_left());
         }
@@ -331,6 +336,9 @@ impl Fetch {
             }
         }
         self.check_wanted(cluster)?;
+        if let Some(taken) = self.take_remote_piece(cluster, parents, number, &range)? {
+            return Ok(taken);
+        }
         Err(failed.unwrap_or_else(|| parents.none_left()))
     }
 

@@ -1,14 +1,18 @@
 //! The hosts that a transfer takes its pieces from: which can serve, whose files are open, how many
 //! transfers each has.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 
+use dfdaemon_api::piece::PieceLayout;
+
 use super::TransferKey;
+use crate::cluster::peers::RemoteParent;
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::{host_id, host_name};
 
 /// How many parents a scheduler gives a peer at a time.
 const MAX_PARENTS: usize = 3;
@@ -25,6 +29,8 @@ pub(super) struct Parents {
     had_any: bool,
     /// In bytes, as the task's record says.
     content_length: u64,
+    /// Hosts of other processes, the next one first.
+    remote: VecDeque<RemoteParent>,
 }
 
 /// A host that serves, as the transfer knows it.
@@ -36,14 +42,30 @@ pub(super) struct Parent {
 }
 
 impl Parents {
-    pub(super) fn new(cluster: &Arc<Cluster>, transfer: &TransferKey, content_length: u64) -> Self {
+    pub(super) fn new(
+        cluster: &Arc<Cluster>,
+        transfer: &TransferKey,
+        content_length: u64,
+        layout: PieceLayout,
+    ) -> Self {
+        let peers = cluster.peers();
+        let remote = peers.parents.iter().take(MAX_PARENTS).map(|address| {
+            RemoteParent::new(
+                address.clone(),
+                host_id(&host_name(transfer.host)),
+                transfer.id.to_string(),
+                layout,
+                peers.timeout,
+            )
+        });
         Self {
+            remote: remote.collect(),
             cluster: Arc::clone(cluster),
             transfer: transfer.clone(),
             open: BTreeMap::new(),
             bad: Vec::new(),
             next: 0,
-            had_any: false,
+            had_any: !peers.parents.is_empty(),
             content_length,
         }
     }
@@ -129,6 +151,15 @@ impl Parents {
         // What is wrong with a host is said when a piece is asked of it.
         let hosts = self.serving();
         let _ = hosts.into_iter().any(|host| self.parent(host).is_ok());
+    }
+
+    /// A host of another process, to be put back unless it has failed.
+    pub(super) fn take_remote(&mut self) -> Option<RemoteParent> {
+        self.remote.pop_front()
+    }
+
+    pub(super) fn put_back_remote(&mut self, parent: RemoteParent) {
+        self.remote.push_back(parent);
     }
 
     /// Takes no further piece from a host.

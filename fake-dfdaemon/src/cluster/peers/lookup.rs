@@ -1,0 +1,124 @@
+//! Tasks that this scheduler does not know are looked for at the parents of other processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dfdaemon_api::common::v2::PersistentCacheTask;
+use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
+use dfdaemon_api::piece::PieceLayout;
+use jiff::Timestamp;
+
+use super::PeerAddress;
+use super::client::connect;
+use crate::call::clock::later;
+use crate::cluster::Cluster;
+use crate::store::{TaskRecord, TaskState, is_task_id};
+
+impl Cluster {
+    /// Looks for a task at the parents of other processes, unless there is one with this id. What is
+    /// found there is known from then on.
+    pub(crate) async fn find_at_parents(self: &Arc<Self>, id: &str) {
+        let is_sought =
+            !self.peers().parents.is_empty() && is_task_id(id) && !self.scheduler().knows(id);
+        if !is_sought {
+            return;
+        }
+        let ends = self.calls().gate.ends();
+        tokio::select! {
+            () = ends.cancelled() => {}
+            () = self.workers().stopping().cancelled() => {}
+            () = self.ask_parents(id) => {}
+        }
+    }
+
+    /// Whether hosts of other processes may have a task.
+    pub(in crate::cluster) fn has_remote_parents(&self, task: &TaskRecord) -> bool {
+        task.state == TaskState::Succeeded && !self.peers().parents.is_empty()
+    }
+
+    async fn ask_parents(self: &Arc<Self>, id: &str) {
+        for parent in &self.peers().parents {
+            let asked = tokio::time::timeout(self.peers().timeout, stat(parent, id)).await;
+            let found = match asked {
+                Ok(Ok(task)) => record(task, id, self.clock_now()),
+                Ok(Err(why)) => Err(why),
+                Err(_) => Err("it does not answer".to_owned()),
+            };
+            match found {
+                Ok(task) => {
+                    let learned = self.blocking(move |cluster| cluster.learn(&task)).await;
+                    if let Err(error) = learned {
+                        tracing::warn!(id, %error, "a task of a parent cannot be kept");
+                    }
+                    return;
+                }
+                Err(why) => tracing::info!(id, %parent, why, "a parent does not know a task"),
+            }
+        }
+    }
+
+    fn clock_now(&self) -> Timestamp {
+        self.calls().clock.now()
+    }
+
+    /// Takes a task in that a parent knows. Blocks on the disk.
+    fn learn(&self, task: &TaskRecord) -> Result<(), crate::cluster::Error> {
+        let _locked = self.scheduler().lock_task(&task.task_id);
+        let old_holders = self.scheduler().learn_task(task)?;
+        for host in old_holders {
+            self.node(host)?.store().discard(&task.task_id);
+        }
+        Ok(())
+    }
+}
+
+async fn stat(parent: &PeerAddress, id: &str) -> Result<PersistentCacheTask, String> {
+    let connected = connect(parent, 0).await;
+    let mut client = connected.map_err(|error| error.to_string())?;
+    let request = StatPersistentCacheTaskRequest {
+        task_id: id.to_owned(),
+        ..Default::default()
+    };
+    let answer = client.stat_persistent_cache_task(request).await;
+    let answer = answer.map_err(|status| status.message().to_owned())?;
+    Ok(answer.into_inner())
+}
+
+/// The record of a task that a parent tells of, if it can be one.
+fn record(task: PersistentCacheTask, id: &str, now: Timestamp) -> Result<TaskRecord, String> {
+    if task.id != id {
+        return Err(format!("it tells of task {}", task.id));
+    }
+    if task.state != TaskState::Succeeded.as_str() {
+        return Err(format!("there it is {}", task.state));
+    }
+    let layout = PieceLayout::new(task.content_length, task.piece_length);
+    let layout = layout.map_err(|error| error.to_string())?;
+    if layout.count() != task.piece_count {
+        return Err(format!("it tells of {} pieces", task.piece_count));
+    }
+    let ttl = task.ttl.and_then(|ttl| Duration::try_from(ttl).ok());
+    let ttl = ttl.ok_or("it tells of no TTL")?;
+    let time = |time: Option<prost_types::Timestamp>| {
+        let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+        time.ok_or("it tells of no time")
+    };
+    let record = TaskRecord {
+        task_id: task.id,
+        state: TaskState::Succeeded,
+        persistent_replica_count: task.persistent_replica_count,
+        tag: task.tag.filter(|tag| !tag.is_empty()),
+        application: task
+            .application
+            .filter(|application| !application.is_empty()),
+        piece_length: task.piece_length,
+        content_length: task.content_length,
+        ttl,
+        created_at: time(task.created_at)?,
+        updated_at: time(task.updated_at)?,
+    };
+    if now >= later(record.created_at, record.ttl) {
+        return Err("it has expired".to_owned());
+    }
+    Ok(record)
+}

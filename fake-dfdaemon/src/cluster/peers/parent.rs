@@ -1,0 +1,195 @@
+//! A parent of one transfer that another process runs: which pieces it has, and their content, held
+//! against what the task must be.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dfdaemon_api::common::v2::Piece;
+use dfdaemon_api::dfdaemon::v2::{
+    DownloadPersistentCachePieceRequest, DownloadPersistentCachePieceResponse,
+    SyncPersistentCachePiecesRequest, SyncPersistentCachePiecesResponse,
+};
+use dfdaemon_api::digest::{crc32, metadata_digest, parse_piece_digest};
+use dfdaemon_api::piece::PieceLayout;
+use tonic::Streaming;
+
+use super::PeerAddress;
+use super::client::{PeerClient, connect};
+
+/// A parent of one transfer.
+#[derive(Debug)]
+pub(in crate::cluster) struct RemoteParent {
+    pub(in crate::cluster) address: PeerAddress,
+    /// As the pieces from it name it.
+    pub(in crate::cluster) peer_id: String,
+    /// Of the host that takes from it.
+    host_id: String,
+    task_id: String,
+    layout: PieceLayout,
+    /// How long it has for each answer.
+    timeout: Duration,
+    connected: Option<Connected>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    client: PeerClient,
+    told: Streaming<SyncPersistentCachePiecesResponse>,
+    /// The pieces that it has said it has.
+    has: HashSet<u32>,
+}
+
+impl RemoteParent {
+    pub(in crate::cluster) fn new(
+        address: PeerAddress,
+        host_id: String,
+        task_id: String,
+        layout: PieceLayout,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            peer_id: format!("{address}-{}", uuid::Uuid::new_v4()),
+            address,
+            host_id,
+            task_id,
+            layout,
+            timeout,
+            connected: None,
+        }
+    }
+
+    /// Takes a piece and its CRC-32. After an error it is no parent any more.
+    pub(in crate::cluster) async fn piece(
+        &mut self,
+        number: u32,
+        range: &Range<u64>,
+    ) -> Result<(Bytes, u32), String> {
+        self.wait_for(number).await?;
+        let Some(connected) = &mut self.connected else {
+            return Err("it is not connected".to_owned());
+        };
+        let request = DownloadPersistentCachePieceRequest {
+            host_id: self.host_id.clone(),
+            task_id: self.task_id.clone(),
+            piece_number: number,
+        };
+        let asked = connected.client.download_persistent_cache_piece(request);
+        let answer = in_time(self.timeout, asked).await?;
+        let answer = answer.map_err(|status| status.message().to_owned())?;
+        checked(answer.into_inner(), number, range)
+    }
+
+    /// Whether it serves a task without pieces.
+    pub(in crate::cluster) async fn serves_nothing(&mut self) -> Result<(), String> {
+        match self.told().await? {
+            None => Ok(()),
+            Some(piece) => Err(format!("it tells of a piece {}", piece.number)),
+        }
+    }
+
+    /// Waits until it says that it has a piece.
+    async fn wait_for(&mut self, number: u32) -> Result<(), String> {
+        loop {
+            if let Some(connected) = &self.connected
+                && connected.has.contains(&number)
+            {
+                return Ok(());
+            }
+            let Some(piece) = self.told().await? else {
+                return Err(format!("it does not have piece {number}"));
+            };
+            let expected = self.layout.range(piece.number);
+            let told = piece.offset..piece.offset.saturating_add(piece.length);
+            if expected != Some(told) {
+                let (number, offset, length) = (piece.number, piece.offset, piece.length);
+                return Err(format!(
+                    "it tells of a piece {number} of {length} bytes at {offset}"
+                ));
+            }
+            if let Some(connected) = &mut self.connected
+                && !connected.has.insert(piece.number)
+            {
+                return Err(format!("it tells of piece {} twice", piece.number));
+            }
+        }
+    }
+
+    /// What it tells of pieces next; `None` at the end.
+    async fn told(&mut self) -> Result<Option<SyncPersistentCachePiecesResponse>, String> {
+        if self.connected.is_none() {
+            let connected = in_time(self.timeout, self.connect()).await??;
+            self.connected = Some(connected);
+        }
+        let Some(connected) = &mut self.connected else {
+            return Ok(None);
+        };
+        let told = in_time(self.timeout, connected.told.message()).await?;
+        told.map_err(|status| status.message().to_owned())
+    }
+
+    async fn connect(&self) -> Result<Connected, String> {
+        let connected = connect(&self.address, self.layout.piece_length()).await;
+        let mut client = connected.map_err(|error| error.to_string())?;
+        let request = SyncPersistentCachePiecesRequest {
+            host_id: self.host_id.clone(),
+            task_id: self.task_id.clone(),
+            interested_piece_numbers: (0..self.layout.count()).collect(),
+        };
+        let told = client.sync_persistent_cache_pieces(request).await;
+        let told = told.map_err(|status| status.message().to_owned())?;
+        Ok(Connected {
+            client,
+            told: told.into_inner(),
+            has: HashSet::new(),
+        })
+    }
+}
+
+async fn in_time<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, String> {
+    let done = tokio::time::timeout(timeout, work).await;
+    done.map_err(|_| "it does not answer".to_owned())
+}
+
+/// The content of a piece and its CRC-32, if it is the one that was asked for.
+fn checked(
+    answer: DownloadPersistentCachePieceResponse,
+    number: u32,
+    range: &Range<u64>,
+) -> Result<(Bytes, u32), String> {
+    let digest_of_it = answer.digest;
+    let Some(piece) = answer.piece else {
+        return Err(format!("it sends no piece for {number}"));
+    };
+    let Piece {
+        offset,
+        length,
+        digest,
+        content,
+        ..
+    } = piece;
+    if (piece.number, offset, length) != (number, range.start, range.end - range.start) {
+        let other = piece.number;
+        return Err(format!(
+            "it sends piece {other} of {length} bytes at {offset} for {number}"
+        ));
+    }
+    let expected = metadata_digest(number, offset, length, &digest);
+    if digest_of_it.is_some_and(|digest| digest != expected) {
+        return Err(format!("what it says of piece {number} is damaged"));
+    }
+    let content = content.unwrap_or_default();
+    if content.len() as u64 != length {
+        return Err(format!(
+            "it sends {} bytes of piece {number}",
+            content.len()
+        ));
+    }
+    let actual = crc32(&content);
+    // Of content that nobody has read there is none.
+    if !digest.is_empty() && parse_piece_digest(&digest) != Ok(actual) {
+        return Err(format!("piece {number} has not the digest {digest}"));
+    }
+    Ok((content, actual))
+}
