@@ -49,6 +49,7 @@ pub(super) async fn sync(
         host,
         id,
         numbers: numbers.into_iter().rev().collect(),
+        lacks: false,
         call: Some(call),
     };
     let pieces = stream::unfold(syncing, |mut syncing| async {
@@ -64,6 +65,8 @@ struct Syncing {
     id: String,
     /// What is still to be told, the first one last.
     numbers: Vec<u32>,
+    /// Whether it waits for a piece that the content does not have.
+    lacks: bool,
     /// Until it has ended.
     call: Option<Call>,
 }
@@ -73,21 +76,21 @@ impl Syncing {
         let ends = self.call.as_ref()?.ends();
         loop {
             let scheduler = self.host.cluster.scheduler();
-            let has = |number: &u32| scheduler.piece_to_serve(self.host.number, &self.id, *number);
-            let found = self
-                .numbers
-                .iter()
-                .rposition(|number| has(number).is_some());
-            if let Some((at, piece)) = found.and_then(|at| Some((at, has(&self.numbers[at])?))) {
-                self.numbers.remove(at);
-                return Some(Ok(SyncPersistentCachePiecesResponse {
-                    number: piece.number,
-                    offset: piece.range.start,
-                    length: piece.range.end - piece.range.start,
-                    ..Default::default()
-                }));
+            // Once for all numbers: a peer may name a million.
+            if let Some(pieces) = scheduler.pieces_to_serve(self.host.number, &self.id) {
+                while let Some(number) = self.numbers.pop() {
+                    if let Some(range) = pieces.range(number) {
+                        return Some(Ok(SyncPersistentCachePiecesResponse {
+                            number,
+                            offset: range.start,
+                            length: range.end - range.start,
+                            ..Default::default()
+                        }));
+                    }
+                    self.lacks = true;
+                }
             }
-            if self.numbers.is_empty() {
+            if self.numbers.is_empty() && !self.lacks {
                 let call = self.call.take()?;
                 call.answered(None).wait().await;
                 return None;

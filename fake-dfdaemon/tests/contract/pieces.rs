@@ -13,10 +13,14 @@ use crate::world::{MIB, World, assert_says};
 /// How long is for ever.
 const PATIENCE: Duration = Duration::from_millis(150);
 
+/// Much longer than a hundred calls take.
+const HANGS: Duration = Duration::from_secs(20);
+
 pub(crate) fn rows() -> Vec<Row> {
     let rows = vec![
         row!(peers_are_told_of_each_piece),
         row!(peers_are_not_told_of_what_the_host_lacks),
+        row!(a_peer_that_names_a_million_pieces_holds_nobody_up),
         row!(a_piece_comes_with_its_content_and_digests),
         row!(a_piece_that_the_host_lacks_is_not_found),
         row!(a_piece_for_a_peer_counts_as_uploaded),
@@ -51,6 +55,25 @@ async fn peers_are_not_told_of_what_the_host_lacks(w: World) {
         let told = tokio::time::timeout(PATIENCE, peer.sync(id, &numbers)).await;
         assert!(told.is_err(), "the stream goes on");
     }
+}
+
+/// Nobody waits for a peer that asks for as many as a request can hold.
+async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: World) {
+    let (id, _) = w.imported(5).await;
+    let numbers: Vec<u32> = (0..1_000_000).collect();
+    let peer = peer(&w).await;
+    let mut told = peer.syncing(&id, &numbers).await.unwrap();
+    assert_eq!(told.message().await.unwrap().unwrap().number, 0);
+    let client = w.client().await;
+    let stats = async {
+        for _ in 0..100 {
+            client.stat(&id).await.unwrap();
+        }
+    };
+    let stats = tokio::time::timeout(HANGS, stats).await;
+    stats.expect("they wait for the peer");
+    let more = tokio::time::timeout(Duration::ZERO, told.message()).await;
+    assert!(more.is_err(), "the stream goes on");
 }
 
 async fn a_piece_comes_with_its_content_and_digests(w: World) {

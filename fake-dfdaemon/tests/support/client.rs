@@ -388,18 +388,24 @@ impl PeerClient {
         answer.map(tonic::Response::into_inner)
     }
 
-    /// What the host tells of pieces, to the end.
-    pub async fn sync(&self, id: &str, numbers: &[u32]) -> Result<Vec<PieceToTake>, Status> {
+    /// What the host tells of pieces, as it comes.
+    pub async fn syncing(
+        &self,
+        id: &str,
+        numbers: &[u32],
+    ) -> Result<tonic::Streaming<PieceToTake>, Status> {
         let request = SyncPersistentCachePiecesRequest {
             host_id: "127.0.0.1-peer".to_owned(),
             task_id: id.to_owned(),
             interested_piece_numbers: numbers.to_vec(),
         };
-        let mut service = self.service();
-        let mut messages = service
-            .sync_persistent_cache_pieces(request)
-            .await?
-            .into_inner();
+        let answer = self.service().sync_persistent_cache_pieces(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// The same, to the end.
+    pub async fn sync(&self, id: &str, numbers: &[u32]) -> Result<Vec<PieceToTake>, Status> {
+        let mut messages = self.syncing(id, numbers).await?;
         let mut told = Vec::new();
         while let Some(message) = messages.message().await? {
             told.push(message);

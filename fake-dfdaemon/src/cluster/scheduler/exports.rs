@@ -37,13 +37,20 @@ pub(crate) struct ServedPiece {
 }
 
 impl Scheduler {
-    /// A piece that a host has and that peers get: of a poisoned replica none.
-    pub(crate) fn piece_to_serve(&self, host: usize, id: &str, number: u32) -> Option<ServedPiece> {
+    /// The pieces that a host has and that peers get: of a poisoned replica none.
+    pub(crate) fn pieces_to_serve(&self, host: usize, id: &str) -> Option<PieceLayout> {
         let state = self.state();
         let replica = state.tasks.get(id)?.whole_replica(host)?;
         let record = &replica.record;
-        let layout = PieceLayout::new(record.content_length, record.piece_length).ok()?;
-        let range = layout.range(number).filter(|_| !replica.poisoned)?;
+        let layout = PieceLayout::new(record.content_length, record.piece_length).ok();
+        layout.filter(|_| !replica.poisoned)
+    }
+
+    /// One of them.
+    pub(crate) fn piece_to_serve(&self, host: usize, id: &str, number: u32) -> Option<ServedPiece> {
+        let range = self.pieces_to_serve(host, id)?.range(number)?;
+        let state = self.state();
+        let record = &state.tasks.get(id)?.whole_replica(host)?.record;
         let crc32 = record.piece_crc32.as_deref();
         Some(ServedPiece {
             number,
