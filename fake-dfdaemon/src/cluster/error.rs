@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dfdaemon_api::digest::ParseDigestError;
 
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::InvalidField;
 use crate::store::TaskState;
 
@@ -82,8 +83,8 @@ pub(crate) enum Error {
     Cancelled,
     #[error("the daemon is stopping")]
     Stopping,
-    #[error("there is no host {number}")]
-    NoSuchHost { number: usize },
+    #[error("there is no host {host}")]
+    NoSuchHost { host: HostNumber },
     #[error("{0}")]
     Io(Arc<io::Error>),
 }

@@ -2,6 +2,7 @@
 //! length, and one replica more in the scheduler's count.
 
 use super::{Cluster, Error, Generation};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{Content, ReplicaRecord, TaskRecord};
 
@@ -10,7 +11,7 @@ impl Cluster {
     /// elsewhere. Whether it did. Blocks on the disk.
     pub(super) fn leave_failed(
         &self,
-        host: usize,
+        host: HostNumber,
         (id, generation): (&str, Generation),
         record: &ReplicaRecord,
         content: &mut Content,
@@ -32,7 +33,7 @@ impl Cluster {
     /// Blocks on the disk.
     pub(super) fn fail_copy(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Result<(), Error> {
@@ -58,7 +59,7 @@ impl Cluster {
     /// Leaves what an export does that finds no host to take the task from. Blocks on the disk.
     pub(super) fn fail_without_parents(
         &self,
-        host: usize,
+        host: HostNumber,
         task: &TaskRecord,
         generation: Generation,
     ) -> Result<(), Error> {

@@ -24,7 +24,6 @@ mod transfer;
 mod turns;
 
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +44,7 @@ pub(crate) use self::settings::Settings;
 use self::threads::Workers;
 pub(crate) use self::transfer::Arrival;
 use crate::call::Calls;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::aside::aside_within;
 use crate::store::state_dir::StateDir;
@@ -84,8 +84,8 @@ impl Cluster {
         let adjusted = Arc::clone(rules.adjusted());
         let records = layout::scheduler(dir);
         let scheduler = Scheduler::open(disk.clone(), &records, hosts, adjusted, &calls)?;
-        let open_node = |number: usize| Node::open(disk.clone(), dir, number);
-        let nodes = (0..hosts).map(open_node);
+        let open_node = |number: HostNumber| Node::open(disk.clone(), dir, number);
+        let nodes = HostNumber::all(hosts).map(open_node);
         let cluster = Self {
             nodes: nodes.collect::<io::Result<Vec<_>>>()?,
             rules,
@@ -108,7 +108,7 @@ impl Cluster {
     /// Reads what lies on the disk, and sweeps what is no part of it. Blocks on the disk.
     pub(crate) fn load(&self) -> io::Result<State> {
         let mut state = self.scheduler.load()?;
-        for (number, node) in self.nodes.iter().enumerate() {
+        for (number, node) in self.hosts().zip(&self.nodes) {
             let records = node.store().load(|record| state.has_use_for(record))?;
             for record in records.into_iter().flatten() {
                 state.insert_replica(number, record);
@@ -158,13 +158,13 @@ impl Cluster {
     }
 
     /// The hosts' numbers.
-    fn hosts(&self) -> Range<usize> {
-        0..self.nodes.len()
+    fn hosts(&self) -> impl Iterator<Item = HostNumber> {
+        HostNumber::all(self.nodes.len())
     }
 
-    fn node(&self, number: usize) -> Result<&Node, Error> {
-        let node = self.nodes.get(number);
-        node.ok_or(Error::NoSuchHost { number })
+    fn node(&self, host: HostNumber) -> Result<&Node, Error> {
+        let node = self.nodes.get(host.index());
+        node.ok_or(Error::NoSuchHost { host })
     }
 
     /// Breaks off what is running and waits until nothing is, but for what hangs in a file system.

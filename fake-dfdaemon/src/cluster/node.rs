@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::transfer::Transfers;
-use crate::dfdaemon::{host_id, host_name};
+use crate::dfdaemon::{HostNumber, host_id};
 use crate::store::{Disk, HostStore, layout};
 
 /// One host of the cluster. What the scheduler knows of it is the [`Scheduler`](super::Scheduler)'s.
@@ -17,9 +17,9 @@ pub(crate) struct Node {
 
 impl Node {
     /// Opens the files of the host with this number below the state directory. Blocks on the disk.
-    pub(super) fn open(disk: Disk, state_dir: &Path, number: usize) -> io::Result<Self> {
+    pub(super) fn open(disk: Disk, state_dir: &Path, number: HostNumber) -> io::Result<Self> {
         Ok(Self {
-            id: host_id(&host_name(number)),
+            id: host_id(&number.name()),
             store: HostStore::open(disk, &layout::host(state_dir, number))?,
             transfers: Transfers::default(),
         })

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Cluster, Error, Generation, HostStatus, ReplicaState, ServedPiece, not_found};
+use crate::dfdaemon::HostNumber;
 
 impl Cluster {
     /// Makes a host's replica persistent; false does nothing, whatever the id. Blocks on the disk.
-    pub(crate) fn update(&self, host: usize, id: &str, persistent: bool) -> Result<(), Error> {
+    pub(crate) fn update(&self, host: HostNumber, id: &str, persistent: bool) -> Result<(), Error> {
         if !persistent {
             return Ok(());
         }
@@ -19,13 +20,13 @@ impl Cluster {
     }
 
     /// Makes a host's whole replica a persistent one. Blocks on the disk.
-    pub(super) fn set_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
+    pub(super) fn set_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         self.write_persistent(host, id)
     }
 
     /// Makes a host's whole replica of a task whose lock is held a persistent one.
-    pub(super) fn write_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
+    pub(super) fn write_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let record = self.scheduler().with_persistent(host, id, true)?;
         self.node(host)?.store().write_record(&record)?;
         self.scheduler().replace_record(host, record, false);
@@ -34,7 +35,7 @@ impl Cluster {
 
     /// Makes a host's replica an evictable one behind the scheduler's back, as an export there does
     /// with the quirk for it. Blocks on the disk.
-    pub(super) fn clear_persistent(&self, host: usize, id: &str) -> Result<(), Error> {
+    pub(super) fn clear_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let record = self.scheduler().with_persistent(host, id, false)?;
         self.node(host)?.store().write_record(&record)?;
@@ -44,7 +45,7 @@ impl Cluster {
 
     /// Removes a host's replica. The task stays, and a persistent replica is made again elsewhere
     /// while another one is left. Without a replica there is nothing to do. Blocks on the disk.
-    pub(crate) fn delete_replica(&self, host: usize, id: &str) -> Result<(), Error> {
+    pub(crate) fn delete_replica(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_replica(host, id);
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
@@ -52,7 +53,7 @@ impl Cluster {
 
     /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
     /// goes on counting it, unless the host had left. Blocks on the disk.
-    pub(crate) fn wipe(&self, host: usize) -> Result<(), Error> {
+    pub(crate) fn wipe(&self, host: HostNumber) -> Result<(), Error> {
         let had_left = self.scheduler().host_status(host) == HostStatus::Left;
         for id in self.scheduler().task_ids() {
             let _locked = self.scheduler().lock_task(&id);
@@ -67,7 +68,7 @@ impl Cluster {
     /// one. Blocks on the disk.
     pub(super) fn drop_damaged(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Result<(), Error> {
@@ -80,7 +81,7 @@ impl Cluster {
     /// was persistent. The task's lock is held.
     fn remove_and_replace(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         removed: ReplicaState,
     ) -> Result<(), Error> {
@@ -96,7 +97,7 @@ impl Cluster {
     /// disk refuses. The task's lock is held.
     pub(super) fn remove_files(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         removed: ReplicaState,
     ) -> Result<(), Error> {
@@ -129,7 +130,7 @@ impl Cluster {
     /// Reads a piece for a peer. Blocks on the disk.
     pub(crate) fn read_piece(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         piece: &ServedPiece,
     ) -> Result<Vec<u8>, Error> {

@@ -102,9 +102,11 @@ mod tests {
             ),
             (Error::NoTtl, Code::Internal, "unexpected response"),
             (
-                Error::NoSuchHost { number: 9 },
+                Error::NoSuchHost {
+                    host: crate::dfdaemon::HostNumber::of(9),
+                },
                 Code::Internal,
-                "there is no host 9",
+                "there is no host host-9",
             ),
             (
                 Error::NoSpace { content_length: 9 },

@@ -61,6 +61,7 @@ mod tests {
     use crate::FakeDfdaemon;
     use crate::call::StoreFaults;
     use crate::cluster::{ExportRequest, ImportRequest};
+    use crate::dfdaemon::HostNumber;
     use crate::store::{CancelFlag, Mishap, Mishaps, Step};
 
     /// A process whose descriptors are all in use for so many attempts to make a file.
@@ -100,7 +101,7 @@ mod tests {
                 persistent_replica_count: 2,
                 ..ImportRequest::of(file.path())
             };
-            let imported = cluster.import(0, &request, &CancelFlag::default());
+            let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
             let id = imported.unwrap().task.task_id;
             if is_there {
                 let request = ExportRequest {
@@ -109,7 +110,7 @@ mod tests {
                     output: None,
                     store_faults: StoreFaults::default(),
                 };
-                let mut export = cluster.export(1, request).unwrap();
+                let mut export = cluster.export(HostNumber::of(1), request).unwrap();
                 while export.next_piece().await.unwrap().is_some() {}
                 export.finish().await.unwrap();
             }
@@ -118,7 +119,9 @@ mod tests {
             daemon.settle().await;
             let persistent = cluster
                 .scheduler()
-                .local(1, Some(&id), |replica| replica.record.persistent);
+                .local(HostNumber::of(1), Some(&id), |replica| {
+                    replica.record.persistent
+                });
             assert_eq!(persistent, [true], "{is_there}");
             assert_eq!(lacking.0.load(Ordering::Relaxed), 0);
             daemon.stop().await;

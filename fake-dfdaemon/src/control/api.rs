@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::ApiError;
 use crate::call::Calls;
 use crate::call::faults::reach::Reach;
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::instance::World;
 
 /// What the handlers act on. The API alone does not keep a fake alive.
@@ -79,7 +79,10 @@ impl Api {
     /// The names of the hosts that the journal may tell of.
     pub(super) fn hosts(&self) -> Result<Vec<String>, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok((0..self.world()?.hosts.len()).map(host_name).collect()),
+            Subject::Fake(_) => {
+                let hosts = HostNumber::all(self.world()?.hosts.len());
+                Ok(hosts.map(HostNumber::name).collect())
+            }
             Subject::Proxy(proxy) => Ok(vec![proxy.host.to_owned()]),
         }
     }

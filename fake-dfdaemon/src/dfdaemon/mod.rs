@@ -5,9 +5,41 @@ pub(crate) mod limits;
 pub(crate) mod quirks;
 pub(crate) mod release;
 
-/// The name of a host by its number.
-pub(crate) fn host_name(number: usize) -> String {
-    format!("host-{number}")
+use std::fmt;
+
+/// A host of a fake, by its place among them. Each was made by [`HostNumber::all`], so that there is
+/// such a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct HostNumber(usize);
+
+impl HostNumber {
+    pub(crate) const FIRST: Self = Self(0);
+
+    /// The numbers of so many hosts.
+    pub(crate) fn all(hosts: usize) -> impl Iterator<Item = Self> + Clone {
+        (0..hosts).map(Self)
+    }
+
+    /// Its place in a list of all hosts.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> String {
+        format!("host-{}", self.0)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn of(index: usize) -> Self {
+        Self(index)
+    }
+}
+
+impl fmt::Display for HostNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
 }
 
 /// `<ip>-<hostname>` of a host: each has an address of its own on the loopback interface.

@@ -20,7 +20,6 @@ use crate::call::faults::{Action, Phase};
 use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
-use crate::dfdaemon::host_name;
 
 /// How long a dfdaemon waits before it looks again for the pieces that it does not have yet.
 const POLL: Duration = Duration::from_millis(50);
@@ -136,7 +135,7 @@ async fn piece(
         let (tag, application) = host.cluster.scheduler().tag_and_application(id);
         let what = Arriving {
             rpc: Rpc::Transfer,
-            host: &host_name(host.number),
+            host: &host.number.name(),
             task: Some(id),
             tags: [None, tag.as_deref()],
             applications: [None, application.as_deref()],

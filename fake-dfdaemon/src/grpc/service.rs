@@ -14,7 +14,7 @@ use crate::call::rate::{RateLimit, Turn};
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, Call};
 use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
@@ -32,7 +32,7 @@ pub(crate) struct Admission {
 #[derive(Clone, Debug)]
 pub(crate) struct ServedHost {
     pub(crate) cluster: Arc<Cluster>,
-    pub(crate) number: usize,
+    pub(crate) number: HostNumber,
     pub(crate) admission: Admission,
     /// Whether peers are served, not programs.
     pub(crate) is_for_peers: bool,
@@ -69,7 +69,7 @@ impl ServedHost {
         asked: Asked<'_>,
         extensions: &Extensions,
     ) -> Call {
-        let name = host_name(self.number);
+        let name = self.number.name();
         let (tag, application) = asked.task.map_or((None, None), |task| {
             self.cluster.scheduler().tag_and_application(task)
         });

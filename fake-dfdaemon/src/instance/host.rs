@@ -10,7 +10,7 @@ use super::error::StartError;
 use super::host_server::HostServer;
 use super::own_thread::run_on;
 use crate::cluster::{Cluster, HostStatus};
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 
 /// One host of a running fake.
 ///
@@ -29,7 +29,7 @@ use crate::dfdaemon::host_name;
 pub struct Host<'a>(pub(crate) &'a Arc<HostServer>);
 
 impl Host<'_> {
-    fn number(&self) -> usize {
+    fn number(&self) -> HostNumber {
         self.0.served.number
     }
 
@@ -40,7 +40,7 @@ impl Host<'_> {
     /// `host-0`, `host-1`, …
     #[must_use]
     pub fn name(&self) -> String {
-        host_name(self.number())
+        self.number().name()
     }
 
     /// The socket that programs on the host call.

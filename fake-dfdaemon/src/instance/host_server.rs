@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::error::StartError;
 use crate::cluster::{Cluster, HostStatus};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::accepting::Accepting;
 use crate::grpc::connection_limit::Room;
@@ -44,10 +45,10 @@ pub(crate) struct Tcp {
 
 impl Tcp {
     /// Those of a host by its number: two ports in a row for each, or any two if the port is 0.
-    pub(crate) fn of_host(address: SocketAddr, number: usize) -> Option<Self> {
+    pub(crate) fn of_host(address: SocketAddr, number: HostNumber) -> Option<Self> {
         let port = |offset: usize| match address.port() {
             0 => Some(0),
-            first => u16::try_from(usize::from(first) + 2 * number + offset).ok(),
+            first => u16::try_from(usize::from(first) + 2 * number.index() + offset).ok(),
         };
         let at = |offset| Some(SocketAddr::new(address.ip(), port(offset)?));
         let wanted = Some([at(0)?, at(1)?]);
@@ -79,7 +80,7 @@ impl Tcp {
 impl HostServer {
     pub(crate) fn new(
         cluster: &Arc<Cluster>,
-        number: usize,
+        number: HostNumber,
         admission: Admission,
         room: Room,
         endpoint: PathBuf,

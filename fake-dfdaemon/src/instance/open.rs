@@ -17,6 +17,7 @@ use crate::call::journal::Journal;
 use crate::call::random::any_seed;
 use crate::call::rate::RateLimit;
 use crate::cluster::Cluster;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::RequestLimit;
 use crate::grpc::Admission;
 use crate::grpc::connection_limit::Room;
@@ -51,8 +52,12 @@ fn host_servers(
 ) -> Result<Vec<Arc<HostServer>>, StartError> {
     let mut servers = Vec::new();
     let room = Room::of_process();
-    for number in 0..settings.cluster.hosts {
-        let endpoint = match settings.socket.clone().filter(|_| number == 0) {
+    for number in HostNumber::all(settings.cluster.hosts) {
+        let endpoint = match settings
+            .socket
+            .clone()
+            .filter(|_| number == HostNumber::FIRST)
+        {
             Some(path) => {
                 std::path::absolute(&path).map_err(|source| SocketError::Bind { path, source })?
             }
@@ -73,7 +78,7 @@ fn host_servers(
 }
 
 /// The TCP ports of a host, if it is to have any.
-fn tcp_of(settings: &Settings, number: usize) -> Result<Tcp, StartError> {
+fn tcp_of(settings: &Settings, number: HostNumber) -> Result<Tcp, StartError> {
     let Some(address) = settings.tcp else {
         return Ok(Tcp::default());
     };

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::error::StartError;
 use crate::call::StoreFaults;
 use crate::cluster::{Cluster, Error, ImportRequest, RequestedTtl};
+use crate::dfdaemon::HostNumber;
 use crate::store::CancelFlag;
 
 /// Persistent replicas of a preloaded file, as an importer asks for by default.
@@ -74,7 +75,7 @@ pub(crate) fn preload(
             ttl: RequestedTtl::Given(ttl),
             store_faults: StoreFaults::default(),
         };
-        let task_id = match cluster.import(0, &request, cancel) {
+        let task_id = match cluster.import(HostNumber::FIRST, &request, cancel) {
             Ok(view) => view.task.task_id,
             // From an earlier start on the same state, or the same content under another name.
             Err(Error::TaskExists { id, .. }) => id,

@@ -16,7 +16,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 
 /// What made the directory.
 pub(super) const FORMAT: &str = "state.json";
@@ -51,13 +51,13 @@ pub(crate) fn control_socket(state: &Path) -> PathBuf {
 }
 
 /// The socket that programs on a host call, unless it was given another place.
-pub(crate) fn host_socket(state: &Path, number: usize) -> PathBuf {
-    state.join(format!("{}.{SOCKET}", host_name(number)))
+pub(crate) fn host_socket(state: &Path, number: HostNumber) -> PathBuf {
+    state.join(format!("{}.{SOCKET}", number.name()))
 }
 
 /// The socket that other hosts and the scheduler call.
-pub(crate) fn upload_socket(state: &Path, number: usize) -> PathBuf {
-    state.join(format!("{}.upload.{SOCKET}", host_name(number)))
+pub(crate) fn upload_socket(state: &Path, number: HostNumber) -> PathBuf {
+    state.join(format!("{}.upload.{SOCKET}", number.name()))
 }
 
 /// The scheduler's files.
@@ -66,15 +66,15 @@ pub(crate) fn scheduler(state: &Path) -> PathBuf {
 }
 
 /// A host's files.
-pub(crate) fn host(state: &Path, number: usize) -> PathBuf {
-    state.join(HOSTS).join(host_name(number))
+pub(crate) fn host(state: &Path, number: HostNumber) -> PathBuf {
+    state.join(HOSTS).join(number.name())
 }
 
 /// The directories that hold all that a snapshot has to: the scheduler's and each host's.
 pub(crate) fn roots(state: &Path, hosts: usize) -> Vec<PathBuf> {
     let host = |number| contents(&host(state, number));
     std::iter::once(tasks(&scheduler(state)))
-        .chain((0..hosts).map(host))
+        .chain(HostNumber::all(hosts).map(host))
         .collect()
 }
 

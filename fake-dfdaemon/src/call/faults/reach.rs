@@ -3,7 +3,7 @@
 use super::action::Scope;
 use super::{Fault, FaultError};
 use crate::call::rpc::Rpc;
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 
 /// Where calls pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +33,10 @@ impl Reach {
 
 fn check_host(fault: &Fault, hosts: usize) -> Result<(), FaultError> {
     if let Some(host) = &fault.host
-        && !(0..hosts).any(|number| host_name(number) == *host)
+        && !HostNumber::all(hosts).any(|number| number.name() == *host)
     {
-        let last = host_name(hosts.saturating_sub(1));
+        let last = HostNumber::all(hosts).last().map(HostNumber::name);
+        let last = last.unwrap_or_default();
         return Err(FaultError::new(format!(
             "host: no such host: {host}; the last is {last}"
         )));

@@ -20,6 +20,7 @@ use super::scheduler::{Found, check_given};
 use super::transfer::{Arrival, Subscription, Wanted};
 use super::{Cluster, Error, Generation, Lease};
 use crate::call::StoreFaults;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, TaskRecord};
 
@@ -43,7 +44,7 @@ pub(crate) struct Export {
     /// New for every export.
     pub(crate) peer_id: String,
     cluster: Arc<Cluster>,
-    host: usize,
+    host: HostNumber,
     persistent: bool,
     source: Source,
     chunks: Chunks,
@@ -85,7 +86,7 @@ impl Cluster {
     /// the output. Blocks on the disk.
     pub(crate) fn export(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         request: ExportRequest,
     ) -> Result<Export, Error> {
         check_given(&request.task_id)?;
@@ -169,7 +170,7 @@ impl Cluster {
 
     /// Whether an output already is this host's content, under a further name: then there is
     /// nothing to do, and no digest is looked at. Blocks on the disk.
-    fn is_there_already(&self, host: usize, id: &str, path: &Path) -> bool {
+    fn is_there_already(&self, host: HostNumber, id: &str, path: &Path) -> bool {
         let opened = || {
             self.node(host)?
                 .store()
@@ -197,7 +198,7 @@ impl Cluster {
     /// The task, and where its content comes from. Blocks on the disk.
     fn source(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
         wanted: Wanted,
     ) -> Result<(TaskRecord, Lease, Source), Error> {
@@ -223,7 +224,7 @@ impl Cluster {
                 }
                 let file = opened?;
                 if let Err(error) = check_length(&file, id, task.content_length) {
-                    tracing::warn!(%error, host, "a copy is dropped");
+                    tracing::warn!(%error, %host, "a copy is dropped");
                     self.drop_damaged(host, id, lease.generation())?;
                     continue;
                 }
@@ -428,7 +429,7 @@ mod tests {
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(0, &request, &CancelFlag::default());
+        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         let request = ExportRequest {
@@ -442,7 +443,7 @@ mod tests {
             }),
             store_faults: StoreFaults::default(),
         };
-        let export = cluster.export(0, request).unwrap();
+        let export = cluster.export(HostNumber::of(0), request).unwrap();
         assert!(output.exists());
         export.abandon().await;
         assert!(!output.exists());

@@ -17,6 +17,7 @@ use self::source::Source;
 use self::upload::{Begun, Stored};
 use super::{Cluster, Error, Reservation, TaskView};
 use crate::call::StoreFaults;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::check_fields;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Disk, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
@@ -55,7 +56,7 @@ impl Cluster {
     /// same refusals in the same order as from a daemon that reads the file twice.
     pub(crate) fn import(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         request: &ImportRequest,
         cancel: &CancelFlag,
     ) -> Result<TaskView, Error> {
@@ -287,7 +288,7 @@ impl Cluster {
     }
 
     /// Makes sure that content still fits a host, and keeps the room for it. Blocks on the disk.
-    pub(super) fn reserve(&self, host: usize, length: u64) -> Result<Reservation, Error> {
+    pub(super) fn reserve(&self, host: HostNumber, length: u64) -> Result<Reservation, Error> {
         let store = self.node(host)?.store();
         self.scheduler()
             .reserve(host, length, || store.free_space())
@@ -304,7 +305,7 @@ fn check_sign(ttl: &RequestedTtl) -> Result<(), Error> {
 
 /// A task to be, before its id is known.
 struct NewTask<'a> {
-    host: usize,
+    host: HostNumber,
     request: &'a ImportRequest,
     layout: PieceLayout,
     ttl: Duration,

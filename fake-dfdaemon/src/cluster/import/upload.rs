@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cluster::scheduler::Started;
 use crate::cluster::{Cluster, Error, Reservation, TaskView};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
@@ -17,7 +18,7 @@ pub(in crate::cluster) struct Stored {
 /// A task that was started at the scheduler. Dropped before it has ended, it is Failed.
 pub(in crate::cluster) struct Begun {
     pub(in crate::cluster) cluster: Arc<Cluster>,
-    pub(in crate::cluster) host: usize,
+    pub(in crate::cluster) host: HostNumber,
     pub(in crate::cluster) task: TaskRecord,
     /// Holds the task, too.
     pub(in crate::cluster) started: Started,

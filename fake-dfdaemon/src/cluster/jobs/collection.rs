@@ -1,6 +1,7 @@
 //! The removal of what has expired, and of replicas that a full host can do without.
 
 use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::HostNumber;
 
 impl Cluster {
     /// Removes every task that has expired and that nobody holds. Blocks on the disk.
@@ -31,7 +32,7 @@ impl Cluster {
     }
 
     /// Removes a host's non-persistent replicas until it has room again. Blocks on the disk.
-    pub(super) fn evict(&self, host: usize) -> Result<(), Error> {
+    pub(super) fn evict(&self, host: HostNumber) -> Result<(), Error> {
         let evictable = self.scheduler().evictable(host);
         let mut evicted = Ok(());
         for id in evictable {
@@ -44,7 +45,7 @@ impl Cluster {
         evicted
     }
 
-    fn evict_replica(&self, host: usize, id: &str) -> Result<(), Error> {
+    fn evict_replica(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_evictable(host, id);
         removed.map_or(Ok(()), |removed| self.remove_files(host, id, removed))

@@ -14,7 +14,7 @@ use crate::call::{Arrived, Call};
 use crate::cluster::scheduler::{Job, Parked, Step};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 
 impl Cluster {
@@ -49,11 +49,11 @@ impl Cluster {
     /// Makes one replica: a call that faults can hit, like those of clients.
     async fn replicate_to(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
         entered: Entered,
     ) -> Result<(), Error> {
-        let name = host_name(host);
+        let name = host.name();
         let (tag, application) = self.scheduler().tag_and_application(id);
         let request = json!({"task_id": &**id, "persistent": true});
         let what = Arriving {
@@ -77,7 +77,7 @@ impl Cluster {
     async fn make_replica(
         self: &Arc<Self>,
         call: &mut Call,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
     ) -> Result<(), Status> {
         self.wait_for_faults(call, Phase::Before, id).await?;
@@ -97,7 +97,7 @@ impl Cluster {
     /// Transfers a task to a host, when it is its turn.
     async fn fetch_replica(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
         wanted: Wanted,
     ) -> Result<(), Error> {
@@ -114,7 +114,7 @@ impl Cluster {
     /// Makes a copy that a host has a persistent one, when it is its turn.
     async fn promote(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
         (_held, ends): Entered,
     ) -> Result<(), Error> {

@@ -10,13 +10,14 @@ use super::Scheduler;
 use super::replicas::ReplicaState;
 use super::state::{Entry, Generation};
 use crate::cluster::error::Error;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::ReplicaRecord;
 
 impl Scheduler {
     /// Takes a task out, its record first, and returns the hosts that have something of it. After an
     /// error it is still there. Blocks on the disk.
-    pub(in crate::cluster) fn remove_task(&self, id: &str) -> Result<Vec<usize>, Error> {
+    pub(in crate::cluster) fn remove_task(&self, id: &str) -> Result<Vec<HostNumber>, Error> {
         // The task first, which decides: a replica without its task is nobody's.
         self.records.remove(id)?;
         Ok(self.state().remove_task(id))
@@ -29,7 +30,11 @@ impl Scheduler {
 
     /// Takes a host's replica out of the books, unless its content was lost: the host knows nothing
     /// of such a replica.
-    pub(in crate::cluster) fn take_replica(&self, host: usize, id: &str) -> Option<ReplicaState> {
+    pub(in crate::cluster) fn take_replica(
+        &self,
+        host: HostNumber,
+        id: &str,
+    ) -> Option<ReplicaState> {
         let mut state = self.state();
         let replica = state.tasks.get(id)?.replicas.get(host)?;
         if replica.lost {
@@ -41,7 +46,7 @@ impl Scheduler {
     /// Takes a host's replica of this very task out of the books.
     pub(in crate::cluster) fn take_replica_of(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Option<ReplicaState> {
@@ -51,7 +56,11 @@ impl Scheduler {
     }
 
     /// Takes a host's replica out of the books if it can be evicted.
-    pub(in crate::cluster) fn take_evictable(&self, host: usize, id: &str) -> Option<ReplicaState> {
+    pub(in crate::cluster) fn take_evictable(
+        &self,
+        host: HostNumber,
+        id: &str,
+    ) -> Option<ReplicaState> {
         let mut state = self.state();
         let entry = state.tasks.get(id).filter(|entry| entry.leases == 0)?;
         let replica = entry.whole_replica(host)?;
@@ -62,13 +71,18 @@ impl Scheduler {
     }
 
     /// Takes a replica back whose files could not be removed.
-    pub(in crate::cluster) fn put_back(&self, host: usize, id: &str, replica: ReplicaState) {
+    pub(in crate::cluster) fn put_back(&self, host: HostNumber, id: &str, replica: ReplicaState) {
         self.state().put_back(id, host, replica);
     }
 
     /// Notes that a host has lost its content of a task: it goes on counting, if it counts and the
     /// host has not left. Whether it had something of the task.
-    pub(in crate::cluster) fn wipe_replica(&self, host: usize, id: &str, had_left: bool) -> bool {
+    pub(in crate::cluster) fn wipe_replica(
+        &self,
+        host: HostNumber,
+        id: &str,
+        had_left: bool,
+    ) -> bool {
         let mut state = self.state();
         let entry = state.tasks.get(id);
         let counts = entry.and_then(|entry| entry.replicas.get(host).map(ReplicaState::counts));
@@ -83,7 +97,7 @@ impl Scheduler {
     /// The record of a host's whole replica, made persistent or evictable.
     pub(in crate::cluster) fn with_persistent(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         persistent: bool,
     ) -> Result<ReplicaRecord, Error> {
@@ -102,7 +116,7 @@ impl Scheduler {
     /// persistent, if it did.
     pub(in crate::cluster) fn replace_record(
         &self,
-        host: usize,
+        host: HostNumber,
         record: ReplicaRecord,
         goes_on_counting: bool,
     ) {
@@ -115,7 +129,7 @@ impl Scheduler {
     }
 
     /// Forgets what a host counted in memory, as a dfdaemon does that is started again.
-    pub(crate) fn forget_uploads(&self, host: usize) {
+    pub(crate) fn forget_uploads(&self, host: HostNumber) {
         for id in self.task_ids() {
             let mut state = self.state();
             let entry = state.tasks.get_mut(&id);
@@ -147,7 +161,7 @@ impl Scheduler {
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.
-    pub(in crate::cluster) fn evictable(&self, host: usize) -> Vec<Arc<str>> {
+    pub(in crate::cluster) fn evictable(&self, host: HostNumber) -> Vec<Arc<str>> {
         self.state().evictable(host)
     }
 }

@@ -11,6 +11,7 @@ use super::leases::Lease;
 use super::replicas::ReplicaState;
 use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
@@ -38,7 +39,7 @@ pub(crate) struct ServedPiece {
 
 impl Scheduler {
     /// The pieces that a host has and that peers get: of a poisoned replica none.
-    pub(crate) fn pieces_to_serve(&self, host: usize, id: &str) -> Option<PieceLayout> {
+    pub(crate) fn pieces_to_serve(&self, host: HostNumber, id: &str) -> Option<PieceLayout> {
         let state = self.state();
         let replica = state.tasks.get(id)?.whole_replica(host)?;
         let record = &replica.record;
@@ -47,7 +48,12 @@ impl Scheduler {
     }
 
     /// One of them.
-    pub(crate) fn piece_to_serve(&self, host: usize, id: &str, number: u32) -> Option<ServedPiece> {
+    pub(crate) fn piece_to_serve(
+        &self,
+        host: HostNumber,
+        id: &str,
+        number: u32,
+    ) -> Option<ServedPiece> {
         let range = self.pieces_to_serve(host, id)?.range(number)?;
         let state = self.state();
         let record = &state.tasks.get(id)?.whole_replica(host)?.record;
@@ -61,7 +67,7 @@ impl Scheduler {
     }
 
     /// Counts a piece that a host sends to a peer.
-    pub(in crate::cluster) fn count_served(&self, host: usize, id: &str) {
+    pub(in crate::cluster) fn count_served(&self, host: HostNumber, id: &str) {
         let mut state = self.state();
         let entry = state.tasks.get_mut(id);
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
@@ -72,7 +78,7 @@ impl Scheduler {
     /// Looks a task up for an export on a host, and holds it.
     pub(in crate::cluster) fn find(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
     ) -> Result<Found, Error> {
         let now = self.now();
@@ -96,14 +102,19 @@ impl Scheduler {
     }
 
     /// Counts a piece that is read for a client that wants the content.
-    pub(in crate::cluster) fn count_uploaded(&self, host: usize, id: &str, generation: Generation) {
+    pub(in crate::cluster) fn count_uploaded(
+        &self,
+        host: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) {
         self.change_replica(host, id, generation, |replica| replica.uploaded += 1);
     }
 
     /// Says whether a host's replica of this very task serves nobody.
     pub(crate) fn set_poisoned(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
         poisoned: bool,
@@ -114,7 +125,7 @@ impl Scheduler {
     /// Changes what is known of a host's replica, if it is still that of the same task.
     pub(super) fn change_replica<T>(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
         change: impl FnOnce(&mut ReplicaState) -> T,
@@ -145,7 +156,7 @@ impl Scheduler {
     /// Whether there is this very task, and a host does not have the whole of it.
     pub(in crate::cluster) fn lacks_replica_of(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> bool {
@@ -158,7 +169,7 @@ impl Scheduler {
     /// link that was refused. While a transfer runs it has.
     pub(in crate::cluster) fn lacks_record_of(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
         is_fetching: bool,
@@ -172,14 +183,14 @@ impl Scheduler {
     }
 
     /// Takes the record that a host has written of a replica.
-    pub(in crate::cluster) fn insert_replica(&self, host: usize, record: ReplicaRecord) {
+    pub(in crate::cluster) fn insert_replica(&self, host: HostNumber, record: ReplicaRecord) {
         self.state().insert_replica(host, record);
     }
 
     /// The record of a host's whole replica of this very task, if it has one.
     pub(in crate::cluster) fn whole_record(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Option<ReplicaRecord> {
@@ -191,7 +202,7 @@ impl Scheduler {
     /// Takes the record that a host has written of a replica whose export failed, and counts that.
     pub(in crate::cluster) fn insert_failed(
         &self,
-        host: usize,
+        host: HostNumber,
         record: ReplicaRecord,
         generation: Generation,
     ) {

@@ -8,6 +8,7 @@ use super::Scheduler;
 use super::leases::{Lease, Reservation};
 use super::state::{Generation, State, is_replaceable};
 use crate::cluster::error::{Error, not_found};
+use crate::dfdaemon::HostNumber;
 use crate::store::{ReplicaRecord, TaskRecord};
 
 /// A task that was started.
@@ -17,7 +18,7 @@ pub(in crate::cluster) struct Started {
     /// No collector takes the task away under its import.
     pub(super) _lease: Option<Lease>,
     /// The hosts that have something left of an earlier task with the id.
-    pub(in crate::cluster) old_holders: Vec<usize>,
+    pub(in crate::cluster) old_holders: Vec<HostNumber>,
 }
 
 impl Scheduler {
@@ -26,7 +27,7 @@ impl Scheduler {
     pub(in crate::cluster) fn start_task(
         self: &Arc<Self>,
         task: &TaskRecord,
-        host: usize,
+        host: HostNumber,
         replica: ReplicaRecord,
     ) -> Result<Started, Error> {
         let id = task.task_id.as_str();
@@ -64,7 +65,10 @@ impl Scheduler {
 
     /// Takes a task in that another scheduler knows, unless there is one with its id. The hosts that
     /// have something left of an earlier one. Blocks on the disk.
-    pub(in crate::cluster) fn learn_task(&self, task: &TaskRecord) -> Result<Vec<usize>, Error> {
+    pub(in crate::cluster) fn learn_task(
+        &self,
+        task: &TaskRecord,
+    ) -> Result<Vec<HostNumber>, Error> {
         let id = task.task_id.as_str();
         if self.knows(id) {
             return Ok(Vec::new());
@@ -79,7 +83,7 @@ impl Scheduler {
     /// The record of a host's replica of this very task, whole or not.
     pub(in crate::cluster) fn replica_record(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Result<ReplicaRecord, Error> {
@@ -95,7 +99,7 @@ impl Scheduler {
         &self,
         task: TaskRecord,
         generation: Generation,
-        host: usize,
+        host: HostNumber,
         replica: ReplicaRecord,
         reservation: Reservation,
     ) -> Result<(), Error> {
@@ -111,7 +115,7 @@ impl Scheduler {
         &self,
         task: TaskRecord,
         generation: Generation,
-        host: usize,
+        host: HostNumber,
         replica: Option<ReplicaRecord>,
     ) -> Result<(), Error> {
         let id = task.task_id.clone();

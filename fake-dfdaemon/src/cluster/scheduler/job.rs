@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 
 /// A job in the agenda.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub(in crate::cluster) enum Job {
     /// Removes what has expired.
     Collect,
     /// Makes room on a host.
-    Evict(usize),
+    Evict(HostNumber),
     /// Removes the files of states that were replaced.
     EmptyTrash,
 }
@@ -22,7 +22,7 @@ pub(in crate::cluster) fn words(job: &Job) -> String {
     match job {
         Job::Replicate(id) => format!("replicate task {id}"),
         Job::Collect => "collect expired tasks".to_owned(),
-        Job::Evict(host) => format!("evict from {}", host_name(*host)),
+        Job::Evict(host) => format!("evict from {}", host.name()),
         Job::EmptyTrash => "remove what was replaced".to_owned(),
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::Scheduler;
 use super::state::{Entry, Generation, State, has_room};
 use crate::cluster::error::Error;
+use crate::dfdaemon::HostNumber;
 
 impl Scheduler {
     /// Keeps room on a host for content to come. `free` tells what its file system still holds, which
     /// decides if no capacity was given. Blocks on the disk.
     pub(in crate::cluster) fn reserve(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         content_length: u64,
         free: impl FnOnce() -> std::io::Result<u64>,
     ) -> Result<Reservation, Error> {
@@ -22,8 +23,8 @@ impl Scheduler {
         let mut state = self.state();
         let room = state
             .hosts
-            .get_mut(host)
-            .ok_or(Error::NoSuchHost { number: host })?;
+            .get_mut(host.index())
+            .ok_or(Error::NoSuchHost { host })?;
         if !has_room(room, content_length, self.adjusted().capacity) {
             return Err(no_space);
         }
@@ -52,7 +53,7 @@ impl Scheduler {
 #[derive(Debug)]
 pub(in crate::cluster) struct Reservation {
     scheduler: Arc<Scheduler>,
-    host: usize,
+    host: HostNumber,
     bytes: u64,
 }
 
@@ -60,7 +61,7 @@ impl Reservation {
     /// Gives the room to content that comes into the books with the same lock held, so that
     /// nobody finds it free in between.
     pub(in crate::cluster) fn hand_over(mut self, state: &mut State) {
-        if let Some(room) = state.hosts.get_mut(self.host) {
+        if let Some(room) = state.hosts.get_mut(self.host.index()) {
             room.reserved = room.reserved.saturating_sub(self.bytes);
         }
         self.bytes = 0;
@@ -73,7 +74,7 @@ impl Drop for Reservation {
             // Handed over, by somebody who holds the lock.
             return;
         }
-        if let Some(room) = self.scheduler.state().hosts.get_mut(self.host) {
+        if let Some(room) = self.scheduler.state().hosts.get_mut(self.host.index()) {
             room.reserved = room.reserved.saturating_sub(self.bytes);
         }
     }

@@ -11,7 +11,7 @@ use super::replicas::ReplicaState;
 use super::state::{Generation, HostStatus, TaskView};
 use super::task::{Replica, Task};
 use crate::cluster::error::{Error, not_found};
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 
 /// How long schedulers remember a replica that have the quirk.
@@ -36,7 +36,7 @@ impl Scheduler {
         let state = self.state();
         let entry = state.live(id, self.now())?;
         let replicas = entry.replicas.iter().map(|(host, replica)| Replica {
-            host: host_name(host),
+            host: host.name(),
             persistent: replica.record.persistent,
             complete: replica.is_whole(),
         });
@@ -68,7 +68,7 @@ impl Scheduler {
     }
 
     /// Whether a host has the whole of a task.
-    pub(crate) fn has_replica(&self, host: usize, id: &str) -> bool {
+    pub(crate) fn has_replica(&self, host: HostNumber, id: &str) -> bool {
         let state = self.state();
         let entry = state.tasks.get(id);
         entry.is_some_and(|entry| entry.whole_replica(host).is_some())
@@ -77,7 +77,7 @@ impl Scheduler {
     /// Whether a host has the whole of this very task.
     pub(in crate::cluster) fn has_replica_of(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> bool {
@@ -96,7 +96,7 @@ impl Scheduler {
     /// A host's own records, ordered by id; of the one task, if one is asked for.
     pub(crate) fn local<T>(
         &self,
-        host: usize,
+        host: HostNumber,
         id: Option<&str>,
         view: impl Fn(&ReplicaState) -> T,
     ) -> Vec<T> {
@@ -116,24 +116,24 @@ impl Scheduler {
         self.state().tasks.values().any(|entry| entry.leases > 0)
     }
 
-    pub(crate) fn host_status(&self, host: usize) -> HostStatus {
+    pub(crate) fn host_status(&self, host: HostNumber) -> HostStatus {
         self.state().status(host)
     }
 
     /// Says that a host runs, stopped or left.
-    pub(crate) fn note_host_status(&self, host: usize, status: HostStatus) {
-        if let Some(host) = self.state().hosts.get_mut(host) {
+    pub(crate) fn note_host_status(&self, host: HostNumber, status: HostStatus) {
+        if let Some(host) = self.state().hosts.get_mut(host.index()) {
             host.status = status;
         }
-        let name = host_name(host);
+        let name = host.name();
         let told = || json!({"name": name, "state": status});
         self.events.tell("host", told);
     }
 
     /// How many tasks a host has, and their content in bytes.
-    pub(crate) fn host_load(&self, host: usize) -> (usize, u64) {
+    pub(crate) fn host_load(&self, host: HostNumber) -> (usize, u64) {
         let state = self.state();
-        let host = state.hosts.get(host);
+        let host = state.hosts.get(host.index());
         host.map_or((0, 0), |host| (host.tasks, host.used))
     }
 

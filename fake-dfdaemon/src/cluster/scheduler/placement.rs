@@ -1,12 +1,13 @@
 //! Where a task's persistent replicas go: pure, from what the hosts have.
 
 use crate::call::random::Random;
+use crate::dfdaemon::HostNumber;
 
 /// What placement knows of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// The host's number.
-    pub(crate) host: usize,
+    pub(crate) host: HostNumber,
     /// Its copy of the task, if it has one that is whole.
     pub(crate) copy: Option<Copied>,
     /// Whether the copy it has counts: the host has not left.
@@ -30,9 +31,9 @@ pub(crate) enum Copied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// This host's copy becomes persistent. Nothing is transferred.
-    Promote(usize),
+    Promote(HostNumber),
     /// This host gets a persistent copy.
-    Copy(usize),
+    Copy(HostNumber),
 }
 
 /// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
@@ -79,7 +80,7 @@ pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -
         random.shuffle(copies);
     }
     steps.truncate(missing);
-    let has_room = |host: usize| {
+    let has_room = |host: HostNumber| {
         candidates
             .iter()
             .any(|candidate| candidate.host == host && candidate.has_room)
@@ -97,15 +98,23 @@ mod tests {
 
     use super::*;
 
-    fn host(host: usize, copy: Option<Copied>) -> Candidate {
+    fn host(index: usize, copy: Option<Copied>) -> Candidate {
         Candidate {
-            host,
+            host: HostNumber::of(index),
             copy,
             counts: true,
             runs: true,
             has_room: true,
             used: 0,
         }
+    }
+
+    fn promote(index: usize) -> Step {
+        Step::Promote(HostNumber::of(index))
+    }
+
+    fn copy(index: usize) -> Step {
+        Step::Copy(HostNumber::of(index))
     }
 
     #[test]
@@ -116,12 +125,9 @@ mod tests {
             host(2, Some(Copied::Evictable)),
             host(3, None),
         ];
-        assert_eq!(plan(2, &hosts), [Step::Promote(2)]);
-        assert_eq!(plan(3, &hosts), [Step::Promote(2), Step::Copy(1)]);
-        assert_eq!(
-            plan(9, &hosts),
-            [Step::Promote(2), Step::Copy(1), Step::Copy(3)]
-        );
+        assert_eq!(plan(2, &hosts), [promote(2)]);
+        assert_eq!(plan(3, &hosts), [promote(2), copy(1)]);
+        assert_eq!(plan(9, &hosts), [promote(2), copy(1), copy(3)]);
         assert_eq!(plan(1, &hosts), []);
     }
 
@@ -138,7 +144,7 @@ mod tests {
                 ..host(2, None)
             },
         ];
-        assert_eq!(plan(2, &hosts), [Step::Copy(2)]);
+        assert_eq!(plan(2, &hosts), [copy(2)]);
     }
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
             },
             host(4, None),
         ];
-        assert_eq!(plan(2, &hosts), [Step::Copy(4)]);
+        assert_eq!(plan(2, &hosts), [copy(4)]);
     }
 
     proptest! {
@@ -173,7 +179,7 @@ mod tests {
                 .iter()
                 .enumerate()
                 .map(|(number, &(copy, counts, runs, has_room, used))| Candidate {
-                    host: number,
+                    host: HostNumber::of(number),
                     copy: match copy { 0 => None, 1 => Some(Copied::Persistent), _ => Some(Copied::Evictable) },
                     counts, runs, has_room, used,
                 })
@@ -184,7 +190,7 @@ mod tests {
             let mut touched = Vec::new();
             for step in steps {
                 let (Step::Promote(number) | Step::Copy(number)) = step;
-                let candidate = candidates[number];
+                let candidate = candidates[number.index()];
                 prop_assert!(candidate.runs && candidate.counts && candidate.copy != Some(Copied::Persistent));
                 prop_assert!(!touched.contains(&number));
                 touched.push(number);

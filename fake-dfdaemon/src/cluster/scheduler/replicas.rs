@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::store::ReplicaRecord;
 
 /// A host's copy of a task, whole or not.
@@ -28,7 +28,7 @@ pub(crate) struct ReplicaState {
 
 /// The copies of one task, ordered by the host's number.
 #[derive(Debug, Default)]
-pub(crate) struct Replicas(Vec<(usize, ReplicaState)>);
+pub(crate) struct Replicas(Vec<(HostNumber, ReplicaState)>);
 
 impl ReplicaState {
     pub(crate) fn new(record: ReplicaRecord) -> Self {
@@ -43,10 +43,10 @@ impl ReplicaState {
     }
 
     /// As those are told who follow.
-    pub(super) fn told(&self, host: usize) -> Value {
+    pub(super) fn told(&self, host: HostNumber) -> Value {
         json!({
             "task_id": self.record.task_id,
-            "host": host_name(host),
+            "host": host.name(),
             "persistent": self.record.persistent,
             "complete": self.is_whole(),
         })
@@ -82,18 +82,22 @@ impl ReplicaState {
 }
 
 impl Replicas {
-    pub(crate) fn get(&self, host: usize) -> Option<&ReplicaState> {
+    pub(crate) fn get(&self, host: HostNumber) -> Option<&ReplicaState> {
         let index = self.index(host).ok()?;
         self.0.get(index).map(|(_, replica)| replica)
     }
 
-    pub(crate) fn get_mut(&mut self, host: usize) -> Option<&mut ReplicaState> {
+    pub(crate) fn get_mut(&mut self, host: HostNumber) -> Option<&mut ReplicaState> {
         let index = self.index(host).ok()?;
         self.0.get_mut(index).map(|(_, replica)| replica)
     }
 
     /// Puts a copy in, and returns the one that the host had.
-    pub(crate) fn insert(&mut self, host: usize, replica: ReplicaState) -> Option<ReplicaState> {
+    pub(crate) fn insert(
+        &mut self,
+        host: HostNumber,
+        replica: ReplicaState,
+    ) -> Option<ReplicaState> {
         if let Some(there) = self.get_mut(host) {
             return Some(std::mem::replace(there, replica));
         }
@@ -103,27 +107,27 @@ impl Replicas {
         None
     }
 
-    pub(crate) fn remove(&mut self, host: usize) -> Option<ReplicaState> {
+    pub(crate) fn remove(&mut self, host: HostNumber) -> Option<ReplicaState> {
         let index = self.index(host).ok()?;
         Some(self.0.remove(index).1)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &ReplicaState)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (HostNumber, &ReplicaState)> {
         self.0.iter().map(|(host, replica)| (*host, replica))
     }
 
-    pub(crate) fn hosts(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = HostNumber> {
         self.iter().map(|(host, _)| host)
     }
 
     /// Where a host's copy is, or would be.
-    fn index(&self, host: usize) -> Result<usize, usize> {
+    fn index(&self, host: HostNumber) -> Result<usize, usize> {
         self.0.binary_search_by_key(&host, |(host, _)| *host)
     }
 }
 
 impl IntoIterator for Replicas {
-    type Item = (usize, ReplicaState);
+    type Item = (HostNumber, ReplicaState);
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {

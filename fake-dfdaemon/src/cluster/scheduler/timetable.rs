@@ -11,6 +11,7 @@ use super::Scheduler;
 use super::agenda::Parked;
 use super::job::Job;
 use crate::call::clock::later;
+use crate::dfdaemon::HostNumber;
 
 /// Above this share of its capacity a host evicts, in percent.
 const EVICT_ABOVE: u64 = 80;
@@ -67,22 +68,26 @@ impl Scheduler {
     }
 
     /// Puts eviction down if a host holds more than it should.
-    pub(in crate::cluster) fn evict_if_full(&self, host: usize) {
+    pub(in crate::cluster) fn evict_if_full(&self, host: HostNumber) {
         if self.is_over(host, EVICT_ABOVE) {
             self.agenda.add(self.now(), Job::Evict(host));
         }
     }
 
     /// Whether a host that evicts has to go on.
-    pub(in crate::cluster) fn is_too_full(&self, host: usize) -> bool {
+    pub(in crate::cluster) fn is_too_full(&self, host: HostNumber) -> bool {
         self.is_over(host, EVICT_DOWN_TO)
     }
 
-    fn is_over(&self, host: usize, percent: u64) -> bool {
+    fn is_over(&self, host: HostNumber, percent: u64) -> bool {
         let Some(capacity) = self.adjusted().capacity else {
             return false;
         };
-        let used = self.state().hosts.get(host).map_or(0, |host| host.used);
+        let used = self
+            .state()
+            .hosts
+            .get(host.index())
+            .map_or(0, |host| host.used);
         u128::from(used) * 100 > u128::from(capacity) * u128::from(percent)
     }
 

@@ -7,6 +7,7 @@ use super::leases::{Lease, Reservation};
 use super::replicas::ReplicaState;
 use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
+use crate::dfdaemon::HostNumber;
 use crate::store::{ReplicaRecord, TaskRecord};
 
 impl Scheduler {
@@ -26,7 +27,7 @@ impl Scheduler {
     /// Notes that a transfer to a host has started, unless the host has something of the task.
     pub(in crate::cluster) fn mark_transfer(
         &self,
-        host: usize,
+        host: HostNumber,
         record: ReplicaRecord,
         generation: Generation,
     ) {
@@ -40,7 +41,7 @@ impl Scheduler {
     /// Forgets what has come of a task to a host, unless the host has it from elsewhere.
     pub(in crate::cluster) fn unmark_transfer(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) {
@@ -63,7 +64,7 @@ impl Scheduler {
     /// Takes a replica whose files are in place, and gives it the room that was kept for it.
     pub(in crate::cluster) fn complete_transfer(
         &self,
-        host: usize,
+        host: HostNumber,
         record: ReplicaRecord,
         reservation: Reservation,
     ) {
@@ -75,10 +76,10 @@ impl Scheduler {
     /// The hosts that can serve this very task to a host; `None` if it was removed or replaced.
     pub(in crate::cluster) fn parents(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
-    ) -> Option<Vec<usize>> {
+    ) -> Option<Vec<HostNumber>> {
         let mut state = self.state();
         state.same(id, generation)?;
         let entry = state.tasks.get(id)?;
@@ -88,7 +89,7 @@ impl Scheduler {
     /// Whether a host's replica of this very task serves nobody.
     pub(in crate::cluster) fn is_poisoned(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> bool {
@@ -100,7 +101,7 @@ impl Scheduler {
     /// unless nobody computed them.
     pub(in crate::cluster) fn begin_upload(
         &self,
-        host: usize,
+        host: HostNumber,
         id: &str,
         generation: Generation,
     ) -> Result<Option<Arc<[u32]>>, Error> {
@@ -112,7 +113,12 @@ impl Scheduler {
     }
 
     /// Notes that a host serves one transfer less.
-    pub(in crate::cluster) fn end_upload(&self, host: usize, id: &str, generation: Generation) {
+    pub(in crate::cluster) fn end_upload(
+        &self,
+        host: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) {
         self.change_replica(host, id, generation, |replica| {
             replica.uploading = replica.uploading.saturating_sub(1);
         });

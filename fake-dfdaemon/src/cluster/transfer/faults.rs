@@ -12,7 +12,7 @@ use crate::call::faults::Action;
 use crate::call::faults::registry::{Armed, Arriving};
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::store::crc32_of;
 
 /// How long to wait before looking again whether a transfer that is held up goes on.
@@ -20,10 +20,10 @@ const POLL: Duration = Duration::from_millis(5);
 
 impl Fetch {
     /// The faults that lie in wait for a piece from that host.
-    pub(super) fn faults(&self, cluster: &Cluster, parent: usize, number: u32) -> Vec<Armed> {
+    pub(super) fn faults(&self, cluster: &Cluster, parent: HostNumber, number: u32) -> Vec<Armed> {
         let transfer = Arriving {
             rpc: Rpc::Transfer,
-            host: &host_name(parent),
+            host: &parent.name(),
             task: Some(&self.task.task_id),
             tags: [self.task.tag.as_deref(), None],
             applications: [self.task.application.as_deref(), None],
@@ -101,7 +101,7 @@ impl Fetch {
 
     /// Tells whoever settles that the transfer waits.
     fn note_wait(&self, cluster: &Cluster, due: Timestamp) -> crate::call::Waiting {
-        let host = host_name(self.key.host);
+        let host = self.key.host.name();
         let what = format!("transfer task {} to {host}", self.task.task_id);
         cluster.calls().waits.note_other(what, due)
     }

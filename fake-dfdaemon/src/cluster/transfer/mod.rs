@@ -28,6 +28,7 @@ use super::replica_ops::read_error;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
 use crate::call::StoreFaults;
 use crate::call::random::Random;
+use crate::dfdaemon::HostNumber;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
 
 /// How long to wait for a copy that serves nobody before looking again.
@@ -50,7 +51,7 @@ pub(super) struct Wanted {
 /// The host that a task is transferred to, and the task by id and generation.
 #[derive(Clone, Debug)]
 struct TransferKey {
-    host: usize,
+    host: HostNumber,
     id: Arc<str>,
     generation: Generation,
 }
@@ -107,7 +108,7 @@ impl Cluster {
     /// Joins the transfer of a task to a host, or starts it. Blocks on the disk.
     pub(super) fn fetch(
         self: &Arc<Self>,
-        host: usize,
+        host: HostNumber,
         id: &Arc<str>,
         wanted: &Wanted,
     ) -> Result<Subscription, Error> {
@@ -326,7 +327,7 @@ impl Fetch {
                 // Broken off, which is no fault of the parent's.
                 Err(error @ (Error::Cancelled | Error::Stopping)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(task = self.task.task_id, number, host, %error, "a parent failed");
+                    tracing::warn!(task = self.task.task_id, number, %host, %error, "a parent failed");
                     parents.forget(host);
                     if is_damage(&error) {
                         // A copy that differs is none.
@@ -434,9 +435,13 @@ fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<()
 
 /// The numbers below `count` in an order that depends on the task and the host alone, so that a
 /// failing test fails again.
-fn shuffled(count: u32, id: &str, host: usize) -> Vec<u32> {
+fn shuffled(count: u32, id: &str, host: HostNumber) -> Vec<u32> {
     let mut numbers: Vec<_> = (0..count).collect();
-    let parts: Vec<_> = id.bytes().map(u64::from).chain([host as u64]).collect();
+    let parts: Vec<_> = id
+        .bytes()
+        .map(u64::from)
+        .chain([host.index() as u64])
+        .collect();
     Random::of(&parts).shuffle(&mut numbers);
     numbers
 }

@@ -12,7 +12,7 @@ use super::TransferKey;
 use crate::cluster::peers::RemoteParent;
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::{host_id, host_name};
+use crate::dfdaemon::{HostNumber, host_id};
 
 /// How many parents a scheduler gives a peer at a time.
 const MAX_PARENTS: usize = 3;
@@ -21,9 +21,9 @@ const MAX_PARENTS: usize = 3;
 pub(super) struct Parents {
     cluster: Arc<Cluster>,
     transfer: TransferKey,
-    open: BTreeMap<usize, Parent>,
+    open: BTreeMap<HostNumber, Parent>,
     /// Hosts that had a piece that was not as it should be.
-    bad: Vec<usize>,
+    bad: Vec<HostNumber>,
     next: usize,
     /// Whether the scheduler has offered any host so far.
     had_any: bool,
@@ -52,7 +52,7 @@ impl Parents {
         let remote = peers.parents.iter().take(MAX_PARENTS).map(|address| {
             RemoteParent::new(
                 address.clone(),
-                host_id(&host_name(transfer.host)),
+                host_id(&transfer.host.name()),
                 transfer.id.to_string(),
                 layout,
                 peers.timeout,
@@ -71,7 +71,7 @@ impl Parents {
     }
 
     /// The hosts that can serve right now, another one first each time.
-    pub(super) fn hosts(&mut self) -> Vec<usize> {
+    pub(super) fn hosts(&mut self) -> Vec<HostNumber> {
         let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
         hosts.truncate(MAX_PARENTS);
@@ -91,12 +91,12 @@ impl Parents {
             .any(|host| !self.bad.contains(host) && self.is_poisoned(*host))
     }
 
-    fn is_poisoned(&self, host: usize) -> bool {
+    fn is_poisoned(&self, host: HostNumber) -> bool {
         let TransferKey { id, generation, .. } = &self.transfer;
         self.cluster.scheduler().is_poisoned(host, id, *generation)
     }
 
-    fn serving(&mut self) -> Vec<usize> {
+    fn serving(&mut self) -> Vec<HostNumber> {
         let TransferKey {
             host,
             id,
@@ -124,7 +124,7 @@ impl Parents {
     }
 
     /// Opens a host's content, unless it is open. Blocks on the disk.
-    pub(super) fn parent(&mut self, host: usize) -> Result<&Parent, Error> {
+    pub(super) fn parent(&mut self, host: HostNumber) -> Result<&Parent, Error> {
         let TransferKey { id, generation, .. } = &self.transfer;
         match self.open.entry(host) {
             Entry::Occupied(open) => Ok(open.into_mut()),
@@ -163,12 +163,12 @@ impl Parents {
     }
 
     /// Takes no further piece from a host.
-    pub(super) fn forget(&mut self, host: usize) {
+    pub(super) fn forget(&mut self, host: HostNumber) {
         self.bad.push(host);
     }
 
     /// Counts a piece that a host has read for the transfer.
-    pub(super) fn count_piece(&self, host: usize) {
+    pub(super) fn count_piece(&self, host: HostNumber) {
         let TransferKey { id, generation, .. } = &self.transfer;
         self.cluster
             .scheduler()

@@ -18,22 +18,26 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(0, &request, &CancelFlag::default());
+        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
         let request = ExportRequest {
             task_id: imported.unwrap().task.task_id,
             persistent: false,
             output: None,
             store_faults: StoreFaults::default(),
         };
-        let known = |cluster: &Cluster| cluster.scheduler().local(1, None, ReplicaState::is_whole);
+        let known = |cluster: &Cluster| {
+            cluster
+                .scheduler()
+                .local(HostNumber::of(1), None, ReplicaState::is_whole)
+        };
         let (free, busy) = std::sync::mpsc::channel::<()>();
         let occupied = tokio::task::spawn_blocking(move || busy.recv());
-        let given_up = cluster.export(1, request.clone()).unwrap();
+        let given_up = cluster.export(HostNumber::of(1), request.clone()).unwrap();
         assert_eq!(known(&cluster), [false]);
         drop(given_up);
         let look = Arc::clone(&cluster);
         let between = tokio::task::spawn_blocking(move || known(&look));
-        let mut export = cluster.export(1, request).unwrap();
+        let mut export = cluster.export(HostNumber::of(1), request).unwrap();
         drop(free);
         assert_eq!(between.await.unwrap(), [false]);
         assert!(export.next_piece().await.unwrap().is_none());
@@ -79,7 +83,7 @@ async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "content").unwrap();
     let request = ImportRequest::of(file.path());
-    let imported = cluster.import(0, &request, &CancelFlag::default());
+    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
     let request = ExportRequest {
         task_id: imported.unwrap().task.task_id,
         persistent: false,
@@ -87,7 +91,7 @@ async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
         store_faults: StoreFaults::default(),
     };
     watch.cluster.set(Arc::downgrade(&cluster)).unwrap();
-    let mut export = cluster.export(1, request).unwrap();
+    let mut export = cluster.export(HostNumber::of(1), request).unwrap();
     while export.next_piece().await.unwrap().is_some() {}
     export.finish().await.unwrap();
     assert!(watch.steps.load(Ordering::Relaxed) > 0);
@@ -123,9 +127,13 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "content").unwrap();
     let request = ImportRequest::of(file.path());
-    let imported = cluster.import(0, &request, &CancelFlag::default());
+    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
     let id = imported.unwrap().task.task_id;
-    let content = cluster.node(0).unwrap().store().content_path(&id);
+    let content = cluster
+        .node(HostNumber::of(0))
+        .unwrap()
+        .store()
+        .content_path(&id);
     cut.0.set(content).unwrap();
     let request = ExportRequest {
         task_id: id.clone(),
@@ -133,10 +141,10 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
         output: None,
         store_faults: StoreFaults::default(),
     };
-    let mut export = cluster.export(1, request).unwrap();
+    let mut export = cluster.export(HostNumber::of(1), request).unwrap();
     let failed = export.next_piece().await.unwrap_err();
     assert!(matches!(failed, Error::NoCandidateParents), "{failed}");
-    assert!(!cluster.scheduler().has_replica(0, &id));
+    assert!(!cluster.scheduler().has_replica(HostNumber::of(0), &id));
     drop(export);
     daemon.stop().await;
 }
@@ -179,7 +187,7 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len((4 << 20) + 1).unwrap();
     let request = ImportRequest::of(file.path());
-    let imported = cluster.import(0, &request, &CancelFlag::default());
+    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
     let request = ExportRequest {
         task_id: imported.unwrap().task.task_id,
         persistent: false,
@@ -188,9 +196,9 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
     };
     // The import has copied its file by now.
     *hold.reached.lock().unwrap() = Some(reached);
-    let mut first = cluster.export(1, request.clone()).unwrap();
+    let mut first = cluster.export(HostNumber::of(1), request.clone()).unwrap();
     is_reached.await.unwrap();
-    let mut second = cluster.export(1, request).unwrap();
+    let mut second = cluster.export(HostNumber::of(1), request).unwrap();
     go.send(()).unwrap();
     let mut known = Vec::new();
     for export in [&mut first, &mut second] {
@@ -209,12 +217,18 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
 #[test]
 fn a_shuffle_has_every_number_once_and_repeats_itself() {
     for count in [0, 1, 2, 25] {
-        let numbers = shuffled(count, "12345", 1);
-        assert_eq!(numbers, shuffled(count, "12345", 1));
+        let numbers = shuffled(count, "12345", HostNumber::of(1));
+        assert_eq!(numbers, shuffled(count, "12345", HostNumber::of(1)));
         let mut sorted = numbers.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..count).collect::<Vec<_>>());
     }
-    assert_ne!(shuffled(25, "12345", 1), (0..25).collect::<Vec<_>>());
-    assert_ne!(shuffled(25, "12345", 1), shuffled(25, "12345", 2));
+    assert_ne!(
+        shuffled(25, "12345", HostNumber::of(1)),
+        (0..25).collect::<Vec<_>>()
+    );
+    assert_ne!(
+        shuffled(25, "12345", HostNumber::of(1)),
+        shuffled(25, "12345", HostNumber::of(2))
+    );
 }

@@ -12,7 +12,7 @@ use super::placement::{Candidate, Copied};
 use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
 use crate::call::events::Events;
-use crate::dfdaemon::host_name;
+use crate::dfdaemon::HostNumber;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// Tasks and hosts.
@@ -108,11 +108,11 @@ impl Entry {
     }
 
     /// What the scheduler takes for a host's whole copy.
-    fn counted_replica(&self, host: usize) -> Option<&ReplicaState> {
+    fn counted_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
         self.replicas.get(host).filter(|replica| replica.counts())
     }
 
-    pub(crate) fn whole_replica(&self, host: usize) -> Option<&ReplicaState> {
+    pub(crate) fn whole_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
         self.replicas.get(host).filter(|replica| replica.is_whole())
     }
 }
@@ -183,7 +183,7 @@ impl State {
     }
 
     /// Takes a task out, and returns the hosts that have something of it.
-    pub(crate) fn remove_task(&mut self, id: &str) -> Vec<usize> {
+    pub(crate) fn remove_task(&mut self, id: &str) -> Vec<HostNumber> {
         let Some(entry) = self.tasks.remove(id) else {
             return Vec::new();
         };
@@ -200,7 +200,7 @@ impl State {
         holders
     }
 
-    pub(crate) fn insert_replica(&mut self, host: usize, record: ReplicaRecord) {
+    pub(crate) fn insert_replica(&mut self, host: HostNumber, record: ReplicaRecord) {
         let Some(entry) = self.tasks.get_mut(record.task_id.as_str()) else {
             return;
         };
@@ -218,7 +218,7 @@ impl State {
     }
 
     /// Says that a host has lost its copy, of which the scheduler is not told.
-    pub(crate) fn lose_replica(&mut self, id: &str, host: usize) {
+    pub(crate) fn lose_replica(&mut self, id: &str, host: HostNumber) {
         let entry = self.tasks.get_mut(id);
         let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) else {
             return;
@@ -228,10 +228,10 @@ impl State {
         self.change_load(host, (0, 0), goes);
     }
 
-    pub(crate) fn remove_replica(&mut self, id: &str, host: usize) -> Option<ReplicaState> {
+    pub(crate) fn remove_replica(&mut self, id: &str, host: HostNumber) -> Option<ReplicaState> {
         let replica = self.tasks.get_mut(id)?.replicas.remove(host)?;
         if let Some(events) = &self.events {
-            let name = host_name(host);
+            let name = host.name();
             events.tell("replica-removed", || json!({"task_id": id, "host": name}));
         }
         self.change_load(host, (0, 0), replica.load());
@@ -239,7 +239,7 @@ impl State {
     }
 
     /// Takes a replica back that was removed a moment ago.
-    pub(crate) fn put_back(&mut self, id: &str, host: usize, replica: ReplicaState) {
+    pub(crate) fn put_back(&mut self, id: &str, host: HostNumber, replica: ReplicaState) {
         let Some(entry) = self.tasks.get_mut(id) else {
             return;
         };
@@ -268,16 +268,16 @@ impl State {
         }
     }
 
-    fn change_load(&mut self, host: usize, comes: (usize, u64), goes: (usize, u64)) {
-        if let Some(host) = self.hosts.get_mut(host) {
+    fn change_load(&mut self, host: HostNumber, comes: (usize, u64), goes: (usize, u64)) {
+        if let Some(host) = self.hosts.get_mut(host.index()) {
             host.tasks = (host.tasks + comes.0).saturating_sub(goes.0);
             host.used = (host.used + comes.1).saturating_sub(goes.1);
         }
     }
 
-    pub(crate) fn status(&self, host: usize) -> HostStatus {
+    pub(crate) fn status(&self, host: HostNumber) -> HostStatus {
         self.hosts
-            .get(host)
+            .get(host.index())
             .map_or(HostStatus::Left, |host| host.status)
     }
 
@@ -308,7 +308,7 @@ impl State {
 
     /// What placement has to know of the hosts to place a task's replicas.
     pub(crate) fn candidates(&self, entry: &Entry, capacity: Option<u64>) -> Vec<Candidate> {
-        let candidate = |(number, host): (usize, &HostState)| Candidate {
+        let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
             copy: entry.counted_replica(number).map(|replica| {
                 if replica.is_persistent() {
@@ -322,17 +322,18 @@ impl State {
             has_room: has_room(host, entry.task.content_length, capacity),
             used: host.used + host.reserved,
         };
-        self.hosts.iter().enumerate().map(candidate).collect()
+        let numbers = HostNumber::all(self.hosts.len());
+        numbers.zip(&self.hosts).map(candidate).collect()
     }
 
     /// Whole replicas of a task that running hosts can serve, except `to`'s own.
     pub(crate) fn parents(
         &self,
         entry: &Entry,
-        to: usize,
+        to: HostNumber,
         forgotten_before: Option<Timestamp>,
-    ) -> Vec<usize> {
-        let serves = |host: &usize| *host != to && self.status(*host) == HostStatus::Running;
+    ) -> Vec<HostNumber> {
+        let serves = |host: &HostNumber| *host != to && self.status(*host) == HostStatus::Running;
         let whole = entry
             .replicas
             .iter()
@@ -341,7 +342,7 @@ impl State {
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.
-    pub(crate) fn evictable(&self, host: usize) -> Vec<Arc<str>> {
+    pub(crate) fn evictable(&self, host: HostNumber) -> Vec<Arc<str>> {
         let mut evictable: Vec<_> = self
             .tasks
             .iter()

@@ -64,7 +64,7 @@ fn five_hosts() -> State {
     .into_iter()
     .enumerate()
     {
-        state.insert_replica(host, record);
+        state.insert_replica(HostNumber::of(host), record);
     }
     state.hosts[1].status = HostStatus::Stopped;
     state.hosts[2].status = HostStatus::Left;
@@ -99,13 +99,19 @@ fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
     let view = state.view(&state.tasks["7"], None);
     assert_eq!((view.persistent_replicas, view.replicas), (1, 3));
     assert_eq!(view.task, task("7"));
-    assert_eq!(state.status(5), HostStatus::Left);
+    assert_eq!(state.status(HostNumber::of(5)), HostStatus::Left);
 }
 
 #[test]
 fn parents_are_other_hosts_that_run_and_have_all_of_it() {
     let state = five_hosts();
-    let parents = |to| state.parents(&state.tasks["7"], to, None);
+    let parents = |to| {
+        let parents = state.parents(&state.tasks["7"], HostNumber::of(to), None);
+        parents
+            .into_iter()
+            .map(HostNumber::index)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(parents(0), [4]);
     assert_eq!(parents(1), [0, 4]);
     assert_eq!(parents(4), [0]);
@@ -116,7 +122,7 @@ fn placement_is_told_what_there_is() {
     let mut state = five_hosts();
     state.hosts[4].reserved = 5;
     let candidate = |host, copy, [counts, runs, has_room]: [bool; 3], used| Candidate {
-        host,
+        host: HostNumber::of(host),
         copy,
         counts,
         runs,
@@ -176,7 +182,7 @@ fn whole_replicas_without_persistence_or_lease_are_evictable_the_oldest_first() 
         };
         let updated_at = at(updated_at);
         state.insert_replica(
-            host,
+            HostNumber::of(host),
             ReplicaRecord {
                 updated_at,
                 ..record
@@ -184,7 +190,10 @@ fn whole_replicas_without_persistence_or_lease_are_evictable_the_oldest_first() 
         );
         state.tasks.get_mut(id).unwrap().leases = usize::from(change == "lease");
     }
-    assert_eq!(state.evictable(0), ["old", "middle", "new"].map(Arc::from));
+    assert_eq!(
+        state.evictable(HostNumber::FIRST),
+        ["old", "middle", "new"].map(Arc::from)
+    );
 }
 
 #[test]
@@ -201,9 +210,9 @@ proptest! {
     ) {
         let mut state = State::new(3);
         // What each copy of each task is to its host.
-        let mut model: BTreeMap<&str, BTreeMap<usize, (usize, u64)>> = BTreeMap::new();
+        let mut model: BTreeMap<&str, BTreeMap<HostNumber, (usize, u64)>> = BTreeMap::new();
         for (operation, id, host, content_length, finished) in operations {
-            let id = ["a", "b", "c"][id];
+            let (id, host) = (["a", "b", "c"][id], HostNumber::of(host));
             let finished_at = finished.then_some(at(0));
             let record = ReplicaRecord { content_length, finished_at, ..whole(id, true) };
             let load = if finished { (1, content_length) } else { (0, 0) };
@@ -238,7 +247,7 @@ proptest! {
                 prop_assert!(replicas.hosts().is_sorted());
             }
             prop_assert_eq!(state.tasks.len(), model.len());
-            for (number, host) in state.hosts.iter().enumerate() {
+            for (number, host) in HostNumber::all(3).zip(&state.hosts) {
                 let copies = model.values().filter_map(|copies| copies.get(&number));
                 let load = copies.fold((0, 0), |sum, copy| (sum.0 + copy.0, sum.1 + copy.1));
                 prop_assert_eq!((host.tasks, host.used), load);

@@ -13,6 +13,7 @@ use super::plan::Plan;
 use crate::call::StoreFaults;
 use crate::call::clock::ClockMode;
 use crate::cluster::{Cluster, Error, ExportRequest, ImportRequest, OutputRequest, RequestedTtl};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::release::Release;
 use crate::instance::error::StartError;
 use crate::instance::snapshot::SnapshotError;
@@ -321,12 +322,12 @@ impl World<'_> {
             }
             Op::Update { host, file } => {
                 let id = self.id(file);
-                self.work(move |cluster| cluster.update(host, &id, true))
+                self.work(move |cluster| cluster.update(HostNumber::of(host), &id, true))
                     .await
             }
             Op::DeleteCopy { host, file } => {
                 let id = self.id(file);
-                self.work(move |cluster| cluster.delete_replica(host, &id))
+                self.work(move |cluster| cluster.delete_replica(HostNumber::of(host), &id))
                     .await
             }
             Op::Delete { file } => {
@@ -369,8 +370,9 @@ impl World<'_> {
     }
 
     async fn import(&self, host: usize, request: ImportRequest) -> Result<(), String> {
-        let import =
-            move |cluster: &Arc<Cluster>| cluster.import(host, &request, &CancelFlag::default());
+        let import = move |cluster: &Arc<Cluster>| {
+            cluster.import(HostNumber::of(host), &request, &CancelFlag::default())
+        };
         self.work(import).await.map(drop)
     }
 
@@ -387,7 +389,7 @@ impl World<'_> {
             store_faults: StoreFaults::default(),
         };
         let begun = self
-            .work(move |cluster| cluster.export(host, request))
+            .work(move |cluster| cluster.export(HostNumber::of(host), request))
             .await;
         let mut export = begun?;
         let mut whole = vec![0; self.place.scenario.lengths[file]];
