@@ -119,6 +119,57 @@ impl Calls {
     }
 }
 
+impl Calls {
+    /// Notes a fault that has hit no call, but a piece on its way or a connection: in the journal, as
+    /// a call of its own, and to those that follow.
+    pub(crate) fn note_firing(&self, armed: &Armed, rpc: Rpc, host: &str, request: Value) {
+        let (kind, action) = kind_of(armed);
+        let error = match armed.action() {
+            Action::Error(error) => Some(error.status()),
+            Action::Reset | Action::Refuse => Some(Status::unavailable("the connection was reset")),
+            _ => None,
+        };
+        let entry = Entry {
+            call: self.journal.number(),
+            at: self.clock.now(),
+            rpc,
+            host: host.to_owned(),
+            request,
+            metadata: Map::new(),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: error
+                    .as_ref()
+                    .map_or("OK", |error| code_name(error.code()))
+                    .to_owned(),
+                message: error.map_or_else(String::new, |error| error.message().to_owned()),
+            },
+            fault: Some(CallFault {
+                id: armed.id,
+                action: action.clone(),
+            }),
+            client_gone: false,
+            duration_ms: 0,
+        };
+        self.counters.count_firing(rpc, &kind);
+        let told = || json!({"id": armed.id, "call": entry.call, "do": action});
+        self.events.tell("fault-fired", told);
+        // Nobody waits for it to be written.
+        let _ = self.journal.append(&entry);
+        self.counters.count(&entry);
+        self.events.tell("call-ended", || json!(entry));
+        log(&entry);
+    }
+}
+
+/// What a fault does, by its name and in full.
+fn kind_of(armed: &Armed) -> (String, Value) {
+    let written = armed.fault.to_value();
+    let action = written.get("do").cloned().unwrap_or_default();
+    (armed.action().name().to_owned(), action)
+}
+
 impl Call {
     /// Ends when the call is to be broken off.
     pub(crate) fn ends(&self) -> CancellationToken {
@@ -250,14 +301,7 @@ impl Call {
     }
 
     fn note_fault(&mut self, armed: &Armed) {
-        let action = armed
-            .fault
-            .to_value()
-            .get("do")
-            .cloned()
-            .unwrap_or_default();
-        let kind = action.as_object().and_then(|action| action.keys().next());
-        let kind = kind.cloned().unwrap_or_default();
+        let (kind, action) = kind_of(armed);
         if let Some(entry) = &self.entry {
             entry.with(|entry| {
                 self.calls.counters.count_firing(entry.rpc, &kind);

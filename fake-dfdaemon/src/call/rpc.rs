@@ -36,6 +36,8 @@ pub enum Rpc {
     Health,
     /// A piece on its way from one host to another: what peers ask for, and what faults hit.
     Transfer,
+    /// A connection that is made to a host; in the journal if a fault has hit it.
+    Connect,
     /// A method that is not served. Only faults on `*` hit it.
     Unserved,
 }
@@ -68,6 +70,7 @@ impl Rpc {
             Self::Replicate => "replicate",
             Self::Health => "health",
             Self::Transfer => "transfer",
+            Self::Connect => "connect",
             Self::Unserved => "unserved",
         }
     }
@@ -97,7 +100,7 @@ impl FromStr for Rpc {
     type Err = UnknownRpc;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut known = Self::ALL.into_iter().chain([Self::Transfer]);
+        let mut known = Self::ALL.into_iter().chain([Self::Transfer, Self::Connect]);
         let named = known.find(|rpc| rpc.as_str() == text);
         named.ok_or_else(|| UnknownRpc {
             given: text.to_owned(),

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accepting::{Accepting, Stream};
+use super::connect_faults;
 use super::connection_limit::{Place, Room, Taken};
 use super::services::Services;
 use crate::call::connection::{Connection, timed_out};
@@ -98,7 +99,18 @@ impl Server {
                 let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
                 match room.take() {
                     Place::Served(place) => {
-                        let serving = serve(stream, services.clone(), executor, graceful, abrupt);
+                        let (services, ends) = (services.clone(), abrupt.clone());
+                        let faults = connect_faults::arm(&services);
+                        let serving = async move {
+                            let served = tokio::select! {
+                                served = connect_faults::pass(&services, faults) => served,
+                                () = graceful.cancelled() => false,
+                                () = ends.cancelled() => false,
+                            };
+                            if served {
+                                serve(stream, services, executor, graceful, abrupt).await;
+                            }
+                        };
                         connections.spawn(holding(place, serving));
                     }
                     Place::Refused(place) => {

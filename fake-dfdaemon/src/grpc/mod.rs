@@ -4,6 +4,7 @@
 //! A service translates between messages and the cluster; it decides nothing about tasks.
 
 pub(crate) mod accepting;
+mod connect_faults;
 pub(crate) mod connection_limit;
 mod export;
 mod export_body;

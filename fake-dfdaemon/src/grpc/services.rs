@@ -27,10 +27,13 @@ pub(crate) struct Services {
     named: Arc<[(&'static str, Call)]>,
     /// Answers calls of services that are not there.
     other: Arc<Call>,
+    /// The host that is served.
+    host: Option<ServedHost>,
 }
 
 impl Services {
     pub(super) fn new(host: ServedHost, named: impl Into<Arc<[(&'static str, Call)]>>) -> Self {
+        let served = Some(host.clone());
         let unserved = move |request| -> Answering {
             let host = host.clone();
             Box::pin(async { Ok(unserved::answer(host, request).await) })
@@ -38,7 +41,13 @@ impl Services {
         Self {
             named: named.into(),
             other: Arc::new(Box::new(unserved)),
+            host: served,
         }
+    }
+
+    /// The host that is served.
+    pub(super) fn host(&self) -> Option<&ServedHost> {
+        self.host.as_ref()
     }
 
     /// None at all: nothing is answered.
@@ -47,6 +56,7 @@ impl Services {
         Self {
             named: Arc::new([]),
             other: Arc::new(Box::new(|_| Box::pin(std::future::pending()))),
+            host: None,
         }
     }
 

@@ -45,7 +45,9 @@ async fn make(w: &World, rpc: Rpc, subject: &Subject) -> JoinHandle<Result<(), S
             Rpc::Update => updater.update(&id, true).await,
             Rpc::Delete => deleter.delete(&id).await,
             Rpc::Health => client.health("").await.map(drop),
-            Rpc::Replicate | Rpc::Transfer | Rpc::Unserved => unreachable!("no call of a client"),
+            Rpc::Replicate | Rpc::Transfer | Rpc::Connect | Rpc::Unserved => {
+                unreachable!("no call of a client")
+            }
         }
     })
 }

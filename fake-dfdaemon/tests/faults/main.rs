@@ -8,6 +8,7 @@ mod support;
 
 mod calls;
 mod chance;
+mod connections;
 mod damaged;
 mod ends;
 mod lifetimes;

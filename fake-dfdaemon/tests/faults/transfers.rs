@@ -127,3 +127,28 @@ fn what_cannot_happen_to_a_transfer_is_refused_by_name() {
         assert!(refused.contains(named), "{text}: {refused}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_has_the_pieces_that_a_fault_has_hit() {
+    let w = world().await;
+    let subject = imported(&w, 1).await;
+    let _errs = w
+        .daemon
+        .fault(fault("transfer@piece=1:error=UNAVAILABLE:gone"));
+    let _slow = w.daemon.fault(fault("transfer@piece=1:delay=0s"));
+    w.on_host(2).await.export(transfer(&subject.id)).await;
+    let calls = w.daemon.journal().calls(fake_dfdaemon::Rpc::Transfer);
+    let [call] = &calls[..] else {
+        panic!("one fault has hit one piece: {calls:?}");
+    };
+    let said = (
+        call.host.as_str(),
+        call.status.code.as_str(),
+        call.status.message.as_str(),
+    );
+    assert_eq!(said, ("host-0", "UNAVAILABLE", "gone"));
+    let fields = ["task_id", "piece", "to"].map(|field| call.request(field).unwrap());
+    assert_eq!(fields, [subject.id.as_str(), "1", "host-2"]);
+    assert!(call.fault.is_some());
+    w.daemon.stop().await;
+}

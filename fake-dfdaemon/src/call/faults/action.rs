@@ -36,6 +36,8 @@ pub enum Action {
     Bandwidth(u64),
     /// Closes the connection without a status.
     Reset,
+    /// Closes a connection as soon as it is made.
+    Refuse,
     /// Answers as a dfdaemon whose host the scheduler does not know yet.
     NoHost,
     /// Answers as a dfdaemon that reaches no scheduler.
@@ -109,6 +111,8 @@ pub(super) enum Scope {
     Stream,
     /// Whatever writes to a host's store.
     Store,
+    /// Connections, not calls.
+    Connection,
 }
 
 /// The names of actions that take no argument.
@@ -131,6 +135,9 @@ const PLAIN: [(&str, Action); 16] = [
     ("torn_write", Action::TornWrite),
 ];
 
+/// The names of actions on connections alone, which no call knows.
+const OF_CONNECTIONS: [(&str, Action); 1] = [("refuse", Action::Refuse)];
+
 /// The names of actions that take one.
 const WITH_ARGUMENT: [&str; 5] = [
     "error",
@@ -141,7 +148,7 @@ const WITH_ARGUMENT: [&str; 5] = [
 ];
 
 impl Action {
-    /// Every action's name.
+    /// The name of every action on calls.
     pub fn names() -> impl Iterator<Item = &'static str> {
         WITH_ARGUMENT
             .into_iter()
@@ -157,11 +164,15 @@ impl Action {
             Self::Bandwidth(_) => "bandwidth",
             Self::WrongLength(_) => "wrong_length",
             Self::WrongContentLength(_) => "wrong_content_length",
-            plain => PLAIN
-                .iter()
+            plain => Self::plain()
                 .find(|(_, action)| action == plain)
                 .map_or("", |(name, _)| name),
         }
+    }
+
+    /// Actions without an argument.
+    fn plain() -> impl Iterator<Item = &'static (&'static str, Self)> {
+        PLAIN.iter().chain(&OF_CONNECTIONS)
     }
 
     pub(super) fn scope(&self) -> Scope {
@@ -176,6 +187,7 @@ impl Action {
             | Self::Overloaded => Scope::AnyCall,
             Self::NoSpace | Self::DiskError | Self::TornWrite => Scope::Store,
             Self::ShufflePieces | Self::WrongContentLength(_) => Scope::Stream,
+            Self::Refuse => Scope::Connection,
             _ => Scope::Piece,
         }
     }
@@ -215,7 +227,7 @@ impl Action {
     }
 
     fn from_parts(name: &str, argument: &Value) -> Result<Self, FaultError> {
-        if let Some((_, action)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+        if let Some((_, action)) = Self::plain().find(|(plain, _)| *plain == name) {
             return match argument {
                 Value::Bool(true) => Ok(action.clone()),
                 _ => Err(FaultError::new(format!(

@@ -52,7 +52,7 @@ fn check_proxied(fault: &Fault) -> Result<(), FaultError> {
             "{name}: a proxy has no store; faults of a store are for serve and run"
         ));
     }
-    if let Some(on @ (Rpc::Replicate | Rpc::Transfer)) = fault.on {
+    if let Some(on @ (Rpc::Replicate | Rpc::Transfer | Rpc::Connect)) = fault.on {
         return refuse(format!(
             "on: a proxy sees no {on}; there are the calls of clients"
         ));

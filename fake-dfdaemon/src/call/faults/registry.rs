@@ -239,6 +239,20 @@ impl Faults {
             .collect()
     }
 
+    /// The faults that lie in wait for a connection to a host.
+    pub(crate) fn arm_connection(&self, host: &str) -> Vec<Armed> {
+        let mut active = self.lock();
+        let seed = self.seed;
+        let matching = active.faults.iter_mut().filter(|registered| {
+            let fault = &registered.fault;
+            let is_there = fault.host.as_deref().is_none_or(|name| name == host);
+            fault.on == Some(Rpc::Connect) && is_there
+        });
+        matching
+            .filter_map(|registered| registered.arm(seed))
+            .collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

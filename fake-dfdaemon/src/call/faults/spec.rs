@@ -119,10 +119,9 @@ impl Fault {
     fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
         let on = match written.on.as_str() {
             "*" => None,
-            on => Some(
-                on.parse::<Rpc>()
-                    .map_err(|error| FaultError::new(format!("on: {error}, transfer, or *")))?,
-            ),
+            on => Some(on.parse::<Rpc>().map_err(|error| {
+                FaultError::new(format!("on: {error}, transfer, connect, or *"))
+            })?),
         };
         let phase = match written.phase.as_deref() {
             None => None,
@@ -171,6 +170,14 @@ impl Fault {
         if self.on == Some(Rpc::Transfer) {
             return self.check_transfer();
         }
+        if self.on == Some(Rpc::Connect) {
+            return self.check_connect();
+        }
+        if self.action.scope() == Scope::Connection {
+            return refuse(format!(
+                "{name}: only connections know it, as connect:{name}"
+            ));
+        }
         let placed = self.piece.is_some() || self.bytes.is_some();
         let streams = matches!(self.on, None | Some(Rpc::Export));
         if placed && !streams {
@@ -189,7 +196,7 @@ impl Fault {
                     ));
                 }
             }
-            Scope::Piece | Scope::Stream => {}
+            Scope::Piece | Scope::Stream | Scope::Connection => {}
         }
         let placeable = matches!(self.action.scope(), Scope::AnyCall | Scope::Piece);
         if placed && !placeable {
@@ -205,6 +212,29 @@ impl Fault {
 }
 
 impl Fault {
+    /// Whether that can happen to a connection that is made.
+    fn check_connect(&self) -> Result<(), FaultError> {
+        let refuse = |text: String| Err(FaultError::new(text));
+        let name = self.action.name();
+        let can_be = matches!(
+            self.action,
+            Action::Refuse | Action::Stall | Action::Delay(_) | Action::DelayBetween(..)
+        );
+        if !can_be {
+            return refuse(format!(
+                "{name}: a connection knows refuse, stall and delay"
+            ));
+        }
+        let of_calls = [&self.task, &self.tag, &self.application];
+        if of_calls.iter().any(|given| given.is_some()) {
+            return refuse("task, tag, application: a connection is of no task".to_owned());
+        }
+        if self.phase.is_some() || self.piece.is_some() || self.bytes.is_some() {
+            return refuse("phase, piece, bytes: a connection has none".to_owned());
+        }
+        Ok(())
+    }
+
     /// Whether that can happen to a piece on its way between hosts.
     fn check_transfer(&self) -> Result<(), FaultError> {
         let refuse = |text: String| Err(FaultError::new(text));

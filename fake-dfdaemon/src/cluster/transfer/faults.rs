@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::Fetch;
 use crate::call::clock::later;
@@ -31,9 +32,26 @@ impl Fetch {
         cluster.calls().faults.arm_transfer(transfer, number)
     }
 
+    /// Whether a fault hits a piece from that host, which is noted then.
+    fn fires(&self, cluster: &Cluster, armed: &Armed, (parent, number): (usize, u32)) -> bool {
+        let fires = armed.fire();
+        if fires {
+            let to = host_name(self.key.host);
+            let request = json!({"task_id": self.task.task_id, "piece": number, "to": to});
+            let calls = cluster.calls();
+            calls.note_firing(armed, Rpc::Transfer, &host_name(parent), request);
+        }
+        fires
+    }
+
     /// Lets the faults act that hit a piece before it comes. After an error it does not come from
     /// this parent. Blocks.
-    pub(super) fn pass(&self, cluster: &Cluster, faults: &[Armed]) -> Result<(), Error> {
+    pub(super) fn pass(
+        &self,
+        cluster: &Cluster,
+        faults: &[Armed],
+        from: (usize, u32),
+    ) -> Result<(), Error> {
         for armed in faults {
             let now = cluster.scheduler().now();
             match armed.action() {
@@ -41,20 +59,20 @@ impl Fetch {
                     // Noted before it fires: whoever sees the firing, and settles, finds it.
                     let due = later(now, armed.delay().unwrap_or_default());
                     let _noted = self.note_wait(cluster, due);
-                    if armed.fire() {
+                    if self.fires(cluster, armed, from) {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::Stall if armed.fire() => {
+                Action::Stall if self.fires(cluster, armed, from) => {
                     while !armed.removed().is_cancelled() {
                         self.check_wanted(cluster)?;
                         std::thread::sleep(POLL);
                     }
                 }
-                Action::Error(_) if armed.fire() => {
+                Action::Error(_) if self.fires(cluster, armed, from) => {
                     return Err(Error::TransferFault("an injected error"));
                 }
-                Action::Reset if armed.fire() => {
+                Action::Reset if self.fires(cluster, armed, from) => {
                     return Err(Error::TransferFault("the connection was reset"));
                 }
                 _ => {}
@@ -69,8 +87,8 @@ impl Fetch {
         &self,
         cluster: &Cluster,
         faults: &[Armed],
-        range: &Range<u64>,
-        crc: u32,
+        from: (usize, u32),
+        (range, crc): (&Range<u64>, u32),
     ) -> Result<u32, Error> {
         let length = range.end - range.start;
         let mut crc = crc;
@@ -81,11 +99,11 @@ impl Fetch {
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
                     let due = later(cluster.scheduler().now(), takes);
                     let _noted = self.note_wait(cluster, due);
-                    if armed.fire() {
+                    if self.fires(cluster, armed, from) {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::CorruptPiece if length > 0 && armed.fire() => {
+                Action::CorruptPiece if length > 0 && self.fires(cluster, armed, from) => {
                     let middle = range.start + length / 2;
                     let mut byte = [0];
                     self.file.read_exact_at(&mut byte, middle)?;

@@ -286,7 +286,7 @@ impl Fetch {
         for host in hosts {
             self.check_wanted(cluster)?;
             let faults = self.faults(cluster, host, number);
-            let passed = self.pass(cluster, &faults);
+            let passed = self.pass(cluster, &faults, (host, number));
             let copied = passed
                 .and_then(|()| parents.parent(host))
                 .and_then(|parent| {
@@ -305,7 +305,7 @@ impl Fetch {
                 });
             let copied = copied.and_then(|(peer_id, expected, crc)| {
                 parents.count_piece(host);
-                let crc = self.spoil(cluster, &faults, &range, crc)?;
+                let crc = self.spoil(cluster, &faults, (host, number), (&range, crc))?;
                 check_digest(expected.as_deref(), number, crc)?;
                 Ok((peer_id, crc))
             });

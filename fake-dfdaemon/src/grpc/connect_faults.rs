@@ -1,0 +1,46 @@
+//! Faults on connections that are made to a host.
+
+use serde_json::json;
+
+use super::services::Services;
+use crate::call::clock::later;
+use crate::call::faults::Action;
+use crate::call::faults::registry::Armed;
+use crate::call::rpc::Rpc;
+use crate::dfdaemon::host_name;
+
+/// The faults that lie in wait for a connection that was made just now.
+pub(super) fn arm(services: &Services) -> Vec<Armed> {
+    let Some(host) = services.host() else {
+        return Vec::new();
+    };
+    let faults = &host.cluster.calls().faults;
+    faults.arm_connection(&host_name(host.number))
+}
+
+/// Lets them act. Whether the connection is served then.
+pub(super) async fn pass(services: &Services, faults: Vec<Armed>) -> bool {
+    let Some(host) = services.host() else {
+        return true;
+    };
+    let (calls, name) = (host.cluster.calls(), host_name(host.number));
+    for armed in faults {
+        let now = calls.clock.now();
+        // Noted before it fires: whoever sees the firing, and settles, finds it.
+        let due = armed.delay().map(|delay| later(now, delay));
+        let _noted = due.map(|due| {
+            let what = format!("serve a connection to {name}");
+            calls.waits.note_other(what, due)
+        });
+        if !armed.fire() {
+            continue;
+        }
+        calls.note_firing(&armed, Rpc::Connect, &name, json!({}));
+        match (armed.action(), due) {
+            (_, Some(due)) => calls.clock.sleep_until(due).await,
+            (Action::Stall, None) => armed.removed().cancelled().await,
+            _ => return false,
+        }
+    }
+    true
+}
