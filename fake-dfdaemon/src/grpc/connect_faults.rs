@@ -7,7 +7,6 @@ use crate::call::clock::later;
 use crate::call::faults::Action;
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
-use crate::dfdaemon::host_name;
 
 /// The faults that lie in wait for a connection that was made just now.
 pub(super) fn arm(services: &Services) -> Vec<Armed> {
@@ -15,7 +14,7 @@ pub(super) fn arm(services: &Services) -> Vec<Armed> {
         return Vec::new();
     };
     let faults = &host.cluster.calls().faults;
-    faults.arm_connection(&host_name(host.number))
+    faults.arm_connection(&host.number.name())
 }
 
 /// Lets them act. Whether the connection is served then.
@@ -23,7 +22,7 @@ pub(super) async fn pass(services: &Services, faults: Vec<Armed>) -> bool {
     let Some(host) = services.host() else {
         return true;
     };
-    let (calls, name) = (host.cluster.calls(), host_name(host.number));
+    let (calls, name) = (host.cluster.calls(), host.number.name());
     for armed in faults {
         let now = calls.clock.now();
         // Noted before it fires: whoever sees the firing, and settles, finds it.

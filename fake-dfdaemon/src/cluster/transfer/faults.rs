@@ -33,13 +33,13 @@ impl Fetch {
     }
 
     /// Whether a fault hits a piece from that host, which is noted then.
-    fn fires(&self, cluster: &Cluster, armed: &Armed, (parent, number): (usize, u32)) -> bool {
+    fn fires(&self, cluster: &Cluster, armed: &Armed, (parent, number): (HostNumber, u32)) -> bool {
         let fires = armed.fire();
         if fires {
-            let to = host_name(self.key.host);
+            let to = self.key.host.name();
             let request = json!({"task_id": self.task.task_id, "piece": number, "to": to});
             let calls = cluster.calls();
-            calls.note_firing(armed, Rpc::Transfer, &host_name(parent), request);
+            calls.note_firing(armed, Rpc::Transfer, &parent.name(), request);
         }
         fires
     }
@@ -50,7 +50,7 @@ impl Fetch {
         &self,
         cluster: &Cluster,
         faults: &[Armed],
-        from: (usize, u32),
+        from: (HostNumber, u32),
     ) -> Result<(), Error> {
         for armed in faults {
             let now = cluster.scheduler().now();
@@ -87,7 +87,7 @@ impl Fetch {
         &self,
         cluster: &Cluster,
         faults: &[Armed],
-        from: (usize, u32),
+        from: (HostNumber, u32),
         (range, crc): (&Range<u64>, u32),
     ) -> Result<u32, Error> {
         let length = range.end - range.start;
