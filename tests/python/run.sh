@@ -23,6 +23,7 @@ proto=../../proto
 "$work/venv/bin/python" -m grpc_tools.protoc --proto_path="$proto" \
     --python_out="$work/generated" --grpc_python_out="$work/generated" "$proto"/*.proto
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" interop.py "$target/debug/fake-dfdaemon" "$work/generated"
+PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" official.py "$target/debug/fake-dfdaemon"
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" metrics.py "$target/debug/fake-dfdaemon"
 
 spectral=
