@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-use support::client::{Client, Export, Import};
+use support::client::{Client, Export, Import, PeerClient};
 use support::control::Address;
 use support::process::Process;
 
@@ -275,6 +275,45 @@ async fn exports_that_nobody_reads_take_bounded_memory() {
     // Those who read get all of it meanwhile.
     let exported = in_time(client.export(export(&id))).await.ok();
     assert_eq!(exported.content().len(), 4 << 20);
+}
+
+/// The same of pieces for other hosts, which a message holds whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_that_no_peer_reads_take_bounded_memory() {
+    const PIECES: usize = 100;
+    const LONG: u64 = 64 << 20;
+    const MEMORY: u64 = 150 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(&mut serve(dir.path(), 4 * PIECES));
+    let world = World { dir, process };
+    let client = Client::connect(&world.endpoint()).await;
+    let path = world.dir.path().join("file");
+    fs::File::create(&path).unwrap().set_len(LONG).unwrap();
+    let request = Import {
+        path: path.to_str().unwrap().to_owned(),
+        piece_length: Some(LONG),
+        persistent_replica_count: 1,
+        ttl: Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        }),
+        ..Import::default()
+    };
+    let id = in_time(client.import(request)).await.unwrap().id;
+    let upload = world.process.ready["hosts"][0]["upload_endpoint"].as_str();
+    let upload = Path::new(upload.unwrap());
+    let peer = PeerClient::connect(upload).await;
+    let before = world.process.peak_memory();
+    let mut unread = Vec::new();
+    for _ in 0..PIECES {
+        unread.push(in_time(peer.begin_piece(&id, 0)).await.unwrap());
+    }
+    // All that can be read of them has been, when another one has come whole.
+    let reader = PeerClient::connect(upload).await;
+    let piece = in_time(reader.piece(&id, 0)).await.unwrap().piece.unwrap();
+    assert_eq!(piece.content.unwrap().len() as u64, LONG);
+    let took = world.process.peak_memory() - before;
+    assert!(took < MEMORY, "{took} bytes");
 }
 
 /// Replicas that fall due at once wait for their turn, and none is forgotten.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Cluster, Error, Generation, HostStatus, ReplicaState, ServedPiece, not_found};
@@ -127,19 +128,29 @@ impl Cluster {
 }
 
 impl Cluster {
-    /// Reads a piece for a peer. Blocks on the disk.
-    pub(crate) fn read_piece(
+    /// Opens the content for a peer that takes a piece of it. Blocks on the disk.
+    pub(crate) fn open_piece(
         &self,
         host: HostNumber,
         id: &str,
         piece: &ServedPiece,
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<File, Error> {
         let store = self.node(host)?.store();
         let file = store.open_content_of(id, piece.content_length)?;
         check_length(&file, id, piece.content_length)?;
         self.scheduler().count_served(host, id);
-        let disk = store.disk();
-        Ok(disk.read_range(&file, piece.range.clone(), Vec::new())?)
+        Ok(file)
+    }
+
+    /// Reads a part of the piece. Blocks on the disk.
+    pub(crate) fn read_piece(
+        &self,
+        host: HostNumber,
+        file: &File,
+        part: Range<u64>,
+    ) -> Result<Vec<u8>, Error> {
+        let disk = self.node(host)?.store().disk();
+        Ok(disk.read_range(file, part, Vec::new())?)
     }
 }
 

@@ -11,7 +11,7 @@ use dfdaemon_api::dfdaemon::v2::{
 };
 use tonic::{Request, Status};
 
-use super::export_body::{self, ExportBody, Parts};
+use super::content_body::{self, ContentBody, Parts};
 use super::piece_faults::{Fate, Outgoing};
 use super::service::{Asked, ServedHost};
 use super::stream_faults::{StreamFaults, shuffle};
@@ -27,9 +27,9 @@ use crate::store::CancelFlag;
 
 /// Answers an export: with a status if it cannot begin, else with the stream.
 pub(super) async fn answer(
-    host: &ServedHost,
+    host: ServedHost,
     request: Request<DownloadPersistentCacheTaskRequest>,
-) -> Result<ExportBody, Status> {
+) -> Result<ContentBody, Status> {
     let (_, extensions, request) = request.into_parts();
     let asked = Asked {
         task: Some(&request.task_id),
@@ -38,8 +38,8 @@ pub(super) async fn answer(
         request: message::export_fields(&request),
     };
     let mut call = host.begin(Rpc::Export, asked, &extensions).await;
-    match begin(host, &mut call, request).await {
-        Ok(begun) => Ok(begun.send(host, call)),
+    match begin(&host, &mut call, request).await {
+        Ok(begun) => Ok(begun.send(&host, call)),
         Err(status) => {
             call.answered(Some(&status)).wait().await;
             Err(status)
@@ -90,8 +90,8 @@ async fn begin(
 }
 
 impl Begun {
-    fn send(self, host: &ServedHost, call: Call) -> ExportBody {
-        let (parts, body) = export_body::channel();
+    fn send(self, host: &ServedHost, call: Call) -> ContentBody {
+        let (parts, body) = content_body::channel();
         let sending = Sending {
             faults: StreamFaults::of(&call),
             host: host.clone(),

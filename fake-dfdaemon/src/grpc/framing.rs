@@ -1,4 +1,4 @@
-//! The messages of an export as bytes, so that content goes from the store to the connection as it
+//! The messages with content as bytes, so that content goes from the store to the connection as it
 //! is, and never as a whole piece.
 //!
 //! A gRPC message is a flag (not compressed), its length in 4 bytes, and its fields. The content of
@@ -7,14 +7,16 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;
-use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskResponse;
+use dfdaemon_api::dfdaemon::v2::{
+    DownloadPersistentCachePieceResponse, DownloadPersistentCacheTaskResponse,
+};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tonic::Status;
 
 /// `DownloadPersistentCacheTaskResponse.download_piece_finished_response`.
 const FINISHED: u32 = 5;
-/// `DownloadPieceFinishedResponse.piece`.
+/// `DownloadPieceFinishedResponse.piece` and `DownloadPersistentCachePieceResponse.piece`.
 const PIECE: u32 = 1;
 /// `Piece.content`.
 const CONTENT: u32 = 6;
@@ -40,34 +42,78 @@ pub(crate) fn piece_message(
     piece: &Piece,
     length: u64,
 ) -> Result<Framed, Status> {
-    let tail = Piece {
-        traffic_type: piece.traffic_type,
-        cost: piece.cost,
-        created_at: piece.created_at,
-        ..Piece::default()
-    };
-    let front = Piece {
-        content: None,
-        traffic_type: None,
-        cost: None,
-        created_at: None,
-        ..piece.clone()
-    };
-    let (front, tail) = (front.encode_to_vec(), tail.encode_to_vec());
-    let piece_length = field_length(CONTENT, length) + front.len() as u64 + tail.len() as u64;
-    let finished_length = field_length(PIECE, piece_length);
+    let parts = PieceParts::new(piece, length);
+    let finished_length = field_length(PIECE, parts.length);
     let envelope = envelope.encode_to_vec();
     let whole = field_length(FINISHED, finished_length) + envelope.len() as u64;
     let mut head = start(usize::try_from(whole).unwrap_or(usize::MAX))?;
     head.put_slice(&envelope);
     put_field(&mut head, FINISHED, finished_length);
-    put_field(&mut head, PIECE, piece_length);
-    head.put_slice(&front);
-    put_field(&mut head, CONTENT, length);
+    parts.put_head(&mut head);
     Ok(Framed {
         head: head.freeze(),
-        tail: tail.into(),
+        tail: parts.tail.into(),
     })
+}
+
+/// The answer to a host that asks for one piece, with `length` bytes of content to stand between
+/// head and tail. `digest` is that of what the answer says of the piece.
+pub(crate) fn piece_answer(piece: &Piece, digest: &str, length: u64) -> Result<Framed, Status> {
+    let parts = PieceParts::new(piece, length);
+    let digest = DownloadPersistentCachePieceResponse {
+        piece: None,
+        digest: Some(digest.to_owned()),
+    };
+    let digest = digest.encode_to_vec();
+    let whole = field_length(PIECE, parts.length) + digest.len() as u64;
+    let mut head = start(usize::try_from(whole).unwrap_or(usize::MAX))?;
+    parts.put_head(&mut head);
+    Ok(Framed {
+        head: head.freeze(),
+        tail: [parts.tail, digest].concat().into(),
+    })
+}
+
+/// The fields of a piece that stand before its content, and those behind it.
+struct PieceParts {
+    front: Vec<u8>,
+    content_length: u64,
+    tail: Vec<u8>,
+    /// Of the whole, in bytes.
+    length: u64,
+}
+
+impl PieceParts {
+    fn new(piece: &Piece, content_length: u64) -> Self {
+        let tail = Piece {
+            traffic_type: piece.traffic_type,
+            cost: piece.cost,
+            created_at: piece.created_at,
+            ..Piece::default()
+        };
+        let front = Piece {
+            content: None,
+            traffic_type: None,
+            cost: None,
+            created_at: None,
+            ..piece.clone()
+        };
+        let (front, tail) = (front.encode_to_vec(), tail.encode_to_vec());
+        let around = front.len() as u64 + tail.len() as u64;
+        Self {
+            front,
+            content_length,
+            tail,
+            length: field_length(CONTENT, content_length) + around,
+        }
+    }
+
+    /// What stands before the content.
+    fn put_head(&self, bytes: &mut BytesMut) {
+        put_field(bytes, PIECE, self.length);
+        bytes.put_slice(&self.front);
+        put_field(bytes, CONTENT, self.content_length);
+    }
 }
 
 /// The start of a gRPC message of `length` bytes.
@@ -128,7 +174,15 @@ mod tests {
             };
             let framed = piece_message(&envelope(), &piece, content.len() as u64).unwrap();
             let written = [&framed.head[..], &content, &framed.tail].concat();
+            let answer = piece_answer(&piece, "crc32:7", content.len() as u64).unwrap();
+            let answered = [&answer.head[5..], &content, &answer.tail].concat();
             let piece = Piece { content: Some(content.into()), ..piece };
+            let whole = DownloadPersistentCachePieceResponse {
+                piece: Some(piece.clone()),
+                digest: Some("crc32:7".to_owned()),
+            };
+            prop_assert_eq!(&answered, &whole.encode_to_vec());
+            prop_assert_eq!(&answer.head[..5], &start(answered.len()).unwrap()[..]);
             let finished = DownloadPieceFinishedResponse { piece: Some(piece) };
             let response = Some(Event::DownloadPieceFinishedResponse(finished));
             let whole = DownloadPersistentCacheTaskResponse { response, ..envelope() };

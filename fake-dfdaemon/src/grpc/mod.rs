@@ -6,8 +6,8 @@
 pub(crate) mod accepting;
 mod connect_faults;
 pub(crate) mod connection_limit;
+mod content_body;
 mod export;
-mod export_body;
 pub(crate) mod framing;
 mod health;
 mod import;
@@ -15,6 +15,7 @@ pub(crate) mod listener;
 mod local;
 pub(crate) mod message;
 mod peer;
+mod piece;
 pub(crate) mod piece_faults;
 mod pieces;
 mod router;

@@ -17,7 +17,7 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::export_body::ExportBody;
+use super::content_body::ContentBody;
 use super::service::ServedHost;
 use super::services::Answering;
 
@@ -28,6 +28,7 @@ const MAX_REQUEST: usize = 4 << 20;
 /// are answered by both.
 macro_rules! service {
     ($service:ident = $name:path, $($method:literal => $answer:path,)*
+     $(parts $parted:literal => $parts:path,)*
      $(stream $streamed:literal => $stream:path,)*) => {
         #[doc = concat!("The service ", stringify!($service), " of one host.")]
         #[derive(Clone, Debug)]
@@ -51,7 +52,10 @@ macro_rules! service {
                 Box::pin(async move {
                     let method = request.uri().path().rsplit('/').next().unwrap_or_default();
                     Ok(match method {
-                        "DownloadPersistentCacheTask" => export(host, request).await,
+                        "DownloadPersistentCacheTask" => {
+                            in_parts(host, request, super::export::answer).await
+                        }
+                        $($parted => in_parts(host, request, $parts).await,)*
                         $($method => unary(host, request, $answer).await,)*
                         $($streamed => streaming(host, request, $stream).await,)*
                         _ => super::unserved::answer(host, request).await,
@@ -73,7 +77,7 @@ service!(Upload = dfdaemon_upload_server::SERVICE_NAME,
     "StatPersistentCacheTask" => super::stat::answer,
     "UpdatePersistentCacheTask" => super::peer::update,
     "DeletePersistentCacheTask" => super::peer::delete,
-    "DownloadPersistentCachePiece" => super::pieces::download,
+    parts "DownloadPersistentCachePiece" => super::piece::answer,
     stream "SyncPersistentCachePieces" => super::pieces::sync,
 );
 
@@ -146,18 +150,26 @@ where
     }
 }
 
-/// A call with one request and the stream of an export.
-async fn export(host: ServedHost, request: http::Request<Body>) -> http::Response<Body> {
+/// A call with one request, and an answer whose content is sent part by part.
+async fn in_parts<Q, F>(
+    host: ServedHost,
+    request: http::Request<Body>,
+    answer: fn(ServedHost, Request<Q>) -> F,
+) -> http::Response<Body>
+where
+    Q: Message + Default + Send + 'static,
+    F: Future<Output = Result<ContentBody, Status>> + Send,
+{
     let answered = async {
         let (parts, body) = request.into_parts();
         check_encoding(&parts.headers)?;
-        let decoder = ProstCodec::<(), _>::default().decoder();
+        let decoder = ProstCodec::<(), Q>::default().decoder();
         let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_REQUEST));
         let message = messages.message().await?;
         let message = message.ok_or_else(|| Status::internal("Missing request message."))?;
         let mut request = Request::new(message);
         *request.extensions_mut() = parts.extensions;
-        super::export::answer(&host, request).await
+        answer(host, request).await
     };
     answered
         .await
@@ -182,7 +194,7 @@ fn check_encoding(headers: &http::HeaderMap) -> Result<(), Status> {
     Err(refused)
 }
 
-fn streamed(body: ExportBody) -> http::Response<Body> {
+fn streamed(body: ContentBody) -> http::Response<Body> {
     let mut response = http::Response::new(Body::new(body));
     let grpc = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, grpc);

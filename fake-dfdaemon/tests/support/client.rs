@@ -388,6 +388,27 @@ impl PeerClient {
         answer.map(tonic::Response::into_inner)
     }
 
+    /// A piece whose content nobody has read yet.
+    pub async fn begin_piece(
+        &self,
+        id: &str,
+        number: u32,
+    ) -> Result<tonic::Streaming<DownloadPersistentCachePieceResponse>, Status> {
+        let request = DownloadPersistentCachePieceRequest {
+            host_id: "127.0.0.1-peer".to_owned(),
+            task_id: id.to_owned(),
+            piece_number: number,
+        };
+        let path = "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCachePiece";
+        let path = http::uri::PathAndQuery::from_static(path);
+        let codec = tonic_prost::ProstCodec::default();
+        let mut grpc = tonic::client::Grpc::with_origin(self.0.clone(), origin());
+        let ready = grpc.ready().await;
+        ready.map_err(|error| Status::unavailable(error.to_string()))?;
+        let begun = grpc.server_streaming(tonic::Request::new(request), path, codec);
+        begun.await.map(tonic::Response::into_inner)
+    }
+
     /// What the host tells of pieces, as it comes.
     pub async fn syncing(
         &self,

@@ -1,4 +1,4 @@
-//! The body of an export's response: bytes as they come, then the status as trailers.
+//! The body of an answer with content: bytes as they come, then the status as trailers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 /// Parts of the body that are made before the connection has taken them. With the one in the
-/// making and what the connection holds, this bounds an export's memory, however slow the reader.
+/// making and what the connection holds, this bounds the memory of an answer, however slow the reader.
 const PARTS_AHEAD: usize = 1;
 
-/// What an export sends.
+/// What is sent.
 #[derive(Debug)]
 enum Part {
     Bytes(Bytes),
@@ -27,11 +27,11 @@ pub(super) struct Parts(mpsc::Sender<Part>);
 
 /// The body. Dropped, nobody reads it any more.
 #[derive(Debug)]
-pub(super) struct ExportBody(mpsc::Receiver<Part>);
+pub(super) struct ContentBody(mpsc::Receiver<Part>);
 
-pub(super) fn channel() -> (Parts, ExportBody) {
+pub(super) fn channel() -> (Parts, ContentBody) {
     let (sender, receiver) = mpsc::channel(PARTS_AHEAD);
-    (Parts(sender), ExportBody(receiver))
+    (Parts(sender), ContentBody(receiver))
 }
 
 impl Parts {
@@ -51,7 +51,7 @@ impl Parts {
     }
 }
 
-impl Body for ExportBody {
+impl Body for ContentBody {
     type Data = Bytes;
     type Error = Status;
 

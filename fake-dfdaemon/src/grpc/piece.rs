@@ -1,0 +1,198 @@
+//! The answer to a host that takes a piece from this one. Its content goes from the store to the
+//! connection part by part, so that memory stays bounded, however long the piece is and however slow
+//! the host.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dfdaemon_api::common::v2::Piece;
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCachePieceRequest;
+use dfdaemon_api::digest::{metadata_digest, piece_digest};
+use serde_json::json;
+use tonic::{Request, Status};
+
+use super::content_body::{self, ContentBody, Parts};
+use super::framing::{self, Framed};
+use super::service::{Asked, ServedHost};
+use crate::call::Call;
+use crate::call::clock::later;
+use crate::call::faults::registry::{Armed, Arriving};
+use crate::call::faults::{Action, Phase};
+use crate::call::gate::broken_off;
+use crate::call::rpc::Rpc;
+use crate::cluster::ServedPiece;
+use crate::dfdaemon::limits::RequestPermit;
+
+/// Answers with the piece, or with a status if it cannot begin.
+pub(super) async fn answer(
+    host: ServedHost,
+    request: Request<DownloadPersistentCachePieceRequest>,
+) -> Result<ContentBody, Status> {
+    let asking = request.get_ref();
+    let (id, number) = (asking.task_id.clone(), asking.piece_number);
+    let asked = Asked {
+        task: Some(&id),
+        request: json!({"task_id": id, "host_id": asking.host_id, "piece": number}),
+        ..Asked::default()
+    };
+    let mut call = host.begin(Rpc::Transfer, asked, request.extensions()).await;
+    match begin(&host, &mut call, &id, number).await {
+        Ok(begun) => {
+            let (parts, body) = content_body::channel();
+            let cluster = Arc::clone(&host.cluster);
+            cluster.spawn(send(host, call, begun, parts));
+            Ok(body)
+        }
+        Err(status) => {
+            call.answered(Some(&status)).wait().await;
+            Err(status)
+        }
+    }
+}
+
+/// A piece that can be sent.
+struct Begun {
+    piece: ServedPiece,
+    framed: Framed,
+    file: Arc<File>,
+    /// Where a fault flips a bit.
+    flipped: Option<u64>,
+    _permit: RequestPermit,
+}
+
+async fn begin(host: &ServedHost, call: &mut Call, id: &str, number: u32) -> Result<Begun, Status> {
+    call.pass(Phase::Before).await?;
+    let armed = arm(host, call, id, number);
+    for armed in &armed {
+        call.act(armed).await?;
+    }
+    let permit = host.admit(call).await?;
+    let found = host
+        .cluster
+        .scheduler()
+        .piece_to_serve(host.number, id, number);
+    let Some(piece) = found else {
+        let text = "persistent cache piece metadata not found";
+        return Err(Status::not_found(text));
+    };
+    let (on, task, opening) = (host.number, id.to_owned(), piece.clone());
+    let opened = host
+        .cluster
+        .blocking(move |cluster| cluster.open_piece(on, &task, &opening))
+        .await;
+    let file = opened.map_err(|error| host.status(&error))?;
+    let length = piece.range.end - piece.range.start;
+    let framed = framed(&piece, length)?;
+    let flipped = spoil(call, &armed, &piece, length).await?;
+    Ok(Begun {
+        piece,
+        framed,
+        file: Arc::new(file),
+        flipped,
+        _permit: permit,
+    })
+}
+
+/// The faults that lie in wait for the piece.
+fn arm(host: &ServedHost, call: &Call, id: &str, number: u32) -> Vec<Armed> {
+    let (tag, application) = host.cluster.scheduler().tag_and_application(id);
+    let what = Arriving {
+        rpc: Rpc::Transfer,
+        host: &host.number.name(),
+        task: Some(id),
+        tags: [None, tag.as_deref()],
+        applications: [None, application.as_deref()],
+    };
+    call.arm_piece(what, number)
+}
+
+/// Lets faults delay the piece, and tells where one flips a bit of it.
+async fn spoil(
+    call: &mut Call,
+    armed: &[Armed],
+    piece: &ServedPiece,
+    length: u64,
+) -> Result<Option<u64>, Status> {
+    let mut flipped = None;
+    for armed in armed {
+        match armed.action() {
+            Action::Bandwidth(rate) => {
+                let takes = Duration::try_from_secs_f64(length as f64 / *rate as f64);
+                let takes = takes.unwrap_or(Duration::MAX);
+                if call.fire(armed) {
+                    let due = later(call.clock().now(), takes);
+                    call.wait_until(due).await?;
+                }
+            }
+            Action::CorruptPiece if length > 0 && call.fire(armed) => {
+                flipped = Some(piece.range.start + length / 2);
+            }
+            _ => {}
+        }
+    }
+    Ok(flipped)
+}
+
+fn framed(served: &ServedPiece, length: u64) -> Result<Framed, Status> {
+    let piece = Piece {
+        number: served.number,
+        offset: served.range.start,
+        length,
+        digest: served.crc32.map(piece_digest).unwrap_or_default(),
+        ..Piece::default()
+    };
+    let digest = metadata_digest(piece.number, piece.offset, piece.length, &piece.digest);
+    framing::piece_answer(&piece, &digest, length)
+}
+
+/// Sends what has begun. A call whose host has gone notes that by itself.
+async fn send(host: ServedHost, mut call: Call, begun: Begun, parts: Parts) {
+    let ends = call.ends();
+    let sent = tokio::select! {
+        sent = send_parts(&host, &call, &begun, &parts) => sent,
+        () = ends.cancelled() => Some(Err(broken_off())),
+        () = parts.unread() => None,
+    };
+    if let Some(sent) = sent {
+        if sent.is_ok() {
+            call.count_piece(begun.piece.range.end - begun.piece.range.start);
+        }
+        call.answered(sent.as_ref().err()).wait().await;
+        parts.end(sent.err()).await;
+    }
+}
+
+/// `None` if nobody takes it any more.
+async fn send_parts(
+    host: &ServedHost,
+    call: &Call,
+    begun: &Begun,
+    parts: &Parts,
+) -> Option<Result<(), Status>> {
+    let send = async |bytes: Bytes| parts.send(bytes).await.then_some(());
+    send(begun.framed.head.clone()).await?;
+    let mut start = begun.piece.range.start;
+    while start < begun.piece.range.end {
+        let range = start..begun.piece.range.end.min(start + call.ahead().chunk());
+        let (on, file, part) = (host.number, Arc::clone(&begun.file), range.clone());
+        let read = host
+            .cluster
+            .blocking(move |cluster| cluster.read_piece(on, &file, part))
+            .await;
+        let mut bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Err(host.status(&error))),
+        };
+        if let Some(at) = begun.flipped.filter(|at| range.contains(at))
+            && let Some(byte) = bytes.get_mut((at - range.start) as usize)
+        {
+            *byte ^= 1;
+        }
+        send(call.ahead().count(bytes.into())).await?;
+        start = range.end;
+    }
+    send(begun.framed.tail.clone()).await?;
+    Some(Ok(()))
+}
