@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fake_dfdaemon::clock::ClockMode;
-use fake_dfdaemon::{FakeDfdaemon, Release};
+use fake_dfdaemon::{FakeDfdaemon, Quirk, Release};
 use jiff::Timestamp;
 
 use support::client::{Client, Import};
@@ -93,6 +93,57 @@ async fn a_restart_keeps_tasks_replicas_and_times() {
                 .ok();
             assert!(exported.content() == bytes);
         }
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_all_hosts_wipes_what_they_have_with_the_quirk() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "content").unwrap();
+        let start = |quirks: Option<Quirk>| {
+            let builder = FakeDfdaemon::builder().release(release).hosts(2);
+            let builder = builder.quirks(quirks).manual_clock();
+            builder.state_dir(dir.path().join("state")).start()
+        };
+        let daemon = start(None).await.unwrap();
+        let request = import(&file, 2);
+        let id = host(&daemon, 0).await.import(request).await.unwrap().id;
+        daemon.settle().await;
+        let known = host(&daemon, 0).await.stat(&id).await.unwrap();
+        assert_eq!(known.current_replica_count, 2);
+        daemon.stop().await;
+
+        let daemon = start(Some(Quirk::RestartWipes)).await.unwrap();
+        daemon.settle().await;
+        for number in 0..2 {
+            let host = host(&daemon, number).await;
+            assert!(host.list().await.unwrap().is_empty());
+            // The scheduler believes in them.
+            assert_eq!(host.stat(&id).await.unwrap(), known);
+            let status = host.export(transfer(&id)).await.status;
+            let text = status.message();
+            assert!(
+                text.contains("peer ") && text.contains("not found"),
+                "{text}"
+            );
+            let tasks = dir
+                .path()
+                .join(format!("state/hosts/host-{number}/content"));
+            let content = tasks
+                .join("persistent-cache-tasks")
+                .join(&id[..3])
+                .join(&id);
+            assert!(!content.exists(), "{}", content.display());
+        }
+        daemon.stop().await;
+
+        // Without the quirk again, nobody has anything.
+        let daemon = start(None).await.unwrap();
+        daemon.settle().await;
+        assert!(host(&daemon, 0).await.list().await.unwrap().is_empty());
         daemon.stop().await;
     }
 }
