@@ -27,6 +27,7 @@ mod row;
 mod scheduler;
 mod space;
 mod stat;
+mod timeouts;
 mod upload;
 mod wire;
 mod world;
@@ -52,6 +53,7 @@ fn contract() -> Vec<(&'static str, Row)> {
         ("scheduler", scheduler::rows()),
         ("release", release::rows()),
         ("wire", wire::rows()),
+        ("timeouts", timeouts::rows()),
         ("upload", upload::rows()),
         ("pieces", pieces::rows()),
         ("quirks", quirks::rows()),

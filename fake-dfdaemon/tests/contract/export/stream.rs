@@ -22,6 +22,8 @@ pub(super) fn rows() -> Vec<Row> {
         row!(pieces_come_from_three_parents_at_most).needs("many hosts", |fake| fake.hosts(6)),
         row!(a_host_keeps_what_it_fetched).needs("several hosts", two_hosts),
         row!(exports_at_once_share_their_content).needs("several hosts", two_hosts),
+        row!(a_piece_that_is_in_flight_comes_without_digest_and_cost)
+            .needs("several hosts", two_hosts),
         row!(content_comes_only_when_it_is_asked_for),
         row!(content_may_come_besides_an_output),
         row!(an_empty_task_has_no_pieces),
@@ -176,6 +178,27 @@ async fn exports_at_once_share_their_content(w: World) {
             .current_replica_count,
         2
     );
+}
+
+async fn a_piece_that_is_in_flight_comes_without_digest_and_cost(w: World) {
+    let (id, bytes) = w.imported(TWO_PIECES).await;
+    let stalls = w.fake().fault("transfer@times=1:stall".parse().unwrap());
+    let other = w.host(1).await;
+    let first = other.begin_export(transfer(&id)).await.unwrap();
+    eventually("a piece is in flight", || async { stalls.fired() == 1 }).await;
+    let second = other.begin_export(transfer(&id)).await.unwrap();
+    drop(stalls);
+    let said = |exported: &Exported| {
+        let pieces = exported.pieces.iter();
+        pieces
+            .filter(|piece| piece.digest.is_empty() && piece.cost.is_none())
+            .count()
+    };
+    for (messages, in_flight) in [(first, 0), (second, 1)] {
+        let exported = Exported::default().read(messages).await.ok();
+        assert_eq!(said(&exported), in_flight);
+        assert!(exported.content() == bytes);
+    }
 }
 
 async fn content_comes_only_when_it_is_asked_for(w: World) {

@@ -1,0 +1,71 @@
+//! Times that a client gives: those in a request bind nobody, that of the call does.
+
+use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
+use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+use tonic::{Code, Request};
+
+use crate::row::{Row, row};
+use crate::support::client::{Export, Exported, Import, origin};
+use crate::support::eventually;
+use crate::world::{World, assert_says, import, transfer};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row!(the_timeout_of_a_request_is_not_enforced),
+        row!(a_call_past_its_time_is_cancelled).needs("a call that hangs", |fake| fake),
+        row!(a_stream_whose_head_was_sent_has_no_time).needs("a stream that hangs", |fake| fake),
+    ]
+}
+
+async fn the_timeout_of_a_request_is_not_enforced(w: World) {
+    let at_once = prost_types::Duration {
+        seconds: 0,
+        nanos: 1,
+    };
+    let source = w.file(5 << 20);
+    let request = Import {
+        timeout: Some(at_once),
+        ..import(&source.path)
+    };
+    let task = w.client().await.import(request).await.unwrap();
+    let request = Export {
+        timeout: Some(at_once),
+        ..transfer(&task.id)
+    };
+    let exported = w.client().await.export(request).await.ok();
+    assert!(exported.content() == source.bytes);
+}
+
+fn in_time<T>(message: T, time: &'static str) -> Request<T> {
+    let mut request = Request::new(message);
+    let time = time.parse().unwrap();
+    request.metadata_mut().insert("grpc-timeout", time);
+    request
+}
+
+async fn a_call_past_its_time_is_cancelled(w: World) {
+    let _hangs = w.fake().fault("stat:stall".parse().unwrap());
+    let connection = w.client().await.connection();
+    let mut client = DfdaemonDownloadClient::with_origin(connection, origin());
+    let request = StatPersistentCacheTaskRequest::default();
+    let answer = client.stat_persistent_cache_task(in_time(request, "50m"));
+    let refused = answer.await.unwrap_err();
+    assert_says(&refused, Code::Cancelled, "Timeout expired");
+}
+
+async fn a_stream_whose_head_was_sent_has_no_time(w: World) {
+    let (id, bytes) = w.imported(5).await;
+    let hangs = w.fake().fault("export@piece=0:stall".parse().unwrap());
+    let connection = w.client().await.connection();
+    let mut client = DfdaemonDownloadClient::with_origin(connection, origin());
+    let answer = client.download_persistent_cache_task(in_time(transfer(&id), "1S"));
+    let messages = answer.await.unwrap().into_inner();
+    let sent = std::time::Instant::now();
+    eventually("it hangs past its time", || async {
+        hangs.fired() == 1 && sent.elapsed().as_secs() >= 1
+    })
+    .await;
+    drop(hangs);
+    let exported = Exported::default().read(messages).await.ok();
+    assert!(exported.content() == bytes);
+}
