@@ -9,7 +9,7 @@ use tonic::Code;
 use super::answer::{Answer, ApiError};
 use super::route::Route;
 use crate::call::events::KINDS;
-use crate::call::faults::code_name;
+use crate::call::faults::{Action, code_name};
 use crate::call::rpc::Rpc;
 use crate::dfdaemon::quirks::Quirk;
 
@@ -45,7 +45,8 @@ pub(super) fn document(routes: &[Route], hosts: &[String]) -> Answer {
     })))
 }
 
-/// Puts the names that there are where the schemas take one of them.
+/// Puts the names that there are where the schemas take one of them, and the actions that take no
+/// argument.
 fn add_names(schemas: &mut Value) {
     let quirks: Vec<_> = Quirk::all().map(Quirk::name).collect();
     let codes: Vec<_> = (1..=16)
@@ -72,7 +73,10 @@ fn add_names(schemas: &mut Value) {
             json!(codes),
         ),
     ];
-    for (place, names) in places {
+    let plain = Action::plain_names().map(|name| format!("/Action/properties/{name}"));
+    let plain = plain.map(|place| (place, json!({"const": true})));
+    let places = places.map(|(place, names)| (place.to_owned(), names));
+    for (place, names) in places.into_iter().chain(plain) {
         let (schema, key) = place.rsplit_once('/').unwrap_or_default();
         if let Some(schema) = schemas.pointer_mut(schema).and_then(Value::as_object_mut) {
             schema.insert(key.to_owned(), names);

@@ -42,21 +42,6 @@ pub(crate) enum Fate {
     End,
 }
 
-/// Whether an action hits single pieces: it fires once a call, at its place or at the first piece.
-pub(crate) fn hits_pieces(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::End
-            | Action::SkipPiece
-            | Action::RepeatPiece
-            | Action::CorruptPiece
-            | Action::CorruptDigest
-            | Action::EmptyDigest
-            | Action::NoContent
-            | Action::WrongLength(_)
-    )
-}
-
 /// Whether an action could do anything to this very piece.
 pub(crate) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
     match action {
@@ -205,7 +190,7 @@ mod tests {
                 format!("{name}={argument}")
             };
             let fault: Fault = format!("export:{text}").parse().unwrap();
-            let hits = hits_pieces(&fault.action);
+            let hits = fault.action.hits_pieces();
             assert_eq!(hits, spoiled(&fault.action) != sound, "{name}");
         }
     }

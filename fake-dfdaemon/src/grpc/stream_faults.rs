@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tonic::Status;
 
-use super::piece_faults::{Fate, Outgoing, applies, hits_pieces, spoil};
+use super::piece_faults::{Fate, Outgoing, applies, spoil};
 use crate::call::Call;
 use crate::call::clock::later;
 use crate::call::faults::Action;
@@ -42,12 +42,7 @@ impl Pace {
 
 /// Whether a fault acts on the stream, or at a place in it.
 fn lies_in_the_stream(armed: &Armed) -> bool {
-    armed.is_placed()
-        || hits_pieces(armed.action())
-        || matches!(
-            armed.action(),
-            Action::Bandwidth(_) | Action::ShufflePieces | Action::WrongContentLength(_)
-        )
+    armed.is_placed() || armed.action().hits_streams()
 }
 
 impl StreamFaults {
@@ -83,7 +78,7 @@ impl StreamFaults {
             None => armed.fault.piece.is_none() && armed.is_at_piece(0, sent),
         };
         let is_due =
-            |armed: &Armed| armed.is_placed() && !hits_pieces(armed.action()) && is_here(armed);
+            |armed: &Armed| armed.is_placed() && !armed.action().hits_pieces() && is_here(armed);
         let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
         for armed in due {
             let since = call.clock().now();
@@ -104,7 +99,7 @@ impl StreamFaults {
         let mut kept = Vec::new();
         for armed in std::mem::take(&mut self.waiting) {
             let action = armed.action();
-            let is_due = hits_pieces(action) && armed.is_at_piece(number, sent);
+            let is_due = action.hits_pieces() && armed.is_at_piece(number, sent);
             if !is_due || !applies(action, outgoing) {
                 kept.push(armed);
             } else if call.fire(&armed) {

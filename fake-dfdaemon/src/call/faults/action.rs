@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytesize::ByteSize;
-use serde_json::{Map, Value, json};
-use tonic::{Code, Status};
+use serde_json::{Value, json};
+use tonic::Code;
 
-use super::FaultError;
+use super::status::{error_from_json, error_to_json};
+use super::{ErrorAction, Fault, FaultBuilder, FaultError};
 
 /// What a fault does to the call that it hits.
 ///
@@ -72,35 +71,6 @@ pub enum Action {
     TornWrite,
 }
 
-/// A status to answer with.
-///
-/// ```
-/// use fake_dfdaemon::{Action, Code, ErrorAction, Fault, Rpc};
-///
-/// let error = ErrorAction {
-///     code: Code::Unavailable,
-///     message: "gone".to_owned(),
-///     details: Vec::new(),
-/// };
-/// let gone = Fault::on(Rpc::Stat).action(Action::Error(error));
-/// assert_eq!(Ok(gone), "stat:error=UNAVAILABLE:gone".parse());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorAction {
-    /// The status code.
-    pub code: Code,
-    /// The message.
-    pub message: String,
-    /// The status details, any bytes.
-    pub details: Vec<u8>,
-}
-
-impl ErrorAction {
-    pub(crate) fn status(&self) -> Status {
-        Status::with_details(self.code, &self.message, self.details.clone().into())
-    }
-}
-
 /// Which calls an action makes sense in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -116,7 +86,7 @@ pub(super) enum Scope {
 }
 
 /// The names of actions that take no argument.
-const PLAIN: [(&str, Action); 16] = [
+const PLAIN: &[(&str, Action)] = &[
     ("stall", Action::Stall),
     ("reset", Action::Reset),
     ("no_host", Action::NoHost),
@@ -136,10 +106,10 @@ const PLAIN: [(&str, Action); 16] = [
 ];
 
 /// The names of actions on connections alone, which no call knows.
-const OF_CONNECTIONS: [(&str, Action); 1] = [("refuse", Action::Refuse)];
+const OF_CONNECTIONS: &[(&str, Action)] = &[("refuse", Action::Refuse)];
 
 /// The names of actions that take one.
-const WITH_ARGUMENT: [&str; 5] = [
+const WITH_ARGUMENT: &[&str] = &[
     "error",
     "delay",
     "bandwidth",
@@ -150,9 +120,13 @@ const WITH_ARGUMENT: [&str; 5] = [
 impl Action {
     /// The name of every action on calls.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        WITH_ARGUMENT
-            .into_iter()
-            .chain(PLAIN.iter().map(|(name, _)| *name))
+        let with_argument = WITH_ARGUMENT.iter().copied();
+        with_argument.chain(PLAIN.iter().map(|(name, _)| *name))
+    }
+
+    /// The names of the actions that take no argument, on calls and on connections.
+    pub(crate) fn plain_names() -> impl Iterator<Item = &'static str> {
+        Self::plain().map(|(name, _)| *name)
     }
 
     /// The action's name.
@@ -172,7 +146,7 @@ impl Action {
 
     /// Actions without an argument.
     fn plain() -> impl Iterator<Item = &'static (&'static str, Self)> {
-        PLAIN.iter().chain(&OF_CONNECTIONS)
+        PLAIN.iter().chain(OF_CONNECTIONS)
     }
 
     pub(super) fn scope(&self) -> Scope {
@@ -190,6 +164,38 @@ impl Action {
             Self::Refuse => Scope::Connection,
             _ => Scope::Piece,
         }
+    }
+
+    /// Whether it acts on the stream of an export, or at a place in it.
+    pub(crate) fn hits_streams(&self) -> bool {
+        matches!(self.scope(), Scope::Piece | Scope::Stream)
+    }
+
+    /// Whether it hits single pieces: it fires once a call, at its place or at the first piece.
+    pub(crate) fn hits_pieces(&self) -> bool {
+        self.scope() == Scope::Piece && !matches!(self, Self::Bandwidth(_))
+    }
+
+    /// Whether it can happen to a connection that is made.
+    pub(super) fn hits_connections(&self) -> bool {
+        matches!(
+            self,
+            Self::Refuse | Self::Stall | Self::Delay(_) | Self::DelayBetween(..)
+        )
+    }
+
+    /// Whether it can happen to a piece on its way between hosts.
+    pub(super) fn hits_transfers(&self) -> bool {
+        matches!(
+            self,
+            Self::Error(_)
+                | Self::Delay(_)
+                | Self::DelayBetween(..)
+                | Self::Stall
+                | Self::Reset
+                | Self::Bandwidth(_)
+                | Self::CorruptPiece
+        )
     }
 
     /// Reads `NAME` or `NAME=ARGUMENT`.
@@ -266,6 +272,129 @@ impl Action {
     }
 }
 
+/// What completes a fault: a method for each action.
+impl FaultBuilder {
+    /// Answers with a status.
+    pub fn error(self, code: Code) -> Fault {
+        self.error_with(code, "an injected fault")
+    }
+
+    /// Answers with a status and a message.
+    pub fn error_with(self, code: Code, message: impl Into<String>) -> Fault {
+        let error = ErrorAction {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+        };
+        self.action(Action::Error(error))
+    }
+
+    /// Waits, by the daemon's clock, then goes on.
+    pub fn delay(self, delay: Duration) -> Fault {
+        self.action(Action::Delay(delay))
+    }
+
+    /// The same for a time between these two, which the seed draws for each call.
+    pub fn delay_between(self, least: Duration, most: Duration) -> Fault {
+        self.action(Action::DelayBetween(least, most))
+    }
+
+    /// Answers as a dfdaemon whose host the scheduler does not know yet.
+    pub fn no_host(self) -> Fault {
+        self.action(Action::NoHost)
+    }
+
+    /// Answers as a dfdaemon that reaches no scheduler.
+    pub fn no_scheduler(self) -> Fault {
+        self.action(Action::NoScheduler)
+    }
+
+    /// Answers as a dfdaemon whose machine is out of CPU or memory.
+    pub fn overloaded(self) -> Fault {
+        self.action(Action::Overloaded)
+    }
+
+    /// Never answers, until the fault is removed.
+    pub fn stall(self) -> Fault {
+        self.action(Action::Stall)
+    }
+
+    /// Closes the connection without a status.
+    pub fn reset(self) -> Fault {
+        self.action(Action::Reset)
+    }
+
+    /// Sends content at so many bytes a second, by the daemon's clock.
+    pub fn bandwidth(self, bytes_per_second: u64) -> Fault {
+        self.action(Action::Bandwidth(bytes_per_second))
+    }
+
+    /// Ends the stream early, as if all were well.
+    pub fn end(self) -> Fault {
+        self.action(Action::End)
+    }
+
+    /// Leaves a piece out.
+    pub fn skip_piece(self) -> Fault {
+        self.action(Action::SkipPiece)
+    }
+
+    /// Sends a piece twice.
+    pub fn repeat_piece(self) -> Fault {
+        self.action(Action::RepeatPiece)
+    }
+
+    /// Sends the pieces in another order.
+    pub fn shuffle_pieces(self) -> Fault {
+        self.action(Action::ShufflePieces)
+    }
+
+    /// Flips a bit of a piece's content; the digest stays.
+    pub fn corrupt_piece(self) -> Fault {
+        self.action(Action::CorruptPiece)
+    }
+
+    /// Sends a digest that is not the piece's.
+    pub fn corrupt_digest(self) -> Fault {
+        self.action(Action::CorruptDigest)
+    }
+
+    /// Sends a piece without digest.
+    pub fn empty_digest(self) -> Fault {
+        self.action(Action::EmptyDigest)
+    }
+
+    /// Sends a piece without its content.
+    pub fn no_content(self) -> Fault {
+        self.action(Action::NoContent)
+    }
+
+    /// Adds this to a piece's length.
+    pub fn wrong_length(self, add: i64) -> Fault {
+        self.action(Action::WrongLength(add))
+    }
+
+    /// Adds this to the content length that the stream starts with.
+    pub fn wrong_content_length(self, add: i64) -> Fault {
+        self.action(Action::WrongContentLength(add))
+    }
+
+    /// The store has no space left.
+    pub fn no_space(self) -> Fault {
+        self.action(Action::NoSpace)
+    }
+
+    /// The store's disk fails.
+    pub fn disk_error(self) -> Fault {
+        self.action(Action::DiskError)
+    }
+
+    /// The store's disk fails when half of the content is written.
+    pub fn torn_write(self) -> Fault {
+        self.action(Action::TornWrite)
+    }
+}
+
 /// A duration, or two that a delay lies between.
 fn delay_from_text(text: &str) -> Option<Action> {
     let duration = |text| humantime::parse_duration(text).ok();
@@ -283,108 +412,6 @@ fn number(argument: &Value) -> Option<i64> {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
     }
-}
-
-fn error_to_json(error: &ErrorAction) -> Value {
-    let mut object = Map::new();
-    object.insert("code".to_owned(), code_name(error.code).into());
-    object.insert("message".to_owned(), error.message.as_str().into());
-    if !error.details.is_empty() {
-        object.insert("details".to_owned(), BASE64.encode(&error.details).into());
-    }
-    object.into()
-}
-
-/// Reads `"CODE"`, `"CODE:message"` or `{code, message, details}`.
-fn error_from_json(argument: &Value) -> Result<ErrorAction, FaultError> {
-    let code_of = |name: &str| {
-        let code = CODES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, code)| *code);
-        let names: Vec<_> = CODES.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
-        code.ok_or_else(|| {
-            FaultError::new(format!("no such status code: {name}; there are {names}"))
-        })
-    };
-    let mut error = ErrorAction {
-        code: Code::Unknown,
-        message: "an injected fault".to_owned(),
-        details: Vec::new(),
-    };
-    match argument {
-        Value::String(text) => match text.split_once(':') {
-            Some((code, message)) => {
-                error.code = code_of(code)?;
-                message.clone_into(&mut error.message);
-            }
-            None => error.code = code_of(text)?,
-        },
-        Value::Object(object) => {
-            for (key, value) in object {
-                let text = value.as_str();
-                let text =
-                    text.ok_or_else(|| FaultError::new(format!("error: {key} is a text")))?;
-                match key.as_str() {
-                    "code" => error.code = code_of(text)?,
-                    "message" => text.clone_into(&mut error.message),
-                    "details" => {
-                        error.details = BASE64.decode(text).map_err(|why| {
-                            FaultError::new(format!("error: details are base64: {why}"))
-                        })?;
-                    }
-                    other => {
-                        return Err(FaultError::new(format!(
-                            "error: unknown field {other}; there are code, message, details"
-                        )));
-                    }
-                }
-            }
-            if !object.contains_key("code") {
-                return Err(FaultError::new("error: the field code is missing"));
-            }
-        }
-        _ => {
-            return Err(FaultError::new(
-                "error takes a status code such as \"UNAVAILABLE\"",
-            ));
-        }
-    }
-    Ok(error)
-}
-
-/// The status codes by their names on the wire's side. OK is no error.
-const CODES: [(&str, Code); 16] = [
-    ("CANCELLED", Code::Cancelled),
-    ("UNKNOWN", Code::Unknown),
-    ("INVALID_ARGUMENT", Code::InvalidArgument),
-    ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
-    ("NOT_FOUND", Code::NotFound),
-    ("ALREADY_EXISTS", Code::AlreadyExists),
-    ("PERMISSION_DENIED", Code::PermissionDenied),
-    ("RESOURCE_EXHAUSTED", Code::ResourceExhausted),
-    ("FAILED_PRECONDITION", Code::FailedPrecondition),
-    ("ABORTED", Code::Aborted),
-    ("OUT_OF_RANGE", Code::OutOfRange),
-    ("UNIMPLEMENTED", Code::Unimplemented),
-    ("INTERNAL", Code::Internal),
-    ("UNAVAILABLE", Code::Unavailable),
-    ("DATA_LOSS", Code::DataLoss),
-    ("UNAUTHENTICATED", Code::Unauthenticated),
-];
-
-/// The name of a status code, such as `NOT_FOUND`.
-pub(crate) fn code_name(code: Code) -> &'static str {
-    CODES
-        .iter()
-        .find(|(_, known)| *known == code)
-        .map_or("OK", |(name, _)| name)
-}
-
-/// Whether a status code has this name.
-pub(crate) fn is_code_name(name: &str) -> bool {
-    name == "OK" || CODES.iter().any(|(known, _)| *known == name)
 }
 
 #[cfg(test)]

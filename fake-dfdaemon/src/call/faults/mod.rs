@@ -8,17 +8,15 @@ mod error;
 pub(crate) mod reach;
 pub(crate) mod registry;
 mod spec;
+mod status;
 
-use std::time::Duration;
-
-use tonic::Code;
-
-pub(crate) use self::action::code_name;
-#[cfg(feature = "control")]
-pub(crate) use self::action::is_code_name;
-pub use self::action::{Action, ErrorAction};
+pub use self::action::Action;
 pub use self::error::FaultError;
 pub use self::registry::FaultGuard;
+pub use self::status::ErrorAction;
+pub(crate) use self::status::code_name;
+#[cfg(feature = "control")]
+pub(crate) use self::status::is_code_name;
 use super::rpc::Rpc;
 
 /// Something that goes wrong in the calls that it matches.
@@ -166,126 +164,6 @@ impl FaultBuilder {
     pub fn bytes(mut self, sent: u64) -> Self {
         self.0.bytes = Some(sent);
         self
-    }
-
-    /// Answers with a status.
-    pub fn error(self, code: Code) -> Fault {
-        self.error_with(code, "an injected fault")
-    }
-
-    /// Answers with a status and a message.
-    pub fn error_with(self, code: Code, message: impl Into<String>) -> Fault {
-        let error = ErrorAction {
-            code,
-            message: message.into(),
-            details: Vec::new(),
-        };
-        self.action(Action::Error(error))
-    }
-
-    /// Waits, by the daemon's clock, then goes on.
-    pub fn delay(self, delay: Duration) -> Fault {
-        self.action(Action::Delay(delay))
-    }
-
-    /// The same for a time between these two, which the seed draws for each call.
-    pub fn delay_between(self, least: Duration, most: Duration) -> Fault {
-        self.action(Action::DelayBetween(least, most))
-    }
-
-    /// Answers as a dfdaemon whose host the scheduler does not know yet.
-    pub fn no_host(self) -> Fault {
-        self.action(Action::NoHost)
-    }
-
-    /// Answers as a dfdaemon that reaches no scheduler.
-    pub fn no_scheduler(self) -> Fault {
-        self.action(Action::NoScheduler)
-    }
-
-    /// Answers as a dfdaemon whose machine is out of CPU or memory.
-    pub fn overloaded(self) -> Fault {
-        self.action(Action::Overloaded)
-    }
-
-    /// Never answers, until the fault is removed.
-    pub fn stall(self) -> Fault {
-        self.action(Action::Stall)
-    }
-
-    /// Closes the connection without a status.
-    pub fn reset(self) -> Fault {
-        self.action(Action::Reset)
-    }
-
-    /// Sends content at so many bytes a second, by the daemon's clock.
-    pub fn bandwidth(self, bytes_per_second: u64) -> Fault {
-        self.action(Action::Bandwidth(bytes_per_second))
-    }
-
-    /// Ends the stream early, as if all were well.
-    pub fn end(self) -> Fault {
-        self.action(Action::End)
-    }
-
-    /// Leaves a piece out.
-    pub fn skip_piece(self) -> Fault {
-        self.action(Action::SkipPiece)
-    }
-
-    /// Sends a piece twice.
-    pub fn repeat_piece(self) -> Fault {
-        self.action(Action::RepeatPiece)
-    }
-
-    /// Sends the pieces in another order.
-    pub fn shuffle_pieces(self) -> Fault {
-        self.action(Action::ShufflePieces)
-    }
-
-    /// Flips a bit of a piece's content; the digest stays.
-    pub fn corrupt_piece(self) -> Fault {
-        self.action(Action::CorruptPiece)
-    }
-
-    /// Sends a digest that is not the piece's.
-    pub fn corrupt_digest(self) -> Fault {
-        self.action(Action::CorruptDigest)
-    }
-
-    /// Sends a piece without digest.
-    pub fn empty_digest(self) -> Fault {
-        self.action(Action::EmptyDigest)
-    }
-
-    /// Sends a piece without its content.
-    pub fn no_content(self) -> Fault {
-        self.action(Action::NoContent)
-    }
-
-    /// Adds this to a piece's length.
-    pub fn wrong_length(self, add: i64) -> Fault {
-        self.action(Action::WrongLength(add))
-    }
-
-    /// Adds this to the content length that the stream starts with.
-    pub fn wrong_content_length(self, add: i64) -> Fault {
-        self.action(Action::WrongContentLength(add))
-    }
-
-    /// The store has no space left.
-    pub fn no_space(self) -> Fault {
-        self.action(Action::NoSpace)
-    }
-
-    /// The store's disk fails.
-    pub fn disk_error(self) -> Fault {
-        self.action(Action::DiskError)
-    }
-
-    /// The store's disk fails when half of the content is written.
-    pub fn torn_write(self) -> Fault {
-        self.action(Action::TornWrite)
     }
 
     /// Any action.

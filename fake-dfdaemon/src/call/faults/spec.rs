@@ -216,11 +216,7 @@ impl Fault {
     fn check_connect(&self) -> Result<(), FaultError> {
         let refuse = |text: String| Err(FaultError::new(text));
         let name = self.action.name();
-        let can_be = matches!(
-            self.action,
-            Action::Refuse | Action::Stall | Action::Delay(_) | Action::DelayBetween(..)
-        );
-        if !can_be {
+        if !self.action.hits_connections() {
             return refuse(format!(
                 "{name}: a connection knows refuse, stall and delay"
             ));
@@ -239,17 +235,7 @@ impl Fault {
     fn check_transfer(&self) -> Result<(), FaultError> {
         let refuse = |text: String| Err(FaultError::new(text));
         let name = self.action.name();
-        let can_be = matches!(
-            self.action,
-            Action::Error(_)
-                | Action::Delay(_)
-                | Action::DelayBetween(..)
-                | Action::Stall
-                | Action::Reset
-                | Action::Bandwidth(_)
-                | Action::CorruptPiece
-        );
-        if !can_be {
+        if !self.action.hits_transfers() {
             return refuse(format!(
                 "{name}: a transfer knows error, delay, stall, reset, bandwidth and corrupt_piece"
             ));

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::call::faults::status::{code_name, is_code_name};
 
 /// As the names of codes are written on the wire's side: `NotFound` is `NOT_FOUND`.
 fn screaming(code: Code) -> String {
@@ -43,7 +44,7 @@ fn a_status_is_what_its_action_says() {
 fn every_action_has_a_name_of_its_own() {
     let names: HashSet<_> = Action::names().collect();
     assert_eq!(names.len(), PLAIN.len() + WITH_ARGUMENT.len());
-    for (name, action) in PLAIN {
+    for (name, action) in PLAIN.iter().cloned() {
         assert_eq!(Action::from_text(name), Ok(action));
     }
 }
