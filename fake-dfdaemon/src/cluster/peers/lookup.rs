@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
-use dfdaemon_api::piece::PieceLayout;
+use dfdaemon_api::piece::{MIN_PIECE_LENGTH, PieceLayout};
 use jiff::Timestamp;
 
 use super::PeerAddress;
@@ -13,6 +13,12 @@ use super::client::connect;
 use crate::call::clock::later;
 use crate::cluster::Cluster;
 use crate::store::{TaskRecord, TaskState, is_task_id};
+
+/// The longest piece that is taken from a parent: a message holds it whole, and so does memory.
+const LONGEST_PIECE: u64 = 256 << 20;
+
+/// How many pieces a parent can be asked for in one request of at most 4 MiB.
+const MOST_PIECES: u32 = 1 << 19;
 
 impl Cluster {
     /// Looks for a task at the parents of other processes, unless there is one with this id. What is
@@ -94,8 +100,11 @@ fn record(task: PersistentCacheTask, id: &str, now: Timestamp) -> Result<TaskRec
     }
     let layout = PieceLayout::new(task.content_length, task.piece_length);
     let layout = layout.map_err(|error| error.to_string())?;
-    if layout.count() != task.piece_count {
+    if layout.count() != task.piece_count || layout.count() > MOST_PIECES {
         return Err(format!("it tells of {} pieces", task.piece_count));
+    }
+    if !(MIN_PIECE_LENGTH..=LONGEST_PIECE).contains(&task.piece_length) {
+        return Err(format!("its pieces have {} bytes", task.piece_length));
     }
     let ttl = task.ttl.and_then(|ttl| Duration::try_from(ttl).ok());
     let ttl = ttl.ok_or("it tells of no TTL")?;
@@ -121,4 +130,45 @@ fn record(task: PersistentCacheTask, id: &str, now: Timestamp) -> Result<TaskRec
         return Err("it has expired".to_owned());
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(content_length: u64, piece_length: u64) -> PersistentCacheTask {
+        PersistentCacheTask {
+            id: "7".to_owned(),
+            state: TaskState::Succeeded.as_str().to_owned(),
+            content_length,
+            piece_length,
+            piece_count: u32::try_from(content_length.div_ceil(piece_length)).unwrap(),
+            ttl: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            created_at: Some(prost_types::Timestamp::default()),
+            updated_at: Some(prost_types::Timestamp::default()),
+            ..PersistentCacheTask::default()
+        }
+    }
+
+    /// What a parent says decides how much memory its pieces take, and their numbers.
+    #[test]
+    fn a_task_whose_pieces_would_fill_the_memory_is_refused() {
+        let most = u64::from(MOST_PIECES);
+        for (content, piece, is_taken) in [
+            (1, MIN_PIECE_LENGTH, true),
+            (1, LONGEST_PIECE, true),
+            (MIN_PIECE_LENGTH * most, MIN_PIECE_LENGTH, true),
+            (MIN_PIECE_LENGTH * most + 1, MIN_PIECE_LENGTH, false),
+            (1, MIN_PIECE_LENGTH - 1, false),
+            (u64::from(u32::MAX), 1, false),
+            (1, LONGEST_PIECE + 1, false),
+            (u64::MAX, u64::MAX, false),
+        ] {
+            let record = record(told(content, piece), "7", Timestamp::UNIX_EPOCH);
+            assert_eq!(record.is_ok(), is_taken, "{content} {piece}");
+        }
+    }
 }
