@@ -177,7 +177,7 @@ impl World {
     }
 
     fn id(&self, task: u64) -> String {
-        self.release.scheme().of_content(&format!("task {task}"))
+        crate::support::content::scheme(self.release).of_content(&format!("task {task}"))
     }
 
     /// What the scheduler says, what the hosts say and what lies on disk is the same, and whole.

@@ -42,8 +42,7 @@ pub(crate) enum Origin {
 
 impl Release {
     /// How the daemon computes task ids.
-    #[must_use]
-    pub fn scheme(self) -> Scheme {
+    pub(crate) fn scheme(self) -> Scheme {
         match self {
             Self::V0_2 => Scheme::Crc32,
             Self::V1_5 => Scheme::Sha256,

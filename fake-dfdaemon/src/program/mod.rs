@@ -75,7 +75,9 @@ enum Failure {
     Io(#[from] io::Error),
 }
 
-/// The command line's grammar, for tests of it.
+/// The command line's grammar. Hidden, since its type is clap's: only the fuzzer of the options asks
+/// for it.
+#[doc(hidden)]
 #[must_use]
 pub fn grammar() -> clap::Command {
     Cli::command()

@@ -145,10 +145,7 @@ impl World {
     }
 
     pub(crate) fn scheme(&self) -> Scheme {
-        match self.release {
-            Release::V0_2 => Scheme::Crc32,
-            Release::V1_5 => Scheme::Sha256,
-        }
+        content::scheme(self.release)
     }
 
     /// The id that an import of these bytes gets.

@@ -243,7 +243,7 @@ impl Rounds {
         self.next_seed += 1;
         let promise = Promise {
             // Given, since without it an id that was never answered would not be known.
-            id: self.release.scheme().of_content(&format!("task {seed}")),
+            id: crate::support::content::scheme(self.release).of_content(&format!("task {seed}")),
             seed,
             length,
             replicas,

@@ -69,7 +69,7 @@ impl Target {
     }
 
     pub(crate) fn id(self, release: Release) -> String {
-        let scheme = release.scheme();
+        let scheme = crate::support::content::scheme(release);
         match self {
             Self::Named(name) => scheme.of_content(NAMES[name]),
             Self::Content(file) => {

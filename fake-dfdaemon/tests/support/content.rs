@@ -1,4 +1,8 @@
-//! Content for files: the same for the same seed, different for another.
+//! Content for files: the same for the same seed, different for another; and how ids are made of it.
+
+use std::fmt::Display;
+
+use dfdaemon_api::task_id::Scheme;
 
 /// `length` bytes without a pattern.
 pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
@@ -11,4 +15,13 @@ pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// How a release, such as 0.2, computes task ids.
+pub fn scheme(release: impl Display) -> Scheme {
+    match release.to_string().as_str() {
+        "0.2" => Scheme::Crc32,
+        "1.5" => Scheme::Sha256,
+        other => panic!("{other} is no release"),
+    }
 }

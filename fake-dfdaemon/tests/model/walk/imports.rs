@@ -77,7 +77,7 @@ impl World {
         let release = self.model.release;
         let invalid = |text: &str| Err((Code::InvalidArgument, text.to_owned()));
         let id = match (import.name, import.path) {
-            (Some(name), _) => release.scheme().of_content(NAMES[name]),
+            (Some(name), _) => crate::support::content::scheme(release).of_content(NAMES[name]),
             (None, Source::Missing) => return invalid(NO_FILE),
             (None, Source::Directory) => return invalid(IS_DIRECTORY),
             (None, Source::File(source) | Source::Absolute(source) | Source::Relative(source)) => {
@@ -199,7 +199,7 @@ impl World {
 
     /// The id of what a source holds now.
     pub(super) fn id_of_source(&self, source: usize, parameters: Parameters<'_>) -> String {
-        let mut hasher = TaskIdHasher::new(self.model.release.scheme());
+        let mut hasher = TaskIdHasher::new(crate::support::content::scheme(self.model.release));
         hasher.update(self.files.bytes(self.files.sources[source]));
         hasher.finish(parameters)
     }

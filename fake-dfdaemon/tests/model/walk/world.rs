@@ -96,7 +96,9 @@ impl World {
                 let mut known = known.cycle().skip(at % self.model.tasks.len().max(1));
                 known.next().cloned().unwrap_or_else(|| "404".to_owned())
             }
-            Target::Named(name) => self.model.release.scheme().of_content(NAMES[name]),
+            Target::Named(name) => {
+                crate::support::content::scheme(self.model.release).of_content(NAMES[name])
+            }
             Target::Content(source) => self.id_of_source(source, Parameters::default()),
             Target::Unknown => "404".to_owned(),
             Target::Empty => String::new(),
