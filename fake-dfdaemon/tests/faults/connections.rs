@@ -90,14 +90,13 @@ async fn a_connection_that_is_delayed_waits_for_the_clock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_waits_for_no_connection_that_stalls() {
     let w = World::new().await;
-    let guard = w.daemon.fault(fault("connect:stall")).keep();
+    w.daemon.fault(fault("connect:stall")).keep();
     let endpoint = w.daemon.endpoint().to_owned();
     let waiting = tokio::spawn(async move { Client::connect(&endpoint).await.health("").await });
     eventually("it stalls", || async {
         !w.daemon.journal().calls(Rpc::Connect).is_empty()
     })
     .await;
-    let _ = guard;
     w.daemon.stop().await;
     assert!(waiting.await.unwrap().is_err());
 }

@@ -176,10 +176,13 @@ async fn seen(head: String, metadata: HeaderMap, body: RecvStream) -> Seen {
     }
 }
 
+/// What was seen of a call, and why it was reset, if it was.
+type SeenUntil = (Seen, Option<Reason>);
+
 /// A daemon that does what calls say, and what it saw of each.
 struct Scripted {
     calls: Arc<Vec<Call>>,
-    seen: Arc<Mutex<BTreeMap<usize, (Seen, Option<Reason>)>>>,
+    seen: Arc<Mutex<BTreeMap<usize, SeenUntil>>>,
 }
 
 impl Scripted {
@@ -318,7 +321,7 @@ async fn session(
     socket: &Path,
     calls: &[Call],
     clients: usize,
-) -> (Vec<Seen>, Vec<(Seen, Option<Reason>)>) {
+) -> (Vec<Seen>, Vec<SeenUntil>) {
     let (scripted, serving) = Scripted::start(listener, calls.to_vec());
     let asking = (0..clients).map(|client| {
         let numbers = (0..calls.len()).filter(move |number| number % clients == client);
@@ -409,7 +412,13 @@ async fn a_request_that_is_longer_than_any_that_is_recorded_passes_whole() {
         has_trailers: true,
         answer: Answer::Whole(Ending::Status(0, String::new())),
     };
-    let (_, at_daemon) = session(listen(&upstream), missing.endpoint(), &[call.clone()], 1).await;
+    let (_, at_daemon) = session(
+        listen(&upstream),
+        missing.endpoint(),
+        std::slice::from_ref(&call),
+        1,
+    )
+    .await;
     assert!(at_daemon[0].0.bytes == call.asked, "other bytes came");
 }
 
