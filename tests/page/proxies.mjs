@@ -22,7 +22,7 @@ export async function proxies(browser, room) {
     else tab = await browser.open(proxy.page);
     await tab.until(`the page of a ${role} is live`, `document.getElementById('link')?.textContent === 'live' && document.getElementById('about').textContent.includes('${role} of')`);
     for (const place of OF_FAKES) assert.equal(await tab.js(shown(place)), false, place);
-    assert.equal(await tab.js("[...document.querySelectorAll('#fault option')].filter((o) => ['transfer', 'replicate', 'no_space'].includes(o.value)).length"), 0);
+    assert.equal(await tab.js("[...document.querySelectorAll('#fault option')].filter((o) => ['transfer', 'replicate', 'connect', 'refuse', 'no_space'].includes(o.value)).length"), 0);
     assert.ok((await tab.js("document.getElementById('glance').textContent")).startsWith("No call has failed"));
     proxy.dfcache("stat", id);
     await tab.until("a call that passes", "[...document.querySelectorAll('#calls summary')].some((s) => /^\\d+ stat OK task /.test(s.textContent))");

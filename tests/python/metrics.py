@@ -5,6 +5,7 @@
 
 import http.client
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,3 +43,7 @@ for family in families.values():
 hosts = {sample.labels["host"] for sample in families["fake_dfdaemon_host_up"].samples}
 assert hosts == {"host-0", "host-1", "host-2"}, hosts
 print(f"{len(families)} metrics are read")
+if shutil.which("promtool"):
+    lint = subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True)
+    assert lint.returncode == 0 and not lint.stderr, lint.stderr.decode()
+    print("promtool finds nothing")

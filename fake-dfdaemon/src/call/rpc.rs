@@ -56,6 +56,11 @@ impl Rpc {
         Self::Health,
     ];
 
+    /// Every call that can be asked for by its name.
+    pub(crate) fn named() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Transfer, Self::Connect])
+    }
+
     /// As it is written in a fault or in the journal.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -91,7 +96,7 @@ impl fmt::Display for Rpc {
 /// assert!(error.to_string().contains("download"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such call: {given}; there are {}", Rpc::ALL.map(Rpc::as_str).join(", "))]
+#[error("no such call: {given}; there are {}", Rpc::named().map(Rpc::as_str).collect::<Vec<_>>().join(", "))]
 pub struct UnknownRpc {
     given: String,
 }
@@ -100,8 +105,7 @@ impl FromStr for Rpc {
     type Err = UnknownRpc;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut known = Self::ALL.into_iter().chain([Self::Transfer, Self::Connect]);
-        let named = known.find(|rpc| rpc.as_str() == text);
+        let named = Self::named().find(|rpc| rpc.as_str() == text);
         named.ok_or_else(|| UnknownRpc {
             given: text.to_owned(),
         })
@@ -114,10 +118,13 @@ mod tests {
 
     #[test]
     fn names_read_as_they_are_written() {
-        for rpc in Rpc::ALL {
+        for rpc in Rpc::named() {
             assert_eq!(rpc.to_string().parse(), Ok(rpc));
             assert_eq!(serde_json::to_value(rpc).unwrap(), rpc.as_str());
         }
-        assert!("upload".parse::<Rpc>().is_err());
+        let error = "upload".parse::<Rpc>().unwrap_err().to_string();
+        for rpc in Rpc::named() {
+            assert!(error.contains(rpc.as_str()), "{error}");
+        }
     }
 }

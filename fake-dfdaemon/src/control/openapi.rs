@@ -66,6 +66,7 @@ fn add_names(schemas: &mut Value) {
             "/ChangeSettings/properties/quirks/anyOf/1/pattern",
             json!(format!("^{word}(,{word})*$")),
         ),
+        ("/Wait/properties/rpc/enum", json!(rpcs())),
         ("/Wait/properties/status/enum", json!(statuses)),
         ("/Action/properties/error/oneOf/0/enum", json!(codes)),
         (
@@ -82,6 +83,10 @@ fn add_names(schemas: &mut Value) {
             schema.insert(key.to_owned(), names);
         }
     }
+}
+
+fn rpcs() -> Vec<Rpc> {
+    Rpc::named().collect()
 }
 
 /// What a path is about: its first part.
@@ -113,7 +118,7 @@ fn operation_id(route: &Route) -> String {
 fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Value) {
     let number = |least: u64| json!({"type": "integer", "minimum": least, "maximum": u64::MAX});
     match (tag(route.path), name) {
-        (_, "rpc") => (json!({"type": "string", "enum": Rpc::ALL}), json!("stat")),
+        (_, "rpc") => (json!({"type": "string", "enum": rpcs()}), json!("stat")),
         (_, "status") => {
             let known = (0..=16).map(|code| code_name(Code::from_i32(code)));
             let known: Vec<_> = known.collect();

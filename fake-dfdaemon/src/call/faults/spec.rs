@@ -119,9 +119,10 @@ impl Fault {
     fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
         let on = match written.on.as_str() {
             "*" => None,
-            on => Some(on.parse::<Rpc>().map_err(|error| {
-                FaultError::new(format!("on: {error}, transfer, connect, or *"))
-            })?),
+            on => Some(
+                on.parse::<Rpc>()
+                    .map_err(|error| FaultError::new(format!("on: {error}, or *")))?,
+            ),
         };
         let phase = match written.phase.as_deref() {
             None => None,

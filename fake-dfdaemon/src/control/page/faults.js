@@ -8,18 +8,22 @@ const ACTIONS = {
   bandwidth: ["piece", "10MiB", "bytes a second"], end: ["piece"], skip_piece: ["piece"], repeat_piece: ["piece"],
   corrupt_piece: ["piece"], corrupt_digest: ["piece"], empty_digest: ["piece"], no_content: ["piece"], wrong_length: ["piece", "1", "added to the length"],
   shuffle_pieces: ["stream"], wrong_content_length: ["stream", "1", "added to the length"],
-  no_space: ["store"], disk_error: ["store"], torn_write: ["store"],
+  refuse: ["connection"], no_space: ["store"], disk_error: ["store"], torn_write: ["store"],
 };
 const OF_TRANSFERS = ["error", "delay", "stall", "reset", "bandwidth", "corrupt_piece"];
+const OF_CONNECTIONS = ["refuse", "stall", "delay"];
+const OF_TASKS = ["task", "tag", "application"];
 const KEYS = ["host", "task", "tag", "application", "call", "times", "probability", "phase", "piece", "bytes"];
 const NUMBERS = ["call", "times", "probability", "piece", "bytes"];
-for (const on of [...RPCS, "transfer", "*"]) fault.on.append(el("option", on));
+for (const on of [...RPCS, "*"]) fault.on.append(el("option", on));
 for (const action of Object.keys(ACTIONS)) fault.do.append(el("option", action));
 
 /** Whether an action can happen in a call. */
 function goesWith(on, action) {
   const [scope] = ACTIONS[action];
   if (on === "transfer") return OF_TRANSFERS.includes(action);
+  if (on === "connect") return OF_CONNECTIONS.includes(action);
+  if (scope === "connection") return false;
   if (scope === "call" || on === "*") return true;
   return scope === "store" ? ["import", "export", "replicate"].includes(on) : on === "export";
 }
@@ -27,6 +31,7 @@ function goesWith(on, action) {
 function narrows(key, on, action) {
   const [scope] = ACTIONS[action];
   const isPlaceable = scope === "call" || scope === "piece";
+  if (on === "connect") return ![...OF_TASKS, "phase", "piece", "bytes"].includes(key);
   if (key === "piece") return on === "transfer" || (["export", "*"].includes(on) && isPlaceable);
   if (key === "bytes") return ["export", "*"].includes(on) && isPlaceable;
   if (key === "phase") return on !== "transfer" && scope === "call";
@@ -56,8 +61,8 @@ function showForm() {
   const on = fault.on.value;
   for (const option of fault.do.options) option.disabled = !goesWith(on, option.value);
   if (fault.do.selectedOptions[0].disabled) {
-    fault.do.value = "error";
-    fault.argument.value = ACTIONS.error[1];
+    fault.do.value = [...fault.do.options].find((option) => !option.disabled).value;
+    fault.argument.value = ACTIONS[fault.do.value][1] || "";
   }
   const [, example, what] = ACTIONS[fault.do.value];
   fault.argument.disabled = !example;

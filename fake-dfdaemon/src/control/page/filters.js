@@ -1,6 +1,6 @@
 
 // Filters live in the URL, so that a view can be sent to somebody.
-const RPCS = ["import", "export", "stat", "stat-local", "list", "update", "delete", "replicate", "health"];
+const RPCS = ["import", "export", "stat", "stat-local", "list", "update", "delete", "replicate", "transfer", "connect", "health"];
 const filters = $("filters");
 for (const rpc of RPCS) filters.rpc.append(el("option", rpc));
 const query = new URLSearchParams(location.search);

@@ -3,8 +3,8 @@
 function showProxy() {
   isProxy = true;
   for (const part of document.querySelectorAll("[data-of-fakes]")) part.hidden = true;
-  for (const option of [...fault.on.options, ...filters.rpc.options]) if (["replicate", "transfer"].includes(option.value)) option.remove();
-  for (const option of [...fault.do.options]) if (ACTIONS[option.value][0] === "store") option.remove();
+  for (const option of [...fault.on.options, ...filters.rpc.options]) if (["replicate", "transfer", "connect"].includes(option.value)) option.remove();
+  for (const option of [...fault.do.options]) if (["store", "connection"].includes(ACTIONS[option.value][0])) option.remove();
 }
 
 let isBusy = false, isAgain = false;

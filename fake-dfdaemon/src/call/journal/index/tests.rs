@@ -131,3 +131,19 @@ fn the_nearest_miss_by_the_fewest_fields() {
     let near: Vec<_> = index.nearest(&query, 0, 2).iter().map(|e| e.call).collect();
     assert_eq!(near, [7, 9]);
 }
+
+#[test]
+fn calls_of_each_kind_are_told_apart() {
+    let kinds: Vec<_> = Rpc::named().chain([Rpc::Unserved]).collect();
+    let mut index = Index::default();
+    for (call, rpc) in (1..).zip(&kinds) {
+        index.add_fields(call, *rpc, "host", "OK", None, call * 10);
+    }
+    for (call, rpc) in (1..).zip(&kinds) {
+        let query = Query {
+            rpc: Some(*rpc),
+            ..Query::default()
+        };
+        assert_eq!(numbers(index.find(&query, 0)), [call], "{rpc}");
+    }
+}
