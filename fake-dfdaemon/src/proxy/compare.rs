@@ -149,12 +149,34 @@ impl Tolerance {
         if self.is_path(field) {
             // The daemon's output goes where its client has a place for it.
             let is_output = field.ends_with("output_path");
-            if is_output || matches_redacted(&self.mapped(recorded), other) {
+            let recorded = without_random(&self.mapped(recorded));
+            if is_output || matches_redacted(&recorded, &without_random(other)) {
                 return true;
             }
         }
         matches_redacted(recorded, other)
     }
+}
+
+/// A path without what is random in the names that dfcache gives temporary files: those of what it
+/// reads from standard input, and of the manifest of a tree.
+fn without_random(path: &str) -> String {
+    let are_digits = |text: &str, count| {
+        text.len() == count && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let mut is_inside = false;
+    let names = path.split('/').map(|name| {
+        let random = name.strip_prefix("dfcache-");
+        if is_inside && random.is_some_and(|random| are_digits(random, 16)) {
+            return "dfcache";
+        }
+        let made = name.strip_prefix(".dfcache-");
+        let made = made.and_then(|made| made.split_once('-'));
+        is_inside =
+            made.is_some_and(|(boot, random)| are_digits(boot, 16) && are_digits(random, 32));
+        if is_inside { ".dfcache" } else { name }
+    });
+    names.collect::<Vec<_>>().join("/")
 }
 
 /// `tasks[3].digest` as `tasks.digest`.
@@ -269,6 +291,47 @@ mod tests {
         );
         for text in ["", "=", "/a", "/a=", "=/b"] {
             assert!(text.parse::<PathMapping>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_random_in_the_name_of_a_temporary_file_does_not_count() {
+        let name = |digit: &str| {
+            let (boot, random) = (digit.repeat(16), digit.repeat(32));
+            format!(".dfcache-{boot}-{random}/dfcache-{boot}")
+        };
+        let path = |path: String| json!({"path": path, "tag": path});
+        for (recorded, other, same) in [
+            (
+                format!("/a/{}", name("1")),
+                format!("/a/{}", name("e")),
+                true,
+            ),
+            (
+                format!("/a/{}", name("1")),
+                format!("/b/{}", name("e")),
+                false,
+            ),
+            (
+                format!("/a/{}", name("1")),
+                format!("/a/{}x", name("e")),
+                false,
+            ),
+            // Not in such a directory, it is the file of a user.
+            (
+                format!("/a/dfcache-{}", "1".repeat(16)),
+                format!("/a/dfcache-{}", "2".repeat(16)),
+                false,
+            ),
+            (
+                "/a/.dfcache-1-2/b".to_owned(),
+                "/a/.dfcache-3-4/b".to_owned(),
+                false,
+            ),
+        ] {
+            let found = fields(&Tolerance::default(), &path(recorded.clone()), &path(other));
+            let expected: &[&str] = if same { &["tag"] } else { &["path", "tag"] };
+            assert_eq!(found, expected, "{recorded}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -90,6 +91,21 @@ impl ContentSink {
             sha256,
             length: self.length,
         })
+    }
+}
+
+/// The SHA-256 of a file, whose place stays where it is.
+pub(super) fn sha256(file: &File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut chunk, at)?;
+        let Some(bytes) = chunk.get(..read).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(hex(&hash.finalize()));
+        };
+        hash.update(bytes);
+        at += read as u64;
     }
 }
 

@@ -1,14 +1,17 @@
 //! A cassette as it is read: hostile until it is checked. Nothing outside its directory is read, and
 //! nothing is believed of what it says of its content.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::content::sha256;
 use super::{
     CALLS_FILE, CONTENT_DIRECTORY, Call, CassetteError, ContentRef, FORMAT, HEAD_FILE, Head,
 };
@@ -26,6 +29,8 @@ pub(crate) struct Cassette {
     pub(crate) calls: Vec<Call>,
     /// The last line was cut: the recorder was killed.
     pub(crate) is_cut: bool,
+    /// The content that is what its name says.
+    sound: Mutex<HashSet<String>>,
 }
 
 impl Cassette {
@@ -51,6 +56,7 @@ impl Cassette {
             head,
             calls,
             is_cut,
+            sound: Mutex::default(),
         })
     }
 
@@ -86,7 +92,25 @@ impl Cassette {
             let why = format!("it has {length} bytes, not {}", content.length);
             return Err(malformed(&path, why));
         }
+        self.check(name, &path, &file)?;
         Ok(Some(file))
+    }
+
+    /// Whether content has the hash that it is named by. Reads all of it, once.
+    fn check(&self, name: &str, path: &Path, file: &File) -> Result<(), CassetteError> {
+        let mut sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+        if sound.contains(name) {
+            return Ok(());
+        }
+        let hash = sha256(file).map_err(|source| CassetteError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        if !hash.eq_ignore_ascii_case(name) {
+            return Err(malformed(path, format!("its SHA-256 is {hash}")));
+        }
+        sound.insert(name.to_owned());
+        Ok(())
     }
 }
 

@@ -390,6 +390,22 @@ fn cassettes_that_are_none_are_refused_by_name() {
     }
 }
 
+/// Nothing is played that was not recorded, also of content that is long enough.
+#[test]
+fn content_that_is_not_what_its_name_says_is_refused_by_name() {
+    let seen = json!({"kind": "copy", "content": {"sha256": HASH, "length": 7}});
+    let w = Written::new(&[exported(&seen)]);
+    let path = w.cassette().join("content").join(HASH);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "CONTENT").unwrap();
+    let (code, said) = refused(&mut w.replay(&[]));
+    assert_eq!(code, Some(4), "{said}");
+    assert!(
+        said.contains(HASH) && said.contains("its SHA-256 is "),
+        "{said}"
+    );
+}
+
 #[test]
 fn nothing_outside_a_cassette_is_read() {
     let seen = json!({"kind": "copy", "content": {"sha256": HASH, "length": 7}});
