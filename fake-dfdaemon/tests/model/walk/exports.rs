@@ -173,6 +173,8 @@ impl World {
                     Some(Node::File(file)) if export.overwrite && !is_held => {
                         self.may_be_overwritten(*file, id)?;
                     }
+                    // Beside outputs it leads to nothing: such links are `Output::Dangling`.
+                    Some(Node::Relative(_)) if !is_held => return None,
                     // Which error comes first is not known.
                     _ if (wants_digest || export.overwrite) && !is_held => return None,
                     _ => {}
