@@ -1,20 +1,23 @@
 //! A connection to the upload service of a host that another process runs.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Bytes, BytesMut};
 use dfdaemon_api::dfdaemon::v2::dfdaemon_upload_client::DfdaemonUploadClient;
+use h2::RecvStream;
+use h2::client::{self, SendRequest};
 use http::{Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper::rt::{Read, Write};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::body::{Body as _, Frame};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tonic::body::Body;
 
 use super::PeerAddress;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a connection carries ahead of its reader, in bytes.
 const WINDOW: u32 = 4 << 20;
@@ -45,13 +48,12 @@ pub(in crate::cluster) async fn connect(
 
 async fn open<S>(stream: S) -> io::Result<Connection>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    TokioIo<S>: Read + Write,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(WINDOW)
+    let (sender, connection) = client::Builder::new()
+        .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .handshake(TokioIo::new(stream))
+        .handshake(stream)
         .await
         .map_err(io::Error::other)?;
     tokio::spawn(async move {
@@ -61,20 +63,73 @@ where
     Ok(Connection(sender))
 }
 
-/// What requests are sent by.
+/// What requests are sent by. hyper's client would take two crates more.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Connection(SendRequest<Body>);
+pub(in crate::cluster) struct Connection(SendRequest<Bytes>);
+
+impl Connection {
+    async fn send(self, request: Request<Body>) -> Result<Response<Answer>, BoxError> {
+        let (head, body) = request.into_parts();
+        let whole = collected(body).await?;
+        let mut sender = self.0.ready().await?;
+        let (answer, mut stream) = sender.send_request(Request::from_parts(head, ()), false)?;
+        stream.send_data(whole, true)?;
+        Ok(answer.await?.map(Answer))
+    }
+}
+
+/// A request's message, which is short.
+async fn collected(mut body: Body) -> Result<Bytes, BoxError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        if let Ok(data) = frame?.into_data() {
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
+}
 
 impl tower_service::Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, hyper::Error>> + Send>>;
+    type Response = Response<Answer>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+        Box::pin(self.clone().send(request))
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(in crate::cluster) struct Answer(RecvStream);
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        match ready!(self.0.poll_data(context)) {
+            Some(Ok(data)) => {
+                // Taken: the parent may send as much again.
+                self.0.flow_control().release_capacity(data.len())?;
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                let trailers = ready!(self.0.poll_trailers(context));
+                Poll::Ready(
+                    trailers
+                        .transpose()
+                        .map(|fields| fields.map(Frame::trailers)),
+                )
+            }
+        }
     }
 }
