@@ -1,7 +1,7 @@
 //! What dfcache makes of every fault that the fake can have: every command, every place of a fault.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault, Proxy};
@@ -10,6 +10,9 @@ use serde_json::json;
 use crate::support::command::words;
 use crate::support::files::{PIECE, files_below, names_in};
 use crate::support::{Run, World};
+
+/// How long a daemon may take to hear that a call has ended, on a busy machine.
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The exit code of each command under each fault; `-` where there is no such fault in its call,
 /// `.` where the fault never fires, since the call does nothing that it could spoil.
@@ -311,16 +314,21 @@ impl<'a> Cells<'a> {
         names.retain(|name| name != "new");
         assert_eq!(names, ["file", "old", "other"], "{case}");
         assert_eq!(names_in(&self.world.beside("spill")), [""; 0], "{case}");
-        self.world.settle();
         let state = self.world.daemon().state_dir();
-        let scratch = files_below(state).unwrap();
-        let is_scratch = |path: &&Path| path.parent().is_some_and(|parent| parent.ends_with("tmp"));
-        let left: Vec<_> = scratch
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(is_scratch)
-            .collect();
-        assert!(left.is_empty(), "{case}: {left:?}");
+        let is_scratch =
+            |path: &PathBuf| path.parent().is_some_and(|parent| parent.ends_with("tmp"));
+        let begun = Instant::now();
+        loop {
+            self.world.settle();
+            let mut left = files_below(state).unwrap();
+            left.retain(is_scratch);
+            if left.is_empty() {
+                return;
+            }
+            // A stream that a proxy breaks off ends at the daemon when that hears of it.
+            assert!(begun.elapsed() < ENDED_WITHIN, "{case}: {left:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
