@@ -1,7 +1,7 @@
 //! What dfcache makes of every fault that the fake can have: every command, every place of a fault.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault, Proxy};
