@@ -18,8 +18,8 @@ const MOST_BYTES: usize = 8 << 20;
 /// How much a follower takes at a time, in bytes.
 const PART: usize = 64 << 10;
 
-/// How long followers leave events to gather, for each follower that there is: what waking them costs
-/// does not grow with their number.
+/// How long a follower pauses before it takes the next part, times the number of followers: with more of
+/// them each wakes less often, and waking all costs the same.
 const PAUSE: Duration = Duration::from_micros(200);
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
@@ -241,7 +241,7 @@ impl Follower {
     }
 
     fn taken(&mut self, text: Bytes) -> Next {
-        // One that is behind goes on at once.
+        // A full part means that more has gathered: no pause before the next one.
         self.rests_until = (text.len() <= PART).then(|| self.pause_ends());
         Next::Events(text)
     }

@@ -53,8 +53,8 @@ use crate::store::{Disk, layout};
 /// How long the removal of a temporary state directory may take, which may hold many files.
 const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Hosts and scheduler. Files below use its methods, not its fields. The order of locks is told by
-/// [`Scheduler`].
+/// Hosts and scheduler. The files of this room call its methods and reach for none of its fields. The
+/// order of the locks is written on [`Scheduler`].
 #[derive(Debug)]
 pub(crate) struct Cluster {
     rules: Rules,

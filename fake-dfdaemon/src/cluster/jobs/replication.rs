@@ -23,7 +23,7 @@ impl Cluster {
         let mut only = self
             .has_quirk(Quirk::OneTryReplication)
             .then(|| self.scheduler().only_try(id).into_iter());
-        // When the state is replaced, what is to be done is put down anew.
+        // A state that replaces this one brings jobs of its own.
         let replaced = self.calls().gate.ends();
         loop {
             let entered = self.calls().gate.enter().await;

@@ -21,14 +21,14 @@ const LOOKED_AT_AT_ONCE: usize = 64;
 const WAKING_UP: Duration = Duration::from_micros(100);
 
 impl Scheduler {
-    /// Puts down replication of every task that has fewer persistent replicas than it could have.
+    /// Schedules the replication of every task that has fewer persistent replicas than it could have.
     pub(in crate::cluster) fn schedule_missing_replicas(&self) {
         let now = self.now();
         self.for_each_short_of_replicas(|id, _| self.agenda.add(now, Job::Replicate(id)));
     }
 
-    /// Puts down replication of the tasks whose replicas have room now. A job that waits, for the
-    /// replication delay or for another attempt, goes on waiting.
+    /// Schedules the replication of tasks whose replicas have room now. A job that is scheduled already
+    /// keeps its time.
     pub(in crate::cluster) fn schedule_replicas_that_fit_now(&self) {
         let delay = self.adjusted().replication_delay;
         self.for_each_short_of_replicas(|id, updated_at| {

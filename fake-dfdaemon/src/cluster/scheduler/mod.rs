@@ -60,8 +60,8 @@ pub(crate) struct Scheduler {
     clock: Clock,
     events: Events,
     records: TaskStore,
-    /// Whoever changes what lies on disk of a task holds the task's lock. Memory changes after
-    /// the disk when something comes, before it when something goes.
+    /// A task's lock is held while its files on disk change. Memory changes after the disk when a file
+    /// is added, and before it when one is removed.
     task_locks: [Mutex<()>; TASK_LOCKS],
     state: Mutex<State>,
     agenda: Agenda<Job>,

@@ -146,8 +146,8 @@ impl State {
             .filter(|entry| entry.generation == generation)
     }
 
-    /// Whether a host's record is of a task that there is, and says of it what a restart must not
-    /// forget.
+    /// Whether a host's record is kept at a restart: its task exists, and the replica has finished or
+    /// failed as the task has.
     pub(in crate::cluster) fn has_use_for(&self, record: &ReplicaRecord) -> bool {
         let Some(entry) = self.tasks.get(record.task_id.as_str()) else {
             return false;
