@@ -160,9 +160,7 @@ impl Scheduler {
         id: &str,
         generation: Generation,
     ) -> bool {
-        let mut state = self.state();
-        let entry = state.same(id, generation);
-        entry.is_some_and(|entry| entry.whole_replica(host).is_none())
+        self.holds_this(host, id, generation) == Some(false)
     }
 
     /// Whether there is this very task, and a host has no record of it but one of a failure or of a

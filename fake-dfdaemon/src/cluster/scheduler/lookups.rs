@@ -81,9 +81,19 @@ impl Scheduler {
         id: &str,
         generation: Generation,
     ) -> bool {
+        self.holds_this(host, id, generation) == Some(true)
+    }
+
+    /// The same; `None` if there is no such task any more.
+    pub(super) fn holds_this(
+        &self,
+        host: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) -> Option<bool> {
         let mut state = self.state();
-        let entry = state.same(id, generation);
-        entry.is_some_and(|entry| entry.whole_replica(host).is_some())
+        let entry = state.same(id, generation)?;
+        Some(entry.whole_replica(host).is_some())
     }
 
     /// Whether another task has taken the id.
