@@ -14,7 +14,7 @@ use dfdaemon_api::digest::{combined_crc32, crc32};
 use dfdaemon_api::piece::PieceLayout;
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 
-use super::disk::{Buffer, Disk};
+use super::disk::{Buffer, Disk, FoundData};
 
 /// Pieces that one import copies and hashes at a time, at most.
 const MAX_WORKERS: usize = 4;
@@ -81,6 +81,7 @@ pub(crate) fn ingest(
     let pass = Pass {
         disk,
         source: pass.0,
+        found: FoundData::default(),
         target: pass.1,
         layout,
         cancel,
@@ -123,6 +124,7 @@ fn workers(pieces: u32) -> usize {
 struct Pass<'a> {
     disk: &'a Disk,
     source: &'a File,
+    found: FoundData,
     target: Option<&'a File>,
     layout: PieceLayout,
     cancel: &'a CancelFlag,
@@ -166,7 +168,7 @@ impl Pass<'_> {
         let mut hash = |bytes: &[u8]| hasher.update(bytes);
         match self.target {
             Some(target) => {
-                let (disk, source) = (self.disk, self.source);
+                let (disk, source) = (self.disk, (self.source, &self.found));
                 disk.copy_showing(source, target, range, &go_on, buffer, hash)?;
             }
             None => in_chunks(self.disk, self.source, range, buffer, |chunk| {

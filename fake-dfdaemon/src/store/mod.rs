@@ -15,7 +15,7 @@ pub(crate) mod state_dir;
 mod tasks;
 pub(crate) mod trash;
 
-pub(crate) use disk::{Disk, DiskFault, Mishaps, about};
+pub(crate) use disk::{Disk, DiskFault, FoundData, Mishaps, about};
 #[cfg(test)]
 pub(crate) use disk::{Mishap, Step};
 pub(crate) use host::{Content, HostStore};

@@ -170,7 +170,7 @@ impl Output {
         let go_on = || cancel.check().is_ok();
         Ok(self
             .disk
-            .copy_range(&self.content.file, target, 0, length, &go_on)?)
+            .copy_first(&self.content.file, target, length, &go_on)?)
     }
 
     /// Makes a file beside the output and renames it: over what is there if that was asked for,
@@ -217,7 +217,7 @@ impl Output {
         let metadata = self.content.file.metadata()?;
         let go_on = || cancel.check().is_ok();
         self.disk
-            .copy_range(&self.content.file, &copy, 0, metadata.len(), &go_on)?;
+            .copy_first(&self.content.file, &copy, metadata.len(), &go_on)?;
         self.content.check_length()?;
         self.disk.set_mode(&copy, metadata.mode() & 0o777)?;
         self.disk.sync(&copy)?;

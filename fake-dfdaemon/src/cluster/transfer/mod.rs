@@ -20,7 +20,7 @@ use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use self::parents::Parents;
+use self::parents::{Parent, Parents};
 pub(super) use self::registry::Transfers;
 use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
@@ -290,7 +290,7 @@ impl Fetch {
             let copied = passed
                 .and_then(|()| parents.parent(host))
                 .and_then(|parent| {
-                    let copied = self.copy_from(&parent.file, range.clone());
+                    let copied = self.copy_from(parent, range.clone());
                     let (id, length) = (&self.task.task_id, self.task.content_length);
                     let crc = copied.map_err(|error| read_error(error, &parent.file, id, length));
                     // The disk of this host may have failed. What else fails is the parent's fault:
@@ -354,11 +354,16 @@ impl Fetch {
         Ok(())
     }
 
-    fn copy_from(&self, parent: &File, range: Range<u64>) -> Result<u32, Error> {
+    fn copy_from(&self, parent: &Parent, range: Range<u64>) -> Result<u32, Error> {
         let go_on = || !self.cancel.is_cancelled();
         let length = range.end - range.start;
-        self.disk
-            .copy_range(parent, &self.file, range.start, length, &go_on)?;
+        self.disk.copy_range(
+            (&parent.file, &parent.found),
+            &self.file,
+            range.start,
+            length,
+            &go_on,
+        )?;
         Ok(crc32_of(&self.disk, &self.file, range)?)
     }
 

@@ -13,6 +13,7 @@ use crate::cluster::peers::RemoteParent;
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::{HostNumber, host_id};
+use crate::store::FoundData;
 
 /// How many parents a scheduler gives a peer at a time.
 const MAX_PARENTS: usize = 3;
@@ -36,6 +37,7 @@ pub(super) struct Parents {
 /// A host that serves, as the transfer knows it.
 pub(super) struct Parent {
     pub(super) file: File,
+    pub(super) found: FoundData,
     /// The CRC-32 of each piece, unless nobody computed them.
     pub(super) crc32: Option<Arc<[u32]>>,
     pub(super) peer_id: String,
@@ -138,6 +140,7 @@ impl Parents {
                 let crc32 = scheduler.begin_upload(host, id, *generation)?;
                 Ok(vacant.insert(Parent {
                     file,
+                    found: FoundData::default(),
                     crc32,
                     peer_id: node.new_peer_id(),
                 }))

@@ -10,7 +10,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::Disk;
 use super::failure::{Mishap, Step};
-use super::holes::{self, Next};
+use super::holes::{self, FoundData, Next};
 
 /// How much is copied between two looks at whether to go on, in bytes.
 const COPY_STEP: u64 = 4 << 20;
@@ -19,6 +19,18 @@ const COPY_STEP: u64 = 4 << 20;
 const BUFFER: usize = 256 << 10;
 
 impl Disk {
+    /// Copies the first `length` bytes of a file, as [`Self::copy_range`] does.
+    pub(crate) fn copy_first(
+        &self,
+        source: &File,
+        target: &File,
+        length: u64,
+        go_on: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
+        let source = (source, &FoundData::default());
+        self.copy_range(source, target, 0, length, go_on)
+    }
+
     /// Copies `length` bytes at `offset` of one file to the same place of another, by the kernel
     /// where it can (a reflink where the file system has them). Holes stay holes. Nobody else makes the
     /// target longer meanwhile.
@@ -28,7 +40,7 @@ impl Disk {
     /// `UnexpectedEof` if the source ends before; `Interrupted` if `go_on` says no in between.
     pub(crate) fn copy_range(
         &self,
-        source: &File,
+        source: (&File, &FoundData),
         target: &File,
         offset: u64,
         length: u64,
@@ -38,7 +50,7 @@ impl Disk {
         self.in_steps(offset, length, go_on, |position, step| {
             match self.next(source, target, position, step)? {
                 Next::Hole(length) => Ok(length),
-                Next::Data(length) => way.copy(source, target, position, length),
+                Next::Data(length) => way.copy(source.0, target, position, length),
             }
         })?;
         // Behind the last data there may be a hole.
@@ -60,12 +72,18 @@ impl Disk {
     }
 
     /// What comes next in `source`; a hole only if nothing was written to `target` there.
-    fn next(&self, source: &File, target: &File, position: u64, length: u64) -> io::Result<Next> {
+    fn next(
+        &self,
+        (source, found): (&File, &FoundData),
+        target: &File,
+        position: u64,
+        length: u64,
+    ) -> io::Result<Next> {
         // Where writing shall fail, this would be the way round it.
         if self.fault.is_some() {
             return Ok(Next::Data(length));
         }
-        Ok(match holes::next(source, position, length)? {
+        Ok(match found.next(source, position, length)? {
             Next::Hole(hole) if !holes::is_unwritten(target, position, hole) => Next::Data(hole),
             next => next,
         })
@@ -75,7 +93,7 @@ impl Disk {
     /// at the end does not make the target longer: others may write to it at the same time.
     pub(crate) fn copy_showing(
         &self,
-        source: &File,
+        source: (&File, &FoundData),
         target: &File,
         Range { start, end }: Range<u64>,
         go_on: &dyn Fn() -> bool,
@@ -85,7 +103,7 @@ impl Disk {
         self.in_steps(start, end - start, go_on, |position, step| {
             let bytes = match self.next(source, target, position, step)? {
                 Next::Hole(length) => buffer.zeros(length),
-                Next::Data(length) => buffer.pass(source, target, position, length)?,
+                Next::Data(length) => buffer.pass(source.0, target, position, length)?,
             };
             show(bytes);
             Ok(bytes.len() as u64)

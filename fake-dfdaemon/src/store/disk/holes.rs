@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -13,32 +15,58 @@ pub(super) enum Next {
     Data(u64),
 }
 
-/// What the `length` bytes at `position` begin with.
-///
-/// # Errors
-///
-/// `UnexpectedEof` if the file ends there.
-pub(super) fn next(file: &File, position: u64, length: u64) -> io::Result<Next> {
-    match rustix::fs::seek(file, SeekFrom::Data(position)) {
-        Ok(start) if start > position => Ok(Next::Hole(length.min(start - position))),
-        Ok(_) => {
-            let end = rustix::fs::seek(file, SeekFrom::Hole(position));
-            let end = end.map_or(length, |end| end.saturating_sub(position));
-            // Another may have made a hole of it meanwhile.
-            Ok(Next::Data(if end == 0 { length } else { length.min(end) }))
+/// The stretch of data of a file that was found last. A tmpfs walks along all of a stretch to find
+/// its end, so that asking for it at each step of a copy would take the square of the time.
+#[derive(Debug, Default)]
+pub(crate) struct FoundData(Mutex<Range<u64>>);
+
+impl FoundData {
+    /// What the `length` bytes at `position` of `file`, always the same one, begin with.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends there.
+    pub(super) fn next(&self, file: &File, position: u64, length: u64) -> io::Result<Next> {
+        // Locked while the system looks: others would look for the same end.
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !found.contains(&position) {
+            match rustix::fs::seek(file, SeekFrom::Data(position)) {
+                Ok(start) if start > position => {
+                    return Ok(Next::Hole(length.min(start - position)));
+                }
+                Ok(_) => *found = position..end_of_data(file, position, length),
+                Err(Errno::NXIO) => return hole_at_end(file, position, length),
+                // It does not tell.
+                Err(_) => return Ok(Next::Data(length)),
+            }
         }
-        Err(Errno::NXIO) => match file.metadata()?.len().checked_sub(position) {
-            None | Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(left) => Ok(Next::Hole(length.min(left))),
-        },
-        // It does not tell.
-        Err(_) => Ok(Next::Data(length)),
+        Ok(Next::Data(length.min(found.end - position)))
+    }
+}
+
+/// Where the data at `position` ends. Another may have made a hole of it meanwhile.
+fn end_of_data(file: &File, position: u64, length: u64) -> u64 {
+    let end = rustix::fs::seek(file, SeekFrom::Hole(position)).ok();
+    end.filter(|end| *end > position)
+        .unwrap_or_else(|| position.saturating_add(length))
+}
+
+fn hole_at_end(file: &File, position: u64, length: u64) -> io::Result<Next> {
+    match file.metadata()?.len().checked_sub(position) {
+        None | Some(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Some(left) => Ok(Next::Hole(length.min(left))),
     }
 }
 
 /// Whether all of the `length` bytes at `position` are a hole.
 pub(super) fn is_hole(file: &File, position: u64, length: u64) -> bool {
-    next(file, position, length).is_ok_and(|next| next == Next::Hole(length))
+    match rustix::fs::seek(file, SeekFrom::Data(position)) {
+        Ok(start) => start - position >= length,
+        Err(Errno::NXIO) => {
+            hole_at_end(file, position, length).is_ok_and(|next| next == Next::Hole(length))
+        }
+        Err(_) => false,
+    }
 }
 
 /// Whether nothing was written yet to the `length` bytes at `position`.
@@ -65,23 +93,40 @@ mod tests {
             // The file system does not tell.
             return;
         }
-        assert_eq!(next(&file, 1, 100).unwrap(), Next::Hole(100));
-        let Next::Data(data) = next(&file, 4 << 20, 6 << 20).unwrap() else {
+        let found = FoundData::default();
+        let next = |position, length| found.next(&file, position, length);
+        assert_eq!(next(1, 100).unwrap(), Next::Hole(100));
+        let Next::Data(data) = next(4 << 20, 6 << 20).unwrap() else {
             panic!();
         };
         assert!((4..=64 << 10).contains(&data), "{data}");
-        assert_eq!(
-            next(&file, 5 << 20, 100 << 20).unwrap(),
-            Next::Hole(5 << 20)
-        );
+        assert_eq!(next(5 << 20, 100 << 20).unwrap(), Next::Hole(5 << 20));
+        assert_eq!(next(1, 9 << 20).unwrap(), Next::Hole((4 << 20) - 1));
+        assert_eq!(next((4 << 20) + 1, 2).unwrap(), Next::Data(2));
         assert!(!is_hole(&file, 5 << 20, 100 << 20));
         for end in [10 << 20, 11 << 20] {
-            let error = next(&file, end, 1).unwrap_err();
+            let error = next(end, 1).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
             assert!(is_unwritten(&file, end, 1));
         }
         assert!(is_unwritten(&file, 9 << 20, 100 << 20));
         assert!(!is_unwritten(&file, 4 << 20, 1));
         assert!(!is_unwritten(&file, 0, 5 << 20));
+    }
+
+    #[test]
+    fn a_stretch_of_data_is_looked_for_once() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[1; 8 << 20], 0).unwrap();
+        let found = FoundData::default();
+        assert_eq!(found.next(&file, 0, 1).unwrap(), Next::Data(1));
+        // What is not asked again cannot know of the hole.
+        file.set_len(0).unwrap();
+        file.set_len(8 << 20).unwrap();
+        assert_eq!(found.next(&file, 4 << 20, 1).unwrap(), Next::Data(1));
+        assert_eq!(
+            found.next(&file, 1 << 20, 100 << 20).unwrap(),
+            Next::Data(7 << 20)
+        );
     }
 }

@@ -24,6 +24,7 @@ pub(crate) use self::failure::{DiskFault, Mishap, Mishaps, Step};
 use super::private_files;
 
 pub(crate) use content::Buffer;
+pub(crate) use holes::FoundData;
 
 /// The file system as the store uses it.
 #[derive(Clone, Debug)]

@@ -10,11 +10,13 @@ fn a_copied_range_lands_at_its_own_place() {
     let disk = Disk::new(false);
     let source = disk.create(&dir.path().join("source")).unwrap();
     source.write_all_at(b"0123456789", 0).unwrap();
-    let mut buffer = Buffer::new(2);
+    let (mut buffer, found) = (Buffer::new(2), FoundData::default());
     for name in ["kernel", "hand", "shown"] {
         let target = disk.create(&dir.path().join(name)).unwrap();
         match name {
-            "kernel" => disk.copy_range(&source, &target, 4, 3, &|| true).unwrap(),
+            "kernel" => disk
+                .copy_range((&source, &found), &target, 4, 3, &|| true)
+                .unwrap(),
             "hand" => {
                 let mut way = Way::ByHand(Buffer::new(3));
                 assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
@@ -22,8 +24,15 @@ fn a_copied_range_lands_at_its_own_place() {
             _ => {
                 let mut shown = Vec::new();
                 let show = |bytes: &[u8]| shown.push(bytes.to_vec());
-                disk.copy_showing(&source, &target, 4..7, &|| true, &mut buffer, show)
-                    .unwrap();
+                disk.copy_showing(
+                    (&source, &found),
+                    &target,
+                    4..7,
+                    &|| true,
+                    &mut buffer,
+                    show,
+                )
+                .unwrap();
                 assert_eq!(shown, [&b"45"[..], b"6"]);
             }
         }
@@ -58,14 +67,14 @@ fn a_copy_has_the_holes_of_its_source_and_what_was_there_is_overwritten() {
         if name == "shown" {
             let mut shown = 0;
             let (mut buffer, all) = (Buffer::new(LENGTH), 0..LENGTH);
+            let found = FoundData::default();
             let show = |bytes: &[u8]| shown += bytes.len() as u64;
-            disk.copy_showing(&source, &target, all, &|| true, &mut buffer, show)
+            disk.copy_showing((&source, &found), &target, all, &|| true, &mut buffer, show)
                 .unwrap();
             assert_eq!(shown, LENGTH);
             target.set_len(LENGTH).unwrap();
         } else {
-            disk.copy_range(&source, &target, 0, LENGTH, &|| true)
-                .unwrap();
+            disk.copy_first(&source, &target, LENGTH, &|| true).unwrap();
         }
         assert!(
             fs::read(dir.path().join(name)).unwrap() == expected,
@@ -121,7 +130,7 @@ fn a_fault_fails_what_writes_content() {
         let target = disk.create(&dir.path().join(format!("{fault:?}"))).unwrap();
         let faulty = disk.with_fault(Some(fault));
         let error = faulty
-            .copy_range(&source, &target, 0, 10, &|| true)
+            .copy_first(&source, &target, 10, &|| true)
             .unwrap_err();
         assert_eq!(error.raw_os_error(), Some(code));
         assert_eq!(target.metadata().unwrap().len(), written);
@@ -134,12 +143,8 @@ fn a_source_that_ends_early_is_an_error() {
     let disk = Disk::new(false);
     let source = disk.create(&dir.path().join("source")).unwrap();
     let target = disk.create(&dir.path().join("target")).unwrap();
-    let error = disk
-        .copy_range(&source, &target, 0, 1, &|| true)
-        .unwrap_err();
+    let error = disk.copy_first(&source, &target, 1, &|| true).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    let error = disk
-        .copy_range(&source, &target, 0, 1, &|| false)
-        .unwrap_err();
+    let error = disk.copy_first(&source, &target, 1, &|| false).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Interrupted);
 }
