@@ -15,7 +15,7 @@ use tonic::Code;
 
 use support::client::{Client, Export, Exported, Import};
 use support::process::{Process, names, refused, serve};
-use support::requests;
+use support::{eventually, requests};
 
 fn import(path: &std::path::Path) -> Import {
     requests::import(path, 1, 3600)
@@ -213,8 +213,8 @@ fn what_cannot_be_is_refused_with_the_right_code() {
     }
 }
 
-#[test]
-fn the_directory_of_a_killed_daemon_is_swept_by_the_next() {
+#[tokio::test]
+async fn the_directory_of_a_killed_daemon_is_swept_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let start = || Process::start(serve().env("TMPDIR", dir.path()).stderr(Stdio::inherit()));
     let process = start();
@@ -222,7 +222,7 @@ fn the_directory_of_a_killed_daemon_is_swept_by_the_next() {
     process.kill();
     assert!(state.exists());
     let next = start();
-    assert!(!state.exists());
+    eventually("it is swept", || async { !state.exists() }).await;
     assert_eq!(next.end(Signal::TERM).code(), Some(0));
     assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
 }

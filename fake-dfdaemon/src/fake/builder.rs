@@ -307,6 +307,7 @@ impl Builder {
             () = &mut ended => Ok(false),
         };
         if let Ok(true) = started {
+            running.world.cluster.state_dir().sweep_beside();
             return Ok(Some(running));
         }
         // Files that are imported may lie where a file system hangs.

@@ -1,6 +1,7 @@
 //! Sockets, and files that say that a daemon is ready, in a file system that stops answering.
 
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tokio::time::timeout;
@@ -79,4 +80,23 @@ fn a_start_in_a_file_system_that_hangs_fails_and_names_it() {
             });
         }
     });
+}
+
+/// The sweep of what killed daemons left waits for it, and nothing waits for the sweep.
+#[test]
+fn a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_stop() {
+    let world = World::new();
+    std::fs::create_dir(world.path("tmp")).unwrap();
+    let left = world.path("tmp/fake-dfdaemon-left");
+    let test = "a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_stop";
+    let Some(mut files) = StallingFileSystem::mount(&left, test) else {
+        return;
+    };
+    files.stall();
+    let began = Instant::now();
+    let process = Process::start(serve().env("TMPDIR", world.path("tmp")));
+    let state = process.path("state_dir");
+    assert_eq!(process.end(Signal::TERM).code(), Some(0));
+    assert!(began.elapsed() < HANGS, "{:?}", began.elapsed());
+    assert!(!state.exists());
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::process::{Process, names, refused, serve};
 use crate::world::{NOBODY, World, is_root, tree};
 
@@ -354,8 +355,8 @@ fn a_socket_is_bound_over_no_link_and_no_file() {
     }
 }
 
-#[test]
-fn temporary_directories_of_others_are_not_swept() {
+#[tokio::test]
+async fn temporary_directories_of_others_are_not_swept() {
     let world = World::new();
     let tmp = world.path("tmp");
     fs::create_dir_all(tmp.join("fake-dfdaemon-theirs")).unwrap();
@@ -370,7 +371,11 @@ fn temporary_directories_of_others_are_not_swept() {
         fs::remove_dir_all(tmp.join("fake-dfdaemon-theirs")).unwrap();
     }
     let before = tree(&tmp) + &tree(&world.path("mine"));
+    let left = tmp.join("fake-dfdaemon-left");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join(".fake-dfdaemon-temporary"), "").unwrap();
     let process = Process::start(serve().env("TMPDIR", &tmp));
+    eventually("the sweep is at work", || async { !left.exists() }).await;
     assert!(process.end(rustix::process::Signal::TERM).success());
     assert_eq!(tree(&tmp) + &tree(&world.path("mine")), before);
 }

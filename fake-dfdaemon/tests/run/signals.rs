@@ -75,8 +75,11 @@ fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweep
     until("the command is gone", || !is_alive(&command));
     // Its locks go with its last thread, which may be later.
     running.wait_for_death();
-    assert_eq!(names(&w.tmp()).len(), 1, "a killed daemon removes nothing");
-    w.run(&[], &["true"]).exits_with(0);
+    let left = names(&w.tmp());
+    assert_eq!(left.len(), 1, "a killed daemon removes nothing");
+    let waits = "while test -e \"$0\"; do sleep 0.01; done";
+    let left = w.tmp().join(&left[0]).to_str().unwrap().to_owned();
+    w.run(&[], &["sh", "-c", waits, &left]).exits_with(0);
     w.leaves_nothing();
 }
 

@@ -185,6 +185,7 @@ impl Running {
                 ProxyServer::start(listener, Arc::new(clients))
             }
         };
+        state.sweep_beside();
         Ok(Self {
             endpoint,
             calls,

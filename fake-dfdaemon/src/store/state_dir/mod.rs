@@ -11,12 +11,13 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use self::lock::lock;
 pub(crate) use self::lock::{Lock, lock_open};
-use self::sweep::TEMPORARY_PREFIX;
+use self::sweep::{Sweep, TEMPORARY_PREFIX};
 use super::layout::{FORMAT as FORMAT_FILE, KEPT, MARK, NEW_FORMAT, OWN, SOCKET};
 use super::private_files;
 use super::{Disk, about};
@@ -107,6 +108,8 @@ pub(crate) struct StateDir {
     path: PathBuf,
     lock: Lock,
     temporary: AtomicBool,
+    /// What goes on beside a temporary one.
+    sweep: Mutex<Option<Sweep>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,10 +151,11 @@ impl StateDir {
             path: absolute,
             lock,
             temporary: AtomicBool::new(false),
+            sweep: Mutex::default(),
         })
     }
 
-    /// Makes a directory of its own, and sweeps those of daemons that were killed.
+    /// Makes a directory of its own.
     pub(crate) fn temporary(
         disk: &Disk,
         release: Release,
@@ -159,7 +163,6 @@ impl StateDir {
     ) -> Result<Self, StateDirError> {
         let base = std::env::temp_dir();
         check_above(&base.join(TEMPORARY_PREFIX))?;
-        sweep::sweep(&base);
         let io = |source| StateDirError::Io {
             path: base.clone(),
             source,
@@ -178,9 +181,24 @@ impl StateDir {
             path,
             lock,
             temporary: AtomicBool::new(true),
+            sweep: Mutex::default(),
         };
         check_format(disk, &made.path, release, hosts)?;
         Ok(made)
+    }
+
+    /// Begins to remove the temporary directories of daemons that were killed, beside a daemon with
+    /// one of its own that is ready by now: they may hold much, and their file system may hang.
+    pub(crate) fn sweep_beside(&self) {
+        if !self.temporary.load(Ordering::Relaxed) {
+            return;
+        }
+        let base = self.path.parent().map(Path::to_owned);
+        *self.held_sweep() = base.and_then(Sweep::start);
+    }
+
+    fn held_sweep(&self) -> MutexGuard<'_, Option<Sweep>> {
+        self.sweep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -220,6 +238,7 @@ impl StateDir {
 
     /// Removes a temporary directory before its time. Blocks on the disk.
     pub(crate) fn take_away(&self) {
+        drop(self.held_sweep().take());
         if self.temporary.swap(false, Ordering::Relaxed) {
             // The next start sweeps what cannot be removed now. The lock is held until then.
             let _ = sweep::remove(self.lock.dir(), &self.path);
@@ -354,129 +373,4 @@ fn write_format(disk: &Disk, file: &Path, format: &Format) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{Mishap, Mishaps, Step};
-
-    fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
-        StateDir::open(&Disk::new(false), path, Release::V0_2, hosts)
-    }
-
-    #[test]
-    fn a_directory_is_held_by_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        let held = open(&path, 1).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        assert!(matches!(open(&path, 1), Err(StateDirError::InUse { .. })));
-        drop(held);
-        open(&path, 1).unwrap();
-    }
-
-    #[test]
-    fn another_release_and_fewer_hosts_are_refused_by_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        drop(open(&path, 2).unwrap());
-        drop(open(&path, 3).unwrap());
-        let error = open(&path, 2).unwrap_err().to_string();
-        assert!(
-            error.contains("3 hosts") && error.contains("--hosts 3"),
-            "{error}"
-        );
-        let error = StateDir::open(&Disk::new(false), &path, Release::V1_5, 3)
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("--dfdaemon-version 0.2"), "{error}");
-    }
-
-    #[test]
-    fn a_directory_of_something_else_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("letter"), "dear").unwrap();
-        assert!(matches!(
-            open(dir.path(), 1),
-            Err(StateDirError::UnknownFormat { .. })
-        ));
-        fs::write(dir.path().join(FORMAT_FILE), "{\"format\":99}").unwrap();
-        assert!(matches!(
-            open(dir.path(), 1),
-            Err(StateDirError::UnknownFormat { .. })
-        ));
-    }
-
-    #[test]
-    fn a_first_start_that_was_killed_is_started_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        Disk::new(false).create_dir_all(&path).unwrap();
-        fs::write(path.join("state.new"), "{\"for").unwrap();
-        drop(open(&path, 1).unwrap());
-        open(&path, 1).unwrap();
-    }
-
-    #[test]
-    fn a_directory_that_others_can_write_to_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(open(&path, 1), Err(StateDirError::NotOurs { .. })));
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        assert!(matches!(open(&link, 1), Err(StateDirError::NotOurs { .. })));
-    }
-
-    /// As a forked process does, until it runs its program.
-    #[test]
-    fn a_directory_is_free_at_once_also_while_its_open_file_is_shared() {
-        let dir = tempfile::tempdir().unwrap();
-        let held = lock(dir.path()).unwrap().unwrap();
-        let _shared = held.dir().try_clone().unwrap();
-        assert!(lock(dir.path()).unwrap().is_none());
-        drop(held);
-        assert!(lock(dir.path()).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_temporary_directory_that_is_opened_by_name_is_temporary_no_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        Disk::new(false).create_dir_all(&path).unwrap();
-        private_files::write(&path.join(MARK), b"").unwrap();
-        drop(open(&path, 1).unwrap());
-        assert!(path.join(FORMAT_FILE).exists() && !path.join(MARK).exists());
-    }
-
-    /// The steps that were taken.
-    #[derive(Debug, Default)]
-    struct Steps(std::sync::Mutex<Vec<Step>>);
-
-    impl Mishaps for Steps {
-        fn at(&self, step: Step) -> Option<Mishap> {
-            self.0.lock().unwrap().push(step);
-            None
-        }
-
-        fn skip_syncs(&self) -> bool {
-            false
-        }
-    }
-
-    #[test]
-    fn a_new_directory_survives_the_machine_if_it_is_to() {
-        let dir = tempfile::tempdir().unwrap();
-        let steps = std::sync::Arc::new(Steps::default());
-        let disk = Disk::new(true).with_mishaps(Some(steps.clone()));
-        let path = dir.path().join("above/state");
-        StateDir::open(&disk, &path, Release::V0_2, 1).unwrap();
-        let taken = steps.0.lock().unwrap();
-        let made = [
-            Step::CreateDir,
-            Step::SyncDir,
-            Step::CreateDir,
-            Step::SyncDir,
-        ];
-        assert_eq!(taken[..4], made);
-    }
-}
+mod tests;

@@ -8,7 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
@@ -27,21 +32,59 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// Removes temporary state directories of ours that no process holds.
-pub(super) fn sweep(base: &Path) {
+/// How long the end of a daemon waits for its sweep: for a few small directories, and not for many
+/// files or a file system that hangs.
+const ENDS_WITHIN: Duration = Duration::from_millis(500);
+
+/// A sweep on a thread of its own, beside a daemon that serves. Dropped, it ends soon; a later start
+/// goes on with what is left.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    is_ending: Arc<AtomicBool>,
+    ended: Receiver<()>,
+}
+
+impl Sweep {
+    /// `None` where there is no thread for it.
+    pub(super) fn start(base: PathBuf) -> Option<Self> {
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let (ends, ended) = sync_channel(1);
+        let goes_on = Arc::clone(&is_ending);
+        let sweeping = move || {
+            sweep(&base, &|| !goes_on.load(Ordering::Relaxed));
+            let _ = ends.send(());
+        };
+        let thread = thread::Builder::new().name("fake-dfdaemon-sweep".to_owned());
+        thread.spawn(sweeping).ok()?;
+        Some(Self { is_ending, ended })
+    }
+}
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        let _ = self.ended.recv_timeout(ENDS_WITHIN);
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Removes temporary state directories of ours that no process holds, as long as it is to go on.
+fn sweep(base: &Path, goes_on: &dyn Fn() -> bool) {
     let Ok(entries) = std::fs::read_dir(base) else {
         return;
     };
     for entry in entries.flatten() {
+        if !goes_on() {
+            return;
+        }
         let name = entry.file_name();
         if name.as_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
             // What cannot be removed now can be by a later start.
-            let _ = sweep_one(&entry.path());
+            let _ = sweep_one(&entry.path(), goes_on);
         }
     }
 }
 
-fn sweep_one(path: &Path) -> io::Result<()> {
+fn sweep_one(path: &Path, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
     let dir = File::from(rustix::fs::open(path, DIRECTORY, Mode::empty())?);
     // Before the lock: one that is starting has no mark yet, and needs the lock itself.
     if !is_marked(&dir)? {
@@ -52,7 +95,7 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     };
     // It may have been kept, or opened by its name, before it was locked.
     if is_marked(lock.dir())? {
-        remove(lock.dir(), path)?;
+        remove_while(goes_on, lock.dir(), path)?;
     }
     Ok(())
 }
@@ -77,7 +120,11 @@ fn is_marked(dir: &File) -> io::Result<bool> {
 
 /// Removes what is in the open directory, its mark last, and its name if that is still its own.
 pub(super) fn remove(dir: &File, path: &Path) -> io::Result<()> {
-    empty(dir, DEPTH)?;
+    remove_while(&|| true, dir, path)
+}
+
+fn remove_while(goes_on: &dyn Fn() -> bool, dir: &File, path: &Path) -> io::Result<()> {
+    empty(dir, DEPTH, goes_on)?;
     match unlinkat(dir, MARK, AtFlags::empty()) {
         Err(Errno::NOENT) => {}
         removed => removed?,
@@ -97,7 +144,7 @@ pub(super) fn remove(dir: &File, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn empty(dir: &File, depth: usize) -> io::Result<()> {
+fn empty(dir: &File, depth: usize, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
     let depth = depth
         .checked_sub(1)
         .ok_or_else(|| io::Error::other("too many directories in directories"))?;
@@ -108,13 +155,16 @@ fn empty(dir: &File, depth: usize) -> io::Result<()> {
         if [&b"."[..], b"..", MARK.as_bytes()].contains(&name.to_bytes()) {
             continue;
         }
+        if !goes_on() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         match openat(dir, &name, DIRECTORY, Mode::empty()) {
             Ok(inner) => {
                 let inner = File::from(inner);
                 if inner.metadata()?.dev() != dir.metadata()?.dev() {
                     return Err(io::Error::other("something is mounted in it"));
                 }
-                empty(&inner, depth)?;
+                empty(&inner, depth, goes_on)?;
                 // A file by the name of the mark may lie here too.
                 let _ = unlinkat(&inner, MARK, AtFlags::empty());
                 unlinkat(dir, &name, AtFlags::REMOVEDIR)?;
@@ -159,11 +209,56 @@ mod tests {
         std::os::unix::fs::symlink(&stranger, &link).unwrap();
         std::os::unix::fs::symlink(&stranger, killed.join("link")).unwrap();
         let _held = lock_open(File::open(&alive).unwrap()).unwrap().unwrap();
-        sweep(base);
+        sweep(base, &|| true);
         assert!(!killed.exists());
         for stays in [kept, state, logs, alive, stranger, link] {
             assert!(stays.join("hosts/host-0/content").exists(), "{stays:?}");
         }
+    }
+
+    #[test]
+    fn a_sweep_that_is_broken_off_is_finished_by_the_next() {
+        let base = tempfile::tempdir().unwrap();
+        let base = base.path();
+        let killed = make(base, "fake-dfdaemon-killed", &[MARK]);
+        for number in 0..10 {
+            fs::write(killed.join(format!("hosts/{number}")), "").unwrap();
+        }
+        // Once for the directory, then for each name in it.
+        let asked = std::cell::Cell::new(0);
+        let goes_on = || asked.replace(asked.get() + 1) < 6;
+        sweep(base, &goes_on);
+        assert!(killed.join(MARK).exists(), "nobody would sweep it any more");
+        let left = fs::read_dir(killed.join("hosts")).unwrap().count();
+        assert!((1..11).contains(&left), "{left}");
+        sweep(base, &|| true);
+        assert!(!killed.exists());
+    }
+
+    #[test]
+    fn two_sweeps_at_once_do_not_meet() {
+        let base = tempfile::tempdir().unwrap();
+        let killed = make(base.path(), "fake-dfdaemon-killed", &[MARK]);
+        let asked = std::cell::Cell::new(0);
+        let goes_on = || {
+            // The first question comes before the lock, the second before anything is removed.
+            if asked.replace(asked.get() + 1) == 1 {
+                sweep(base.path(), &|| true);
+                assert!(killed.join("hosts/host-0/content").exists());
+            }
+            true
+        };
+        sweep(base.path(), &goes_on);
+        assert!(!killed.exists());
+    }
+
+    #[test]
+    fn a_sweep_goes_on_beside_and_ends_by_itself() {
+        let base = tempfile::tempdir().unwrap();
+        let killed = make(base.path(), "fake-dfdaemon-killed", &[MARK]);
+        let sweep = Sweep::start(base.path().to_owned()).unwrap();
+        sweep.ended.recv().unwrap();
+        assert!(!killed.exists());
     }
 
     #[test]
