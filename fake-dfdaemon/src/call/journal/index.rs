@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 pub(super) use self::chunk::Entry;
-use self::chunk::{Chunk, Kind, Names};
+use self::chunk::{Chunk, Kind, Kinds, Names};
 use super::{Call, Query};
 use crate::call::rpc::Rpc;
 
@@ -66,27 +66,33 @@ pub(super) struct Index {
 /// What a query asks for, in the index's numbers.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
-    rpc: Option<u8>,
-    status: Option<u16>,
-    host: Option<u16>,
+    kinds: Kinds,
     task: Option<u64>,
 }
 
 impl Wanted {
     fn is_all(self) -> bool {
-        let fields = [
-            self.rpc.is_none(),
-            self.status.is_none(),
-            self.host.is_none(),
-        ];
-        self.task.is_none() && !fields.contains(&false)
+        self.task.is_none() && self.kinds.is_all()
     }
 
     fn matches(self, task: u64, kind: Kind) -> bool {
-        self.rpc.is_none_or(|rpc| rpc == kind.rpc)
-            && self.status.is_none_or(|status| status == kind.status)
-            && self.host.is_none_or(|host| host == kind.host)
-            && self.task.is_none_or(|wanted| wanted == task)
+        self.kinds.has(kind) && self.task.is_none_or(|wanted| wanted == task)
+    }
+
+    /// How many calls of a chunk match, but for the first `skip`. It looks into no more columns than
+    /// it has to.
+    fn count(self, chunk: &Chunk, skip: usize) -> usize {
+        let tasks = chunk.tasks.get(skip..).unwrap_or_default();
+        let kinds = chunk.kinds.get(skip..).unwrap_or_default();
+        let Some(wanted) = self.task else {
+            return kinds.iter().filter(|kind| self.kinds.has(**kind)).count();
+        };
+        if self.kinds.is_all() {
+            return tasks.iter().filter(|task| **task == wanted).count();
+        }
+        let both = tasks.iter().zip(kinds);
+        both.filter(|(task, kind)| (**task == wanted) & self.kinds.has(**kind))
+            .count()
     }
 }
 
@@ -185,8 +191,7 @@ impl Index {
             return;
         };
         let task = self.task_number(task);
-        let rpc = rpc_number(rpc);
-        let kind = Kind { status, host, rpc };
+        let kind = Kind::new(rpc_number(rpc), status, host);
         self.len += 1;
         self.insert(Entry {
             call,
@@ -293,14 +298,16 @@ impl Index {
 
     /// `None` where no call can match: nobody has heard of the host, or of the status.
     fn wanted(&self, query: &Query) -> Option<Wanted> {
-        let number = |names: &Names, name: &Option<String>| match name {
-            None => Some(None),
-            Some(name) => names.number(name).map(Some),
+        let status = match &query.status {
+            None => None,
+            Some(name) => Some(self.statuses.number(name)?),
+        };
+        let host = match &query.host {
+            None => None,
+            Some(name) => Some(self.hosts.number(name)?),
         };
         Some(Wanted {
-            rpc: query.rpc.map(rpc_number),
-            status: number(&self.statuses, &query.status)?,
-            host: number(&self.hosts, &query.host)?,
+            kinds: Kinds::new(query.rpc.map(rpc_number), status, host),
             task: query.task.as_deref().map(|id| self.task_number(Some(id))),
         })
     }
@@ -333,17 +340,26 @@ impl Index {
 
     /// The calls that miss a query by the fewest fields, the latest `most` of them, oldest first.
     pub(super) fn nearest(&self, query: &Query, after: u64, most: usize) -> Vec<Entry> {
+        // One that nobody has heard of is missed by every call.
+        let is_missed = |kinds: Option<Kinds>, entry: &Entry| {
+            usize::from(!kinds.is_some_and(|kinds| kinds.has(entry.kind)))
+        };
+        let rpc = Kinds::new(query.rpc.map(rpc_number), None, None);
         let status = query
             .status
             .as_deref()
-            .map(|name| self.statuses.number(name));
-        let host = query.host.as_deref().map(|name| self.hosts.number(name));
+            .map_or(Some(None), |name| self.statuses.number(name).map(Some));
+        let status = status.map(|status| Kinds::new(None, status, None));
+        let host = query
+            .host
+            .as_deref()
+            .map_or(Some(None), |name| self.hosts.number(name).map(Some));
+        let host = host.map(|host| Kinds::new(None, None, host));
         let task = query.task.as_deref().map(|id| self.task_number(Some(id)));
-        let rpc = query.rpc.map(rpc_number);
         let misses = |entry: &Entry| {
-            usize::from(rpc.is_some_and(|rpc| rpc != entry.kind.rpc)) * 2
-                + usize::from(status.is_some_and(|status| status != Some(entry.kind.status)))
-                + usize::from(host.is_some_and(|host| host != Some(entry.kind.host)))
+            2 * is_missed(Some(rpc), entry)
+                + is_missed(status, entry)
+                + is_missed(host, entry)
                 + usize::from(task.is_some_and(|task| task != entry.task))
         };
         let mut nearest: Vec<Entry> = Vec::new();
@@ -388,12 +404,7 @@ impl Found {
         let mut skip = self.at;
         let mut count = 0;
         for chunk in &self.chunks {
-            let tasks = chunk.tasks.iter().skip(skip);
-            let kinds = chunk.kinds.iter().skip(skip);
-            let matching = tasks
-                .zip(kinds)
-                .filter(|(task, kind)| wanted.matches(**task, **kind));
-            count += matching.count() as u64;
+            count += wanted.count(chunk, skip) as u64;
             skip = 0;
         }
         count

@@ -10,11 +10,47 @@ pub(in crate::call::journal) struct Entry {
     pub(super) kind: Kind,
 }
 
+/// The numbers of a call's RPC, status and host in one word: a count compares a million of them at
+/// once, several an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kind {
-    pub(super) status: u16,
-    pub(super) host: u16,
-    pub(super) rpc: u8,
+pub(super) struct Kind(u32);
+
+impl Kind {
+    pub(super) fn new(rpc: u8, status: u8, host: u16) -> Self {
+        Self(u32::from(host) << 16 | u32::from(status) << 8 | u32::from(rpc))
+    }
+}
+
+/// Which kinds are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kinds {
+    /// The bits that count.
+    mask: u32,
+    kind: Kind,
+}
+
+impl Kinds {
+    pub(super) fn new(rpc: Option<u8>, status: Option<u8>, host: Option<u16>) -> Self {
+        let mask = Kind::new(
+            rpc.map_or(0, |_| u8::MAX),
+            status.map_or(0, |_| u8::MAX),
+            host.map_or(0, |_| u16::MAX),
+        );
+        let kind = Kind::new(
+            rpc.unwrap_or_default(),
+            status.unwrap_or_default(),
+            host.unwrap_or_default(),
+        );
+        Self { mask: mask.0, kind }
+    }
+
+    pub(super) fn is_all(self) -> bool {
+        self.mask == 0
+    }
+
+    pub(super) fn has(self, kind: Kind) -> bool {
+        kind.0 & self.mask == self.kind.0
+    }
 }
 
 /// Calls by number, one column a field.
@@ -73,16 +109,16 @@ impl Chunk {
 pub(super) struct Names(pub(super) Vec<Box<str>>);
 
 impl Names {
-    pub(super) fn number(&self, name: &str) -> Option<u16> {
+    pub(super) fn number<N: TryFrom<usize>>(&self, name: &str) -> Option<N> {
         let at = self.0.iter().position(|known| **known == *name)?;
-        u16::try_from(at).ok()
+        N::try_from(at).ok()
     }
 
-    pub(super) fn number_or_new(&mut self, name: &str) -> Option<u16> {
+    pub(super) fn number_or_new<N: TryFrom<usize>>(&mut self, name: &str) -> Option<N> {
         if let Some(number) = self.number(name) {
             return Some(number);
         }
-        let number = u16::try_from(self.0.len()).ok()?;
+        let number = N::try_from(self.0.len()).ok()?;
         self.0.push(name.into());
         Some(number)
     }
