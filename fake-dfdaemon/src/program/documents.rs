@@ -33,14 +33,6 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "ctl",
-        &[
-            "fake-dfdaemon ctl hosts stop host-1",
-            "fake-dfdaemon ctl clock advance 2h",
-            "fake-dfdaemon ctl faults add 'stat:stall'",
-        ],
-    ),
-    (
         "completions",
         &["eval \"$(fake-dfdaemon completions bash)\""],
     ),
@@ -216,8 +208,12 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     if let Some(more) = command.get_after_long_help().or(command.get_after_help()) {
         let more = more.to_string();
         let (heading, lines) = more.split_once('\n').unwrap_or(("More", &more));
-        let heading = heading.trim_end_matches(':').to_uppercase();
-        literal(&heading, lines.lines()).to_writer(&mut page)?;
+        match heading.trim_end_matches(':') {
+            "Example" | "Examples" => {
+                literal("EXAMPLES", lines.lines().map(str::trim_start)).to_writer(&mut page)?;
+            }
+            heading => literal(&heading.to_uppercase(), lines.lines()).to_writer(&mut page)?,
+        }
     }
     if let Some((_, examples)) = EXAMPLES.iter().find(|(of, _)| *of == top) {
         literal("EXAMPLES", examples.iter().copied()).to_writer(&mut page)?;

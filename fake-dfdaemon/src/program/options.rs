@@ -38,6 +38,12 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+const CTL_EXAMPLES: &str = "Examples:
+  fake-dfdaemon ctl --control state/control.sock tasks
+  fake-dfdaemon ctl hosts stop host-1
+  fake-dfdaemon ctl clock advance 2h
+  fake-dfdaemon ctl journal --follow";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve N hosts, one Unix socket each, until SIGTERM, SIGINT, SIGHUP or SIGQUIT.
@@ -58,6 +64,7 @@ pub(crate) enum Command {
     Run(Box<Run>),
 
     /// The control API of a running daemon, in the words of its paths.
+    #[command(after_help = CTL_EXAMPLES)]
     Ctl(Ctl),
 
     #[command(flatten)]

@@ -23,6 +23,50 @@ fn asked(words: &[&str]) -> (String, Value) {
     (format!("{} {}", request.method, request.path), request.body)
 }
 
+/// The words of a line, as a shell splits it.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut is_quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+fn check_examples(command: &clap::Command, name: &str) {
+    let help = command.get_after_help().map(ToString::to_string);
+    let help = help.unwrap_or_default();
+    let examples: Vec<_> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .collect();
+    assert!(!examples.is_empty(), "{name} --help has no example");
+    for example in examples {
+        let words = words(example);
+        assert!(example.starts_with("fake-dfdaemon ctl"), "{example}");
+        let line = Line::try_parse_from(&words[1..]);
+        let line = line.unwrap_or_else(|error| panic!("{example}: {error}"));
+        line.ctl
+            .word
+            .request()
+            .unwrap_or_else(|error| panic!("{example}: {error}"));
+    }
+    for below in command.get_subcommands() {
+        check_examples(below, &format!("{name} {}", below.get_name()));
+    }
+}
+
+#[test]
+fn every_word_has_an_example_that_can_be_typed() {
+    let grammar = crate::program::grammar();
+    let ctl = grammar.find_subcommand("ctl").unwrap();
+    assert!(ctl.get_subcommands().count() > 10);
+    check_examples(ctl, "ctl");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,14 +9,21 @@ use crate::program::values;
 #[derive(Debug, Subcommand)]
 pub(super) enum Word {
     /// What the daemon is
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl health")]
     Health,
     /// Show the hosts, or stop, start or take one out
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl hosts\n  fake-dfdaemon ctl hosts stop host-1"
+    )]
     Hosts {
         #[command(subcommand)]
         word: Option<HostWord>,
     },
     /// Show the tasks or one of them, or remove one everywhere
     #[command(args_conflicts_with_subcommands = true)]
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl tasks\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
+    )]
     Tasks {
         /// The task to show
         id: Option<String>,
@@ -24,21 +31,32 @@ pub(super) enum Word {
         word: Option<TaskWord>,
     },
     /// Show the time, or move manual time
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl clock\n  fake-dfdaemon ctl clock advance 2h"
+    )]
     Clock {
         #[command(subcommand)]
         word: Option<ClockWord>,
     },
     /// Wait until all replication, collection and eviction that is due has ended
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl settle")]
     Settle,
     /// Collect expired tasks now
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl gc")]
     Gc,
     /// Show the faults, add or remove some
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl faults --watch\n  fake-dfdaemon ctl faults add 'export@call=2,piece=3:error=UNAVAILABLE'"
+    )]
     Faults {
         #[command(subcommand)]
         word: Option<FaultWord>,
     },
     /// Show the calls that have ended or those that run, count them, wait for some, or forget them
     #[command(args_conflicts_with_subcommands = true)]
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl journal --rpc stat --status NOT_FOUND\n  fake-dfdaemon ctl journal --follow --host host-1\n  fake-dfdaemon ctl journal wait --rpc export --count 2"
+    )]
     Journal {
         #[command(flatten)]
         which: Box<Which>,
@@ -55,57 +73,76 @@ pub(super) enum Word {
         word: Option<JournalWord>,
     },
     /// Show the settings that can change while the daemon runs, or change some
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl settings\n  fake-dfdaemon ctl settings capacity=1gib max_requests=none block=import:tag=x"
+    )]
     Settings {
         /// Such as `capacity=1gib`, `max_requests=none` or `block=import:tag=x`
         #[arg(value_name = "NAME=VALUE", value_parser = setting)]
         change: Vec<(String, String)>,
     },
     /// Show the snapshots; keep tasks, hosts and clock under a name, bring them back, or remove one
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl snapshots take before\n  fake-dfdaemon ctl snapshots restore before"
+    )]
     Snapshots {
         #[command(subcommand)]
         word: Option<SnapshotWord>,
     },
     /// Print the address of the page that shows the daemon, and open it where there is a desktop
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl open")]
     Open,
     /// Go back to how it was after the start; snapshots stay
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl reset")]
     Reset,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostWord {
     /// Close its sockets; its replicas still count
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl hosts stop host-1")]
     Stop { name: String },
     /// Undo a stop or a leave
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl hosts start host-1")]
     Start { name: String },
     /// Stop it and take it out of the cluster
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl hosts leave host-1")]
     Leave { name: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskWord {
     /// Remove a task everywhere
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl tasks delete 1572644798")]
     Delete { id: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClockWord {
     /// Move time forward, such as by `2h`
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl clock advance 2h")]
     Advance {
         // A step back is the daemon's to refuse, in words.
         #[arg(allow_hyphen_values = true)]
         by: String,
     },
     /// Set the time, RFC 3339
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl clock set 2030-01-02T03:04:05Z")]
     Set { to: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FaultWord {
     /// Add a fault: `ON[@KEY=VALUE,…]:DO[=ARG]`, or JSON
+    #[command(
+        after_help = "Examples:\n  fake-dfdaemon ctl faults add 'stat@host=host-1,times=3:delay=200ms..2s'\n  fake-dfdaemon ctl faults add '{\"on\":\"list\",\"do\":{\"reset\":true}}'"
+    )]
     Add { spec: String },
     /// Remove a fault
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl faults delete 1")]
     Delete { id: String },
     /// Remove every fault
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl faults clear")]
     Clear,
 }
 
@@ -162,11 +199,15 @@ impl Which {
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalWord {
     /// How many calls have ended
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl journal count --rpc export --status OK")]
     Count {
         #[command(flatten)]
         which: Box<Which>,
     },
     /// Wait until calls have ended, and show them
+    #[command(
+        after_help = "Example:\n  fake-dfdaemon ctl journal wait --rpc stat --task 1572644798 --count 2 --timeout 10s"
+    )]
     Wait {
         #[command(flatten)]
         which: Box<Which>,
@@ -178,15 +219,19 @@ pub(super) enum JournalWord {
         timeout: Option<String>,
     },
     /// Forget the calls
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl journal clear")]
     Clear,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SnapshotWord {
     /// Keep the state under a name
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl snapshots take before")]
     Take { name: String },
     /// Bring the state back
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl snapshots restore before")]
     Restore { name: String },
     /// Remove a snapshot
+    #[command(after_help = "Example:\n  fake-dfdaemon ctl snapshots delete before")]
     Delete { name: String },
 }
