@@ -14,6 +14,8 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::proxy::printable;
+
 /// The most bytes that wait to be written.
 const MOST: usize = 1 << 20;
 
@@ -67,7 +69,7 @@ impl<S: Subscriber> Layer<S> for RefusedAuthorities {
                  grpc.default_authority)\n",
                 jiff::Timestamp::now()
             );
-            LOG.push(line.as_bytes());
+            LOG.push(one_line(line.as_bytes()).as_bytes());
         }
     }
 }
@@ -100,13 +102,20 @@ struct Line;
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        LOG.push(line);
+        LOG.push(one_line(line).as_bytes());
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What is logged as one line, whatever clients put into it.
+fn one_line(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let text = line.strip_suffix('\n').unwrap_or(&line);
+    format!("{}\n", printable(text))
 }
 
 #[derive(Debug)]
@@ -250,6 +259,14 @@ mod tests {
         let said = String::from_utf8(read).unwrap();
         let told = format!("{} lines of the log were dropped", 4096 - lines);
         assert!(said.contains(&told), "{told} is not what was said");
+    }
+
+    #[test]
+    fn a_text_of_a_client_makes_no_line_of_its_own() {
+        assert_eq!(one_line(b"a line\n"), "a line\n");
+        let forged = "why: a\n2026-01-01  WARN another\u{202e}\u{1b}[2J\n";
+        let shown = "why: a\u{fffd}2026-01-01  WARN another\u{fffd}\u{fffd}[2J\n";
+        assert_eq!(one_line(forged.as_bytes()), shown);
     }
 
     #[test]

@@ -41,6 +41,7 @@ use self::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
 use crate::fake::Ready;
 use crate::instance::error::StartError;
+use crate::proxy::{printable, printable_json};
 
 /// What was typed cannot be done.
 const EXIT_USAGE: u8 = 2;
@@ -277,7 +278,7 @@ async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
             ctl.follow(|call| {
                 let line = match ctl.format {
                     Format::Text => table::line_of_call(call),
-                    Format::Json => format!("{call}\n"),
+                    Format::Json => format!("{}\n", printable_json(call)),
                 };
                 print(line.as_bytes()).map_err(Failure::from)
             })
@@ -293,7 +294,7 @@ async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
             ctl.watch(|answer| {
                 let text = match ctl.format {
                     Format::Text => format!("{before}{}", table::text(answer)),
-                    Format::Json => format!("{answer}\n"),
+                    Format::Json => format!("{}\n", printable_json(answer)),
                 };
                 print(text.as_bytes()).map_err(Failure::from)
             })
@@ -309,7 +310,7 @@ async fn ask(ctl: &Ctl) -> Result<ExitCode, Failure> {
     let answer = ctl.ask().await?;
     let text = match ctl.format {
         Format::Text => table::text(&answer),
-        Format::Json => format!("{answer}\n"),
+        Format::Json => format!("{}\n", printable_json(&answer)),
     };
     show(text.as_bytes())
 }
@@ -373,20 +374,13 @@ fn print(bytes: &[u8]) -> io::Result<()> {
 }
 
 fn report(failure: &Failure) {
-    let mut text = format!("error: {}\n", shown(&failure.to_string()));
+    let mut text = format!("error: {}\n", printable(&failure.to_string()));
     let mut cause = failure.source();
     while let Some(error) = cause {
-        text.push_str(&format!("  caused by: {}\n", shown(&error.to_string())));
+        text.push_str(&format!("  caused by: {}\n", printable(&error.to_string())));
         cause = error.source();
     }
     log::say(&text);
-}
-
-/// A text that names what others named, such as a path or an id, and moves no terminal.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// As a shell gives it for a command that died by the signal.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::shown;
 use crate::fake::FakeDfdaemon;
+use crate::proxy::printable;
 
 /// That a daemon is ready, how a shell comes to use it, and where its page is.
 pub(crate) fn ready_text(daemon: &FakeDfdaemon) -> String {
@@ -18,13 +18,13 @@ pub(crate) fn ready_text(daemon: &FakeDfdaemon) -> String {
          export DFCACHE_ENDPOINT={}\n  export FAKE_DFDAEMON_CONTROL={}\n\n{page}\nstate: {}\n",
         quoted(daemon.endpoint()),
         quoted(daemon.control()),
-        shown(&daemon.state_dir().display().to_string()),
+        printable(&daemon.state_dir().display().to_string()),
     )
 }
 
 /// A path as a shell reads it back.
 fn quoted(path: &Path) -> String {
-    let text = shown(&path.display().to_string());
+    let text = printable(&path.display().to_string());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         return text;

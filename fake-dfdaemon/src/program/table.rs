@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::proxy::printable;
+
 /// The longest cell that a table shows, in characters, unless it is the last of its line.
 const MAX_CELL: usize = 60;
 
@@ -138,7 +140,7 @@ fn table(name: &str, rows: &[Value]) -> String {
     lines.iter().map(padded).collect()
 }
 
-/// A value on one line, without control characters.
+/// A value on one line, without what a terminal would take for a command.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -147,9 +149,7 @@ fn cell(value: &Value) -> String {
         Value::Object(object) => object_cell(object).unwrap_or_else(|| value.to_string()),
         other => other.to_string(),
     };
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    printable(&text)
 }
 
 fn cut(cell: String) -> String {
@@ -248,6 +248,7 @@ mod tests {
     #[test]
     fn cells_hold_no_control_characters() {
         assert_eq!(cell(&json!("a\u{1b}[31m\n")), "a\u{fffd}[31m\u{fffd}");
+        assert_eq!(cell(&json!({"x": "\u{202e}"})), "{\"x\":\"\u{fffd}\"}");
         let longest = "x".repeat(MAX_CELL);
         assert_eq!(cut(longest.clone()), longest);
         assert_eq!(cut(longest.clone() + "x"), format!("{}…", &longest[1..]));

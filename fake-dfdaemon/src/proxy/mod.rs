@@ -15,6 +15,7 @@ mod messages;
 mod passage;
 mod paths;
 mod piece;
+mod printable;
 mod record;
 mod relay;
 mod replay;
@@ -30,6 +31,8 @@ pub(crate) use self::compare::PathMapping;
 pub(crate) use self::connection::Upstream;
 #[cfg(feature = "program")]
 pub(crate) use self::diff::{DiffError, DiffSettings, diff};
+#[cfg(feature = "program")]
+pub(crate) use self::printable::{printable, printable_json};
 pub(crate) use self::record::{CassetteRecorder, Outcome, Pattern, RecordSettings};
 pub(crate) use self::replay::{Order, ReplayClients, ReplaySettings, Replayer, Speed};
 pub(crate) use self::server::ProxyServer;

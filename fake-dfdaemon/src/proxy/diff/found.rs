@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::place::Placed;
 use crate::proxy::cassette::{Call, End, FileSeen, Message};
 use crate::proxy::compare::{Difference, Tolerance, difference, matches_redacted, shown};
+use crate::proxy::printable::printable;
 
 /// A peer id in a text: it ends in a UUID of its own.
 static PEER: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -65,11 +66,7 @@ impl Report {
                 difference.recorded.clone(),
                 difference.other.clone(),
             ]
-            .map(|cell| {
-                cell.chars()
-                    .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                    .collect()
-            })
+            .map(|cell| printable(&cell))
         }));
         let mut text = String::new();
         if rows.len() > 1 {

@@ -18,6 +18,7 @@ use super::calls::ProxiedCalls;
 use super::cassette::read::Cassette;
 use super::cassette::{CassetteError, End};
 use super::compare::{PathMapping, Tolerance};
+use super::printable::printable;
 use super::server::Serve;
 
 /// How a cassette is replayed.
@@ -97,12 +98,6 @@ impl Replayer {
         self.misses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!("not in the cassette: {}", printable(why));
     }
-}
-
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 /// Answers clients from a cassette.
