@@ -12,7 +12,7 @@ use clap::{Arg, Command, Error};
 
 /// Gives every option of every command its variable, which helps name if `shown`. `shared` are the
 /// options that several commands have.
-pub(super) fn with_variables(command: Command, shared: &[String], shown: bool) -> Command {
+pub(super) fn with_variables(command: Command, shared: &[&str], shown: bool) -> Command {
     command.mut_subcommands(|command| {
         let name = command.get_name().to_owned();
         command.mut_args(|argument| with_variable(argument, &name, shared).hide_env(!shown))
@@ -44,11 +44,11 @@ fn named(option: &str) -> String {
     format!("DFCACHE_{option}").replace('-', "_").to_uppercase()
 }
 
-fn with_variable(argument: Arg, command: &str, shared: &[String]) -> Arg {
+fn with_variable(argument: Arg, command: &str, shared: &[&str]) -> Arg {
     let Some(option) = argument.get_long() else {
         return argument;
     };
-    let is_shared = shared.iter().any(|name| name == option);
+    let is_shared = shared.contains(&option);
     let mut names = names(command, option, is_shared);
     let first = names.iter().position(|name| given(name).is_some());
     let name = names.swap_remove(first.unwrap_or_default());

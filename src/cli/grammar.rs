@@ -9,15 +9,39 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::builder::BoolishValueParser;
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory as _};
 
-use super::{Cli, environment};
+use super::{
+    Cli, DoctorArguments, ExportArguments, IdArguments, ImportArguments, LsArguments,
+    StatArguments, VerifyArguments, environment,
+};
+
+/// The options that several commands have: what [`shared`] finds in the grammar of all.
+const SHARED: [&str; 17] = [
+    "application",
+    "console",
+    "content-for-calculating-task-id",
+    "endpoint",
+    "format",
+    "jobs",
+    "log-dir",
+    "log-level",
+    "log-max-files",
+    "no-progress",
+    "piece-length",
+    "recursive",
+    "retries",
+    "staging-dir",
+    "tag",
+    "timeout",
+    "verbose",
+];
 
 /// The grammar that documents are made of.
 pub(super) fn documented(shows_variables: bool) -> Command {
     let command = Cli::command();
     let shared = shared(&command);
-    let names: Vec<String> = shared.into_keys().collect();
+    let names: Vec<&str> = shared.keys().map(String::as_str).collect();
     environment::with_variables(command, &names, shows_variables)
 }
 
@@ -26,6 +50,27 @@ pub(super) fn accepting(documented: Command) -> Command {
     documented
         .args_override_self(true)
         .mut_subcommands(|command| command.mut_args(with_value))
+}
+
+/// The same for one command alone, if it is one that asks a daemon or a file: the options of all
+/// commands would be most of what a `dfcache stat` calculates. Without helps; what it refuses, the grammar of
+/// all commands has better words for.
+pub(super) fn accepting_alone(command: &str) -> Option<Command> {
+    let (name, with_options): (&'static str, fn(Command) -> Command) = match command {
+        "import" => ("import", ImportArguments::augment_args),
+        "export" => ("export", ExportArguments::augment_args),
+        "stat" => ("stat", StatArguments::augment_args),
+        "ls" => ("ls", LsArguments::augment_args),
+        "id" => ("id", IdArguments::augment_args),
+        "verify" => ("verify", VerifyArguments::augment_args),
+        "doctor" => ("doctor", DoctorArguments::augment_args),
+        _ => return None,
+    };
+    let command = with_options(Command::new(name));
+    let grammar = Command::new("dfcache").subcommand(command);
+    Some(accepting(environment::with_variables(
+        grammar, &SHARED, false,
+    )))
 }
 
 /// The same with helps that are made of the grammar for documents.
@@ -142,4 +187,42 @@ fn option(word: &str, shared: &BTreeMap<String, Arg>) -> Option<usize> {
         (option?, characters.next().is_some())
     };
     Some(if has_value || is_flag(option) { 1 } else { 2 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_options_are_those_of_several_commands() {
+        let found: Vec<String> = shared(&Cli::command()).into_keys().collect();
+        assert_eq!(found, SHARED);
+    }
+
+    #[test]
+    fn a_command_alone_has_the_options_and_variables_that_it_has_among_all() {
+        let all = accepting(documented(false));
+        let options = |command: &Command| {
+            let options = command.get_arguments();
+            let options = options.map(|option| {
+                let option = option.clone().hide_env(true);
+                format!("{option:?}")
+            });
+            options.collect::<Vec<_>>()
+        };
+        let mut alone = 0;
+        for command in all.get_subcommands() {
+            let Some(grammar) = accepting_alone(command.get_name()) else {
+                assert!(["completions", "man"].contains(&command.get_name()));
+                continue;
+            };
+            let [own] = &grammar.get_subcommands().collect::<Vec<_>>()[..] else {
+                panic!("{} is not alone", command.get_name());
+            };
+            assert_eq!(own.get_name(), command.get_name());
+            assert_eq!(options(own), options(command));
+            alone += 1;
+        }
+        assert_eq!(alone, 7);
+    }
 }

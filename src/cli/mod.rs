@@ -219,6 +219,9 @@ fn terminal_width() -> Option<usize> {
 /// Parses arguments, the first of which is the program's name.
 pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Error> {
     let arguments = grammar::command_first(arguments);
+    if let Some(cli) = parse_alone(&arguments) {
+        return Ok(cli);
+    }
     let is_typed = |word: &str| arguments.iter().any(|argument| argument == word);
     // Long help names the variable of each option, the short one stays short.
     let short = is_typed("-h");
@@ -247,6 +250,20 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
         Some(command) => command.error(kind, message),
         None => clap::Error::raw(kind, message),
     })
+}
+
+/// The same by the grammar of the one command that is asked for, unless anything is wrong or help is
+/// wanted: a moment that counts in scripts that call `dfcache stat` a thousand times.
+fn parse_alone(arguments: &[OsString]) -> Option<Cli> {
+    let grammar = grammar::accepting_alone(arguments.get(1)?.to_str()?)?;
+    let matches = grammar.try_get_matches_from(arguments).ok()?;
+    let mut cli = Cli::from_arg_matches(&matches).ok()?;
+    let (_, matches) = matches.subcommand()?;
+    if let Command::Id(arguments) = &mut cli.command {
+        arguments.note_source(matches);
+    }
+    let goes_together = cli.command.contradiction(matches).is_none();
+    goes_together.then_some(cli)
 }
 
 /// Whether an option was typed, and is no default or variable.
