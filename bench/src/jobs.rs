@@ -1,5 +1,6 @@
 //! The jobs, a family a file: what ours do beside the least that the machine has to do for it.
 
+mod at_once;
 mod by_path;
 mod calls;
 mod import;
@@ -10,6 +11,7 @@ mod proxied;
 mod small_imports;
 mod start;
 mod transfer;
+mod trees;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -26,10 +28,18 @@ struct Family {
     measure: fn(&Bench) -> Result<Vec<Row>>,
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 12] = [
     Family {
         jobs: &transfer::JOBS,
         measure: transfer::measure,
+    },
+    Family {
+        jobs: &at_once::JOBS,
+        measure: at_once::measure,
+    },
+    Family {
+        jobs: &trees::JOBS,
+        measure: trees::measure,
     },
     Family {
         jobs: &import::JOBS,

@@ -38,6 +38,8 @@ pub(crate) struct Sizes {
     pub(crate) repeats: usize,
     pub(crate) stat_calls: usize,
     pub(crate) imports: usize,
+    /// The files of a tree.
+    pub(crate) tree: usize,
     pub(crate) tasks: usize,
 }
 
@@ -51,6 +53,7 @@ impl Sizes {
             repeats: 15,
             stat_calls: 20_000,
             imports: 10_000,
+            tree: 1_000,
             tasks: 100_000,
         }
     }
@@ -65,6 +68,7 @@ impl Sizes {
             repeats: 1,
             stat_calls: 100,
             imports: 20,
+            tree: 10,
             tasks: 50,
         }
     }
@@ -104,6 +108,9 @@ impl Settings {
         };
         if let Some(mebibytes) = number("BENCH_MIB")? {
             sizes.large = mebibytes.max(1) << 20;
+        }
+        if let Some(tasks) = number("BENCH_TASKS")? {
+            sizes.tasks = usize::try_from(tasks.max(1))?;
         }
         let rounds = number("BENCH_ROUNDS")?.unwrap_or(7).max(1);
         let jobs = text("BENCH_JOBS").unwrap_or_default();
@@ -172,6 +179,7 @@ mod tests {
             ("BENCH_SIZE", "huge"),
             ("BENCH_MIB", "1g"),
             ("BENCH_ROUNDS", "-1"),
+            ("BENCH_TASKS", "many"),
         ] {
             let error = settings(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable) && error.contains(value), "{error}");

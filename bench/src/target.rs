@@ -18,6 +18,8 @@ pub(crate) struct Measured {
 pub(crate) enum Target {
     /// So many times the limit's time.
     OfLimit(f64),
+    /// So many times the limit's CPU time, of client and daemon together.
+    OfLimitCpu(f64),
     /// The limit's time and this much.
     LimitPlus(Duration),
     /// So many times the time of the reference client.
@@ -38,6 +40,10 @@ impl Target {
         let median = ours.wall.median;
         match self {
             Self::OfLimit(times) => Some(ratio(median, limit.as_ref()?.wall.median) <= times),
+            Self::OfLimitCpu(times) => {
+                let both = ours.cpu? + ours.daemon_cpu?;
+                Some(ratio(both, limit.as_ref()?.cpu?) <= times)
+            }
             Self::LimitPlus(more) => Some(median <= limit.as_ref()?.wall.median + more),
             Self::OfPeer(times) => Some(ratio(median, peer.as_ref()?.wall.median) <= times),
             Self::OfPeerCpu(times) => Some(ratio(ours.cpu?, peer.as_ref()?.cpu?) <= times),
@@ -52,6 +58,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OfLimit(times) => write!(f, "≤ {times} × limit"),
+            Self::OfLimitCpu(times) => write!(f, "CPU ≤ {times} × limit"),
             Self::LimitPlus(more) => write!(f, "≤ limit + {}", Time(*more)),
             Self::OfPeer(times) => write!(f, "≤ {times} × peer"),
             Self::OfPeerCpu(times) => write!(f, "CPU ≤ {times} × peer"),

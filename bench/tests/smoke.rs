@@ -57,6 +57,10 @@ fn every_job_runs_and_leaves_nothing() {
     let table = table_of(&mut bench(directory.path()));
     for job in [
         "export in transfer mode",
+        "exports in transfer mode, ten at once",
+        "import of a tree",
+        "export of a tree by path",
+        "export of a tree in transfer mode",
         "import (id by CRC-32)",
         "import (id by content given)",
         "dfcache stat (whole process)",

@@ -135,6 +135,7 @@ fn measure_here(bench: &Bench) -> Result<Vec<Row>> {
 
 fn stat_row(job: &str, ours: &Runs, nothing: &Runs, peer: Option<&Runs>) -> Row {
     let targets = [
+        Target::OfLimit(1.5),
         Target::OfPeer(0.4),
         Target::OfPeerCpu(0.3),
         Target::Peak(8 << 20),

@@ -20,6 +20,10 @@ pub(super) const JOBS: [&str; 1] = [MANY];
 
 const FEW: usize = 10;
 
+/// What a task may take of the time of a start, and of memory, in bytes.
+const OPEN: Duration = Duration::from_micros(5);
+const MEMORY: u64 = 600;
+
 /// "As quick as with ten", in a world where no two figures are the same.
 const AS_QUICK: f64 = 1.05;
 
@@ -39,7 +43,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let stats = [Some(asked(few, few_id)), Some(asked(many, many_id))];
     let [stat_few, stat_many] = in_turn(rounds, stats);
     let resident = process::resident(many.id())?;
-    let peak = process::peak(many.id())?;
+    let resident_few = process::resident(few.id())?;
+    let each = resident.saturating_sub(resident_few) / u64::try_from(count)?;
 
     let with = |what: &str| format!("{what}, {count} tasks");
     let open_row = Row::timed(
@@ -47,7 +52,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         &open_many,
         Some(("ten tasks", &open_few)),
         None,
-        &[Target::Time(Duration::from_secs(2))],
+        &[Target::Time(OPEN * u32::try_from(count)?)],
     );
     let stat_row = Row::timed(
         with("a stat call"),
@@ -58,11 +63,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     );
     let memory_row = Row {
         job: with("fake's memory"),
-        ours: memory(resident),
-        limit: format!("ten tasks: {}", memory(process::resident(few.id())?)),
-        targets: vec!["< 200 MiB".to_owned()],
-        reached: vec![Some(peak < 200 << 20)],
-        peak: memory(peak),
+        ours: format!("{}, {each} B a task", memory(resident)),
+        limit: format!("ten tasks: {}", memory(resident_few)),
+        targets: vec![format!("≤ {MEMORY} B a task")],
+        reached: vec![Some(each <= MEMORY)],
+        peak: memory(process::peak(many.id())?),
         ..Row::default()
     };
     Ok(vec![open_row, stat_row, memory_row])

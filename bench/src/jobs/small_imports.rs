@@ -43,7 +43,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         &ours,
         Some(("their file operations", &bare)),
         None,
-        &[Target::OfLimit(3.0)],
+        &[Target::OfLimit(2.0)],
     )])
 }
 

@@ -24,14 +24,14 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         let export = |client: &Dfcache, output: &Path| {
             bench.measure_with(daemon, &client.transfer(&daemon.endpoint, id, output))
         };
-        let targets = [Target::OfLimit(1.2)];
+        let targets = [Target::OfLimit(1.05), Target::OfLimitCpu(1.0)];
         rows.push(row(bench, large, EXPORT, &export, &targets));
     }
     if let Some(endpoint) = bench.given_daemon(AT_GIVEN) {
         let id = &bench.import(endpoint, &bench.unique_options(), large)?;
         let export =
             |client: &Dfcache, output: &Path| bench.measure(&client.transfer(endpoint, id, output));
-        let targets = [Target::OfPeer(0.6), Target::OfPeerCpu(0.4)];
+        let targets = [Target::OfPeer(0.6), Target::OfPeerCpu(0.35)];
         rows.push(row(bench, large, AT_GIVEN, &export, &targets));
     }
     Ok(rows)
