@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,9 +38,10 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 #[cfg(not(target_os = "linux"))]
 const REAL_TIME: std::ops::Range<i32> = 0..0;
 
-/// Tells of signals from now on.
+/// Tells of signals from now on. Never dropped: to forget forty signals one by one takes as long as all
+/// that a short command calculates, and the process ends anyway.
 #[derive(Debug)]
-pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+pub(crate) struct Signals(ManuallyDrop<SignalDelivery<UnixStream, SignalOnly>>);
 
 /// Wakes the thread that waits for signals when it is dropped.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ impl Signals {
             .chain(REAL_TIME)
             .filter(|signal| ignored >> (signal - 1) & 1 == 0);
         let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, ending)?;
-        Ok((Self(delivery), bell))
+        Ok((Self(ManuallyDrop::new(delivery)), bell))
     }
 
     /// Waits for a signal, for the bell, or until a point in time.
