@@ -7,6 +7,8 @@ import { connect as connectTo } from "node:net";
 import { Daemon, file } from "./programs.mjs";
 
 const HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>";
+// It turns the direction of what follows.
+const TURNED = "\u202e";
 // No slash: names of files.
 const HOSTILE_NAME = "<img src=x onerror=\"document.title='owned'\">";
 
@@ -56,20 +58,22 @@ export async function hostile(browser, room) {
   await tab.until("the page is live", "document.getElementById('link')?.textContent === 'live'");
 
   const path = file(room, HOSTILE_NAME, "content");
-  const id = daemon.dfcache("import", path, "--tag", HOSTILE, "--application", HOSTILE);
+  const id = daemon.dfcache("import", path, "--tag", HOSTILE + TURNED, "--application", HOSTILE);
   daemon.fails("stat", HOSTILE);
   daemon.dfcache("export", id, "--output", `${path}.out`);
   await callUnserved(daemon.ready.endpoint);
   await daemon.done("POST", "/faults", { on: "delete", task: HOSTILE, tag: HOSTILE, application: HOSTILE, do: { error: { code: "ABORTED", message: HOSTILE } } });
-  await daemon.done("POST", "/faults", { on: "list", do: { error: { code: "ABORTED", message: HOSTILE } } });
+  await daemon.done("POST", "/faults", { on: "list", do: { error: { code: "ABORTED", message: HOSTILE + TURNED } } });
   daemon.fails("ls");
-  await daemon.done("PATCH", "/settings", { block: [`import:tag=${HOSTILE}`] });
+  await daemon.done("PATCH", "/settings", { block: [`import:tag=${HOSTILE}${TURNED}`] });
   const texts = { tasks: 2, calls: 4, faults: 2, settings: 1, glance: 1 };
   for (const [place, least] of Object.entries(texts)) await tab.until(`hostile text is text among ${place}`, `document.getElementById('${place}').textContent.split('onerror').length > ${least}`);
   await tab.js("for (const details of document.querySelectorAll('#calls details')) details.open = true");
   await tab.until("also in metadata", "[...document.querySelectorAll('#calls pre')].some((pre) => pre.textContent.includes('x-hostile') && pre.textContent.includes('onerror'))");
   const isHarmless = "document.title === 'fake-dfdaemon' && document.querySelectorAll('img, main script, iframe').length === 0";
   assert.ok(await tab.js(isHarmless));
+  const isStraight = "!document.body.innerText.includes('\\u202e') && document.body.innerText.includes('\\ufffd')";
+  assert.ok(await tab.js(isStraight), "text of a client turns others around");
   await tab.axe("hostile text");
   await tab.go(`${daemon.page}?text=${encodeURIComponent(HOSTILE)}&host=${encodeURIComponent(HOSTILE)}&rpc=${encodeURIComponent(HOSTILE)}`);
   await tab.until("hostile text in the address is text", `document.getElementById('link')?.textContent === 'live' && document.querySelector('#filters [name=text]').value.includes('onerror') && ${isHarmless}`);

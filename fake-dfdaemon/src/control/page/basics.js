@@ -6,10 +6,12 @@ const part = encodeURIComponent;
 /** Whether the page is that of a proxy, a recorder or a replay. */
 let isProxy = false;
 
+/** A text without characters that turn the direction of what stands around it, or break its line. */
+const plain = (text) => String(text).replace(/[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
 const el = (name, text, attributes = {}) => {
   const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = String(text);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined && text !== null) made.textContent = plain(text);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, plain(value));
   return made;
 };
 const button = (text, label, act) => {
@@ -19,7 +21,7 @@ const button = (text, label, act) => {
 };
 
 const say = (text, kind = "dim") => {
-  $("said").textContent = text;
+  $("said").textContent = plain(text);
   $("said").className = kind;
 };
 
@@ -61,7 +63,7 @@ async function submit(form, what, method, path, body) {
     return told;
   } catch (error) {
     say("");
-    output.textContent = error.message;
+    output.textContent = plain(error.message);
     const names = error.message.split(":")[0].split(/[ ,]+/);
     const fields = [...form.elements].filter((field) => field.matches("input, select, textarea"));
     const wrong = fields.filter((field) => names.includes(field.name));

@@ -62,7 +62,7 @@ function showSettings(told, sent) {
     const shown = setting.shown(told[name]);
     const isTouched = settings && field.value !== setting.shown(settings[name]);
     if (!isTouched || name === sent) field.value = shown;
-    form.querySelector(".present").textContent = `Now: ${shown.replaceAll("\n", ", ") || "none"} (${setting.hint})`;
+    form.querySelector(".present").textContent = plain(`Now: ${shown.replaceAll("\n", ", ") || "none"} (${setting.hint})`);
   }
   const isTouched = settings && chosenQuirks().join() !== [...settings.quirks].sort().join();
   if (!isTouched || sent === "quirks") for (const box of quirks.querySelectorAll("input")) box.checked = told.quirks.includes(box.value);
