@@ -36,6 +36,41 @@ async fn a_fault_is_shown_as_it_was_given_with_id_and_count() {
     assert_eq!(w.api.post("/faults", third).await["id"], 3);
 }
 
+/// What is answered is held against the document.
+#[tokio::test]
+async fn amounts_of_time_and_bytes_are_shown_as_the_document_says() {
+    let w = World::new().await;
+    for (given, shown) in [
+        (json!({"delay": "200ms"}), json!({"delay": "200ms"})),
+        (json!({"delay": "2d 3h"}), json!({"delay": "2days 3h"})),
+        (
+            json!({"delay": "9999h"}),
+            json!({"delay": "1year 1month 20days 22h 26m 24s"}),
+        ),
+        (
+            json!({"delay": "1s..9999d"}),
+            json!({"delay": "1s..27years 4months 15days 11h 45m 36s"}),
+        ),
+        (json!({"bandwidth": "10MiB"}), json!({"bandwidth": "10MiB"})),
+        (json!({"bandwidth": "1G"}), json!({"bandwidth": "1GB"})),
+        (
+            json!({"bandwidth": "12345678901b"}),
+            json!({"bandwidth": "12345678901B"}),
+        ),
+    ] {
+        let fault = w
+            .api
+            .post("/faults", json!({"on": "export", "do": given}))
+            .await;
+        assert_eq!(fault["do"], shown);
+    }
+    for delay in ["2d", "9999h", "1ms"] {
+        let change = json!({"replication_delay": delay, "gc_interval": delay}).to_string();
+        let changed = w.api.send("PATCH", "/settings", &change).await;
+        assert_eq!(changed.status, 200, "{}", changed.body);
+    }
+}
+
 #[tokio::test]
 async fn a_fault_that_is_none_is_refused_by_name() {
     let w = World::new().await;

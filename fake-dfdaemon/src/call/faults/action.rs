@@ -224,8 +224,7 @@ impl Action {
                 let written = |delay: &Duration| humantime::format_duration(*delay).to_string();
                 format!("{}..{}", written(least), written(most)).into()
             }
-            // In bytes: ByteSize would round.
-            Self::Bandwidth(rate) => format!("{rate}B").into(),
+            Self::Bandwidth(rate) => bytes_to_text(*rate).into(),
             Self::WrongLength(by) | Self::WrongContentLength(by) => (*by).into(),
             _ => true.into(),
         };
@@ -412,6 +411,21 @@ fn number(argument: &Value) -> Option<i64> {
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
     }
+}
+
+/// A count of bytes in the largest unit that says it exactly: ByteSize would round.
+fn bytes_to_text(count: u64) -> String {
+    let units = [
+        ("GiB", 1 << 30),
+        ("GB", 1_000_000_000),
+        ("MiB", 1 << 20),
+        ("MB", 1_000_000),
+        ("KiB", 1 << 10),
+        ("KB", 1000),
+    ];
+    let unit = units.iter().find(|(_, size)| count.is_multiple_of(*size));
+    let (name, size) = unit.copied().unwrap_or(("B", 1));
+    format!("{}{name}", count / size)
 }
 
 #[cfg(test)]

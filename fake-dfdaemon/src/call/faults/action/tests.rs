@@ -65,3 +65,20 @@ fn a_length_is_changed_by_a_number_or_by_one() {
         }
     }
 }
+
+#[test]
+fn a_bandwidth_is_shown_in_the_unit_that_says_it_exactly() {
+    for (given, shown) in [
+        ("10MiB", "10MiB"),
+        ("1G", "1GB"),
+        ("1024", "1KiB"),
+        ("1536kib", "1536KiB"),
+        ("7", "7B"),
+        ("18446744073709551615b", "18446744073709551615B"),
+    ] {
+        let action = Action::from_value(&json!({ "bandwidth": given })).unwrap();
+        let value = action.to_value();
+        assert_eq!(value, json!({ "bandwidth": shown }));
+        assert_eq!(Action::from_value(&value), Ok(action));
+    }
+}
