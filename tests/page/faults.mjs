@@ -29,7 +29,7 @@ export async function faults(browser, room) {
       const { id, fired, ...given } = told;
       const spec = await tab.js(`specOf(${JSON.stringify(given)})`);
       const fields = await tab.js("Object.fromEntries(KEYS.map((key) => [key, !document.getElementById('fault')[key].disabled]))");
-      for (const [key, value] of Object.entries({ piece: 1, bytes: 1, phase: "before", task: "7", tag: "x", application: "x" })) {
+      for (const [key, value] of Object.entries({ piece: 1, bytes: 1, phase: "before", task: "7", tag: "x", application: "x", call: 1, times: 1, probability: 0.5 })) {
         const narrowed = await daemon.ask("POST", "/faults", { ...json, [key]: value });
         assert.equal(narrowed.status === 200, fields[key], `${spec} with ${key}: ${JSON.stringify(narrowed.told)}`);
       }

@@ -120,13 +120,14 @@ impl Calls {
 }
 
 impl Calls {
-    /// Notes a fault that has hit no call, but a piece on its way or a connection: in the journal, as
-    /// a call of its own, and to those that follow.
+    /// Notes a fault that has hit no call, but a piece on its way, a connection or the sockets of a
+    /// host: in the journal, as a call of its own, and to those that follow.
     pub(crate) fn note_firing(&self, armed: &Armed, rpc: Rpc, host: &str, request: Value) {
         let (kind, action) = kind_of(armed);
         let error = match armed.action() {
             Action::Error(error) => Some(error.status()),
             Action::Reset | Action::Refuse => Some(Status::unavailable("the connection was reset")),
+            Action::Stale => Some(Status::unavailable("the sockets of the host were closed")),
             _ => None,
         };
         let entry = Entry {

@@ -238,6 +238,7 @@ pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) 
     let id = faults
         .add(fault, api.reach()?)
         .map_err(ApiError::bad_request)?;
+    follow_faults(&api).await?;
     let added = faults.get(id).ok_or_else(|| no_fault(&id.to_string()))?;
     Ok(Json(added))
 }
@@ -248,12 +249,23 @@ pub(super) async fn remove_fault(State(api): State<Api>, PathPart(id): PathPart)
     if !number.is_some_and(|id| faults.remove(id)) {
         return Err(no_fault(&id));
     }
+    follow_faults(&api).await?;
     done()
 }
 
 pub(super) async fn clear_faults(State(api): State<Api>) -> Answer {
     api.calls()?.faults.clear();
+    follow_faults(&api).await?;
     done()
+}
+
+/// Closes the sockets that a fault leaves stale, and opens those again that none does.
+async fn follow_faults(api: &Api) -> Result<(), ApiError> {
+    if api.is_proxy() {
+        return Ok(());
+    }
+    let followed = api.world()?.follow_faults().await;
+    followed.map_err(|error| ApiError::conflict(format!("a host is not served: {error}")))
 }
 
 fn no_fault(id: &str) -> ApiError {

@@ -30,7 +30,7 @@ use crate::dfdaemon::release::Release;
 use crate::instance::World;
 use crate::instance::error::StartError;
 use crate::instance::host::Host;
-use crate::instance::own_thread::{OwnThread, run_on};
+use crate::instance::own_thread::{OwnThread, finish_on, run_on};
 use crate::instance::preload::Preloaded;
 use crate::instance::snapshot::SnapshotError;
 
@@ -182,8 +182,19 @@ impl FakeDfdaemon {
     /// If the parts of the fault do not go together.
     pub fn try_fault(&self, fault: Fault) -> Result<FaultGuard, FaultError> {
         let faults = &self.world().cluster.calls().faults;
+        let closes_sockets = fault.closes_sockets();
         let id = faults.add(fault, self.world().hosts.len())?;
-        Ok(FaultGuard::new(Arc::clone(faults), id))
+        let guard = FaultGuard::new(Arc::clone(faults), id);
+        if !closes_sockets {
+            return Ok(guard);
+        }
+        follow_faults(self.world());
+        let world = Arc::downgrade(self.world());
+        Ok(guard.and_then(move || {
+            if let Some(world) = world.upgrade() {
+                follow_faults(&world);
+            }
+        }))
     }
 
     /// The settings that can change while it runs, as they are now.
@@ -302,6 +313,17 @@ impl FakeDfdaemon {
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
         &self.world().cluster
     }
+}
+
+/// Closes the sockets that a fault leaves stale and opens those again that none does, before this
+/// returns.
+fn follow_faults(world: &Arc<World>) {
+    let followed = Arc::clone(world);
+    finish_on(&world.runtime, async move {
+        if let Err(error) = followed.follow_faults().await {
+            tracing::warn!(%error, "a host is not served");
+        }
+    });
 }
 
 impl Drop for FakeDfdaemon {

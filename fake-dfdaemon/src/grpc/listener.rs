@@ -9,13 +9,14 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accepting::{Accepting, Stream};
 use super::connect_faults;
 use super::connection_limit::{Place, Room, Taken};
+use super::request_head::{metadata, time_limit};
 use super::services::Services;
 use crate::call::connection::{Connection, timed_out};
 use crate::dfdaemon::limits::overloaded;
@@ -35,9 +36,6 @@ const MAX_STREAMS: u32 = 256;
 const PING_AFTER: Duration = Duration::from_secs(300);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
-/// The header with the time that a client gives a call.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
-
 /// What is kept of a response that the peer does not take, a stream, in bytes.
 const MAX_SEND_BUFFER: usize = 512 << 10;
 
@@ -50,9 +48,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a connection that is one too many may take to ask for something and be refused.
 const REFUSAL: Duration = Duration::from_secs(2);
 
-/// A running server. Dropped, it closes every connection.
+/// A running server of one socket. Dropped, it closes every connection.
 #[derive(Debug)]
 pub(crate) struct Server {
+    services: Services,
+    room: Room,
+    /// Unless the socket is closed.
+    accepting: Option<AcceptLoop>,
     /// Ends accepting, and asks the connections to end.
     graceful: CancellationToken,
     /// Closes the connections.
@@ -60,68 +62,53 @@ pub(crate) struct Server {
     connections: TaskTracker,
 }
 
+/// Has the socket, and closes it when it ends.
+#[derive(Debug)]
+struct AcceptLoop {
+    ends: CancellationToken,
+    task: JoinHandle<()>,
+}
+
 impl Server {
     /// Serves `services` on connections to `listener`, until stopped or dropped.
     pub(crate) fn start(listener: Accepting, services: Services, room: Room) -> Self {
-        let server = Self {
+        let mut server = Self {
+            services,
+            room,
+            accepting: None,
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        let (graceful, abrupt) = (server.graceful.clone(), server.abrupt.clone());
-        let connections = server.connections.clone();
-        server.connections.spawn(async move {
-            let mut is_starved = false;
-            loop {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = graceful.cancelled() => return,
-                    () = abrupt.cancelled() => return,
-                };
-                let stream = match accepted {
-                    Ok(stream) => {
-                        is_starved = false;
-                        stream
-                    }
-                    Err(error) => {
-                        // Once, not at every attempt until it is over.
-                        if !std::mem::replace(&mut is_starved, true) {
-                            tracing::warn!(%error, "cannot accept connections for now");
-                        }
-                        // Whoever it is shall not wait: accepted without a look, it is closed.
-                        let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
-                        drop(room.with_spare(closing).await);
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                };
-                let executor = Tracked(connections.clone());
-                let (graceful, abrupt) = (graceful.clone(), abrupt.clone());
-                match room.take() {
-                    Place::Served(place) => {
-                        let (services, ends) = (services.clone(), abrupt.clone());
-                        let faults = connect_faults::arm(&services);
-                        let serving = async move {
-                            let served = tokio::select! {
-                                served = connect_faults::pass(&services, faults) => served,
-                                () = graceful.cancelled() => false,
-                                () = ends.cancelled() => false,
-                            };
-                            if served {
-                                serve(stream, services, executor, graceful, abrupt).await;
-                            }
-                        };
-                        connections.spawn(holding(place, serving));
-                    }
-                    Place::Refused(place) => {
-                        let refusing = refuse(stream, executor, abrupt);
-                        connections.spawn(holding(place, refusing));
-                    }
-                    Place::None => tracing::debug!("closed a connection: there are too many"),
-                }
-            }
-        });
+        server.listen(listener);
         server
+    }
+
+    /// Serves connections to `listener`, after those to an earlier one.
+    pub(crate) fn listen(&mut self, listener: Accepting) {
+        let ends = self.graceful.child_token();
+        let connecting = Connecting {
+            services: self.services.clone(),
+            room: self.room.clone(),
+            graceful: self.graceful.clone(),
+            abrupt: self.abrupt.clone(),
+            connections: self.connections.clone(),
+        };
+        let task = connecting.accept_all(listener, ends.clone());
+        let task = self.connections.spawn(task);
+        self.accepting = Some(AcceptLoop { ends, task });
+    }
+
+    pub(crate) fn is_listening(&self) -> bool {
+        self.accepting.is_some()
+    }
+
+    /// Closes the socket. Connections that it has accepted go on.
+    pub(crate) async fn close_listener(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.ends.cancel();
+            let _ = accepting.task.await;
+        }
     }
 
     /// Accepts no more, lets running calls end for a moment, then closes every connection.
@@ -148,6 +135,75 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.abrupt.cancel();
+    }
+}
+
+/// What connections to one socket need.
+struct Connecting {
+    services: Services,
+    room: Room,
+    graceful: CancellationToken,
+    abrupt: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Connecting {
+    /// Accepts connections, each with a task of its own, until told to end.
+    async fn accept_all(self, listener: Accepting, ends: CancellationToken) {
+        let mut is_starved = false;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = ends.cancelled() => return,
+                () = self.abrupt.cancelled() => return,
+            };
+            let stream = match accepted {
+                Ok(stream) => {
+                    is_starved = false;
+                    stream
+                }
+                Err(error) => {
+                    // Once, not at every attempt until it is over.
+                    if !std::mem::replace(&mut is_starved, true) {
+                        tracing::warn!(%error, "cannot accept connections for now");
+                    }
+                    // Whoever it is shall not wait: accepted without a look, it is closed.
+                    let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
+                    drop(self.room.with_spare(closing).await);
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            self.take(stream);
+        }
+    }
+
+    /// Serves a connection, or refuses it where there is no room.
+    fn take(&self, stream: Stream) {
+        let executor = Tracked(self.connections.clone());
+        let (graceful, abrupt) = (self.graceful.clone(), self.abrupt.clone());
+        match self.room.take() {
+            Place::Served(place) => {
+                let (services, ends) = (self.services.clone(), abrupt.clone());
+                let faults = connect_faults::arm(&services);
+                let serving = async move {
+                    let served = tokio::select! {
+                        served = connect_faults::pass(&services, faults) => served,
+                        () = graceful.cancelled() => false,
+                        () = ends.cancelled() => false,
+                    };
+                    if served {
+                        serve(stream, services, executor, graceful, abrupt).await;
+                    }
+                };
+                self.connections.spawn(holding(place, serving));
+            }
+            Place::Refused(place) => {
+                let refusing = refuse(stream, executor, abrupt);
+                self.connections.spawn(holding(place, refusing));
+            }
+            Place::None => tracing::debug!("closed a connection: there are too many"),
+        }
     }
 }
 
@@ -245,7 +301,7 @@ async fn answer(
     connection: Connection,
 ) -> http::Response<tonic::body::Body> {
     let is_late = Arc::clone(&connection.is_late);
-    let limit = request.headers().get(GRPC_TIMEOUT).and_then(time_limit);
+    let limit = time_limit(request.headers());
     let mut request = request.map(tonic::body::Body::new);
     request.extensions_mut().insert(connection);
     let mut answering = Box::pin(services.answer(request));
@@ -265,51 +321,6 @@ async fn answer(
             timed_out().into_http()
         }
     }
-}
-
-/// A time as gRPC writes it: up to eight digits and a unit. Anything else is no limit, as with tonic.
-fn time_limit(value: &http::HeaderValue) -> Option<Duration> {
-    let value = value.to_str().ok()?;
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 60 * 60),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
-/// Headers that belong to HTTP and to the framing of messages: every call has the same.
-const NO_METADATA: [&str; 4] = [
-    "te",
-    "content-type",
-    "grpc-encoding",
-    "grpc-accept-encoding",
-];
-
-/// What a client sent with a call, by key: a text, or a list of them where a key comes more than
-/// once. Binary values are base64, as they came.
-pub(crate) fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
-    let keys = headers
-        .keys()
-        .map(http::HeaderName::as_str)
-        .filter(|key| !NO_METADATA.contains(key));
-    let told = keys.map(|key| {
-        let values = headers.get_all(key).into_iter();
-        let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
-        let mut texts: Vec<Value> = texts.collect();
-        let told = match texts.len() {
-            1 => texts.remove(0),
-            _ => Value::Array(texts),
-        };
-        (key.to_owned(), told)
-    });
-    told.collect()
 }
 
 #[cfg(test)]
@@ -361,23 +372,5 @@ mod tests {
             closed >= PONG_WITHIN && closed < 2 * PONG_WITHIN,
             "{closed:?}"
         );
-    }
-
-    #[test]
-    fn times_are_read_as_grpc_writes_them() {
-        let read = |text: &'static str| time_limit(&http::HeaderValue::from_static(text));
-        for (text, limit) in [
-            ("1H", Duration::from_secs(3600)),
-            ("2M", Duration::from_secs(120)),
-            ("99999999S", Duration::from_secs(99_999_999)),
-            ("0m", Duration::ZERO),
-            ("5u", Duration::from_micros(5)),
-            ("7n", Duration::from_nanos(7)),
-        ] {
-            assert_eq!(read(text), Some(limit), "{text}");
-        }
-        for text in ["", "S", "1", "1s", "-1S", "+1S", "123456789S", "1 S"] {
-            assert_eq!(read(text), None, "{text}");
-        }
     }
 }

@@ -18,6 +18,7 @@ mod peer;
 mod piece;
 pub(crate) mod piece_faults;
 mod pieces;
+pub(crate) mod request_head;
 mod router;
 mod service;
 mod services;

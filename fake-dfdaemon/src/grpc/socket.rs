@@ -68,20 +68,20 @@ const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A bound socket's name. Dropped, the name is removed, unless it has become somebody else's: as long
-/// as the socket is open, no other one has its inode.
+/// as the file is open, no other one has its inode. The name may outlive the socket.
 #[derive(Debug)]
 pub(crate) struct SocketFile(Option<Name>);
 
 #[derive(Debug)]
 struct Name {
     path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    /// Open without any right to use it.
+    file: File,
     is_in_state: bool,
 }
 
 impl SocketFile {
-    /// Removes the name, before the socket is closed. One in a file system that hangs stays.
+    /// Removes the name. One in a file system that hangs stays.
     pub(crate) async fn remove(mut self) {
         if let Some(name) = self.0.take() {
             let _ = aside(|| name.remove()).await;
@@ -100,8 +100,8 @@ impl Drop for SocketFile {
 impl Name {
     fn remove(self) {
         let _alone = alone_in(&self.path, self.is_in_state);
-        let is_ours = std::fs::symlink_metadata(&self.path)
-            .is_ok_and(|at| (at.dev(), at.ino()) == self.identity);
+        let (at, ours) = (std::fs::symlink_metadata(&self.path), self.file.metadata());
+        let is_ours = matches!((at, ours), (Ok(at), Ok(ours)) if (at.dev(), at.ino()) == (ours.dev(), ours.ino()));
         if is_ours {
             // One that is gone by now is as good.
             let _ = std::fs::remove_file(&self.path);
@@ -155,42 +155,42 @@ fn listen_here(
     let _alone = alone_in(path, is_in_state);
     sweep(path)?;
     let bound = bind_with_mode(path, Mode::from_raw_mode(mode));
-    let (listener, identity) = bound.map_err(|source| SocketError::Bind {
+    let (listener, file) = bound.map_err(|source| SocketError::Bind {
         path: path.to_owned(),
         source,
     })?;
     let name = Name {
         path: path.to_owned(),
-        identity,
+        file,
         is_in_state,
     };
     Ok((listener, SocketFile(Some(name))))
 }
 
-/// The listener, and device and inode of its name.
-fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<(UnixListener, (u64, u64))> {
+/// The listener, and the file that its name stands for.
+fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<(UnixListener, File)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // Linux gives the name the mode of the socket, less the umask, which may only narrow it.
     rustix::fs::fchmod(&socket, mode)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
-    let name = File::from(rustix::fs::open(
+    let file = File::from(rustix::fs::open(
         path,
         OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?);
-    let bound = name.metadata()?;
+    let bound = file.metadata()?;
     if !bound.file_type().is_socket() {
         return Err(io::Error::other("somebody replaced it at once"));
     }
     if bound.mode() & 0o777 != mode.as_raw_mode() {
         // By the open name: where others may rename, the path can be something else by now. It takes
         // /proc, which a bare root lacks; what the umask left alone does without.
-        let name = format!("/proc/self/fd/{}", name.as_raw_fd());
-        std::fs::set_permissions(name, Permissions::from_mode(mode.as_raw_mode()))?;
+        let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::set_permissions(opened, Permissions::from_mode(mode.as_raw_mode()))?;
     }
     listen(&socket, BACKLOG)?;
-    Ok((UnixListener::from(socket), (bound.dev(), bound.ino())))
+    Ok((UnixListener::from(socket), file))
 }
 
 /// Removes the socket of a daemon that is gone.
@@ -245,13 +245,29 @@ mod tests {
 
     #[test]
     fn a_name_that_has_become_somebody_elses_stays() {
+        for is_closed in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("socket");
+            let (listener, file) = listen_here(&path, 0o600, Path::new("/state")).unwrap();
+            let listener = (!is_closed).then_some(listener);
+            fs::remove_file(&path).unwrap();
+            // Its inode would be that of the name that went, if nobody held that one open.
+            let _theirs = UnixListener::bind(&path).unwrap();
+            drop(file);
+            UnixStream::connect(&path).unwrap();
+            drop(listener);
+        }
+    }
+
+    #[test]
+    fn a_name_may_outlive_its_socket() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
-        let (_listener, file) = listen_here(&path, 0o600, Path::new("/state")).unwrap();
-        fs::remove_file(&path).unwrap();
-        let _theirs = UnixListener::bind(&path).unwrap();
+        let (listener, file) = listen_here(&path, 0o600, Path::new("/state")).unwrap();
+        drop(listener);
+        assert_eq!(knock(&path), Err(Errno::CONNREFUSED));
         drop(file);
-        UnixStream::connect(&path).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::error::StartError;
+use super::host_tcp::{Service, Tcp};
+use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -29,51 +32,40 @@ pub(crate) struct HostServer {
     room: Room,
     mode: u32,
     /// Locked while names are bound or removed, and not while connections end.
-    running: Mutex<Vec<(Server, Option<SocketFile>)>>,
+    sockets: Mutex<Vec<Socket>>,
     tcp: Tcp,
     /// Where the sockets are served.
     pub(super) runtime: Handle,
 }
 
-/// The TCP addresses of one host, if it has any: of its download and of its upload service.
-#[derive(Debug, Default)]
-pub(crate) struct Tcp {
-    wanted: Option<[SocketAddr; 2]>,
-    /// Since the first time that they were bound: a host that starts again has the same ones.
-    bound: [OnceLock<SocketAddr>; 2],
+/// A service on one of the host's sockets.
+#[derive(Debug)]
+struct Socket {
+    server: Server,
+    place: SocketPlace,
+    /// The name, of a Unix socket. It stays when a fault has closed the socket.
+    file: Option<SocketFile>,
 }
 
-impl Tcp {
-    /// Those of a host by its number: two ports in a row for each, or any two if the port is 0.
-    pub(crate) fn of_host(address: SocketAddr, number: HostNumber) -> Option<Self> {
-        let port = |offset: usize| match address.port() {
-            0 => Some(0),
-            first => u16::try_from(usize::from(first) + 2 * number.index() + offset).ok(),
-        };
-        let at = |offset| Some(SocketAddr::new(address.ip(), port(offset)?));
-        let wanted = Some([at(0)?, at(1)?]);
-        Some(Self {
-            wanted,
-            ..Self::default()
-        })
+#[derive(Clone, Copy, Debug)]
+enum SocketPlace {
+    Unix(Service),
+    Tcp(Service),
+}
+
+impl Socket {
+    /// Closes the socket and leaves its name. Connections go on.
+    async fn close_listener(&mut self) {
+        self.server.close_listener().await;
     }
 
-    fn address(&self, service: usize) -> Option<SocketAddr> {
-        self.bound.get(service)?.get().copied()
-    }
-
-    /// Binds the address of one service, if it is to have one.
-    fn bind(&self, service: usize) -> Result<Option<Accepting>, StartError> {
-        let wanted = self.wanted.as_ref().and_then(|wanted| wanted.get(service));
-        let Some(address) = self.address(service).or(wanted.copied()) else {
-            return Ok(None);
-        };
-        let (accepting, bound) =
-            Accepting::tcp(address).map_err(|source| StartError::HostTcp { address, source })?;
-        if let Some(slot) = self.bound.get(service) {
-            slot.get_or_init(|| bound);
+    /// Removes the name, and leaves the server to be ended.
+    async fn into_server(mut self) -> Server {
+        // While the socket is open: a closed one may be taken for stale, and replaced.
+        if let Some(file) = self.file.take() {
+            file.remove().await;
         }
-        Ok(Some(accepting))
+        self.server
     }
 }
 
@@ -101,7 +93,7 @@ impl HostServer {
             served,
             room,
             mode,
-            running: Mutex::default(),
+            sockets: Mutex::default(),
             tcp,
             runtime: Handle::current(),
         }
@@ -109,7 +101,7 @@ impl HostServer {
 
     /// The TCP address of its download service, and of its upload service.
     pub(super) fn tcp(&self) -> [Option<SocketAddr>; 2] {
-        [self.tcp.address(0), self.tcp.address(1)]
+        [Service::Download, Service::Upload].map(|service| self.tcp.address(service))
     }
 
     /// The connections to all hosts together.
@@ -119,36 +111,100 @@ impl HostServer {
 
     /// Binds the sockets and serves them, unless it does already.
     pub(crate) async fn listen(&self) -> Result<(), StartError> {
-        let mut running = self.running.lock().await;
-        if !running.is_empty() {
-            return Ok(());
+        let mut sockets = self.sockets.lock().await;
+        if sockets.is_empty() {
+            *sockets = self.bind_all().await?;
+            self.served.up.store(true, Ordering::Release);
         }
+        self.close_or_open(&mut sockets).await
+    }
+
+    async fn bind_all(&self) -> Result<Vec<Socket>, StartError> {
         let other = |error: tonic_reflection::server::Error| StartError::Other(error.into());
-        let sockets = [
+        let services = [
             (
-                &self.endpoint,
+                Service::Download,
                 download_services(&self.served).map_err(other)?,
             ),
             (
-                &self.upload_endpoint,
+                Service::Upload,
                 upload_services(&self.served).map_err(other)?,
             ),
         ];
-        let state = self.served.cluster.state_dir().path();
-        let mut started = Vec::new();
-        for (service, (path, services)) in sockets.into_iter().enumerate() {
-            let (listener, file) = listen_at(path, self.mode, state).await?;
-            let listener =
-                Accepting::unix(listener).map_err(|error| StartError::Other(error.into()))?;
-            if let Some(listener) = self.tcp.bind(service)? {
-                let server = Server::start(listener, services.clone(), self.room.clone());
-                started.push((server, None));
+        let mut sockets = Vec::new();
+        for (service, services) in services {
+            for place in [SocketPlace::Unix(service), SocketPlace::Tcp(service)] {
+                if let Some((listener, file)) = self.bind(place).await? {
+                    sockets.push(Socket {
+                        server: Server::start(listener, services.clone(), self.room.clone()),
+                        place,
+                        file,
+                    });
+                }
             }
-            let server = Server::start(listener, services, self.room.clone());
-            started.push((server, Some(file)));
         }
-        *running = started;
-        self.served.up.store(true, Ordering::Release);
+        Ok(sockets)
+    }
+
+    /// Binds one socket, if the host has it.
+    async fn bind(
+        &self,
+        place: SocketPlace,
+    ) -> Result<Option<(Accepting, Option<SocketFile>)>, StartError> {
+        let path = match place {
+            SocketPlace::Tcp(service) => {
+                return Ok(self.tcp.bind(service)?.map(|listener| (listener, None)));
+            }
+            SocketPlace::Unix(Service::Download) => &self.endpoint,
+            SocketPlace::Unix(Service::Upload) => &self.upload_endpoint,
+        };
+        let state = self.served.cluster.state_dir().path();
+        let (listener, file) = listen_at(path, self.mode, state).await?;
+        let listener =
+            Accepting::unix(listener).map_err(|error| StartError::Other(error.into()))?;
+        Ok(Some((listener, Some(file))))
+    }
+
+    /// Closes the sockets while a fault leaves them stale, and binds them again after it.
+    ///
+    /// # Errors
+    ///
+    /// If a socket cannot be bound again. The others are.
+    pub(crate) async fn follow_faults(&self) -> Result<(), StartError> {
+        let mut sockets = self.sockets.lock().await;
+        self.close_or_open(&mut sockets).await
+    }
+
+    async fn close_or_open(&self, sockets: &mut [Socket]) -> Result<(), StartError> {
+        if sockets.is_empty() {
+            return Ok(());
+        }
+        let (calls, name) = (self.served.cluster.calls(), self.served.number.name());
+        let (is_stale, armed) = calls.faults.arm_stale(&name);
+        let mut done = Ok(());
+        for socket in sockets {
+            if is_stale {
+                socket.close_listener().await;
+            } else if !socket.server.is_listening() {
+                done = done.and(self.open_again(socket).await);
+            }
+        }
+        for armed in armed {
+            if armed.fire() {
+                calls.note_firing(&armed, Rpc::Connect, &name, json!({}));
+            }
+        }
+        done
+    }
+
+    async fn open_again(&self, socket: &mut Socket) -> Result<(), StartError> {
+        if let Some(file) = socket.file.take() {
+            file.remove().await;
+        }
+        if let Some((listener, file)) = self.bind(socket.place).await? {
+            socket.file = file;
+            socket.server.listen(listener);
+        }
         Ok(())
     }
 
@@ -164,12 +220,10 @@ impl HostServer {
 
     /// Removes the sockets' names. A start that comes while the servers end binds them anew.
     async fn take_servers(&self) -> Vec<Server> {
-        let mut running = self.running.lock().await;
+        let mut sockets = self.sockets.lock().await;
         self.served.up.store(false, Ordering::Release);
-        let (servers, files): (Vec<_>, Vec<_>) = std::mem::take(&mut *running).into_iter().unzip();
-        // While the sockets are open: closed ones may be taken for stale, and replaced.
-        join_all(files.into_iter().flatten().map(SocketFile::remove)).await;
-        servers
+        let sockets = std::mem::take(&mut *sockets).into_iter();
+        join_all(sockets.map(Socket::into_server)).await
     }
 
     pub(super) async fn become_status(&self, status: HostStatus) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 pub(crate) mod error;
 pub(crate) mod host;
 pub(crate) mod host_server;
+mod host_tcp;
 mod open;
 pub(crate) mod own_thread;
 pub(crate) mod preload;
@@ -16,12 +17,14 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use self::error::StartError;
 use self::host::Host;
 use self::host_server::HostServer;
+use self::own_thread::run_on;
 use self::preload::{Preloaded, preload};
 use self::settings::Settings;
 use crate::call::gate::CALLS_END_WITHIN;
@@ -51,6 +54,21 @@ impl World {
 
     pub(crate) fn host(&self, name: &str) -> Option<Host<'_>> {
         self.hosts.iter().map(Host).find(|host| host.name() == name)
+    }
+
+    /// Closes the sockets of hosts that a fault leaves stale, and binds those again that none does.
+    /// Goes on if nobody waits any more.
+    ///
+    /// # Errors
+    ///
+    /// If a socket cannot be bound again. The others are.
+    pub(crate) async fn follow_faults(self: &Arc<Self>) -> Result<(), StartError> {
+        let world = Arc::clone(self);
+        let follow = async move {
+            let hosts = world.hosts.iter().map(|host| host.follow_faults());
+            join_all(hosts).await.into_iter().collect()
+        };
+        run_on(&self.runtime, follow).await
     }
 
     pub(crate) async fn collect(&self) -> io::Result<()> {

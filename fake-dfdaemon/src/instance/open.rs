@@ -7,7 +7,8 @@ use tokio::runtime::Handle;
 
 use super::World;
 use super::error::StartError;
-use super::host_server::{HostServer, Tcp};
+use super::host_server::HostServer;
+use super::host_tcp::Tcp;
 use super::settings::Settings;
 use super::snapshot;
 use crate::call::Calls;

@@ -29,6 +29,9 @@ const SHUT_DOWN_WITHIN: Duration = Duration::from_secs(1);
 /// How long a drop waits for the thread: longer than the two above.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long one that cannot await waits for work: the file systems in it have five seconds.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(6);
+
 /// A thread with a runtime. Dropped, it ends.
 #[derive(Debug)]
 pub(crate) struct OwnThread {
@@ -132,6 +135,17 @@ pub(crate) async fn run_on<T: Send + 'static>(
             // The runtime is gone, and what is asked of it never comes.
             Err(_) => pending().await,
         },
+    }
+}
+
+/// Runs work on a runtime, and waits for it on a thread that cannot await, within a bound. What takes
+/// longer goes on.
+pub(crate) fn finish_on(runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+    let done = runtime.spawn(work);
+    let is_current = Handle::try_current().is_ok_and(|current| current.id() == runtime.id());
+    // The work would wait for this thread.
+    if !is_current {
+        let _ = wait_for(done, FOLLOWED_WITHIN);
     }
 }
 

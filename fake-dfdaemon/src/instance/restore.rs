@@ -62,7 +62,7 @@ impl World {
         self.replace_state(about).await
     }
 
-    pub(crate) async fn reset(&self) -> Result<(), SnapshotError> {
+    pub(crate) async fn reset(self: &Arc<Self>) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let hosts = vec![HostStatus::Running; self.hosts.len()];
         let about = About {
@@ -84,6 +84,7 @@ impl World {
         let journal = Arc::clone(&calls.journal);
         self.on_disk(move |_| Ok(journal.start_anew()?)).await?;
         self.import_preloaded().await.map_err(Box::new)?;
+        self.follow_faults().await.map_err(Box::new)?;
         Ok(())
     }
 

@@ -47,6 +47,38 @@ async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
     assert_eq!(ended.code(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
+    let world = World::new();
+    let test = "a_stale_socket_in_a_file_system_that_hangs_is_left_and_told";
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+        return;
+    };
+    let mut command = serve();
+    command
+        .args(["--hosts", "2", "--fault", "connect@host=host-0:stale"])
+        .arg("--socket")
+        .arg(world.path("stalling/socket"));
+    let process = Process::start(&mut command);
+    let control = Address::socket(&process.path("control"));
+
+    files.stall();
+    let opening = tokio::spawn(async move { control.send("DELETE", "/faults", "").await });
+    let other = Client::connect(&process.endpoint(1)).await;
+    while !opening.is_finished() {
+        let answer = timeout(HANGS, other.stat("7")).await;
+        answer.expect("it hangs").unwrap_err();
+    }
+    let answer = opening.await.unwrap();
+    assert_eq!(answer.status, 409);
+    let said = answer.body.to_string();
+    assert!(said.contains("stalling/socket"), "{said}");
+
+    let ended = tokio::task::spawn_blocking(move || process.end(Signal::TERM));
+    let ended = timeout(HANGS, ended).await.expect("it hangs").unwrap();
+    assert_eq!(ended.code(), Some(0));
+}
+
 #[test]
 fn a_start_in_a_file_system_that_hangs_fails_and_names_it() {
     let world = World::new();

@@ -167,7 +167,10 @@ async fn the_schema_of_a_fault_names_every_call_and_every_action() {
     let actions = schemas["Action"]["properties"].as_object().unwrap();
     let actions: BTreeSet<_> = actions.keys().map(String::as_str).collect();
     // Of connections alone.
-    assert_eq!(actions, Action::names().chain(["refuse"]).collect());
+    assert_eq!(
+        actions,
+        Action::names().chain(["refuse", "stale"]).collect()
+    );
 }
 
 #[tokio::test]

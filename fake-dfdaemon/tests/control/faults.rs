@@ -1,5 +1,8 @@
 //! Faults over the API.
 
+use std::io::ErrorKind;
+use std::os::unix::net::{UnixListener, UnixStream};
+
 use serde_json::json;
 use tonic::Code;
 
@@ -150,4 +153,27 @@ async fn a_stalled_call_goes_on_when_its_fault_is_deleted() {
         w.api.delete(path).await;
         stalled.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_host_whose_sockets_a_fault_closed_serves_again_when_the_answer_comes() {
+    let w = World::new().await;
+    let endpoint = w.daemon.endpoint().to_owned();
+    let knock = || UnixStream::connect(&endpoint).map_err(|error| error.kind());
+    let stale = || json!({"on": "connect", "host": "host-0", "do": {"stale": true}});
+    for path in ["/faults/1", "/faults"] {
+        assert_eq!(w.api.post("/faults", stale()).await["fired"], 1);
+        assert_eq!(knock().unwrap_err(), ErrorKind::ConnectionRefused);
+        w.api.delete(path).await;
+        knock().unwrap();
+    }
+    w.api.post("/faults", stale()).await;
+    std::fs::remove_file(&endpoint).unwrap();
+    let theirs = UnixListener::bind(&endpoint).unwrap();
+    let says = &[endpoint.to_str().unwrap(), "in use"];
+    w.api.refuses(409, ("DELETE", "/faults", ""), says).await;
+    assert_eq!(w.api.get("/faults").await, json!({"faults": []}));
+    drop(theirs);
+    w.api.post("/hosts/host-0/start", empty()).await;
+    knock().unwrap();
 }

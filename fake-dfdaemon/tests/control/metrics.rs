@@ -50,6 +50,9 @@ async fn calls_faults_hosts_and_bytes_are_counted() {
     client.export(transfer(&id)).await.ok();
     let _fault = w.daemon.fault(Fault::on(Rpc::Stat).error(Code::Aborted));
     client.stat(&id).await.unwrap_err();
+    let _stale = w
+        .daemon
+        .fault(Fault::on(Rpc::Connect).host("host-1").stale());
     w.api.ask("/hosts/host-2/stop").await;
     let told = samples(&text(&w).await);
     let length = (PIECE + 1) as f64;
@@ -68,7 +71,8 @@ async fn calls_faults_hosts_and_bytes_are_counted() {
             1.0,
         ),
         ("faults_fired_total{rpc=\"stat\",do=\"error\"}", 1.0),
-        ("faults", 1.0),
+        ("faults_fired_total{rpc=\"connect\",do=\"stale\"}", 1.0),
+        ("faults", 2.0),
         ("calls_running", 0.0),
         ("tasks", 1.0),
         ("replicas{host=\"host-0\"}", 1.0),
@@ -77,7 +81,7 @@ async fn calls_faults_hosts_and_bytes_are_counted() {
         ("host_up{host=\"host-2\"}", 0.0),
         ("host_used_bytes{host=\"host-1\"}", length),
         ("host_capacity_bytes{host=\"host-1\"}", f64::from(1 << 30)),
-        ("journal_calls", 4.0),
+        ("journal_calls", 5.0),
         ("journal_lost_calls", 0.0),
     ] {
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fake_dfdaemon::{Action, Fault, Rpc};
+use fake_dfdaemon::{Fault, Rpc};
 
 use crate::support::client::{Client, PeerClient};
 use crate::support::eventually;
@@ -45,9 +45,7 @@ async fn connections_to_one_host_are_refused_and_those_that_were_there_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_connection_alone_is_refused() {
     let w = World::new().await;
-    let guard = w
-        .daemon
-        .fault(Fault::on(Rpc::Connect).call(2).action(Action::Refuse));
+    let guard = w.daemon.fault(Fault::on(Rpc::Connect).call(2).refuse());
     assert!(is_served(&w, 0).await);
     assert!(!is_served(&w, 0).await);
     assert!(is_served(&w, 0).await);
@@ -125,19 +123,30 @@ fn connections_know_few_faults_and_calls_know_none_of_theirs() {
     for (text, said) in [
         (
             "connect:reset",
-            "a connection knows refuse, stall and delay",
+            "a connection knows refuse, stale, stall and delay",
         ),
         ("connect@task=1:stall", "a connection is of no task"),
         ("connect@piece=1:stall", "a connection has none"),
         ("connect@phase=after:refuse", "a connection has none"),
         ("stat:refuse", "only connections know it"),
+        ("stat:stale", "only connections know it"),
+        ("connect@call=2:stale", "nobody sees the connections"),
+        ("connect@times=2:stale", "nobody sees the connections"),
+        (
+            "connect@probability=0.5:stale",
+            "nobody sees the connections",
+        ),
         ("*:refuse", "only connections know it"),
         ("transfer:refuse", "a transfer knows"),
     ] {
         let error = text.parse::<Fault>().unwrap_err().to_string();
         assert!(error.contains(said), "{text}: {error}");
     }
-    for text in ["connect:refuse", "connect@host=host-1,times=2:stall"] {
+    for text in [
+        "connect:refuse",
+        "connect@host=host-1:stale",
+        "connect@host=host-1,times=2:stall",
+    ] {
         let fault: Fault = text.parse().unwrap();
         assert_eq!(fault.to_json().parse(), Ok(fault));
     }

@@ -14,6 +14,7 @@ mod ends;
 mod lifetimes;
 mod replicas;
 mod selectors;
+mod stale;
 mod store;
 mod streams;
 mod transfers;

@@ -37,6 +37,9 @@ pub enum Action {
     Reset,
     /// Closes a connection as soon as it is made.
     Refuse,
+    /// Closes the sockets of a host and leaves their names: nobody serves them until the fault is
+    /// removed.
+    Stale,
     /// Answers as a dfdaemon whose host the scheduler does not know yet.
     NoHost,
     /// Answers as a dfdaemon that reaches no scheduler.
@@ -106,7 +109,7 @@ const PLAIN: &[(&str, Action)] = &[
 ];
 
 /// The names of actions on connections alone, which no call knows.
-const OF_CONNECTIONS: &[(&str, Action)] = &[("refuse", Action::Refuse)];
+const OF_CONNECTIONS: &[(&str, Action)] = &[("refuse", Action::Refuse), ("stale", Action::Stale)];
 
 /// The names of actions that take one.
 const WITH_ARGUMENT: &[&str] = &[
@@ -161,7 +164,7 @@ impl Action {
             | Self::Overloaded => Scope::AnyCall,
             Self::NoSpace | Self::DiskError | Self::TornWrite => Scope::Store,
             Self::ShufflePieces | Self::WrongContentLength(_) => Scope::Stream,
-            Self::Refuse => Scope::Connection,
+            Self::Refuse | Self::Stale => Scope::Connection,
             _ => Scope::Piece,
         }
     }
@@ -180,7 +183,7 @@ impl Action {
     pub(super) fn hits_connections(&self) -> bool {
         matches!(
             self,
-            Self::Refuse | Self::Stall | Self::Delay(_) | Self::DelayBetween(..)
+            Self::Refuse | Self::Stale | Self::Stall | Self::Delay(_) | Self::DelayBetween(..)
         )
     }
 
@@ -261,7 +264,8 @@ impl Action {
                 number(argument).ok_or_else(|| bad("a number"))?,
             )),
             _ => {
-                let names: Vec<_> = Self::names().collect();
+                let of_connections = OF_CONNECTIONS.iter().map(|(name, _)| *name);
+                let names: Vec<_> = Self::names().chain(of_connections).collect();
                 let names = names.join(", ");
                 Err(FaultError::new(format!(
                     "no such action: {name}; there are {names}"
@@ -321,6 +325,17 @@ impl FaultBuilder {
     /// Closes the connection without a status.
     pub fn reset(self) -> Fault {
         self.action(Action::Reset)
+    }
+
+    /// Closes a connection as soon as it is made.
+    pub fn refuse(self) -> Fault {
+        self.action(Action::Refuse)
+    }
+
+    /// Closes the sockets of a host and leaves their names: nobody serves them until the fault is
+    /// removed.
+    pub fn stale(self) -> Fault {
+        self.action(Action::Stale)
     }
 
     /// Sends content at so many bytes a second, by the daemon's clock.

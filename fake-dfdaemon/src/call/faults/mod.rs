@@ -5,6 +5,7 @@
 
 mod action;
 mod error;
+mod guard;
 pub(crate) mod reach;
 pub(crate) mod registry;
 mod spec;
@@ -12,7 +13,7 @@ mod status;
 
 pub use self::action::Action;
 pub use self::error::FaultError;
-pub use self::registry::FaultGuard;
+pub use self::guard::FaultGuard;
 pub use self::status::ErrorAction;
 pub(crate) use self::status::code_name;
 #[cfg(feature = "control")]
@@ -66,6 +67,11 @@ impl Fault {
     /// A fault in the calls of one kind. It is whole once it is told what to do.
     pub fn on(rpc: Rpc) -> FaultBuilder {
         FaultBuilder::new(Some(rpc))
+    }
+
+    /// Whether hosts must look after their sockets when it comes and goes.
+    pub(crate) fn closes_sockets(&self) -> bool {
+        self.action == Action::Stale
     }
 
     /// A fault in every call.

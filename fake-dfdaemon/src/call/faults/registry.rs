@@ -3,6 +3,7 @@
 //! Whether a fault fires depends on how many calls matched it before, and on the seed: never on
 //! time or on what other calls do meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -40,6 +41,8 @@ struct Registered {
     matched: u64,
     fired: Arc<AtomicU64>,
     removed: CancellationToken,
+    /// The hosts whose sockets it has closed.
+    closed: BTreeSet<String>,
 }
 
 /// What is known of a call when it arrives.
@@ -157,7 +160,7 @@ impl Faults {
 
     /// Removes a fault that was added with this count of firings; another one may have its number
     /// by now.
-    fn remove_counted(&self, id: u64, fired: &Arc<AtomicU64>) {
+    pub(super) fn remove_counted(&self, id: u64, fired: &Arc<AtomicU64>) {
         let is_there = self
             .lock()
             .faults
@@ -190,7 +193,7 @@ impl Faults {
     }
 
     /// What counts how often a fault fires.
-    fn count_of(&self, id: u64) -> Option<Arc<AtomicU64>> {
+    pub(super) fn count_of(&self, id: u64) -> Option<Arc<AtomicU64>> {
         let active = self.lock();
         let registered = active.faults.iter().find(|registered| registered.id == id);
         registered.map(|registered| Arc::clone(&registered.fired))
@@ -244,13 +247,31 @@ impl Faults {
         let mut active = self.lock();
         let seed = self.seed;
         let matching = active.faults.iter_mut().filter(|registered| {
-            let fault = &registered.fault;
-            let is_there = fault.host.as_deref().is_none_or(|name| name == host);
-            fault.on == Some(Rpc::Connect) && is_there
+            // A socket that is closed sees no connection.
+            registered.fault.is_of_connections_to(host) && !registered.fault.closes_sockets()
         });
         matching
             .filter_map(|registered| registered.arm(seed))
             .collect()
+    }
+
+    /// Whether a fault keeps the sockets of a host closed, and the faults that have not done so to
+    /// this host before.
+    pub(crate) fn arm_stale(&self, host: &str) -> (bool, Vec<Armed>) {
+        let mut active = self.lock();
+        let seed = self.seed;
+        let mut is_stale = false;
+        let mut armed = Vec::new();
+        for registered in &mut active.faults {
+            let fault = &registered.fault;
+            if fault.closes_sockets() && fault.is_of_connections_to(host) {
+                is_stale = true;
+                if registered.closed.insert(host.to_owned()) {
+                    armed.extend(registered.arm(seed));
+                }
+            }
+        }
+        (is_stale, armed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Active> {
@@ -267,6 +288,7 @@ impl Active {
             matched: 0,
             fired: Arc::default(),
             removed: CancellationToken::new(),
+            closed: BTreeSet::new(),
         });
         self.last_id
     }
@@ -304,6 +326,10 @@ impl Registered {
 }
 
 impl Fault {
+    fn is_of_connections_to(&self, host: &str) -> bool {
+        self.on == Some(Rpc::Connect) && self.host.as_deref().is_none_or(|name| name == host)
+    }
+
     fn matches(&self, call: Arriving<'_>) -> bool {
         let is = |wanted: &Option<String>, given: &[Option<&str>]| {
             wanted
@@ -366,64 +392,6 @@ impl Armed {
     /// Whether the fault has a place in the stream.
     pub(crate) fn is_placed(&self) -> bool {
         self.fault.piece.is_some() || self.fault.bytes.is_some()
-    }
-}
-
-/// A fault that lasts as long as this does.
-///
-/// ```
-/// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
-///
-/// let daemon = FakeDfdaemon::start_blocking()?;
-/// let stalls = daemon.fault(Fault::on(Rpc::Stat).stall());
-/// assert_eq!(stalls.fired(), 0);
-/// drop(stalls); // From here on, stat answers again.
-/// # Ok::<(), fake_dfdaemon::StartError>(())
-/// ```
-#[derive(Debug)]
-#[must_use = "the fault is removed when this is dropped; `keep` leaves it"]
-pub struct FaultGuard {
-    faults: Arc<Faults>,
-    id: u64,
-    fired: Arc<AtomicU64>,
-    is_kept: bool,
-}
-
-impl FaultGuard {
-    /// Leaves the fault armed for as long as the fake runs. A reset removes it, as all faults that are
-    /// not of the start.
-    pub fn keep(mut self) {
-        self.is_kept = true;
-    }
-
-    pub(crate) fn new(faults: Arc<Faults>, id: u64) -> Self {
-        let fired = faults.count_of(id).unwrap_or_default();
-        Self {
-            faults,
-            id,
-            fired,
-            is_kept: false,
-        }
-    }
-
-    /// The fault's id, as the journal and the control API give it.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// How often the fault has fired.
-    #[must_use]
-    pub fn fired(&self) -> u64 {
-        self.fired.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for FaultGuard {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            self.faults.remove_counted(self.id, &self.fired);
-        }
     }
 }
 

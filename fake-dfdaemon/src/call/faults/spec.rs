@@ -219,7 +219,7 @@ impl Fault {
         let name = self.action.name();
         if !self.action.hits_connections() {
             return refuse(format!(
-                "{name}: a connection knows refuse, stall and delay"
+                "{name}: a connection knows refuse, stale, stall and delay"
             ));
         }
         let of_calls = [&self.task, &self.tag, &self.application];
@@ -228,6 +228,12 @@ impl Fault {
         }
         if self.phase.is_some() || self.piece.is_some() || self.bytes.is_some() {
             return refuse("phase, piece, bytes: a connection has none".to_owned());
+        }
+        let counts = self.call.is_some() || self.times.is_some() || self.probability.is_some();
+        if counts && self.closes_sockets() {
+            return refuse(format!(
+                "call, times, probability: nobody sees the connections that {name} refuses"
+            ));
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ const ACTIONS = {
   bandwidth: ["piece", "10MiB", "bytes a second"], end: ["piece"], skip_piece: ["piece"], repeat_piece: ["piece"],
   corrupt_piece: ["piece"], corrupt_digest: ["piece"], empty_digest: ["piece"], no_content: ["piece"], wrong_length: ["piece", "1", "added to the length"],
   shuffle_pieces: ["stream"], wrong_content_length: ["stream", "1", "added to the length"],
-  refuse: ["connection"], no_space: ["store"], disk_error: ["store"], torn_write: ["store"],
+  refuse: ["connection"], stale: ["connection"], no_space: ["store"], disk_error: ["store"], torn_write: ["store"],
 };
 const OF_TRANSFERS = ["error", "delay", "stall", "reset", "bandwidth", "corrupt_piece"];
-const OF_CONNECTIONS = ["refuse", "stall", "delay"];
+const OF_CONNECTIONS = ["refuse", "stale", "stall", "delay"];
 const OF_TASKS = ["task", "tag", "application"];
 const KEYS = ["host", "task", "tag", "application", "call", "times", "probability", "phase", "piece", "bytes"];
 const NUMBERS = ["call", "times", "probability", "piece", "bytes"];
@@ -31,6 +31,7 @@ function goesWith(on, action) {
 function narrows(key, on, action) {
   const [scope] = ACTIONS[action];
   const isPlaceable = scope === "call" || scope === "piece";
+  if (action === "stale") return key === "host";
   if (on === "connect") return ![...OF_TASKS, "phase", "piece", "bytes"].includes(key);
   if (key === "piece") return on === "transfer" || (["export", "*"].includes(on) && isPlaceable);
   if (key === "bytes") return ["export", "*"].includes(on) && isPlaceable;

@@ -39,7 +39,7 @@ use crate::call::random::any_seed;
 use crate::call::rpc::Rpc;
 use crate::call::{Ahead, Arrived, Call, Calls, Waits};
 use crate::dfdaemon::release::Release;
-use crate::grpc::listener::metadata;
+use crate::grpc::request_head::metadata;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,6 +1,7 @@
 use tonic::Code;
 
 use super::*;
+use crate::call::faults::FaultGuard;
 
 fn call(rpc: Rpc) -> Arriving<'static> {
     Arriving {
