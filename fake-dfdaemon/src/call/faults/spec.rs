@@ -7,73 +7,23 @@ use serde_json::Value;
 
 use super::action::Scope;
 use super::{Action, Fault, FaultError, Phase};
-use crate::call::json::{named, not_null};
+use crate::call::json::named;
 use crate::call::rpc::Rpc;
 
-/// A fault as it stands in JSON. Null is refused: it would hit more calls than somebody meant.
+/// A fault as it stands in JSON, where fields that are not given are left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     on: String,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     host: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     task: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     tag: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     application: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     call: Option<u64>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     times: Option<u64>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     probability: Option<f64>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     phase: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     piece: Option<u32>,
-    #[serde(
-        default,
-        deserialize_with = "not_null",
-        skip_serializing_if = "Option::is_none"
-    )]
     bytes: Option<u64>,
     #[serde(rename = "do")]
     action: Value,
@@ -86,6 +36,11 @@ impl Fault {
     ///
     /// If a field is unknown, missing or has a bad value; it is named.
     pub(crate) fn from_value(value: &Value) -> Result<Self, FaultError> {
+        let mut fields = value.as_object().into_iter().flatten();
+        // Taken for a field that is left out, it would hit more calls than somebody meant.
+        if let Some((name, _)) = fields.find(|(_, value)| value.is_null()) {
+            return Err(FaultError::new(format!("{name}: null is no value")));
+        }
         let written: Written =
             named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
         let action = Action::from_value(&written.action)?;
@@ -113,7 +68,11 @@ impl Fault {
             bytes: self.bytes,
             action: self.action.to_value(),
         };
-        serde_json::to_value(written).unwrap_or_default()
+        let mut value = serde_json::to_value(written).unwrap_or_default();
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
+        value
     }
 
     fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {

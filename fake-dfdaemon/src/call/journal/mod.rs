@@ -4,8 +4,10 @@
 //! in it is kept in memory, and so are the lines that are not in the file yet: a thread of its own
 //! writes them, so that a file system that hangs stops nothing else.
 
+mod call;
 mod file;
 mod index;
+mod query;
 mod readers;
 mod reading;
 mod running;
@@ -24,15 +26,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
-use tonic::Code;
 
+pub(crate) use self::call::unanswered;
+pub use self::call::{Call, CallFault, CallStatus};
 use self::file::JournalFile;
+pub use self::query::Query;
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
 use self::running::Running;
@@ -41,214 +42,11 @@ use self::shared::Shared;
 pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};
 use self::writer::{Put, SHORT, Writer};
-use super::faults::code_name;
 use super::rpc::Rpc;
 use crate::store::private_files;
 
 /// How many calls a journal keeps by default.
 pub(crate) const DEFAULT_JOURNAL_LIMIT: usize = 1_000_000;
-
-/// A call that has ended.
-///
-/// ```
-/// use fake_dfdaemon::{FakeDfdaemon, Rpc};
-///
-/// let models = tempfile::tempdir()?;
-/// std::fs::write(models.path().join("model.bin"), "content")?;
-/// let daemon = FakeDfdaemon::builder().preload(models.path()).start_blocking()?;
-/// let copied = fake_dfdaemon::block_on(daemon.journal().wait_for(Rpc::Replicate))?;
-/// assert_eq!(copied[0].task_id(), Some(daemon.tasks()[0].id.as_str()));
-/// assert_eq!((copied[0].host.as_str(), copied[0].status.code.as_str()), ("host-1", "OK"));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// Counts the calls of this daemon in the order in which they arrived, from 1.
-    pub call: u64,
-    /// When it arrived, by the daemon's clock.
-    pub at: Timestamp,
-    /// What was asked.
-    pub rpc: Rpc,
-    /// The host that was asked.
-    pub host: String,
-    /// The request's fields.
-    pub(crate) request: Value,
-    /// The request's metadata, by key: a text, or a list of them where the key comes more than once.
-    /// Binary values are base64.
-    #[serde(default)]
-    pub(crate) metadata: Map<String, Value>,
-    /// Pieces that were sent.
-    pub pieces: u64,
-    /// Content that was sent, in bytes.
-    pub bytes: u64,
-    /// What was answered.
-    pub status: CallStatus,
-    /// The fault that hit the call, the last if there were several.
-    pub fault: Option<CallFault>,
-    /// Whether the client went away before it had the whole answer.
-    pub client_gone: bool,
-    /// How long the call took, in milliseconds of the machine's time.
-    pub duration_ms: u64,
-}
-
-impl Call {
-    /// A field of the request, by its name in the journal: a text as it is, anything else as JSON. `None`
-    /// if the request has no such field, or says nothing in it.
-    #[must_use]
-    pub fn request(&self, field: &str) -> Option<String> {
-        let value = self.request.get(field).filter(|value| !value.is_null())?;
-        Some(
-            value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        )
-    }
-
-    /// The task that the call was for, if the request names one.
-    #[must_use]
-    pub fn task_id(&self) -> Option<&str> {
-        self.request.get("task_id").and_then(Value::as_str)
-    }
-
-    /// What the client sent as metadata under a key, in order. Binary values are base64.
-    #[must_use]
-    pub fn metadata(&self, key: &str) -> Vec<&str> {
-        match self.metadata.get(key) {
-            Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
-            text => text.and_then(Value::as_str).into_iter().collect(),
-        }
-    }
-}
-
-impl CallFault {
-    /// The name of what it did, such as `error`.
-    #[must_use]
-    pub fn action(&self) -> &str {
-        let names = self.action.as_object().into_iter().flat_map(Map::keys);
-        names.map(String::as_str).next().unwrap_or_default()
-    }
-}
-
-/// The JSON of a running call, which has no status yet.
-pub(crate) fn unanswered(call: &Call) -> Value {
-    let mut told = serde_json::json!(call);
-    if let Some(status) = told.get_mut("status") {
-        *status = Value::Null;
-    }
-    told
-}
-
-/// How a call ended.
-///
-/// ```
-/// use fake_dfdaemon::{Call, CallStatus};
-///
-/// /// Whether a call was answered as a full disk is.
-/// fn is_refused(call: &Call) -> bool {
-///     let CallStatus { code, message } = &call.status;
-///     code == "INTERNAL" && message.contains("space")
-/// }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallStatus {
-    /// The status code by name, such as `NOT_FOUND`; `OK` for none.
-    pub code: String,
-    /// The status message.
-    pub message: String,
-}
-
-/// A fault that hit a call.
-///
-/// ```
-/// use fake_dfdaemon::{Call, CallFault};
-///
-/// /// Whether a fault broke the call off.
-/// fn is_reset(call: &Call) -> bool {
-///     call.fault.as_ref().map(CallFault::action) == Some("reset")
-/// }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallFault {
-    /// The fault's id.
-    pub id: u64,
-    /// What it did.
-    #[serde(rename = "do")]
-    pub(crate) action: Value,
-}
-
-/// Which calls are asked for. A kind of call is a query for all of its calls.
-///
-/// ```
-/// use fake_dfdaemon::{Code, FakeDfdaemon, Query, Rpc};
-///
-/// let daemon = FakeDfdaemon::start_blocking()?;
-/// let query = Query::of(Rpc::Stat).status(Code::NotFound).host("host-1");
-/// assert_eq!(daemon.journal().query(&query)?, []);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Query {
-    /// Only calls of this kind.
-    pub rpc: Option<Rpc>,
-    /// Only calls that ended with this status code, such as `NOT_FOUND`.
-    pub status: Option<String>,
-    /// Only calls for this task.
-    pub task: Option<String>,
-    /// Only calls to this host.
-    pub host: Option<String>,
-}
-
-impl From<Rpc> for Query {
-    fn from(rpc: Rpc) -> Self {
-        Self::of(rpc)
-    }
-}
-
-impl Query {
-    /// The calls of a kind.
-    #[must_use]
-    pub fn of(rpc: Rpc) -> Self {
-        Self {
-            rpc: Some(rpc),
-            ..Self::default()
-        }
-    }
-
-    /// Only calls that ended with this status.
-    #[must_use]
-    pub fn status(mut self, code: Code) -> Self {
-        self.status = Some(code_name(code).to_owned());
-        self
-    }
-
-    /// Only calls for this task.
-    #[must_use]
-    pub fn task(mut self, id: impl Into<String>) -> Self {
-        self.task = Some(id.into());
-        self
-    }
-
-    /// Only calls to this host, such as `host-1`.
-    #[must_use]
-    pub fn host(mut self, name: impl Into<String>) -> Self {
-        self.host = Some(name.into());
-        self
-    }
-
-    fn matches(&self, call: &Call) -> bool {
-        self.rpc.is_none_or(|rpc| rpc == call.rpc)
-            && self
-                .status
-                .as_ref()
-                .is_none_or(|status| *status == call.status.code)
-            && self
-                .task
-                .as_deref()
-                .is_none_or(|wanted| call.task_id() == Some(wanted))
-            && self.host.as_ref().is_none_or(|host| *host == call.host)
-    }
-}
 
 /// The journal of one daemon.
 ///

@@ -1,6 +1,7 @@
 //! What the journal keeps, counts and tells.
 
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Map, json};
 
 use super::*;
 

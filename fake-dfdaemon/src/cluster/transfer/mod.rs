@@ -5,6 +5,7 @@
 
 mod faults;
 mod parents;
+mod pieces;
 mod registry;
 mod remote;
 mod subscription;
@@ -14,25 +15,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use self::parents::{Parent, Parents};
+use self::parents::Parents;
 pub(super) use self::registry::Transfers;
 use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
-use super::replica_ops::read_error;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
 use crate::call::StoreFaults;
-use crate::call::random::Random;
 use crate::dfdaemon::HostNumber;
-use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord, crc32_of};
-
-/// How long to wait for a copy that serves nobody before looking again.
-const POISONED_POLL: Duration = Duration::from_millis(20);
+use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord};
 
 /// How long to wait for a link before looking again whether the transfer is wanted.
 const LINK_POLL: Duration = Duration::from_millis(20);
@@ -231,118 +227,6 @@ impl Fetch {
         scheduler.count_export(&self.key.id, generation);
     }
 
-    fn copy_pieces(&self, cluster: &Arc<Cluster>, mut parents: Parents) -> Result<Vec<u32>, Error> {
-        self.disk.check_writable()?;
-        if self.layout.count() == 0 {
-            self.disk.check_sound()?;
-        }
-        let mut crc32 = vec![0; self.layout.count() as usize];
-        if self.layout.count() == 0
-            && parents.hosts().is_empty()
-            && !self.is_served_remotely(cluster, &mut parents)?
-        {
-            // Without a piece to ask for, nobody would notice that nobody has the task.
-            return Err(parents.none_left());
-        }
-        for number in shuffled(self.layout.count(), &self.task.task_id, self.key.host) {
-            let Some(range) = self.layout.range(number) else {
-                continue;
-            };
-            self.progress.send_if_modified(|progress| {
-                progress.in_flight = Some(number);
-                // Nobody waits for it.
-                false
-            });
-            let (arrival, crc) = self.copy_piece(cluster, &mut parents, number, range)?;
-            if let Some(slot) = crc32.get_mut(number as usize) {
-                *slot = crc;
-            }
-            self.progress
-                .send_modify(|progress| progress.arrived.push(Arc::new(arrival)));
-        }
-        self.progress.send_if_modified(|progress| {
-            progress.in_flight = None;
-            false
-        });
-        Ok(crc32)
-    }
-
-    /// Takes a piece from the first host that has it as it should be.
-    fn copy_piece(
-        &self,
-        cluster: &Arc<Cluster>,
-        parents: &mut Parents,
-        number: u32,
-        range: Range<u64>,
-    ) -> Result<(Arrival, u32), Error> {
-        let started = Instant::now();
-        let mut failed = None;
-        let mut hosts = parents.hosts();
-        while hosts.is_empty() && parents.is_any_poisoned() {
-            self.check_wanted(cluster)?;
-            std::thread::sleep(POISONED_POLL);
-            hosts = parents.hosts();
-        }
-        for host in hosts {
-            self.check_wanted(cluster)?;
-            let faults = self.faults(cluster, host, number);
-            let passed = self.pass(cluster, &faults, (host, number));
-            let copied = passed
-                .and_then(|()| parents.parent(host))
-                .and_then(|parent| {
-                    let copied = self.copy_from(parent, range.clone());
-                    let (id, length) = (&self.task.task_id, self.task.content_length);
-                    let crc = copied.map_err(|error| read_error(error, &parent.file, id, length));
-                    // The disk of this host may have failed. What else fails is the parent's fault:
-                    // a dfdaemon asks its scheduler for other parents, and tells no reason.
-                    failed = crc
-                        .as_ref()
-                        .err()
-                        .filter(|error| !is_damage(error))
-                        .cloned();
-                    let crc = crc?;
-                    Ok((parent.peer_id.clone(), parent.crc32.clone(), crc))
-                });
-            let copied = copied.and_then(|(peer_id, expected, crc)| {
-                parents.count_piece(host);
-                let crc = self.spoil(cluster, &faults, (host, number), (&range, crc))?;
-                check_digest(expected.as_deref(), number, crc)?;
-                Ok((peer_id, crc))
-            });
-            match copied {
-                Ok((peer_id, crc)) => {
-                    let created_at = cluster.scheduler().now();
-                    let cost = Some(started.elapsed());
-                    let parent_id = Some(peer_id);
-                    let arrival = Arrival {
-                        number,
-                        range,
-                        crc32: Some(crc),
-                        parent_id,
-                        cost,
-                        created_at,
-                    };
-                    return Ok((arrival, crc));
-                }
-                // Broken off, which is no fault of the parent's.
-                Err(error @ (Error::Cancelled | Error::Stopping)) => return Err(error),
-                Err(error) => {
-                    tracing::warn!(task = self.task.task_id, number, %host, %error, "a parent failed");
-                    parents.forget(host);
-                    if is_damage(&error) {
-                        // A copy that differs is none.
-                        cluster.drop_damaged(host, &self.key.id, self.key.generation)?;
-                    }
-                }
-            }
-        }
-        self.check_wanted(cluster)?;
-        if let Some(taken) = self.take_remote_piece(cluster, parents, number, &range)? {
-            return Ok(taken);
-        }
-        Err(failed.unwrap_or_else(|| parents.none_left()))
-    }
-
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
         let runs = cluster.scheduler().host_status(self.key.host) == HostStatus::Running;
         if cluster.stopping().is_cancelled() || !runs {
@@ -352,19 +236,6 @@ impl Fetch {
             return Err(Error::Cancelled);
         }
         Ok(())
-    }
-
-    fn copy_from(&self, parent: &Parent, range: Range<u64>) -> Result<u32, Error> {
-        let go_on = || !self.cancel.is_cancelled();
-        let length = range.end - range.start;
-        self.disk.copy_range(
-            (&parent.file, &parent.found),
-            &self.file,
-            range.start,
-            length,
-            &go_on,
-        )?;
-        Ok(crc32_of(&self.disk, &self.file, range)?)
     }
 
     fn record(&self, scheduler: &Scheduler, crc32: Option<Vec<u32>>) -> ReplicaRecord {
@@ -419,36 +290,6 @@ impl Fetch {
         scheduler.evict_if_full(*host);
         Ok(())
     }
-}
-
-/// Whether the content of a parent has another length than its record says.
-fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::ContentLength { .. })
-}
-
-fn check_digest(expected: Option<&[u32]>, number: u32, actual: u32) -> Result<(), Error> {
-    let expected = expected.and_then(|crc32| crc32.get(number as usize));
-    match expected {
-        Some(expected) if *expected != actual => {
-            let digest = dfdaemon_api::digest::piece_digest;
-            let (expected, actual) = (digest(*expected), digest(actual));
-            Err(Error::DigestMismatch { expected, actual })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The numbers below `count` in an order that depends on the task and the host alone, so that a
-/// failing test fails again.
-fn shuffled(count: u32, id: &str, host: HostNumber) -> Vec<u32> {
-    let mut numbers: Vec<_> = (0..count).collect();
-    let parts: Vec<_> = id
-        .bytes()
-        .map(u64::from)
-        .chain([host.index() as u64])
-        .collect();
-    Random::of(&parts).shuffle(&mut numbers);
-    numbers
 }
 
 #[cfg(test)]

@@ -213,22 +213,3 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
     drop((first, second));
     daemon.stop().await;
 }
-
-#[test]
-fn a_shuffle_has_every_number_once_and_repeats_itself() {
-    for count in [0, 1, 2, 25] {
-        let numbers = shuffled(count, "12345", HostNumber::of(1));
-        assert_eq!(numbers, shuffled(count, "12345", HostNumber::of(1)));
-        let mut sorted = numbers.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..count).collect::<Vec<_>>());
-    }
-    assert_ne!(
-        shuffled(25, "12345", HostNumber::of(1)),
-        (0..25).collect::<Vec<_>>()
-    );
-    assert_ne!(
-        shuffled(25, "12345", HostNumber::of(1)),
-        shuffled(25, "12345", HostNumber::of(2))
-    );
-}

@@ -1,4 +1,7 @@
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
+use crate::store::layout::FORMAT as FORMAT_FILE;
 use crate::store::{Mishap, Mishaps, Step};
 
 fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {

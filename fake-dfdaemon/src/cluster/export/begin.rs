@@ -1,0 +1,186 @@
+//! The beginning of an export: where its content comes from, and the link that is made at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dfdaemon_api::piece::PieceLayout;
+
+use super::buffer_pool::Chunks;
+use super::output::{Output, OutputContent, is_same_file, parse_digest};
+use super::{CancelOnDrop, Export, ExportRequest, Source};
+use crate::cluster::replica_ops::check_length;
+use crate::cluster::scheduler::{Found, check_given};
+use crate::cluster::transfer::Wanted;
+use crate::cluster::{Cluster, Error, Lease};
+use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::quirks::Quirk;
+use crate::store::TaskRecord;
+
+impl Cluster {
+    /// Begins an export: looks the task up, starts its transfer if this host lacks it, and links
+    /// the output. Blocks on the disk.
+    pub(crate) fn export(
+        self: &Arc<Self>,
+        host: HostNumber,
+        request: ExportRequest,
+    ) -> Result<Export, Error> {
+        check_given(&request.task_id)?;
+        if let Some(output) = &request.output
+            && let Some(digest) = &output.digest
+            && !self.has_quirk(Quirk::LateDigestCheck)
+            && let Err(malformed) = parse_digest(digest)
+            && !self.is_there_already(host, &request.task_id, &output.path)
+        {
+            return Err(malformed);
+        }
+        if let Some(output) = &request.output {
+            self.check_output_place(&output.path)?;
+        }
+        let id: Arc<str> = Arc::from(request.task_id.as_str());
+        let wanted = Wanted {
+            persistent: request.persistent,
+            held_back: request
+                .output
+                .as_ref()
+                .is_some_and(|output| output.force_hard_link),
+            store_faults: request.store_faults.clone(),
+        };
+        let (task, lease, mut source) = self.source(host, &id, wanted)?;
+        let output = match (request.output, source.file()) {
+            (Some(output), Some(file)) => {
+                let fault = request.store_faults.meet();
+                let disk = self.node(host)?.store().disk().with_fault(fault);
+                let quirks = self.adjusted().quirks;
+                let content = OutputContent {
+                    file: file.try_clone()?,
+                    task_id: task.task_id.clone(),
+                    length: task.content_length,
+                    link: match self.has_quirk(Quirk::LinkedLinks) {
+                        true => self.node(host)?.store().content_link(&id),
+                        false => None,
+                    },
+                };
+                let linked = Output::link_at_once(disk, content, output, quirks);
+                let held = matches!(source, Source::Held { .. });
+                if linked.is_err()
+                    && held
+                    && !request.persistent
+                    && self.has_quirk(Quirk::ExportClearsPersistent)
+                {
+                    // A refused link, too.
+                    self.clear_persistent(host, &id)?;
+                }
+                match linked {
+                    Ok(output) => Some(output),
+                    Err(refused) => {
+                        if let Source::Fetched { subscription, .. } = source {
+                            subscription.refuse();
+                        }
+                        return Err(refused);
+                    }
+                }
+            }
+            _ => None,
+        };
+        if let Source::Fetched { subscription, .. } = &mut source {
+            subscription.begin();
+        }
+        if matches!(source, Source::Nowhere) {
+            self.fail_without_parents(host, &task, lease.generation())?;
+        }
+        Ok(Export {
+            task,
+            host_id: self.node(host)?.id().to_owned(),
+            peer_id: self.node(host)?.new_peer_id(),
+            cluster: Arc::clone(self),
+            host,
+            persistent: request.persistent,
+            source,
+            chunks: Chunks::default(),
+            output,
+            cancel: CancelOnDrop::default(),
+            lease,
+        })
+    }
+
+    /// Whether an output already is this host's content, under a further name: then there is
+    /// nothing to do, and no digest is looked at. Blocks on the disk.
+    fn is_there_already(&self, host: HostNumber, id: &str, path: &Path) -> bool {
+        let opened = || {
+            self.node(host)?
+                .store()
+                .open_content(id)
+                .map_err(Error::from)
+        };
+        self.scheduler().has_replica(host, id)
+            && opened().is_ok_and(|content| is_same_file(&content, path))
+    }
+
+    /// Refuses an output below the directory that the daemon happens to run in, and one among its
+    /// own files. Blocks on the disk.
+    fn check_output_place(&self, path: &Path) -> Result<(), Error> {
+        let why = if !path.is_absolute() {
+            "is not absolute"
+        } else if self.state_dir().keeps(path) {
+            "is among the daemon's own files"
+        } else {
+            return Ok(());
+        };
+        let path = path.to_owned();
+        Err(Error::OutputPlace { path, why })
+    }
+
+    /// The task, and where its content comes from. Blocks on the disk.
+    fn source(
+        self: &Arc<Self>,
+        host: HostNumber,
+        id: &Arc<str>,
+        wanted: Wanted,
+    ) -> Result<(TaskRecord, Lease, Source), Error> {
+        loop {
+            let Found {
+                task,
+                lease,
+                held,
+                is_served,
+            } = self.scheduler().find(host, id)?;
+            // Between a look and what follows it, the task may be removed, or be replaced by
+            // another import once it has expired. Then it is looked up again.
+            let source = if let Some(crc32) = held {
+                let opened = self
+                    .node(host)?
+                    .store()
+                    .open_content_of(id, task.content_length);
+                if !self
+                    .scheduler()
+                    .has_replica_of(host, id, lease.generation())
+                {
+                    continue;
+                }
+                let file = opened?;
+                if let Err(error) = check_length(&file, id, task.content_length) {
+                    tracing::warn!(%error, %host, "a copy is dropped");
+                    self.drop_damaged(host, id, lease.generation())?;
+                    continue;
+                }
+                Source::Held {
+                    file: Arc::new(file),
+                    layout: PieceLayout::new(task.content_length, task.piece_length)?,
+                    crc32,
+                    next: 0,
+                }
+            } else if is_served || self.has_remote_parents(&task) {
+                let fetched = self.fetch(host, id, &wanted);
+                if self.scheduler().is_replaced(id, lease.generation()) {
+                    continue;
+                }
+                let subscription = fetched?;
+                let file = Arc::new(subscription.file().try_clone()?);
+                Source::Fetched { subscription, file }
+            } else {
+                Source::Nowhere
+            };
+            return Ok((task, lease, source));
+        }
+    }
+}
