@@ -163,7 +163,12 @@ fn operation(route: &Route, hosts: &[String]) -> Value {
         .chain(route.query.iter().map(|name| parameter(name, "query")))
         .collect();
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), content(route.answer, "done"));
+    let mut done = content(route.answer, "done");
+    let links = links(&operation_id(route));
+    if let Some(done) = done.as_object_mut().filter(|_| !links.is_empty()) {
+        done.insert("links".to_owned(), links.into());
+    }
+    responses.insert("200".to_owned(), done);
     for (status, description) in ERRORS {
         if status != "404" || route.path.contains('{') {
             responses.insert(status.to_owned(), content("Error", description));
@@ -187,6 +192,40 @@ fn operation(route: &Route, hosts: &[String]) -> Value {
     }
     operation
 }
+
+/// What goes on from what an operation answers.
+fn links(answering: &str) -> Map<String, Value> {
+    let links = LINKS.iter().filter(|(from, ..)| *from == answering);
+    let link = |(_, to, parameter, place): &(&str, &str, &str, &str)| {
+        let value = format!("$response.body#{place}");
+        let link = json!({"operationId": to, "parameters": {*parameter: value}});
+        ((*to).to_owned(), link)
+    };
+    links.map(link).collect()
+}
+
+/// An operation, one that goes on from its answer, and the parameter that a place of the answer is for.
+const LINKS: [(&str, &str, &str, &str); 9] = [
+    ("getHosts", "postHostsNameStop", "name", "/hosts/0/name"),
+    ("getHosts", "postHostsNameStart", "name", "/hosts/0/name"),
+    ("getHosts", "postHostsNameLeave", "name", "/hosts/0/name"),
+    ("getTasks", "getTasksId", "id", "/tasks/0/task_id"),
+    ("getTasks", "deleteTasksId", "id", "/tasks/0/task_id"),
+    ("getFaults", "deleteFaultsId", "id", "/faults/0/id"),
+    ("postFaults", "deleteFaultsId", "id", "/id"),
+    (
+        "getSnapshots",
+        "deleteSnapshotsName",
+        "name",
+        "/snapshots/0/name",
+    ),
+    (
+        "getSnapshots",
+        "postSnapshotsNameRestore",
+        "name",
+        "/snapshots/0/name",
+    ),
+];
 
 /// Bodies that cannot be empty.
 const SAYS_SOMETHING: [&str; 2] = ["MoveClock", "NewFault"];

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use fake_dfdaemon::{Action, Rpc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, empty};
 
 /// The table of the API: what there is, and a request that is answered well.
 const TABLE: [(&str, &str, &str, &str); 28] = [
@@ -105,6 +105,59 @@ async fn every_operation_has_a_name_of_its_own_a_tag_and_examples() {
     }
     for name in ["getPage", "postHostsNameStop", "getOpenapiJson"] {
         assert!(names.contains(name), "{names:?}");
+    }
+}
+
+/// A link leads from an answer to an operation, by a parameter that it has.
+#[tokio::test]
+async fn every_link_leads_somewhere() {
+    let w = World::new().await;
+    let id = w.imported(10).await;
+    w.api.post("/snapshots/before", empty()).await;
+    w.api
+        .post("/faults", json!({"on": "stat", "do": {"stall": true}}))
+        .await;
+    let document = w.api.document();
+    let operations = || {
+        let paths = document["paths"].as_object().unwrap().iter();
+        paths.flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().values();
+            methods.map(move |operation| (path, operation))
+        })
+    };
+    let mut led = Vec::new();
+    for (path, operation) in operations() {
+        let links = operation.pointer("/responses/200/links");
+        for link in links
+            .iter()
+            .flat_map(|links| links.as_object().unwrap().values())
+        {
+            let (_, to) = operations()
+                .find(|(_, to)| to["operationId"] == link["operationId"])
+                .unwrap();
+            let (name, place) = link["parameters"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .next()
+                .unwrap();
+            let has_it = |parameter: &Value| parameter["name"] == **name;
+            assert!(
+                to["parameters"].as_array().unwrap().iter().any(has_it),
+                "{link}"
+            );
+            let place = place
+                .as_str()
+                .unwrap()
+                .strip_prefix("$response.body#")
+                .unwrap();
+            if operation["operationId"] != "postFaults" {
+                led.push(w.api.get(path).await.pointer(place).unwrap().clone());
+            }
+        }
+    }
+    for value in [json!("host-0"), json!(id), json!(1), json!("before")] {
+        assert!(led.contains(&value), "{value}: {led:?}");
     }
 }
 
