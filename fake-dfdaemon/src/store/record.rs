@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::disk::{Directory, Disk, about};
+use super::disk::{Directory, Disk, RECORD_END, about};
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ pub(crate) fn write(
     record: &impl Serialize,
 ) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(record)?;
-    bytes.push(b'\n');
+    bytes.extend_from_slice(RECORD_END);
     let written = scratch.path();
     let placed = disk
         .write_new(&written, &bytes)

@@ -17,6 +17,9 @@ use super::{Disk, about};
 /// More than most records have bytes.
 const RECORD: usize = 4 << 10;
 
+/// What a record ends with, and has nowhere else.
+pub(in crate::store) const RECORD_END: &[u8] = b"\n";
+
 /// A directory, and what was in it when it was opened.
 #[derive(Debug)]
 pub(in crate::store) struct Directory {
@@ -51,7 +54,7 @@ impl Disk {
         })
     }
 
-    /// Reads a whole file into memory that may have held another. A link, a pipe, a socket or a
+    /// Reads a whole record into memory that may have held another. A link, a pipe, a socket or a
     /// directory, which none of ours is, reads as an empty file: nothing is followed, and nothing is
     /// waited for.
     pub(in crate::store) fn read_in(
@@ -79,8 +82,11 @@ impl Disk {
         };
         loop {
             bytes.reserve(RECORD);
+            let room = bytes.spare_capacity_mut().len();
             match retry_on_intr(|| read(&file, spare_capacity(bytes))) {
                 Ok(0) | Err(Errno::ISDIR) => return Ok(()),
+                // Not all that there was room for, and the end of a record: no need to ask for more.
+                Ok(length) if length < room && bytes.ends_with(RECORD_END) => return Ok(()),
                 read => read?,
             };
         }
@@ -116,14 +122,15 @@ mod tests {
         let long = vec![b'x'; 3 * RECORD + 1];
         fs::create_dir(&from).unwrap();
         fs::write(from.join("long"), &long).unwrap();
-        fs::write(from.join("short"), "short").unwrap();
+        fs::write(from.join("short"), "short\n").unwrap();
+        fs::write(from.join("cut"), "cut").unwrap();
         let disk = Disk::new(false);
         let mut directory = disk.directory(&from).unwrap();
         fs::rename(from, to).unwrap();
         directory.names.sort();
-        assert_eq!(directory.names, ["long", "short"]);
+        assert_eq!(directory.names, ["cut", "long", "short"]);
         let mut bytes = Vec::new();
-        for (name, content) in [("long", &long[..]), ("short", b"short")] {
+        for (name, content) in [("long", &long[..]), ("short", b"short\n"), ("cut", b"cut")] {
             disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
             assert_eq!(bytes, content);
             let length = disk.length_in(&directory, name.as_ref()).unwrap();

@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, CWD, OFlags};
 use tempfile::TempPath;
 
 use self::deferred_removals::Litter;
-pub(in crate::store) use self::directory::Directory;
+pub(in crate::store) use self::directory::{Directory, RECORD_END};
 pub(crate) use self::failure::{DiskFault, Mishap, Mishaps, Step};
 use super::private_files;
 

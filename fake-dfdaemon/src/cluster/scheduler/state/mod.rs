@@ -18,7 +18,8 @@ use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 /// Tasks and hosts.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) tasks: HashMap<Arc<str>, Entry>,
+    /// Each where it stays: the table doubles as it grows, and half of its places are empty then.
+    pub(crate) tasks: HashMap<Arc<str>, Box<Entry>>,
     pub(crate) hosts: Vec<HostState>,
     last_generation: Generation,
     /// Told what changes, once this is the state that is served.
@@ -136,14 +137,14 @@ impl State {
 
     /// The task with this id, unless it has expired.
     pub(crate) fn live(&self, id: &str, now: Timestamp) -> Option<&Entry> {
-        self.tasks.get(id).filter(|entry| !entry.is_expired(now))
+        let entry = self.tasks.get(id).map(|entry| &**entry);
+        entry.filter(|entry| !entry.is_expired(now))
     }
 
     /// The very task that somebody has seen before.
     pub(crate) fn same(&mut self, id: &str, generation: Generation) -> Option<&mut Entry> {
-        self.tasks
-            .get_mut(id)
-            .filter(|entry| entry.generation == generation)
+        let entry = self.tasks.get_mut(id).map(|entry| &mut **entry);
+        entry.filter(|entry| entry.generation == generation)
     }
 
     /// Whether a host's record is kept at a restart: its task exists, and the replica has finished or
@@ -177,7 +178,7 @@ impl State {
             leases: 0,
             failed_exports: 0,
         };
-        self.tasks.insert(Arc::clone(&id), entry);
+        self.tasks.insert(Arc::clone(&id), Box::new(entry));
         self.tell_of_task(&id);
         generation
     }
