@@ -12,7 +12,7 @@ const TASKS = 320;
 const CALLS = 3000;
 
 /** Health checks, many at once on one connection. */
-function callOften(socket, times) {
+function callOften(socket, times, lanes = 50) {
   return new Promise((resolve, reject) => {
     const session = connect("http://localhost", { createConnection: () => connectTo(socket) });
     session.on("error", reject);
@@ -29,7 +29,7 @@ function callOften(socket, times) {
       call.resume();
       call.end(Buffer.alloc(5));
     };
-    for (let lane = 0; lane < 50; lane += 1) one();
+    for (let lane = 0; lane < lanes; lane += 1) one();
   });
 }
 
@@ -40,6 +40,12 @@ export async function crowd(browser, room) {
   const tab = await browser.open(daemon.page);
   await tab.until("two hundred hosts", `document.getElementById('link')?.textContent === 'live' && document.querySelectorAll('#hosts li').length === ${HOSTS}`);
   await tab.until("the first tasks, and how many there are", `document.getElementById('tasks-count').textContent === '300 of the first 300, of ${TASKS} in all'`);
+  await daemon.done("POST", "/settle");
+  await callOften(daemon.ready.endpoint, 1, 1);
+  await tab.until("a call", "/health/.test(document.querySelector('#calls li').textContent)");
+  await tab.js("window.first = document.querySelector('#calls li'), first.querySelector('summary').focus()");
+  await callOften(daemon.ready.endpoint, 1, 1);
+  await tab.until("another one, which leaves the first as it was", "document.querySelector('#calls li') !== first && first.contains(document.activeElement)");
   const begun = Date.now();
   await callOften(daemon.ready.endpoint, CALLS);
   const rate = Math.round(CALLS / ((Date.now() - begun) / 1000));

@@ -178,7 +178,9 @@ impl Cluster {
         let cluster = Arc::clone(self);
         let removed = aside_within(TAKEN_AWAY_WITHIN, move || cluster.state_dir.take_away());
         if removed.await.is_err() {
-            tracing::warn!("the state directory is left behind: its file system hangs");
+            tracing::warn!(
+                "the state directory is left for a later start to remove: there is too much in it, or its file system hangs"
+            );
         }
     }
 }

@@ -1,8 +1,12 @@
 
 // Calls: the newest first. More than a screen can show are sampled.
 const MOST_CALLS = 200, PER_FRAME = 40, LONGEST = 200;
+// How long calls gather before they are drawn, in milliseconds, and where there are too many to show.
+const GATHER = 100, GATHER_MANY = 500;
 const calls = new Map();
-let seen = 0, skipped = 0, waiting = [], isPaused = false, isScheduled = false;
+// What was drawn of a call, which stays until there is more to say of it.
+const drawn = new WeakMap();
+let seen = 0, skipped = 0, waiting = [], isPaused = false, isScheduled = false, isSampled = false;
 const short = (text) => (text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text);
 const hasFailed = (call) => Boolean(call.status) && call.status.code !== "OK";
 
@@ -22,14 +26,14 @@ function noteCall(text, hasEnded) {
   waiting.push(JSON.parse(text));
   if (!isScheduled && !isPaused) {
     isScheduled = true;
-    setTimeout(() => requestAnimationFrame(drawCalls), 100);
+    setTimeout(() => requestAnimationFrame(drawCalls), isSampled ? GATHER_MANY : GATHER);
   }
 }
 function drawCalls() {
   isScheduled = false;
   for (const call of waiting) calls.set(call.call, call);
   // The end of a call whose beginning is shown may have been left out.
-  const isSampled = waiting.length >= PER_FRAME;
+  isSampled = waiting.length >= PER_FRAME;
   waiting = [];
   if (isSampled) for (const [number, call] of calls) if (!call.status) calls.delete(number);
   const numbers = [...calls.keys()].sort((a, b) => a - b);
@@ -55,6 +59,7 @@ function callSummary(call) {
   return summary;
 }
 function callItem(call, isOpen) {
+  if (drawn.has(call)) return drawn.get(call);
   const item = el("li"), details = el("details", null, { "data-call": call.call });
   details.append(callSummary(call));
   const fill = () => {
@@ -72,7 +77,18 @@ function callItem(call, isOpen) {
     fill();
   }
   item.append(details);
+  drawn.set(call, item);
   return item;
+}
+/** Makes these the items of a list. Those that are there already stay where they are. */
+function arrange(list, items) {
+  const stay = new Set(items);
+  for (const item of [...list.children]) if (!stay.has(item)) item.remove();
+  let next = list.firstElementChild;
+  for (const item of items) {
+    if (item === next) next = next.nextElementSibling;
+    else list.insertBefore(item, next);
+  }
 }
 function showCalls() {
   const { text, host, rpc, ended } = filtered();
@@ -83,9 +99,9 @@ function showCalls() {
     && (!text || JSON.stringify([call.request, call.status]).includes(text)));
   wanted.sort((a, b) => b.call - a.call);
   $("calls-count").textContent = `${wanted.length} shown, ${seen} ended since this page was opened${skipped ? `, ${skipped} of them left out: too many to show` : ""}`;
-  $("calls").replaceChildren(...wanted.map((call) => callItem(call, open.has(String(call.call)))));
+  arrange($("calls"), wanted.map((call) => callItem(call, open.has(String(call.call)))));
   if (!wanted.length) $("calls").append(el("li", calls.size ? "no call matches the filters" : "no calls yet", { class: "dim" }));
-  if (focused) $("calls").querySelector(`details[data-call="${focused}"] summary`)?.focus();
+  if (focused && !$("calls").contains(document.activeElement)) $("calls").querySelector(`details[data-call="${focused}"] summary`)?.focus();
 }
 $("pause").addEventListener("click", () => {
   isPaused = !isPaused;
