@@ -95,13 +95,17 @@ impl Desk {
         text.replace(self.directory.work().to_str().unwrap(), "/home/you")
     }
 
-    /// Starts a daemon, and waits for its ready line, which need not be written.
+    /// Starts a daemon, and waits for what it says when it is ready, as on a terminal. That need not be
+    /// written.
     fn serve(&mut self, typed: &Typed) {
         let mut bash = self.bash(&format!("exec {}", typed.command));
+        bash.env("FAKE_DFDAEMON_FORMAT", "text");
         let mut daemon = bash.spawn().unwrap();
         let mut ready = String::new();
-        let stdout = daemon.stdout.as_mut().unwrap();
-        BufReader::new(stdout).read_line(&mut ready).unwrap();
+        let mut stdout = BufReader::new(daemon.stdout.as_mut().unwrap());
+        for _ in 0..typed.shown.lines().count().max(1) {
+            stdout.read_line(&mut ready).unwrap();
+        }
         self.daemons.push(daemon);
         assert!(ready.contains("ready"), "$ {}\n{ready}", typed.command);
         if !typed.shown.is_empty() {
