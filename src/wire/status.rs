@@ -90,8 +90,15 @@ fn classify(status: &Status, operation: Operation) -> Verdict {
         };
     }
     let (code, text) = unwrap(status.code(), status.message());
-    let (kind, remedy) = by_text(&text, operation).unwrap_or_else(|| by_code(code, operation));
     let errno = os_error(&text);
+    // What is not available is no path of ours: a proxy or a scheduler that nobody reaches.
+    let by_system = || {
+        let number = errno.filter(|_| code != Code::Unavailable)?;
+        Some(by_os_error(number, operation))
+    };
+    let (kind, remedy) = by_text(&text, operation)
+        .or_else(by_system)
+        .unwrap_or_else(|| by_code(code, operation));
     let reason = match backend_error(status.details()) {
         Some(backend) => format!("{}; {backend}", reason(code, text)),
         None => reason(code, text),
@@ -191,7 +198,7 @@ fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
     if text == "Timeout expired" || text == "deadline has elapsed" {
         return Some((ErrorKind::Timeout, Some(Remedy::MoreTime)));
     }
-    os_error(text).map(|number| by_os_error(number, operation))
+    None
 }
 
 /// The limits in `… .Ttl: value must be inside range [5m0s, 168h0m0s]`, of an import.

@@ -134,6 +134,25 @@ fn wrapped_texts_mean_what_is_inside() {
     }
 }
 
+/// As a proxy says it whose daemon is gone, and a dfdaemon whose scheduler is.
+#[test]
+fn what_is_unavailable_is_no_path_of_ours() {
+    let texts = [
+        "the proxy cannot reach the dfdaemon at /a: No such file or directory (os error 2)",
+        "tcp connect error: Connection refused (os error 111)",
+        "Permission denied (os error 13)",
+    ];
+    for text in texts {
+        for operation in [Operation::Import, Operation::Question, BY_PATH, BY_LINK] {
+            assert_eq!(
+                kind(Code::Unavailable, text, operation),
+                Unavailable,
+                "{text}"
+            );
+        }
+    }
+}
+
 #[test]
 fn plain_texts_mean_what_they_say() {
     let table = [
