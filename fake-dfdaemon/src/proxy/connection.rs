@@ -7,9 +7,12 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use http_body_util::Either;
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::http2::SendRequest;
 use hyper::server::conn::http2;
 use hyper::service::HttpService;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,14 +22,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::{AnswerBody, BoxError, ProxiedCalls};
+use super::outlet::{Fullness, Outlet};
 use super::passage;
-use super::relay::{CallError, RequestBody, ResponseBody, Sender, call};
+use super::relay::{CallError, RequestBody, ResponseBody, Sender, call, refuse};
 use super::server::Serve;
 use super::tap::{Tap, Waiting};
 use super::upstream;
 use super::windows::{
     CONNECTION_WINDOW, MAX_FRAME, MAX_HEADERS, MAX_SEND_BUFFER, SOCKET_BUFFER, STREAM_WINDOW,
 };
+
+/// How long a client may take to read what was sent before its connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// As many as a dfdaemon allows.
 const MAX_STREAMS: u32 = 256;
@@ -71,12 +78,8 @@ async fn serve(
             return passage::pass(stream, daemon, &graceful, &abrupt).await;
         }
         Ok(Daemon::Calls(sender, connection)) => {
-            let ended = drained.clone().drop_guard();
-            tokio::spawn(async move {
-                // Its error reaches every call that is under way.
-                let _ = connection.await;
-                drop(ended);
-            });
+            let sender = Sender::new(sender);
+            sender.run(connection, drained.clone().drop_guard());
             Ok(sender)
         }
         Err(error) => Err(upstream::unreachable(&shared.path, &error)),
@@ -88,8 +91,9 @@ async fn serve(
             answer(request, sender.clone(), Arc::clone(&shared), closes.clone())
         })
     };
-    let connection = server().serve_connection(TokioIo::new(stream), service);
-    run_until_ended(connection, &closes, &graceful, &drained).await;
+    let (outlet, fullness) = Outlet::new(stream);
+    let connection = server().serve_connection(TokioIo::new(outlet), service);
+    run_until_ended((connection, fullness), &closes, &graceful, &drained).await;
 }
 
 /// A connection to the daemon.
@@ -97,7 +101,7 @@ enum Daemon<C> {
     /// For a client whose calls nobody looks into.
     Bytes(UnixStream),
     /// One that calls are passed to, and what runs it.
-    Calls(Sender, C),
+    Calls(SendRequest<RequestBody>, C),
 }
 
 async fn connect(
@@ -129,7 +133,10 @@ pub(super) fn server() -> http2::Builder<TokioExecutor> {
 /// Runs a client's connection until it ends or `closes` is cancelled. Once `graceful` or `drained`
 /// is, calls that run may end, and others do not begin.
 pub(super) async fn run_until_ended<S, B>(
-    connection: http2::Connection<TokioIo<UnixStream>, S, TokioExecutor>,
+    (connection, fullness): (
+        http2::Connection<TokioIo<Outlet>, S, TokioExecutor>,
+        Fullness,
+    ),
     closes: &CancellationToken,
     graceful: &CancellationToken,
     drained: &CancellationToken,
@@ -143,25 +150,34 @@ pub(super) async fn run_until_ended<S, B>(
 {
     tokio::pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = closes.cancelled() => return,
-        () = drained.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+        ended = &mut connection => Some(ended),
+        () = closes.cancelled() => None,
+        () = async {
             tokio::select! {
-                ended = &mut connection => ended,
-                () = closes.cancelled() => return,
+                () = graceful.cancelled() => {}
+                () = drained.cancelled() => {}
             }
-        }
-        () = graceful.cancelled() => {
+        } => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = &mut connection => ended,
-                () = closes.cancelled() => return,
+                ended = &mut connection => Some(ended),
+                () = closes.cancelled() => None,
             }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection broke");
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a client's connection broke"),
+        None => {
+            // What the daemon has said before still gets to the client.
+            let written = std::future::poll_fn(|context| {
+                match connection.as_mut().poll(context).is_ready() || !fullness.is_full() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            });
+            let _ = tokio::time::timeout(LINGER, written).await;
+        }
     }
 }
 
@@ -191,6 +207,6 @@ async fn pass_on(
 ) -> Result<http::Response<ResponseBody>, CallError> {
     match sender {
         Ok(sender) => call(head, body, sender, shared.tap.as_deref(), closes).await,
-        Err(status) => Ok(status.into_http::<()>().map(|()| ResponseBody::empty())),
+        Err(status) => Ok(refuse(head, body, status, shared.tap.as_deref()).await),
     }
 }

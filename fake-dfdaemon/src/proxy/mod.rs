@@ -12,6 +12,7 @@ mod connection;
 mod diff;
 mod frames;
 mod messages;
+mod outlet;
 mod passage;
 mod paths;
 mod piece;

@@ -8,21 +8,71 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Response, Uri, request};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::SendRequest;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Status;
 
 use super::tap::{CallTap, Ended, Tap, Waiting};
+
+/// How long a request may take to come that is refused.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What stands for the authority of a client that names none; a daemon ignores it.
 const AUTHORITY: &str = "localhost";
 
 /// Sends requests to the daemon. Clones share the connection.
-pub(super) type Sender = SendRequest<RequestBody>;
+///
+/// Empty once the connection has ended: a request that comes at that very moment waits, with hyper,
+/// as long as there is a sender.
+#[derive(Clone)]
+pub(super) struct Sender(Arc<Mutex<Option<SendRequest<RequestBody>>>>);
+
+impl Sender {
+    pub(super) fn new(sender: SendRequest<RequestBody>) -> Self {
+        Self(Arc::new(Mutex::new(Some(sender))))
+    }
+
+    /// Runs the connection, and leaves no sender behind when it has ended. It ends with the last
+    /// clone, and is none itself.
+    pub(super) fn run(
+        &self,
+        connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+        ended: DropGuard,
+    ) {
+        let senders = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            // Its error reaches every call that is under way.
+            let _ = connection.await;
+            if let Some(senders) = senders.upgrade() {
+                senders
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+            }
+            drop(ended);
+        });
+    }
+
+    /// `None` if the connection has ended.
+    fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Option<impl Future<Output = hyper::Result<Response<Incoming>>> + Send + use<>> {
+        let mut sender = self.lock();
+        sender.as_mut().map(|sender| sender.send_request(request))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SendRequest<RequestBody>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The one who looks at a call; both directions tell it.
 type SharedTap = Option<Arc<Mutex<Box<dyn CallTap>>>>;
@@ -48,7 +98,7 @@ impl Error for CallError {
 pub(super) async fn call(
     mut head: request::Parts,
     mut body: RequestBody,
-    mut sender: Sender,
+    sender: Sender,
     tap: Option<&dyn Tap>,
     closes: CancellationToken,
 ) -> Result<Response<ResponseBody>, CallError> {
@@ -56,17 +106,24 @@ pub(super) async fn call(
     let tap: SharedTap = tap.map(|tap| Arc::new(Mutex::new(tap)));
     head.uri = with_authority(head.uri);
     body.tap = tap.clone();
-    let answer = sender.send_request(Request::from_parts(head, body)).await;
+    let answer = sender.send(Request::from_parts(head, body));
+    drop(sender);
+    let answer = match answer {
+        Some(answer) => answer.await.map_err(Some),
+        None => Err(None),
+    };
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            let Some(reason) = reset_reason(&error) else {
-                end(&tap, Ended::Broken);
-                closes.cancel();
-                return std::future::pending().await;
-            };
-            end(&tap, Ended::Reset(reason));
-            return Err(CallError(error));
+            if let Some(error) = error
+                && let Some(reason) = reset_reason(&error)
+            {
+                end(&tap, Ended::Reset(reason));
+                return Err(CallError(error));
+            }
+            end(&tap, Ended::Broken);
+            closes.cancel();
+            return std::future::pending().await;
         }
     };
     let (head, body) = answer.into_parts();
@@ -86,6 +143,28 @@ pub(super) async fn call(
         held: None,
     }));
     Ok(Response::from_parts(head, body))
+}
+
+/// Answers a call that does not get to the daemon. The one who looks on is told of it as of any other.
+pub(super) async fn refuse(
+    head: request::Parts,
+    mut body: RequestBody,
+    status: Status,
+    tap: Option<&dyn Tap>,
+) -> Response<ResponseBody> {
+    let (answer, ()) = status.into_http::<()>().into_parts();
+    if let Some(tap) = tap.and_then(|tap| tap.begin(&head)) {
+        let tap: SharedTap = Some(Arc::new(Mutex::new(tap)));
+        body.tap = tap.clone();
+        // Nobody knows whether a client that is silent has said all.
+        let _ = tokio::time::timeout(PATIENCE, body.read()).await;
+        let waiting = look(&tap).and_then(|mut tap| tap.response_head(&answer, true));
+        if let Some(waiting) = waiting {
+            waiting.await;
+        }
+        end(&tap, Ended::Complete);
+    }
+    Response::from_parts(answer, ResponseBody::empty())
 }
 
 /// Requests over HTTP/2 have an authority, but for those of a few clients.
@@ -165,6 +244,11 @@ impl RequestBody {
             body,
             tap: None,
         }
+    }
+
+    /// Reads to the end of what the client sends.
+    async fn read(&mut self) {
+        while let Some(Ok(_)) = self.frame().await {}
     }
 
     /// Puts back what was read.

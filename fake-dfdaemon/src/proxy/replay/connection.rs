@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Status;
 
 use super::matching::Asked;
@@ -22,8 +23,9 @@ use super::{ReplayClients, Replayer};
 use crate::proxy::calls::{AnswerBody, BoxError};
 use crate::proxy::connection::{run_until_ended, server};
 use crate::proxy::frames::{Part, Splitter};
+use crate::proxy::outlet::Outlet;
 use crate::proxy::paths::RequestPaths;
-use crate::proxy::relay::{Front, RequestBody, call};
+use crate::proxy::relay::{Front, RequestBody, Sender, call};
 use crate::proxy::upstream;
 
 /// The longest request that is looked for in a cassette.
@@ -42,8 +44,10 @@ pub(super) async fn serve(
             answer(request, Arc::clone(&clients), closes.clone())
         })
     };
-    let connection = server().serve_connection(TokioIo::new(stream), service);
-    run_until_ended(connection, &closes, &graceful, &CancellationToken::new()).await;
+    let (outlet, fullness) = Outlet::new(stream);
+    let connection = server().serve_connection(TokioIo::new(outlet), service);
+    let drained = CancellationToken::new();
+    run_until_ended((connection, fullness), &closes, &graceful, &drained).await;
 }
 
 async fn answer(
@@ -80,6 +84,7 @@ async fn from_cassette(
             speed: replayer.settings.speed,
             output,
             closes,
+            going: TaskTracker::new(),
         };
         let answer = playing.answer().await?;
         return Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -121,7 +126,7 @@ async fn pass_on(
     };
     tokio::spawn(connection);
     rest.put_back(front);
-    let answer = call(head, rest, sender, None, closes).await?;
+    let answer = call(head, rest, Sender::new(sender), None, closes).await?;
     Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 

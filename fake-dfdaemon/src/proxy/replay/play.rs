@@ -15,6 +15,8 @@ use hyper::body::{Body, Frame};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::script::{Content, Output, Script, trailers};
 use crate::proxy::cassette::{End, Status};
@@ -89,6 +91,20 @@ pub(super) struct Playing {
     pub(super) output: Option<(PathBuf, bool)>,
     /// Closes the client's connection.
     pub(super) closes: CancellationToken,
+    /// Data that is on its way to the client's socket.
+    pub(super) going: TaskTracker,
+}
+
+/// Data, and what is told when it has been written or given up.
+struct Going {
+    data: Bytes,
+    _token: TaskTrackerToken,
+}
+
+impl AsRef<[u8]> for Going {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
 }
 
 impl Playing {
@@ -132,6 +148,14 @@ impl Playing {
             // What came next is not known, and nothing is made up.
             return frames.closed().await;
         }
+        if matches!(self.script.call.answer.end, End::Broken | End::Reset(_)) {
+            // Either would overtake it.
+            self.going.close();
+            tokio::select! {
+                () = self.going.wait() => {}
+                () = frames.closed() => return,
+            }
+        }
         let last = match self.end().await {
             Outcome::Trailers(trailers) => Ok(Frame::trailers(trailers)),
             Outcome::Reset(code) => Err(Reset::with(code)),
@@ -143,6 +167,14 @@ impl Playing {
         };
         // The client may be gone.
         let _ = frames.send(last).await;
+    }
+
+    fn frame(&self, data: Bytes) -> Frame<Bytes> {
+        let going = Going {
+            data,
+            _token: self.going.token(),
+        };
+        Frame::data(Bytes::from_owner(going))
     }
 
     /// Sends the messages; `None` if the client is gone.
@@ -159,14 +191,14 @@ impl Playing {
             }
             if !together.is_empty() {
                 let together = together.split().freeze();
-                frames.send(Ok(Frame::data(together))).await.ok()?;
+                frames.send(Ok(self.frame(together))).await.ok()?;
             }
             if self.speed != Speed::Max || !part.is_short() {
                 self.play_part(index, frames).await?;
             }
         }
         if !together.is_empty() {
-            frames.send(Ok(Frame::data(together.freeze()))).await.ok()?;
+            frames.send(Ok(self.frame(together.freeze()))).await.ok()?;
         }
         Some(())
     }
@@ -185,7 +217,7 @@ impl Playing {
         });
         // It was checked at the start.
         let (head, content, tail) = framed.await?.ok()?;
-        frames.send(Ok(Frame::data(head))).await.ok()?;
+        frames.send(Ok(self.frame(head))).await.ok()?;
         if let Some(content) = content {
             let mut at = 0;
             while at < content.length {
@@ -199,11 +231,11 @@ impl Playing {
                     return None;
                 };
                 at += chunk.len() as u64;
-                frames.send(Ok(Frame::data(chunk))).await.ok()?;
+                frames.send(Ok(self.frame(chunk))).await.ok()?;
             }
         }
         if !tail.is_empty() {
-            frames.send(Ok(Frame::data(tail))).await.ok()?;
+            frames.send(Ok(self.frame(tail))).await.ok()?;
         }
         Some(())
     }
