@@ -1,5 +1,6 @@
 //! What stands between a client and a daemon.
 
+mod crowd;
 mod cut;
 mod diff;
 mod faults;
