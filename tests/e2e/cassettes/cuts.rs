@@ -1,0 +1,203 @@
+//! Calls that end in their middle: the client is killed, or its reader goes away, or the daemon
+//! dies. Recorded and replayed, they come to the same.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{all_files, begin, start, without_places};
+use crate::support::command::{Run, words};
+use crate::support::files::PIECE;
+use crate::support::process::DaemonProcess;
+use crate::support::world::Directory;
+
+/// How long a call may take to come to its middle.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What ends a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Cut {
+    /// The client gets a signal.
+    Client(Signal),
+    /// Nobody reads the client's stdout any more.
+    Reader,
+    /// The daemon gets SIGKILL.
+    Daemon,
+}
+
+/// A command, the fault that holds its call up, what ends it then, and the exit code; none if a
+/// signal ended the client unheard. `ID` is a task of two pieces.
+pub(super) type Case = (&'static str, &'static str, Cut, Option<i32>);
+
+const STDOUT: &str = "export ID -O -";
+const TRANSFER: &str = "export ID -O new --transfer-from-dfdaemon";
+const BY_PATH: &str = "export ID -O new";
+const OVER: &str = "export ID -O file2 --overwrite --format json";
+const IMPORT: &str = "import file2";
+const STAT: &str = "stat ID";
+
+const PIECES: &str = "export@piece=1:stall";
+/// The first piece is more than a pipe holds: the client waits for its reader.
+const NEVER: &str = "export@piece=9:stall";
+const SECOND: &str = "import@call=2:stall";
+
+pub(super) const CASES: [Case; 20] = [
+    (STDOUT, PIECES, Cut::Client(Signal::INT), Some(130)),
+    (STDOUT, PIECES, Cut::Client(Signal::TERM), Some(143)),
+    (STDOUT, PIECES, Cut::Client(Signal::HUP), Some(129)),
+    (STDOUT, PIECES, Cut::Client(Signal::KILL), None),
+    (STDOUT, NEVER, Cut::Reader, Some(141)),
+    (STDOUT, PIECES, Cut::Daemon, Some(5)),
+    (TRANSFER, PIECES, Cut::Client(Signal::INT), Some(130)),
+    (TRANSFER, PIECES, Cut::Client(Signal::TERM), Some(143)),
+    (TRANSFER, PIECES, Cut::Daemon, Some(5)),
+    (BY_PATH, PIECES, Cut::Client(Signal::INT), Some(130)),
+    (BY_PATH, PIECES, Cut::Client(Signal::HUP), Some(129)),
+    (BY_PATH, PIECES, Cut::Daemon, Some(5)),
+    (OVER, PIECES, Cut::Client(Signal::TERM), Some(143)),
+    (OVER, PIECES, Cut::Daemon, Some(5)),
+    (IMPORT, SECOND, Cut::Client(Signal::INT), Some(130)),
+    (IMPORT, SECOND, Cut::Client(Signal::KILL), None),
+    (IMPORT, SECOND, Cut::Daemon, Some(5)),
+    (STAT, "stat:stall", Cut::Client(Signal::TERM), Some(143)),
+    (STAT, "stat:stall", Cut::Daemon, Some(5)),
+    // It finds no daemon at the second attempt.
+    ("stat ID --retries 1", "stat:stall", Cut::Daemon, Some(5)),
+];
+
+/// What a command came to, and the files that were there then.
+#[derive(Debug, PartialEq)]
+struct Came {
+    code: Option<i32>,
+    signal: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+/// Runs a command to the middle of its call, and `ends` what is to end.
+fn cut(
+    line: &str,
+    cut: Cut,
+    (directory, socket): (&Directory, &Path),
+    until_it_stands: impl FnOnce(),
+    kill_daemon: impl FnOnce(),
+) -> Came {
+    let mut running = directory.dfcache().at(socket).args(words(line)).start();
+    let mut stdout = Vec::new();
+    if line.ends_with("-O -") {
+        stdout = running.read(if cut == Cut::Reader { 1 } else { PIECE });
+    }
+    until_it_stands();
+    match cut {
+        Cut::Client(signal) => running.signal(signal),
+        Cut::Reader => running.stop_reading(),
+        Cut::Daemon => kill_daemon(),
+    }
+    let run: Run = running.wait();
+    stdout.extend_from_slice(run.stdout_bytes());
+    let mut files = Vec::new();
+    all_files(&directory.work(), &mut files);
+    Came {
+        code: run.code(),
+        signal: run.signal(),
+        stdout,
+        stderr: without_places(run.stderr().as_bytes(), directory, socket),
+        files,
+    }
+}
+
+/// Asks a control API until its answer has `text`.
+fn until(control: &Path, path: &str, text: &str) {
+    let begun = Instant::now();
+    loop {
+        let mut stream = UnixStream::connect(control).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        if answer.contains(text) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{path} is {answer}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn comes_to_the_same((line, fault, ends, code): Case) {
+    let case = format!("{line}: {ends:?}");
+    println!("{case}");
+    let world = Directory::new();
+    begin(&world);
+    let daemon = DaemonProcess::start(&world.beside("state"), &["--fault", fault]);
+    let imported = world.dfcache().at(&daemon.endpoint(0));
+    let id = imported.args(words("import file")).run().succeeds().line();
+    let line = line.replace("ID", &id);
+
+    let (socket, cassette) = (world.beside("in"), world.beside("cassette"));
+    let (upstream, named) = (daemon.endpoint(0), cassette.to_str().unwrap());
+    let upstream = upstream.to_str().unwrap();
+    let recorder = start(
+        "record",
+        &socket,
+        &["--upstream", upstream, "--cassette", named],
+    );
+    let control = daemon.control();
+    let recorded = cut(
+        &line,
+        ends,
+        (&world, &socket),
+        || {
+            if ends != Cut::Reader {
+                until(&control, "/faults", "\"fired\":1");
+            }
+        },
+        || daemon.kill(),
+    );
+    assert_eq!(recorded.code, code, "{case}: {}", recorded.stderr);
+    assert_eq!(recorder.terminate(), Some(0), "{case}");
+
+    let elsewhere = Directory::new();
+    begin(&elsewhere);
+    let (socket, control) = (elsewhere.beside("in"), elsewhere.beside("control"));
+    let mapping = format!("{}={}", world.work().display(), elsewhere.work().display());
+    let said = elsewhere.beside("said");
+    let mut command = Command::new(crate::support::process::fake_dfdaemon());
+    command.args(["replay", "--cassette", named, "--path", &mapping]);
+    command
+        .arg("--socket")
+        .arg(&socket)
+        .arg("--control")
+        .arg(&control);
+    command.env("TMPDIR", elsewhere.beside(""));
+    command.stderr(File::create(&said).unwrap());
+    let replay = DaemonProcess::spawn(command);
+    let standing = || {
+        // What the daemon's end has ended does not stand still, and what nobody reads does.
+        if matches!(ends, Cut::Client(_)) {
+            until(&control, "/journal/count", "\"running\":1");
+        }
+    };
+    let mut replayed = cut(&line, ends, (&elsewhere, &socket), standing, || {});
+    // The proxy named the place of the daemon.
+    replayed.stderr = without_places(replayed.stderr.as_bytes(), &world, &world.beside("in"));
+    assert_eq!(replayed.stderr, recorded.stderr, "{case}");
+    assert!(replayed == recorded, "{case}: {replayed:?}\n{recorded:?}");
+    assert_eq!(replay.terminate(), Some(0), "{case}");
+    assert_eq!(std::fs::read_to_string(said).unwrap(), "", "{case}");
+}
+
+#[test]
+fn a_call_that_is_cut_comes_to_the_same() {
+    std::thread::scope(|scope| {
+        for cases in CASES.chunks(CASES.len() / 4) {
+            scope.spawn(move || cases.iter().copied().for_each(comes_to_the_same));
+        }
+    });
+}
