@@ -177,7 +177,7 @@ impl Sending {
         let (host, cluster) = (self.host.number, &self.host.cluster);
         if let Some(generation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
             let id = &self.envelope.task_id;
-            cluster.scheduler().set_poisoned(host, id, generation, true);
+            cluster.scheduler().poison(host, id, generation);
         }
     }
 

@@ -243,10 +243,13 @@ impl HostServer {
             }
             self.listen().await?;
             cluster.scheduler().note_host_status(number, status);
-            cluster.look_for_missing_replicas().await;
+            cluster.look_for_missing_replicas(None).await;
         } else {
+            let leaves = status == HostStatus::Left
+                && cluster.scheduler().host_status(number) != HostStatus::Left;
+            let left = leaves.then_some(number);
             cluster.scheduler().note_host_status(number, status);
-            tokio::join!(self.close(), cluster.look_for_missing_replicas());
+            tokio::join!(self.close(), cluster.look_for_missing_replicas(left));
         }
         Ok(())
     }

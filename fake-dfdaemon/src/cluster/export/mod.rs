@@ -194,9 +194,7 @@ impl Export {
                 cluster.fail_copy(host, &id, generation)?;
             }
             finished?;
-            cluster
-                .scheduler()
-                .set_poisoned(host, &id, generation, false);
+            cluster.scheduler().cure(host, &id, generation);
             Ok(())
         };
         if by_path {

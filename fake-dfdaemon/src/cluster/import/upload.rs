@@ -104,7 +104,7 @@ impl Begun {
             let generation = self.started.generation;
             cluster
                 .scheduler()
-                .set_poisoned(self.host, id, generation, true);
+                .note_dead_link(self.host, id, generation);
         }
         cluster.scheduler().replicate_later(&Arc::from(id.as_str()));
         cluster.scheduler().evict_if_full(self.host);

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::scheduler::{Job, words};
 use super::{Cluster, Error};
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::trash;
 
@@ -109,10 +110,10 @@ impl Cluster {
             .collect()
     }
 
-    /// Schedules the missing replicas after a host came or went.
-    pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>) {
-        let schedule = |cluster: &Arc<Self>| {
-            cluster.scheduler().schedule_missing_replicas();
+    /// Schedules the missing replicas after a host came or went; `left` has left just now.
+    pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>, left: Option<HostNumber>) {
+        let schedule = move |cluster: &Arc<Self>| {
+            cluster.scheduler().schedule_missing_replicas(left);
             Ok(())
         };
         // It goes through all tasks.

@@ -103,10 +103,16 @@ impl Cluster {
     ) -> Result<(), Error> {
         // A transfer may wait for ever for a poisoned copy, which must not keep others back.
         let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
+        let job = Job::Replicate(Arc::clone(id));
+        // A replica that is held up does not keep the cluster from settling.
+        let holds_up = |held_up| match held_up {
+            Some(event) => self.scheduler().park(&job, Parked::ForEvent(event)),
+            None => self.scheduler().unpark(&job),
+        };
         let fetch = || async {
             let (id, wanted) = (Arc::clone(id), wanted.clone());
             let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
-            fetched.await?.ended().await
+            fetched.await?.ended(holds_up).await
         };
         self.workers().turns().take(takes_turns, fetch).await
     }

@@ -44,7 +44,7 @@ impl Scheduler {
         let replica = state.tasks.get(id)?.whole_replica(host)?;
         let record = &replica.record;
         let layout = PieceLayout::new(record.content_length, record.piece_length).ok();
-        layout.filter(|_| !replica.poisoned)
+        layout.filter(|_| !replica.is_poisoned())
     }
 
     /// One of them.
@@ -111,15 +111,34 @@ impl Scheduler {
         self.change_replica(host, id, generation, |replica| replica.uploaded += 1);
     }
 
-    /// Says whether a host's replica of this very task serves nobody.
-    pub(crate) fn set_poisoned(
+    /// Marks a host's whole replica of this very task as failed: it serves nobody from now on.
+    pub(crate) fn poison(&self, host: HostNumber, id: &str, generation: Generation) {
+        let now = self.now_in_seconds();
+        self.change_replica(host, id, generation, |replica| {
+            if replica.is_whole() {
+                (replica.record.failed_at, replica.record.updated_at) = (Some(now), now);
+            }
+        });
+    }
+
+    /// An export has ended well on a host: its replica of this very task serves others again.
+    pub(in crate::cluster) fn cure(&self, host: HostNumber, id: &str, generation: Generation) {
+        let now = self.now_in_seconds();
+        self.change_replica(host, id, generation, |replica| {
+            if replica.is_poisoned() {
+                replica.cure(now);
+            }
+        });
+    }
+
+    /// Says that a host's replica of this very task leads nowhere.
+    pub(in crate::cluster) fn note_dead_link(
         &self,
         host: HostNumber,
         id: &str,
         generation: Generation,
-        poisoned: bool,
     ) {
-        self.change_replica(host, id, generation, |replica| replica.poisoned = poisoned);
+        self.change_replica(host, id, generation, |replica| replica.leads_nowhere = true);
     }
 
     /// Changes what is known of a host's replica, if it is still that of the same task.

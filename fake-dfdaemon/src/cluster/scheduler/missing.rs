@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use super::Scheduler;
 use super::job::Job;
 use super::placement::{Step, draw, plan};
+use super::replicas::ReplicaState;
 use super::state::{Entry, State};
 use crate::call::clock::later;
 use crate::call::random::Random;
+use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::TaskState;
 
@@ -21,33 +23,45 @@ const LOOKED_AT_AT_ONCE: usize = 64;
 const WAKING_UP: Duration = Duration::from_micros(100);
 
 impl Scheduler {
-    /// Schedules the replication of every task that has fewer persistent replicas than it could have.
-    pub(in crate::cluster) fn schedule_missing_replicas(&self) {
-        let now = self.now();
-        self.for_each_short_of_replicas(|id, _| self.agenda.add(now, Job::Replicate(id)));
+    /// Schedules the replication of every task that has fewer persistent replicas than it could have. A
+    /// scheduler that tries once does so for the tasks alone that had one on the host that has left.
+    pub(in crate::cluster) fn schedule_missing_replicas(&self, left: Option<HostNumber>) {
+        let (now, tries_once) = (self.now(), self.has_quirk(Quirk::OneTryReplication));
+        let is_meant = |entry: &Entry| {
+            let on_host = left.and_then(|host| entry.counted_replica(host));
+            !tries_once || on_host.is_some_and(ReplicaState::is_persistent)
+        };
+        self.for_each_short_of_replicas(is_meant, |id, _| self.agenda.add(now, Job::Replicate(id)));
     }
 
     /// Schedules the replication of tasks whose replicas have room now. A job that is scheduled already
     /// keeps its time.
     pub(in crate::cluster) fn schedule_replicas_that_fit_now(&self) {
-        let delay = self.adjusted().replication_delay;
-        self.for_each_short_of_replicas(|id, updated_at| {
-            let due = later(updated_at, delay);
-            self.agenda.add_if_absent(due, Job::Replicate(id));
-        });
-    }
-
-    /// Tells each task that has fewer persistent replicas than it could have, and when it changed. Of
-    /// many tasks that takes a while.
-    fn for_each_short_of_replicas(&self, tell: impl Fn(Arc<str>, Timestamp)) {
         if self.has_quirk(Quirk::OneTryReplication) {
             return;
         }
+        let delay = self.adjusted().replication_delay;
+        self.for_each_short_of_replicas(
+            |_| true,
+            |id, updated_at| {
+                let due = later(updated_at, delay);
+                self.agenda.add_if_absent(due, Job::Replicate(id));
+            },
+        );
+    }
+
+    /// Tells each task that is meant and has fewer persistent replicas than it could have, and when it
+    /// changed. Of many tasks that takes a while.
+    fn for_each_short_of_replicas(
+        &self,
+        is_meant: impl Fn(&Entry) -> bool,
+        tell: impl Fn(Arc<str>, Timestamp),
+    ) {
         for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
             let short: Vec<_> = {
                 let (state, now) = (self.state(), self.now());
                 let is_short = |id: &Arc<str>| {
-                    let entry = state.live(id, now)?;
+                    let entry = state.live(id, now).filter(|entry| is_meant(entry))?;
                     let succeeded = entry.task.state == TaskState::Succeeded;
                     let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
                     short.then(|| (Arc::clone(id), entry.task.updated_at))

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::dfdaemon::HostNumber;
 use crate::store::ReplicaRecord;
@@ -22,8 +23,20 @@ pub(crate) struct ReplicaState {
     pub(crate) counts_as_persistent: bool,
     /// Whether its content is gone and only the scheduler still counts it, with the quirk for it.
     pub(crate) lost: bool,
-    /// Whether it serves nobody, as after an export that its client left, with the quirk for it.
-    pub(crate) poisoned: bool,
+    /// Whether it leads nowhere, a link that an import has linked, with the quirk for it.
+    pub(crate) leads_nowhere: bool,
+    /// What transfers wait for while it serves nobody, if any do.
+    awaited: Option<Awaited>,
+}
+
+/// Cancelled when a replica serves again, or is gone.
+#[derive(Debug, Default)]
+struct Awaited(CancellationToken);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// The copies of one task, ordered by the host's number.
@@ -38,7 +51,8 @@ impl ReplicaState {
             uploaded: 0,
             counts_as_persistent: false,
             lost: false,
-            poisoned: false,
+            leads_nowhere: false,
+            awaited: None,
         }
     }
 
@@ -54,6 +68,25 @@ impl ReplicaState {
 
     pub(crate) fn is_whole(&self) -> bool {
         self.counts() && !self.lost
+    }
+
+    /// Whether it is whole and serves nobody: it leads nowhere, or failed since, as by an export that
+    /// its client left, with the quirk for it.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.is_whole() && (self.leads_nowhere || self.record.failed_at.is_some())
+    }
+
+    /// It serves others again.
+    pub(super) fn cure(&mut self, now: Timestamp) {
+        self.leads_nowhere = false;
+        (self.record.failed_at, self.record.updated_at) = (None, now);
+        self.awaited = None;
+    }
+
+    /// What a transfer waits for that finds no other parent, if this one serves nobody.
+    pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
+        let is_poisoned = self.is_poisoned();
+        is_poisoned.then(|| self.awaited.get_or_insert_default().0.clone())
     }
 
     /// Whether the scheduler counts it.

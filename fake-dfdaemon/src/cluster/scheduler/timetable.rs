@@ -26,7 +26,7 @@ impl Scheduler {
         self.agenda.clear();
         self.agenda.add(now, Job::Collect);
         self.agenda.add(now, Job::EmptyTrash);
-        self.schedule_missing_replicas();
+        self.schedule_missing_replicas(None);
     }
 
     /// Forgets what was put down, before another state comes.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Scheduler;
 use super::leases::{Lease, Reservation};
 use super::replicas::ReplicaState;
@@ -93,8 +95,19 @@ impl Scheduler {
         id: &str,
         generation: Generation,
     ) -> bool {
-        let poisoned = self.change_replica(host, id, generation, |replica| replica.poisoned);
+        let poisoned = self.change_replica(host, id, generation, |replica| replica.is_poisoned());
         poisoned == Some(true)
+    }
+
+    /// What a transfer waits for that has no parent but this host, whose replica serves nobody.
+    pub(in crate::cluster) fn awaited(
+        &self,
+        host: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) -> Option<CancellationToken> {
+        self.change_replica(host, id, generation, ReplicaState::awaited)
+            .flatten()
     }
 
     /// Notes that a host serves a transfer of this very task, and returns the CRC-32 of each piece

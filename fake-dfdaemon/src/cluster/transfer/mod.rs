@@ -20,6 +20,7 @@ use std::time::Duration;
 use dfdaemon_api::piece::PieceLayout;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use self::parents::Parents;
 pub(super) use self::registry::Transfers;
@@ -97,6 +98,8 @@ struct Progress {
     /// The piece that is on its way, by number.
     in_flight: Option<u32>,
     arrived: Vec<Arc<Arrival>>,
+    /// What it waits for, if its only parents are copies that serve nobody.
+    held_up: Option<CancellationToken>,
     ended: Option<Result<(), Error>>,
 }
 

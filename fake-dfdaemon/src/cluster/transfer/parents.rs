@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use dfdaemon_api::piece::PieceLayout;
 
+use tokio_util::sync::CancellationToken;
+
 use super::TransferKey;
 use crate::cluster::peers::RemoteParent;
 use crate::cluster::replica_ops::check_length;
@@ -85,12 +87,12 @@ impl Parents {
         hosts
     }
 
-    /// Whether a host would serve, did its copy serve anybody.
-    pub(super) fn is_any_poisoned(&mut self) -> bool {
+    /// What ends when a host serves whose copy serves nobody now, if there is such a host.
+    pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
         let hosts = self.serving();
-        hosts
-            .iter()
-            .any(|host| !self.bad.contains(host) && self.is_poisoned(*host))
+        let mut hosts = hosts.iter().filter(|host| !self.bad.contains(host));
+        let TransferKey { id, generation, .. } = &self.transfer;
+        hosts.find_map(|host| self.cluster.scheduler().awaited(*host, id, *generation))
     }
 
     fn is_poisoned(&self, host: HostNumber) -> bool {

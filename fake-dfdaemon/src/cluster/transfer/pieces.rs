@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::parents::{Parent, Parents};
 use super::{Arrival, Fetch};
 use crate::call::random::Random;
@@ -68,11 +70,15 @@ impl Fetch {
         let started = Instant::now();
         let mut failed = None;
         let mut hosts = parents.hosts();
-        while hosts.is_empty() && parents.is_any_poisoned() {
+        while hosts.is_empty()
+            && let Some(awaited) = parents.awaited()
+        {
             self.check_wanted(cluster)?;
+            self.note_hold_up(Some(awaited));
             std::thread::sleep(POISONED_POLL);
             hosts = parents.hosts();
         }
+        self.note_hold_up(None);
         for host in hosts {
             self.check_wanted(cluster)?;
             let faults = self.faults(cluster, host, number);
@@ -131,6 +137,15 @@ impl Fetch {
             return Ok(taken);
         }
         Err(failed.unwrap_or_else(|| parents.none_left()))
+    }
+
+    /// Notes what the transfer waits for, so that the cluster settles meanwhile.
+    fn note_hold_up(&self, awaited: Option<CancellationToken>) {
+        self.progress.send_if_modified(|progress| {
+            let changes = progress.held_up.is_some() != awaited.is_some();
+            progress.held_up = awaited;
+            changes
+        });
     }
 
     fn copy_from(&self, parent: &Parent, range: Range<u64>) -> Result<u32, Error> {

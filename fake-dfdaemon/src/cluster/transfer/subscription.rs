@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{Arrival, Fetch, Progress};
 use crate::cluster::Error;
@@ -133,10 +134,23 @@ impl Subscription {
         }
     }
 
-    /// Waits for the end.
-    pub(in crate::cluster) async fn ended(mut self) -> Result<(), Error> {
-        while self.next().await?.is_some() {}
-        Ok(())
+    /// Waits for the end. Says at each step what holds the transfer up, for as long as that lasts.
+    pub(in crate::cluster) async fn ended(
+        mut self,
+        holds_up: impl Fn(Option<CancellationToken>),
+    ) -> Result<(), Error> {
+        loop {
+            let (ended, held_up) = {
+                let progress = self.progress.borrow_and_update();
+                (progress.ended.clone(), progress.held_up.clone())
+            };
+            holds_up(held_up.filter(|held_up| !held_up.is_cancelled()));
+            if let Some(ended) = ended {
+                return ended;
+            }
+            // The sender lives in `self.fetch`, so waiting cannot fail.
+            let _ = self.progress.changed().await;
+        }
     }
 
     /// The content as far as it has come.

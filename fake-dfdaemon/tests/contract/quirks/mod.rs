@@ -365,6 +365,9 @@ async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
     })
     .await;
     drop(guard);
+    let left = client_of(fake).await.stat_local(&id).await.unwrap();
+    let ends = (left.finished_at.is_some(), left.failed_at.is_some());
+    assert_eq!(ends, (true, has));
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     let child = other.export(content);
     tokio::pin!(child);

@@ -109,7 +109,7 @@ impl Entry {
     }
 
     /// What the scheduler takes for a host's whole copy.
-    fn counted_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
+    pub(crate) fn counted_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
         self.replicas.get(host).filter(|replica| replica.counts())
     }
 
