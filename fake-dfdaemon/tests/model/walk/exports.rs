@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dfdaemon_api::common::v2::TrafficType;
 use dfdaemon_api::digest::crc32;
@@ -15,6 +16,9 @@ use super::ops::{Digest, Export, Output};
 use super::texts::{self, EXISTS, NO_FILE, Refusal, by_dfdaemon, by_scheduler, internal};
 use super::world::World;
 use crate::support::client::{Export as Request, Exported};
+
+/// How long an export is given that has to wait, before it is looked at.
+const LOOKS_AFTER: Duration = Duration::from_millis(30);
 
 /// Where an output goes.
 enum Place {
@@ -43,6 +47,9 @@ impl World {
             Place::At(output) => Some(self.files.outputs[*output].0.clone()),
             Place::NoParent(path) => Some(path.clone()),
         };
+        if self.is_unknown(export.host, &id) {
+            return;
+        }
         let digest = self.digest(export, &id, &place);
         let request = Request {
             task_id: id.clone(),
@@ -54,10 +61,28 @@ impl World {
             digest: digest.clone(),
             ..Request::default()
         };
-        let exported = match export.by_peer {
-            true => self.peer(export.host).await.export(request).await,
-            false => self.client(export.host).await.export(request).await,
-        };
+        let link = self.link(&place, None);
+        let is_refused = export.force_hard_link && matches!(link, Some(Link::Refused(_)));
+        let lacks = self.content(export.host, &id).is_none();
+        let waits_for = self.model.waits_for(&id, export.host);
+        let waits_for = waits_for.filter(|_| lacks && !is_refused);
+        let (client, peer) = (self.client(export.host).await, self.peer(export.host).await);
+        let by_peer = export.by_peer;
+        let exporting = tokio::spawn(async move {
+            match by_peer {
+                true => peer.export(request).await,
+                false => client.export(request).await,
+            }
+        });
+        if let Some(parent) = waits_for {
+            tokio::time::sleep(LOOKS_AFTER).await;
+            assert!(
+                !exporting.is_finished(),
+                "the copy on host-{parent} serves nobody"
+            );
+            self.cure(parent, &id).await;
+        }
+        let exported = exporting.await.unwrap();
         let Some(task) = self.model.live(&id).cloned() else {
             assert!(!exported.opened);
             texts::assert_refused(&exported.status, &self.model.not_found(&id));
@@ -68,7 +93,6 @@ impl World {
             self.held(export, &id, &place, digest, exported);
             return;
         }
-        let link = self.link(&place, None);
         match self.model.transfer(&self.files, &id, host) {
             Transfer::Nowhere => {
                 assert_eq!(
@@ -106,7 +130,7 @@ impl World {
                 let ended = self.finish(export, &id, &place, link, digest);
                 if ended.is_err() {
                     let task = self.model.tasks.get_mut(&id).unwrap();
-                    task.failed_exports += 1;
+                    task.failed_exports[host] += 1;
                     if let Some(copy) = task.copies.get_mut(&host) {
                         (copy.finished, copy.failed) = (false, true);
                     }
@@ -148,6 +172,9 @@ impl World {
             false => task.clear_persistent(host),
         }
         let ended = self.finish(export, id, place, link, digest);
+        if ended.is_ok() {
+            self.model.cure(id, host);
+        }
         Self::check_end(&exported, ended);
     }
 

@@ -10,6 +10,11 @@ use std::path::{Path, PathBuf};
 /// What the sources hold, in bytes.
 pub(crate) const LENGTHS: [usize; 3] = [0, 9, (4 << 20) + 5];
 
+/// The length of a file that has no bytes and is larger than a host, and what a host may hold: more
+/// than a walk brings together, so that nothing is evicted.
+pub(crate) const HUGE: u64 = 640 << 20;
+pub(crate) const CAPACITY: u64 = 512 << 20;
+
 /// Texts that ids are made of.
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -52,6 +57,10 @@ impl Files {
         fs::create_dir(dir.join("sources")).unwrap();
         fs::create_dir(dir.join("outputs")).unwrap();
         fs::create_dir(dir.join("directory")).unwrap();
+        let huge = fs::File::create(dir.join("huge")).unwrap();
+        huge.set_len(HUGE).unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mkfifoat(rustix::fs::CWD, dir.join("fifo"), mode).unwrap();
         for (source, length) in LENGTHS.into_iter().enumerate() {
             let bytes: Vec<u8> = (0..length).map(|at| (at / 7 + source) as u8).collect();
             fs::write(files.source(source), &bytes).unwrap();

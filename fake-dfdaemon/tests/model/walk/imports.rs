@@ -17,36 +17,15 @@ use super::world::World;
 use crate::support::client::Import as Request;
 
 /// What the scheduler does with what it is asked to begin.
-struct Asked {
-    id: String,
+pub(super) struct Asked {
+    pub(super) id: String,
     length: u64,
     ttl: (i64, i32),
 }
 
 impl World {
     pub(super) async fn import(&mut self, import: &Import) {
-        let path = match import.path {
-            Source::File(source) => self.files.source(source),
-            Source::Absolute(source) => self.files.absolute(source),
-            Source::Relative(source) => self.files.relative(source),
-            Source::Directory => self.files.dir.join("directory"),
-            Source::Missing => self.files.dir.join("missing"),
-        };
-        let ttl = match import.ttl {
-            Ttl::Absent => None,
-            Ttl::Negative(seconds) => Some((-seconds, 0)),
-            Ttl::Given { seconds, nanos } => Some((seconds, nanos)),
-        };
-        let request = Request {
-            content_for_calculating_task_id: import.name.map(|name| NAMES[name].to_owned()),
-            path: path.to_str().unwrap().to_owned(),
-            persistent_replica_count: import.replicas,
-            tag: import.tag.map(ToOwned::to_owned),
-            application: import.application.map(ToOwned::to_owned),
-            piece_length: import.piece_length,
-            ttl: ttl.map(|(seconds, nanos)| Duration { seconds, nanos }),
-            ..Request::default()
-        };
+        let request = self.import_request(import);
         let expected = self.expected_import(import);
         let answer = self.client(import.host).await.import(request).await;
         match expected {
@@ -72,8 +51,33 @@ impl World {
         }
     }
 
+    pub(super) fn import_request(&self, import: &Import) -> Request {
+        let path = match import.path {
+            Source::File(source) => self.files.source(source),
+            Source::Absolute(source) => self.files.absolute(source),
+            Source::Relative(source) => self.files.relative(source),
+            Source::Directory => self.files.dir.join("directory"),
+            Source::Missing => self.files.dir.join("missing"),
+        };
+        let ttl = match import.ttl {
+            Ttl::Absent => None,
+            Ttl::Negative(seconds) => Some((-seconds, 0)),
+            Ttl::Given { seconds, nanos } => Some((seconds, nanos)),
+        };
+        Request {
+            content_for_calculating_task_id: import.name.map(|name| NAMES[name].to_owned()),
+            path: path.to_str().unwrap().to_owned(),
+            persistent_replica_count: import.replicas,
+            tag: import.tag.map(ToOwned::to_owned),
+            application: import.application.map(ToOwned::to_owned),
+            piece_length: import.piece_length,
+            ttl: ttl.map(|(seconds, nanos)| Duration { seconds, nanos }),
+            ..Request::default()
+        }
+    }
+
     /// The refusal, in the order in which a dfdaemon and its scheduler look at things.
-    fn expected_import(&self, import: &Import) -> Result<Asked, Refusal> {
+    pub(super) fn expected_import(&self, import: &Import) -> Result<Asked, Refusal> {
         let release = self.model.release;
         let invalid = |text: &str| Err((Code::InvalidArgument, text.to_owned()));
         let id = match (import.name, import.path) {
@@ -123,7 +127,8 @@ impl World {
             return refuse("Ttl", "inside range [5m0s, 168h0m0s]");
         }
         if self.model.live(&id).is_some() {
-            let text = format!("persistent cache task {id} is Succeeded cannot upload");
+            let state = self.model.tasks[&id].state();
+            let text = format!("persistent cache task {id} is {state} cannot upload");
             return Err(by_scheduler(release, Code::AlreadyExists, &text));
         }
         Ok(Asked { id, length, ttl })
@@ -158,7 +163,7 @@ impl World {
     }
 
     /// What an import leaves on its host: 1.5 links the source, 0.2 copies it.
-    fn imported_copy(&mut self, import: &Import, asked: &Asked) -> Copy {
+    pub(super) fn imported_copy(&mut self, import: &Import, asked: &Asked) -> Copy {
         let (source, link) = match import.path {
             Source::Absolute(source) => (source, Some(Node::Absolute(source))),
             Source::Relative(source) => (source, Some(Node::Relative(source))),
@@ -186,12 +191,22 @@ impl World {
             piece_length: piece_length(import.piece_length),
             ttl: asked.ttl,
             created: self.model.now,
-            failed_exports: 0,
+            uploading: false,
+            failed_exports: [0; super::ops::HOSTS],
             copies: BTreeMap::new(),
         }
     }
 
-    fn imported(&mut self, import: &Import, asked: Asked, copy: Copy) {
+    /// The task of an import that found no room for so much: it stays Uploading.
+    pub(super) fn filled(&mut self, import: &Import, asked: Asked, length: u64) {
+        let asked = Asked { length, ..asked };
+        let mut task = self.new_task(import, &asked);
+        task.uploading = true;
+        task.copies.insert(import.host, Copy::unknown());
+        self.model.tasks.insert(asked.id, task);
+    }
+
+    pub(super) fn imported(&mut self, import: &Import, asked: Asked, copy: Copy) {
         let mut task = self.new_task(import, &asked);
         task.copies.insert(import.host, copy);
         self.model.insert(&asked.id, task);

@@ -1,5 +1,6 @@
-//! A walk with every quirk: calls with every option, edits of files, time, on two hosts, against a
-//! model of what a real dfdaemon answers and leaves on disk.
+//! A walk with every quirk: calls with every option, calls that their clients leave, edits of files,
+//! hosts that stop, leave and start, time, on two hosts, against a model of what a real dfdaemon
+//! answers and leaves on disk.
 //!
 //! The model is written from what is known of real daemons, not from the fake: a change that breaks
 //! one of these behaviours is found here. It steps aside where nobody knows what a real one does.
@@ -7,6 +8,7 @@
 mod exports;
 mod files;
 mod imports;
+mod left;
 mod model;
 mod ops;
 mod texts;

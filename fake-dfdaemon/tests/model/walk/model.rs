@@ -17,6 +17,8 @@ const PIECE_LENGTH: u64 = 4 << 20;
 /// A task as the scheduler knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
+    /// Whether its import found no room: it stays Uploading, and nobody has it.
+    pub(crate) uploading: bool,
     pub(crate) wanted: u64,
     pub(crate) tag: Option<String>,
     pub(crate) application: Option<String>,
@@ -24,8 +26,8 @@ pub(crate) struct Task {
     pub(crate) piece_length: u64,
     pub(crate) ttl: (i64, i32),
     pub(crate) created: i64,
-    /// Exports that failed and are counted.
-    pub(crate) failed_exports: u64,
+    /// Exports that failed and are counted, by host.
+    pub(crate) failed_exports: [u64; HOSTS],
     pub(crate) copies: BTreeMap<usize, Copy>,
 }
 
@@ -44,6 +46,10 @@ pub(crate) struct Copy {
     pub(crate) failed: bool,
     /// Whether only the scheduler still knows of it.
     pub(crate) lost: bool,
+    /// Whether its host has left: it does not count.
+    pub(crate) left: bool,
+    /// Whether nobody says what lies on the host.
+    pub(crate) unknown: bool,
     /// `None` if the walk cannot tell.
     pub(crate) uploaded: Option<u64>,
 }
@@ -59,6 +65,8 @@ impl Copy {
             finished: true,
             failed: false,
             lost: false,
+            left: false,
+            unknown: false,
             uploaded: Some(0),
         }
     }
@@ -74,12 +82,27 @@ impl Copy {
             finished: false,
             failed,
             lost: false,
+            left: false,
+            unknown: false,
             uploaded: None,
+        }
+    }
+
+    /// What an import leaves that found no room.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            unknown: true,
+            ..Self::unfinished(false, true)
         }
     }
 
     pub(crate) fn is_whole(&self) -> bool {
         self.finished && !self.lost
+    }
+
+    /// Whether it is whole and no other host gets a byte of it.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.is_whole() && self.failed
     }
 
     fn is_persistent(&self) -> bool {
@@ -103,17 +126,28 @@ impl Task {
         pieces.map(dfdaemon_api::digest::crc32).collect()
     }
 
+    pub(crate) fn state(&self) -> &'static str {
+        match self.uploading {
+            true => "Uploading",
+            false => "Succeeded",
+        }
+    }
+
     pub(crate) fn whole(&self, host: usize) -> Option<&Copy> {
         self.copies.get(&host).filter(|copy| copy.is_whole())
     }
 
     /// Persistent replicas and all, as a stat counts them.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        let counted = || self.copies.values().filter(|copy| copy.finished);
+        if self.uploading {
+            return (1, 1);
+        }
+        let counts = |copy: &&Copy| copy.finished && !copy.left;
+        let counted = || self.copies.values().filter(counts);
         let persistent = counted().filter(|copy| copy.is_persistent()).count();
         (
             persistent as u64,
-            counted().count() as u64 + self.failed_exports,
+            counted().count() as u64 + self.failed_exports.iter().sum::<u64>(),
         )
     }
 
@@ -181,6 +215,52 @@ impl Model {
         (0..HOSTS).find(|host| self.running[*host])
     }
 
+    /// The host that an export on another one waits for: it has the only copy, and that serves nobody.
+    pub(crate) fn waits_for(&self, id: &str, to: usize) -> Option<usize> {
+        let task = self.live(id)?;
+        let others = (0..HOSTS).filter(|host| *host != to && self.running[*host]);
+        let mut poisoned = others.filter(|host| task.whole(*host).is_some_and(Copy::is_poisoned));
+        poisoned.next().filter(|_| task.length > 0)
+    }
+
+    /// The host whose copy the replicas of a task wait for that are due now.
+    pub(crate) fn replicas_wait_for(&self, id: &str) -> Option<usize> {
+        let task = self.live(id)?;
+        let mut lacking = (0..HOSTS).filter(|host| {
+            let counts = task.copies.get(host).is_some_and(|copy| copy.finished);
+            self.running[*host] && !counts
+        });
+        let promotable = (0..HOSTS).filter(|host| {
+            let copy = task.copies.get(host).filter(|copy| copy.finished);
+            self.running[*host] && copy.is_some_and(|copy| !copy.is_persistent())
+        });
+        let missing = task.wanted.saturating_sub(task.counts().0);
+        let is_short = missing > promotable.count() as u64;
+        lacking.find_map(|host| self.waits_for(id, host).filter(|_| is_short))
+    }
+
+    /// An export has ended well on a host with the copy.
+    pub(crate) fn cure(&mut self, id: &str, host: usize) {
+        let task = self.tasks.get_mut(id).unwrap();
+        if let Some(copy) = task.copies.get_mut(&host) {
+            copy.failed = false;
+        }
+    }
+
+    /// A host leaves: its replicas count no more, and its persistent ones are made elsewhere.
+    pub(crate) fn leave(&mut self, host: usize) {
+        self.running[host] = false;
+        for (id, task) in &mut self.tasks {
+            let Some(copy) = task.copies.get_mut(&host).filter(|copy| !copy.left) else {
+                continue;
+            };
+            copy.left = true;
+            if copy.finished && copy.is_persistent() {
+                self.due.push(id.clone());
+            }
+        }
+    }
+
     /// How a transfer to a host would end.
     pub(crate) fn transfer(&self, files: &Files, id: &str, to: usize) -> Transfer {
         let task = &self.tasks[id];
@@ -222,7 +302,7 @@ impl Model {
     /// Leaves what an export does that failed after it began.
     pub(crate) fn leave_failed(&mut self, id: &str, host: usize, persistent: bool) {
         let task = self.tasks.get_mut(id).unwrap();
-        task.failed_exports += 1;
+        task.failed_exports[host] += 1;
         task.copies.insert(host, Copy::unfinished(true, persistent));
     }
 
@@ -269,7 +349,8 @@ impl Model {
     /// A host is started again: its content is gone, and the scheduler counts it all the same.
     pub(crate) fn wipe(&mut self, host: usize) {
         for task in self.tasks.values_mut() {
-            let counts = task.copies.get(&host).is_some_and(|copy| copy.finished);
+            let copy = task.copies.get(&host);
+            let counts = copy.is_some_and(|copy| copy.finished && !copy.left);
             if !counts {
                 task.copies.remove(&host);
             } else if let Some(copy) = task.copies.get_mut(&host) {

@@ -11,7 +11,21 @@ pub(crate) const HOSTS: usize = 2;
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Import(Import),
+    /// An import that its client leaves while the file is read for the id: it is a FIFO that nobody
+    /// writes to.
+    LeaveImport(usize),
+    /// An import whose client leaves before it has the answer.
+    LoseImport(Import),
+    /// An import, by a name, of what is larger than the host.
+    FillImport(Import),
     Export(Export),
+    /// An export without output whose client leaves at the first piece.
+    LeaveExport {
+        host: usize,
+        by_peer: bool,
+        task: Target,
+        with_content: bool,
+    },
     /// By the service of clients, or by that of peers.
     Stat {
         host: usize,
@@ -41,6 +55,7 @@ pub(crate) enum Op {
     Move(i64),
     Collect,
     Stop(usize),
+    Leave(usize),
     Start(usize),
 }
 
@@ -149,7 +164,7 @@ fn target() -> impl Strategy<Value = Target> {
     ]
 }
 
-fn import() -> impl Strategy<Value = Op> {
+fn import() -> impl Strategy<Value = Import> {
     let path = prop_oneof![
         10 => source().prop_map(Source::File),
         2 => source().prop_map(Source::Absolute),
@@ -187,17 +202,15 @@ fn import() -> impl Strategy<Value = Op> {
         label(),
     );
     import.prop_map(
-        |(host, path, name, ttl, replicas, piece_length, tag, application)| {
-            Op::Import(Import {
-                host,
-                path,
-                name,
-                ttl,
-                replicas,
-                piece_length,
-                tag,
-                application,
-            })
+        |(host, path, name, ttl, replicas, piece_length, tag, application)| Import {
+            host,
+            path,
+            name,
+            ttl,
+            replicas,
+            piece_length,
+            tag,
+            application,
         },
     )
 }
@@ -280,6 +293,16 @@ fn question() -> impl Strategy<Value = Op> {
     })
 }
 
+fn left_export() -> impl Strategy<Value = Op> {
+    let export = (host(), any::<bool>(), target(), prop::bool::weighted(0.8));
+    export.prop_map(|(host, by_peer, task, with_content)| Op::LeaveExport {
+        host,
+        by_peer,
+        task,
+        with_content,
+    })
+}
+
 /// Shown a step a line.
 #[derive(Clone)]
 pub(crate) struct Walk(pub(crate) Vec<Op>);
@@ -298,8 +321,12 @@ impl fmt::Debug for Walk {
 pub(crate) fn walks() -> impl Strategy<Value = Walk> {
     let seconds = prop_oneof![4 => 1..120i64, 2 => 200..400i64, 1 => Just(90_000)];
     let op = prop_oneof![
-        12 => import(),
+        12 => import().prop_map(Op::Import),
+        1 => host().prop_map(Op::LeaveImport),
+        1 => import().prop_map(Op::LoseImport),
+        1 => import().prop_map(Op::FillImport),
         16 => export(),
+        3 => left_export(),
         9 => question(),
         2 => source().prop_map(Op::EditSource),
         1 => source().prop_map(Op::ReplaceSource),
@@ -307,10 +334,11 @@ pub(crate) fn walks() -> impl Strategy<Value = Walk> {
         3 => seconds.prop_map(Op::Move),
         2 => Just(Op::Collect),
         1 => host().prop_map(Op::Stop),
+        1 => host().prop_map(Op::Leave),
         3 => host().prop_map(Op::Start),
     ];
     // With tasks to begin with, most steps find something.
-    let begin = prop::collection::vec(import(), 0..4);
+    let begin = prop::collection::vec(import().prop_map(Op::Import), 0..4);
     let walk = (begin, prop::collection::vec(op, 1..60));
     walk.prop_map(|(begin, ops)| Walk(begin.into_iter().chain(ops).collect()))
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tonic::Code;
 
-use super::files::{Files, NAMES, Node};
+use super::files::{CAPACITY, Files, NAMES, Node};
 use super::model::{Model, START};
 use super::ops::{HOSTS, Op, Target};
 use super::texts;
@@ -22,9 +22,12 @@ use crate::support::client::{Client, PeerClient};
 /// Longer than a walk takes: the collector comes when a step asks for it.
 const NEVER: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 
+/// Much longer than a step takes.
+const HANGS: Duration = Duration::from_secs(30);
+
 pub(crate) struct World {
     dir: TempDir,
-    daemon: FakeDfdaemon,
+    pub(super) daemon: FakeDfdaemon,
     clients: BTreeMap<usize, (Client, PeerClient)>,
     pub(super) model: Model,
     pub(super) files: Files,
@@ -39,6 +42,7 @@ impl World {
             .release(release)
             .quirks(fake_dfdaemon::Quirk::all().filter(|quirk| quirks.has(*quirk)))
             .hosts(HOSTS)
+            .capacity(CAPACITY)
             .clock(ClockMode::Manual(Some(
                 Timestamp::from_second(START).unwrap(),
             )))
@@ -60,8 +64,13 @@ impl World {
 
     pub(crate) async fn run(&mut self, ops: &[Op]) {
         for (number, op) in ops.iter().enumerate() {
-            self.step(op).await;
-            self.daemon.settle().await;
+            let stepping = async {
+                self.step(op).await;
+                self.cure_parents().await;
+                self.daemon.settle().await;
+            };
+            let stepped = tokio::time::timeout(HANGS, stepping).await;
+            stepped.unwrap_or_else(|_| panic!("step {number} hangs: {op:?}"));
             self.model.replicate(&mut self.files);
             self.compare(&format!("after step {number}, {op:?}")).await;
         }
@@ -108,8 +117,11 @@ impl World {
 
     async fn step(&mut self, op: &Op) {
         let host = match op {
-            Op::Import(import) => Some(import.host),
+            Op::Import(import) | Op::LoseImport(import) | Op::FillImport(import) => {
+                Some(import.host)
+            }
             Op::Export(export) => Some(export.host),
+            Op::LeaveImport(host) | Op::LeaveExport { host, .. } => Some(*host),
             Op::Stat { host, .. }
             | Op::StatLocal { host, .. }
             | Op::Update { host, .. }
@@ -121,7 +133,19 @@ impl World {
         }
         match op {
             Op::Import(import) => self.import(import).await,
+            Op::LeaveImport(host) => self.leave_import(*host).await,
+            Op::LoseImport(import) => self.lose_import(import).await,
+            Op::FillImport(import) => self.fill_import(import).await,
             Op::Export(export) => self.export(export).await,
+            Op::LeaveExport {
+                host,
+                by_peer,
+                task,
+                with_content,
+            } => {
+                let id = self.id_of(*task);
+                self.leave_export(*host, *by_peer, &id, *with_content).await;
+            }
             Op::Stat {
                 host,
                 by_peer,
@@ -135,6 +159,9 @@ impl World {
             } => self.update(*host, &self.id_of(*task), *persistent).await,
             Op::Delete { host, task } => {
                 let id = self.id_of(*task);
+                if self.is_unknown(*host, &id) {
+                    return;
+                }
                 self.peer(*host).await.delete(&id).await.unwrap();
                 self.model.delete(&id, *host);
             }
@@ -173,7 +200,12 @@ impl World {
                 self.model.running[*host] = true;
                 self.model.wipe(*host);
             }
-            Op::Stop(_) | Op::Start(_) => {}
+            Op::Leave(host) if self.knows_leave(*host) => {
+                self.clients.remove(host);
+                self.daemon.host(*host).unwrap().leave().await;
+                self.model.leave(*host);
+            }
+            Op::Stop(_) | Op::Leave(_) | Op::Start(_) => {}
         }
     }
 
@@ -199,11 +231,16 @@ impl World {
             answer.content_length,
             answer.piece_count as usize,
         );
+        let counts = match task.uploading && task.failed_exports != [0; HOSTS] {
+            // Whether these count is not known.
+            true => seen.3,
+            false => task.counts(),
+        };
         let expected = (
             id,
-            "Succeeded",
+            task.state(),
             task.wanted,
-            task.counts(),
+            counts,
             task.piece_length,
             task.length,
             task.piece_count(),
@@ -228,6 +265,7 @@ impl World {
         let task = self.model.tasks.get(id);
         let copy = task.and_then(|task| task.copies.get(&host));
         match copy.filter(|copy| !copy.lost) {
+            Some(copy) if copy.unknown => {}
             None => {
                 let refusal = texts::internal(format!("task {id} not found"));
                 texts::assert_refused(&answer.unwrap_err(), &refusal);
@@ -273,6 +311,7 @@ impl World {
                 let path = self.content_path(host, id);
                 let copy = task.copies.get(&host);
                 match copy.and_then(|copy| copy.content) {
+                    _ if copy.is_some_and(|copy| copy.unknown) => {}
                     Some(content) => made.push((path, content)),
                     None if copy.is_some_and(|copy| copy.preallocated) => {
                         let length = fs::metadata(&path).unwrap().len();
@@ -291,7 +330,11 @@ impl World {
     async fn compare_list(&mut self, host: usize, when: &str) {
         let listed = self.client(host).await.list().await.unwrap();
         let mut ids: Vec<_> = listed.iter().map(|task| task.task_id.clone()).collect();
+        ids.retain(|id| !self.is_unknown(host, id));
         for seen in listed {
+            if self.is_unknown(host, &seen.task_id) {
+                continue;
+            }
             let task = self.model.tasks.get_mut(&seen.task_id);
             let copy = task.and_then(|task| {
                 let lengths = (task.length, task.piece_length, task.ttl);
@@ -322,7 +365,7 @@ impl World {
         let known = self.model.tasks.iter();
         let known = known.filter(|(_, task)| {
             let copy = task.copies.get(&host);
-            copy.is_some_and(|copy| !copy.lost)
+            copy.is_some_and(|copy| !copy.lost && !copy.unknown)
         });
         ids.dedup();
         assert!(ids.iter().eq(known.map(|(id, _)| id)), "{ids:?} {when}");

@@ -1,0 +1,190 @@
+//! Calls that their clients leave, imports that find no room, hosts that leave, and what puts
+//! a copy right that serves nobody.
+
+use std::cell::OnceCell;
+
+use fake_dfdaemon::{Fault, FaultGuard, Rpc};
+use rustix::fs::{Mode, OFlags};
+
+use super::files::HUGE;
+use super::ops::{Import, Source};
+use super::texts;
+use super::world::World;
+use crate::support::client::{Export as Request, Import as ImportRequest};
+use crate::support::eventually;
+
+impl World {
+    /// Imports a FIFO without a name for it, and leaves while it is read: nobody has heard of a task.
+    pub(super) async fn leave_import(&mut self, host: usize) {
+        let path = self.files.dir.join("fifo");
+        let request = ImportRequest {
+            path: path.to_str().unwrap().to_owned(),
+            persistent_replica_count: 1,
+            ttl: Some(prost_types::Duration {
+                seconds: 600,
+                nanos: 0,
+            }),
+            ..ImportRequest::default()
+        };
+        let before = self.calls(Rpc::Import);
+        let importing = self.client(host).await.begin_import(request);
+        // Open for as long as it is read: a writer that goes away ends the file.
+        let writer = OnceCell::new();
+        eventually("the FIFO is read", || async {
+            // Opens only if somebody reads.
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+            let opened = rustix::fs::open(&path, flags, Mode::empty());
+            opened.is_ok_and(|opened| writer.set(opened).is_ok())
+        })
+        .await;
+        importing.abort();
+        self.left(Rpc::Import, before).await;
+    }
+
+    /// Imports, and leaves before the answer comes: the import has happened.
+    pub(super) async fn lose_import(&mut self, import: &Import) {
+        let Ok(asked) = self.expected_import(import) else {
+            return;
+        };
+        if import.path == Source::Directory {
+            return;
+        }
+        let fault = self.daemon.fault(Fault::on(Rpc::Import).after().stall());
+        let before = self.calls(Rpc::Import);
+        let request = self.import_request(import);
+        let importing = self.client(import.host).await.begin_import(request);
+        fires(&fault).await;
+        importing.abort();
+        self.left(Rpc::Import, before).await;
+        let copy = self.imported_copy(import, &asked);
+        self.imported(import, asked, copy);
+    }
+
+    /// Imports, by a name, what is larger than the host.
+    pub(super) async fn fill_import(&mut self, import: &Import) {
+        let is_named = import.name.is_some() && matches!(import.path, Source::File(_));
+        let Some(asked) = self.expected_import(import).ok().filter(|_| is_named) else {
+            return;
+        };
+        let path = self.files.dir.join("huge");
+        let request = ImportRequest {
+            path: path.to_str().unwrap().to_owned(),
+            ..self.import_request(import)
+        };
+        let answer = self.client(import.host).await.import(request).await;
+        let text = format!(
+            "no space left on device: not enough space to store the persistent cache task: \
+             content_length={HUGE}"
+        );
+        texts::assert_refused(&answer.unwrap_err(), &texts::internal(text));
+        self.filled(import, asked, HUGE);
+    }
+
+    /// Begins an export without output, and leaves at its first piece. With content the copy of the
+    /// host serves no other host from then on; without, the export goes on alone.
+    pub(super) async fn leave_export(
+        &mut self,
+        host: usize,
+        by_peer: bool,
+        id: &str,
+        with_content: bool,
+    ) {
+        let is_whole = self.model.live(id).is_some_and(|task| {
+            let copy = task.whole(host);
+            // Without a piece there is nothing to leave at.
+            copy.is_some() && task.length > 0
+        });
+        if !is_whole {
+            // What a real one does about a transfer that its client left is not known.
+            return;
+        }
+        let request = Request {
+            task_id: id.to_owned(),
+            need_piece_content: with_content,
+            ..Request::default()
+        };
+        let fault = self.daemon.fault(Fault::on(Rpc::Export).piece(0).stall());
+        let before = self.calls(Rpc::Export);
+        let (client, peer) = (self.client(host).await, self.peer(host).await);
+        let leaving = tokio::spawn(async move {
+            match by_peer {
+                true => drop(peer.export(request).await),
+                false => drop(client.export(request).await),
+            }
+        });
+        fires(&fault).await;
+        leaving.abort();
+        let _ = leaving.await;
+        if !with_content {
+            // It goes on, whoever reads it.
+            drop(fault);
+        }
+        self.left(Rpc::Export, before).await;
+        let task = self.model.tasks.get_mut(id).unwrap();
+        if with_content {
+            let copy = task.copies.get_mut(&host).unwrap();
+            // Whether the piece was read before its client was gone is not known.
+            (copy.failed, copy.uploaded) = (true, None);
+        } else {
+            task.clear_persistent(host);
+            self.model.cure(id, host);
+        }
+    }
+
+    /// Exports with neither output nor content, which puts a copy right that serves nobody.
+    pub(super) async fn cure(&mut self, host: usize, id: &str) {
+        let request = Request {
+            task_id: id.to_owned(),
+            ..Request::default()
+        };
+        self.client(host).await.export(request).await.ok();
+        let task = self.model.tasks.get_mut(id).unwrap();
+        task.clear_persistent(host);
+        self.model.cure(id, host);
+    }
+
+    /// Replicas that are due wait for copies that serve nobody: puts those right.
+    pub(super) async fn cure_parents(&mut self) {
+        let due = self.model.due.iter();
+        let waiting = due.filter_map(|id| Some((id.clone(), self.model.replicas_wait_for(id)?)));
+        let waiting: Vec<_> = waiting.collect();
+        if !waiting.is_empty() {
+            // While they wait, all else settles.
+            self.daemon.settle().await;
+            self.model.replicate(&mut self.files);
+        }
+        for (id, parent) in waiting {
+            self.cure(parent, &id).await;
+        }
+    }
+
+    /// Whether it is known what comes of it when a host leaves.
+    pub(super) fn knows_leave(&self, host: usize) -> bool {
+        let mut tasks = self.model.tasks.values();
+        // Whether exports that failed there still count is not known.
+        tasks.all(|task| task.failed_exports[host] == 0 && !task.uploading)
+    }
+
+    /// Whether nobody says what a host has of a task.
+    pub(super) fn is_unknown(&self, host: usize, id: &str) -> bool {
+        let copy = self
+            .model
+            .tasks
+            .get(id)
+            .and_then(|task| task.copies.get(&host));
+        copy.is_some_and(|copy| copy.unknown)
+    }
+
+    fn calls(&self, rpc: Rpc) -> usize {
+        self.daemon.journal().calls(rpc).len()
+    }
+
+    /// Waits until the call has ended that a client left.
+    async fn left(&self, rpc: Rpc, before: usize) {
+        eventually("the call has ended", || async { self.calls(rpc) > before }).await;
+    }
+}
+
+async fn fires(fault: &FaultGuard) {
+    eventually("the call is under way", || async { fault.fired() == 1 }).await;
+}
