@@ -29,7 +29,7 @@ function showHosts() {
 
 let tasks = [], taskTotal = 0, replicasShown = null;
 const lacking = (task) => Math.max(0, task.persistent_replica_count - task.current_persistent_replica_count);
-const SIGNS = { persistent: "●", evictable: "○", partial: "◐" };
+const SIGNS = { persistent: "●", evictable: "○", partial: "◐" }, GONE = "⊗";
 const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent ? "persistent" : "evictable");
 const hasLeft = (replica) => hosts.some((host) => host.name === replica.host && host.state === "left");
 const named = (replica) => replica.host + (hasLeft(replica) ? " (has left)" : kindOf(replica) === "persistent" ? "" : ` (${kindOf(replica)})`);
@@ -46,7 +46,7 @@ function replicaCells(task, columns) {
     if (replica) {
       const label = `${kindOf(replica)} replica on ${host.name}${hasLeft(replica) ? ", which has left: it does not count" : ""}`;
       const kind = hasLeft(replica) ? "gone" : isNew(replica) ? "new" : "";
-      cell.append(el("span", SIGNS[kindOf(replica)], { role: "img", "aria-label": label, title: label, class: kind }));
+      cell.append(el("span", hasLeft(replica) ? GONE : SIGNS[kindOf(replica)], { role: "img", "aria-label": label, title: label, class: kind }));
     }
     return cell;
   });
