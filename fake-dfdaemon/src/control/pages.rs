@@ -56,6 +56,12 @@ fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;
     };
+    // Neither a user nor what is no port.
+    match host.strip_prefix(authority.host()) {
+        Some("") => {}
+        Some(_) if authority.port_u16().is_some() => {}
+        _ => return false,
+    }
     let name = authority.host().trim_matches(['[', ']']);
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }
@@ -100,6 +106,8 @@ mod tests {
             "evil.example",
             "localhost.evil.example:9",
             "127.0.0.1.evil.example",
+            "127.0.0.1:9.evil.example",
+            "evil.example@127.0.0.1:9",
             "",
         ] {
             let page = headers(&[("host", host)]);
