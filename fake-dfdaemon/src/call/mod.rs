@@ -389,13 +389,15 @@ impl Call {
 /// One line a call, for who wants to see them pass. What a client sent is quoted.
 fn log(call: &Entry) {
     let task = call.request.get("task_id").and_then(Value::as_str);
+    let CallStatus { code, message } = &call.status;
+    let error = (!message.is_empty()).then(|| tracing::field::debug(message));
     tracing::info!(
         call = call.call,
         rpc = %call.rpc,
         host = %call.host,
         task = ?task.unwrap_or_default(),
-        status = %call.status.code,
-        message = ?call.status.message,
+        status = %code,
+        error,
         bytes = call.bytes,
         fault = call.fault.as_ref().map(|fault| fault.id),
         client_gone = call.client_gone,

@@ -12,6 +12,7 @@ mod cycles;
 mod documents;
 mod examples;
 mod first_process;
+mod log;
 mod proxy;
 mod signals;
 mod state;
