@@ -88,6 +88,14 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The duration that a field names.
+pub(super) fn duration(field: &str, text: &str) -> Result<Duration, ApiError> {
+    humantime::parse_duration(text).map_err(|error| {
+        let looks = "durations look like 90s, 30m, 1h30m or 2d";
+        ApiError::bad_request(format!("{field}: {error}; {looks}"))
+    })
+}
+
 /// What a handler answers: an object.
 pub(super) type Answer = Result<Json<Value>, ApiError>;
 

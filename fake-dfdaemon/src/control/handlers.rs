@@ -1,7 +1,6 @@
 //! What each path of the control API does.
 
 use std::io;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -11,7 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done};
+use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done, duration};
 use super::api::{Api, Proxied, Subject};
 use super::parts;
 use crate::call::clock::Clock;
@@ -202,11 +201,7 @@ pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>
     let world = api.world()?;
     let clock = &world.cluster.calls().clock;
     let moved = match (by.advance, by.set) {
-        (Some(advance), None) => {
-            let by: Duration = humantime::parse_duration(&advance)
-                .map_err(|error| ApiError::bad_request(format!("advance: {error}")))?;
-            clock.advance(by)
-        }
+        (Some(advance), None) => clock.advance(duration("advance", &advance)?),
         (None, Some(to)) => clock.set(to),
         _ => return Err(ApiError::bad_request("one of advance and set")),
     };

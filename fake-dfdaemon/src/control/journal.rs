@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Answer, ApiError, Body, done};
+use super::answer::{Answer, ApiError, Body, done, duration};
 use super::api::Api;
 use super::handlers::beside;
 use super::parts;
@@ -181,10 +181,8 @@ pub(super) async fn wait(
     if count == 0 {
         return Err(ApiError::bad_request("count: at least 1"));
     }
-    let patience = timeout
-        .as_deref()
-        .map_or(Ok(WAIT), humantime::parse_duration);
-    let patience = patience.map_err(|error| ApiError::bad_request(format!("timeout: {error}")))?;
+    let patience = timeout.as_deref();
+    let patience = patience.map_or(Ok(WAIT), |text| duration("timeout", text))?;
     let stopping = api.stopping()?;
     drop(api);
     let waiting = journal.waiting(query.clone(), after, count);

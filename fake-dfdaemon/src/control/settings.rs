@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Deserializer};
 
-use super::answer::{Answer, ApiError, Body};
+use super::answer::{Answer, ApiError, Body, duration};
 use super::api::Api;
 use crate::call::json::not_null;
 use crate::dfdaemon::adjustable::AdjustableSettings;
@@ -67,11 +67,6 @@ fn wrong<T>(field: &str, why: &dyn std::fmt::Display) -> Result<T, ApiError> {
 }
 
 fn apply(change: Change, now: &mut AdjustableSettings) -> Result<(), ApiError> {
-    let duration = |field: &str, text: &str| {
-        humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; durations look like 90s, 30m, 1h30m or 2d"))
-            .or_else(|error| wrong(field, &error))
-    };
     match change.capacity {
         None => {}
         Some(None) => now.capacity = None,

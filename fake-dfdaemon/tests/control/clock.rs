@@ -30,7 +30,7 @@ async fn a_move_that_makes_no_sense_is_refused_by_name() {
             "{\"advance\":\"1h\",\"set\":\"2026-01-01T00:00:00Z\"}",
             &["advance", "set"],
         ),
-        ("{\"advance\":\"soon\"}", &["advance"]),
+        ("{\"advance\":\"soon\"}", &["advance", "look like 90s"]),
         ("{\"advance\":\"-1h\"}", &["advance"]),
         ("{\"advance\":3600}", &["advance", "3600"]),
         ("{\"set\":\"tomorrow\"}", &["set: "]),
