@@ -320,6 +320,71 @@ fn assert_in_order(src: &str, rooms: &[&[&str]]) {
     assert!(faults.is_empty(), "{src}:\n{}", faults.join("\n"));
 }
 
+/// The fields of a struct, and whether each is private.
+fn fields<'a>(text: &'a str, name: &str) -> Vec<(&'a str, bool)> {
+    let head = format!("struct {name} {{");
+    let body = text.split(&head).nth(1).unwrap_or_default();
+    let body = body.split("\n}").next().unwrap_or_default();
+    let lines = body.lines().map(str::trim);
+    let fields = lines.filter(|line| !line.starts_with("//") && !line.starts_with('#'));
+    let fields = fields.filter_map(|line| line.split_once(':'));
+    let named = fields.map(|(field, _)| (field.trim_start_matches("pub "), !field.contains("pub")));
+    named.collect()
+}
+
+/// What the cluster is made of is reached by methods: narrow doors, which say what they are for.
+#[test]
+fn the_cluster_its_scheduler_and_its_hosts_have_few_fields_and_keep_them_private() {
+    let files = Crate::read("fake-dfdaemon/src").files;
+    for (module, name, most) in [
+        (&["cluster"][..], "Cluster", 8),
+        (&["cluster", "scheduler"], "Scheduler", 7),
+        (&["cluster", "node"], "Node", 3),
+    ] {
+        let module: Module = module.iter().map(ToString::to_string).collect();
+        let fields = fields(&files[&module], name);
+        assert!(!fields.is_empty(), "there is no {name}");
+        assert!(fields.len() <= most, "{name} has more fields: {fields:?}");
+        assert!(
+            fields.iter().all(|(_, private)| *private),
+            "{name}: {fields:?}"
+        );
+    }
+    let open = "struct Open {\n    pub(crate) a: u8,\n    // b: u8,\n    c: u8,\n}";
+    assert_eq!(fields(open, "Open"), [("pub(crate) a", false), ("c", true)]);
+}
+
+/// Where the fake makes a status: its words stand in few places. What a proxy says of itself is its own.
+const SAYS_STATUSES: [&str; 4] = [
+    "call::faults::status",
+    "cluster::status",
+    "dfdaemon::release",
+    "dfdaemon::statuses",
+];
+
+#[test]
+fn the_words_of_statuses_stand_in_few_places() {
+    let files = Crate::read("fake-dfdaemon/src").files;
+    let makes_one = |text: &str| {
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or("");
+        let tokens = tokens(text);
+        tokens.windows(4).any(|window| {
+            let is_made = |name: &str| name.starts_with(char::is_lowercase) && name != "clone";
+            matches!(window, ["Status", "::", name, "("] if is_made(name) && !NOT_MADE.contains(name))
+        })
+    };
+    let makers = files.iter().filter(|(_, text)| makes_one(text));
+    let makers: Vec<_> = makers.map(|(module, _)| module.join("::")).collect();
+    let of_calls: Vec<_> = makers
+        .iter()
+        .filter(|maker| !maker.starts_with("proxy"))
+        .collect();
+    assert_eq!(of_calls, SAYS_STATUSES.iter().collect::<Vec<_>>());
+}
+
+/// Functions of a status that take one that is there, or say that all is well.
+const NOT_MADE: [&str; 5] = ["new", "ok", "from_header_map", "from_error", "default"];
+
 #[test]
 fn the_rooms_of_dfcache_are_in_order() {
     assert_in_order("src", CLIENT);

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 /// The connection that a call came by.
 #[derive(Clone, Debug)]
@@ -16,9 +15,4 @@ pub(crate) struct Connection {
     pub(crate) is_late: Arc<AtomicBool>,
     /// What came with this call, as the journal tells it.
     pub(crate) metadata: Arc<Map<String, Value>>,
-}
-
-/// The status of a call whose deadline has passed, in the words of tonic.
-pub(crate) fn timed_out() -> Status {
-    Status::cancelled("Timeout expired")
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 /// How long a call that is ended may go on.
 pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_secs(5);
@@ -60,9 +59,4 @@ impl Gate {
             .unwrap_or_else(PoisonError::into_inner)
             .cancel();
     }
-}
-
-/// A call that was broken off because the daemon stops or its state is replaced.
-pub(crate) fn broken_off() -> Status {
-    Status::unavailable("the daemon is stopping")
 }

@@ -29,19 +29,21 @@ use tonic::{Code, Status};
 
 pub(crate) use self::ahead::Ahead;
 use self::clock::{Clock, later};
-use self::connection::{Connection, timed_out};
+use self::connection::Connection;
 use self::counters::Counters;
 use self::events::Events;
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
-use self::gate::{Entered, Gate, broken_off};
+use self::gate::{Entered, Gate};
 use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall, Written};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::{Waiting, Waits};
 use crate::dfdaemon::host_id;
-use crate::dfdaemon::limits::overloaded;
 use crate::dfdaemon::release::{Origin, Release};
+use crate::dfdaemon::statuses::{
+    connection_reset, no_scheduler, overloaded, sockets_closed, stopping, timed_out,
+};
 
 /// What all calls of a daemon share.
 #[derive(Clone, Debug)]
@@ -126,8 +128,8 @@ impl Calls {
         let (kind, action) = kind_of(armed);
         let error = match armed.action() {
             Action::Error(error) => Some(error.status()),
-            Action::Reset | Action::Refuse => Some(Status::unavailable("the connection was reset")),
-            Action::Stale => Some(Status::unavailable("the sockets of the host were closed")),
+            Action::Reset | Action::Refuse => Some(connection_reset()),
+            Action::Stale => Some(sockets_closed()),
             _ => None,
         };
         let entry = Entry {
@@ -233,7 +235,7 @@ impl Call {
         match armed.action() {
             Action::Stall => self.wait_for(armed.removed().cancelled()).await,
             Action::Reset => {
-                let reset = Status::unavailable("the connection was reset");
+                let reset = connection_reset();
                 // First the journal: the client is there, and shall find the call in it.
                 self.end(Some(&reset)).wait().await;
                 let Some(connection) = &self.connection else {
@@ -259,7 +261,7 @@ impl Call {
                 let release = self.calls.release;
                 Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
             }
-            Action::NoScheduler => Some(Status::internal("available schedulers not found")),
+            Action::NoScheduler => Some(no_scheduler()),
             Action::Overloaded => Some(overloaded("CPU/memory thresholds are exceeded")),
             _ => None,
         }
@@ -287,7 +289,7 @@ impl Call {
     pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> Result<(), Status> {
         tokio::select! {
             () = event => Ok(()),
-            () = self.ends.cancelled() => Err(broken_off()),
+            () = self.ends.cancelled() => Err(stopping()),
         }
     }
 

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use tonic::{Code, Status};
 
 use super::Error;
-use crate::call::gate::broken_off;
-use crate::dfdaemon::limits::overloaded;
 use crate::dfdaemon::release::{Origin, Release};
+use crate::dfdaemon::statuses::overloaded;
+use crate::dfdaemon::statuses::stopping;
 
 impl Error {
     /// What a client of that release is told.
@@ -36,7 +36,7 @@ impl Error {
             Self::SourceChanged { .. } => Status::aborted(text),
             Self::ClientFilesBusy => overloaded(&text),
             Self::Cancelled => Status::cancelled(text),
-            Self::Stopping => broken_off(),
+            Self::Stopping => stopping(),
             Self::Fault(status) => Status::clone(status),
             Self::LocalTaskNotFound { .. }
             | Self::NegativeTtl(_)

@@ -199,11 +199,6 @@ impl FromStr for Block {
     }
 }
 
-/// What a client is told that is one too many.
-pub(crate) fn overloaded(what: &str) -> tonic::Status {
-    tonic::Status::resource_exhausted(format!("server is overloaded: {what}, please retry later"))
-}
-
 /// Counts the requests that a host has in hand, and refuses the one too many.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLimit {

@@ -4,6 +4,7 @@ pub(crate) mod adjustable;
 pub(crate) mod limits;
 pub(crate) mod quirks;
 pub(crate) mod release;
+pub(crate) mod statuses;
 
 use std::fmt;
 

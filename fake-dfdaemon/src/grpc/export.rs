@@ -18,11 +18,11 @@ use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
 use crate::call::Call;
 use crate::call::faults::Phase;
-use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::statuses::stopping;
 use crate::store::CancelFlag;
 
 /// Answers an export: with a status if it cannot begin, else with the stream.
@@ -157,7 +157,7 @@ impl Sending {
         let was_reset = self.call.was_reset();
         tokio::select! {
             sent = self.send_all(export) => Some(sent),
-            () = ends.cancelled() => Some(Err(broken_off())),
+            () = ends.cancelled() => Some(Err(stopping())),
             () = parts.unread(), if !goes_on_alone => None,
             // Also an export that goes on without its client ends when a fault closed its
             // connection: the fault waits until the call is taken away.

@@ -14,6 +14,8 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tonic::Status;
 
+use crate::dfdaemon::statuses::too_long;
+
 /// `DownloadPersistentCacheTaskResponse.download_piece_finished_response`.
 const FINISHED: u32 = 5;
 /// `DownloadPieceFinishedResponse.piece` and `DownloadPersistentCachePieceResponse.piece`.
@@ -118,8 +120,7 @@ impl PieceParts {
 
 /// The start of a gRPC message of `length` bytes.
 fn start(length: usize) -> Result<BytesMut, Status> {
-    let length = u32::try_from(length)
-        .map_err(|_| Status::out_of_range("a piece is longer than a message can be"))?;
+    let length = u32::try_from(length).map_err(|_| too_long("a piece"))?;
     let mut bytes = BytesMut::new();
     bytes.put_u8(0);
     bytes.put_u32(length);

@@ -15,8 +15,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::service::{Asked, ServedHost};
 use crate::call::faults::Phase;
-use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::statuses::not_registered;
+use crate::dfdaemon::statuses::stopping;
 
 /// The health of one host's services.
 #[derive(Clone, Debug)]
@@ -37,10 +38,6 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse {
         status: status.into(),
     }
-}
-
-fn not_registered() -> Status {
-    Status::not_found("service not registered")
 }
 
 #[tonic::async_trait]
@@ -95,7 +92,7 @@ impl Health for HealthOf {
         // dropped, and notes that.
         let never = stream::once(async move {
             call.ends().cancelled().await;
-            let ended = broken_off();
+            let ended = stopping();
             call.answered(Some(&ended)).wait().await;
             Err(ended)
         });

@@ -12,10 +12,11 @@ use super::message;
 use super::service::{Asked, ServedHost};
 use crate::call::Call;
 use crate::call::faults::Phase;
-use crate::call::gate::{Entered, broken_off};
+use crate::call::gate::Entered;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error, ImportRequest};
 use crate::dfdaemon::limits::Blocked;
+use crate::dfdaemon::statuses::stopping;
 use crate::store::CancelFlag;
 
 pub(super) async fn answer(
@@ -35,7 +36,7 @@ pub(super) async fn answer(
     };
     let task = task_for_faults(&host, &request, unbegun.ends()).await;
     let Some(mut call) = unbegun.begin(task.as_deref()) else {
-        return Err(broken_off());
+        return Err(stopping());
     };
     if let Some(task) = &task {
         call.note_task(task);

@@ -18,8 +18,9 @@ use super::connect_faults;
 use super::connection_limit::{Place, Room, Taken};
 use super::request_head::{metadata, time_limit};
 use super::services::Services;
-use crate::call::connection::{Connection, timed_out};
-use crate::dfdaemon::limits::overloaded;
+use crate::call::connection::Connection;
+use crate::dfdaemon::statuses::overloaded;
+use crate::dfdaemon::statuses::timed_out;
 
 /// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
 const STREAM_WINDOW: u32 = 4 << 20;

@@ -15,6 +15,7 @@ use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
+use crate::dfdaemon::statuses::unknown_method;
 
 pub(super) async fn stat(
     host: ServedHost,
@@ -68,7 +69,7 @@ pub(super) async fn list(
 fn check_known(host: &ServedHost) -> Result<(), Status> {
     let cluster = &host.cluster;
     if cluster.release() == Release::V0_2 && cluster.has_quirk(Quirk::NoLocalCalls) {
-        return Err(Status::unimplemented(""));
+        return Err(unknown_method());
     }
     Ok(())
 }

@@ -20,10 +20,11 @@ use crate::call::Call;
 use crate::call::clock::later;
 use crate::call::faults::registry::{Armed, Arriving};
 use crate::call::faults::{Action, Phase};
-use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
 use crate::dfdaemon::limits::RequestPermit;
+use crate::dfdaemon::statuses::no_piece;
+use crate::dfdaemon::statuses::stopping;
 
 /// Answers with the piece, or with a status if it cannot begin.
 pub(super) async fn answer(
@@ -74,8 +75,7 @@ async fn begin(host: &ServedHost, call: &mut Call, id: &str, number: u32) -> Res
         .scheduler()
         .piece_to_serve(host.number, id, number);
     let Some(piece) = found else {
-        let text = "persistent cache piece metadata not found";
-        return Err(Status::not_found(text));
+        return Err(no_piece());
     };
     let (on, task, opening) = (host.number, id.to_owned(), piece.clone());
     let opened = host
@@ -152,7 +152,7 @@ async fn send(host: ServedHost, mut call: Call, begun: Begun, parts: Parts) {
     let ends = call.ends();
     let sent = tokio::select! {
         sent = send_parts(&host, &call, &begun, &parts) => sent,
-        () = ends.cancelled() => Some(Err(broken_off())),
+        () = ends.cancelled() => Some(Err(stopping())),
         () = parts.unread() => None,
     };
     if let Some(sent) = sent {

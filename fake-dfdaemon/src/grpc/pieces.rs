@@ -12,8 +12,8 @@ use tonic::{Request, Response, Status};
 use super::service::{Asked, ServedHost};
 use crate::call::Call;
 use crate::call::faults::Phase;
-use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::statuses::stopping;
 
 /// How long a dfdaemon waits before it looks again for the pieces that it does not have yet.
 const POLL: Duration = Duration::from_millis(50);
@@ -92,8 +92,8 @@ impl Syncing {
                 () = tokio::time::sleep(POLL) => {}
                 () = ends.cancelled() => {
                     let call = self.call.take()?;
-                    call.answered(Some(&broken_off())).wait().await;
-                    return Some(Err(broken_off()));
+                    call.answered(Some(&stopping())).wait().await;
+                    return Some(Err(stopping()));
                 }
             }
         }

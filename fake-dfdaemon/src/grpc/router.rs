@@ -20,6 +20,7 @@ use tonic_prost::ProstCodec;
 use super::content_body::ContentBody;
 use super::service::ServedHost;
 use super::services::Answering;
+use crate::dfdaemon::statuses::{compressed, no_message};
 
 /// The longest request that a dfdaemon takes, in bytes.
 const MAX_REQUEST: usize = 4 << 20;
@@ -166,7 +167,7 @@ where
         let decoder = ProstCodec::<(), Q>::default().decoder();
         let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_REQUEST));
         let message = messages.message().await?;
-        let message = message.ok_or_else(|| Status::internal("Missing request message."))?;
+        let message = message.ok_or_else(|| no_message())?;
         let mut request = Request::new(message);
         *request.extensions_mut() = parts.extensions;
         answer(host, request).await
@@ -185,13 +186,7 @@ fn check_encoding(headers: &http::HeaderMap) -> Result<(), Status> {
         return Ok(());
     };
     let encoding = String::from_utf8_lossy(encoding);
-    let text = format!("Content is compressed with `{encoding}` which isn't supported");
-    let mut refused = Status::unimplemented(text);
-    let accepted = tonic::metadata::MetadataValue::from_static("identity");
-    refused
-        .metadata_mut()
-        .insert("grpc-accept-encoding", accepted);
-    Err(refused)
+    Err(compressed(&encoding))
 }
 
 fn streamed(body: ContentBody) -> http::Response<Body> {

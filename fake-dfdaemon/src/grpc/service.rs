@@ -15,9 +15,10 @@ use crate::call::rpc::Rpc;
 use crate::call::{Arrived, Call};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
-use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit, overloaded};
+use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
+use crate::dfdaemon::statuses;
 
 /// What the daemon refuses before it looks at a task.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ impl ServedHost {
                     call.wait_until(due).await?;
                     queued = Some(place);
                 }
-                Turn::Refused => return Err(overloaded("too many requests")),
+                Turn::Refused => return Err(statuses::overloaded("too many requests")),
             }
         }
         self.permit()
@@ -151,7 +152,7 @@ impl ServedHost {
         let limit = &self.admission.requests;
         limit
             .permit(max)
-            .ok_or_else(|| overloaded("too many requests"))
+            .ok_or_else(|| statuses::overloaded("too many requests"))
     }
 
     pub(super) fn check_blocked(
@@ -165,10 +166,7 @@ impl ServedHost {
         if is_admitted || !self.cluster.adjusted().blocks.iter().any(matches) {
             return Ok(());
         }
-        Err(Status::permission_denied(match blocked {
-            Blocked::Import => "upload rejected by blocklist policy",
-            Blocked::Export => "download blocked by block list",
-        }))
+        Err(statuses::blocked(blocked))
     }
 
     fn admits_all(&self) -> bool {

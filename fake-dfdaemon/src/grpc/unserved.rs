@@ -1,11 +1,11 @@
 //! The answer to a method or a service that is not served: it names the method, and is in the journal.
 
 use serde_json::json;
-use tonic::Status;
 use tonic::body::Body;
 
 use super::service::{Asked, ServedHost};
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::statuses::not_served;
 
 pub(super) async fn answer(host: ServedHost, request: http::Request<Body>) -> http::Response<Body> {
     let method = request.uri().path().trim_start_matches('/');
@@ -15,7 +15,7 @@ pub(super) async fn answer(host: ServedHost, request: http::Request<Body>) -> ht
     };
     let mut call = host.begin(Rpc::Unserved, asked, request.extensions()).await;
     let refused = match call.pass(crate::call::faults::Phase::Before).await {
-        Ok(()) => Status::unimplemented(format!("{method} is not served")),
+        Ok(()) => not_served(method),
         Err(fault) => fault,
     };
     call.answered(Some(&refused)).wait().await;

@@ -23,8 +23,9 @@ use super::watched::{broken, note, reset, status_of};
 use crate::call::Call;
 use crate::call::faults::Phase;
 use crate::call::faults::registry::Armed;
-use crate::call::gate::broken_off;
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::statuses::stopping;
+use crate::dfdaemon::statuses::too_long;
 use crate::grpc::framing;
 use crate::grpc::piece_faults::{Fate, Outgoing};
 use crate::grpc::stream_faults::{StreamFaults, shuffle};
@@ -84,7 +85,7 @@ where
         let body = self.body;
         let end = tokio::select! {
             end = stream.send_all(body, &self.breaks) => end,
-            () = ends.cancelled() => Err(broken_off()),
+            () = ends.cancelled() => Err(stopping()),
             // The call notes by itself that its client is gone, or a fault that did it has told.
             () = frames.closed() => return,
         };
@@ -362,8 +363,7 @@ impl Stream {
     /// Sends gRPC's prefix and what stands before the content.
     async fn send_head(&self, message: &Message, length: u64, tail: usize) -> Result<(), Status> {
         let whole = message.head.len() as u64 + length + tail as u64;
-        let whole = u32::try_from(whole)
-            .map_err(|_| Status::out_of_range("a message is longer than a message can be"))?;
+        let whole = u32::try_from(whole).map_err(|_| too_long("a message"))?;
         let mut head = BytesMut::with_capacity(5 + message.head.len());
         head.put_u8(message.is_compressed.into());
         head.put_u32(whole);
