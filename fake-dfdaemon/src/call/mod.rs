@@ -273,7 +273,7 @@ impl Call {
         self.wait_for(self.calls.clock.sleep_until(due)).await
     }
 
-    /// Tells those who settle that the call waits. A replica is the agenda's to tell of.
+    /// Tells those who settle that the call waits. The schedule tells of replicas.
     fn waiting_until(&self, due: Timestamp) -> Option<waits::Waiting> {
         let (call, what) = self.entry.as_ref()?.with(|entry| {
             let what = format!(

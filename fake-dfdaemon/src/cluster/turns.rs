@@ -62,21 +62,21 @@ mod tests {
     use crate::call::StoreFaults;
     use crate::cluster::{ExportRequest, ImportRequest};
     use crate::dfdaemon::HostNumber;
-    use crate::store::{CancelFlag, Mishap, Mishaps, Step};
+    use crate::store::{CancelFlag, DiskFailure, DiskOp, FailureInjector};
 
     /// A process whose descriptors are all in use for so many attempts to make a file.
     #[derive(Debug, Default)]
     struct NoDescriptors(AtomicUsize);
 
-    impl Mishaps for NoDescriptors {
-        fn at(&self, step: Step) -> Option<Mishap> {
+    impl FailureInjector for NoDescriptors {
+        fn at(&self, step: DiskOp) -> Option<DiskFailure> {
             let less = |left: usize| left.checked_sub(1);
-            let lacks = step == Step::Create
+            let lacks = step == DiskOp::Create
                 && self
                     .0
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
                     .is_ok();
-            lacks.then_some(Mishap::Fails(Errno::MFILE))
+            lacks.then_some(DiskFailure::Fails(Errno::MFILE))
         }
 
         fn skip_syncs(&self) -> bool {
@@ -92,7 +92,7 @@ mod tests {
             let lacking = Arc::new(NoDescriptors::default());
             let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
             let mut builder = builder.replication_delay(delay);
-            builder.settings.mishaps = Some(Arc::clone(&lacking) as Arc<dyn Mishaps>);
+            builder.settings.failures = Some(Arc::clone(&lacking) as Arc<dyn FailureInjector>);
             let daemon = builder.start().await.unwrap();
             let cluster = Arc::clone(daemon.cluster());
             let file = tempfile::NamedTempFile::new().unwrap();

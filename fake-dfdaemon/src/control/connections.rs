@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower::Layer as _;
 
 use super::answer::{ApiError, PATIENCE};
-use crate::grpc::connection_limit::{Place, Room, Taken};
+use crate::grpc::connection_limit::{Admitted, ConnectionLimit, Slot};
 
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -52,7 +52,7 @@ pub(super) struct Closes(pub(super) CancellationToken);
 /// What ends the connections, and how far they are.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    pub(super) room: Room,
+    pub(super) room: ConnectionLimit,
     pub(super) patience: Duration,
     /// Lets each answer what it has been asked.
     pub(super) graceful: CancellationToken,
@@ -62,7 +62,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(room: Room) -> Self {
+    pub(super) fn new(room: ConnectionLimit) -> Self {
         Self {
             room,
             patience: PATIENCE,
@@ -101,9 +101,9 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (place, router) = match self.room.take() {
-            Place::Served(place) => (place, router.clone()),
-            Place::Refused(place) => (place, Router::new().fallback(too_many)),
-            Place::None => {
+            Admitted::Served(place) => (place, router.clone()),
+            Admitted::Refused(place) => (place, Router::new().fallback(too_many)),
+            Admitted::None => {
                 tracing::debug!("closed a control connection: there are too many");
                 return;
             }
@@ -113,7 +113,7 @@ impl Connections {
             .spawn(async move { connections.run(stream, router, place).await });
     }
 
-    async fn run<S>(self, stream: S, router: Router, _place: Taken)
+    async fn run<S>(self, stream: S, router: Router, _place: Slot)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -187,7 +187,7 @@ mod tests {
             let socket = dir.path().join("control.sock");
             let connections = Connections {
                 patience,
-                ..Connections::new(Room::of_control(descriptors))
+                ..Connections::new(ConnectionLimit::of_control(descriptors))
             };
             let router = Router::new().route("/", get(|| async { "well" }));
             connections.serve(UnixListener::bind(&socket).unwrap(), router);

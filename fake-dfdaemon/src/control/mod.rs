@@ -31,7 +31,7 @@ use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
 use crate::call::Calls;
 use crate::grpc::accepting::asynchronous;
-use crate::grpc::connection_limit::{Room, descriptors};
+use crate::grpc::connection_limit::{ConnectionLimit, descriptors};
 use crate::grpc::socket::{SocketFile, listen_at};
 use crate::instance::World;
 use crate::instance::error::StartError;
@@ -89,7 +89,7 @@ impl ControlServer {
         let other = |error: std::io::Error| StartError::Other(error.into());
         let path = std::path::absolute(path).map_err(other)?;
         let router = routes::router(api.is_proxy()).with_state(api);
-        let connections = Connections::new(Room::of_control(descriptors()));
+        let connections = Connections::new(ConnectionLimit::of_control(descriptors()));
         let ends = connections.graceful.clone();
         let telling = events::tell_of_changes(calls, ends);
         connections.running.spawn(telling);

@@ -22,7 +22,7 @@ const MOST_CONTROL: usize = 1024;
 
 /// The room for connections of one kind: those to all hosts of a fake, or those to its control API.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
+pub(crate) struct ConnectionLimit {
     taken: Arc<AtomicUsize>,
     served: usize,
     refused: usize,
@@ -32,20 +32,20 @@ pub(crate) struct Room {
 
 /// What a connection that has come is to get.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Admitted {
     /// What it asks for.
-    Served(Taken),
+    Served(Slot),
     /// The answer that there is no place for it.
-    Refused(Taken),
+    Refused(Slot),
     /// Not even that.
     None,
 }
 
 /// A connection that counts; dropped, it does not.
 #[derive(Debug)]
-pub(crate) struct Taken(Arc<AtomicUsize>);
+pub(crate) struct Slot(Arc<AtomicUsize>);
 
-impl Room {
+impl ConnectionLimit {
     /// As the process is limited now.
     pub(crate) fn of_process() -> Self {
         Self::of(descriptors())
@@ -73,12 +73,12 @@ impl Room {
         }
     }
 
-    pub(crate) fn take(&self) -> Place {
-        let taken = Taken(Arc::clone(&self.taken));
+    pub(crate) fn take(&self) -> Admitted {
+        let taken = Slot(Arc::clone(&self.taken));
         match self.taken.fetch_add(1, Ordering::Relaxed) {
-            before if before < self.served => Place::Served(taken),
-            before if before < self.refused => Place::Refused(taken),
-            _ => Place::None,
+            before if before < self.served => Admitted::Served(taken),
+            before if before < self.refused => Admitted::Refused(taken),
+            _ => Admitted::None,
         }
     }
 
@@ -100,7 +100,7 @@ impl Room {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -122,21 +122,28 @@ mod tests {
 
     #[test]
     fn half_are_served_some_refused_and_the_rest_left_to_files() {
-        let room = Room::of(32);
+        let room = ConnectionLimit::of(32);
         let served: Vec<_> = (0..16).map(|_| room.take()).collect();
-        assert!(served.iter().all(|place| matches!(place, Place::Served(_))));
+        assert!(
+            served
+                .iter()
+                .all(|place| matches!(place, Admitted::Served(_)))
+        );
         let refused = [room.take(), room.take()];
-        let told = |place: &Place| matches!(place, Place::Refused(_));
+        let told = |place: &Admitted| matches!(place, Admitted::Refused(_));
         assert!(refused.iter().all(told));
-        assert!(matches!(room.take(), Place::None));
+        assert!(matches!(room.take(), Admitted::None));
         drop(served);
-        assert!(matches!(room.take(), Place::Served(_)));
+        assert!(matches!(room.take(), Admitted::Served(_)));
     }
 
     #[test]
     fn there_is_a_place_under_any_limit() {
         for descriptors in [0, 1, 64, usize::MAX] {
-            assert!(matches!(Room::of(descriptors).take(), Place::Served(_)));
+            assert!(matches!(
+                ConnectionLimit::of(descriptors).take(),
+                Admitted::Served(_)
+            ));
         }
     }
 }

@@ -12,7 +12,7 @@ use dfdaemon_api::dfdaemon::v2::{
 use tonic::{Request, Status};
 
 use super::content_body::{self, ContentBody, Parts};
-use super::piece_faults::{Fate, Outgoing};
+use super::piece_faults::{Outgoing, PieceFate};
 use super::service::{Asked, ServedHost};
 use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
@@ -242,11 +242,11 @@ impl Sending {
             flipped: None,
         };
         let length = arrival.range.end - arrival.range.start;
-        match self.faults.spoil(&mut self.call, &mut outgoing) {
-            Fate::End => return Ok(Flow::Ends),
-            Fate::Skipped => {}
-            Fate::Sent => self.send_outgoing(export, &outgoing).await?,
-            Fate::Repeated => {
+        match self.faults.damage(&mut self.call, &mut outgoing) {
+            PieceFate::End => return Ok(Flow::Ends),
+            PieceFate::Skipped => {}
+            PieceFate::Sent => self.send_outgoing(export, &outgoing).await?,
+            PieceFate::Repeated => {
                 self.send_outgoing(export, &outgoing).await?;
                 self.send_outgoing(export, &outgoing).await?;
             }

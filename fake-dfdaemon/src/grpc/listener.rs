@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::accepting::{Accepting, Stream};
 use super::connect_faults;
-use super::connection_limit::{Place, Room, Taken};
+use super::connection_limit::{Admitted, ConnectionLimit, Slot};
 use super::request_head::{metadata, time_limit};
 use super::services::Services;
 use crate::call::connection::Connection;
@@ -53,7 +53,7 @@ const REFUSAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Server {
     services: Services,
-    room: Room,
+    room: ConnectionLimit,
     /// Unless the socket is closed.
     accepting: Option<AcceptLoop>,
     /// Ends accepting, and asks the connections to end.
@@ -72,7 +72,7 @@ struct AcceptLoop {
 
 impl Server {
     /// Serves `services` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: Accepting, services: Services, room: Room) -> Self {
+    pub(crate) fn start(listener: Accepting, services: Services, room: ConnectionLimit) -> Self {
         let mut server = Self {
             services,
             room,
@@ -142,7 +142,7 @@ impl Drop for Server {
 /// What connections to one socket need.
 struct Connecting {
     services: Services,
-    room: Room,
+    room: ConnectionLimit,
     graceful: CancellationToken,
     abrupt: CancellationToken,
     connections: TaskTracker,
@@ -184,7 +184,7 @@ impl Connecting {
         let executor = Tracked(self.connections.clone());
         let (graceful, abrupt) = (self.graceful.clone(), self.abrupt.clone());
         match self.room.take() {
-            Place::Served(place) => {
+            Admitted::Served(place) => {
                 let (services, ends) = (self.services.clone(), abrupt.clone());
                 let faults = connect_faults::arm(&services);
                 let serving = async move {
@@ -199,11 +199,11 @@ impl Connecting {
                 };
                 self.connections.spawn(holding(place, serving));
             }
-            Place::Refused(place) => {
+            Admitted::Refused(place) => {
                 let refusing = refuse(stream, executor, abrupt);
                 self.connections.spawn(holding(place, refusing));
             }
-            Place::None => tracing::debug!("closed a connection: there are too many"),
+            Admitted::None => tracing::debug!("closed a connection: there are too many"),
         }
     }
 }
@@ -221,7 +221,7 @@ where
     }
 }
 
-async fn holding(_place: Taken, connection: impl Future<Output = ()>) {
+async fn holding(_place: Slot, connection: impl Future<Output = ()>) {
     connection.await;
 }
 

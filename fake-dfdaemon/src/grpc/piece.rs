@@ -85,7 +85,7 @@ async fn begin(host: &ServedHost, call: &mut Call, id: &str, number: u32) -> Res
     let file = opened.map_err(|error| host.status(&error))?;
     let length = piece.range.end - piece.range.start;
     let framed = framed(&piece, length)?;
-    let flipped = spoil(call, &armed, &piece, length).await?;
+    let flipped = damage(call, &armed, &piece, length).await?;
     Ok(Begun {
         piece,
         framed,
@@ -109,7 +109,7 @@ fn arm(host: &ServedHost, call: &Call, id: &str, number: u32) -> Vec<Armed> {
 }
 
 /// Lets faults delay the piece, and tells where one flips a bit of it.
-async fn spoil(
+async fn damage(
     call: &mut Call,
     armed: &[Armed],
     piece: &ServedPiece,

@@ -34,7 +34,7 @@ impl Outgoing {
 
 /// What becomes of a piece that a fault has hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum PieceFate {
     Sent,
     Skipped,
     Repeated,
@@ -52,12 +52,12 @@ pub(crate) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
 }
 
 /// Spoils a piece.
-pub(crate) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
+pub(crate) fn damage(action: &Action, outgoing: &mut Outgoing) -> PieceFate {
     let piece = &mut outgoing.piece;
     match action {
-        Action::SkipPiece => return Fate::Skipped,
-        Action::RepeatPiece => return Fate::Repeated,
-        Action::End => return Fate::End,
+        Action::SkipPiece => return PieceFate::Skipped,
+        Action::RepeatPiece => return PieceFate::Repeated,
+        Action::End => return PieceFate::End,
         Action::CorruptPiece => {
             let content = outgoing.content.clone().unwrap_or_default();
             outgoing.flipped = Some(content.start + (content.end - content.start) / 2);
@@ -71,7 +71,7 @@ pub(crate) fn spoil(action: &Action, outgoing: &mut Outgoing) -> Fate {
         Action::WrongLength(by) => piece.length = piece.length.saturating_add_signed(*by),
         _ => {}
     }
-    Fate::Sent
+    PieceFate::Sent
 }
 
 #[cfg(test)]
@@ -94,33 +94,33 @@ mod tests {
         }
     }
 
-    fn spoiled(action: &Action) -> (Fate, Outgoing) {
+    fn damaged(action: &Action) -> (PieceFate, Outgoing) {
         let mut outgoing = outgoing();
-        (spoil(action, &mut outgoing), outgoing)
+        (damage(action, &mut outgoing), outgoing)
     }
 
     #[test]
     fn each_fault_spoils_what_it_says_and_nothing_else() {
         let sound = outgoing();
-        let (fate, bad) = spoiled(&Action::CorruptPiece);
+        let (fate, bad) = damaged(&Action::CorruptPiece);
         assert_eq!(
             (fate, bad),
             (
-                Fate::Sent,
+                PieceFate::Sent,
                 Outgoing {
                     flipped: Some(11),
                     ..sound.clone()
                 }
             )
         );
-        let bad = spoiled(&Action::CorruptDigest).1;
+        let bad = damaged(&Action::CorruptDigest).1;
         assert!(bad.piece.digest != sound.piece.digest);
         assert!(parse_piece_digest(&bad.piece.digest).is_ok());
         let digest = |digest: &str| Piece {
             digest: digest.to_owned(),
             ..sound.piece.clone()
         };
-        let bad = spoiled(&Action::EmptyDigest).1;
+        let bad = damaged(&Action::EmptyDigest).1;
         assert_eq!(
             bad,
             Outgoing {
@@ -128,7 +128,7 @@ mod tests {
                 ..sound.clone()
             }
         );
-        let bad = spoiled(&Action::NoContent).1;
+        let bad = damaged(&Action::NoContent).1;
         assert_eq!(
             bad,
             Outgoing {
@@ -136,7 +136,7 @@ mod tests {
                 ..sound.clone()
             }
         );
-        let bad = spoiled(&Action::WrongLength(-1)).1;
+        let bad = damaged(&Action::WrongLength(-1)).1;
         assert_eq!(
             bad.piece,
             Piece {
@@ -145,17 +145,17 @@ mod tests {
             }
         );
         for (action, fate) in [
-            (Action::SkipPiece, Fate::Skipped),
-            (Action::RepeatPiece, Fate::Repeated),
-            (Action::End, Fate::End),
+            (Action::SkipPiece, PieceFate::Skipped),
+            (Action::RepeatPiece, PieceFate::Repeated),
+            (Action::End, PieceFate::End),
         ] {
-            assert_eq!(spoiled(&action), (fate, sound.clone()));
+            assert_eq!(damaged(&action), (fate, sound.clone()));
         }
     }
 
     #[test]
     fn the_flipped_bit_is_in_one_chunk() {
-        let bad = spoiled(&Action::CorruptPiece).1;
+        let bad = damaged(&Action::CorruptPiece).1;
         let chunk = |bytes: &'static [u8], start| bad.with_flipped_bit(bytes.into(), start);
         assert_eq!(chunk(b"abc", 10), &b"acc"[..]);
         assert_eq!(chunk(b"acc", 10), &b"abc"[..]);
@@ -170,13 +170,13 @@ mod tests {
     fn the_flipped_bit_is_in_the_middle() {
         let mut outgoing = outgoing();
         outgoing.content = Some(10..20);
-        spoil(&Action::CorruptPiece, &mut outgoing);
+        damage(&Action::CorruptPiece, &mut outgoing);
         assert_eq!(outgoing.flipped, Some(15));
     }
 
     #[test]
     fn what_spoils_a_piece_or_ends_the_stream_at_one_hits_pieces() {
-        let sound = (Fate::Sent, outgoing());
+        let sound = (PieceFate::Sent, outgoing());
         for name in Action::names() {
             let argument = match name {
                 "error" => "ABORTED",
@@ -191,7 +191,7 @@ mod tests {
             };
             let fault: Fault = format!("export:{text}").parse().unwrap();
             let hits = fault.action.hits_pieces();
-            assert_eq!(hits, spoiled(&fault.action) != sound, "{name}");
+            assert_eq!(hits, damaged(&fault.action) != sound, "{name}");
         }
     }
 

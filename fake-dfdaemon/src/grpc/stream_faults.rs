@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tonic::Status;
 
-use super::piece_faults::{Fate, Outgoing, applies, spoil};
+use super::piece_faults::{Outgoing, PieceFate, applies, damage};
 use crate::call::Call;
 use crate::call::clock::later;
 use crate::call::faults::Action;
@@ -93,9 +93,9 @@ impl StreamFaults {
     }
 
     /// Lets the faults act that hit single pieces.
-    pub(crate) fn spoil(&mut self, call: &mut Call, outgoing: &mut Outgoing) -> Fate {
+    pub(crate) fn damage(&mut self, call: &mut Call, outgoing: &mut Outgoing) -> PieceFate {
         let (number, sent) = (outgoing.piece.number, self.sent);
-        let mut fate = Fate::Sent;
+        let mut fate = PieceFate::Sent;
         let mut kept = Vec::new();
         for armed in std::mem::take(&mut self.waiting) {
             let action = armed.action();
@@ -103,8 +103,12 @@ impl StreamFaults {
             if !is_due || !applies(action, outgoing) {
                 kept.push(armed);
             } else if call.fire(&armed) {
-                let spoiled = spoil(action, outgoing);
-                fate = if spoiled == Fate::Sent { fate } else { spoiled };
+                let damaged = damage(action, outgoing);
+                fate = if damaged == PieceFate::Sent {
+                    fate
+                } else {
+                    damaged
+                };
             }
         }
         self.waiting = kept;

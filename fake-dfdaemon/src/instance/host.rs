@@ -102,7 +102,7 @@ impl Host<'_> {
         run_on(&self.0.runtime, become_so).await
     }
 
-    /// The same for a host of a state that is not there yet: what it lacks is put down later.
+    /// The same for a host of a state that is restored next: its missing replicas are scheduled later.
     pub(crate) async fn restore_status(&self, status: HostStatus) -> Result<(), StartError> {
         match status {
             HostStatus::Running => self.0.listen().await?,

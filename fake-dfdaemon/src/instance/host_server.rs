@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::accepting::Accepting;
-use crate::grpc::connection_limit::Room;
+use crate::grpc::connection_limit::ConnectionLimit;
 use crate::grpc::listener::Server;
 use crate::grpc::socket::{SocketFile, listen_at};
 use crate::grpc::{Admission, ServedHost, download_services, upload_services};
@@ -29,7 +29,7 @@ pub(crate) struct HostServer {
     pub(crate) endpoint: PathBuf,
     pub(crate) upload_endpoint: PathBuf,
     pub(super) served: ServedHost,
-    room: Room,
+    room: ConnectionLimit,
     mode: u32,
     /// Locked while names are bound or removed, and not while connections end.
     sockets: Mutex<Vec<Socket>>,
@@ -74,7 +74,7 @@ impl HostServer {
         cluster: &Arc<Cluster>,
         number: HostNumber,
         admission: Admission,
-        room: Room,
+        room: ConnectionLimit,
         endpoint: PathBuf,
         mode: u32,
         tcp: Tcp,

@@ -21,7 +21,7 @@ use crate::cluster::Cluster;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::RequestLimit;
 use crate::grpc::Admission;
-use crate::grpc::connection_limit::Room;
+use crate::grpc::connection_limit::ConnectionLimit;
 use crate::grpc::socket::SocketError;
 use crate::store::state_dir::StateDir;
 use crate::store::{Disk, layout};
@@ -52,7 +52,7 @@ fn host_servers(
     cluster: &Arc<Cluster>,
 ) -> Result<Vec<Arc<HostServer>>, StartError> {
     let mut servers = Vec::new();
-    let room = Room::of_process();
+    let room = ConnectionLimit::of_process();
     for number in HostNumber::all(settings.cluster.hosts) {
         let endpoint = match settings
             .socket
@@ -93,7 +93,7 @@ fn tcp_of(settings: &Settings, number: HostNumber) -> Result<Tcp, StartError> {
 /// Blocks on the disk.
 fn open_cluster(settings: Settings) -> Result<Arc<Cluster>, StartError> {
     let (release, hosts) = (settings.cluster.release, settings.cluster.hosts);
-    let disk = Disk::new(settings.fsync).with_mishaps(settings.mishaps);
+    let disk = Disk::new(settings.fsync).with_failures(settings.failures);
     let state_dir = match &settings.state_dir {
         Some(path) => StateDir::open(&disk, path, release, hosts)?,
         None => StateDir::temporary(&disk, release, hosts)?,

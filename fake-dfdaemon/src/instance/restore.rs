@@ -7,15 +7,15 @@ use serde_json::json;
 
 use super::World;
 use super::host::Host;
-use super::snapshot::{self, About, Kept, SnapshotError};
+use super::snapshot::{self, Kept, SnapshotError, SnapshotMetadata};
 use crate::cluster::{Cluster, HostStatus};
 
 impl World {
     pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
-        let about = self.about();
+        let metadata = self.metadata();
         let kept = name.to_owned();
-        self.on_disk(move |cluster| snapshot::take(cluster, &kept, &about))
+        self.on_disk(move |cluster| snapshot::take(cluster, &kept, &metadata))
             .await?;
         self.tell_snapshot(name, "taken");
         Ok(())
@@ -40,8 +40,8 @@ impl World {
         Ok(())
     }
 
-    fn about(&self) -> About {
-        About {
+    fn metadata(&self) -> SnapshotMetadata {
+        SnapshotMetadata {
             now: self.cluster.calls().clock.now(),
             hosts: self.hosts.iter().map(|host| Host(host).status()).collect(),
         }
@@ -52,20 +52,20 @@ impl World {
         let name = name.to_owned();
         // What takes long comes first: calls go on meanwhile.
         let prepare = move |cluster: &Cluster| {
-            let about = snapshot::about(cluster, &name)?;
+            let metadata = snapshot::metadata(cluster, &name)?;
             snapshot::prepare(cluster, Some(&name))?;
-            Ok(about)
+            Ok(metadata)
         };
-        let about = self.on_disk(prepare).await?;
+        let metadata = self.on_disk(prepare).await?;
         let alone = self.cluster.calls().gate.close().await;
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
-        self.replace_state(about).await
+        self.replace_state(metadata).await
     }
 
     pub(crate) async fn reset(self: &Arc<Self>) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let hosts = vec![HostStatus::Running; self.hosts.len()];
-        let about = About {
+        let metadata = SnapshotMetadata {
             now: self.started_at,
             hosts,
         };
@@ -78,7 +78,7 @@ impl World {
             .await?;
         let alone = self.cluster.calls().gate.close().await;
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
-        self.replace_state(about).await?;
+        self.replace_state(metadata).await?;
         calls.faults.start_anew();
         self.cluster.adjust_as_given();
         let journal = Arc::clone(&calls.journal);
@@ -89,11 +89,11 @@ impl World {
     }
 
     /// Puts what was prepared in the place of the state. No call is running.
-    async fn replace_state(&self, about: About) -> Result<(), SnapshotError> {
+    async fn replace_state(&self, metadata: SnapshotMetadata) -> Result<(), SnapshotError> {
         // Moved time, and hosts that come, would start what only the state lacks that goes.
         self.cluster.scheduler().forget_jobs();
-        let before = self.about();
-        let mut replaced = self.become_as(about).await;
+        let before = self.metadata();
+        let mut replaced = self.become_as(metadata).await;
         if replaced.is_ok() {
             replaced = self.on_disk(snapshot::bring_back).await;
         }
@@ -101,20 +101,20 @@ impl World {
             if let Err(error) = self.become_as(before).await {
                 tracing::error!(%error, "clock and hosts are not as they were");
             }
-            let put_down = |cluster: &Cluster| {
+            let schedule = |cluster: &Cluster| {
                 cluster.scheduler().schedule_all_anew();
                 Ok(())
             };
             // The error before it is the one to tell.
-            let _ = self.on_disk(put_down).await;
+            let _ = self.on_disk(schedule).await;
         }
         replaced
     }
 
-    async fn become_as(&self, about: About) -> Result<(), SnapshotError> {
+    async fn become_as(&self, metadata: SnapshotMetadata) -> Result<(), SnapshotError> {
         // System time is not ours to move.
-        let _ = self.cluster.calls().clock.set(about.now);
-        for (host, status) in self.hosts.iter().zip(about.hosts) {
+        let _ = self.cluster.calls().clock.set(metadata.now);
+        for (host, status) in self.hosts.iter().zip(metadata.hosts) {
             Host(host).restore_status(status).await.map_err(Box::new)?;
         }
         Ok(())

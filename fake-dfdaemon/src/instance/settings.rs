@@ -15,7 +15,7 @@ use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::{MAX_TTL, default_min_ttl};
 use crate::dfdaemon::quirks::Quirks;
 use crate::dfdaemon::release::Release;
-use crate::store::Mishaps;
+use crate::store::FailureInjector;
 
 /// Hosts by default.
 pub const DEFAULT_HOSTS: usize = 3;
@@ -54,7 +54,7 @@ pub(crate) struct Settings {
     /// The directory of files that are imported at the start.
     pub(crate) preload: Option<PathBuf>,
     /// What goes wrong with the disk, and at which of its steps.
-    pub(crate) mishaps: Option<Arc<dyn Mishaps>>,
+    pub(crate) failures: Option<Arc<dyn FailureInjector>>,
 }
 
 impl Default for Settings {
@@ -89,7 +89,7 @@ impl Default for Settings {
             control_tcp: None,
             tcp: None,
             preload: None,
-            mishaps: None,
+            failures: None,
         }
     }
 }

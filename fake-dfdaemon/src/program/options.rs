@@ -289,7 +289,7 @@ impl Serve {
             control_tcp: self.control_tcp,
             tcp: self.tcp,
             preload: self.preload.clone(),
-            mishaps: None,
+            failures: None,
         };
         settings.into()
     }

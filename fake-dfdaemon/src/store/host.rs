@@ -9,7 +9,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Directory, Disk, about};
+use super::disk::{Directory, Disk, with_path};
 use super::record::{self, ReplicaRecord, Scratch, is_task_id};
 use super::{layout, prefixes};
 
@@ -54,7 +54,7 @@ impl HostStore {
         let read = prefixes::read_each(&self.disk, &self.root, read)?;
         let swept = read.into_iter().map(|(records, unusable)| {
             for path in unusable {
-                self.disk.remove(&path).map_err(about(&path))?;
+                self.disk.remove(&path).map_err(with_path(&path))?;
             }
             Ok(records)
         });

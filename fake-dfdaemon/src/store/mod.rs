@@ -15,9 +15,9 @@ pub(crate) mod state_dir;
 mod tasks;
 pub(crate) mod trash;
 
-pub(crate) use disk::{Disk, DiskFault, FoundData, Mishaps, about};
+pub(crate) use disk::{Disk, DiskFault, FailureInjector, FoundData, with_path};
 #[cfg(test)]
-pub(crate) use disk::{Mishap, Step};
+pub(crate) use disk::{DiskFailure, DiskOp};
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
 pub use record::TaskState;

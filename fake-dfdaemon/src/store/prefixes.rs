@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::disk::{Disk, about};
+use super::disk::{Disk, with_path};
 
 /// Directories that are worth another thread.
 const WORTH_A_THREAD: usize = 32;
@@ -28,7 +28,7 @@ pub(super) fn read_each<T: Send>(
     root: &Path,
     read: impl Fn(&Path) -> io::Result<T> + Sync,
 ) -> io::Result<Vec<T>> {
-    let mut dirs = disk.list(root).map_err(about(root))?;
+    let mut dirs = disk.list(root).map_err(with_path(root))?;
     dirs.retain(|(_, kind)| kind.is_dir());
     let next = AtomicUsize::new(0);
     let work = || {

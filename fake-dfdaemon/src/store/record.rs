@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::disk::{Directory, Disk, RECORD_END, about};
+use super::disk::{Directory, Disk, RECORD_END, with_path};
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +109,8 @@ impl Scratch {
     /// Scratch space in `dir`, emptied.
     pub(crate) fn new(disk: &Disk, dir: PathBuf) -> io::Result<Self> {
         disk.create_dir_all(&dir)?;
-        for (path, _) in disk.list(&dir).map_err(about(&dir))? {
-            disk.remove(&path).map_err(about(&path))?;
+        for (path, _) in disk.list(&dir).map_err(with_path(&dir))? {
+            disk.remove(&path).map_err(with_path(&path))?;
         }
         Ok(Self {
             dir,

@@ -13,7 +13,7 @@ use crate::call::rpc::Rpc;
 /// A fault as it stands in JSON, where fields that are not given are left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct FaultSpec {
     on: String,
     host: Option<String>,
     task: Option<String>,
@@ -41,7 +41,7 @@ impl Fault {
         if let Some((name, _)) = fields.find(|(_, value)| value.is_null()) {
             return Err(FaultError::new(format!("{name}: null is no value")));
         }
-        let written: Written =
+        let written: FaultSpec =
             named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
         let action = Action::from_value(&written.action)?;
         Self::from_written(written, action)
@@ -54,7 +54,7 @@ impl Fault {
     }
 
     pub(crate) fn to_value(&self) -> Value {
-        let written = Written {
+        let written = FaultSpec {
             on: self.on.map_or("*", Rpc::as_str).to_owned(),
             host: self.host.clone(),
             task: self.task.clone(),
@@ -75,7 +75,7 @@ impl Fault {
         value
     }
 
-    fn from_written(written: Written, action: Action) -> Result<Self, FaultError> {
+    fn from_written(written: FaultSpec, action: Action) -> Result<Self, FaultError> {
         let on = match written.on.as_str() {
             "*" => None,
             on => Some(
@@ -238,9 +238,9 @@ impl FromStr for Fault {
             ))
         })?;
         let (on, selectors) = matcher.split_once('@').unwrap_or((matcher, ""));
-        let mut written = Written {
+        let mut written = FaultSpec {
             on: on.to_owned(),
-            ..Written::default()
+            ..FaultSpec::default()
         };
         for selector in selectors.split(',').filter(|selector| !selector.is_empty()) {
             let (key, value) = selector.split_once('=').ok_or_else(|| {
@@ -253,7 +253,7 @@ impl FromStr for Fault {
     }
 }
 
-impl Written {
+impl FaultSpec {
     fn select(&mut self, key: &str, value: &str) -> Result<(), FaultError> {
         fn number<T: FromStr>(key: &str, value: &str) -> Result<Option<T>, FaultError> {
             let parsed = value.parse().map(Some);

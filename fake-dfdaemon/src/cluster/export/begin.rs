@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dfdaemon_api::piece::PieceLayout;
 
-use super::buffer_pool::Chunks;
+use super::buffer_pool::BufferPool;
 use super::output::{Output, OutputContent, is_same_file, parse_digest};
 use super::{CancelOnDrop, Export, ExportRequest, Source};
 use crate::cluster::replica_ops::check_length;
@@ -96,7 +96,7 @@ impl Cluster {
             host,
             persistent: request.persistent,
             source,
-            chunks: Chunks::default(),
+            buffers: BufferPool::default(),
             output,
             cancel: CancelOnDrop::default(),
             lease,

@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 /// Memory that nobody uses now. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::cluster) struct Chunks(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(in crate::cluster) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
-impl Chunks {
+impl BufferPool {
     /// Memory to read into; there is none in it yet if all that there was is on its way.
     pub(in crate::cluster) fn take(&self) -> Vec<u8> {
         self.lock().pop().unwrap_or_default()
@@ -19,8 +19,8 @@ impl Chunks {
 
     /// The bytes, whose memory comes back when nobody needs them any more.
     pub(in crate::cluster) fn give_back_after(&self, bytes: Vec<u8>) -> Bytes {
-        let chunks = self.clone();
-        Bytes::from_owner(Chunk { bytes, chunks })
+        let buffers = self.clone();
+        Bytes::from_owner(Buffer { bytes, buffers })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
@@ -29,21 +29,21 @@ impl Chunks {
 }
 
 /// Bytes on their way.
-struct Chunk {
+struct Buffer {
     bytes: Vec<u8>,
-    chunks: Chunks,
+    buffers: BufferPool,
 }
 
-impl AsRef<[u8]> for Chunk {
+impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Chunk {
+impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.chunks.lock().push(bytes);
+        self.buffers.lock().push(bytes);
     }
 }
 
@@ -53,13 +53,13 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_when_the_last_look_at_it_ends() {
-        let chunks = Chunks::default();
-        let sent = chunks.give_back_after(b"content".to_vec());
+        let buffers = BufferPool::default();
+        let sent = buffers.give_back_after(b"content".to_vec());
         let part = sent.slice(3..);
         drop(sent);
-        assert_eq!(chunks.take().capacity(), 0);
+        assert_eq!(buffers.take().capacity(), 0);
         assert_eq!(part, b"tent"[..]);
         drop(part);
-        assert!(chunks.take().capacity() >= 7);
+        assert!(buffers.take().capacity() >= 7);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dfdaemon_api::piece::PieceLayout;
 
-use self::buffer_pool::Chunks;
+use self::buffer_pool::BufferPool;
 use self::output::Output;
 pub(crate) use self::output::OutputRequest;
 use super::replica_ops::{check_length, read_error};
@@ -46,7 +46,7 @@ pub(crate) struct Export {
     host: HostNumber,
     persistent: bool,
     source: Source,
-    chunks: Chunks,
+    buffers: BufferPool,
     output: Option<Output>,
     cancel: CancelOnDrop,
     lease: Lease,
@@ -130,17 +130,17 @@ impl Export {
         let Some(file) = self.source.file().cloned() else {
             return Ok(Bytes::new());
         };
-        let mut bytes = self.chunks.take();
+        let mut bytes = self.buffers.take();
         // Most content was written or read lately. To have a thread that may wait read it takes
         // longer than reading it.
         let at_hand = self.cluster.workers().if_not_stopping(|| {
             let disk = self.cluster.node(self.host)?.store().disk();
-            Ok(disk.read_at_hand(&file, &range, &mut bytes)?)
+            Ok(disk.try_read_cached(&file, &range, &mut bytes)?)
         })?;
         if at_hand {
-            return Ok(self.chunks.give_back_after(bytes));
+            return Ok(self.buffers.give_back_after(bytes));
         }
-        let (host, chunks, held) = (self.host, self.chunks.clone(), self.held());
+        let (host, buffers, held) = (self.host, self.buffers.clone(), self.held());
         let (id, length) = (self.task.task_id.clone(), self.task.content_length);
         self.cluster
             .blocking(move |cluster| {
@@ -150,7 +150,7 @@ impl Export {
                 if let (Err(Error::ContentLength { .. }), Some(generation)) = (&bytes, held) {
                     cluster.drop_damaged(host, &id, generation)?;
                 }
-                Ok(chunks.give_back_after(bytes?))
+                Ok(buffers.give_back_after(bytes?))
             })
             .await
     }
@@ -229,15 +229,15 @@ mod tests {
     use super::*;
     use crate::FakeDfdaemon;
     use crate::cluster::ImportRequest;
-    use crate::store::{Mishap, Mishaps, Step};
+    use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
     /// Notes which threads remove files.
     #[derive(Debug, Default)]
     struct Removals(Mutex<Vec<ThreadId>>);
 
-    impl Mishaps for Removals {
-        fn at(&self, step: Step) -> Option<Mishap> {
-            if step == Step::Remove {
+    impl FailureInjector for Removals {
+        fn at(&self, step: DiskOp) -> Option<DiskFailure> {
+            if step == DiskOp::Remove {
                 self.0.lock().unwrap().push(thread::current().id());
             }
             None
@@ -252,7 +252,7 @@ mod tests {
     async fn an_abandoned_output_is_removed_by_a_thread_that_may_wait() {
         let removals = Arc::new(Removals::default());
         let mut builder = FakeDfdaemon::builder();
-        builder.settings.mishaps = Some(Arc::clone(&removals) as Arc<dyn Mishaps>);
+        builder.settings.failures = Some(Arc::clone(&removals) as Arc<dyn FailureInjector>);
         let daemon = builder.start().await.unwrap();
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();

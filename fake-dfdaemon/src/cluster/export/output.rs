@@ -195,7 +195,7 @@ impl Output {
         };
         let mut beside = self.beside(parent, cancel)?;
         let renamed = if self.request.overwrite {
-            self.disk.rename_alone(&beside.path, path)
+            self.disk.rename_unsynced(&beside.path, path)
         } else {
             self.disk.rename_new(&beside.path, path)
         };

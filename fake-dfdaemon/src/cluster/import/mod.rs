@@ -14,7 +14,7 @@ use dfdaemon_api::task_id::Parameters;
 use jiff::Timestamp;
 
 use self::source::Source;
-use self::upload::{Begun, Stored};
+use self::upload::{StartedUpload, StoredContent};
 use super::{Cluster, Error, Reservation, TaskView};
 use crate::call::StoreFaults;
 use crate::dfdaemon::HostNumber;
@@ -153,7 +153,7 @@ impl Cluster {
         source: &Source,
         reservation: Reservation,
         cancel: &CancelFlag,
-    ) -> Result<Stored, Error> {
+    ) -> Result<StoredContent, Error> {
         source.check_readable()?;
         let store = self.node(new.host)?.store();
         let fault = new.request.store_faults.meet();
@@ -184,7 +184,7 @@ impl Cluster {
                 again.map_err(|error| source.read_error(error))
             })?;
         }
-        Ok(Stored {
+        Ok(StoredContent {
             content,
             crc32,
             reservation,
@@ -195,7 +195,7 @@ impl Cluster {
         &self,
         new: &NewTask<'_>,
         source: &Source,
-        stored: &Stored,
+        stored: &StoredContent,
         cancel: &CancelFlag,
     ) -> Result<String, Error> {
         let disk = self.node(new.host)?.store().disk();
@@ -268,7 +268,7 @@ impl Cluster {
     }
 
     /// Starts a task at the scheduler, in place of an expired or a failed one with its id.
-    fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<Begun, Error> {
+    fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<StartedUpload, Error> {
         let _locked = self.scheduler().lock_task(id);
         let created_at = self.scheduler().now_in_seconds();
         let task = new.task_record(id, created_at);
@@ -278,7 +278,7 @@ impl Cluster {
         for holder in &started.old_holders {
             self.node(*holder)?.store().discard(id);
         }
-        Ok(Begun {
+        Ok(StartedUpload {
             cluster: Arc::clone(self),
             host: new.host,
             task,

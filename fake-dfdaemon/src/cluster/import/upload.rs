@@ -9,14 +9,14 @@ use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, Content, ReplicaRecord, TaskRecord, TaskState};
 
 /// Content that is in the store, but in no task yet.
-pub(in crate::cluster) struct Stored {
+pub(in crate::cluster) struct StoredContent {
     pub(in crate::cluster) content: Content,
     pub(in crate::cluster) crc32: Option<Vec<u32>>,
     pub(in crate::cluster) reservation: Reservation,
 }
 
 /// A task that was started at the scheduler. Dropped before it has ended, it is Failed.
-pub(in crate::cluster) struct Begun {
+pub(in crate::cluster) struct StartedUpload {
     pub(in crate::cluster) cluster: Arc<Cluster>,
     pub(in crate::cluster) host: HostNumber,
     pub(in crate::cluster) task: TaskRecord,
@@ -25,11 +25,11 @@ pub(in crate::cluster) struct Begun {
     pub(in crate::cluster) ended: bool,
 }
 
-impl Begun {
+impl StartedUpload {
     /// Ends the task: Succeeded with what was stored, else Failed.
     pub(in crate::cluster) fn end(
         mut self,
-        stored: Result<Stored, Error>,
+        stored: Result<StoredContent, Error>,
         cancel: &CancelFlag,
     ) -> Result<TaskView, Error> {
         let ended = stored.and_then(|stored| {
@@ -58,7 +58,7 @@ impl Begun {
         })
     }
 
-    fn succeed(&self, mut stored: Stored) -> Result<TaskView, Error> {
+    fn succeed(&self, mut stored: StoredContent) -> Result<TaskView, Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
         let _locked = cluster.scheduler().lock_task(id);
@@ -156,7 +156,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for StartedUpload {
     fn drop(&mut self) {
         if !self.ended {
             // A panic on the way: there is nobody left to tell.

@@ -11,7 +11,7 @@ use crate::call::faults::{Action, Phase};
 use crate::call::gate::Entered;
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, Call};
-use crate::cluster::scheduler::{Job, Parked, Step};
+use crate::cluster::scheduler::{Blocked, Job, Step};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
@@ -106,8 +106,8 @@ impl Cluster {
         let job = Job::Replicate(Arc::clone(id));
         // A replica that is held up does not keep the cluster from settling.
         let holds_up = |held_up| match held_up {
-            Some(event) => self.scheduler().park(&job, Parked::ForEvent(event)),
-            None => self.scheduler().unpark(&job),
+            Some(event) => self.scheduler().block(&job, Blocked::ForEvent(event)),
+            None => self.scheduler().unblock(&job),
         };
         let fetch = || async {
             let (id, wanted) = (Arc::clone(id), wanted.clone());
@@ -145,13 +145,13 @@ impl Cluster {
         for armed in call.waiting_at(phase) {
             if let Some(delay) = armed.delay() {
                 let due = later(self.scheduler().now(), delay);
-                self.scheduler().park(&job, Parked::Until(due));
+                self.scheduler().block(&job, Blocked::Until(due));
             } else if *armed.action() == Action::Stall {
                 let removed = armed.removed().clone();
-                self.scheduler().park(&job, Parked::ForEvent(removed));
+                self.scheduler().block(&job, Blocked::ForEvent(removed));
             }
             let acted = call.act(&armed).await;
-            self.scheduler().unpark(&job);
+            self.scheduler().unblock(&job);
             acted?;
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Scheduler {
         generation: Generation,
     ) -> Option<ReplicaState> {
         let mut state = self.state();
-        state.same(id, generation)?;
+        state.current(id, generation)?;
         state.remove_replica(id, host)
     }
 

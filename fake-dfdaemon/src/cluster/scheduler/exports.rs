@@ -83,7 +83,7 @@ impl Scheduler {
     ) -> Result<Found, Error> {
         let now = self.now();
         let mut state = self.state();
-        let entry = state.live(id, now).ok_or_else(|| not_found(id))?;
+        let entry = state.unexpired(id, now).ok_or_else(|| not_found(id))?;
         let succeeded = entry.task.state == TaskState::Succeeded;
         let held = entry.whole_replica(host).filter(|_| succeeded);
         let held = held.map(|replica| replica.record.piece_crc32.clone());
@@ -150,14 +150,14 @@ impl Scheduler {
         change: impl FnOnce(&mut ReplicaState) -> T,
     ) -> Option<T> {
         let mut state = self.state();
-        let entry = state.same(id, generation)?;
+        let entry = state.current(id, generation)?;
         entry.replicas.get_mut(host).map(change)
     }
 
     /// Counts an export that begins on a host without the task. It stays counted when it fails.
     pub(in crate::cluster) fn count_export(&self, id: &str, generation: Generation) {
         if self.has_quirk(Quirk::FailedExportsCount)
-            && let Some(entry) = self.state().same(id, generation)
+            && let Some(entry) = self.state().current(id, generation)
         {
             entry.failed_exports += 1;
         }
@@ -166,7 +166,7 @@ impl Scheduler {
     /// Counts an export that ended well, or did not begin after all, no more.
     pub(in crate::cluster) fn uncount_export(&self, id: &str, generation: Generation) {
         if self.has_quirk(Quirk::FailedExportsCount)
-            && let Some(entry) = self.state().same(id, generation)
+            && let Some(entry) = self.state().current(id, generation)
         {
             entry.failed_exports = entry.failed_exports.saturating_sub(1);
         }
@@ -192,7 +192,7 @@ impl Scheduler {
         is_fetching: bool,
     ) -> bool {
         let mut state = self.state();
-        let Some(entry) = state.same(id, generation) else {
+        let Some(entry) = state.current(id, generation) else {
             return false;
         };
         let replica = entry.replicas.get(host);
@@ -212,7 +212,7 @@ impl Scheduler {
         generation: Generation,
     ) -> Option<ReplicaRecord> {
         let mut state = self.state();
-        let replica = state.same(id, generation)?.whole_replica(host)?;
+        let replica = state.current(id, generation)?.whole_replica(host)?;
         Some(replica.record.clone())
     }
 
@@ -226,7 +226,7 @@ impl Scheduler {
         let id = record.task_id.clone();
         let mut state = self.state();
         state.insert_replica(host, record);
-        if let Some(entry) = state.same(&id, generation) {
+        if let Some(entry) = state.current(&id, generation) {
             entry.failed_exports += 1;
         }
     }

@@ -33,7 +33,7 @@ impl Scheduler {
         let id = task.task_id.as_str();
         let known = {
             let state = self.state();
-            if let Some(entry) = state.live(id, self.now())
+            if let Some(entry) = state.unexpired(id, self.now())
                 && !is_replaceable(entry.task.state)
             {
                 return Err(Error::TaskExists {
@@ -54,7 +54,7 @@ impl Scheduler {
         let generation = state.insert_task(task.clone());
         state.insert_replica(host, replica);
         let lease = state
-            .same(id, generation)
+            .current(id, generation)
             .map(|entry| self.lease(&Arc::from(id), entry));
         Ok(Started {
             generation,
@@ -88,7 +88,7 @@ impl Scheduler {
         generation: Generation,
     ) -> Result<ReplicaRecord, Error> {
         let mut state = self.state();
-        let entry = state.same(id, generation).ok_or_else(|| not_found(id))?;
+        let entry = state.current(id, generation).ok_or_else(|| not_found(id))?;
         let replica = entry.replicas.get(host).ok_or_else(|| not_found(id))?;
         Ok(replica.record.clone())
     }
@@ -135,7 +135,9 @@ impl State {
     /// Takes a record of this very task in place of the one before.
     fn replace_task(&mut self, task: TaskRecord, generation: Generation) -> Result<(), Error> {
         let id = task.task_id.clone();
-        let entry = self.same(&id, generation).ok_or_else(|| not_found(&id))?;
+        let entry = self
+            .current(&id, generation)
+            .ok_or_else(|| not_found(&id))?;
         entry.task = task;
         self.tell_of_task(&id);
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::dfdaemon::HostNumber;
 
-/// A job in the agenda.
+/// A job in the schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cluster) enum Job {
     /// Makes the persistent replicas of a task that are missing.

@@ -100,7 +100,7 @@ impl Drop for Lease {
         let scheduler = &self.scheduler;
         let now = scheduler.now();
         let (mut overdue, mut holders) = (false, Vec::new());
-        if let Some(entry) = scheduler.state().same(&self.id, self.generation) {
+        if let Some(entry) = scheduler.state().current(&self.id, self.generation) {
             entry.leases = entry.leases.saturating_sub(1);
             // The collector and eviction may have passed this task by while it was held.
             if entry.leases == 0 {

@@ -22,19 +22,21 @@ impl Scheduler {
     pub(crate) fn stat(&self, id: &str) -> Result<TaskView, Error> {
         check_given(id)?;
         let state = self.state();
-        let entry = state.live(id, self.now()).ok_or_else(|| not_found(id))?;
+        let entry = state
+            .unexpired(id, self.now())
+            .ok_or_else(|| not_found(id))?;
         Ok(state.view(entry, self.forgotten_before()))
     }
 
     /// Whether there is a task with this id that has not expired.
     pub(in crate::cluster) fn knows(&self, id: &str) -> bool {
-        self.state().live(id, self.now()).is_some()
+        self.state().unexpired(id, self.now()).is_some()
     }
 
     /// A task that has not expired, and its replicas.
     pub(crate) fn task(&self, id: &str) -> Option<Task> {
         let state = self.state();
-        let entry = state.live(id, self.now())?;
+        let entry = state.unexpired(id, self.now())?;
         let replicas = entry.replicas.iter().map(|(host, replica)| Replica {
             host: host.name(),
             persistent: replica.record.persistent,
@@ -92,7 +94,7 @@ impl Scheduler {
         generation: Generation,
     ) -> Option<bool> {
         let mut state = self.state();
-        let entry = state.same(id, generation)?;
+        let entry = state.current(id, generation)?;
         Some(entry.whole_replica(host).is_some())
     }
 

@@ -31,7 +31,9 @@ impl Scheduler {
             let on_host = left.and_then(|host| entry.counted_replica(host));
             !tries_once || on_host.is_some_and(ReplicaState::is_persistent)
         };
-        self.for_each_short_of_replicas(is_meant, |id, _| self.agenda.add(now, Job::Replicate(id)));
+        self.for_each_short_of_replicas(is_meant, |id, _| {
+            self.schedule.add(now, Job::Replicate(id))
+        });
     }
 
     /// Schedules the replication of tasks whose replicas have room now. A job that is scheduled already
@@ -45,7 +47,7 @@ impl Scheduler {
             |_| true,
             |id, updated_at| {
                 let due = later(updated_at, delay);
-                self.agenda.add_if_absent(due, Job::Replicate(id));
+                self.schedule.add_if_absent(due, Job::Replicate(id));
             },
         );
     }
@@ -61,7 +63,7 @@ impl Scheduler {
             let short: Vec<_> = {
                 let (state, now) = (self.state(), self.now());
                 let is_short = |id: &Arc<str>| {
-                    let entry = state.live(id, now).filter(|entry| is_meant(entry))?;
+                    let entry = state.unexpired(id, now).filter(|entry| is_meant(entry))?;
                     let succeeded = entry.task.state == TaskState::Succeeded;
                     let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
                     short.then(|| (Arc::clone(id), entry.task.updated_at))
@@ -93,7 +95,7 @@ impl Scheduler {
     /// The next step towards the replicas that a task lacks.
     pub(in crate::cluster) fn next_replica(&self, id: &str) -> Option<Step> {
         let state = self.state();
-        let entry = state.live(id, self.now())?;
+        let entry = state.unexpired(id, self.now())?;
         let succeeded = entry.task.state == TaskState::Succeeded;
         succeeded
             .then(|| self.missing_replicas(&state, entry))
@@ -103,7 +105,7 @@ impl Scheduler {
     /// The one attempt of a scheduler that draws hosts before it looks at their room.
     pub(in crate::cluster) fn only_try(&self, id: &str) -> Vec<Step> {
         let (state, now) = (self.state(), self.now());
-        let entry = state.live(id, now);
+        let entry = state.unexpired(id, now);
         let Some(entry) = entry.filter(|entry| entry.task.state == TaskState::Succeeded) else {
             return Vec::new();
         };

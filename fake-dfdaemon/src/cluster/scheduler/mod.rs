@@ -1,10 +1,9 @@
 //! The scheduler: which tasks and replicas there are, where replicas go, and when what is due.
 //!
-//! What it knows and decides is pure, in [`state`], [`placement`] and [`agenda`]: callers pass the
+//! What it knows and decides is pure, in [`state`], [`placement`] and [`schedule`]: callers pass the
 //! time. [`Scheduler`] joins that with the clock, the locks and the records on disk. Nothing outside
 //! this room reaches what is behind its methods.
 
-mod agenda;
 mod changes;
 mod exports;
 mod imports;
@@ -14,6 +13,7 @@ mod lookups;
 mod missing;
 mod placement;
 mod replicas;
+mod schedule;
 mod state;
 mod task;
 mod timetable;
@@ -25,8 +25,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use self::agenda::Agenda;
-pub(super) use self::agenda::Parked;
 pub(super) use self::exports::Found;
 pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
@@ -35,6 +33,8 @@ pub(super) use self::leases::{Lease, Reservation};
 pub(super) use self::lookups::check_given;
 pub(super) use self::placement::Step;
 pub(crate) use self::replicas::ReplicaState;
+pub(super) use self::schedule::Blocked;
+use self::schedule::Schedule;
 pub use self::state::HostStatus;
 pub(crate) use self::state::{Generation, State, TaskView};
 pub use self::task::{Replica, Task};
@@ -52,7 +52,7 @@ const TASK_LOCKS: usize = 64;
 ///
 /// Locks are taken in this order: a task's lock, that of a host's
 /// [`Transfers`](super::transfer::Transfers), `state`, the lock inside
-/// `agenda`. Only the task's lock is held over steps of the disk: the thread that serves connections
+/// `schedule`. Only the task's lock is held over steps of the disk: the thread that serves connections
 /// takes the others.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
@@ -64,7 +64,7 @@ pub(crate) struct Scheduler {
     /// is added, and before it when one is removed.
     task_locks: [Mutex<()>; TASK_LOCKS],
     state: Mutex<State>,
-    agenda: Agenda<Job>,
+    schedule: Schedule<Job>,
 }
 
 impl Scheduler {
@@ -84,7 +84,7 @@ impl Scheduler {
             records: TaskStore::open(disk, dir)?,
             task_locks: std::array::from_fn(|_| Mutex::default()),
             state: Mutex::new(State::new(hosts)),
-            agenda: Agenda::new(),
+            schedule: Schedule::new(),
         })
     }
 

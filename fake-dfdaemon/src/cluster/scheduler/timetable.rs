@@ -1,4 +1,4 @@
-//! What is put down to be done, and when: the scheduler's side of [`Agenda`](super::agenda::Agenda).
+//! Which jobs are scheduled, and when: the scheduler's side of [`Schedule`](super::schedule::Schedule).
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Scheduler;
-use super::agenda::Parked;
 use super::job::Job;
+use super::schedule::Blocked;
 use crate::call::clock::later;
 use crate::dfdaemon::HostNumber;
 
@@ -20,35 +20,35 @@ const EVICT_ABOVE: u64 = 80;
 const EVICT_DOWN_TO: u64 = 60;
 
 impl Scheduler {
-    /// Replaces what was put down with the jobs that the state needs.
+    /// Replaces the schedule with the jobs that the state needs.
     pub(crate) fn schedule_all_anew(&self) {
         let now = self.now();
-        self.agenda.clear();
-        self.agenda.add(now, Job::Collect);
-        self.agenda.add(now, Job::EmptyTrash);
+        self.schedule.clear();
+        self.schedule.add(now, Job::Collect);
+        self.schedule.add(now, Job::EmptyTrash);
         self.schedule_missing_replicas(None);
     }
 
-    /// Forgets what was put down, before another state comes.
+    /// Empties the schedule, before another state comes.
     pub(crate) fn forget_jobs(&self) {
-        self.agenda.clear();
+        self.schedule.clear();
     }
 
-    /// Puts the removal down of what was put out of the way.
+    /// Schedules the removal of what was moved out of the way.
     pub(crate) fn empty_trash_soon(&self) {
-        self.agenda.add(self.now(), Job::EmptyTrash);
+        self.schedule.add(self.now(), Job::EmptyTrash);
     }
 
-    /// Puts a task's replication down for when the scheduler gets to it.
+    /// Schedules a task's replication, after the delay that is set.
     pub(in crate::cluster) fn replicate_later(&self, id: &Arc<str>) {
         let due = later(self.now(), self.adjusted().replication_delay);
-        self.agenda.add(due, Job::Replicate(Arc::clone(id)));
+        self.schedule.add(due, Job::Replicate(Arc::clone(id)));
     }
 
-    /// Puts a job down for another attempt, after the collector's interval.
+    /// Schedules another attempt of a job, after the collector's interval.
     pub(in crate::cluster) fn retry_later(&self, job: Job) {
         let again = later(self.now(), self.adjusted().gc_interval);
-        self.agenda.add(again, job);
+        self.schedule.add(again, job);
     }
 
     /// Sees to it that the collector is not waited for longer than its interval, as it would be
@@ -62,15 +62,15 @@ impl Scheduler {
         later(self.now(), self.adjusted().gc_interval)
     }
 
-    /// Puts the collector down.
+    /// Schedules the collector.
     pub(in crate::cluster) fn collect_at(&self, at: Timestamp) {
-        self.agenda.add(at, Job::Collect);
+        self.schedule.add(at, Job::Collect);
     }
 
-    /// Puts eviction down if a host holds more than it should.
+    /// Schedules eviction if a host holds more than it should.
     pub(in crate::cluster) fn evict_if_full(&self, host: HostNumber) {
         if self.is_over(host, EVICT_ABOVE) {
-            self.agenda.add(self.now(), Job::Evict(host));
+            self.schedule.add(self.now(), Job::Evict(host));
         }
     }
 
@@ -94,14 +94,14 @@ impl Scheduler {
     /// Waits for the next job that is due. It counts as running until it has [ended](Self::ended).
     /// `None` when the daemon stops.
     pub(in crate::cluster) async fn next_job(&self, stopping: &CancellationToken) -> Option<Job> {
-        let mut changed = self.agenda.subscribe();
+        let mut changed = self.schedule.subscribe();
         let mut moves = self.clock.moves();
         while !stopping.is_cancelled() {
             self.collect_within_an_interval();
-            if let Some(job) = self.agenda.start_due(self.now()) {
+            if let Some(job) = self.schedule.start_due(self.now()) {
                 return Some(job);
             }
-            let next = self.agenda.next_due().unwrap_or(Timestamp::MAX);
+            let next = self.schedule.next_due().unwrap_or(Timestamp::MAX);
             tokio::select! {
                 () = stopping.cancelled() => {}
                 _ = changed.changed() => {}
@@ -114,22 +114,22 @@ impl Scheduler {
 
     /// Says that a job has ended.
     pub(in crate::cluster) fn ended(&self, job: &Job) {
-        self.agenda.ended(job);
+        self.schedule.ended(job);
     }
 
     /// Says that a running job waits.
-    pub(in crate::cluster) fn park(&self, job: &Job, parked: Parked) {
-        self.agenda.park(job, parked);
+    pub(in crate::cluster) fn block(&self, job: &Job, blocked: Blocked) {
+        self.schedule.block(job, blocked);
     }
 
     /// Says that a running job does not wait any more.
-    pub(in crate::cluster) fn unpark(&self, job: &Job) {
-        self.agenda.unpark(job);
+    pub(in crate::cluster) fn unblock(&self, job: &Job) {
+        self.schedule.unblock(job);
     }
 
     #[cfg(test)]
     pub(in crate::cluster) fn is_running(&self, job: &Job) -> bool {
-        self.agenda.is_running(job)
+        self.schedule.is_running(job)
     }
 
     /// Waits until nothing is running and nothing is due, and tells what is left for later times;
@@ -138,11 +138,11 @@ impl Scheduler {
         &self,
         stopping: &CancellationToken,
     ) -> Option<Vec<(Job, Option<Timestamp>)>> {
-        let mut changed = self.agenda.subscribe();
+        let mut changed = self.schedule.subscribe();
         let mut moves = self.clock.moves();
         loop {
             self.collect_within_an_interval();
-            if let Some(waiting) = self.agenda.settled(self.now()) {
+            if let Some(waiting) = self.schedule.settled(self.now()) {
                 return Some(waiting);
             }
             tokio::select! {

@@ -34,7 +34,7 @@ impl Scheduler {
         generation: Generation,
     ) {
         let mut state = self.state();
-        let entry = state.same(&record.task_id, generation);
+        let entry = state.current(&record.task_id, generation);
         if entry.is_some_and(|entry| entry.replicas.get(host).is_none()) {
             state.insert_replica(host, record);
         }
@@ -48,7 +48,7 @@ impl Scheduler {
         generation: Generation,
     ) {
         let mut state = self.state();
-        let Some(entry) = state.same(id, generation) else {
+        let Some(entry) = state.current(id, generation) else {
             return;
         };
         let partial =
@@ -83,7 +83,7 @@ impl Scheduler {
         generation: Generation,
     ) -> Option<Vec<HostNumber>> {
         let mut state = self.state();
-        state.same(id, generation)?;
+        state.current(id, generation)?;
         let entry = state.tasks.get(id)?;
         Some(state.parents(entry, host, self.forgotten_before()))
     }

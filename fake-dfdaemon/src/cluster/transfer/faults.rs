@@ -81,9 +81,9 @@ impl Fetch {
         Ok(())
     }
 
-    /// Lets the faults act that spoil a piece that has come or slow it down, and returns its
+    /// Lets the faults act that damage a piece that has come or slow it down, and returns its
     /// checksum. Blocks.
-    pub(super) fn spoil(
+    pub(super) fn damage(
         &self,
         cluster: &Cluster,
         faults: &[Armed],

@@ -101,7 +101,7 @@ impl Fetch {
                 });
             let copied = copied.and_then(|(peer_id, expected, crc)| {
                 parents.count_piece(host);
-                let crc = self.spoil(cluster, &faults, (host, number), (&range, crc))?;
+                let crc = self.damage(cluster, &faults, (host, number), (&range, crc))?;
                 check_digest(expected.as_deref(), number, crc)?;
                 Ok((peer_id, crc))
             });

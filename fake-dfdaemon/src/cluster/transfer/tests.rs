@@ -3,7 +3,7 @@ use std::sync::{Mutex, OnceLock, Weak};
 use super::*;
 use crate::FakeDfdaemon;
 use crate::cluster::{ExportRequest, ImportRequest, ReplicaState};
-use crate::store::{Mishap, Mishaps, Step};
+use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
 /// However late the transfer gets a thread, and whatever ends before it does.
 #[test]
@@ -53,11 +53,11 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
 struct Watch {
     cluster: OnceLock<Weak<Cluster>>,
     steps: AtomicUsize,
-    locked_at: Mutex<Vec<Step>>,
+    locked_at: Mutex<Vec<DiskOp>>,
 }
 
-impl Mishaps for Watch {
-    fn at(&self, step: Step) -> Option<Mishap> {
+impl FailureInjector for Watch {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
         let cluster = self.cluster.get().and_then(Weak::upgrade)?;
         self.steps.fetch_add(1, Ordering::Relaxed);
         let is_locked = |host| cluster.node(host).unwrap().transfers().is_locked();
@@ -77,7 +77,7 @@ impl Mishaps for Watch {
 async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
     let watch = Arc::new(Watch::default());
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.mishaps = Some(Arc::clone(&watch) as Arc<dyn Mishaps>);
+    builder.settings.failures = Some(Arc::clone(&watch) as Arc<dyn FailureInjector>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -103,9 +103,9 @@ async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
 #[derive(Debug, Default)]
 struct Cut(OnceLock<std::path::PathBuf>);
 
-impl Mishaps for Cut {
-    fn at(&self, step: Step) -> Option<Mishap> {
-        if let Some(path) = self.0.get().filter(|_| step == Step::Copy) {
+impl FailureInjector for Cut {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
+        if let Some(path) = self.0.get().filter(|_| step == DiskOp::Copy) {
             let content = File::options().write(true).open(path).unwrap();
             content.set_len(1).unwrap();
         }
@@ -121,7 +121,7 @@ impl Mishaps for Cut {
 async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let cut = Arc::new(Cut::default());
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.mishaps = Some(Arc::clone(&cut) as Arc<dyn Mishaps>);
+    builder.settings.failures = Some(Arc::clone(&cut) as Arc<dyn FailureInjector>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -156,9 +156,9 @@ struct Hold {
     let_go: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
-impl Mishaps for Hold {
-    fn at(&self, step: Step) -> Option<Mishap> {
-        if step == Step::Copy
+impl FailureInjector for Hold {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
+        if step == DiskOp::Copy
             && let Some(reached) = self.reached.lock().unwrap().take()
         {
             reached.send(()).unwrap();
@@ -181,7 +181,7 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
         let_go: Mutex::new(let_go),
     });
     let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.mishaps = Some(Arc::clone(&hold) as Arc<dyn Mishaps>);
+    builder.settings.failures = Some(Arc::clone(&hold) as Arc<dyn FailureInjector>);
     let daemon = builder.start().await.unwrap();
     let cluster = Arc::clone(daemon.cluster());
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::store::{Mishap, Mishaps, Step};
+use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
 /// A disk that takes its time to rename, once it is told to.
 #[derive(Debug, Default)]
@@ -27,9 +27,9 @@ impl Slow {
     }
 }
 
-impl Mishaps for Slow {
-    fn at(&self, step: Step) -> Option<Mishap> {
-        if step == Step::Rename && self.armed.load(Ordering::Relaxed) {
+impl FailureInjector for Slow {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
+        if step == DiskOp::Rename && self.armed.load(Ordering::Relaxed) {
             self.reached.notify_one();
             let released = self.released.lock().unwrap();
             drop(self.changed.wait_while(released, |released| !*released));
@@ -46,7 +46,7 @@ impl Mishaps for Slow {
 async fn a_stop_waits_for_a_snapshot_that_its_client_left() {
     let slow = Arc::new(Slow::default());
     let mut builder = FakeDfdaemon::builder().hosts(1);
-    builder.settings.mishaps = Some(Arc::clone(&slow) as Arc<dyn Mishaps>);
+    builder.settings.failures = Some(Arc::clone(&slow) as Arc<dyn FailureInjector>);
     let daemon = builder.start().await.unwrap();
     let dir = daemon.state_dir().to_owned();
     slow.armed.store(true, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::swap::{BEING_MADE, Swap};
+use self::swap::{STAGING, Swap};
 use crate::cluster::{Cluster, HostStatus};
 use crate::store::Disk;
 use crate::store::{layout, trash};
@@ -69,7 +69,7 @@ pub enum SnapshotError {
 
 /// Hosts and clock at the time of a snapshot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct SnapshotMetadata {
     pub(crate) now: Timestamp,
     /// By number: running, stopped or left.
     pub(crate) hosts: Vec<HostStatus>,
@@ -77,7 +77,11 @@ pub(crate) struct About {
 
 /// Keeps what lies on the disk under a name, in place of an earlier snapshot. Nobody else takes
 /// one meanwhile. Blocks.
-pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), SnapshotError> {
+pub(crate) fn take(
+    cluster: &Cluster,
+    name: &str,
+    metadata: &SnapshotMetadata,
+) -> Result<(), SnapshotError> {
     let target = place(cluster, name)?;
     let disk = cluster.disk();
     let beside = target.with_file_name(format!("{}{name}{}", NEW.0, NEW.1));
@@ -91,7 +95,7 @@ pub(crate) fn take(cluster: &Cluster, name: &str, about: &About) -> Result<(), S
             })
         })
         // Last: with it the snapshot is whole.
-        .and_then(|()| disk.write_new(&beside.join(ABOUT), &serde_json::to_vec(about)?))
+        .and_then(|()| disk.write_new(&beside.join(ABOUT), &serde_json::to_vec(metadata)?))
         .and_then(|()| replace(cluster, &beside, &target));
     made.inspect_err(|_| {
         if let Err(error) = disk.remove_tree(&beside) {
@@ -107,11 +111,11 @@ fn replace(cluster: &Cluster, beside: &Path, target: &Path) -> io::Result<()> {
     let old = trash::place(cluster.state_dir().path());
     let had_one = disk.look(target)?.is_some();
     if had_one {
-        disk.rename_alone(target, &old)?;
+        disk.rename_unsynced(target, &old)?;
     }
-    if let Err(error) = disk.rename_alone(beside, target) {
+    if let Err(error) = disk.rename_unsynced(beside, target) {
         if had_one {
-            disk.rename_alone(&old, target)?;
+            disk.rename_unsynced(&old, target)?;
         }
         return Err(error);
     }
@@ -145,7 +149,7 @@ pub(crate) fn list(cluster: &Cluster) -> Result<Vec<Kept>, SnapshotError> {
         if !name.starts_with(NEW.0) && is_whole(disk, &path)? {
             kept.push(Kept {
                 name: name.to_owned(),
-                taken_at: about(cluster, name)?.now,
+                taken_at: metadata(cluster, name)?.now,
             });
         }
     }
@@ -162,14 +166,14 @@ pub(crate) fn remove(cluster: &Cluster, name: &str) -> Result<(), SnapshotError>
         let name = name.to_owned();
         return Err(SnapshotError::NotFound { name });
     }
-    disk.rename_alone(&target, &trash::place(cluster.state_dir().path()))?;
+    disk.rename_unsynced(&target, &trash::place(cluster.state_dir().path()))?;
     cluster.scheduler().empty_trash_soon();
     disk.sync_dir(target.parent().unwrap_or(&target))?;
     Ok(())
 }
 
 /// Whether there is such a snapshot, and what it holds besides files.
-pub(crate) fn about(cluster: &Cluster, name: &str) -> Result<About, SnapshotError> {
+pub(crate) fn metadata(cluster: &Cluster, name: &str) -> Result<SnapshotMetadata, SnapshotError> {
     let kept = place(cluster, name)?;
     let disk = cluster.disk();
     if disk.look(&kept)?.is_none() {
@@ -239,8 +243,8 @@ pub(crate) fn recover(disk: &Disk, state_dir: &Path, hosts: usize) -> io::Result
     for (path, _) in disk.list(&snapshots)? {
         let name = path.file_name().and_then(|name| name.to_str());
         let of = name.and_then(|name| name.strip_prefix(NEW.0)?.strip_suffix(NEW.1));
-        if name == Some(BEING_MADE) {
-            disk.rename_alone(&path, &trash::place(state_dir))?;
+        if name == Some(STAGING) {
+            disk.rename_unsynced(&path, &trash::place(state_dir))?;
         } else if let Some(of) = of {
             let target = snapshots.join(of);
             // The one that it was to replace may be out of the way already.
@@ -250,18 +254,16 @@ pub(crate) fn recover(disk: &Disk, state_dir: &Path, hosts: usize) -> io::Result
             } else {
                 trash::place(state_dir)
             };
-            disk.rename_alone(&path, &to)?;
+            disk.rename_unsynced(&path, &to)?;
         }
     }
     Ok(())
 }
 
 fn is_whole(disk: &Disk, snapshot: &Path) -> io::Result<bool> {
-    let about = snapshot.join(ABOUT);
-    Ok(
-        disk.look(&about)?.is_some()
-            && serde_json::from_slice::<About>(&disk.read(&about)?).is_ok(),
-    )
+    let metadata = snapshot.join(ABOUT);
+    Ok(disk.look(&metadata)?.is_some()
+        && serde_json::from_slice::<SnapshotMetadata>(&disk.read(&metadata)?).is_ok())
 }
 
 fn place(cluster: &Cluster, name: &str) -> Result<PathBuf, SnapshotError> {

@@ -1,6 +1,6 @@
 //! The exchange of all directories of a state for others: wholly, or not at all.
 //!
-//! The new ones are made ready in one directory. Renamed to [`DECIDED`] it is the decision: a start
+//! The new ones are made ready in one directory. Renamed to [`COMMITTED`] it is the decision: a start
 //! that finds it finishes what was begun, one that finds it half made throws it away. As long as the
 //! daemon lives, an exchange that fails is undone. An old directory waits beside the new ones, so at
 //! any moment each root is at one of two places, and which tells how far it has come.
@@ -12,10 +12,10 @@ use crate::store::Disk;
 use crate::store::{layout, trash};
 
 /// The directories to come, being made.
-pub(super) const BEING_MADE: &str = ".swap-new";
+pub(super) const STAGING: &str = ".swap-new";
 
 /// The directories to come, made, and those that were there before.
-pub(super) const DECIDED: &str = ".swap";
+pub(super) const COMMITTED: &str = ".swap";
 
 /// One exchange.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Swap<'a> {
 impl Swap<'_> {
     /// Makes the directories to come, each by `make`. Nothing has changed if that fails.
     pub(super) fn prepare(&self, make: impl Fn(usize, &Path) -> io::Result<()>) -> io::Result<()> {
-        let being_made = self.place(BEING_MADE);
+        let being_made = self.place(STAGING);
         // A failed one may have left it.
         self.disk.remove_tree(&being_made)?;
         let mut numbers = 0..self.roots.len();
@@ -44,14 +44,14 @@ impl Swap<'_> {
     /// Brings the directories to come into place. They are, or after an error those that were
     /// there before.
     pub(super) fn exchange<T>(&self, look_at: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let (being_made, decided) = (self.place(BEING_MADE), self.place(DECIDED));
+        let (being_made, decided) = (self.place(STAGING), self.place(COMMITTED));
         let exchanged = (|| {
-            self.disk.rename_alone(&being_made, &decided)?;
+            self.disk.rename_unsynced(&being_made, &decided)?;
             self.disk.sync_dir(&self.place(""))?;
             self.forward()?;
             let seen = look_at()?;
             self.disk
-                .rename_alone(&decided, &trash::place(self.state_dir))?;
+                .rename_unsynced(&decided, &trash::place(self.state_dir))?;
             Ok(seen)
         })();
         exchanged.inspect_err(|_| {
@@ -64,11 +64,11 @@ impl Swap<'_> {
 
     /// Finishes what a daemon that was killed had decided.
     pub(super) fn finish(&self) -> io::Result<()> {
-        let decided = self.place(DECIDED);
+        let decided = self.place(COMMITTED);
         if self.disk.look(&decided)?.is_some() {
             self.forward()?;
             self.disk
-                .rename_alone(&decided, &trash::place(self.state_dir))?;
+                .rename_unsynced(&decided, &trash::place(self.state_dir))?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Swap<'_> {
     }
 
     fn back(&self) -> io::Result<()> {
-        let decided = self.place(DECIDED);
+        let decided = self.place(COMMITTED);
         if self.disk.look(&decided)?.is_none() {
             return Ok(());
         }
@@ -103,12 +103,12 @@ impl Swap<'_> {
             self.move_dir(&old, root)?;
         }
         self.disk
-            .rename_alone(&decided, &trash::place(self.state_dir))
+            .rename_unsynced(&decided, &trash::place(self.state_dir))
     }
 
     /// Where a root's directory to come waits, and the one that was there before.
     fn waiting(&self, number: usize) -> (PathBuf, PathBuf) {
-        let decided = self.place(DECIDED);
+        let decided = self.place(COMMITTED);
         let old = decided.join(format!("old-{number}"));
         (decided.join(number.to_string()), old)
     }
@@ -117,7 +117,7 @@ impl Swap<'_> {
         if let Some(parent) = to.parent() {
             self.disk.create_dir_all(parent)?;
         }
-        self.disk.rename_alone(from, to)?;
+        self.disk.rename_unsynced(from, to)?;
         for moved in [to, from] {
             self.disk.sync_dir(moved.parent().unwrap_or(moved))?;
         }

@@ -27,7 +27,7 @@ use crate::call::rpc::Rpc;
 use crate::dfdaemon::statuses::stopping;
 use crate::dfdaemon::statuses::too_long;
 use crate::grpc::framing;
-use crate::grpc::piece_faults::{Fate, Outgoing};
+use crate::grpc::piece_faults::{Outgoing, PieceFate};
 use crate::grpc::stream_faults::{StreamFaults, shuffle};
 use crate::proxy::frames::{Frame as Message, Splitter};
 
@@ -276,11 +276,11 @@ impl Stream {
             flipped: None,
         };
         let mut outgoing = sound.clone();
-        let times = match self.faults.spoil(&mut self.call, &mut outgoing) {
-            Fate::End => return Ok(None),
-            Fate::Skipped => 0,
-            Fate::Sent => 1,
-            Fate::Repeated => 2,
+        let times = match self.faults.damage(&mut self.call, &mut outgoing) {
+            PieceFate::End => return Ok(None),
+            PieceFate::Skipped => 0,
+            PieceFate::Sent => 1,
+            PieceFate::Repeated => 2,
         };
         for _ in 0..times {
             if outgoing.piece == sound.piece && outgoing.content == sound.content {

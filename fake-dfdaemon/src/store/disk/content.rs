@@ -9,7 +9,7 @@ use rustix::fs::{FsWord, fstatfs};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
 
 use super::Disk;
-use super::failure::{Mishap, Step};
+use super::failure::{DiskFailure, DiskOp};
 use super::holes::{self, FoundData, Next};
 
 /// How much is copied between two looks at whether to go on, in bytes.
@@ -125,13 +125,13 @@ impl Disk {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             let step = (end - position).min(COPY_STEP);
-            position += match self.mishap(Step::Copy) {
+            position += match self.failure(DiskOp::Copy) {
                 None => copy(position, step)?,
-                Some(mishap) => {
-                    if matches!(mishap, Mishap::Torn(_)) && step > 1 {
+                Some(failure) => {
+                    if matches!(failure, DiskFailure::Torn(_)) && step > 1 {
                         copy(position, step / 2)?;
                     }
-                    return Err(mishap.error());
+                    return Err(failure.error());
                 }
             };
         }
@@ -149,7 +149,7 @@ impl Disk {
         if self.fault.is_some() {
             return Ok(false);
         }
-        self.step(Step::Copy)?;
+        self.step(DiskOp::Copy)?;
         if rustix::fs::ioctl_ficlone(target, source).is_err() {
             return Ok(false);
         }
@@ -169,13 +169,13 @@ impl Disk {
         buffer: &mut [u8],
         offset: u64,
     ) -> io::Result<()> {
-        self.step(Step::Read)?;
+        self.step(DiskOp::Read)?;
         file.read_exact_at(buffer, offset)
     }
 
     /// Reads a part of a file into memory that may have held another, unless it would have to wait
     /// for a device. Whether it did not.
-    pub(crate) fn read_at_hand(
+    pub(crate) fn try_read_cached(
         &self,
         file: &File,
         range: &Range<u64>,
@@ -191,7 +191,7 @@ impl Disk {
             match preadv2(file, into, position, ReadWriteFlags::NOWAIT) {
                 Ok(read @ 1..) => rest = rest.split_at_mut(read).1,
                 Err(Errno::OPNOTSUPP)
-                    if lies_in_memory(file) && file.read_exact_at(rest, position).is_ok() =>
+                    if is_tmpfs(file) && file.read_exact_at(rest, position).is_ok() =>
                 {
                     break;
                 }
@@ -200,7 +200,7 @@ impl Disk {
             }
         }
         // Only now, lest it be counted twice by who then waits.
-        self.step(Step::Read)?;
+        self.step(DiskOp::Read)?;
         Ok(true)
     }
 
@@ -211,7 +211,7 @@ impl Disk {
         range: Range<u64>,
         mut bytes: Vec<u8>,
     ) -> io::Result<Vec<u8>> {
-        self.step(Step::Read)?;
+        self.step(DiskOp::Read)?;
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         bytes.clear();
         bytes.reserve_exact(length);
@@ -236,7 +236,7 @@ impl Disk {
 enum Way {
     ByKernel,
     /// Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
-    ByHand(Buffer),
+    ReadWrite(Buffer),
 }
 
 impl Way {
@@ -250,14 +250,14 @@ impl Way {
     ) -> io::Result<u64> {
         loop {
             let buffer = match self {
-                Self::ByHand(buffer) => buffer,
+                Self::ReadWrite(buffer) => buffer,
                 Self::ByKernel => match copy_by_kernel(source, target, position, length) {
                     Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                     Ok(copied) => return Ok(copied as u64),
                     Err(
                         Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM,
                     ) => {
-                        *self = Self::ByHand(Buffer::new(length));
+                        *self = Self::ReadWrite(Buffer::new(length));
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -270,7 +270,7 @@ impl Way {
 }
 
 /// Whether the file's system has no device: such systems do not know of reading without waiting.
-fn lies_in_memory(file: &File) -> bool {
+fn is_tmpfs(file: &File) -> bool {
     const TMPFS_MAGIC: FsWord = 0x0102_1994;
     fstatfs(file).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
 }

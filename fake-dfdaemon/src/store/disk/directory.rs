@@ -11,8 +11,8 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, read, retry_on_intr};
 
-use super::failure::Step;
-use super::{Disk, about};
+use super::failure::DiskOp;
+use super::{Disk, with_path};
 
 /// More than most records have bytes.
 const RECORD: usize = 4 << 10;
@@ -32,11 +32,11 @@ pub(in crate::store) struct Directory {
 impl Disk {
     /// Opens a directory and lists it.
     pub(in crate::store) fn directory(&self, path: &Path) -> io::Result<Directory> {
-        self.listed(path).map_err(about(path))
+        self.listed(path).map_err(with_path(path))
     }
 
     fn listed(&self, path: &Path) -> io::Result<Directory> {
-        self.step(Step::List)?;
+        self.step(DiskOp::List)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
         let mut names = Vec::new();
@@ -64,7 +64,7 @@ impl Disk {
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
         self.read_whole(directory, name, bytes)
-            .map_err(|error| about(&directory.path.join(name))(error))
+            .map_err(|error| with_path(&directory.path.join(name))(error))
     }
 
     fn read_whole(
@@ -73,7 +73,7 @@ impl Disk {
         name: &OsStr,
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        self.step(Step::Read)?;
+        self.step(DiskOp::Read)?;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         bytes.clear();
         let file = match retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty())) {
@@ -98,7 +98,7 @@ impl Disk {
         directory: &Directory,
         name: &OsStr,
     ) -> io::Result<Option<u64>> {
-        self.step(Step::Look)?;
+        self.step(DiskOp::Look)?;
         match statat(&directory.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(at) if FileType::from_raw_mode(at.st_mode) == FileType::RegularFile => {
                 Ok(u64::try_from(at.st_size).ok())

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 /// One thing that the file system is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum DiskOp {
     CreateDir,
     Create,
     Open,
@@ -29,14 +29,14 @@ pub(crate) enum Step {
 
 /// What goes wrong at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mishap {
+pub(crate) enum DiskFailure {
     /// It does not happen.
     Fails(Errno),
     /// If it writes, half of it is written; else it does not happen.
     Torn(Errno),
 }
 
-impl Mishap {
+impl DiskFailure {
     pub(crate) fn error(self) -> io::Error {
         let (Self::Fails(errno) | Self::Torn(errno)) = self;
         errno.into()
@@ -44,9 +44,9 @@ impl Mishap {
 }
 
 /// Decides of every step whether it goes wrong.
-pub(crate) trait Mishaps: fmt::Debug + Send + Sync {
+pub(crate) trait FailureInjector: fmt::Debug + Send + Sync {
     /// Called before the step is taken.
-    fn at(&self, step: Step) -> Option<Mishap>;
+    fn at(&self, step: DiskOp) -> Option<DiskFailure>;
 
     /// Whether syncs that do not fail are left out: they take long, and no process sees them.
     fn skip_syncs(&self) -> bool;
@@ -64,11 +64,11 @@ pub(crate) enum DiskFault {
 }
 
 impl DiskFault {
-    pub(crate) fn mishap(self) -> Mishap {
+    pub(crate) fn failure(self) -> DiskFailure {
         match self {
-            Self::NoSpace => Mishap::Fails(Errno::NOSPC),
-            Self::Error => Mishap::Fails(Errno::IO),
-            Self::TornWrite => Mishap::Torn(Errno::IO),
+            Self::NoSpace => DiskFailure::Fails(Errno::NOSPC),
+            Self::Error => DiskFailure::Fails(Errno::IO),
+            Self::TornWrite => DiskFailure::Torn(Errno::IO),
         }
     }
 }

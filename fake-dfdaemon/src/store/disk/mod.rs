@@ -20,7 +20,7 @@ use tempfile::TempPath;
 
 use self::deferred_removals::Litter;
 pub(in crate::store) use self::directory::{Directory, RECORD_END};
-pub(crate) use self::failure::{DiskFault, Mishap, Mishaps, Step};
+pub(crate) use self::failure::{DiskFailure, DiskFault, DiskOp, FailureInjector};
 use super::private_files;
 
 pub(crate) use content::Buffer;
@@ -32,7 +32,7 @@ pub(crate) struct Disk {
     /// Whether what is written survives the machine, not only the process.
     fsync: bool,
     fault: Option<DiskFault>,
-    mishaps: Option<Arc<dyn Mishaps>>,
+    failures: Option<Arc<dyn FailureInjector>>,
     litter: Arc<Litter>,
 }
 
@@ -41,7 +41,7 @@ impl Disk {
         Self {
             fsync,
             fault: None,
-            mishaps: None,
+            failures: None,
             litter: Arc::default(),
         }
     }
@@ -55,32 +55,32 @@ impl Disk {
     }
 
     /// The same disk with things going wrong at steps.
-    pub(crate) fn with_mishaps(self, mishaps: Option<Arc<dyn Mishaps>>) -> Self {
-        Self { mishaps, ..self }
+    pub(crate) fn with_failures(self, failures: Option<Arc<dyn FailureInjector>>) -> Self {
+        Self { failures, ..self }
     }
 
     /// Whether content can be written at all.
     pub(crate) fn check_writable(&self) -> io::Result<()> {
-        match self.fault.map(DiskFault::mishap) {
-            Some(fault @ Mishap::Fails(_)) => Err(fault.error()),
-            Some(Mishap::Torn(_)) | None => Ok(()),
+        match self.fault.map(DiskFault::failure) {
+            Some(fault @ DiskFailure::Fails(_)) => Err(fault.error()),
+            Some(DiskFailure::Torn(_)) | None => Ok(()),
         }
     }
 
     /// Whether content can be written to its end, be it none at all.
     pub(crate) fn check_sound(&self) -> io::Result<()> {
         self.fault
-            .map_or(Ok(()), |fault| Err(fault.mishap().error()))
+            .map_or(Ok(()), |fault| Err(fault.failure().error()))
     }
 
     /// Called before every step.
-    pub(super) fn step(&self, step: Step) -> io::Result<()> {
-        self.mishap(step)
-            .map_or(Ok(()), |mishap| Err(mishap.error()))
+    pub(super) fn step(&self, step: DiskOp) -> io::Result<()> {
+        self.failure(step)
+            .map_or(Ok(()), |failure| Err(failure.error()))
     }
 
-    fn mishap(&self, step: Step) -> Option<Mishap> {
-        self.mishaps.as_ref()?.at(step)
+    fn failure(&self, step: DiskOp) -> Option<DiskFailure> {
+        self.failures.as_ref()?.at(step)
     }
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -89,18 +89,18 @@ impl Disk {
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
         self.create_dir_all(parent)?;
-        self.step(Step::CreateDir)?;
+        self.step(DiskOp::CreateDir)?;
         match private_files::create_dir(path) {
             // Another thread needs it too.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            made => made.map_err(about(path))?,
+            made => made.map_err(with_path(path))?,
         }
         self.sync_dir(parent)
     }
 
     /// A new file for content, for reading and writing.
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
-        self.step(Step::Create)?;
+        self.step(DiskOp::Create)?;
         OpenOptions::new()
             .read(true)
             .write(true)
@@ -110,13 +110,13 @@ impl Disk {
     }
 
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
-        self.step(Step::Open)?;
+        self.step(DiskOp::Open)?;
         File::open(path)
     }
 
     /// A file that is there, emptied, for writing.
     pub(crate) fn open_emptied(&self, path: &Path) -> io::Result<File> {
-        self.step(Step::Open)?;
+        self.step(DiskOp::Open)?;
         File::options()
             .write(true)
             .truncate(true)
@@ -127,7 +127,7 @@ impl Disk {
 
     /// The file that a symbolic link points to, made if it is not there, for writing.
     pub(crate) fn create_through(&self, link: &Path) -> io::Result<File> {
-        self.step(Step::Create)?;
+        self.step(DiskOp::Create)?;
         File::options()
             .write(true)
             .create(true)
@@ -137,13 +137,13 @@ impl Disk {
     }
 
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.step(Step::Read)?;
+        self.step(DiskOp::Read)?;
         fs::read(path)
     }
 
     /// What is in a directory.
     pub(crate) fn list(&self, dir: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
-        self.step(Step::List)?;
+        self.step(DiskOp::List)?;
         let entry = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
             Ok((entry.path(), entry.file_type()?))
@@ -153,7 +153,7 @@ impl Disk {
 
     /// What is at a path; `None` if nothing is.
     pub(crate) fn look(&self, path: &Path) -> io::Result<Option<Metadata>> {
-        self.step(Step::Look)?;
+        self.step(DiskOp::Look)?;
         match fs::symlink_metadata(path) {
             Ok(metadata) => Ok(Some(metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -163,13 +163,13 @@ impl Disk {
 
     /// Writes the whole of a new file that is no content. One that could not be written whole stays.
     pub(crate) fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.step(Step::Create)?;
+        self.step(DiskOp::Create)?;
         let file = private_files::create_new(path)?;
-        if let Some(mishap) = self.mishap(Step::Write) {
-            if matches!(mishap, Mishap::Torn(_)) {
+        if let Some(failure) = self.failure(DiskOp::Write) {
+            if matches!(failure, DiskFailure::Torn(_)) {
                 file.write_all_at(bytes.get(..bytes.len() / 2).unwrap_or_default(), 0)?;
             }
-            return Err(mishap.error());
+            return Err(failure.error());
         }
         file.write_all_at(bytes, 0)?;
         self.sync(&file)
@@ -179,7 +179,7 @@ impl Disk {
         if !self.fsync {
             return Ok(());
         }
-        self.step(Step::Sync)?;
+        self.step(DiskOp::Sync)?;
         self.sync_really(file)
     }
 
@@ -191,10 +191,10 @@ impl Disk {
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let parent = to.parent().unwrap_or(Path::new("."));
         self.litter.forget(to);
-        match self.rename_alone(from, to) {
+        match self.rename_unsynced(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_dir_all(parent)?;
-                self.rename_alone(from, to)?;
+                self.rename_unsynced(from, to)?;
             }
             renamed => renamed?,
         }
@@ -203,8 +203,8 @@ impl Disk {
 
     /// Moves a directory to a place where nothing is. Not another step: it can still get lost with
     /// the machine.
-    pub(crate) fn rename_alone(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(Step::Rename)?;
+    pub(crate) fn rename_unsynced(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step(DiskOp::Rename)?;
         fs::rename(from, to)
     }
 
@@ -214,7 +214,7 @@ impl Disk {
     ///
     /// `AlreadyExists` if there is another.
     pub(crate) fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(Step::Rename)?;
+        self.step(DiskOp::Rename)?;
         let from = TempPath::try_from_path(from)?;
         from.persist_noclobber(to).map_err(|failed| {
             // It is the caller's to remove.
@@ -227,18 +227,18 @@ impl Disk {
         if !self.fsync {
             return Ok(());
         }
-        self.step(Step::SyncDir)?;
+        self.step(DiskOp::SyncDir)?;
         self.sync_really(&File::open(path)?)
     }
 
     fn sync_really(&self, file: &File) -> io::Result<()> {
-        let skipped = self.mishaps.as_ref().is_some_and(|at| at.skip_syncs());
+        let skipped = self.failures.as_ref().is_some_and(|at| at.skip_syncs());
         if skipped { Ok(()) } else { file.sync_all() }
     }
 
     /// Removes a file. One that is not there is as good.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step(Step::Remove)?;
+        self.step(DiskOp::Remove)?;
         match fs::remove_file(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -270,7 +270,9 @@ impl Disk {
     }
 
     fn is_gone(&self, path: &Path) -> bool {
-        let removed = self.step(Step::Remove).and_then(|()| fs::remove_file(path));
+        let removed = self
+            .step(DiskOp::Remove)
+            .and_then(|()| fs::remove_file(path));
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "left for the next collection");
@@ -282,7 +284,7 @@ impl Disk {
 
     /// Removes a directory with all that is in it. One that is not there is as good.
     pub(crate) fn remove_tree(&self, dir: &Path) -> io::Result<()> {
-        self.step(Step::RemoveTree)?;
+        self.step(DiskOp::RemoveTree)?;
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -294,7 +296,7 @@ impl Disk {
         use std::os::fd::AsRawFd as _;
         // Where writing shall fail, a link would be the way round it.
         self.check_sound()?;
-        self.step(Step::Link)?;
+        self.step(DiskOp::Link)?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(
             CWD,
@@ -308,17 +310,19 @@ impl Disk {
     /// A further name for what is at a path, also if it is a symbolic link.
     pub(crate) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.check_sound()?;
-        self.step(Step::Link)?;
+        self.step(DiskOp::Link)?;
         fs::hard_link(from, to)
     }
 
     /// A further name for a file; a copy of it where it has as many as it can.
     pub(crate) fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let linked = self.step(Step::Link).and_then(|()| fs::hard_link(from, to));
+        let linked = self
+            .step(DiskOp::Link)
+            .and_then(|()| fs::hard_link(from, to));
         if linked.is_ok() {
             return Ok(());
         }
-        self.step(Step::Copy)?;
+        self.step(DiskOp::Copy)?;
         fs::copy(from, to)?;
         if self.fsync {
             self.sync(&File::open(to)?)?;
@@ -327,20 +331,20 @@ impl Disk {
     }
 
     pub(crate) fn set_mode(&self, file: &File, mode: u32) -> io::Result<()> {
-        self.step(Step::SetMode)?;
+        self.step(DiskOp::SetMode)?;
         file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Bytes that an unprivileged process can still write to the file system of `path`.
     pub(crate) fn free_space(&self, path: &Path) -> io::Result<u64> {
-        self.step(Step::FreeSpace)?;
+        self.step(DiskOp::FreeSpace)?;
         let space = rustix::fs::statvfs(path)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }
 
 /// Says which path an error is about.
-pub(crate) fn about(path: &Path) -> impl Fn(io::Error) -> io::Error {
+pub(crate) fn with_path(path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StateDirError;
 use crate::dfdaemon::release::Release;
 use crate::store::layout::{FORMAT as FORMAT_FILE, MARK, NEW_FORMAT};
-use crate::store::{Disk, about};
+use crate::store::{Disk, with_path};
 
 /// The version of what lies in the directory.
 const FORMAT: u32 = 1;
@@ -48,7 +48,7 @@ pub(super) fn check_format(
                 hosts: 0,
             })
         }
-        Err(error) => return Err(io(about(&file)(error))),
+        Err(error) => return Err(io(with_path(&file)(error))),
     };
     let known = known.filter(|known| known.format == FORMAT);
     let path = path.to_owned();

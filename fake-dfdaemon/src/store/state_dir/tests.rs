@@ -2,7 +2,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use super::*;
 use crate::store::layout::FORMAT as FORMAT_FILE;
-use crate::store::{Mishap, Mishaps, Step};
+use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
 fn open(path: &Path, hosts: usize) -> Result<StateDir, StateDirError> {
     StateDir::open(&Disk::new(false), path, Release::V0_2, hosts)
@@ -96,10 +96,10 @@ fn a_temporary_directory_that_is_opened_by_name_is_temporary_no_more() {
 
 /// The steps that were taken.
 #[derive(Debug, Default)]
-struct Steps(std::sync::Mutex<Vec<Step>>);
+struct Steps(std::sync::Mutex<Vec<DiskOp>>);
 
-impl Mishaps for Steps {
-    fn at(&self, step: Step) -> Option<Mishap> {
+impl FailureInjector for Steps {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
         self.0.lock().unwrap().push(step);
         None
     }
@@ -113,15 +113,15 @@ impl Mishaps for Steps {
 fn a_new_directory_survives_the_machine_if_it_is_to() {
     let dir = tempfile::tempdir().unwrap();
     let steps = std::sync::Arc::new(Steps::default());
-    let disk = Disk::new(true).with_mishaps(Some(steps.clone()));
+    let disk = Disk::new(true).with_failures(Some(steps.clone()));
     let path = dir.path().join("above/state");
     StateDir::open(&disk, &path, Release::V0_2, 1).unwrap();
     let taken = steps.0.lock().unwrap();
     let made = [
-        Step::CreateDir,
-        Step::SyncDir,
-        Step::CreateDir,
-        Step::SyncDir,
+        DiskOp::CreateDir,
+        DiskOp::SyncDir,
+        DiskOp::CreateDir,
+        DiskOp::SyncDir,
     ];
     assert_eq!(taken[..4], made);
 }

@@ -136,13 +136,13 @@ impl State {
     }
 
     /// The task with this id, unless it has expired.
-    pub(crate) fn live(&self, id: &str, now: Timestamp) -> Option<&Entry> {
+    pub(crate) fn unexpired(&self, id: &str, now: Timestamp) -> Option<&Entry> {
         let entry = self.tasks.get(id).map(|entry| &**entry);
         entry.filter(|entry| !entry.is_expired(now))
     }
 
     /// The very task that somebody has seen before.
-    pub(crate) fn same(&mut self, id: &str, generation: Generation) -> Option<&mut Entry> {
+    pub(crate) fn current(&mut self, id: &str, generation: Generation) -> Option<&mut Entry> {
         let entry = self.tasks.get_mut(id).map(|entry| &mut **entry);
         entry.filter(|entry| entry.generation == generation)
     }

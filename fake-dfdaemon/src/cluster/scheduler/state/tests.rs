@@ -76,9 +76,13 @@ fn a_task_lives_until_its_ttl_is_over() {
     let mut state = State::new(1);
     state.insert_task(task("7"));
     for (second, lives) in [(0, true), (159, true), (160, false), (161, false)] {
-        assert_eq!(state.live("7", at(second)).is_some(), lives, "{second}");
+        assert_eq!(
+            state.unexpired("7", at(second)).is_some(),
+            lives,
+            "{second}"
+        );
     }
-    assert!(state.live("8", at(0)).is_none());
+    assert!(state.unexpired("8", at(0)).is_none());
 }
 
 #[test]
@@ -87,10 +91,10 @@ fn a_task_that_replaces_another_is_not_the_same() {
     let mut put_in = |id| (id, state.insert_task(task(id)));
     let [first, other, second] = ["7", "8", "7"].map(&mut put_in);
     for ((id, generation), found) in [(first, false), (other, true), (second, true)] {
-        let same = state.same(id, generation);
+        let same = state.current(id, generation);
         assert_eq!(same.is_some_and(|entry| entry.task == task(id)), found);
     }
-    assert!(state.same("8", second.1).is_none());
+    assert!(state.current("8", second.1).is_none());
 }
 
 #[test]

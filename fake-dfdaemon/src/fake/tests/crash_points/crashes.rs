@@ -9,7 +9,7 @@ use super::plan::{Happens, Plan, can_tear, changes};
 use super::scenarios;
 use super::world::{Expected, Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
-use crate::store::Step;
+use crate::store::DiskOp;
 
 /// When scenarios begin.
 pub(super) const START: Timestamp = Timestamp::constant(1_767_323_045, 0);
@@ -18,7 +18,7 @@ pub(super) const START: Timestamp = Timestamp::constant(1_767_323_045, 0);
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario to its end, and returns the steps that it took.
-pub(super) async fn steps_of(scenario: &Scenario) -> Vec<Step> {
+pub(super) async fn steps_of(scenario: &Scenario) -> Vec<DiskOp> {
     let place = Place::new(scenario);
     let plan = Plan::new(usize::MAX, Happens::Nothing, scenario.linkless);
     let daemon = place.open(Some(&plan), START).await.unwrap();

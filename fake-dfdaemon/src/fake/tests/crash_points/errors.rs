@@ -8,27 +8,27 @@ use super::plan::{Happens, Plan, can_tear, takes_space};
 use super::scenarios;
 use super::world::{Expected, Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
-use crate::store::{Mishap, Step};
+use crate::store::{DiskFailure, DiskOp};
 
 /// The variable that has every step fail in every way. Without it each fails in one of them.
 const ALL_ERRORS: &str = "FAKE_DFDAEMON_ALL_ERRORS";
 
 /// What can go wrong at a step.
-fn errors(step: Step) -> Vec<Happens> {
-    let mut errors = vec![Happens::Error(Mishap::Fails(Errno::IO))];
+fn errors(step: DiskOp) -> Vec<Happens> {
+    let mut errors = vec![Happens::Error(DiskFailure::Fails(Errno::IO))];
     if takes_space(step) {
-        errors.push(Happens::Error(Mishap::Fails(Errno::NOSPC)));
+        errors.push(Happens::Error(DiskFailure::Fails(Errno::NOSPC)));
         errors.push(Happens::Full);
     }
     if can_tear(step) {
-        errors.push(Happens::Error(Mishap::Torn(Errno::IO)));
+        errors.push(Happens::Error(DiskFailure::Torn(Errno::IO)));
     }
     errors
 }
 
 fn assert_tells(error: &str, happens: Happens) {
     let text = match happens {
-        Happens::Error(Mishap::Fails(Errno::NOSPC)) | Happens::Full => "(os error 28)",
+        Happens::Error(DiskFailure::Fails(Errno::NOSPC)) | Happens::Full => "(os error 28)",
         _ => "(os error 5)",
     };
     assert!(error.contains(text), "{error}");
@@ -36,14 +36,14 @@ fn assert_tells(error: &str, happens: Happens) {
 
 /// Whether who asked has to be told, whatever else comes of it: what was to be kept, and is not
 /// synced, is not promised. A removal may be.
-fn must_be_told(scenario: &Scenario, steps: &[Step], at: usize) -> bool {
+fn must_be_told(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
     let imports = scenario.hosts == 1
         && scenario
             .ops
             .iter()
             .all(|op| matches!(op, Op::Import { .. }));
-    let renamed = at > 0 && steps[at - 1] == Step::Rename;
-    imports && (steps[at] == Step::Sync || steps[at] == Step::SyncDir && renamed)
+    let renamed = at > 0 && steps[at - 1] == DiskOp::Rename;
+    imports && (steps[at] == DiskOp::Sync || steps[at] == DiskOp::SyncDir && renamed)
 }
 
 /// Whether who asked was told.

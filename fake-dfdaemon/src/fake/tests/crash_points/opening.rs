@@ -6,7 +6,7 @@ use super::plan::{Happens, Plan};
 use super::scenarios;
 use super::world::{Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
-use crate::store::Step;
+use crate::store::DiskOp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_reads_two_records_a_task_and_looks_at_its_content() {
@@ -19,10 +19,10 @@ async fn opening_reads_two_records_a_task_and_looks_at_its_content() {
         let tasks = import_all(&place, &scenario).await;
         let steps = opening_steps(&place).await;
         let more = |step| count(&steps, step) - count(&none, step);
-        assert_eq!((more(Step::Read), more(Step::Look)), (2 * tasks, tasks));
+        assert_eq!((more(DiskOp::Read), more(DiskOp::Look)), (2 * tasks, tasks));
         // A directory of the scheduler's and one of the host's, which tasks can share.
-        assert!(more(Step::List) <= 2 * tasks, "{steps:?}");
-        let others = more(Step::Read) + more(Step::Look) + more(Step::List);
+        assert!(more(DiskOp::List) <= 2 * tasks, "{steps:?}");
+        let others = more(DiskOp::Read) + more(DiskOp::Look) + more(DiskOp::List);
         assert_eq!(steps.len() - none.len(), others, "{steps:?}");
     }
 }
@@ -47,7 +47,7 @@ async fn import_all(place: &Place<'_>, scenario: &Scenario) -> usize {
 }
 
 /// The steps of opening what is there, with those of what is due then.
-async fn opening_steps(place: &Place<'_>) -> Vec<Step> {
+async fn opening_steps(place: &Place<'_>) -> Vec<DiskOp> {
     let plan = Plan::new(usize::MAX, Happens::Nothing, false);
     let daemon = place.open(Some(&plan), START).await.unwrap();
     daemon.settle().await;
@@ -56,6 +56,6 @@ async fn opening_steps(place: &Place<'_>) -> Vec<Step> {
     steps
 }
 
-fn count(steps: &[Step], wanted: Step) -> usize {
+fn count(steps: &[DiskOp], wanted: DiskOp) -> usize {
     steps.iter().filter(|step| **step == wanted).count()
 }

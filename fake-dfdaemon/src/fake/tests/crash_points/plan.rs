@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use crate::store::{Mishap, Mishaps, Step};
+use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
 /// What happens at the step that a plan names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Happens {
     /// The process ends before the step, or half way through it: nothing reaches the disk any more.
     Crash { torn: bool },
     /// This one step fails. Those after it do what they should.
-    Error(Mishap),
+    Error(DiskFailure),
     /// The disk is full from this step on: nothing can be made or written, all else works.
     Full,
 }
@@ -27,7 +27,7 @@ pub(super) struct Plan {
     happens: Happens,
     /// Whether the file system has no hard links.
     linkless: bool,
-    steps: Mutex<Vec<Step>>,
+    steps: Mutex<Vec<DiskOp>>,
     over: AtomicBool,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
     }
 
     /// The steps so far.
-    pub(super) fn steps(&self) -> Vec<Step> {
+    pub(super) fn steps(&self) -> Vec<DiskOp> {
         self.steps.lock().unwrap().clone()
     }
 
@@ -58,8 +58,8 @@ impl Plan {
     }
 }
 
-impl Mishaps for Plan {
-    fn at(&self, step: Step) -> Option<Mishap> {
+impl FailureInjector for Plan {
+    fn at(&self, step: DiskOp) -> Option<DiskFailure> {
         let number = {
             let mut steps = self.steps.lock().unwrap();
             steps.push(step);
@@ -68,13 +68,13 @@ impl Mishaps for Plan {
         let (now, later) = (number == self.at, number > self.at);
         let over = self.over.load(Ordering::Relaxed);
         match self.happens {
-            Happens::Crash { torn: true } if now => Some(Mishap::Torn(Errno::IO)),
-            Happens::Crash { .. } if now || later => Some(Mishap::Fails(Errno::IO)),
-            Happens::Error(mishap) if now => Some(mishap),
+            Happens::Crash { torn: true } if now => Some(DiskFailure::Torn(Errno::IO)),
+            Happens::Crash { .. } if now || later => Some(DiskFailure::Fails(Errno::IO)),
+            Happens::Error(failure) if now => Some(failure),
             Happens::Full if (now || later) && !over && takes_space(step) => {
-                Some(Mishap::Torn(Errno::NOSPC))
+                Some(DiskFailure::Torn(Errno::NOSPC))
             }
-            _ if self.linkless && step == Step::Link => Some(Mishap::Fails(Errno::XDEV)),
+            _ if self.linkless && step == DiskOp::Link => Some(DiskFailure::Fails(Errno::XDEV)),
             _ => None,
         }
     }
@@ -85,28 +85,28 @@ impl Mishaps for Plan {
 }
 
 /// Whether a step can find no space left.
-pub(super) fn takes_space(step: Step) -> bool {
+pub(super) fn takes_space(step: DiskOp) -> bool {
     matches!(
         step,
-        Step::CreateDir | Step::Create | Step::Link | Step::Copy | Step::Write
+        DiskOp::CreateDir | DiskOp::Create | DiskOp::Link | DiskOp::Copy | DiskOp::Write
     )
 }
 
 /// Whether half of a step can be done.
-pub(super) fn can_tear(step: Step) -> bool {
-    matches!(step, Step::Copy | Step::Write)
+pub(super) fn can_tear(step: DiskOp) -> bool {
+    matches!(step, DiskOp::Copy | DiskOp::Write)
 }
 
 /// Whether a step leaves the disk other than it was: where a run can end with another outcome.
-pub(super) fn changes(step: Step) -> bool {
+pub(super) fn changes(step: DiskOp) -> bool {
     !matches!(
         step,
-        Step::Open
-            | Step::Read
-            | Step::List
-            | Step::Look
-            | Step::FreeSpace
-            | Step::Sync
-            | Step::SyncDir
+        DiskOp::Open
+            | DiskOp::Read
+            | DiskOp::List
+            | DiskOp::Look
+            | DiskOp::FreeSpace
+            | DiskOp::Sync
+            | DiskOp::SyncDir
     )
 }

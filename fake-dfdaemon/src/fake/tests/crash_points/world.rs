@@ -17,7 +17,7 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::release::Release;
 use crate::instance::error::StartError;
 use crate::instance::snapshot::SnapshotError;
-use crate::store::{CancelFlag, Mishaps};
+use crate::store::{CancelFlag, FailureInjector};
 use crate::{DEFAULT_GC_INTERVAL, FakeDfdaemon, HostStatus};
 
 /// The TTL of tasks that [`Op::Expire`] ends.
@@ -219,7 +219,7 @@ impl<'a> Place<'a> {
         if let Some(capacity) = self.scenario.capacity {
             builder = builder.capacity(capacity);
         }
-        builder.settings.mishaps = plan.map(|plan| Arc::clone(plan) as Arc<dyn Mishaps>);
+        builder.settings.failures = plan.map(|plan| Arc::clone(plan) as Arc<dyn FailureInjector>);
         builder.open_without_sockets().await
     }
 

@@ -18,7 +18,7 @@ fn a_copied_range_lands_at_its_own_place() {
                 .copy_range((&source, &found), &target, 4, 3, &|| true)
                 .unwrap(),
             "hand" => {
-                let mut way = Way::ByHand(Buffer::new(3));
+                let mut way = Way::ReadWrite(Buffer::new(3));
                 assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
             }
             _ => {
@@ -105,13 +105,13 @@ fn what_was_just_written_is_at_hand() {
         let file = disk.create(&dir.path().join("file")).unwrap();
         file.write_all_at(b"0123456789", 0).unwrap();
         let mut bytes = b"of another, longer".to_vec();
-        let at_hand = disk.read_at_hand(&file, &(2..5), &mut bytes).unwrap();
+        let at_hand = disk.try_read_cached(&file, &(2..5), &mut bytes).unwrap();
         let expected = place == in_memory || says_what_is_at_hand(&file);
         assert_eq!(at_hand, expected, "{}", place.display());
         if at_hand {
             assert_eq!(bytes, b"234", "{}", place.display());
         }
-        let beyond = disk.read_at_hand(&file, &(8..11), &mut bytes);
+        let beyond = disk.try_read_cached(&file, &(8..11), &mut bytes);
         assert!(!beyond.unwrap_or(false), "{}", place.display());
     }
 }

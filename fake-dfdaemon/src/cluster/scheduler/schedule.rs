@@ -1,6 +1,6 @@
 //! What is to be done, and when: replication, collection, eviction.
 //!
-//! The agenda knows which jobs are due and which are running, so that somebody can wait until all
+//! The schedule knows which jobs are due and which are running, so that somebody can wait until all
 //! that is due has been done. It does none of it, and has no clock but the time it is told.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 /// What a running job waits for.
 #[derive(Clone, Debug)]
-pub(crate) enum Parked {
+pub(crate) enum Blocked {
     /// A time.
     Until(Timestamp),
     /// Something that time does not bring.
     ForEvent(CancellationToken),
 }
 
-impl Parked {
+impl Blocked {
     /// When it goes on, if time brings that; `None` if it goes on now.
     fn due(&self, now: Timestamp) -> Option<Option<Timestamp>> {
         match self {
@@ -33,7 +33,7 @@ impl Parked {
 /// Jobs by the time that they are due. A job is in it once: whatever is added again keeps the
 /// earlier time, and a job that is running is not started a second time before it has ended.
 #[derive(Debug)]
-pub(crate) struct Agenda<J> {
+pub(crate) struct Schedule<J> {
     inner: Mutex<Inner<J>>,
     changed: watch::Sender<()>,
 }
@@ -43,11 +43,11 @@ struct Inner<J> {
     due: BTreeMap<(Timestamp, u64), J>,
     keys: HashMap<J, (Timestamp, u64)>,
     /// With what they wait for, if they wait.
-    running: HashMap<J, Option<Parked>>,
+    running: HashMap<J, Option<Blocked>>,
     next_number: u64,
 }
 
-impl<J: Clone + Eq + Hash> Agenda<J> {
+impl<J: Clone + Eq + Hash> Schedule<J> {
     pub(crate) fn new() -> Self {
         Self {
             inner: Mutex::new(Inner {
@@ -60,7 +60,7 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         }
     }
 
-    /// Puts a job down for `at`.
+    /// Schedules a job for `at`.
     pub(crate) fn add(&self, at: Timestamp, job: J) {
         {
             let mut inner = self.lock();
@@ -79,7 +79,7 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
         self.changed.send_replace(());
     }
 
-    /// Puts a job down for `at`, unless it is down for any time, or running.
+    /// Schedules a job for `at`, unless it is scheduled for any time, or running.
     pub(crate) fn add_if_absent(&self, at: Timestamp, job: J) {
         let absent = {
             let inner = self.lock();
@@ -117,18 +117,18 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
     }
 
     /// Says that a running job waits.
-    pub(crate) fn park(&self, job: &J, parked: Parked) {
-        self.set_parked(job, Some(parked));
+    pub(crate) fn block(&self, job: &J, blocked: Blocked) {
+        self.set_blocked(job, Some(blocked));
     }
 
     /// Says that a running job does not wait any more.
-    pub(crate) fn unpark(&self, job: &J) {
-        self.set_parked(job, None);
+    pub(crate) fn unblock(&self, job: &J) {
+        self.set_blocked(job, None);
     }
 
-    fn set_parked(&self, job: &J, parked: Option<Parked>) {
+    fn set_blocked(&self, job: &J, blocked: Option<Blocked>) {
         if let Some(state) = self.lock().running.get_mut(job) {
-            *state = parked;
+            *state = blocked;
         }
         self.changed.send_replace(());
     }
@@ -157,9 +157,9 @@ impl<J: Clone + Eq + Hash> Agenda<J> {
     pub(crate) fn settled(&self, now: Timestamp) -> Option<Vec<(J, Option<Timestamp>)>> {
         let inner = self.lock();
         let mut waiting = Vec::new();
-        for (job, parked) in &inner.running {
+        for (job, blocked) in &inner.running {
             // One that waits no longer has only not been told yet.
-            let due = parked.as_ref()?.due(now)?;
+            let due = blocked.as_ref()?.due(now)?;
             waiting.push((job.clone(), due));
         }
         for ((at, _), job) in &inner.due {
@@ -192,68 +192,68 @@ mod tests {
 
     #[test]
     fn jobs_start_when_they_are_due_in_order() {
-        let agenda = Agenda::new();
-        agenda.add(at(2), "second");
-        agenda.add(at(1), "first");
+        let schedule = Schedule::new();
+        schedule.add(at(2), "second");
+        schedule.add(at(1), "first");
         assert_eq!(
-            (agenda.start_due(at(0)), agenda.next_due()),
+            (schedule.start_due(at(0)), schedule.next_due()),
             (None, Some(at(1)))
         );
-        assert_eq!(agenda.start_due(at(2)), Some("first"));
-        assert_eq!(agenda.start_due(at(2)), Some("second"));
-        assert_eq!(agenda.start_due(at(2)), None);
+        assert_eq!(schedule.start_due(at(2)), Some("first"));
+        assert_eq!(schedule.start_due(at(2)), Some("second"));
+        assert_eq!(schedule.start_due(at(2)), None);
     }
 
     #[test]
     fn jobs_of_one_time_start_as_they_were_added() {
-        let agenda = Agenda::new();
+        let schedule = Schedule::new();
         let jobs = ["c", "a", "b"];
         for job in jobs {
-            agenda.add(at(1), job);
+            schedule.add(at(1), job);
         }
-        assert_eq!(jobs.map(|_| agenda.start_due(at(1))), jobs.map(Some));
+        assert_eq!(jobs.map(|_| schedule.start_due(at(1))), jobs.map(Some));
     }
 
     #[test]
     fn a_job_that_is_down_or_running_is_not_absent() {
-        let agenda = Agenda::new();
-        agenda.add_if_absent(at(2), "job");
-        agenda.add_if_absent(at(1), "job");
-        assert_eq!(agenda.next_due(), Some(at(2)));
-        assert_eq!(agenda.start_due(at(2)), Some("job"));
-        agenda.add_if_absent(at(1), "job");
-        agenda.ended(&"job");
-        assert_eq!(agenda.next_due(), None);
-        agenda.add_if_absent(at(1), "job");
-        assert_eq!(agenda.next_due(), Some(at(1)));
+        let schedule = Schedule::new();
+        schedule.add_if_absent(at(2), "job");
+        schedule.add_if_absent(at(1), "job");
+        assert_eq!(schedule.next_due(), Some(at(2)));
+        assert_eq!(schedule.start_due(at(2)), Some("job"));
+        schedule.add_if_absent(at(1), "job");
+        schedule.ended(&"job");
+        assert_eq!(schedule.next_due(), None);
+        schedule.add_if_absent(at(1), "job");
+        assert_eq!(schedule.next_due(), Some(at(1)));
     }
 
     #[test]
     fn only_what_is_running_outlives_a_clear() {
-        let agenda = Agenda::new();
-        agenda.add(at(0), "running");
-        assert_eq!(agenda.start_due(at(0)), Some("running"));
-        agenda.add(at(0), "running");
-        agenda.add(at(1), "job");
-        agenda.clear();
-        assert!(agenda.is_running(&"running"));
-        agenda.ended(&"running");
-        assert_eq!(agenda.settled(at(1)), Some(vec![]));
-        agenda.add(at(2), "job");
-        assert_eq!(agenda.next_due(), Some(at(2)));
+        let schedule = Schedule::new();
+        schedule.add(at(0), "running");
+        assert_eq!(schedule.start_due(at(0)), Some("running"));
+        schedule.add(at(0), "running");
+        schedule.add(at(1), "job");
+        schedule.clear();
+        assert!(schedule.is_running(&"running"));
+        schedule.ended(&"running");
+        assert_eq!(schedule.settled(at(1)), Some(vec![]));
+        schedule.add(at(2), "job");
+        assert_eq!(schedule.next_due(), Some(at(2)));
     }
 
     #[test]
     fn whoever_watches_learns_of_every_change() {
-        let agenda = Agenda::new();
-        let changed = agenda.subscribe();
+        let schedule = Schedule::new();
+        let changed = schedule.subscribe();
         let changes: [(&str, &dyn Fn()); 6] = [
-            ("add", &|| agenda.add(at(0), "job")),
-            ("park", &|| agenda.park(&"job", Parked::Until(at(1)))),
-            ("unpark", &|| agenda.unpark(&"job")),
-            ("ended", &|| agenda.ended(&"job")),
-            ("add if absent", &|| agenda.add_if_absent(at(0), "other")),
-            ("clear", &|| agenda.clear()),
+            ("add", &|| schedule.add(at(0), "job")),
+            ("block", &|| schedule.block(&"job", Blocked::Until(at(1)))),
+            ("unblock", &|| schedule.unblock(&"job")),
+            ("ended", &|| schedule.ended(&"job")),
+            ("add if absent", &|| schedule.add_if_absent(at(0), "other")),
+            ("clear", &|| schedule.clear()),
         ];
         for (name, change) in changes {
             let mut changed = changed.clone();
@@ -265,48 +265,51 @@ mod tests {
 
     #[test]
     fn a_job_added_twice_runs_once_at_the_earlier_time() {
-        let agenda = Agenda::new();
-        agenda.add(at(2), "job");
-        agenda.add(at(1), "job");
-        agenda.add(at(3), "job");
-        assert_eq!(agenda.start_due(at(1)), Some("job"));
-        assert_eq!(agenda.next_due(), None);
+        let schedule = Schedule::new();
+        schedule.add(at(2), "job");
+        schedule.add(at(1), "job");
+        schedule.add(at(3), "job");
+        assert_eq!(schedule.start_due(at(1)), Some("job"));
+        assert_eq!(schedule.next_due(), None);
     }
 
     #[test]
     fn a_running_job_is_not_started_again_before_it_has_ended() {
-        let agenda = Agenda::new();
-        agenda.add(at(0), "job");
-        assert_eq!(agenda.start_due(at(0)), Some("job"));
-        agenda.add(at(0), "job");
-        assert_eq!((agenda.start_due(at(0)), agenda.next_due()), (None, None));
-        assert_eq!(agenda.settled(at(0)), None);
-        agenda.ended(&"job");
-        assert_eq!(agenda.start_due(at(0)), Some("job"));
+        let schedule = Schedule::new();
+        schedule.add(at(0), "job");
+        assert_eq!(schedule.start_due(at(0)), Some("job"));
+        schedule.add(at(0), "job");
+        assert_eq!(
+            (schedule.start_due(at(0)), schedule.next_due()),
+            (None, None)
+        );
+        assert_eq!(schedule.settled(at(0)), None);
+        schedule.ended(&"job");
+        assert_eq!(schedule.start_due(at(0)), Some("job"));
     }
 
     #[test]
     fn settled_names_what_only_time_can_bring() {
-        let agenda = Agenda::new();
-        agenda.add(at(5), "later");
-        assert_eq!(agenda.settled(at(4)), Some(vec![("later", Some(at(5)))]));
-        assert_eq!(agenda.settled(at(5)), None);
+        let schedule = Schedule::new();
+        schedule.add(at(5), "later");
+        assert_eq!(schedule.settled(at(4)), Some(vec![("later", Some(at(5)))]));
+        assert_eq!(schedule.settled(at(5)), None);
     }
 
     #[test]
     fn a_running_job_that_waits_for_time_does_not_keep_from_settling() {
-        let agenda = Agenda::new();
-        agenda.add(at(0), "job");
-        assert_eq!(agenda.start_due(at(0)), Some("job"));
-        agenda.park(&"job", Parked::Until(at(3)));
-        assert_eq!(agenda.settled(at(2)), Some(vec![("job", Some(at(3)))]));
-        assert_eq!(agenda.settled(at(3)), None);
+        let schedule = Schedule::new();
+        schedule.add(at(0), "job");
+        assert_eq!(schedule.start_due(at(0)), Some("job"));
+        schedule.block(&"job", Blocked::Until(at(3)));
+        assert_eq!(schedule.settled(at(2)), Some(vec![("job", Some(at(3)))]));
+        assert_eq!(schedule.settled(at(3)), None);
         let event = CancellationToken::new();
-        agenda.park(&"job", Parked::ForEvent(event.clone()));
-        assert_eq!(agenda.settled(at(3)), Some(vec![("job", None)]));
+        schedule.block(&"job", Blocked::ForEvent(event.clone()));
+        assert_eq!(schedule.settled(at(3)), Some(vec![("job", None)]));
         event.cancel();
-        assert_eq!(agenda.settled(at(3)), None);
-        agenda.unpark(&"job");
-        assert_eq!(agenda.settled(at(3)), None);
+        assert_eq!(schedule.settled(at(3)), None);
+        schedule.unblock(&"job");
+        assert_eq!(schedule.settled(at(3)), None);
     }
 }
