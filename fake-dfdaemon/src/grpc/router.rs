@@ -167,7 +167,7 @@ where
         let decoder = ProstCodec::<(), Q>::default().decoder();
         let mut messages = Streaming::new_request(decoder, body, None, Some(MAX_REQUEST));
         let message = messages.message().await?;
-        let message = message.ok_or_else(|| no_message())?;
+        let message = message.ok_or_else(no_message)?;
         let mut request = Request::new(message);
         *request.extensions_mut() = parts.extensions;
         answer(host, request).await
