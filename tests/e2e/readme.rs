@@ -281,7 +281,11 @@ fn their_links_lead_somewhere() {
                 continue;
             }
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let target = directory.join(file);
+            let target = match file {
+                // A heading of the page itself.
+                "" => repository.join(&path),
+                file => directory.join(file),
+            };
             assert!(target.exists(), "{path}: {link}");
             if !heading.is_empty() {
                 let text = std::fs::read_to_string(target).unwrap();
