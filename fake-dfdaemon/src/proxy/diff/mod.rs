@@ -5,6 +5,7 @@ mod found;
 mod place;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
@@ -41,29 +42,34 @@ pub(crate) enum DiffError {
 
 /// Puts the recorded requests to another daemon, in their order.
 pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, DiffError> {
-    let mut cassette = Cassette::open(path)?;
-    let calls = std::mem::take(&mut cassette.calls);
-    let malformed = |why| CassetteError::Malformed {
-        path: path.to_owned(),
-        why,
-    };
-    let scripts = calls.into_iter().map(|call| Script::of(call, &cassette));
-    let scripts = scripts.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+    let loading = path.to_owned();
+    let (cassette, scripts) = beside(move || load(&loading)).await??;
+    let cassette = Arc::new(cassette);
     let tolerance = Tolerance {
         varies: cassette.head.varies.clone(),
         ignored: settings.ignored,
         paths: settings.paths,
     };
     let failed = |source| DiffError::Stage { source };
-    let stage = Stage::new().map_err(failed)?;
+    let stage = beside(Stage::new).await?;
+    let stage = Arc::new(stage.map_err(failed)?);
     let mut report = Report::default();
     for script in scripts {
         report.calls += 1;
-        let recorded = &script.call;
-        if recorded.answer.end == End::ClientGone || recorded.requests.is_empty() {
+        if script.call.answer.end == End::ClientGone || script.requests.is_empty() {
             // Nobody can tell what the daemon would have said.
             continue;
         }
+        let (at, from, like) = (Arc::clone(&stage), Arc::clone(&cassette), tolerance.clone());
+        let preparing = beside(move || (at.prepare(&script, &from, &like), script));
+        let (prepared, script) = preparing.await?;
+        let Some((requests, placed)) = prepared.map_err(failed)? else {
+            let (path, number) = (path.display(), script.call.call);
+            tracing::warn!(
+                "{path}: call {number} is left out: it names paths that cannot be replaced"
+            );
+            continue;
+        };
         // On a connection of its own: one that broke is not the next call's.
         let unreachable = |source| DiffError::Unreachable {
             path: settings.against.clone(),
@@ -73,10 +79,8 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
             .await
             .map_err(unreachable)?;
         let running = tokio::spawn(connection);
-        let prepared = stage.prepare(&script, &cassette, &tolerance);
-        let (requests, placed) = prepared.map_err(failed)?;
         let asking = Asking {
-            recorded,
+            recorded: &script.call,
             requests,
             output: placed.output.clone(),
             occupied_by: placed.occupied_by,
@@ -87,9 +91,28 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
         report.compared += 1;
         report
             .differences
-            .extend(compare(recorded, &observed, &placed, &tolerance));
+            .extend(compare(&script.call, &observed, &placed, &tolerance));
     }
     // It may be large.
-    let _ = spawn_blocking(move || drop(stage)).await;
+    beside(move || drop(stage)).await?;
     Ok(report)
+}
+
+/// Reads a cassette, and checks all of it.
+fn load(path: &Path) -> Result<(Cassette, Vec<Script>), CassetteError> {
+    let mut cassette = Cassette::open(path)?;
+    let calls = std::mem::take(&mut cassette.calls).into_iter();
+    let scripts = calls.map(|call| Script::of(call, &cassette));
+    let scripts = scripts.collect::<Result<_, _>>()?;
+    Ok((cassette, scripts))
+}
+
+/// Work on the disk, which may hang.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, DiffError> {
+    let died = |error: tokio::task::JoinError| DiffError::Stage {
+        source: error.into(),
+    };
+    spawn_blocking(work).await.map_err(died)
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, Value as Reflected};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,6 +23,10 @@ use crate::proxy::replay::{Expected, Script};
 const EXISTS: [&str; 2] = ["already exists", "File exists"];
 const NOWHERE: &str = "No such file or directory";
 
+/// The fields of requests that name a file.
+const SOURCE: &str = "path";
+const OUTPUT: &str = "output_path";
+
 /// A directory for the files.
 pub(super) struct Stage(TempDir);
 
@@ -32,6 +38,9 @@ pub(super) struct Placed {
     /// The inode of an empty file that was put there before.
     pub(super) occupied_by: Option<u64>,
 }
+
+/// The requests of a call, and what was replaced in them.
+pub(super) type Prepared = (Vec<Vec<u8>>, Placed);
 
 impl Stage {
     pub(super) fn new() -> io::Result<Self> {
@@ -48,28 +57,38 @@ impl Stage {
         ContentStore::new(self.0.path(), ContentMode::Hash)
     }
 
-    /// The requests of a call as they are sent here, each without gRPC's prefix.
+    /// The requests of a call as they are sent here, each without gRPC's prefix. `None` if a daemon
+    /// could read paths in them that are not replaced.
     pub(super) fn prepare(
         &self,
         script: &Script,
         cassette: &Cassette,
         tolerance: &Tolerance,
-    ) -> io::Result<(Vec<Vec<u8>>, Placed)> {
+    ) -> io::Result<Option<Prepared>> {
         let mut placed = Placed::default();
         let call = &script.call;
         let mut requests = Vec::new();
         for (expected, message) in script.requests.iter().zip(&call.requests) {
-            requests.push(match expected {
+            let bytes = match expected {
                 Expected::Bytes(bytes) => bytes.clone(),
                 Expected::Content(_) => self.whole(message, cassette)?,
-                Expected::Json(json) => {
-                    let mut json = json.clone();
-                    self.replace_paths(call, &mut json, cassette, tolerance, &mut placed)?;
-                    encoded(call, &json)?
-                }
-            });
+                Expected::Json(json) => encoded(call, json)?,
+            };
+            let Some(name) = path_field(&call.method) else {
+                requests.push(bytes);
+                continue;
+            };
+            let descriptor = message_type(&call.method, Side::Request);
+            let descriptor = descriptor.filter(|_| !message.compressed);
+            let request =
+                descriptor.map(|descriptor| DynamicMessage::decode(descriptor, bytes.as_slice()));
+            let Some(Ok(mut request)) = request else {
+                return Ok(None);
+            };
+            self.replace_path(call, (&mut request, name), cassette, tolerance, &mut placed)?;
+            requests.push(request.encode_to_vec());
         }
-        Ok((requests, placed))
+        Ok(Some((requests, placed)))
     }
 
     fn whole(&self, message: &Message, cassette: &Cassette) -> io::Result<Vec<u8>> {
@@ -81,29 +100,21 @@ impl Stage {
         Ok(bytes)
     }
 
-    fn replace_paths(
+    fn replace_path(
         &self,
         call: &Call,
-        json: &mut Value,
+        (request, name): (&mut DynamicMessage, &str),
         cassette: &Cassette,
         tolerance: &Tolerance,
         placed: &mut Placed,
     ) -> io::Result<()> {
-        let name = if is_import(&call.method) {
-            "path"
-        } else if is_export(&call.method) {
-            "output_path"
-        } else {
+        if !request.has_field_by_name(name) {
             return Ok(());
-        };
-        let Some(path) = json
-            .get(name)
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned)
-        else {
-            return Ok(());
-        };
-        let here = if name == "path" {
+        }
+        let path = request.get_field_by_name(name);
+        let path = path.as_deref().and_then(Reflected::as_str);
+        let path = path.unwrap_or_default().to_owned();
+        let here = if name == SOURCE {
             self.source(call, &path, cassette, tolerance)?
         } else {
             let output = self.output(call)?;
@@ -112,9 +123,7 @@ impl Stage {
             output
         };
         let here = here.display().to_string();
-        if let Some(field) = json.get_mut(name) {
-            *field = here.as_str().into();
-        }
+        request.set_field_by_name(name, Reflected::String(here.clone()));
         placed.replaced.push((path, here));
         Ok(())
     }
@@ -161,6 +170,14 @@ impl Stage {
         }
         Ok(output)
     }
+}
+
+/// The field of a method's requests that names a file.
+fn path_field(method: &str) -> Option<&'static str> {
+    if is_import(method) {
+        return Some(SOURCE);
+    }
+    is_export(method).then_some(OUTPUT)
 }
 
 fn encoded(call: &Call, json: &Value) -> io::Result<Vec<u8>> {
