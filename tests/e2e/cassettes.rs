@@ -2,6 +2,7 @@
 
 mod cuts;
 mod faults;
+mod hung;
 
 use std::collections::BTreeSet;
 use std::fs::File;

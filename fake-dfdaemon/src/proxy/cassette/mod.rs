@@ -33,12 +33,14 @@ pub(crate) enum CassetteError {
         path: PathBuf,
     },
     /// It is no cassette, or one that was edited into none.
-    #[error("{}: {why}", path.display())]
+    #[error("{}: {why}; {way_out}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, and in which line.
         why: String,
+        /// What to do about it.
+        way_out: &'static str,
     },
     /// The system refused.
     #[error("cannot use the cassette {}", path.display())]
@@ -260,3 +262,6 @@ pub(crate) enum FileKind {
     /// A directory, a symbolic link, a device.
     Other,
 }
+
+#[cfg(test)]
+mod tests;

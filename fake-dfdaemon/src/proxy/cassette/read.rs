@@ -1,7 +1,7 @@
 //! A cassette as it is read: hostile until it is checked. Nothing outside its directory is read, and
 //! nothing is believed of what it says of its content.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use serde::Deserialize;
 
 use super::content::sha256;
 use super::{
@@ -20,6 +21,25 @@ use super::{
 const MAX_HEAD: u64 = 1 << 20;
 const MAX_LINE: u64 = 64 << 20;
 
+/// What to do about a cassette that cannot be read.
+const RECORD_AGAIN: &str = "mend it, or record the session again";
+const OTHER_FORMAT: &str = "record the session again, or replay it with the program that did";
+const MEND_LINE: &str = "mend the line, or remove it";
+
+/// What every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
+/// `calls.jsonl`.
+#[derive(Default)]
+struct Lines {
+    calls: Vec<Call>,
+    places: HashMap<u64, u64>,
+    is_cut: bool,
+}
+
 /// A cassette that was recorded.
 #[derive(Debug)]
 pub(crate) struct Cassette {
@@ -27,6 +47,8 @@ pub(crate) struct Cassette {
     pub(crate) head: Head,
     /// In the order in which they began.
     pub(crate) calls: Vec<Call>,
+    /// The lines of calls by their numbers.
+    places: HashMap<u64, u64>,
     /// The last line was cut: the recorder was killed.
     pub(crate) is_cut: bool,
     /// The content that is what its name says.
@@ -44,20 +66,36 @@ impl Cassette {
                 path: head_path.clone(),
                 source,
             })?;
-        let head: Head = serde_json::from_str(&text).map_err(|why| malformed(&head_path, why))?;
-        if head.format != FORMAT {
-            let why = format!("the format is {:?}, not {FORMAT:?}", head.format);
-            return Err(malformed(&head_path, why));
+        let bad_head = |why: String| malformed(&head_path, why, RECORD_AGAIN);
+        // Before all else: another format may have other fields.
+        let Format { format } =
+            serde_json::from_str(&text).map_err(|why| bad_head(why.to_string()))?;
+        if format != FORMAT {
+            let why = format!("the format is {format:?}, not {FORMAT:?}");
+            return Err(malformed(&head_path, why, OTHER_FORMAT));
         }
-        let (mut calls, is_cut) = read_calls(&path.join(CALLS_FILE))?;
+        let head: Head = serde_json::from_str(&text).map_err(|why| bad_head(why.to_string()))?;
+        let Lines {
+            mut calls,
+            places,
+            is_cut,
+        } = read_calls(&path.join(CALLS_FILE))?;
         calls.sort_by_key(|call| call.call);
         Ok(Self {
             path: path.to_owned(),
             head,
             calls,
+            places,
             is_cut,
             sound: Mutex::default(),
         })
+    }
+
+    /// What is wrong with a call, and where it stands.
+    pub(crate) fn malformed(&self, call: u64, why: &str) -> CassetteError {
+        let line = self.places.get(&call).copied().unwrap_or_default();
+        let why = format!("line {line}: call {call}: {why}");
+        malformed(&self.path.join(CALLS_FILE), why, MEND_LINE)
     }
 
     /// The file that holds this content, `None` if only its hash was kept.
@@ -66,7 +104,8 @@ impl Cassette {
         let is_hash = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let directory = self.path.join(CONTENT_DIRECTORY);
         if !is_hash {
-            return Err(malformed(&directory, format!("{name:?} is no SHA-256")));
+            let why = format!("{name:?} is no SHA-256");
+            return Err(malformed(&directory, why, RECORD_AGAIN));
         }
         let path = directory.join(name);
         // Through the directory itself: a link in its place would lead elsewhere.
@@ -90,7 +129,7 @@ impl Cassette {
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         if length != content.length {
             let why = format!("it has {length} bytes, not {}", content.length);
-            return Err(malformed(&path, why));
+            return Err(malformed(&path, why, RECORD_AGAIN));
         }
         self.check(name, &path, &file)?;
         Ok(Some(file))
@@ -107,7 +146,8 @@ impl Cassette {
             source,
         })?;
         if !hash.eq_ignore_ascii_case(name) {
-            return Err(malformed(path, format!("its SHA-256 is {hash}")));
+            let why = format!("its SHA-256 is {hash}");
+            return Err(malformed(path, why, RECORD_AGAIN));
         }
         sound.insert(name.to_owned());
         Ok(())
@@ -126,21 +166,23 @@ fn open_file(directory: BorrowedFd<'_>, name: &Path, path: &Path) -> Result<File
     let file = File::from(file.map_err(|error| io(error.into()))?);
     let kind = file.metadata().map_err(io)?.file_type();
     if !kind.is_file() {
-        return Err(malformed(path, "it is no regular file"));
+        let why = "it is no regular file".to_owned();
+        return Err(malformed(path, why, RECORD_AGAIN));
     }
     Ok(file)
 }
 
-fn read_calls(path: &Path) -> Result<(Vec<Call>, bool), CassetteError> {
+fn read_calls(path: &Path) -> Result<Lines, CassetteError> {
     let io = |source| CassetteError::Io {
         path: path.to_owned(),
         source,
     };
-    let mut lines = BufReader::new(open_file(CWD, path, path)?);
-    let mut calls: Vec<Call> = Vec::new();
+    let mut file = BufReader::new(open_file(CWD, path, path)?);
+    let mut lines = Lines::default();
     for number in 1_u64.. {
+        let bad_line = |why: &str| malformed(path, format!("line {number}: {why}"), MEND_LINE);
         let mut line = Vec::new();
-        let read = (&mut lines)
+        let read = (&mut file)
             .take(MAX_LINE)
             .read_until(b'\n', &mut line)
             .map_err(io)?;
@@ -148,24 +190,43 @@ fn read_calls(path: &Path) -> Result<(Vec<Call>, bool), CassetteError> {
             break;
         }
         if line.len() as u64 >= MAX_LINE {
-            return Err(malformed(path, format!("line {number} is too long")));
+            return Err(bad_line("it is longer than any that is recorded"));
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match serde_json::from_slice::<Call>(&line) {
-            Ok(call) => calls.push(call),
+        let call = match serde_json::from_slice::<Call>(&line) {
+            Ok(call) => call,
             // A recorder that was killed ends in the middle of a line, an editor perhaps without one.
-            Err(why) if why.is_eof() && line.last() != Some(&b'\n') => return Ok((calls, true)),
-            Err(why) => return Err(malformed(path, format!("line {number}: {why}"))),
+            Err(why) if why.is_eof() && line.last() != Some(&b'\n') => {
+                lines.is_cut = true;
+                return Ok(lines);
+            }
+            Err(why) => return Err(bad_line(&in_line(&why))),
+        };
+        if let Some(other) = lines.places.insert(call.call, number) {
+            let why = format!("call {} stands in line {other} already", call.call);
+            return Err(bad_line(&why));
         }
+        lines.calls.push(call);
     }
-    Ok((calls, false))
+    Ok(lines)
 }
 
-fn malformed(path: &Path, why: impl ToString) -> CassetteError {
+/// What JSON is wrong with, in a text that is one line.
+fn in_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(why) => format!("column {}: {why}", error.column()),
+        None => text,
+    }
+}
+
+fn malformed(path: &Path, why: String, way_out: &'static str) -> CassetteError {
     CassetteError::Malformed {
         path: path.to_owned(),
-        why: why.to_string(),
+        why,
+        way_out,
     }
 }

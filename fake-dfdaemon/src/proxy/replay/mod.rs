@@ -12,11 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::matching::Calls;
 pub(crate) use self::matching::Order;
 pub(crate) use self::play::Speed;
-use self::script::trailers;
 pub(super) use self::script::{Expected, Script};
 use super::calls::ProxiedCalls;
+use super::cassette::CassetteError;
 use super::cassette::read::Cassette;
-use super::cassette::{CassetteError, End};
 use super::compare::{PathMapping, Tolerance};
 use super::printable::printable;
 use super::server::Serve;
@@ -51,17 +50,8 @@ impl Replayer {
             tracing::warn!("{path}: the last call was cut, and is left out");
         }
         let calls = std::mem::take(&mut cassette.calls);
-        let malformed = |why| CassetteError::Malformed {
-            path: path.to_owned(),
-            why,
-        };
-        let scripts = calls.into_iter().map(|call| {
-            if let End::Status(status) = &call.answer.end {
-                trailers(status).map_err(|why| format!("call {}: {why}", call.call))?;
-            }
-            Script::of(call, &cassette)
-        });
-        let scripts = scripts.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let scripts = calls.into_iter().map(|call| Script::of(call, &cassette));
+        let scripts = scripts.collect::<Result<Vec<_>, _>>()?;
         let tolerance = Tolerance {
             varies: cassette.head.varies,
             paths: settings.paths.clone(),

@@ -300,6 +300,12 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
 fn write(output: &Output, path: &Path, overwrite: bool) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let mut file = NamedTempFile::with_prefix_in(".replay-", parent)?;
+    // Content may be made up, and of any length: nobody's disk is filled with it.
+    let room = rustix::fs::fstatvfs(&file)?;
+    let is_short = room.f_bavail.saturating_mul(room.f_frsize) < output.content.length;
+    if is_short && room.f_blocks > 0 {
+        return Err(rustix::io::Errno::NOSPC.into());
+    }
     copy(&output.content, &mut file)?;
     let mode = std::fs::Permissions::from_mode(output.mode);
     file.as_file().set_permissions(mode)?;

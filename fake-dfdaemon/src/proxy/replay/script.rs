@@ -16,7 +16,9 @@ use tonic::Code;
 
 use crate::call::faults::code_name;
 use crate::proxy::cassette::read::Cassette;
-use crate::proxy::cassette::{Call, ContentMode, ContentRef, FileKind, Message, Metadata, Status};
+use crate::proxy::cassette::{
+    Call, CassetteError, ContentMode, ContentRef, End, FileKind, Message, Metadata, Status,
+};
 use crate::proxy::messages::{Side, from_json, message_type};
 use crate::proxy::piece::framed;
 
@@ -90,25 +92,29 @@ pub(super) struct Output {
 }
 
 impl Script {
-    pub(crate) fn of(call: Call, cassette: &Cassette) -> Result<Self, String> {
+    pub(crate) fn of(call: Call, cassette: &Cassette) -> Result<Self, CassetteError> {
         let number = call.call;
-        let numbered = |why: String| format!("call {number}: {why}");
-        let requests = call
-            .requests
-            .iter()
-            .map(|message| expected(message, cassette));
-        let requests = requests.collect::<Result<_, _>>().map_err(numbered)?;
+        Self::checked(call, cassette).map_err(|why| cassette.malformed(number, &why))
+    }
+
+    fn checked(call: Call, cassette: &Cassette) -> Result<Self, String> {
+        let requests = call.requests.iter().enumerate().map(|(index, message)| {
+            expected(message, cassette).map_err(|why| format!("request {index}: {why}"))
+        });
+        let requests = requests.collect::<Result<_, _>>()?;
         let answer = &call.answer;
         let status = StatusCode::from_u16(answer.http_status.0).ok();
         let status = status.filter(|status| status.as_u16() >= 200);
-        let status =
-            status.ok_or_else(|| numbered("http_status: none that ends a call".to_owned()))?;
-        let head = headers(&answer.metadata).map_err(numbered)?;
+        let status = status.ok_or("http_status: none that ends a call")?;
+        let head = headers(&answer.metadata)?;
         let parts = answer.messages.iter().enumerate().map(|(index, message)| {
             part(message, &call, cassette).map_err(|why| format!("answer {index}: {why}"))
         });
-        let messages = parts.collect::<Result<_, _>>().map_err(numbered)?;
-        check_cut(&answer.messages).map_err(numbered)?;
+        let messages = parts.collect::<Result<_, _>>()?;
+        check_cut(&answer.messages)?;
+        if let End::Status(status) = &answer.end {
+            trailers(status)?;
+        }
         let left = call
             .output
             .as_ref()
@@ -121,9 +127,7 @@ impl Script {
                 mode: u32::from_str_radix(&left.mode, 8).unwrap_or(0o644) & 0o777,
             })
         });
-        let output = output
-            .transpose()
-            .map_err(|why| numbered(format!("output: {why}")))?;
+        let output = output.transpose().map_err(|why| format!("output: {why}"))?;
         Ok(Self {
             requests,
             status,
@@ -232,14 +236,11 @@ fn part(message: &Message, call: &Call, cassette: &Cassette) -> Result<Part, Str
 }
 
 fn content_of(content: &ContentRef, cassette: &Cassette) -> Result<Content, String> {
-    let file = cassette.content(content).map_err(|error| {
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        format!(
-            "{error}{}",
-            source
-                .map(|source| format!(": {source}"))
-                .unwrap_or_default()
-        )
+    let file = cassette.content(content).map_err(|error| match error {
+        // The call says itself what to do.
+        CassetteError::Malformed { path, why, .. } => format!("{}: {why}", path.display()),
+        CassetteError::Io { path, source } => format!("{}: {source}", path.display()),
+        other @ CassetteError::NotEmpty { .. } => other.to_string(),
     })?;
     if file.is_none() && cassette.head.content == ContentMode::Keep {
         return Err(format!("content/{} is not there", content.sha256));

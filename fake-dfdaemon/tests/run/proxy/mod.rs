@@ -4,6 +4,7 @@ mod crowd;
 mod cut;
 mod diff;
 mod faults;
+mod hostile;
 mod pass;
 mod program;
 mod random;
