@@ -41,6 +41,16 @@ export async function crowd(browser, room) {
   await tab.until("two hundred hosts", `document.getElementById('link')?.textContent === 'live' && document.querySelectorAll('#hosts li').length === ${HOSTS}`);
   await tab.until("the first tasks, and how many there are", `document.getElementById('tasks-count').textContent === '300 of the first 300, of ${TASKS} in all'`);
   await daemon.done("POST", "/settle");
+  await tab.until("that all of them have their replicas", "document.getElementById('glance').textContent.startsWith('Every task has all its persistent replicas')");
+  const { tasks } = await daemon.done("GET", "/tasks");
+  const last = tasks[TASKS - 1], other = last.replicas.find(({ host }) => host !== "host-0").host;
+  const [first] = tasks.filter((task) => task.replicas.some(({ host }) => host === other));
+  await daemon.done("POST", "/faults", { on: "replicate", do: { stall: true } });
+  await daemon.done("POST", `/hosts/${other}/leave`);
+  await tab.until("what lacks a replica, wherever in the list", `document.getElementById('glance').textContent.includes('Task ${first.task_id} lacks 1 of 2 persistent replicas: it is on host-0')`);
+  await daemon.done("DELETE", "/faults");
+  await daemon.done("POST", `/hosts/${other}/start`);
+  await daemon.done("POST", "/settle");
   await callOften(daemon.ready.endpoint, 1, 1);
   await tab.until("a call", "/health/.test(document.querySelector('#calls li').textContent)");
   await tab.js("window.first = document.querySelector('#calls li'), first.querySelector('summary').focus()");
@@ -49,6 +59,7 @@ export async function crowd(browser, room) {
   const begun = Date.now();
   await callOften(daemon.ready.endpoint, CALLS);
   const rate = Math.round(CALLS / ((Date.now() - begun) / 1000));
+  await tab.until("the last of many calls is shown", "Number(document.querySelector('#calls .number').textContent) === " + (await daemon.done("GET", "/journal/count")).last);
   await tab.until("calls are sampled, and it says so", "/of them left out: too many to show/.test(document.getElementById('calls-count').textContent)");
   const late = await tab.js("new Promise((resolve) => { const at = performance.now(); setTimeout(() => resolve(performance.now() - at)); })");
   assert.ok(late < 2000, `the page answers after ${late} ms`);

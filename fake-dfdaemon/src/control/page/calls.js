@@ -6,7 +6,9 @@ const GATHER = 100, GATHER_MANY = 500;
 const calls = new Map();
 // What was drawn of a call, which stays until there is more to say of it.
 const drawn = new WeakMap();
-let seen = 0, skipped = 0, waiting = [], isPaused = false, isScheduled = false, isSampled = false;
+let seen = 0, skipped = 0, waiting = [], isPaused = false, isScheduled = false;
+// Whether calls were left out since the last time they were drawn, and before it.
+let isCrowded = false, isSampled = false;
 const short = (text) => (text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text);
 const hasFailed = (call) => Boolean(call.status) && call.status.code !== "OK";
 
@@ -16,14 +18,14 @@ function lastFailed() {
   return last;
 }
 
-/** Takes an event's text: what is left out is not even parsed. */
+/** Takes an event's text: what is left out is not even parsed. Of many the newest stay. */
 function noteCall(text, hasEnded) {
   seen += hasEnded ? 1 : 0;
   if (waiting.length >= PER_FRAME) {
-    skipped += hasEnded ? 1 : 0;
-    return;
+    isCrowded = true;
+    skipped += waiting.shift().hasEnded ? 1 : 0;
   }
-  waiting.push(JSON.parse(text));
+  waiting.push({ text, hasEnded });
   if (!isScheduled && !isPaused) {
     isScheduled = true;
     setTimeout(() => requestAnimationFrame(drawCalls), isSampled ? GATHER_MANY : GATHER);
@@ -31,9 +33,13 @@ function noteCall(text, hasEnded) {
 }
 function drawCalls() {
   isScheduled = false;
-  for (const call of waiting) calls.set(call.call, call);
+  for (const { text } of waiting) {
+    const call = JSON.parse(text);
+    calls.set(call.call, call);
+  }
   // The end of a call whose beginning is shown may have been left out.
-  isSampled = waiting.length >= PER_FRAME;
+  isSampled = isCrowded;
+  isCrowded = false;
   waiting = [];
   if (isSampled) for (const [number, call] of calls) if (!call.status) calls.delete(number);
   const numbers = [...calls.keys()].sort((a, b) => a - b);
