@@ -98,18 +98,29 @@ fn host<'a>(world: &'a World, name: &str) -> Result<Host<'a>, ApiError> {
 #[serde(deny_unknown_fields)]
 pub(super) struct Tasks {
     limit: Option<usize>,
+    /// Only those that lack persistent replicas.
+    #[serde(default)]
+    lacking: bool,
 }
 
 pub(super) async fn tasks(
     State(api): State<Api>,
     asked: Result<Query<Tasks>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(Tasks { limit }) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let asked = asked.map_err(|error| ApiError::bad_request(error.body_text()));
+    let Query(Tasks { limit, lacking }) = asked?;
     if limit == Some(0) {
         return Err(ApiError::bad_request("limit: at least 1"));
     }
     let world = api.world()?;
-    let ids = beside(move || world.cluster.scheduler().task_ids()).await?;
+    let ids = beside(move || {
+        let scheduler = world.cluster.scheduler();
+        match lacking {
+            true => scheduler.lacking_task_ids(),
+            false => scheduler.task_ids(),
+        }
+    });
+    let ids = ids.await?;
     let total = ids.len();
     // One by one: between them, others get at what they are made of.
     let tasks = ids.into_iter().filter_map(move |id| {

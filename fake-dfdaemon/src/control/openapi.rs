@@ -126,7 +126,7 @@ fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Valu
         }
         (_, "after") => (number(0), json!(0)),
         (_, "limit") => (number(1), json!(100)),
-        (_, "running") => (json!({"type": "boolean"}), json!(false)),
+        (_, "running" | "lacking") => (json!({"type": "boolean"}), json!(false)),
         (_, "kinds") => {
             let kind = KINDS.join("|");
             let kinds = format!("^({kind})(,({kind}))*$");

@@ -34,7 +34,7 @@ fn routes() -> Vec<Route> {
         route!(post "/hosts/{name}/stop" "Close a host's sockets; its replicas still count", Some("Empty") => "Host", handlers::stop_host),
         route!(post "/hosts/{name}/start" "Undo a stop or a leave", Some("Empty") => "Host", handlers::start_host),
         route!(post "/hosts/{name}/leave" "Stop a host and take it out of the cluster", Some("Empty") => "Host", handlers::leave_host),
-        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks, query &["limit"]),
+        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks, query &["limit", "lacking"]),
         route!(get "/tasks/{id}" "A task and its replicas", None => "Task", handlers::task),
         route!(delete "/tasks/{id}" "Remove a task everywhere", None => "Empty", handlers::delete_task),
         route!(get "/clock" "The time", None => "Clock", handlers::clock),

@@ -43,6 +43,36 @@ async fn a_task_is_the_fields_of_stat_and_its_replicas() {
 }
 
 #[tokio::test]
+async fn tasks_that_lack_replicas_are_told_alone() {
+    let w = World::new().await;
+    let mut two = [w.imported(10).await, w.imported(20).await];
+    two.sort();
+    let (path, _) = w.file(30);
+    let one = Import {
+        persistent_replica_count: 1,
+        ..import(&path)
+    };
+    w.on_host(0).await.import(one).await.unwrap();
+    w.api.ask("/settle").await;
+    let lacking = "/tasks?lacking=true";
+    assert_eq!(w.api.get(lacking).await, json!({"tasks": []}));
+    for host in [1, 2] {
+        w.api.ask(&format!("/hosts/host-{host}/leave")).await;
+    }
+    let tasks = w.api.get(lacking).await["tasks"].clone();
+    assert_eq!(column(&tasks, "task_id"), two);
+    assert_eq!(column(&tasks, "current_persistent_replica_count"), [1, 1]);
+    let page = w.api.get(&format!("{lacking}&limit=1")).await;
+    assert_eq!(
+        (column(&page["tasks"], "task_id"), &page["total"]),
+        (vec![json!(two[0])], &json!(2))
+    );
+    w.api.ask("/hosts/host-1/start").await;
+    w.api.ask("/settle").await;
+    assert_eq!(w.api.get(lacking).await, json!({"tasks": []}));
+}
+
+#[tokio::test]
 async fn a_task_that_failed_is_shown_too() {
     let w = World::with(|builder| builder.capacity(100)).await;
     let (path, _) = w.file(101);

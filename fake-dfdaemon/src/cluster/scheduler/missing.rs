@@ -80,6 +80,29 @@ impl Scheduler {
         }
     }
 
+    /// The ids of the tasks that have fewer persistent replicas than their importers asked for, ordered.
+    /// Of many tasks that takes a while.
+    pub(crate) fn lacking_task_ids(&self) -> Vec<Arc<str>> {
+        let mut lacking = Vec::new();
+        for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
+            let forgotten_before = self.forgotten_before();
+            let (state, now) = (self.state(), self.now());
+            let lacks = |id: &&Arc<str>| {
+                let entry = state.live(id, now);
+                entry.is_some_and(|entry| {
+                    let there = state.persistent_replicas(entry, forgotten_before);
+                    there < entry.task.persistent_replica_count
+                })
+            };
+            lacking.extend(ids.iter().filter(lacks).cloned());
+            drop(state);
+            if ids.len() == LOOKED_AT_AT_ONCE {
+                std::thread::sleep(WAKING_UP);
+            }
+        }
+        lacking
+    }
+
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
     /// its content any more.
     fn missing_replicas(&self, state: &State, entry: &Entry) -> Vec<Step> {

@@ -19,10 +19,12 @@ async function refresh() {
     showFaults(armed.faults);
     if (isProxy) showGlance();
     else {
-      const [told, list, kept, adjusted] = await Promise.all([ask("GET", "/hosts"), ask("GET", `/tasks?limit=${MOST_TASKS}`), ask("GET", "/snapshots"), ask("GET", "/settings")]);
+      const [told, list, lacks, kept, adjusted] = await Promise.all([ask("GET", "/hosts"), ask("GET", `/tasks?limit=${MOST_TASKS}`), ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`), ask("GET", "/snapshots"), ask("GET", "/settings")]);
       hosts = told.hosts;
       tasks = list.tasks;
       taskTotal = list.total;
+      shortTasks = lacks.tasks;
+      shortTotal = lacks.total;
       showHosts();
       showTasks();
       showSnapshots(kept.snapshots);

@@ -28,6 +28,9 @@ function showHosts() {
 }
 
 let tasks = [], taskTotal = 0, replicasShown = null;
+// The first of the tasks that lack replicas, and how many do.
+const MOST_LACKING = 3;
+let shortTasks = [], shortTotal = 0;
 const lacking = (task) => Math.max(0, task.persistent_replica_count - task.current_persistent_replica_count);
 const SIGNS = { persistent: "●", evictable: "○", partial: "◐" }, GONE = "⊗";
 const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent ? "persistent" : "evictable");
@@ -93,9 +96,8 @@ function showTasks() {
 /** What a person looks for first: which tasks lack replicas, and why the last call failed. */
 function showGlance() {
   const lines = [];
-  const short = tasks.filter(lacking);
   const away = hosts.filter((host) => host.state !== "running").map((host) => `${host.name} ${host.state === "left" ? "has left the cluster" : "is stopped"}`);
-  for (const task of short.slice(0, 3)) {
+  for (const task of shortTasks) {
     const counted = task.replicas.filter((replica) => !hasLeft(replica));
     const uncounted = task.replicas.filter(hasLeft).map((replica) => replica.host);
     const without = hosts.filter((host) => !task.replicas.some((replica) => replica.host === host.name)).map((host) => host.name);
@@ -103,10 +105,11 @@ function showGlance() {
     lines.push([`Task ${task.task_id} lacks ${lacking(task)} of ${task.persistent_replica_count} persistent replicas: it is on ${counted.map(named).join(", ") || "no host"}`
       + `${few(without, ["has none", "have none"])}${few(uncounted, ["has one that does not count", "have some that do not count"])}.`, "bad"]);
   }
-  if (short.length > 3) lines.push([`${short.length - 3} more tasks lack replicas.`, "bad"]);
+  const more = shortTotal - shortTasks.length;
+  if (more > 0) lines.push([more === 1 ? "One more task lacks replicas." : `${more} more tasks lack replicas.`, "bad"]);
   if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
   if (!taskTotal && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
-  else if (!short.length && taskTotal) lines.push([taskTotal > tasks.length ? `The first ${tasks.length} tasks have all their persistent replicas.` : "Every task has all its persistent replicas.", "good"]);
+  else if (!shortTasks.length && taskTotal) lines.push(["Every task has all its persistent replicas.", "good"]);
   const failed = lastFailed();
   if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc}${isProxy ? "" : " on " + failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
   if (!failed) lines.push(["No call has failed.", "good"]);

@@ -44,6 +44,7 @@ impl Word {
                 ..
             } => delete(&format!("/tasks/{}", escaped(id))),
             Self::Tasks { id: Some(id), .. } => get(&format!("/tasks/{}", escaped(id))),
+            Self::Tasks { lacking: true, .. } => get("/tasks?lacking=true"),
             Self::Tasks { .. } => get("/tasks"),
             Self::Clock { word: None } => get("/clock"),
             Self::Clock {

@@ -22,11 +22,14 @@ pub(super) enum Word {
     /// Show the tasks or one of them, or remove one everywhere
     #[command(args_conflicts_with_subcommands = true)]
     #[command(
-        after_help = "Examples:\n  fake-dfdaemon ctl tasks\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
+        after_help = "Examples:\n  fake-dfdaemon ctl tasks --lacking\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
     )]
     Tasks {
         /// The task to show
         id: Option<String>,
+        /// Only those that lack persistent replicas
+        #[arg(long, conflicts_with = "id")]
+        lacking: bool,
         #[command(subcommand)]
         word: Option<TaskWord>,
     },

@@ -284,27 +284,41 @@ impl State {
 
     /// The scheduler's view of a task. While it is imported the importer counts already.
     pub(crate) fn view(&self, entry: &Entry, forgotten_before: Option<Timestamp>) -> TaskView {
-        if entry.task.state == TaskState::Uploading {
-            return TaskView {
-                task: entry.task.clone(),
-                persistent_replicas: 1,
-                replicas: 1,
-            };
-        }
-        let counted = || {
-            entry.replicas.iter().filter(|(host, replica)| {
-                replica.counts()
-                    && replica.is_known(forgotten_before)
-                    && self.status(*host) != HostStatus::Left
-            })
+        let replicas = match entry.task.state {
+            TaskState::Uploading => 1,
+            _ => self.counted(entry, forgotten_before).count() as u64 + entry.failed_exports,
         };
         TaskView {
             task: entry.task.clone(),
-            persistent_replicas: counted()
-                .filter(|(_, replica)| replica.is_persistent())
-                .count() as u64,
-            replicas: counted().count() as u64 + entry.failed_exports,
+            persistent_replicas: self.persistent_replicas(entry, forgotten_before),
+            replicas,
         }
+    }
+
+    /// How many persistent replicas of a task the scheduler sees.
+    pub(crate) fn persistent_replicas(
+        &self,
+        entry: &Entry,
+        forgotten_before: Option<Timestamp>,
+    ) -> u64 {
+        if entry.task.state == TaskState::Uploading {
+            return 1;
+        }
+        let counted = self.counted(entry, forgotten_before);
+        counted.filter(|replica| replica.is_persistent()).count() as u64
+    }
+
+    fn counted<'a>(
+        &'a self,
+        entry: &'a Entry,
+        forgotten_before: Option<Timestamp>,
+    ) -> impl Iterator<Item = &'a ReplicaState> {
+        let counted = entry.replicas.iter().filter(move |(host, replica)| {
+            replica.counts()
+                && replica.is_known(forgotten_before)
+                && self.status(*host) != HostStatus::Left
+        });
+        counted.map(|(_, replica)| replica)
     }
 
     /// What placement has to know of the hosts to place a task's replicas.
