@@ -88,7 +88,7 @@ impl Scheduler {
             let forgotten_before = self.forgotten_before();
             let (state, now) = (self.state(), self.now());
             let lacks = |id: &&Arc<str>| {
-                let entry = state.live(id, now);
+                let entry = state.unexpired(id, now);
                 entry.is_some_and(|entry| {
                     let there = state.persistent_replicas(entry, forgotten_before);
                     there < entry.task.persistent_replica_count
