@@ -2,6 +2,7 @@
 
 mod ask;
 mod found;
+mod ids;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use self::ask::{Asking, ask};
 use self::found::{Report, compare};
+use self::ids::Ids;
 use self::place::Stage;
 use super::cassette::read::Cassette;
 use super::cassette::{CassetteError, End};
@@ -53,7 +55,7 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
     let failed = |source| DiffError::Stage { source };
     let stage = beside(Stage::new).await?;
     let stage = Arc::new(stage.map_err(failed)?);
-    let mut report = Report::default();
+    let (mut report, mut ids) = (Report::default(), Ids::default());
     for script in scripts {
         report.calls += 1;
         if script.call.answer.end == End::ClientGone || script.requests.is_empty() {
@@ -61,7 +63,8 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
             continue;
         }
         let (at, from, like) = (Arc::clone(&stage), Arc::clone(&cassette), tolerance.clone());
-        let preparing = beside(move || (at.prepare(&script, &from, &like), script));
+        let known = ids.clone();
+        let preparing = beside(move || (at.prepare(&script, &from, &like, &known), script));
         let (prepared, script) = preparing.await?;
         let Some((requests, placed)) = prepared.map_err(failed)? else {
             let (path, number) = (path.display(), script.call.call);
@@ -86,12 +89,13 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
             occupied_by: placed.occupied_by,
             content: stage.content(),
         };
-        let observed = ask(asking, sender).await;
+        let observed = ids.as_recorded(ask(asking, sender).await);
         running.abort();
         report.compared += 1;
         report
             .differences
             .extend(compare(&script.call, &observed, &placed, &tolerance));
+        ids.learn(&script.call, &observed);
     }
     // It may be large.
     beside(move || drop(stage)).await?;

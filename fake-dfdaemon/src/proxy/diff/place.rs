@@ -11,6 +11,7 @@ use prost_reflect::{DynamicMessage, Value as Reflected};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::ids::Ids;
 use crate::proxy::cassette::content::ContentStore;
 use crate::proxy::cassette::read::Cassette;
 use crate::proxy::cassette::{Call, ContentMode, End, FileKind, Message};
@@ -64,6 +65,7 @@ impl Stage {
         script: &Script,
         cassette: &Cassette,
         tolerance: &Tolerance,
+        ids: &Ids,
     ) -> io::Result<Option<Prepared>> {
         let mut placed = Placed::default();
         let call = &script.call;
@@ -74,19 +76,27 @@ impl Stage {
                 Expected::Content(_) => self.whole(message, cassette)?,
                 Expected::Json(json) => encoded(call, json)?,
             };
-            let Some(name) = path_field(&call.method) else {
+            let name = path_field(&call.method);
+            let descriptor = message_type(&call.method, Side::Request);
+            let descriptor = descriptor.filter(|_| !message.compressed);
+            let request = descriptor
+                .and_then(|descriptor| DynamicMessage::decode(descriptor, bytes.as_slice()).ok());
+            let Some(mut request) = request else {
+                if name.is_some() {
+                    return Ok(None);
+                }
                 requests.push(bytes);
                 continue;
             };
-            let descriptor = message_type(&call.method, Side::Request);
-            let descriptor = descriptor.filter(|_| !message.compressed);
-            let request =
-                descriptor.map(|descriptor| DynamicMessage::decode(descriptor, bytes.as_slice()));
-            let Some(Ok(mut request)) = request else {
-                return Ok(None);
-            };
-            self.replace_path(call, (&mut request, name), cassette, tolerance, &mut placed)?;
-            requests.push(request.encode_to_vec());
+            let mut is_other = ids.put(&mut request);
+            if let Some(name) = name.filter(|name| request.has_field_by_name(name)) {
+                self.replace_path(call, (&mut request, name), cassette, tolerance, &mut placed)?;
+                is_other = true;
+            }
+            requests.push(match is_other {
+                true => request.encode_to_vec(),
+                false => bytes,
+            });
         }
         Ok(Some((requests, placed)))
     }
@@ -108,9 +118,6 @@ impl Stage {
         tolerance: &Tolerance,
         placed: &mut Placed,
     ) -> io::Result<()> {
-        if !request.has_field_by_name(name) {
-            return Ok(());
-        }
         let path = request.get_field_by_name(name);
         let path = path.as_deref().and_then(Reflected::as_str);
         let path = path.unwrap_or_default().to_owned();
