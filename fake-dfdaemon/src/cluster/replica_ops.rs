@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::{Cluster, Error, Generation, HostStatus, ReplicaState, ServedPiece, not_found};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 impl Cluster {
     /// Makes a host's replica persistent; false does nothing, whatever the id. Blocks on the disk.
@@ -49,7 +49,7 @@ impl Cluster {
     pub(crate) fn delete_replica(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_replica(host, id);
-        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
+        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
     }
 
     /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
@@ -75,21 +75,16 @@ impl Cluster {
     ) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_replica_of(host, id, generation);
-        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, id, removed))
+        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
     }
 
     /// Removes the files of a replica that was taken out of the books, and has another one made if it
     /// was persistent. The task's lock is held.
-    fn remove_and_replace(
-        &self,
-        host: HostNumber,
-        id: &str,
-        removed: ReplicaState,
-    ) -> Result<(), Error> {
-        let persistent = removed.is_persistent();
-        self.remove_files(host, id, removed)?;
+    fn remove_and_replace(&self, host: HostNumber, removed: ReplicaState) -> Result<(), Error> {
+        let (id, persistent) = (removed.record.task_id.clone(), removed.is_persistent());
+        self.remove_files(host, removed)?;
         if persistent {
-            self.scheduler().replicate_later(&Arc::from(id));
+            self.scheduler().replicate_later(&id);
         }
         Ok(())
     }
@@ -99,27 +94,28 @@ impl Cluster {
     pub(super) fn remove_files(
         &self,
         host: HostNumber,
-        id: &str,
         removed: ReplicaState,
     ) -> Result<(), Error> {
-        let gone = self.node(host)?.store().remove(id);
+        let id = removed.record.task_id.clone();
+        let gone = self.node(host)?.store().remove(&id);
         gone.map_err(|error| {
-            self.scheduler().put_back(host, id, removed);
+            self.scheduler().put_back(host, &id, removed);
             Error::from(error)
         })
     }
 
     /// Removes a task everywhere. Blocks on the disk.
     pub(crate) fn delete_task(&self, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler().lock_task(id);
-        if !self.scheduler().has_task(id) {
-            return Err(not_found(id));
+        let id = TaskId::parse(id).ok_or_else(|| not_found(id))?;
+        let _locked = self.scheduler().lock_task(&id);
+        if !self.scheduler().has_task(&id) {
+            return Err(not_found(&id));
         }
-        self.forget_task(id)
+        self.forget_task(&id)
     }
 
     /// Removes a task whose lock is held, or nothing of it.
-    pub(super) fn forget_task(&self, id: &str) -> Result<(), Error> {
+    pub(super) fn forget_task(&self, id: &TaskId) -> Result<(), Error> {
         for host in self.scheduler().remove_task(id)? {
             self.node(host)?.store().discard(id);
         }
@@ -135,6 +131,7 @@ impl Cluster {
         id: &str,
         piece: &ServedPiece,
     ) -> Result<File, Error> {
+        let id = &TaskId::parse(id).ok_or_else(|| not_found(id))?;
         let store = self.node(host)?.store();
         let file = store.open_content_of(id, piece.content_length)?;
         check_length(&file, id, piece.content_length)?;

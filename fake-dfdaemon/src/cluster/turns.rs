@@ -105,7 +105,7 @@ mod tests {
             let id = imported.unwrap().task.task_id;
             if is_there {
                 let request = ExportRequest {
-                    task_id: id.clone(),
+                    task_id: id.to_string(),
                     persistent: false,
                     output: None,
                     store_faults: StoreFaults::default(),

@@ -5,6 +5,7 @@ pub(crate) mod limits;
 pub(crate) mod quirks;
 pub(crate) mod release;
 pub(crate) mod statuses;
+pub(crate) mod task_id;
 
 use std::fmt;
 

@@ -98,7 +98,7 @@ impl Begun {
             call,
             envelope: DownloadPersistentCacheTaskResponse {
                 host_id: self.export.host_id.clone(),
-                task_id: self.export.task.task_id.clone(),
+                task_id: self.export.task.task_id.to_string(),
                 peer_id: self.export.peer_id.clone(),
                 response: None,
             },

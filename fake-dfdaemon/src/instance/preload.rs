@@ -76,7 +76,7 @@ pub(crate) fn preload(
             store_faults: StoreFaults::default(),
         };
         let task_id = match cluster.import(HostNumber::FIRST, &request, cancel) {
-            Ok(view) => view.task.task_id,
+            Ok(view) => view.task.task_id.to_string(),
             // From an earlier start on the same state, or the same content under another name.
             Err(Error::TaskExists { id, .. }) => id,
             Err(error) => return Err(failed(&path, error.into())),

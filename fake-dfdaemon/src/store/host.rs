@@ -10,8 +10,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk, with_path};
-use super::record::{self, ReplicaRecord, Scratch, is_task_id};
+use super::record::{self, ReplicaRecord, Scratch};
 use super::{layout, prefixes};
+use crate::dfdaemon::task_id::TaskId;
 
 /// The files of one host.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl HostStore {
                 _ => unusable.push(dir.join(name)),
             }
         }
-        let ids = records.iter().map(|record| OsStr::new(&record.task_id));
+        let ids = records.iter().map(|record| OsStr::new(&*record.task_id));
         let ids: HashSet<_> = ids.collect();
         contents.retain(|name| !ids.contains(name.as_os_str()));
         unusable.extend(contents.into_iter().map(|name| dir.join(name)));
@@ -97,16 +98,18 @@ impl HostStore {
             return Ok(record.failed_at.is_some());
         }
         // One that cannot be looked at may well be whole: no reason to remove it.
-        let length = self.disk.length_in(directory, record.task_id.as_ref())?;
+        let length = self
+            .disk
+            .length_in(directory, OsStr::new(&*record.task_id))?;
         Ok(length == Some(record.content_length))
     }
 
     /// Where the content of a task lies, if this host has it.
-    pub(crate) fn content_path(&self, id: &str) -> PathBuf {
+    pub(crate) fn content_path(&self, id: &TaskId) -> PathBuf {
         layout::content(&self.root, id)
     }
 
-    fn record_path(&self, id: &str) -> PathBuf {
+    fn record_path(&self, id: &TaskId) -> PathBuf {
         layout::record(&self.root, id)
     }
 
@@ -172,13 +175,13 @@ impl HostStore {
         )
     }
 
-    pub(crate) fn open_content(&self, id: &str) -> io::Result<File> {
+    pub(crate) fn open_content(&self, id: &TaskId) -> io::Result<File> {
         self.disk.open(&self.content_path(id))
     }
 
     /// Opens content of so many bytes. Where it is a symbolic link that leads to nothing, its target
     /// is made, full of zeros, as a dfdaemon does that opens it to write.
-    pub(crate) fn open_content_of(&self, id: &str, length: u64) -> io::Result<File> {
+    pub(crate) fn open_content_of(&self, id: &TaskId, length: u64) -> io::Result<File> {
         let opened = self.open_content(id);
         match &opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -197,21 +200,21 @@ impl HostStore {
     }
 
     /// Where the content of a task lies, if it is a symbolic link.
-    pub(crate) fn content_link(&self, id: &str) -> Option<PathBuf> {
+    pub(crate) fn content_link(&self, id: &TaskId) -> Option<PathBuf> {
         let path = self.content_path(id);
         let found = self.disk.look(&path).ok().flatten();
         found.filter(Metadata::is_symlink).map(|_| path)
     }
 
     /// Removes what this host has of a task. After an error it still has it.
-    pub(crate) fn remove(&self, id: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, id: &TaskId) -> io::Result<()> {
         self.disk.remove(&self.record_path(id))?;
         self.disk.discard(&self.content_path(id));
         Ok(())
     }
 
     /// Removes what this host has of a task that is gone, at once or later.
-    pub(crate) fn discard(&self, id: &str) {
+    pub(crate) fn discard(&self, id: &TaskId) {
         self.disk.discard(&self.record_path(id));
         self.disk.discard(&self.content_path(id));
     }
@@ -229,8 +232,7 @@ impl HostStore {
 /// Whether a record lies where that of its task does.
 fn is_named(record: &ReplicaRecord, dir: &Path, name: &OsStr) -> bool {
     let id = &record.task_id;
-    is_task_id(id)
-        && dir.file_name() == Some(layout::prefix(id).as_ref())
+    dir.file_name() == Some(layout::prefix(id).as_ref())
         && name.to_str().and_then(|name| name.strip_suffix(".json")) == Some(id)
 }
 
@@ -254,7 +256,7 @@ mod tests {
 
     fn record(id: &str, content_length: u64) -> ReplicaRecord {
         ReplicaRecord {
-            task_id: id.to_owned(),
+            task_id: TaskId::of(id),
             task_created_at: Timestamp::UNIX_EPOCH,
             persistent: true,
             ttl: Duration::from_secs(60),
@@ -305,7 +307,10 @@ mod tests {
         let placed = place(&open(dir.path()).0, "12345", b"content");
         let (store, records) = open(dir.path());
         assert_eq!(records, [placed]);
-        assert_eq!(fs::read(store.content_path("12345")).unwrap(), b"content");
+        assert_eq!(
+            fs::read(store.content_path(&TaskId::of("12345"))).unwrap(),
+            b"content"
+        );
         let content = "content/persistent-cache-tasks/123/12345".to_owned();
         assert_eq!(
             files(dir.path()),
@@ -321,10 +326,10 @@ mod tests {
             place(&store, id, b"content");
         }
         // A record without content, content cut short, content without a record, a damaged record.
-        fs::remove_file(store.content_path("1110")).unwrap();
-        fs::write(store.content_path("1111"), b"cont").unwrap();
-        fs::remove_file(store.record_path("1112")).unwrap();
-        fs::write(store.record_path("1113"), b"{").unwrap();
+        fs::remove_file(store.content_path(&TaskId::of("1110"))).unwrap();
+        fs::write(store.content_path(&TaskId::of("1111")), b"cont").unwrap();
+        fs::remove_file(store.record_path(&TaskId::of("1112"))).unwrap();
+        fs::write(store.record_path(&TaskId::of("1113")), b"{").unwrap();
         fs::write(dir.path().join("tmp/7"), b"half").unwrap();
         let (_, records) = open(dir.path());
         assert_eq!(records, []);
@@ -354,8 +359,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = open(dir.path());
         place(&store, "12", b"content");
-        store.remove("12").unwrap();
-        store.remove("12").unwrap();
+        store.remove(&TaskId::of("12")).unwrap();
+        store.remove(&TaskId::of("12")).unwrap();
         assert_eq!(files(dir.path()), [""; 0]);
     }
 }

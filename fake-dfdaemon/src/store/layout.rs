@@ -17,6 +17,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 /// What made the directory.
 pub(super) const FORMAT: &str = "state.json";
@@ -99,12 +100,12 @@ pub(super) fn scratch(dir: &Path) -> PathBuf {
 }
 
 /// The content of a task, in a directory of them.
-pub(super) fn content(root: &Path, id: &str) -> PathBuf {
-    root.join(prefix(id)).join(id)
+pub(super) fn content(root: &Path, id: &TaskId) -> PathBuf {
+    root.join(prefix(id)).join(&**id)
 }
 
 /// The record of a task or of its content, in a directory of them.
-pub(super) fn record(root: &Path, id: &str) -> PathBuf {
+pub(super) fn record(root: &Path, id: &TaskId) -> PathBuf {
     root.join(prefix(id)).join(format!("{id}.json"))
 }
 
@@ -121,7 +122,13 @@ mod tests {
     fn a_task_lies_below_the_first_three_characters_of_its_id() {
         assert_eq!((prefix("12345"), prefix("12")), ("123", "12"));
         let root = Path::new("/root");
-        assert_eq!(content(root, "12345"), Path::new("/root/123/12345"));
-        assert_eq!(record(root, "12345"), Path::new("/root/123/12345.json"));
+        assert_eq!(
+            content(root, &TaskId::of("12345")),
+            Path::new("/root/123/12345")
+        );
+        assert_eq!(
+            record(root, &TaskId::of("12345")),
+            Path::new("/root/123/12345.json")
+        );
     }
 }

@@ -21,5 +21,5 @@ pub(crate) use disk::{DiskFailure, DiskOp};
 pub(crate) use host::{Content, HostStore};
 pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
 pub use record::TaskState;
-pub(crate) use record::{ReplicaRecord, TaskRecord, is_task_id};
+pub(crate) use record::{ReplicaRecord, TaskRecord};
 pub(crate) use tasks::TaskStore;

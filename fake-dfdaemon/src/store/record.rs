@@ -15,11 +15,12 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::disk::{Directory, Disk, RECORD_END, with_path};
+use crate::dfdaemon::task_id::TaskId;
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TaskRecord {
-    pub(crate) task_id: String,
+    pub(crate) task_id: TaskId,
     pub(crate) state: TaskState,
     pub(crate) persistent_replica_count: u64,
     pub(crate) tag: Option<String>,
@@ -78,7 +79,7 @@ impl TaskState {
 /// A host's record of its copy of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplicaRecord {
-    pub(crate) task_id: String,
+    pub(crate) task_id: TaskId,
     /// Tells the copies of one task from those of an earlier one with the same id.
     pub(crate) task_created_at: Timestamp,
     pub(crate) persistent: bool,
@@ -152,14 +153,6 @@ pub(super) fn read<T: DeserializeOwned>(
     Ok(serde_json::from_slice(buffer).ok())
 }
 
-/// Whether `id` can be a task id, and so a file's name: nothing but lower-case hex digits.
-pub(crate) fn is_task_id(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 mod human_duration {
     use super::*;
 
@@ -179,7 +172,7 @@ mod tests {
 
     fn record() -> TaskRecord {
         TaskRecord {
-            task_id: "12345".to_owned(),
+            task_id: TaskId::of("12345"),
             state: TaskState::Succeeded,
             persistent_replica_count: 2,
             tag: Some("a \"tag\"".to_owned()),
@@ -252,23 +245,5 @@ mod tests {
         };
         assert!(of(0, 1).has_pieces() && of(u64::from(u32::MAX), 1).has_pieces());
         assert!(!of(7, 0).has_pieces() && !of(1 << 32, 1).has_pieces());
-    }
-
-    #[test]
-    fn only_what_a_daemon_computes_is_an_id() {
-        for id in ["0", "107352521", &"af".repeat(32)] {
-            assert!(is_task_id(id), "{id}");
-        }
-        for id in [
-            "",
-            "..",
-            "../../etc/passwd",
-            "12 ",
-            "AF",
-            &"a".repeat(65),
-            "1.json",
-        ] {
-            assert!(!is_task_id(id), "{id}");
-        }
     }
 }

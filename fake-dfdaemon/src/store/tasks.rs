@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::record::{self, Scratch, TaskRecord, is_task_id};
+use super::record::{self, Scratch, TaskRecord};
 use super::{layout, prefixes};
+use crate::dfdaemon::task_id::TaskId;
 
 /// The scheduler's records.
 #[derive(Debug)]
@@ -55,8 +56,7 @@ impl TaskStore {
                 continue;
             };
             let named = Path::new(name).file_stem().and_then(OsStr::to_str);
-            let is_ours = is_task_id(&record.task_id) && record.has_pieces();
-            if named == Some(&record.task_id) && is_ours {
+            if named == Some(&*record.task_id) && record.has_pieces() {
                 records.push(record);
             }
         }
@@ -72,16 +72,16 @@ impl TaskStore {
         )
     }
 
-    pub(crate) fn remove(&self, id: &str) -> io::Result<()> {
+    pub(crate) fn remove(&self, id: &TaskId) -> io::Result<()> {
         self.disk.remove(&self.path(id))
     }
 
     /// Removes a record that nobody has use for, at once or later.
-    pub(crate) fn discard(&self, id: &str) {
+    pub(crate) fn discard(&self, id: &TaskId) {
         self.disk.discard(&self.path(id));
     }
 
-    fn path(&self, id: &str) -> PathBuf {
+    fn path(&self, id: &TaskId) -> PathBuf {
         layout::record(&self.root, id)
     }
 }

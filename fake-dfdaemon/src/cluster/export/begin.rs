@@ -9,11 +9,12 @@ use super::buffer_pool::BufferPool;
 use super::output::{Output, OutputContent, is_same_file, parse_digest};
 use super::{CancelOnDrop, Export, ExportRequest, Source};
 use crate::cluster::replica_ops::check_length;
-use crate::cluster::scheduler::{Found, check_given};
+use crate::cluster::scheduler::{Found, given};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error, Lease};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::TaskRecord;
 
 impl Cluster {
@@ -24,19 +25,24 @@ impl Cluster {
         host: HostNumber,
         request: ExportRequest,
     ) -> Result<Export, Error> {
-        check_given(&request.task_id)?;
+        let given = match given(&request.task_id) {
+            Err(Error::EmptyTaskId) => return Err(Error::EmptyTaskId),
+            given => given,
+        };
         if let Some(output) = &request.output
             && let Some(digest) = &output.digest
             && !self.has_quirk(Quirk::LateDigestCheck)
             && let Err(malformed) = parse_digest(digest)
-            && !self.is_there_already(host, &request.task_id, &output.path)
+            && !given
+                .as_ref()
+                .is_ok_and(|id| self.is_there_already(host, id, &output.path))
         {
             return Err(malformed);
         }
         if let Some(output) = &request.output {
             self.check_output_place(&output.path)?;
         }
-        let id: Arc<str> = Arc::from(request.task_id.as_str());
+        let id = given?;
         let wanted = Wanted {
             persistent: request.persistent,
             held_back: request
@@ -105,7 +111,7 @@ impl Cluster {
 
     /// Whether an output already is this host's content, under a further name: then there is
     /// nothing to do, and no digest is looked at. Blocks on the disk.
-    fn is_there_already(&self, host: HostNumber, id: &str, path: &Path) -> bool {
+    fn is_there_already(&self, host: HostNumber, id: &TaskId, path: &Path) -> bool {
         let opened = || {
             self.node(host)?
                 .store()
@@ -134,7 +140,7 @@ impl Cluster {
     fn source(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
         wanted: Wanted,
     ) -> Result<(TaskRecord, Lease, Source), Error> {
         loop {

@@ -261,7 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         let request = ExportRequest {
-            task_id: imported.unwrap().task.task_id,
+            task_id: imported.unwrap().task.task_id.to_string(),
             persistent: false,
             output: Some(OutputRequest {
                 path: output.clone(),

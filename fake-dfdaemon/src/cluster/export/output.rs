@@ -10,6 +10,7 @@ use dfdaemon_api::digest::Digest;
 use crate::cluster::Error;
 use crate::cluster::replica_ops::check_length;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Disk, for_each_chunk};
 
 /// How an output was asked for.
@@ -26,7 +27,7 @@ pub(crate) struct OutputRequest {
 #[derive(Debug)]
 pub(in crate::cluster) struct OutputContent {
     pub(in crate::cluster) file: File,
-    pub(in crate::cluster) task_id: String,
+    pub(in crate::cluster) task_id: TaskId,
     /// In bytes, as the task's record says.
     pub(in crate::cluster) length: u64,
     /// Where the content lies, if it is a symbolic link: outputs are further names of the link.

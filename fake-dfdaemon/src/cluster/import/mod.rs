@@ -15,11 +15,12 @@ use jiff::Timestamp;
 
 use self::source::Source;
 use self::upload::{StartedUpload, StoredContent};
-use super::{Cluster, Error, Reservation, TaskView};
+use super::{Cluster, Error, Reservation, TaskView, not_found};
 use crate::call::StoreFaults;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::check_fields;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Disk, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
 
 /// What is to be imported, and how.
@@ -269,6 +270,8 @@ impl Cluster {
 
     /// Starts a task at the scheduler, in place of an expired or a failed one with its id.
     fn begin(self: &Arc<Self>, new: &NewTask<'_>, id: &str) -> Result<StartedUpload, Error> {
+        // No scheme makes another one.
+        let id = &TaskId::parse(id).ok_or_else(|| not_found(id))?;
         let _locked = self.scheduler().lock_task(id);
         let created_at = self.scheduler().now_in_seconds();
         let task = new.task_record(id, created_at);
@@ -337,9 +340,9 @@ impl ImportRequest {
 }
 
 impl NewTask<'_> {
-    fn task_record(&self, id: &str, created_at: Timestamp) -> TaskRecord {
+    fn task_record(&self, id: &TaskId, created_at: Timestamp) -> TaskRecord {
         TaskRecord {
-            task_id: id.to_owned(),
+            task_id: id.clone(),
             state: TaskState::Uploading,
             persistent_replica_count: self.request.persistent_replica_count,
             tag: self.request.tag.clone(),
@@ -352,9 +355,9 @@ impl NewTask<'_> {
         }
     }
 
-    fn replica_record(&self, id: &str, created_at: Timestamp) -> ReplicaRecord {
+    fn replica_record(&self, id: &TaskId, created_at: Timestamp) -> ReplicaRecord {
         ReplicaRecord {
-            task_id: id.to_owned(),
+            task_id: id.clone(),
             task_created_at: created_at,
             persistent: true,
             ttl: self.ttl,

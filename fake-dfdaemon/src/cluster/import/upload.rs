@@ -53,7 +53,7 @@ impl StartedUpload {
                 return;
             }
             if let Err(error) = self.fail(leaves_a_trace) {
-                tracing::warn!(task = self.task.task_id, %error, "a failed import left its record");
+                tracing::warn!(task = %self.task.task_id, %error, "a failed import left its record");
             }
         })
     }
@@ -106,7 +106,7 @@ impl StartedUpload {
                 .scheduler()
                 .note_dead_link(self.host, id, generation);
         }
-        cluster.scheduler().replicate_later(&Arc::from(id.as_str()));
+        cluster.scheduler().replicate_later(id);
         cluster.scheduler().evict_if_full(self.host);
         Ok(view)
     }

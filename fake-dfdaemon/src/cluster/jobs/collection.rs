@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 impl Cluster {
     /// Removes every task that has expired and that nobody holds. Blocks on the disk.
@@ -23,7 +24,7 @@ impl Cluster {
         collected
     }
 
-    fn collect_task(&self, id: &str) -> Result<(), Error> {
+    fn collect_task(&self, id: &TaskId) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         if !self.scheduler().is_collectable(id) {
             return Ok(());
@@ -48,6 +49,6 @@ impl Cluster {
     fn evict_replica(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_evictable(host, id);
-        removed.map_or(Ok(()), |removed| self.remove_files(host, id, removed))
+        removed.map_or(Ok(()), |removed| self.remove_files(host, removed))
     }
 }

@@ -16,10 +16,11 @@ use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 
 impl Cluster {
     /// Makes the persistent replicas that a task lacks.
-    pub(super) async fn replicate(self: &Arc<Self>, id: &Arc<str>) -> Result<(), Error> {
+    pub(super) async fn replicate(self: &Arc<Self>, id: &TaskId) -> Result<(), Error> {
         let mut only = self
             .has_quirk(Quirk::OneTryReplication)
             .then(|| self.scheduler().only_try(id).into_iter());
@@ -50,7 +51,7 @@ impl Cluster {
     async fn replicate_to(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
         entered: Entered,
     ) -> Result<(), Error> {
         let name = host.name();
@@ -78,7 +79,7 @@ impl Cluster {
         self: &Arc<Self>,
         call: &mut Call,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
     ) -> Result<(), Status> {
         self.wait_for_faults(call, Phase::Before, id).await?;
         let wanted = Wanted {
@@ -98,19 +99,19 @@ impl Cluster {
     async fn fetch_replica(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
         wanted: Wanted,
     ) -> Result<(), Error> {
         // A transfer may wait for ever for a poisoned copy, which must not keep others back.
         let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
-        let job = Job::Replicate(Arc::clone(id));
+        let job = Job::Replicate(id.clone());
         // A replica that is held up does not keep the cluster from settling.
         let holds_up = |held_up| match held_up {
             Some(event) => self.scheduler().block(&job, Blocked::ForEvent(event)),
             None => self.scheduler().unblock(&job),
         };
         let fetch = || async {
-            let (id, wanted) = (Arc::clone(id), wanted.clone());
+            let (id, wanted) = (id.clone(), wanted.clone());
             let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
             fetched.await?.ended(holds_up).await
         };
@@ -121,11 +122,11 @@ impl Cluster {
     async fn promote(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
         (_held, ends): Entered,
     ) -> Result<(), Error> {
         let promote = || {
-            let id = Arc::clone(id);
+            let id = id.clone();
             self.blocking(move |cluster| cluster.set_persistent(host, &id))
         };
         tokio::select! {
@@ -139,9 +140,9 @@ impl Cluster {
         &self,
         call: &mut Call,
         phase: Phase,
-        id: &Arc<str>,
+        id: &TaskId,
     ) -> Result<(), Status> {
-        let job = Job::Replicate(Arc::clone(id));
+        let job = Job::Replicate(id.clone());
         for armed in call.waiting_at(phase) {
             if let Some(delay) = armed.delay() {
                 let due = later(self.scheduler().now(), delay);

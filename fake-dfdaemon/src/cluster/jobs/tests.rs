@@ -27,7 +27,7 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     let id = imported.unwrap().task.task_id;
     let alone = cluster.calls().gate.close().await.unwrap();
     daemon.clock().advance(delay).unwrap();
-    let job = Job::Replicate(Arc::from(id.as_str()));
+    let job = Job::Replicate(id.clone());
     let running = async {
         while !cluster.scheduler().is_running(&job) {
             tokio::task::yield_now().await;

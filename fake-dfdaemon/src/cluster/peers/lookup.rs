@@ -12,7 +12,8 @@ use super::PeerAddress;
 use super::client::connect;
 use crate::call::clock::later;
 use crate::cluster::Cluster;
-use crate::store::{TaskRecord, TaskState, is_task_id};
+use crate::dfdaemon::task_id::TaskId;
+use crate::store::{TaskRecord, TaskState};
 
 /// The longest piece that is taken from a parent: a message holds it whole, and so does memory.
 const LONGEST_PIECE: u64 = 256 << 20;
@@ -24,16 +25,17 @@ impl Cluster {
     /// Looks for a task at the parents of other processes, unless there is one with this id. What is
     /// found there is known from then on.
     pub(crate) async fn find_at_parents(self: &Arc<Self>, id: &str) {
-        let is_sought =
-            !self.peers().parents.is_empty() && is_task_id(id) && !self.scheduler().knows(id);
-        if !is_sought {
+        let Some(id) = TaskId::parse(id) else {
+            return;
+        };
+        if self.peers().parents.is_empty() || self.scheduler().knows(&id) {
             return;
         }
         let ends = self.calls().gate.ends();
         tokio::select! {
             () = ends.cancelled() => {}
             () = self.workers().stopping().cancelled() => {}
-            () = self.ask_parents(id) => {}
+            () = self.ask_parents(&id) => {}
         }
     }
 
@@ -42,7 +44,7 @@ impl Cluster {
         task.state == TaskState::Succeeded && !self.peers().parents.is_empty()
     }
 
-    async fn ask_parents(self: &Arc<Self>, id: &str) {
+    async fn ask_parents(self: &Arc<Self>, id: &TaskId) {
         for parent in &self.peers().parents {
             let asked = tokio::time::timeout(self.peers().timeout, stat(parent, id)).await;
             let found = match asked {
@@ -54,11 +56,11 @@ impl Cluster {
                 Ok(task) => {
                     let learned = self.blocking(move |cluster| cluster.learn(&task)).await;
                     if let Err(error) = learned {
-                        tracing::warn!(id, %error, "a task of a parent cannot be kept");
+                        tracing::warn!(%id, %error, "a task of a parent cannot be kept");
                     }
                     return;
                 }
-                Err(why) => tracing::info!(id, %parent, why, "a parent does not know a task"),
+                Err(why) => tracing::info!(%id, %parent, why, "a parent does not know a task"),
             }
         }
     }
@@ -91,8 +93,8 @@ async fn stat(parent: &PeerAddress, id: &str) -> Result<PersistentCacheTask, Str
 }
 
 /// The record of a task that a parent tells of, if it can be one.
-fn record(task: PersistentCacheTask, id: &str, now: Timestamp) -> Result<TaskRecord, String> {
-    if task.id != id {
+fn record(task: PersistentCacheTask, id: &TaskId, now: Timestamp) -> Result<TaskRecord, String> {
+    if *task.id != **id {
         return Err(format!("it tells of task {}", task.id));
     }
     if task.state != TaskState::Succeeded.as_str() {
@@ -113,7 +115,7 @@ fn record(task: PersistentCacheTask, id: &str, now: Timestamp) -> Result<TaskRec
         time.ok_or("it tells of no time")
     };
     let record = TaskRecord {
-        task_id: task.id,
+        task_id: id.clone(),
         state: TaskState::Succeeded,
         persistent_replica_count: task.persistent_replica_count,
         tag: task.tag.filter(|tag| !tag.is_empty()),
@@ -167,7 +169,11 @@ mod tests {
             (1, LONGEST_PIECE + 1, false),
             (u64::MAX, u64::MAX, false),
         ] {
-            let record = record(told(content, piece), "7", Timestamp::UNIX_EPOCH);
+            let record = record(
+                told(content, piece),
+                &TaskId::of("7"),
+                Timestamp::UNIX_EPOCH,
+            );
             assert_eq!(record.is_ok(), is_taken, "{content} {piece}");
         }
     }

@@ -2,8 +2,6 @@
 //!
 //! Callers hold the task's lock, and change what lies on the disk of it themselves.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::Scheduler;
@@ -12,12 +10,13 @@ use super::state::{Entry, Generation};
 use crate::cluster::error::Error;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::ReplicaRecord;
 
 impl Scheduler {
     /// Takes a task out, its record first, and returns the hosts that have something of it. After an
     /// error it is still there. Blocks on the disk.
-    pub(in crate::cluster) fn remove_task(&self, id: &str) -> Result<Vec<HostNumber>, Error> {
+    pub(in crate::cluster) fn remove_task(&self, id: &TaskId) -> Result<Vec<HostNumber>, Error> {
         // The task first, which decides: a replica without its task is nobody's.
         self.records.remove(id)?;
         Ok(self.state().remove_task(id))
@@ -121,7 +120,7 @@ impl Scheduler {
         goes_on_counting: bool,
     ) {
         let mut state = self.state();
-        let entry = state.tasks.get_mut(record.task_id.as_str());
+        let entry = state.tasks.get_mut(&record.task_id);
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
             replica.counts_as_persistent = goes_on_counting && replica.is_persistent();
             replica.record = record;
@@ -140,12 +139,12 @@ impl Scheduler {
     }
 
     /// The tasks that have expired and that nobody holds.
-    pub(in crate::cluster) fn collectable(&self) -> Vec<Arc<str>> {
+    pub(in crate::cluster) fn collectable(&self) -> Vec<TaskId> {
         let now = self.now();
         let state = self.state();
         let expired = state.tasks.iter();
         let expired = expired.filter(|(_, entry)| self.may_collect(entry, now));
-        expired.map(|(id, _)| Arc::clone(id)).collect()
+        expired.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether a task has expired and nobody holds it.
@@ -161,7 +160,7 @@ impl Scheduler {
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.
-    pub(in crate::cluster) fn evictable(&self, host: HostNumber) -> Vec<Arc<str>> {
+    pub(in crate::cluster) fn evictable(&self, host: HostNumber) -> Vec<TaskId> {
         self.state().evictable(host)
     }
 }

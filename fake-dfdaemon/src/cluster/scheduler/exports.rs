@@ -13,6 +13,7 @@ use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// A task that an export asks for.
@@ -79,7 +80,7 @@ impl Scheduler {
     pub(in crate::cluster) fn find(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
     ) -> Result<Found, Error> {
         let now = self.now();
         let mut state = self.state();

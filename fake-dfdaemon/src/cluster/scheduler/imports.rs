@@ -30,14 +30,14 @@ impl Scheduler {
         host: HostNumber,
         replica: ReplicaRecord,
     ) -> Result<Started, Error> {
-        let id = task.task_id.as_str();
+        let id = &task.task_id;
         let known = {
             let state = self.state();
             if let Some(entry) = state.unexpired(id, self.now())
                 && !is_replaceable(entry.task.state)
             {
                 return Err(Error::TaskExists {
-                    id: id.to_owned(),
+                    id: id.to_string(),
                     state: entry.task.state,
                 });
             }
@@ -55,7 +55,7 @@ impl Scheduler {
         state.insert_replica(host, replica);
         let lease = state
             .current(id, generation)
-            .map(|entry| self.lease(&Arc::from(id), entry));
+            .map(|entry| self.lease(id, entry));
         Ok(Started {
             generation,
             _lease: lease,
@@ -69,7 +69,7 @@ impl Scheduler {
         &self,
         task: &TaskRecord,
     ) -> Result<Vec<HostNumber>, Error> {
-        let id = task.task_id.as_str();
+        let id = &task.task_id;
         if self.knows(id) {
             return Ok(Vec::new());
         }

@@ -1,14 +1,13 @@
 //! The jobs that a scheduler schedules.
 
-use std::sync::Arc;
-
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 /// A job in the schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cluster) enum Job {
     /// Makes the persistent replicas of a task that are missing.
-    Replicate(Arc<str>),
+    Replicate(TaskId),
     /// Removes what has expired.
     Collect,
     /// Makes room on a host.

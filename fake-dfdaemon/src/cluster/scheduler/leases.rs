@@ -6,6 +6,7 @@ use super::Scheduler;
 use super::state::{Entry, Generation, State, has_room};
 use crate::cluster::error::Error;
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 impl Scheduler {
     /// Keeps room on a host for content to come. `free` tells what its file system still holds, which
@@ -38,12 +39,12 @@ impl Scheduler {
     }
 
     /// Holds a task, so that nothing of it is removed. Its state was looked up by the caller.
-    pub(in crate::cluster) fn lease(self: &Arc<Self>, id: &Arc<str>, entry: &mut Entry) -> Lease {
+    pub(in crate::cluster) fn lease(self: &Arc<Self>, id: &TaskId, entry: &mut Entry) -> Lease {
         entry.leases += 1;
         let generation = entry.generation;
         Lease {
             scheduler: Arc::clone(self),
-            id: Arc::clone(id),
+            id: id.clone(),
             generation,
         }
     }
@@ -84,7 +85,7 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(crate) struct Lease {
     scheduler: Arc<Scheduler>,
-    id: Arc<str>,
+    id: TaskId,
     generation: Generation,
 }
 

@@ -1,6 +1,5 @@
 //! What the scheduler can be asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use super::task::{Replica, Task};
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 
 /// How long schedulers remember a replica that have the quirk.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
@@ -20,7 +20,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(8);
 impl Scheduler {
     /// The scheduler's view of a task.
     pub(crate) fn stat(&self, id: &str) -> Result<TaskView, Error> {
-        check_given(id)?;
+        let id = &given(id)?;
         let state = self.state();
         let entry = state
             .unexpired(id, self.now())
@@ -49,7 +49,7 @@ impl Scheduler {
     }
 
     /// The ids of all tasks, ordered.
-    pub(crate) fn task_ids(&self) -> Vec<Arc<str>> {
+    pub(crate) fn task_ids(&self) -> Vec<TaskId> {
         let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
         ids.sort_unstable();
         ids
@@ -112,9 +112,12 @@ impl Scheduler {
         id: Option<&str>,
         view: impl Fn(&ReplicaState) -> T,
     ) -> Vec<T> {
-        let ids = id.map_or_else(|| self.task_ids(), |id| vec![Arc::from(id)]);
+        let ids = id.map_or_else(
+            || self.task_ids(),
+            |id| TaskId::parse(id).into_iter().collect(),
+        );
         // One by one: nobody waits for all of them.
-        let viewed = |id: &Arc<str>| {
+        let viewed = |id: &TaskId| {
             let state = self.state();
             let replica = state.tasks.get(id)?.replicas.get(host);
             replica.filter(|replica| !replica.lost).map(&view)
@@ -159,10 +162,11 @@ impl Scheduler {
     }
 }
 
-/// Refuses an empty id, as the scheduler does before it looks for a task.
-pub(in crate::cluster) fn check_given(id: &str) -> Result<(), Error> {
+/// The id that a client gives. The scheduler refuses an empty one before it looks for a task, and knows
+/// no task by what is no id.
+pub(in crate::cluster) fn given(id: &str) -> Result<TaskId, Error> {
     if id.is_empty() {
         return Err(Error::EmptyTaskId);
     }
-    Ok(())
+    TaskId::parse(id).ok_or_else(|| not_found(id))
 }

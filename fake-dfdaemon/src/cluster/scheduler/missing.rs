@@ -1,6 +1,5 @@
 //! The replicas that tasks lack, and when they are made.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use crate::call::clock::later;
 use crate::call::random::Random;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::TaskState;
 
 /// How many tasks are looked at while the lock on all of them is held.
@@ -57,16 +57,16 @@ impl Scheduler {
     fn for_each_short_of_replicas(
         &self,
         is_meant: impl Fn(&Entry) -> bool,
-        tell: impl Fn(Arc<str>, Timestamp),
+        tell: impl Fn(TaskId, Timestamp),
     ) {
         for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
             let short: Vec<_> = {
                 let (state, now) = (self.state(), self.now());
-                let is_short = |id: &Arc<str>| {
+                let is_short = |id: &TaskId| {
                     let entry = state.unexpired(id, now).filter(|entry| is_meant(entry))?;
                     let succeeded = entry.task.state == TaskState::Succeeded;
                     let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
-                    short.then(|| (Arc::clone(id), entry.task.updated_at))
+                    short.then(|| (id.clone(), entry.task.updated_at))
                 };
                 ids.iter().filter_map(is_short).collect()
             };
@@ -82,12 +82,12 @@ impl Scheduler {
 
     /// The ids of the tasks that have fewer persistent replicas than their importers asked for, ordered.
     /// Of many tasks that takes a while.
-    pub(crate) fn lacking_task_ids(&self) -> Vec<Arc<str>> {
+    pub(crate) fn lacking_task_ids(&self) -> Vec<TaskId> {
         let mut lacking = Vec::new();
         for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
             let forgotten_before = self.forgotten_before();
             let (state, now) = (self.state(), self.now());
-            let lacks = |id: &&Arc<str>| {
+            let lacks = |id: &&TaskId| {
                 let entry = state.unexpired(id, now);
                 entry.is_some_and(|entry| {
                     let there = state.persistent_replicas(entry, forgotten_before);

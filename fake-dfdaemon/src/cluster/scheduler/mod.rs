@@ -30,7 +30,7 @@ pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
 pub(super) use self::job::{Job, words};
 pub(super) use self::leases::{Lease, Reservation};
-pub(super) use self::lookups::check_given;
+pub(super) use self::lookups::given;
 pub(super) use self::placement::Step;
 pub(crate) use self::replicas::ReplicaState;
 pub(super) use self::schedule::Blocked;

@@ -97,7 +97,7 @@ impl Task {
             created_at: task.created_at,
             updated_at: task.updated_at,
             expires_at: later(task.created_at, task.ttl),
-            id: task.task_id,
+            id: task.task_id.to_string(),
             replicas,
         }
     }

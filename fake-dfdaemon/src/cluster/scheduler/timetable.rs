@@ -1,7 +1,5 @@
 //! Which jobs are scheduled, and when: the scheduler's side of [`Schedule`](super::schedule::Schedule).
 
-use std::sync::Arc;
-
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -12,6 +10,7 @@ use super::job::Job;
 use super::schedule::Blocked;
 use crate::call::clock::later;
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 
 /// Above this share of its capacity a host evicts, in percent.
 const EVICT_ABOVE: u64 = 80;
@@ -40,9 +39,9 @@ impl Scheduler {
     }
 
     /// Schedules a task's replication, after the delay that is set.
-    pub(in crate::cluster) fn replicate_later(&self, id: &Arc<str>) {
+    pub(in crate::cluster) fn replicate_later(&self, id: &TaskId) {
         let due = later(self.now(), self.adjusted().replication_delay);
-        self.schedule.add(due, Job::Replicate(Arc::clone(id)));
+        self.schedule.add(due, Job::Replicate(id.clone()));
     }
 
     /// Schedules another attempt of a job, after the collector's interval.

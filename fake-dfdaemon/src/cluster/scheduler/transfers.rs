@@ -10,13 +10,14 @@ use super::replicas::ReplicaState;
 use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord};
 
 impl Scheduler {
     /// Looks a task up that has not expired, and holds it.
     pub(in crate::cluster) fn hold(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        id: &TaskId,
     ) -> Result<(TaskRecord, Lease), Error> {
         let now = self.now();
         let mut state = self.state();

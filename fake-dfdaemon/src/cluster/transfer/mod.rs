@@ -29,6 +29,7 @@ pub(super) use self::subscription::Subscription;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
 use crate::call::StoreFaults;
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord};
 
 /// How long to wait for a link before looking again whether the transfer is wanted.
@@ -49,13 +50,13 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug)]
 struct TransferKey {
     host: HostNumber,
-    id: Arc<str>,
+    id: TaskId,
     generation: Generation,
 }
 
 impl TransferKey {
-    fn task(&self) -> (Arc<str>, Generation) {
-        (Arc::clone(&self.id), self.generation)
+    fn task(&self) -> (TaskId, Generation) {
+        (self.id.clone(), self.generation)
     }
 }
 
@@ -108,7 +109,7 @@ impl Cluster {
     pub(super) fn fetch(
         self: &Arc<Self>,
         host: HostNumber,
-        id: &Arc<str>,
+        id: &TaskId,
         wanted: &Wanted,
     ) -> Result<Subscription, Error> {
         // Keeps a second transfer of the task from starting. The registry's lock does not: threads
@@ -117,7 +118,7 @@ impl Cluster {
         let (task, lease) = self.scheduler().hold(id)?;
         let key = TransferKey {
             host,
-            id: Arc::clone(id),
+            id: id.clone(),
             generation: lease.generation(),
         };
         let node = self.node(host)?;
@@ -217,7 +218,7 @@ impl Fetch {
         };
         let left = cluster.leave_failed(host, (id, generation), &record, content);
         left.unwrap_or_else(|error| {
-            tracing::warn!(task = self.task.task_id, %error, "a failed export left no record");
+            tracing::warn!(task = %self.task.task_id, %error, "a failed export left no record");
             false
         })
     }

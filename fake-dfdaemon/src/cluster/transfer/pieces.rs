@@ -123,7 +123,7 @@ impl Fetch {
                 // Broken off, which is no fault of the parent's.
                 Err(error @ (Error::Cancelled | Error::Stopping)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(task = self.task.task_id, number, %host, %error, "a parent failed");
+                    tracing::warn!(task = %self.task.task_id, number, %host, %error, "a parent failed");
                     parents.forget(host);
                     if is_damage(&error) {
                         // A copy that differs is none.

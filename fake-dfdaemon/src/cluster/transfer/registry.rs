@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{Fetch, Subscription, TransferKey};
 use crate::cluster::{Generation, Scheduler};
+use crate::dfdaemon::task_id::TaskId;
 
 /// The transfers that run to one host.
 ///
@@ -15,7 +16,7 @@ use crate::cluster::{Generation, Scheduler};
 pub(in crate::cluster) struct Transfers(Arc<Mutex<Running>>);
 
 /// By the task's id and generation.
-type Running = HashMap<(Arc<str>, Generation), Weak<Fetch>>;
+type Running = HashMap<(TaskId, Generation), Weak<Fetch>>;
 
 impl Transfers {
     /// Joins the transfer of a task, if one runs.
@@ -27,8 +28,8 @@ impl Transfers {
     }
 
     /// Whether a transfer of that very task is running.
-    pub(in crate::cluster) fn is_running(&self, id: &str, generation: Generation) -> bool {
-        self.lock().contains_key(&(Arc::from(id), generation))
+    pub(in crate::cluster) fn is_running(&self, id: &TaskId, generation: Generation) -> bool {
+        self.lock().contains_key(&(id.clone(), generation))
     }
 
     /// Registers a transfer, and lets the scheduler know before anybody can join it.

@@ -39,7 +39,7 @@ impl Fetch {
                 }
                 Err(why) => {
                     let (task, parent) = (&self.task.task_id, &parent.address);
-                    tracing::warn!(task, number, %parent, why, "a parent failed");
+                    tracing::warn!(%task, number, %parent, why, "a parent failed");
                 }
             }
         }
@@ -57,7 +57,7 @@ impl Fetch {
                 Ok(()) => return Ok(true),
                 Err(why) => {
                     let (task, parent) = (&self.task.task_id, &parent.address);
-                    tracing::warn!(task, %parent, why, "a parent failed");
+                    tracing::warn!(%task, %parent, why, "a parent failed");
                 }
             }
         }

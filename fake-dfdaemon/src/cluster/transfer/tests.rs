@@ -20,7 +20,7 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
         let request = ImportRequest::of(file.path());
         let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
         let request = ExportRequest {
-            task_id: imported.unwrap().task.task_id,
+            task_id: imported.unwrap().task.task_id.to_string(),
             persistent: false,
             output: None,
             store_faults: StoreFaults::default(),
@@ -85,7 +85,7 @@ async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
     let request = ImportRequest::of(file.path());
     let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
     let request = ExportRequest {
-        task_id: imported.unwrap().task.task_id,
+        task_id: imported.unwrap().task.task_id.to_string(),
         persistent: false,
         output: None,
         store_faults: StoreFaults::default(),
@@ -136,7 +136,7 @@ async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
         .content_path(&id);
     cut.0.set(content).unwrap();
     let request = ExportRequest {
-        task_id: id.clone(),
+        task_id: id.to_string(),
         persistent: false,
         output: None,
         store_faults: StoreFaults::default(),
@@ -189,7 +189,7 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
     let request = ImportRequest::of(file.path());
     let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
     let request = ExportRequest {
-        task_id: imported.unwrap().task.task_id,
+        task_id: imported.unwrap().task.task_id.to_string(),
         persistent: false,
         output: None,
         store_faults: StoreFaults::default(),

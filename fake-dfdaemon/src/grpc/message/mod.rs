@@ -119,7 +119,7 @@ pub(super) fn imported_task(view: TaskView) -> PersistentCacheTask {
     let task = view.task;
     PersistentCacheTask {
         piece_count: piece_count(task.content_length, task.piece_length),
-        id: task.task_id,
+        id: task.task_id.to_string(),
         persistent_replica_count: task.persistent_replica_count,
         current_persistent_replica_count: view.persistent_replicas,
         current_replica_count: view.replicas,
@@ -151,7 +151,7 @@ fn piece_count(content_length: u64, piece_length: u64) -> u32 {
 pub(super) fn local_task(replica: &ReplicaState) -> StatLocalPersistentCacheTaskResponse {
     let record = &replica.record;
     StatLocalPersistentCacheTaskResponse {
-        task_id: record.task_id.clone(),
+        task_id: record.task_id.to_string(),
         persistent: record.persistent,
         ttl: Some(duration(record.ttl)),
         piece_length: Some(record.piece_length),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 fn at(second: i64) -> Timestamp {
@@ -124,7 +125,7 @@ fn the_journal_tells_the_fields_of_an_export() {
 #[test]
 fn only_the_schedulers_answer_has_a_tag_and_an_application_that_nobody_gave() {
     let task = TaskRecord {
-        task_id: "7".to_owned(),
+        task_id: TaskId::of("7"),
         state: TaskState::Uploading,
         persistent_replica_count: 3,
         tag: None,
@@ -167,7 +168,7 @@ fn only_the_schedulers_answer_has_a_tag_and_an_application_that_nobody_gave() {
 #[test]
 fn a_hosts_answer_is_its_record() {
     let mut replica = ReplicaState::new(ReplicaRecord {
-        task_id: "7".to_owned(),
+        task_id: TaskId::of("7"),
         task_created_at: at(1),
         persistent: true,
         ttl: Duration::from_secs(60),

@@ -2,7 +2,6 @@
 //! no clock: callers pass the time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,13 +12,14 @@ use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
 use crate::call::events::Events;
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// Tasks and hosts.
 #[derive(Debug)]
 pub(crate) struct State {
     /// Each where it stays: the table doubles as it grows, and half of its places are empty then.
-    pub(crate) tasks: HashMap<Arc<str>, Box<Entry>>,
+    pub(crate) tasks: HashMap<TaskId, Box<Entry>>,
     pub(crate) hosts: Vec<HostState>,
     last_generation: Generation,
     /// Told what changes, once this is the state that is served.
@@ -150,7 +150,7 @@ impl State {
     /// Whether a host's record is kept at a restart: its task exists, and the replica has finished or
     /// failed as the task has.
     pub(in crate::cluster) fn has_use_for(&self, record: &ReplicaRecord) -> bool {
-        let Some(entry) = self.tasks.get(record.task_id.as_str()) else {
+        let Some(entry) = self.tasks.get(&record.task_id) else {
             return false;
         };
         let task = &entry.task;
@@ -169,7 +169,7 @@ impl State {
     pub(crate) fn insert_task(&mut self, task: TaskRecord) -> Generation {
         self.remove_task(&task.task_id.clone());
         self.last_generation.0 += 1;
-        let id = Arc::from(task.task_id.as_str());
+        let id = task.task_id.clone();
         let generation = self.last_generation;
         let entry = Entry {
             task,
@@ -178,7 +178,7 @@ impl State {
             leases: 0,
             failed_exports: 0,
         };
-        self.tasks.insert(Arc::clone(&id), Box::new(entry));
+        self.tasks.insert(id.clone(), Box::new(entry));
         self.tell_of_task(&id);
         generation
     }
@@ -202,7 +202,7 @@ impl State {
     }
 
     pub(crate) fn insert_replica(&mut self, host: HostNumber, record: ReplicaRecord) {
-        let Some(entry) = self.tasks.get_mut(record.task_id.as_str()) else {
+        let Some(entry) = self.tasks.get_mut(&record.task_id) else {
             return;
         };
         let mut replica = ReplicaState::new(record);
@@ -357,14 +357,14 @@ impl State {
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.
-    pub(crate) fn evictable(&self, host: HostNumber) -> Vec<Arc<str>> {
+    pub(crate) fn evictable(&self, host: HostNumber) -> Vec<TaskId> {
         let mut evictable: Vec<_> = self
             .tasks
             .iter()
             .filter(|(_, entry)| entry.leases == 0)
             .filter_map(|(id, entry)| Some((id, entry.whole_replica(host)?)))
             .filter(|(_, replica)| !replica.record.persistent)
-            .map(|(id, replica)| (replica.record.updated_at, Arc::clone(id)))
+            .map(|(id, replica)| (replica.record.updated_at, id.clone()))
             .collect();
         evictable.sort();
         evictable.into_iter().map(|(_, id)| id).collect()

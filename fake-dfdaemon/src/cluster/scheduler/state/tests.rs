@@ -12,7 +12,7 @@ fn at(second: i64) -> Timestamp {
 /// 10 bytes for 60 seconds.
 fn task(id: &str) -> TaskRecord {
     TaskRecord {
-        task_id: id.to_owned(),
+        task_id: TaskId::of(id),
         state: TaskState::Succeeded,
         persistent_replica_count: 1,
         tag: None,
@@ -196,7 +196,7 @@ fn whole_replicas_without_persistence_or_lease_are_evictable_the_oldest_first() 
     }
     assert_eq!(
         state.evictable(HostNumber::FIRST),
-        ["old", "middle", "new"].map(Arc::from)
+        ["old", "middle", "new"].map(TaskId::of)
     );
 }
 
