@@ -24,7 +24,7 @@ checks.positive_data_acceptance.enabled = false
 
 fake, schemathesis, *spectral = sys.argv[1:]
 options = ["--format=json", "--control-tcp=127.0.0.1:0", "--clock=manual"]
-options += ["--preload", str(pathlib.Path(__file__).parent)]
+options += ["--preload", str(pathlib.Path(__file__).parent), "--fault=stat:delay=1ms"]
 with (
     tempfile.TemporaryDirectory() as work,
     subprocess.Popen([fake, "serve", *options], stdout=subprocess.PIPE) as daemon,
