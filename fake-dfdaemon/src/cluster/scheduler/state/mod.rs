@@ -201,10 +201,12 @@ impl State {
         holders
     }
 
-    pub(crate) fn insert_replica(&mut self, host: HostNumber, record: ReplicaRecord) {
+    pub(crate) fn insert_replica(&mut self, host: HostNumber, mut record: ReplicaRecord) {
         let Some(entry) = self.tasks.get_mut(&record.task_id) else {
             return;
         };
+        // One text for all records of a task.
+        record.task_id = entry.task.task_id.clone();
         let mut replica = ReplicaState::new(record);
         if let Some(there) = entry.replicas.get(host) {
             (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
