@@ -84,6 +84,7 @@ struct Came {
 fn cut(
     line: &str,
     cut: Cut,
+    first: usize,
     (directory, socket): (&Directory, &Path),
     until_it_stands: impl FnOnce(),
     kill_daemon: impl FnOnce(),
@@ -91,7 +92,7 @@ fn cut(
     let mut running = directory.dfcache().at(socket).args(words(line)).start();
     let mut stdout = Vec::new();
     if line.ends_with("-O -") {
-        stdout = running.read(if cut == Cut::Reader { 1 } else { PIECE });
+        stdout = running.read(first);
     }
     until_it_stands();
     match cut {
@@ -112,8 +113,8 @@ fn cut(
     }
 }
 
-/// Asks a control API until its answer has `text`.
-fn until(control: &Path, path: &str, text: &str) {
+/// Asks a control API until its answer has a number that is not 0.
+fn until(control: &Path, path: &str, number: &str) {
     let begun = Instant::now();
     loop {
         let mut stream = UnixStream::connect(control).unwrap();
@@ -122,7 +123,7 @@ fn until(control: &Path, path: &str, text: &str) {
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        if answer.contains(text) {
+        if answer.contains(number) && !answer.contains(&format!("{number}:0")) {
             return;
         }
         assert!(begun.elapsed() < PATIENCE, "{path} is {answer}");
@@ -149,13 +150,15 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
         &["--upstream", upstream, "--cassette", named],
     );
     let control = daemon.control();
-    let recorded = cut(
+    let first = if ends == Cut::Reader { 1 } else { PIECE };
+    let mut recorded = cut(
         &line,
         ends,
+        first,
         (&world, &socket),
         || {
             if ends != Cut::Reader {
-                until(&control, "/faults", "\"fired\":1");
+                until(&control, "/faults", "\"fired\"");
             }
         },
         || daemon.kill(),
@@ -181,10 +184,16 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
     let standing = || {
         // What the daemon's end has ended does not stand still, and what nobody reads does.
         if matches!(ends, Cut::Client(_)) {
-            until(&control, "/journal/count", "\"running\":1");
+            until(&control, "/journal/count", "\"running\"");
         }
     };
-    let mut replayed = cut(&line, ends, (&elsewhere, &socket), standing, || {});
+    let first = if ends == Cut::Daemon { 0 } else { first };
+    let mut replayed = cut(&line, ends, first, (&elsewhere, &socket), standing, || {});
+    if ends == Cut::Daemon {
+        // A connection that breaks may overtake what has come and was not written yet.
+        assert!(recorded.stdout.starts_with(&replayed.stdout), "{case}");
+        recorded.stdout.clone_from(&replayed.stdout);
+    }
     // The proxy named the place of the daemon.
     replayed.stderr = without_places(replayed.stderr.as_bytes(), &world, &world.beside("in"));
     assert_eq!(replayed.stderr, recorded.stderr, "{case}");
