@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::cli::exit::exit_code;
-use crate::cli::signals::Signals;
+use crate::cli::signals::{Signals, reader_is_gone};
 use crate::output::leftovers::Leftovers;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
@@ -39,6 +39,9 @@ const REPORTED: Duration = Duration::from_millis(200);
 /// How long the last attempts of a process that gives up may take.
 const LAST_ATTEMPTS: Duration = Duration::from_secs(1);
 
+/// How long a command whose reader is gone may still take to end by itself: all may have been read.
+const UNREAD: Duration = Duration::from_secs(1);
+
 /// More descriptors than a command ever has open for one file.
 const DESCRIPTORS: usize = 24;
 
@@ -53,6 +56,8 @@ pub(crate) struct Bounds {
     pub(crate) timeout: Timeout,
     /// How many files may be on their way at a time.
     pub(crate) jobs: usize,
+    /// Whether content goes to stdout, and is of no use once its reader is gone.
+    pub(crate) streams: bool,
 }
 
 /// Runs what `operation` makes to its end, but not beyond its bounds or a signal, and reports its
@@ -138,20 +143,29 @@ impl Watched {
         let died = || report(Err(Error::new(ErrorKind::Failure, "a thread died")));
         let deadline =
             bounds.and_then(|bounds| Instant::now().checked_add(bounds.timeout.duration()));
+        let streams = bounds.is_some_and(|bounds| bounds.streams);
+        let mut unread_until = None;
         let signal = loop {
             if let Some(ended) = self.ended() {
                 return ended.unwrap_or_else(|_| died());
             }
             // What is done is reported without haste: people read lists page by page.
             let deadline = deadline.filter(|_| !self.reporting());
-            if let Some(signal) = self.signals.wait(deadline) {
+            let until = [deadline, unread_until].into_iter().flatten().min();
+            let for_reader = streams && unread_until.is_none();
+            if let Some(signal) = self.signals.wait(until, for_reader) {
                 break Some(signal);
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if for_reader && reader_is_gone() {
+                unread_until = Instant::now().checked_add(UNREAD);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
                 break None;
             }
         };
+        let is_unread = unread_until.is_some_and(|until| Instant::now() >= until);
         let why = || match (signal, bounds) {
+            (None, _) if is_unread => unread(),
             (None, Some(bounds)) => Error::timed_out(bounds.attempt.clone(), bounds.timeout),
             (signal, _) => interrupted(signal.unwrap_or_default()),
         };
@@ -217,7 +231,9 @@ impl Watched {
             if ended.is_some() || Instant::now() >= until {
                 return ended;
             }
-            if self.signals.wait(Some(until)).is_some() && broken_off.elapsed() >= SAME_SIGNAL {
+            if self.signals.wait(Some(until), false).is_some()
+                && broken_off.elapsed() >= SAME_SIGNAL
+            {
                 return None;
             }
         }
@@ -268,6 +284,11 @@ fn log(error: &Error) {
 
 fn cannot_start(source: std::io::Error) -> Error {
     Error::new(ErrorKind::Failure, "cannot start").because(source)
+}
+
+fn unread() -> Error {
+    let gone = ErrorKind::Interrupted(Interruption::ReaderGone);
+    Error::new(gone, "the reader of the content went away")
 }
 
 fn interrupted(signal: i32) -> Error {

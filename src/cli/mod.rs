@@ -194,10 +194,12 @@ impl Command {
             // Nothing is asked of anybody else.
             Self::Id(_) | Self::Completions(_) | Self::Man(_) => return None,
         };
+        let streams = matches!(self, Self::Export(arguments) if arguments.to_stdout());
         Some(Bounds {
             attempt,
             timeout,
             jobs,
+            streams,
         })
     }
 }

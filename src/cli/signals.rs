@@ -73,17 +73,36 @@ impl Signals {
         Ok((Self(ManuallyDrop::new(delivery)), bell))
     }
 
-    /// Waits for a signal, for the bell, or until a point in time.
-    pub(crate) fn wait(&mut self, until: Option<Instant>) -> Option<i32> {
+    /// Waits for a signal, for the bell, or until a point in time; with `for_reader` until the reader of
+    /// stdout is gone, too.
+    pub(crate) fn wait(&mut self, until: Option<Instant>, for_reader: bool) -> Option<i32> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         // Rounded up, lest it be woken too early and go round.
         let left = left.map(|left| left.saturating_add(Duration::from_micros(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut read = [PollFd::new(self.0.get_read(), PollFlags::IN)];
+        let stdout = io::stdout();
+        let told = PollFd::new(self.0.get_read(), PollFlags::IN);
+        // A pipe whose reader is gone tells that unasked.
+        let reader = PollFd::new(&stdout, PollFlags::empty());
+        let mut both = [told, reader];
+        let polled = if for_reader {
+            &mut both[..]
+        } else {
+            &mut both[..1]
+        };
         // Interrupted by a signal, it has something to tell.
-        let _ = poll(&mut read, left.as_ref());
+        let _ = poll(polled, left.as_ref());
         self.0.pending().next()
     }
+}
+
+/// Whether nobody reads what is written to stdout any more.
+pub(crate) fn reader_is_gone() -> bool {
+    let stdout = io::stdout();
+    let mut reader = [PollFd::new(&stdout, PollFlags::empty())];
+    let gone = PollFlags::ERR | PollFlags::HUP;
+    poll(&mut reader, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+        && reader[0].revents().intersects(gone)
 }
 
 /// The signals that this process ignores: the lowest bit is that of signal 1. None where the

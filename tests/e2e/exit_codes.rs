@@ -398,3 +398,18 @@ fn exit_141_is_a_reader_that_went_away_quietly() {
     assert!(run.code() == Some(141), "{run}");
     assert_eq!(run.stderr(), "");
 }
+
+#[test]
+fn exit_141_is_a_reader_that_went_away_also_while_no_more_content_comes() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 3 * PIECE));
+    let stalls = "export@piece=1:stall".parse().unwrap();
+    let _fault = world.daemon().fault(stalls);
+    let mut running = world.dfcache().args(["export", "-O", "-", &id]).start();
+    // All that has come: no write is left that could fail.
+    running.read(PIECE);
+    running.stop_reading();
+    let run = running.wait();
+    assert!(run.code() == Some(141), "{run}");
+    assert_eq!(run.stderr(), "");
+}

@@ -14,6 +14,7 @@ fn ended<T: Send + Sync + 'static>(
         attempt: Attempt::List,
         timeout: SOON.parse().unwrap(),
         jobs: 1,
+        streams: false,
     };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reported = Arc::clone(&reports);
