@@ -46,7 +46,7 @@ pub(super) fn parts(splitter: &mut Splitter, data: &Bytes) -> Vec<Owned> {
 
 /// What a message tells, without content, and the message around it. `None` if it is nothing known.
 pub(super) fn envelope(message: &Message) -> Option<(DownloadPersistentCacheTaskResponse, Event)> {
-    if message.is_compressed || message.is_long {
+    if message.is_compressed() || message.is_long {
         return None;
     }
     let bytes = match message.content {

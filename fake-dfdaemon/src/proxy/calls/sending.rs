@@ -365,7 +365,7 @@ impl Stream {
         let whole = message.head.len() as u64 + length + tail as u64;
         let whole = u32::try_from(whole).map_err(|_| too_long("a message"))?;
         let mut head = BytesMut::with_capacity(5 + message.head.len());
-        head.put_u8(message.is_compressed.into());
+        head.put_u8(message.flag);
         head.put_u32(whole);
         head.put_slice(&message.head);
         self.send(head.freeze()).await;

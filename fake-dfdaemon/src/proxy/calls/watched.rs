@@ -79,7 +79,7 @@ impl<B> Watched<B> {
 
 /// Tells a call of a message that has come.
 pub(super) fn note(call: &mut Call, rpc: Rpc, message: &Message) {
-    if message.is_compressed || message.is_long {
+    if message.is_compressed() || message.is_long {
         return;
     }
     if rpc == Rpc::Import {

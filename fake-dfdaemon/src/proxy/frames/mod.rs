@@ -18,7 +18,8 @@ const PREFIX: usize = 5;
 /// A message that has come to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) is_compressed: bool,
+    /// As it came, whatever it means.
+    pub(crate) flag: u8,
     /// What stands before the content, or the whole message.
     pub(crate) head: Vec<u8>,
     /// How long the content is that was handed on.
@@ -27,6 +28,12 @@ pub(crate) struct Frame {
     pub(crate) tail: Vec<u8>,
     /// The content is the whole message.
     pub(crate) is_long: bool,
+}
+
+impl Frame {
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.flag != 0
+    }
 }
 
 /// What a stream consists of.
@@ -55,7 +62,7 @@ pub(crate) struct Splitter {
 enum State {
     Prefix(Vec<u8>),
     Head {
-        is_compressed: bool,
+        flag: u8,
         total: usize,
         read: Vec<u8>,
     },
@@ -78,13 +85,9 @@ impl Splitter {
     pub(crate) fn cut(self) -> Option<(Frame, u64)> {
         match self.state {
             State::Prefix(_) => None,
-            State::Head {
-                is_compressed,
-                total,
-                read,
-            } => {
+            State::Head { flag, total, read } => {
                 let frame = Frame {
-                    is_compressed,
+                    flag,
                     head: read,
                     ..Frame::default()
                 };
@@ -142,27 +145,23 @@ impl Splitter {
                     return Ok((State::Prefix(read), false));
                 };
                 let state = State::Head {
-                    is_compressed: *flag != 0,
+                    flag: *flag,
                     total: u32::from_be_bytes(length) as usize,
                     read: Vec::new(),
                 };
                 Ok((state, true))
             }
             State::Head {
-                is_compressed,
+                flag,
                 total,
                 mut read,
             } => {
                 take(data, &mut read, total.min(SHORT));
                 if read.len() < total.min(SHORT) {
-                    let state = State::Head {
-                        is_compressed,
-                        total,
-                        read,
-                    };
+                    let state = State::Head { flag, total, read };
                     return Ok((state, false));
                 }
-                let place = (self.has_pieces && !is_compressed)
+                let place = (self.has_pieces && flag == 0)
                     .then(|| content_place(&read, total))
                     .flatten();
                 let place = place.filter(|(start, length)| total - start - length <= SHORT);
@@ -171,7 +170,7 @@ impl Splitter {
                     None if total > SHORT => (0, total),
                     None => {
                         to(Part::Frame(Frame {
-                            is_compressed,
+                            flag,
                             head: read,
                             ..Frame::default()
                         }))?;
@@ -181,7 +180,7 @@ impl Splitter {
                 let rest = read.split_off(start);
                 let (content, tail) = rest.split_at(rest.len().min(length));
                 let mut frame = Frame {
-                    is_compressed,
+                    flag,
                     head: read,
                     content: Some(length as u64),
                     tail: Vec::new(),

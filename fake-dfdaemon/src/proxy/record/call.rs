@@ -231,13 +231,13 @@ impl Direction {
         let content = content.filter(|content| content.length > 0);
         self.messages.push(Message {
             at_ms: milliseconds(at),
+            compressed: frame.is_compressed(),
             raw: Some(BASE64.encode(&frame.head)),
             raw_tail: Some(frame.tail)
                 .filter(|tail| !tail.is_empty())
                 .map(|tail| BASE64.encode(tail)),
             content,
             cut: Some(total),
-            compressed: frame.is_compressed,
             ..Message::default()
         });
         Ok(())
@@ -251,7 +251,7 @@ fn recorded(
     content: Option<ContentRef>,
 ) -> Message {
     let message = Message {
-        compressed: frame.is_compressed,
+        compressed: frame.is_compressed(),
         content,
         ..Message::default()
     };
@@ -259,7 +259,7 @@ fn recorded(
         return message;
     }
     let Some(content) = &message.content else {
-        let json = descriptor.filter(|_| !frame.is_compressed);
+        let json = descriptor.filter(|_| !frame.is_compressed());
         let json = json.and_then(|descriptor| to_json(descriptor, &frame.head));
         let raw = json.is_none().then(|| BASE64.encode(&frame.head));
         return Message {
