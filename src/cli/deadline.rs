@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::cli::exit::exit_code;
-use crate::cli::signals::{Signals, reader_is_gone};
+use crate::cli::signals::{Heard, Signals};
 use crate::output::leftovers::Leftovers;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
@@ -153,11 +153,10 @@ impl Watched {
             let deadline = deadline.filter(|_| !self.reporting());
             let until = [deadline, unread_until].into_iter().flatten().min();
             let for_reader = streams && unread_until.is_none();
-            if let Some(signal) = self.signals.wait(until, for_reader) {
-                break Some(signal);
-            }
-            if for_reader && reader_is_gone() {
-                unread_until = Instant::now().checked_add(UNREAD);
+            match self.signals.wait(until, for_reader) {
+                Some(Heard::Signal(signal)) => break Some(signal),
+                Some(Heard::ReaderGone) => unread_until = Instant::now().checked_add(UNREAD),
+                None => {}
             }
             if until.is_some_and(|until| Instant::now() >= until) {
                 break None;

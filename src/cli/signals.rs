@@ -43,6 +43,14 @@ const REAL_TIME: std::ops::Range<i32> = 0..0;
 #[derive(Debug)]
 pub(crate) struct Signals(ManuallyDrop<SignalDelivery<UnixStream, SignalOnly>>);
 
+/// What a wait has heard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Heard {
+    Signal(i32),
+    /// Nobody reads any more what is written to stdout.
+    ReaderGone,
+}
+
 /// Wakes the thread that waits for signals when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Bell(UnixStream);
@@ -75,7 +83,7 @@ impl Signals {
 
     /// Waits for a signal, for the bell, or until a point in time; with `for_reader` until the reader of
     /// stdout is gone, too.
-    pub(crate) fn wait(&mut self, until: Option<Instant>, for_reader: bool) -> Option<i32> {
+    pub(crate) fn wait(&mut self, until: Option<Instant>, for_reader: bool) -> Option<Heard> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         // Rounded up, lest it be woken too early and go round.
         let left = left.map(|left| left.saturating_add(Duration::from_micros(1)));
@@ -92,17 +100,12 @@ impl Signals {
         };
         // Interrupted by a signal, it has something to tell.
         let _ = poll(polled, left.as_ref());
-        self.0.pending().next()
+        let is_gone = both[1]
+            .revents()
+            .intersects(PollFlags::ERR | PollFlags::HUP);
+        let signal = self.0.pending().next().map(Heard::Signal);
+        signal.or(is_gone.then_some(Heard::ReaderGone))
     }
-}
-
-/// Whether nobody reads what is written to stdout any more.
-pub(crate) fn reader_is_gone() -> bool {
-    let stdout = io::stdout();
-    let mut reader = [PollFd::new(&stdout, PollFlags::empty())];
-    let gone = PollFlags::ERR | PollFlags::HUP;
-    poll(&mut reader, Some(&Timespec::default())).is_ok_and(|count| count > 0)
-        && reader[0].revents().intersects(gone)
 }
 
 /// The signals that this process ignores: the lowest bit is that of signal 1. None where the
