@@ -19,7 +19,7 @@ pub(super) const JOBS: [&str; 1] = [EXPORTS];
 
 const AT_ONCE: usize = 10;
 
-/// The large file as often would not leave memory for anything else.
+/// Ten copies of the whole large file would take all of the memory.
 const PART_OF_LARGE: u64 = 4;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Row>> {

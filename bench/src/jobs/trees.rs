@@ -8,8 +8,7 @@ use crate::Result;
 use crate::bench::{Bench, NO_OPTIONS};
 use crate::daemon::Daemon;
 use crate::files;
-use crate::process;
-use crate::process::Usage;
+use crate::process::{self, Usage};
 use crate::rounds::{Run, in_turn};
 use crate::table::Row;
 

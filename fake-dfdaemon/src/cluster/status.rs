@@ -8,8 +8,7 @@ use tonic::{Code, Status};
 
 use super::Error;
 use crate::dfdaemon::release::{Origin, Release};
-use crate::dfdaemon::statuses::overloaded;
-use crate::dfdaemon::statuses::stopping;
+use crate::dfdaemon::statuses::{overloaded, stopping};
 
 impl Error {
     /// What a client of that release is told.

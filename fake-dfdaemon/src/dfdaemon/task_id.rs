@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest id: a SHA-256 in hex.
 const MAX_LENGTH: usize = 64;
 
-/// The id of a task: lower-case hex digits and nothing else, so that it leads out of no directory. An id
-/// that a client sends and that is none is the id of no task.
+/// The id of a task: lower-case hex digits and nothing else, so that it leads out of no directory. A
+/// text of a client that is no such id names no task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TaskId(Arc<str>);
 

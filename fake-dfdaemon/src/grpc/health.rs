@@ -16,8 +16,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::service::{Asked, ServedHost};
 use crate::call::faults::Phase;
 use crate::call::rpc::Rpc;
-use crate::dfdaemon::statuses::not_registered;
-use crate::dfdaemon::statuses::stopping;
+use crate::dfdaemon::statuses::{not_registered, stopping};
 
 /// The health of one host's services.
 #[derive(Clone, Debug)]

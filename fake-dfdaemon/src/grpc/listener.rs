@@ -19,8 +19,7 @@ use super::connection_limit::{Admitted, ConnectionLimit, Slot};
 use super::request_head::{metadata, time_limit};
 use super::services::Services;
 use crate::call::connection::Connection;
-use crate::dfdaemon::statuses::overloaded;
-use crate::dfdaemon::statuses::timed_out;
+use crate::dfdaemon::statuses::{overloaded, timed_out};
 
 /// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -168,7 +167,7 @@ impl Connecting {
                     if !std::mem::replace(&mut is_starved, true) {
                         tracing::warn!(%error, "cannot accept connections for now");
                     }
-                    // Whoever it is shall not wait: accepted without a look, it is closed.
+                    // The client does not wait: its connection is accepted and closed at once.
                     let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
                     drop(self.room.with_spare(closing).await);
                     tokio::time::sleep(ACCEPT_PAUSE).await;

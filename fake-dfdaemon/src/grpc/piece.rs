@@ -23,8 +23,7 @@ use crate::call::faults::{Action, Phase};
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
 use crate::dfdaemon::limits::RequestPermit;
-use crate::dfdaemon::statuses::no_piece;
-use crate::dfdaemon::statuses::stopping;
+use crate::dfdaemon::statuses::{no_piece, stopping};
 
 /// Answers with the piece, or with a status if it cannot begin.
 pub(super) async fn answer(

@@ -51,7 +51,7 @@ pub(crate) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
     }
 }
 
-/// Spoils a piece.
+/// Damages a piece.
 pub(crate) fn damage(action: &Action, outgoing: &mut Outgoing) -> PieceFate {
     let piece = &mut outgoing.piece;
     match action {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-/// A socket, seen by the one who closes it.
+/// A client's socket, which notes whether it is full.
 #[derive(Debug)]
 pub(super) struct Outlet {
     stream: UnixStream,

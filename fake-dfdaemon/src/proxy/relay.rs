@@ -145,7 +145,7 @@ pub(super) async fn call(
     Ok(Response::from_parts(head, body))
 }
 
-/// Answers a call that does not get to the daemon. The one who looks on is told of it as of any other.
+/// Answers a call that does not get to the daemon. The tap hears of it as of any other call.
 pub(super) async fn refuse(
     head: request::Parts,
     mut body: RequestBody,
@@ -156,7 +156,7 @@ pub(super) async fn refuse(
     if let Some(tap) = tap.and_then(|tap| tap.begin(&head)) {
         let tap: SharedTap = Some(Arc::new(Mutex::new(tap)));
         body.tap = tap.clone();
-        // Nobody knows whether a client that is silent has said all.
+        // A silent client may have sent its whole request, or not.
         let _ = tokio::time::timeout(PATIENCE, body.read()).await;
         let waiting = look(&tap).and_then(|mut tap| tap.response_head(&answer, true));
         if let Some(waiting) = waiting {

@@ -95,7 +95,7 @@ pub(super) struct Playing {
     pub(super) going: TaskTracker,
 }
 
-/// Data, and what is told when it has been written or given up.
+/// Data, and a signal for when it has been written or dropped.
 struct Going {
     data: Bytes,
     _token: TaskTrackerToken,

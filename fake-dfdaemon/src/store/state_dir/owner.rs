@@ -34,14 +34,14 @@ pub(super) fn check_ours(path: &Path) -> Result<(), StateDirError> {
 }
 
 /// In a directory that everybody may write to, and that is not sticky, everybody may rename what
-/// is ours and put something else there. One of root's is let pass: whoever runs the machine made
-/// it so, as containers have volumes made that are theirs alone.
+/// is ours and put something else there. One of root's is let pass: the machine's
+/// administrator made it so, as for the volumes of containers, which are theirs alone.
 pub(super) fn check_above(path: &Path) -> Result<(), StateDirError> {
     let io = |source| StateDirError::Io {
         path: path.to_owned(),
         source,
     };
-    // The nearest one that is there: what is missing below it will be ours.
+    // The nearest directory that exists. Those below it are made by us.
     let nearest = path.ancestors().skip(1).find(|above| above.exists());
     let Some(nearest) = nearest else {
         return Ok(());

@@ -116,7 +116,7 @@ impl World {
         leaving.abort();
         let _ = leaving.await;
         if !with_content {
-            // It goes on, whoever reads it.
+            // The export goes on without its client.
             drop(fault);
         }
         self.left(Rpc::Export, before).await;

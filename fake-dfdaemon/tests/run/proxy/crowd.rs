@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::raw::program;
+use super::raw::{program, record};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::{Process, names};
@@ -41,7 +41,7 @@ impl Crowd {
         self.dir.path().join(format!("output{number}"))
     }
 
-    /// One of the clients: each asks for all that there is of its task.
+    /// What one client does: it asks every question about its task.
     async fn client(&self, number: usize, socket: &Path) {
         let task = if leaves(number) {
             TASKS
@@ -115,17 +115,8 @@ async fn a_crowd_is_recorded_and_played_and_nothing_is_mixed_up() {
         crowd.dir.path().join("in"),
         crowd.dir.path().join("cassette"),
     );
-    let mut command = program();
-    command
-        .arg("record")
-        .arg("--upstream")
-        .arg(daemon.endpoint());
-    command
-        .arg("--cassette")
-        .arg(&cassette)
-        .arg("--socket")
-        .arg(&socket);
-    let recorder = Process::start(&mut command);
+    let mut command = record(daemon.endpoint(), &cassette);
+    let recorder = Process::start(command.arg("--socket").arg(&socket));
     crowd.all(&socket).await;
     assert!(recorder.end(Signal::TERM).success());
     daemon.stop().await;

@@ -9,7 +9,7 @@ use h2::Reason;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::raw::{Between, connect, opened, program, read, request};
+use super::raw::{Between, connect, opened, program, read, record, request};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
@@ -191,17 +191,8 @@ async fn a_recorder_that_is_killed_at_any_instant_leaves_a_cassette_that_can_be_
         let (socket, cassette) = (dir.path().join("in"), dir.path().join(format!("c{round}")));
         let file = dir.path().join(format!("file{round}"));
         fs::write(&file, bytes(round + 1, 300_000)).unwrap();
-        let mut command = program();
-        command
-            .arg("record")
-            .arg("--upstream")
-            .arg(daemon.endpoint());
-        command
-            .arg("--cassette")
-            .arg(&cassette)
-            .arg("--socket")
-            .arg(&socket);
-        let recorder = Process::start(&mut command);
+        let mut command = record(daemon.endpoint(), &cassette);
+        let recorder = Process::start(command.arg("--socket").arg(&socket));
         let round = usize::try_from(round).unwrap();
         let clients: Vec<_> = (0..3)
             .map(|client| tokio::spawn(call_on(socket.clone(), file.clone(), 10 * round + client)))

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::raw::program;
+use super::raw::{program, record};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
@@ -19,14 +19,8 @@ use crate::support::requests;
 async fn recorded() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let daemon = fake(Release::V1_5).start().await.unwrap();
-    let mut command = program();
-    command
-        .arg("record")
-        .arg("--upstream")
-        .arg(daemon.endpoint());
-    command.arg("--cassette").arg(dir.path().join("cassette"));
-    command.arg("--socket").arg(dir.path().join("in"));
-    let recorder = Process::start(&mut command);
+    let mut command = record(daemon.endpoint(), &dir.path().join("cassette"));
+    let recorder = Process::start(command.arg("--socket").arg(dir.path().join("in")));
     let client = Client::connect(&dir.path().join("in")).await;
     let (file, output) = (dir.path().join("file"), dir.path().join("output"));
     fs::write(&file, bytes(1, (4 << 20) + 9)).unwrap();

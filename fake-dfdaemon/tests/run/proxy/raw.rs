@@ -44,6 +44,14 @@ pub(super) fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"))
 }
 
+/// `record` in front of a socket, of its own unless another one is named.
+pub(super) fn record(upstream: &Path, cassette: &Path) -> Command {
+    let mut command = program();
+    command.arg("record").arg("--upstream").arg(upstream);
+    command.arg("--cassette").arg(cassette);
+    command
+}
+
 /// `proxy` between two sockets.
 pub(super) fn proxy(upstream: &Path, socket: &Path) -> Command {
     let mut command = program();
@@ -81,9 +89,7 @@ impl Between {
         let dir = tempfile::tempdir().unwrap();
         let upstream = dir.path().join("up");
         let listener = UnixListener::bind(&upstream).unwrap();
-        let mut command = program();
-        command.arg("record").arg("--upstream").arg(&upstream);
-        command.arg("--cassette").arg(dir.path().join("cassette"));
+        let mut command = record(&upstream, &dir.path().join("cassette"));
         command.arg("--socket").arg(dir.path().join("in"));
         Self {
             proxy: Process::start(command.args(options)),

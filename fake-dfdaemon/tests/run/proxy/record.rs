@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::raw::{Between, opened, program, read, request};
+use super::raw::{Between, opened, program, read, record, request};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::{Process, names, refused};
@@ -23,13 +23,6 @@ struct Recorded {
     dir: TempDir,
     _daemon: FakeDfdaemon,
     recorder: Process,
-}
-
-fn record(upstream: &Path, cassette: &Path) -> Command {
-    let mut command = program();
-    command.arg("record").arg("--upstream").arg(upstream);
-    command.arg("--cassette").arg(cassette);
-    command
 }
 
 impl Recorded {
