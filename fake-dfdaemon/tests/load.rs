@@ -13,9 +13,9 @@
 mod support;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +43,7 @@ const RATE: usize = 5_000;
 const PAGE: Duration = Duration::from_millis(20);
 const COUNT: Duration = Duration::from_millis(5);
 const LATER: Duration = Duration::from_millis(5);
+const CLICK: Duration = Duration::from_millis(200);
 const MEMORY: u64 = 64 << 20;
 
 /// Tells what was measured, and holds it against its bound.
@@ -84,7 +85,52 @@ fn write_journal(path: &Path) {
 fn hosts() -> Command {
     let mut serve = serve();
     serve.args(["--hosts", &HOSTS.to_string()]);
+    serve.args(["--control-tcp", "127.0.0.1:0"]);
     serve
+}
+
+/// A person with the page, if there is a browser.
+struct Page {
+    watching: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Page {
+    /// Waits until it is live.
+    fn open(address: &str) -> Option<Self> {
+        let named = ["chromium", "chromium-browser", "google-chrome"];
+        let has = |name: &&str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+        };
+        let (Some(chromium), true) = (named.iter().find(|name| has(name)), has(&"node")) else {
+            println!("no Chromium and node: the page was not measured");
+            return None;
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/page/watch.mjs");
+        let mut watching = Command::new("node")
+            .arg(script)
+            .arg(format!("http://{address}/"))
+            .env("CHROMIUM", chromium)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut says = BufReader::new(watching.stdout.take().unwrap());
+        let mut live = String::new();
+        says.read_line(&mut live).unwrap();
+        assert_eq!(live, "ok live\n");
+        Some(Self { watching, says })
+    }
+
+    /// What it was like.
+    fn close(mut self) -> Value {
+        drop(self.watching.stdin.take());
+        let mut last = String::new();
+        self.says.read_line(&mut last).unwrap();
+        assert!(self.watching.wait().unwrap().success());
+        serde_json::from_str(&last).unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,6 +228,16 @@ async fn many_hosts_tasks_calls_and_readers() {
     }
 
     let without = call(&clients, &id).await;
+    let address = process.ready["control_tcp"].as_str().unwrap();
+    if let Some(page) = Page::open(address) {
+        let with = call(&clients, &id).await;
+        let told = page.close();
+        println!("calls a second: {without} without a page, {with} with one; {told}");
+        let drawn = told["drawn"]["most_ms"].as_u64().unwrap();
+        check("a click on the page", Duration::from_millis(drawn), CLICK);
+        assert!(!OPTIMISED || with >= RATE, "{with} calls a second");
+        assert_eq!(told["errors"], json!([]));
+    }
     // Each second one reads nothing of what it asked for.
     let mut readers = Vec::new();
     let read = Arc::new(AtomicUsize::new(0));

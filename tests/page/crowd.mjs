@@ -56,11 +56,16 @@ export async function crowd(browser, room) {
   await tab.js("window.first = document.querySelector('#calls li'), first.querySelector('summary').focus()");
   await callOften(daemon.ready.endpoint, 1, 1);
   await tab.until("another one, which leaves the first as it was", "document.querySelector('#calls li') !== first && first.contains(document.activeElement)");
+  await daemon.done("POST", "/faults", { on: "health", call: CALLS / 2, do: { error: "ABORTED:one of many" } });
   const begun = Date.now();
   await callOften(daemon.ready.endpoint, CALLS);
   const rate = Math.round(CALLS / ((Date.now() - begun) / 1000));
   await tab.until("the last of many calls is shown", "Number(document.querySelector('#calls .number').textContent) === " + (await daemon.done("GET", "/journal/count")).last);
   await tab.until("calls are sampled, and it says so", "/of them left out: too many to show/.test(document.getElementById('calls-count').textContent)");
+  await tab.until("the one that failed is not left out", "document.getElementById('glance').textContent.includes('ABORTED, one of many. Fault ') && [...document.querySelectorAll('#calls summary')].some((s) => s.textContent.includes('ABORTED'))");
+  const { count } = await daemon.done("GET", "/journal/count?rpc=health");
+  await tab.until("all are counted", `Number(document.getElementById('calls-count').textContent.match(/, (\\d+) ended/)[1]) >= ${count}`);
+  await tab.until("what runs is not made up", "![...document.querySelectorAll('#calls summary')].some((s) => /health.*running/.test(s.textContent))");
   const late = await tab.js("new Promise((resolve) => { const at = performance.now(); setTimeout(() => resolve(performance.now() - at)); })");
   assert.ok(late < 2000, `the page answers after ${late} ms`);
   await tab.click("[aria-label='stop host-7']");

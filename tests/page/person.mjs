@@ -85,5 +85,6 @@ export async function person(browser, room) {
 
   await tab.click("#reset");
   await tab.until("everything is reset, by the mouse", `!${row} && document.getElementById('tasks').textContent.startsWith('no tasks yet')`);
+  await tab.until("calls are forgotten too", "document.querySelectorAll('#calls details').length === 0 && document.getElementById('glance').textContent.includes('No call has failed.')");
   return tab;
 }

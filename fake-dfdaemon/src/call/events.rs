@@ -1,6 +1,8 @@
 //! A bounded log of what happens in a fake, which readers follow at their own pace. The fake never waits
 //! for a reader. A reader that is too slow skips events and gets the number of events that it missed.
 
+mod sample;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,17 +25,22 @@ const PART: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_micros(200);
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
+/// How long a follower of a sample pauses: a person looks at no more.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(200);
+
 /// Something that has happened.
 #[derive(Debug)]
 struct Event {
     /// A word of [`KINDS`].
     kind: &'static str,
+    /// Whether it tells of a call that failed.
+    is_failure: bool,
     /// As a reader gets it: written once, however many there are.
     text: String,
 }
 
 /// What there is to follow.
-pub(crate) const KINDS: [&str; 12] = [
+pub(crate) const KINDS: [&str; 13] = [
     "call-begun",
     "call-ended",
     "fault-fired",
@@ -46,6 +53,7 @@ pub(crate) const KINDS: [&str; 12] = [
     "faults",
     "settings",
     "snapshots",
+    "journal-cleared",
 ];
 
 /// What has happened lately. Clones share it.
@@ -124,14 +132,21 @@ impl Events {
         if !self.0.is_followed.load(Ordering::Relaxed) {
             return;
         }
-        let data = data().to_string();
+        let data = data();
+        let code = data.pointer("/status/code");
+        let is_failure = code.is_some_and(|code| code != "OK");
+        let data = data.to_string();
         let id = {
             let mut kept = self.kept();
             kept.last += 1;
             let id = kept.last;
             let text = format!("id: {}\nevent: {kind}\ndata: {data}\n\n", self.id(id));
             kept.bytes += text.len();
-            kept.events.push_back(Event { kind, text });
+            kept.events.push_back(Event {
+                kind,
+                is_failure,
+                text,
+            });
             while kept.events.len() > MOST_EVENTS || kept.bytes > MOST_BYTES {
                 let Some(oldest) = kept.events.pop_front() else {
                     break;
@@ -191,6 +206,11 @@ impl Follower {
         self.next
     }
 
+    /// The id of the event before it, as readers keep it.
+    pub(crate) fn last_id(&self) -> String {
+        self.events.id(self.next - 1)
+    }
+
     /// What has happened since, of these kinds, or of all if there are none named: as much as makes a part.
     pub(crate) fn take(&mut self, kinds: &[String]) -> Next {
         let mut kept = self.events.kept();
@@ -240,9 +260,33 @@ impl Follower {
         self.taken(text)
     }
 
+    /// At most `most` events of each of these kinds out of all that has happened since, and how many were
+    /// left out.
+    pub(crate) fn sample(&mut self, kinds: &[String], most: usize) -> Next {
+        let kept = self.events.kept();
+        let first = kept.first();
+        if self.next < first {
+            let missed = first - self.next;
+            self.next = first;
+            return Next::Missed(missed);
+        }
+        let last = kept.last;
+        if self.next > last {
+            return Next::Nothing;
+        }
+        let from = usize::try_from(self.next - first).unwrap_or(usize::MAX);
+        let is_wanted = |of: &str| kinds.is_empty() || kinds.iter().any(|kind| kind == of);
+        let last_id = self.events.id(last);
+        let text = sample::sample(kept.events.range(from..), most, is_wanted, &last_id);
+        drop(kept);
+        self.next = last + 1;
+        self.rests_until = Some(self.pause_ends(SAMPLE_PAUSE));
+        Next::Events(text.into())
+    }
+
     fn taken(&mut self, text: Bytes) -> Next {
         // A full part means that more has gathered: no pause before the next one.
-        self.rests_until = (text.len() <= PART).then(|| self.pause_ends());
+        self.rests_until = (text.len() <= PART).then(|| self.pause_ends(self.pause()));
         Next::Events(text)
     }
 
@@ -253,11 +297,15 @@ impl Follower {
         }
     }
 
-    fn pause_ends(&self) -> Instant {
-        let shared = &self.events.0;
-        let followers = u32::try_from(shared.followers.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+    fn pause(&self) -> Duration {
+        let followers = self.events.0.followers.load(Ordering::Relaxed);
+        let followers = u32::try_from(followers).unwrap_or(u32::MAX);
         let [least, most] = PAUSES;
-        let pause = PAUSE.saturating_mul(followers).clamp(least, most);
+        PAUSE.saturating_mul(followers).clamp(least, most)
+    }
+
+    fn pause_ends(&self, pause: Duration) -> Instant {
+        let shared = &self.events.0;
         let since = shared.begun.elapsed();
         let pauses = since.as_micros() / pause.as_micros() + 1;
         shared.begun + pause * u32::try_from(pauses).unwrap_or(u32::MAX)

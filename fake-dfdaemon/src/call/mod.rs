@@ -166,6 +166,13 @@ impl Calls {
     }
 }
 
+impl Calls {
+    /// Tells those that follow that the journal was cleared.
+    pub(crate) fn note_cleared_journal(&self) {
+        self.events.tell("journal-cleared", || json!({}));
+    }
+}
+
 /// What a fault does, by its name and in full.
 fn kind_of(armed: &Armed) -> (String, Value) {
     let written = armed.fault.to_value();

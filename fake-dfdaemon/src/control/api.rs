@@ -61,6 +61,19 @@ impl Api {
         }
     }
 
+    /// Forgets the calls in the journal.
+    pub(super) async fn clear_journal(&self) -> Result<(), ApiError> {
+        let calls = self.calls()?;
+        let journal = Arc::clone(&calls.journal);
+        let readers = journal.readers().clone();
+        let cleared = readers.run(move || journal.clear()).await;
+        cleared
+            .flatten()
+            .map_err(|error| ApiError::internal(&error))?;
+        calls.note_cleared_journal();
+        Ok(())
+    }
+
     /// Where faults act.
     pub(super) fn reach(&self) -> Result<Reach, ApiError> {
         match &self.0 {

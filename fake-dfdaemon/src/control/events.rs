@@ -4,6 +4,7 @@
 //! it missed and let go; one that takes nothing meanwhile loses its connection.
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,12 +33,17 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether a reader takes what there is for it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How many events of each kind a sample can have.
+pub(super) const SAMPLES: RangeInclusive<usize> = 1..=1000;
+
 /// What a reader wants.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// Kinds of events, with commas between them; all of them by default.
     kinds: Option<String>,
+    /// At most so many events of each kind at a time.
+    sample: Option<usize>,
 }
 
 /// One who reads.
@@ -45,6 +51,7 @@ struct Reader {
     follower: Follower,
     /// Empty for all.
     kinds: Vec<String>,
+    sample: Option<usize>,
     /// What is sent first.
     greeting: Option<Bytes>,
     /// The place, for who looks whether it moves.
@@ -62,21 +69,24 @@ pub(super) async fn events(
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let kinds = wanted.kinds.as_deref().map_or(Ok(Vec::new()), kinds)?;
+    if wanted.sample.is_some_and(|most| !SAMPLES.contains(&most)) {
+        let why = format!("sample: from {} to {}", SAMPLES.start(), SAMPLES.end());
+        return Err(ApiError::bad_request(why));
+    }
     let events = api.calls()?.events;
     let stopping = api.stopping()?;
     let last = headers.get("last-event-id");
     let last = last
         .and_then(|id| id.to_str().ok())
         .filter(|id| !id.is_empty());
-    let (after, greeting) = match last {
-        None => (None, ": what happens from now on\n\n".to_owned()),
-        Some(id) => match events.read_id(id) {
-            Some(id) => (Some(id), String::new()),
-            // Of an earlier start, or made up: nobody knows how many.
-            None => (None, missed(None)),
-        },
-    };
+    let after = last.and_then(|id| events.read_id(id));
     let follower = events.follow(after);
+    let greeting = match (last, after) {
+        (None, _) => ": what happens from now on\n\n".to_owned(),
+        (Some(_), Some(_)) => String::new(),
+        // Of an earlier start, or made up: nobody knows how many.
+        (Some(_), None) => missed(None, &follower),
+    };
     let place = Arc::new(AtomicU64::new(follower.place()));
     let watched = CancellationToken::new();
     let watch = watch(events, Arc::clone(&place), watched.clone(), closes);
@@ -84,6 +94,7 @@ pub(super) async fn events(
     let reader = Reader {
         follower,
         kinds,
+        sample: wanted.sample,
         greeting: Some(greeting.into()),
         place,
         stopping,
@@ -151,12 +162,15 @@ impl Reader {
             if self.is_over || self.stopping.is_cancelled() {
                 return None;
             }
-            let next = self.follower.take(&self.kinds);
+            let next = match self.sample {
+                Some(most) => self.follower.sample(&self.kinds, most),
+                None => self.follower.take(&self.kinds),
+            };
             self.place.store(self.follower.place(), Ordering::Relaxed);
             match next {
                 Next::Missed(count) => {
                     self.is_over = true;
-                    return Some(missed(Some(count)).into());
+                    return Some(missed(Some(count), &self.follower).into());
                 }
                 Next::Events(text) if text.is_empty() => continue,
                 Next::Events(text) => return Some(text),
@@ -173,9 +187,11 @@ impl Reader {
     }
 }
 
-/// That events are missing: so many, or nobody knows how many.
-fn missed(count: Option<u64>) -> String {
-    format!("event: missed\ndata: {}\n\n", json!({ "missed": count }))
+/// That events are missing: so many, or nobody knows how many. Its id is that of the last of them: a
+/// reader that comes back with it goes on behind them, and is not told the same again.
+fn missed(count: Option<u64>, follower: &Follower) -> String {
+    let (id, missed) = (follower.last_id(), json!({ "missed": count }));
+    format!("id: {id}\nevent: missed\ndata: {missed}\n\n")
 }
 
 /// Tells every move of manual time and every change of the list of faults, until it is broken off.

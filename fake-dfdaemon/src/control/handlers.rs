@@ -309,13 +309,8 @@ pub(super) async fn restore_snapshot(
 pub(super) async fn reset(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
     if api.is_proxy() {
         // What passes goes on: it is the daemon's.
-        let calls = api.calls()?;
-        calls.faults.start_anew();
-        let readers = calls.journal.readers().clone();
-        let cleared = readers.run(move || calls.journal.clear()).await;
-        cleared
-            .flatten()
-            .map_err(|error| ApiError::internal(&error))?;
+        api.calls()?.faults.start_anew();
+        api.clear_journal().await?;
         return done();
     }
     api.world()?.reset().await?;

@@ -224,12 +224,7 @@ fn not_come(
 }
 
 pub(super) async fn clear(State(api): State<Api>) -> Answer {
-    let journal = api.calls()?.journal;
-    let readers = journal.readers().clone();
-    let cleared = readers.run(move || journal.clear()).await;
-    cleared
-        .flatten()
-        .map_err(|error| ApiError::internal(&error))?;
+    api.clear_journal().await?;
     done()
 }
 

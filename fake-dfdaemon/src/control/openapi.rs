@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tonic::Code;
 
 use super::answer::{Answer, ApiError};
+use super::events::SAMPLES;
 use super::route::Route;
 use crate::call::events::KINDS;
 use crate::call::faults::{Action, code_name};
@@ -126,6 +127,11 @@ fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Valu
         }
         (_, "after") => (number(0), json!(0)),
         (_, "limit") => (number(1), json!(100)),
+        (_, "sample") => {
+            let (least, most) = (SAMPLES.start(), SAMPLES.end());
+            let schema = json!({"type": "integer", "minimum": least, "maximum": most});
+            (schema, json!(40))
+        }
         (_, "running" | "lacking") => (json!({"type": "boolean"}), json!(false)),
         (_, "kinds") => {
             let kind = KINDS.join("|");

@@ -49,7 +49,7 @@ fn routes() -> Vec<Route> {
         route!(delete "/journal" "Forget the calls", None => "Empty", journal::clear),
         route!(get "/journal/count" "How many calls have ended", None => "Count", journal::count, query &["rpc", "status", "task", "host", "after"]),
         route!(post "/journal/wait" "Wait until calls have ended", Some("Wait") => "Journal", journal::wait),
-        route!(get "/events" "What happens, as server-sent events", None => "text/event-stream", events::events, query &["kinds"]),
+        route!(get "/events" "What happens, as server-sent events", None => "text/event-stream", events::events, query &["kinds", "sample"]),
         route!(get "/metrics" "What is counted, for Prometheus", None => "text/plain", metrics::metrics),
         route!(get "/settings" "What can be changed while the daemon runs", None => "Settings", settings::show),
         route!(patch "/settings" "Change settings; what is left out stays as it is", Some("ChangeSettings") => "Settings", settings::change),

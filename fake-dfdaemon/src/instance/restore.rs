@@ -83,6 +83,7 @@ impl World {
         self.cluster.adjust_as_given();
         let journal = Arc::clone(&calls.journal);
         self.on_disk(move |_| Ok(journal.start_anew()?)).await?;
+        calls.note_cleared_journal();
         self.import_preloaded().await.map_err(Box::new)?;
         self.follow_faults().await.map_err(Box::new)?;
         Ok(())

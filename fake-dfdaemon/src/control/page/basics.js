@@ -97,9 +97,35 @@ const span = (ms) => {
   return d ? `${d}d ${h}h` : h ? `${h}h ${m}m` : m ? `${m}m ${s % 60}s` : `${s}s`;
 };
 
-/** Draws a list anew; what had the focus has it again. */
+/** Makes these the items of a list. Those that are there already stay where they are. */
+function arrange(list, items) {
+  const stay = new Set(items);
+  for (const item of [...list.children]) if (!stay.has(item)) item.remove();
+  let next = list.firstElementChild;
+  for (const item of items) {
+    if (item === next) next = next.nextElementSibling;
+    else list.insertBefore(item, next);
+  }
+}
+/** Shows these in a list. What has the focus keeps it, or what was drawn in its place has it. */
 function redraw(list, items) {
   const focused = list.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
-  list.replaceChildren(...items);
-  if (focused) list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  arrange(list, items);
+  if (focused && !list.contains(document.activeElement)) list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+}
+
+/** Draws what is new or has changed, and takes the rest as it was drawn before. */
+function drawer(draw) {
+  let before = new Map();
+  return (things) => {
+    const after = new Map();
+    const items = things.map(({ key, ...thing }) => {
+      const text = JSON.stringify(thing), last = before.get(key);
+      const item = last && last.text === text ? last.item : draw(thing);
+      after.set(key, { text, item });
+      return item;
+    });
+    before = after;
+    return items;
+  };
 }

@@ -1,51 +1,79 @@
 
-// Calls: the newest first. More than a screen can show are sampled.
-const MOST_CALLS = 200, PER_FRAME = 40, LONGEST = 200;
-// How long calls gather before they are drawn, in milliseconds, and where there are too many to show.
-const GATHER = 100, GATHER_MANY = 500;
+// Calls: the newest first. Of more than a screen can show, the daemon sends a sample, and how many it left out.
+const MOST_CALLS = 200, SAMPLE = 40, LONGEST = 200;
+// How many of the calls that are shown may have gone well, if there are others to show.
+const MOST_WELL = 100;
+// How long calls gather before they are drawn, in milliseconds.
+const GATHER = 100;
 const calls = new Map();
 // What was drawn of a call, which stays until there is more to say of it.
 const drawn = new WeakMap();
 let seen = 0, skipped = 0, waiting = [], isPaused = false, isScheduled = false;
-// Whether calls were left out since the last time they were drawn, and before it.
-let isCrowded = false, isSampled = false;
+// The last call that failed, and whether calls that may have failed were never here.
+let failure, isPartial = false;
 const short = (text) => (text.length > LONGEST ? text.slice(0, LONGEST) + "…" : text);
 const hasFailed = (call) => Boolean(call.status) && call.status.code !== "OK";
 
-function lastFailed() {
-  let last;
-  for (const call of calls.values()) if (hasFailed(call) && (!last || call.call > last.call)) last = call;
-  return last;
-}
-
-/** Takes an event's text: what is left out is not even parsed. Of many the newest stay. */
+/** Takes an event's text: what is not drawn is not even parsed. */
 function noteCall(text, hasEnded) {
   seen += hasEnded ? 1 : 0;
-  if (waiting.length >= PER_FRAME) {
-    isCrowded = true;
-    skipped += waiting.shift().hasEnded ? 1 : 0;
-  }
+  // While nothing is drawn, the newest stay.
+  if (waiting.length >= MOST_CALLS) skipped += waiting.shift().hasEnded ? 1 : 0;
   waiting.push({ text, hasEnded });
   if (!isScheduled && !isPaused) {
     isScheduled = true;
-    setTimeout(() => requestAnimationFrame(drawCalls), isSampled ? GATHER_MANY : GATHER);
+    setTimeout(() => requestAnimationFrame(drawCalls), GATHER);
   }
+}
+function noteLeftOut(text) {
+  const count = JSON.parse(text)["call-ended"] || 0;
+  seen += count;
+  skipped += count;
+  if (count) lookAtRunning();
+}
+function keepCall(call) {
+  calls.set(call.call, call);
+  if (hasFailed(call) && (!failure || call.call >= failure.call)) failure = call;
+}
+function forgetCalls() {
+  calls.clear();
+  failure = undefined;
+  seen = skipped = 0;
+  waiting = [];
+  isPartial = false;
+  drawCalls();
 }
 function drawCalls() {
   isScheduled = false;
-  for (const { text } of waiting) {
-    const call = JSON.parse(text);
-    calls.set(call.call, call);
-  }
-  // The end of a call whose beginning is shown may have been left out.
-  isSampled = isCrowded;
-  isCrowded = false;
+  for (const { text } of waiting) keepCall(JSON.parse(text));
   waiting = [];
-  if (isSampled) for (const [number, call] of calls) if (!call.status) calls.delete(number);
-  const numbers = [...calls.keys()].sort((a, b) => a - b);
-  for (const number of numbers.slice(0, Math.max(0, numbers.length - MOST_CALLS))) calls.delete(number);
+  // One that is open is being read.
+  const open = new Set([...$("calls").querySelectorAll("details[open]")].map((details) => Number(details.dataset.call)));
+  const oldest = [...calls.keys()].filter((number) => !open.has(number)).sort((a, b) => a - b);
+  const well = oldest.filter((number) => calls.get(number).status && !hasFailed(calls.get(number)));
+  const goFirst = new Set(well.slice(0, Math.max(0, well.length - MOST_WELL)));
+  const order = [...goFirst, ...oldest.filter((number) => !goFirst.has(number))];
+  for (const number of order.slice(0, Math.max(0, calls.size - MOST_CALLS))) calls.delete(number);
   showCalls();
   showGlance();
+}
+
+// The beginning or the end of a call may have been left out: the journal knows what runs.
+let isLooking = false, isToLook = false;
+async function lookAtRunning() {
+  if (isLooking) { isToLook = true; return; }
+  isLooking = true;
+  try {
+    const running = (await ask("GET", `/journal?running=true&limit=${MOST_CALLS}`)).calls;
+    const numbers = new Set(running.map((call) => call.call));
+    for (const [number, call] of calls) if (!call.status && !numbers.has(number)) calls.delete(number);
+    for (const call of running) if (!calls.has(call.call)) calls.set(call.call, call);
+    if (!isPaused) drawCalls();
+  } catch (error) { say(error.message, "bad"); }
+  setTimeout(() => {
+    isLooking = false;
+    if (isToLook) { isToLook = false; lookAtRunning(); }
+  }, 1000);
 }
 
 function callSummary(call) {
@@ -85,16 +113,6 @@ function callItem(call, isOpen) {
   item.append(details);
   drawn.set(call, item);
   return item;
-}
-/** Makes these the items of a list. Those that are there already stay where they are. */
-function arrange(list, items) {
-  const stay = new Set(items);
-  for (const item of [...list.children]) if (!stay.has(item)) item.remove();
-  let next = list.firstElementChild;
-  for (const item of items) {
-    if (item === next) next = next.nextElementSibling;
-    else list.insertBefore(item, next);
-  }
 }
 function showCalls() {
   const { text, host, rpc, ended } = filtered();

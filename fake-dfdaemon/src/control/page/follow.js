@@ -7,10 +7,13 @@ function showProxy() {
   for (const option of [...fault.do.options]) if (["store", "connection"].includes(ACTIONS[option.value][0])) option.remove();
 }
 
+// How long a change waits for others at least, in milliseconds.
+const BETWEEN = 400;
 let isBusy = false, isAgain = false;
 async function refresh() {
   if (isBusy) { isAgain = true; return; }
   isBusy = true;
+  const begun = performance.now();
   try {
     const [armed, time] = await Promise.all([ask("GET", "/faults"), ask("GET", "/clock")]);
     clock = time;
@@ -34,7 +37,7 @@ async function refresh() {
   setTimeout(() => {
     isBusy = false;
     if (isAgain) { isAgain = false; refresh(); }
-  }, 400);
+  }, Math.max(BETWEEN, 2 * (performance.now() - begun)));
 }
 
 /** The calls before the page was opened. */
@@ -42,14 +45,14 @@ async function readJournal() {
   const { last } = await ask("GET", "/journal/count");
   const after = Math.max(0, (last || 0) - MOST_CALLS);
   const [ended, running] = await Promise.all([ask("GET", `/journal?after=${after}&limit=${MOST_CALLS}`), ask("GET", `/journal?running=true&limit=${MOST_CALLS}`)]);
-  for (const call of [...ended.calls, ...running.calls]) if (!calls.has(call.call) || call.status) calls.set(call.call, call);
-  showCalls();
-  showGlance();
+  isPartial = after > 0;
+  for (const call of [...ended.calls, ...running.calls]) if (!calls.has(call.call) || call.status) keepCall(call);
+  drawCalls();
 }
 
 const CHANGES = ["task", "task-removed", "replica", "replica-removed", "host", "clock", "fault-fired", "faults", "settings", "snapshots"];
 function follow() {
-  const source = new EventSource("/events");
+  const source = new EventSource(`/events?sample=${SAMPLE}`);
   source.addEventListener("open", () => {
     $("link").textContent = "live";
     $("link").className = "good";
@@ -62,6 +65,14 @@ function follow() {
   });
   source.addEventListener("call-begun", (event) => noteCall(event.data, false));
   source.addEventListener("call-ended", (event) => noteCall(event.data, true));
+  source.addEventListener("left-out", (event) => noteLeftOut(event.data));
+  source.addEventListener("journal-cleared", forgetCalls);
+  source.addEventListener("missed", (event) => {
+    const { missed } = JSON.parse(event.data);
+    // The events of another start: nothing that is shown here is true any more.
+    if (missed === null) location.reload();
+    else say(`the browser was too slow: ${missed} events are missing`, "warn");
+  });
   for (const kind of CHANGES) source.addEventListener(kind, refresh);
 }
 

@@ -18,13 +18,14 @@ function hostItem(host) {
   item.append(row);
   return item;
 }
+const drawHosts = drawer(hostItem);
 function showHosts() {
   const chosen = filters.host.value || query.get("host") || "";
   if (filters.host.options.length !== hosts.length + 1) {
     filters.host.replaceChildren(el("option", "all", { value: "" }), ...hosts.map((host) => el("option", host.name)));
     filters.host.value = chosen;
   }
-  redraw($("hosts"), hosts.map(hostItem));
+  redraw($("hosts"), drawHosts(hosts.map((host) => ({ key: host.name, ...host }))));
 }
 
 let tasks = [], taskTotal = 0, replicasShown = null;
@@ -37,24 +38,31 @@ const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent 
 const hasLeft = (replica) => hosts.some((host) => host.name === replica.host && host.state === "left");
 const named = (replica) => replica.host + (hasLeft(replica) ? " (has left)" : kindOf(replica) === "persistent" ? "" : ` (${kindOf(replica)})`);
 
+/** What is told of a replica. */
+const shown = (task, replica) => ({
+  host: replica.host,
+  name: named(replica),
+  kind: kindOf(replica),
+  isGone: hasLeft(replica),
+  isNew: Boolean(replicasShown) && !replicasShown.has(`${task.task_id} ${replica.host}`),
+});
 /** The cells about replicas: a column for each host, or a list where there are too many hosts. */
-function replicaCells(task, columns) {
-  const isNew = (replica) => replicasShown && !replicasShown.has(`${task.task_id} ${replica.host}`);
+function replicaCells(replicas, columns) {
   if (!columns) {
-    return [el("td", task.replicas.map(named).join(", "), { class: task.replicas.some(isNew) ? "new" : "" })];
+    return [el("td", replicas.map(({ name }) => name).join(", "), { class: replicas.some(({ isNew }) => isNew) ? "new" : "" })];
   }
   return columns.map((host) => {
     const cell = el("td", null, { class: "replica" });
-    const replica = task.replicas.find((one) => one.host === host.name);
+    const replica = replicas.find((one) => one.host === host);
     if (replica) {
-      const label = `${kindOf(replica)} replica on ${host.name}${hasLeft(replica) ? ", which has left: it does not count" : ""}`;
-      const kind = hasLeft(replica) ? "gone" : isNew(replica) ? "new" : "";
-      cell.append(el("span", hasLeft(replica) ? GONE : SIGNS[kindOf(replica)], { role: "img", "aria-label": label, title: label, class: kind }));
+      const label = `${replica.kind} replica on ${host}${replica.isGone ? ", which has left: it does not count" : ""}`;
+      const kind = replica.isGone ? "gone" : replica.isNew ? "new" : "";
+      cell.append(el("span", replica.isGone ? GONE : SIGNS[replica.kind], { role: "img", "aria-label": label, title: label, class: kind }));
     }
     return cell;
   });
 }
-function taskRow(task, columns) {
+function taskRow({ task, replicas, columns }) {
   const row = el("tr");
   const wanted = task.persistent_replica_count, there = task.current_persistent_replica_count;
   const stateClass = { Succeeded: "good", Failed: "bad" }[task.state] || "warn";
@@ -63,8 +71,8 @@ function taskRow(task, columns) {
     el("td", task.state, { class: stateClass }),
     el("td", bytes(task.content_length)),
     el("td", `${there} of ${wanted}` + (lacking(task) ? `, lacks ${lacking(task)}` : ""), { class: lacking(task) ? "bad" : "" }),
-    ...replicaCells(task, columns),
-    el("td", span(Date.parse(task.expires_at) - now()), { "data-expires": task.expires_at }),
+    ...replicaCells(replicas, columns),
+    el("td", null, { "data-expires": task.expires_at }),
     el("td", task.tag || "", { class: "id", title: task.tag || "" }),
     el("td", task.application || "", { class: "id", title: task.application || "" }),
   );
@@ -73,6 +81,7 @@ function taskRow(task, columns) {
   row.append(cell);
   return row;
 }
+const drawTasks = drawer(taskRow);
 function showTasks() {
   const { text, host } = filtered();
   const wanted = tasks.filter((task) => (!text || [task.task_id, task.tag, task.application].some((field) => field && field.includes(text)))
@@ -83,12 +92,15 @@ function showTasks() {
   const head = (name) => el("th", name, { scope: "col" });
   $("tasks-head").replaceChildren(...["Task", "State", "Bytes", "Persistent"].map(head), ...heads, ...["Time left", "Tag", "Application", "Action"].map(head));
   $("legend").hidden = !columns;
-  redraw($("tasks"), wanted.map((task) => taskRow(task, columns)));
-  if (!wanted.length) {
+  const names = columns && columns.map(({ name }) => name);
+  const rows = drawTasks(wanted.map((task) => ({ key: task.task_id, task, replicas: task.replicas.map((replica) => shown(task, replica)), columns: names })));
+  if (!rows.length) {
     const row = el("tr");
     row.append(el("td", taskTotal ? "no task matches the filters" : "no tasks yet: import a file", { class: "dim", colspan: 8 + heads.length }));
-    $("tasks").append(row);
+    rows.push(row);
   }
+  redraw($("tasks"), rows);
+  showTimes();
   replicasShown = new Set(tasks.flatMap((task) => task.replicas.map((replica) => `${task.task_id} ${replica.host}`)));
   showGlance();
 }
@@ -110,13 +122,19 @@ function showGlance() {
   if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
   if (!taskTotal && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
   else if (!shortTasks.length && taskTotal) lines.push(["Every task has all its persistent replicas.", "good"]);
-  const failed = lastFailed();
+  const failed = failure;
   if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc}${isProxy ? "" : " on " + failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
-  if (!failed) lines.push(["No call has failed.", "good"]);
+  if (!failed) lines.push([isPartial ? `None of the last ${MOST_CALLS} calls and those that came since has failed.` : "No call has failed.", "good"]);
   $("glance").replaceChildren(...lines.map(([text, kind]) => el("li", text, { class: kind })));
 }
 
+function showTimes() {
+  for (const cell of document.querySelectorAll("[data-expires]")) {
+    const left = span(Date.parse(cell.dataset.expires) - now());
+    if (cell.textContent !== left) cell.textContent = left;
+  }
+}
 setInterval(() => {
   showClock();
-  for (const cell of document.querySelectorAll("[data-expires]")) cell.textContent = span(Date.parse(cell.dataset.expires) - now());
+  showTimes();
 }, 1000);
