@@ -21,23 +21,14 @@ use super::environment::AROUND;
 use super::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
 
-/// dfcache's variables for the endpoint: for every command, and for each.
-const ENDPOINT_VARIABLES: [&str; 5] = [
-    "DFCACHE_ENDPOINT",
-    "DFCACHE_IMPORT_DFDAEMON_ENDPOINT",
-    "DFCACHE_EXPORT_DFDAEMON_ENDPOINT",
-    "DFCACHE_STAT_DFDAEMON_ENDPOINT",
-    "DFCACHE_LS_DFDAEMON_ENDPOINT",
-];
+/// dfcache's commands that ask a dfdaemon, as their variables name them.
+const ASKING: [&str; 6] = ["IMPORT", "EXPORT", "STAT", "LS", "VERIFY", "DOCTOR"];
 
-/// dfcache's variables for where it logs, for each command: by default below `/var/log`, which tests
-/// leave alone.
-const LOG_VARIABLES: [&str; 4] = [
-    "DFCACHE_IMPORT_LOG_DIR",
-    "DFCACHE_EXPORT_LOG_DIR",
-    "DFCACHE_STAT_LOG_DIR",
-    "DFCACHE_LS_LOG_DIR",
-];
+/// dfcache's variable for the endpoint of all commands.
+const ENDPOINT_VARIABLE: &str = "DFCACHE_ENDPOINT";
+
+/// dfcache's variable for where all commands log.
+const LOG_VARIABLE: &str = "DFCACHE_LOG_DIR";
 
 /// dfcache's variable for the release whose task ids `dfcache id` tells.
 const SCHEME_VARIABLE: &str = "DFCACHE_ID_DFDAEMON_VERSION";
@@ -115,15 +106,19 @@ pub(crate) fn prepare(
     };
     let mut child = Command::new(program);
     child.args(arguments);
-    for variable in ENDPOINT_VARIABLES {
-        child.env(
-            variable,
-            endpoints.first().copied().unwrap_or(Path::new("")),
-        );
+    let first = endpoints.first().copied().unwrap_or(Path::new(""));
+    child.env(ENDPOINT_VARIABLE, first);
+    for command in ASKING {
+        child.env(format!("DFCACHE_{command}_DFDAEMON_ENDPOINT"), first);
     }
-    let is_unset = |variable: &&str| std::env::var_os(variable).is_none();
-    for variable in LOG_VARIABLES.into_iter().filter(is_unset) {
-        child.env(variable, state.join(LOGS));
+    // Each command's own, which released clients know too; by default they log below `/var/log`, which tests
+    // leave alone.
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if !is_set(LOG_VARIABLE) {
+        let names = ASKING.map(|command| format!("DFCACHE_{command}_LOG_DIR"));
+        for name in names.iter().filter(|name| !is_set(name)) {
+            child.env(name, state.join(LOGS));
+        }
     }
     let endpoints: Vec<_> = endpoints.iter().map(|path| path.as_os_str()).collect();
     // What was given to this daemon is none of one that the command starts.

@@ -74,7 +74,7 @@ const SET_FOR_COMMAND: &[(&str, &str)] = &[
     ),
     (
         "DFCACHE_<COMMAND>_LOG_DIR",
-        "Set for CMD unless it is set: a directory in the state directory.",
+        "Set for CMD unless it or DFCACHE_LOG_DIR is set: a directory in the state directory.",
     ),
     (
         "DFCACHE_ID_DFDAEMON_VERSION",

@@ -57,14 +57,37 @@ fn the_command_is_told_the_scheme_of_the_release() {
 fn the_command_logs_into_the_state_unless_it_is_told_where() {
     let w = World::new();
     let script = r#"
-        for command in IMPORT EXPORT STAT; do
+        for command in IMPORT EXPORT STAT VERIFY DOCTOR; do
             eval "value=\$DFCACHE_${command}_LOG_DIR"
             test "$value" = "$FAKE_DFDAEMON_STATE_DIR/logs" || exit 9
         done
         test "$DFCACHE_LS_LOG_DIR" = here"#;
     let mut program = w.program();
     program.args(["run", "--", "sh", "-c", script]);
+    program.env_remove("DFCACHE_LOG_DIR");
     program.env("DFCACHE_LS_LOG_DIR", "here");
+    program.env("DFCACHE_STAT_LOG_DIR", "");
+    crate::world::ended(program.output().unwrap()).exits_with(0);
+    let mut program = w.program();
+    program.args(["run", "--", "sh", "-c", "env | grep '^DFCACHE.*LOG_DIR'"]);
+    program.env("DFCACHE_LOG_DIR", "for all");
+    let ended = crate::world::ended(program.output().unwrap()).exits_with(0);
+    assert_eq!(ended.stdout, "DFCACHE_LOG_DIR=for all\n");
+}
+
+#[test]
+fn no_variable_sends_a_client_to_another_daemon() {
+    let w = World::new();
+    let script = r#"
+        for command in IMPORT EXPORT STAT LS VERIFY DOCTOR; do
+            eval "value=\$DFCACHE_${command}_DFDAEMON_ENDPOINT"
+            test "$value" = "$DFCACHE_ENDPOINT" || exit 9
+        done"#;
+    let mut program = w.program();
+    program.args(["run", "--", "sh", "-c", script]);
+    for name in ["DFCACHE_VERIFY_DFDAEMON_ENDPOINT", "DFCACHE_ENDPOINT"] {
+        program.env(name, "/elsewhere");
+    }
     crate::world::ended(program.output().unwrap()).exits_with(0);
 }
 

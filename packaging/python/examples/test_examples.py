@@ -58,7 +58,10 @@ def test_a_task_expires(dfdaemon: Dfdaemon, file: Path) -> None:
 @pytest.mark.dfdaemon("--hosts=2", "--dfdaemon-version=1.5")
 def test_options_of_one_test(dfdaemon: Dfdaemon, file: Path) -> None:
     assert len(dfdaemon.endpoints) == len(dfdaemon.hosts()) == 2
-    assert len(dfdaemon.import_file(file)) == 64  # an id of release 1.5
+    task = dfdaemon.import_file(file)
+    assert len(task) == 64  # an id of release 1.5
+    told = dfcache(dfdaemon, "id", str(file))
+    assert (told.stdout.strip(), told.stderr) == (task, "")
     dfdaemon.settle()
     assert [task["current_replica_count"] for task in dfdaemon.tasks()] == [2]
 

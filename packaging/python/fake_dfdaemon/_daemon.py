@@ -204,8 +204,20 @@ class Dfdaemon:
         }
         for command in _COMMANDS:
             mine[f"DFCACHE_{command}_LOG_DIR"] = str(self.directory / "log")
+        mine["DFCACHE_ID_DFDAEMON_VERSION"] = self._release()
         theirs = {name: value for name, value in os.environ.items() if not name.startswith("DFCACHE_")}
         return {**theirs, **mine}
+
+    def _release(self) -> str:
+        """The release that is played: as the command line says, which decides over its variable."""
+        name = "--dfdaemon-version"
+        release = os.environ.get("FAKE_DFDAEMON_DFDAEMON_VERSION") or "0.2"
+        for option, following in zip(self._options, [*self._options[1:], ""]):
+            if option == name:
+                release = following
+            elif option.startswith(f"{name}="):
+                release = option.partition("=")[2]
+        return release
 
     @property
     def clock(self) -> Clock:
