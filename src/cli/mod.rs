@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
@@ -235,7 +236,10 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
     }
     let matches = accepting
         .try_get_matches_from_mut(&arguments)
-        .map_err(|error| environment::blamed(error, &documented, &arguments))?;
+        .map_err(|error| {
+            let error = environment::blamed(error, &documented, &arguments);
+            with_whole_usage(error, &mut documented, &arguments)
+        })?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut accepting))?;
     let Some((name, matches)) = matches.subcommand() else {
         return Ok(cli);
@@ -252,6 +256,22 @@ pub(crate) fn parse(arguments: &[OsString]) -> std::result::Result<Cli, clap::Er
         Some(command) => command.error(kind, message),
         None => clap::Error::raw(kind, message),
     })
+}
+
+/// Shows how the command is used, whatever is set: clap would show what was given, also by variables.
+fn with_whole_usage(
+    mut error: clap::Error,
+    documented: &mut clap::Command,
+    arguments: &[OsString],
+) -> clap::Error {
+    documented.build();
+    let name = arguments.get(1).and_then(|name| name.to_str());
+    let command = name.and_then(|name| documented.find_subcommand_mut(name));
+    if let (Some(command), Some(_)) = (command, error.get(ContextKind::Usage)) {
+        let usage = ContextValue::StyledStr(command.render_usage());
+        error.insert(ContextKind::Usage, usage);
+    }
+    error
 }
 
 /// The same by the grammar of the one command that is asked for, unless anything is wrong or help is

@@ -191,6 +191,17 @@ fn paths_that_no_file_can_have_are_refused() {
 }
 
 #[test]
+fn the_usage_shows_the_whole_command_whatever_variables_are_set() {
+    let world = World::new();
+    let missing = world.dfcache().args(["export", "7"]).run().fails_with(2);
+    missing.says("Usage: dfcache export [OPTIONS] --output <OUTPUT> <ID>\n");
+    let unknown = world.dfcache().args(["stat", "--formt", "json"]).run();
+    unknown
+        .fails_with(2)
+        .says("Usage: dfcache stat [OPTIONS] <ID>\n");
+}
+
+#[test]
 fn numbers_that_do_not_fit_are_usage() {
     let world = World::new();
     world.file("file", 10);
