@@ -116,6 +116,13 @@ impl DoctorArguments {
         if let Some(staging) = self.staging_dir.clone() {
             let directory = staging.clone();
             let staged = within(&directory, move || can_stage(&staging, user)).await;
+            // Only an import shows that.
+            let staged = match self.round_trip {
+                true => staged,
+                false => staged.map(|text| {
+                    format!("{text}; --round-trip finds out whether dfdaemon sees them")
+                }),
+            };
             checks.push(Check::new("staging_dir", staged));
         }
         if let Some(client) = client.filter(|_| self.round_trip) {
