@@ -282,7 +282,9 @@ fn check_mode(path: &str, mode: u32) -> std::result::Result<(), String> {
     if mode <= MAX_MODE {
         return Ok(());
     }
-    Err(format!("{path:?} has the mode {mode}"))
+    Err(format!(
+        "{path:?} has the mode {mode:04o}, and at most {MAX_MODE:04o} is allowed"
+    ))
 }
 
 /// What is above an entry must be directories, also those that are not in the manifest.
