@@ -35,7 +35,7 @@ use self::events::Events;
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
 use self::gate::{Entered, Gate};
-use self::journal::{Call as Entry, CallFault, CallStatus, Journal, RunningCall, Written};
+use self::journal::{Call, CallFault, CallStatus, Journal, SharedCall, Written};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::{Waiting, Waits};
@@ -68,12 +68,13 @@ pub(crate) struct Arrived<'a> {
     pub(crate) connection: Option<&'a Connection>,
 }
 
-/// A call that is running. Dropped before it was [`answered`](Call::answered), its client is gone.
+/// A call that is running: what is known of it, and what only a call under way has, such as the faults
+/// that lie in wait for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct RunningCall {
     calls: Calls,
     /// Until it ends.
-    entry: Option<Arc<RunningCall>>,
+    call: Option<Arc<SharedCall>>,
     pub(crate) armed: Vec<Armed>,
     connection: Option<Connection>,
     store_faults: StoreFaults,
@@ -84,9 +85,9 @@ pub(crate) struct Call {
 
 impl Calls {
     /// Begins a call that has been let in.
-    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> Call {
+    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> RunningCall {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
-        let entry = Entry {
+        let call = Call {
             call: number,
             at: self.clock.now(),
             rpc: arrived.what.rpc,
@@ -106,11 +107,11 @@ impl Calls {
             duration_ms: 0,
         };
         self.events
-            .tell("call-begun", || self::journal::unanswered(&entry));
+            .tell("call-begun", || self::journal::unanswered(&call));
         let store_faults = StoreFaults::among(&armed);
-        Call {
+        RunningCall {
             calls: self.clone(),
-            entry: Some(self.journal.running().begin(entry)),
+            call: Some(self.journal.running().begin(call)),
             armed,
             connection: arrived.connection.cloned(),
             store_faults,
@@ -132,7 +133,7 @@ impl Calls {
             Action::Stale => Some(sockets_closed()),
             _ => None,
         };
-        let entry = Entry {
+        let call = Call {
             call: self.journal.number(),
             at: self.clock.now(),
             rpc,
@@ -156,13 +157,13 @@ impl Calls {
             duration_ms: 0,
         };
         self.counters.count_firing(rpc, &kind);
-        let told = || json!({"id": armed.id, "call": entry.call, "do": action});
+        let told = || json!({"id": armed.id, "call": call.call, "do": action});
         self.events.tell("fault-fired", told);
         // Nobody waits for it to be written.
-        let _ = self.journal.append(&entry);
-        self.counters.count(&entry);
-        self.events.tell("call-ended", || json!(entry));
-        log(&entry);
+        let _ = self.journal.append(&call);
+        self.counters.count(&call);
+        self.events.tell("call-ended", || json!(call));
+        log(&call);
     }
 }
 
@@ -180,7 +181,7 @@ fn kind_of(armed: &Armed) -> (String, Value) {
     (armed.action().name().to_owned(), action)
 }
 
-impl Call {
+impl RunningCall {
     /// Ends when the call is to be broken off.
     pub(crate) fn ends(&self) -> CancellationToken {
         self.ends.clone()
@@ -263,7 +264,7 @@ impl Call {
         match action {
             Action::Error(error) => Some(error.status()),
             Action::NoHost => {
-                let id = self.entry.as_ref()?.with(|entry| host_id(&entry.host));
+                let id = self.call.as_ref()?.with(|call| host_id(&call.host));
                 let text = format!("host {id} not found");
                 let release = self.calls.release;
                 Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
@@ -282,14 +283,14 @@ impl Call {
 
     /// Tells those who settle that the call waits. The schedule tells of replicas.
     fn waiting_until(&self, due: Timestamp) -> Option<waits::Waiting> {
-        let (call, what) = self.entry.as_ref()?.with(|entry| {
+        let (number, what) = self.call.as_ref()?.with(|call| {
             let what = format!(
                 "go on with call {} ({} on {})",
-                entry.call, entry.rpc, entry.host
+                call.call, call.rpc, call.host
             );
-            (entry.rpc != Rpc::Replicate).then_some((entry.call, what))
+            (call.rpc != Rpc::Replicate).then_some((call.call, what))
         })?;
-        Some(self.calls.waits.note(call, what, due))
+        Some(self.calls.waits.note(number, what, due))
     }
 
     /// Waits, unless the call is broken off before.
@@ -312,14 +313,14 @@ impl Call {
 
     fn note_fault(&mut self, armed: &Armed) {
         let (kind, action) = kind_of(armed);
-        if let Some(entry) = &self.entry {
-            entry.with(|entry| {
-                self.calls.counters.count_firing(entry.rpc, &kind);
+        if let Some(call) = &self.call {
+            call.with(|call| {
+                self.calls.counters.count_firing(call.rpc, &kind);
                 self.calls.events.tell(
                     "fault-fired",
-                    || json!({"id": armed.id, "call": entry.call, "do": action.clone()}),
+                    || json!({"id": armed.id, "call": call.call, "do": action.clone()}),
                 );
-                entry.fault = Some(CallFault {
+                call.fault = Some(CallFault {
                     id: armed.id,
                     action,
                 });
@@ -333,7 +334,7 @@ impl Call {
     }
 
     /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that
-    /// its entry tells.
+    /// the journal tells.
     fn note_store_fault(&mut self) {
         if let Some(armed) = self.store_faults.take_fired() {
             self.note_fault(&armed);
@@ -342,9 +343,9 @@ impl Call {
 
     /// Notes the task of an import, once it is known.
     pub(crate) fn note_task(&mut self, id: &str) {
-        if let Some(entry) = &self.entry {
-            entry.with(|entry| {
-                if let Some(request) = entry.request.as_object_mut() {
+        if let Some(call) = &self.call {
+            call.with(|call| {
+                if let Some(request) = call.request.as_object_mut() {
                     request.insert("task_id".to_owned(), id.into());
                 }
             });
@@ -353,10 +354,10 @@ impl Call {
 
     /// Counts a piece that was sent, with so many bytes of content.
     pub(crate) fn count_piece(&mut self, bytes: u64) {
-        if let Some(entry) = &self.entry {
-            entry.with(|entry| {
-                entry.pieces += 1;
-                entry.bytes += bytes;
+        if let Some(call) = &self.call {
+            call.with(|call| {
+                call.pieces += 1;
+                call.bytes += bytes;
             });
         }
     }
@@ -367,10 +368,10 @@ impl Call {
     }
 
     fn end(&mut self, status: Option<&Status>) -> Written {
-        if let (Some(entry), Some(status)) = (&self.entry, status) {
-            entry.with(|entry| {
-                code_name(status.code()).clone_into(&mut entry.status.code);
-                status.message().clone_into(&mut entry.status.message);
+        if let (Some(call), Some(status)) = (&self.call, status) {
+            call.with(|call| {
+                code_name(status.code()).clone_into(&mut call.status.code);
+                status.message().clone_into(&mut call.status.message);
             });
         }
         self.close(false)
@@ -378,25 +379,25 @@ impl Call {
 
     fn close(&mut self, client_gone: bool) -> Written {
         self.note_store_fault();
-        let Some(running) = self.entry.take() else {
+        let Some(running) = self.call.take() else {
             return Written::default();
         };
         // Before it is written: who finds it in the journal finds it nowhere else.
-        let mut entry = self.calls.journal.running().end(&running);
-        entry.client_gone = client_gone;
+        let mut call = self.calls.journal.running().end(&running);
+        call.client_gone = client_gone;
         if client_gone {
-            "CANCELLED".clone_into(&mut entry.status.code);
+            "CANCELLED".clone_into(&mut call.status.code);
         }
-        let written = self.calls.journal.append(&entry);
-        self.calls.counters.count(&entry);
-        self.calls.events.tell("call-ended", || json!(entry));
-        log(&entry);
+        let written = self.calls.journal.append(&call);
+        self.calls.counters.count(&call);
+        self.calls.events.tell("call-ended", || json!(call));
+        log(&call);
         written
     }
 }
 
 /// One line a call, for who wants to see them pass. What a client sent is quoted.
-fn log(call: &Entry) {
+fn log(call: &Call) {
     let task = call.request.get("task_id").and_then(Value::as_str);
     let CallStatus { code, message } = &call.status;
     let error = (!message.is_empty()).then(|| tracing::field::debug(message));
@@ -415,7 +416,7 @@ fn log(call: &Entry) {
     );
 }
 
-impl Drop for Call {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         let is_late = |connection: &Connection| connection.is_late.load(Ordering::Relaxed);
         if self.connection.as_ref().is_some_and(is_late) {

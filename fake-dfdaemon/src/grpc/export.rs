@@ -16,7 +16,7 @@ use super::piece_faults::{Outgoing, PieceFate};
 use super::service::{Asked, ServedHost};
 use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
@@ -56,7 +56,7 @@ struct Begun {
 
 async fn begin(
     host: &ServedHost,
-    call: &mut Call,
+    call: &mut RunningCall,
     request: DownloadPersistentCacheTaskRequest,
 ) -> Result<Begun, Status> {
     call.pass(Phase::Before).await?;
@@ -90,7 +90,7 @@ async fn begin(
 }
 
 impl Begun {
-    fn send(self, host: &ServedHost, call: Call) -> ContentBody {
+    fn send(self, host: &ServedHost, call: RunningCall) -> ContentBody {
         let (parts, body) = content_body::channel();
         let sending = Sending {
             faults: StreamFaults::of(&call),
@@ -116,7 +116,7 @@ impl Begun {
 /// An export on its way to the client.
 struct Sending {
     host: ServedHost,
-    call: Call,
+    call: RunningCall,
     faults: StreamFaults,
     /// What every message carries.
     envelope: DownloadPersistentCacheTaskResponse,

@@ -10,7 +10,7 @@ use tonic::{Extensions, Request, Response, Status};
 
 use super::message;
 use super::service::{Asked, ServedHost};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::gate::Entered;
 use crate::call::rpc::Rpc;
@@ -65,12 +65,12 @@ impl Unbegun<'_> {
         entered.map(|(_, ends)| ends.clone()).unwrap_or_default()
     }
 
-    fn begin(mut self, task: Option<&str>) -> Option<Call> {
+    fn begin(mut self, task: Option<&str>) -> Option<RunningCall> {
         self.begin_here(task)
     }
 
     /// `None` if it has begun.
-    fn begin_here(&mut self, task: Option<&str>) -> Option<Call> {
+    fn begin_here(&mut self, task: Option<&str>) -> Option<RunningCall> {
         let entered = self.entered.take()?;
         let asked = Asked {
             task,
@@ -123,7 +123,7 @@ fn check_blocked(host: &ServedHost, request: &ImportRequest) -> Result<(), Statu
 
 async fn import(
     host: &ServedHost,
-    call: &mut Call,
+    call: &mut RunningCall,
     mut request: ImportRequest,
 ) -> Result<PersistentCacheTask, Status> {
     call.pass(Phase::Before).await?;
@@ -141,7 +141,7 @@ async fn import(
 
 async fn run(
     host: &ServedHost,
-    call: &Call,
+    call: &RunningCall,
     request: ImportRequest,
 ) -> Result<crate::cluster::TaskView, Error> {
     let number = host.number;

@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 use super::content_body::{self, ContentBody, Parts};
 use super::framing::{self, Framed};
 use super::service::{Asked, ServedHost};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::clock::later;
 use crate::call::faults::registry::{Armed, Arriving};
 use crate::call::faults::{Action, Phase};
@@ -62,7 +62,12 @@ struct Begun {
     _permit: RequestPermit,
 }
 
-async fn begin(host: &ServedHost, call: &mut Call, id: &str, number: u32) -> Result<Begun, Status> {
+async fn begin(
+    host: &ServedHost,
+    call: &mut RunningCall,
+    id: &str,
+    number: u32,
+) -> Result<Begun, Status> {
     call.pass(Phase::Before).await?;
     let armed = arm(host, call, id, number);
     for armed in &armed {
@@ -95,7 +100,7 @@ async fn begin(host: &ServedHost, call: &mut Call, id: &str, number: u32) -> Res
 }
 
 /// The faults that lie in wait for the piece.
-fn arm(host: &ServedHost, call: &Call, id: &str, number: u32) -> Vec<Armed> {
+fn arm(host: &ServedHost, call: &RunningCall, id: &str, number: u32) -> Vec<Armed> {
     let (tag, application) = host.cluster.scheduler().tag_and_application(id);
     let what = Arriving {
         rpc: Rpc::Transfer,
@@ -109,7 +114,7 @@ fn arm(host: &ServedHost, call: &Call, id: &str, number: u32) -> Vec<Armed> {
 
 /// Lets faults delay the piece, and tells where one flips a bit of it.
 async fn damage(
-    call: &mut Call,
+    call: &mut RunningCall,
     armed: &[Armed],
     piece: &ServedPiece,
     length: u64,
@@ -147,7 +152,7 @@ fn framed(served: &ServedPiece, length: u64) -> Result<Framed, Status> {
 }
 
 /// Sends what has begun. A call whose host has gone notes that by itself.
-async fn send(host: ServedHost, mut call: Call, begun: Begun, parts: Parts) {
+async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, parts: Parts) {
     let ends = call.ends();
     let sent = tokio::select! {
         sent = send_parts(&host, &call, &begun, &parts) => sent,
@@ -166,7 +171,7 @@ async fn send(host: ServedHost, mut call: Call, begun: Begun, parts: Parts) {
 /// `None` if nobody takes it any more.
 async fn send_parts(
     host: &ServedHost,
-    call: &Call,
+    call: &RunningCall,
     begun: &Begun,
     parts: &Parts,
 ) -> Option<Result<(), Status>> {

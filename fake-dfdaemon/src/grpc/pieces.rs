@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::service::{Asked, ServedHost};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::rpc::Rpc;
 use crate::dfdaemon::statuses::stopping;
@@ -61,7 +61,7 @@ struct Syncing {
     /// Whether it waits for a piece that the content does not have.
     lacks: bool,
     /// Until it has ended.
-    call: Option<Call>,
+    call: Option<RunningCall>,
 }
 
 impl Syncing {

@@ -12,7 +12,7 @@ use crate::call::faults::registry::Arriving;
 use crate::call::gate::Entered;
 use crate::call::rate::{RateLimit, Turn};
 use crate::call::rpc::Rpc;
-use crate::call::{Arrived, Call};
+use crate::call::{Arrived, RunningCall};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit};
@@ -57,7 +57,12 @@ impl ServedHost {
         self.up.load(Ordering::Acquire)
     }
 
-    pub(super) async fn begin(&self, rpc: Rpc, asked: Asked<'_>, extensions: &Extensions) -> Call {
+    pub(super) async fn begin(
+        &self,
+        rpc: Rpc,
+        asked: Asked<'_>,
+        extensions: &Extensions,
+    ) -> RunningCall {
         let entered = self.cluster.calls().gate.enter().await;
         self.begin_entered(entered, rpc, asked, extensions)
     }
@@ -69,7 +74,7 @@ impl ServedHost {
         rpc: Rpc,
         asked: Asked<'_>,
         extensions: &Extensions,
-    ) -> Call {
+    ) -> RunningCall {
         let name = self.number.name();
         let (tag, application) = asked.task.map_or((None, None), |task| {
             self.cluster.scheduler().tag_and_application(task)
@@ -93,7 +98,7 @@ impl ServedHost {
     /// Answers a call with the outcome of `work`, unless there are too many.
     pub(super) async fn answer<T>(
         &self,
-        call: Call,
+        call: RunningCall,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         self.answer_if(true, call, work).await
@@ -102,7 +107,7 @@ impl ServedHost {
     /// Answers a call with the outcome of `work`, however many calls there are.
     pub(super) async fn answer_always<T>(
         &self,
-        call: Call,
+        call: RunningCall,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         self.answer_if(false, call, work).await
@@ -112,7 +117,7 @@ impl ServedHost {
     async fn answer_if<T>(
         &self,
         is_counted: bool,
-        mut call: Call,
+        mut call: RunningCall,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let answer = async {
@@ -131,7 +136,7 @@ impl ServedHost {
     }
 
     /// Lets a call in when it is its turn, unless there are too many.
-    pub(super) async fn admit(&self, call: &Call) -> Result<RequestPermit, Status> {
+    pub(super) async fn admit(&self, call: &RunningCall) -> Result<RequestPermit, Status> {
         let mut queued = None;
         while !self.admits_all() {
             match self.admission.rate.turn(call.clock().now(), queued) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tonic::Status;
 
 use super::piece_faults::{Outgoing, PieceFate, applies, damage};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::clock::later;
 use crate::call::faults::Action;
 use crate::call::faults::registry::Armed;
@@ -47,7 +47,7 @@ fn lies_in_the_stream(armed: &Armed) -> bool {
 
 impl StreamFaults {
     /// Those of a call.
-    pub(crate) fn of(call: &Call) -> Self {
+    pub(crate) fn of(call: &RunningCall) -> Self {
         let armed = call.armed.iter();
         Self {
             waiting: armed.filter(|a| lies_in_the_stream(a)).cloned().collect(),
@@ -69,7 +69,7 @@ impl StreamFaults {
     /// Lets the faults act that hit the call itself at this place: before a piece, or at the end.
     pub(crate) async fn pass_place(
         &mut self,
-        call: &mut Call,
+        call: &mut RunningCall,
         piece: Option<u32>,
     ) -> Result<(), Status> {
         let sent = self.sent;
@@ -93,7 +93,7 @@ impl StreamFaults {
     }
 
     /// Lets the faults act that hit single pieces.
-    pub(crate) fn damage(&mut self, call: &mut Call, outgoing: &mut Outgoing) -> PieceFate {
+    pub(crate) fn damage(&mut self, call: &mut RunningCall, outgoing: &mut Outgoing) -> PieceFate {
         let (number, sent) = (outgoing.piece.number, self.sent);
         let mut fate = PieceFate::Sent;
         let mut kept = Vec::new();
@@ -116,7 +116,11 @@ impl StreamFaults {
     }
 
     /// Holds content back for as long as it takes at the bandwidth that a fault allows.
-    pub(crate) async fn throttle(&mut self, call: &mut Call, length: u64) -> Result<(), Status> {
+    pub(crate) async fn throttle(
+        &mut self,
+        call: &mut RunningCall,
+        length: u64,
+    ) -> Result<(), Status> {
         let since = call.clock().now();
         let is_it = |armed: &Armed| matches!(armed.action(), Action::Bandwidth(_));
         let limited = self.take(call, |armed| is_it(armed) && !armed.is_placed());
@@ -140,7 +144,7 @@ impl StreamFaults {
     }
 
     /// The content length that the stream begins with.
-    pub(crate) fn announced_length(&mut self, call: &mut Call, length: u64) -> u64 {
+    pub(crate) fn announced_length(&mut self, call: &mut RunningCall, length: u64) -> u64 {
         let is_it = |armed: &Armed| matches!(armed.action(), Action::WrongContentLength(_));
         match self.take(call, is_it).as_ref().map(Armed::action) {
             Some(Action::WrongContentLength(by)) => length.saturating_add_signed(*by),
@@ -149,12 +153,12 @@ impl StreamFaults {
     }
 
     /// The fault that puts the pieces into another order.
-    pub(crate) fn shuffles(&mut self, call: &mut Call) -> Option<Armed> {
+    pub(crate) fn shuffles(&mut self, call: &mut RunningCall) -> Option<Armed> {
         self.take(call, |armed| *armed.action() == Action::ShufflePieces)
     }
 
     /// Takes a waiting fault out, if it may still fire.
-    fn take(&mut self, call: &mut Call, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
+    fn take(&mut self, call: &mut RunningCall, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
         let position = self.waiting.iter().position(is_it)?;
         let armed = self.waiting.remove(position);
         call.fire(&armed).then_some(armed)

@@ -37,7 +37,7 @@ pub use self::query::Query;
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
 use self::running::Running;
-pub(crate) use self::running::RunningCall;
+pub(crate) use self::running::SharedCall;
 use self::shared::Shared;
 pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use super::{Call, Query};
 
-/// A call that has not ended, as far as it has come.
+/// A call that has not ended, as far as it has come: whoever runs it changes it while others read the
+/// journal.
 #[derive(Debug)]
-pub(crate) struct RunningCall {
+pub(crate) struct SharedCall {
     call: Mutex<Call>,
     started: Instant,
 }
 
-impl RunningCall {
+impl SharedCall {
     fn call(&self) -> MutexGuard<'_, Call> {
         self.call.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -34,17 +35,17 @@ impl RunningCall {
 
 /// The calls that have not ended, by number.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<BTreeMap<u64, Arc<RunningCall>>>);
+pub(crate) struct Running(Mutex<BTreeMap<u64, Arc<SharedCall>>>);
 
 impl Running {
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<RunningCall>>> {
+    fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<SharedCall>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call has arrived.
-    pub(crate) fn begin(&self, call: Call) -> Arc<RunningCall> {
+    pub(crate) fn begin(&self, call: Call) -> Arc<SharedCall> {
         let number = call.call;
-        let running = Arc::new(RunningCall {
+        let running = Arc::new(SharedCall {
             call: Mutex::new(call),
             started: Instant::now(),
         });
@@ -53,7 +54,7 @@ impl Running {
     }
 
     /// A call has ended: the call as it was in the end.
-    pub(crate) fn end(&self, running: &RunningCall) -> Call {
+    pub(crate) fn end(&self, running: &SharedCall) -> Call {
         let call = running.so_far();
         self.calls().remove(&call.call);
         call

@@ -10,7 +10,7 @@ use crate::call::faults::registry::Arriving;
 use crate::call::faults::{Action, Phase};
 use crate::call::gate::Entered;
 use crate::call::rpc::Rpc;
-use crate::call::{Arrived, Call};
+use crate::call::{Arrived, RunningCall};
 use crate::cluster::scheduler::{Blocked, Job, Step};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error};
@@ -77,7 +77,7 @@ impl Cluster {
 
     async fn make_replica(
         self: &Arc<Self>,
-        call: &mut Call,
+        call: &mut RunningCall,
         host: HostNumber,
         id: &TaskId,
     ) -> Result<(), Status> {
@@ -138,7 +138,7 @@ impl Cluster {
     /// Lets faults act. A replica that one holds up does not keep the cluster from settling.
     async fn wait_for_faults(
         &self,
-        call: &mut Call,
+        call: &mut RunningCall,
         phase: Phase,
         id: &TaskId,
     ) -> Result<(), Status> {

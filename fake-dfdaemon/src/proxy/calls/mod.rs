@@ -37,7 +37,7 @@ use crate::call::gate::Gate;
 use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
 use crate::call::rpc::Rpc;
-use crate::call::{Ahead, Arrived, Call, Calls, Waits};
+use crate::call::{Ahead, Arrived, Calls, RunningCall, Waits};
 use crate::dfdaemon::release::Release;
 use crate::grpc::request_head::metadata;
 
@@ -175,7 +175,7 @@ impl ProxiedCalls {
         asked: &Asked,
         headers: &HeaderMap,
         closes: &CancellationToken,
-    ) -> Call {
+    ) -> RunningCall {
         let entered = self.calls.gate.enter().await;
         let connection = Connection {
             closes: closes.clone(),
@@ -200,7 +200,7 @@ impl ProxiedCalls {
     async fn answer<B>(
         &self,
         answer: Response<B>,
-        (mut call, rpc): (Call, Rpc),
+        (mut call, rpc): (RunningCall, Rpc),
         breaks: CancellationToken,
         closes: CancellationToken,
     ) -> Result<Response<AnswerBody>, BoxError>

@@ -20,7 +20,7 @@ use super::BoxError;
 use super::parts::{Owned, Waiting, envelope, parts};
 use super::spool::{Place, Spool};
 use super::watched::{broken, note, reset, status_of};
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
@@ -49,7 +49,7 @@ enum End {
 
 /// An export on its way to the client.
 pub(super) struct Sending<B> {
-    pub(super) call: Call,
+    pub(super) call: RunningCall,
     pub(super) body: B,
     pub(super) spool: Spool,
     /// Cancelled when the daemon's connection broke.
@@ -126,7 +126,7 @@ pub(super) fn trailers_of(status: &Status) -> HeaderMap {
 
 /// What is known of a stream on its way.
 struct Stream {
-    call: Call,
+    call: RunningCall,
     faults: StreamFaults,
     spool: Spool,
     frames: mpsc::Sender<Result<Frame<Bytes>, BoxError>>,

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Code, Status};
 
 use super::BoxError;
-use crate::call::Call;
+use crate::call::RunningCall;
 use crate::call::rpc::Rpc;
 use crate::proxy::frames::{Frame as Message, Part, Splitter};
 use crate::proxy::tap::Waiting;
@@ -23,7 +23,7 @@ use crate::proxy::tap::Waiting;
 pub(super) struct Watched<B> {
     body: B,
     /// Until it has ended.
-    call: Option<Call>,
+    call: Option<RunningCall>,
     splitter: Option<Splitter>,
     rpc: Rpc,
     breaks: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -38,7 +38,7 @@ impl<B> Watched<B> {
     /// `breaks` is cancelled when the daemon's connection broke; `closes` closes the client's.
     pub(super) fn new(
         body: B,
-        (call, rpc): (Call, Rpc),
+        (call, rpc): (RunningCall, Rpc),
         breaks: CancellationToken,
         closes: CancellationToken,
     ) -> Self {
@@ -78,7 +78,7 @@ impl<B> Watched<B> {
 }
 
 /// Tells a call of a message that has come.
-pub(super) fn note(call: &mut Call, rpc: Rpc, message: &Message) {
+pub(super) fn note(call: &mut RunningCall, rpc: Rpc, message: &Message) {
     if message.is_compressed() || message.is_long {
         return;
     }
