@@ -9,8 +9,20 @@ use tokio_util::sync::CancellationToken;
 /// How long a call that is ended may go on.
 pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a call holds on to that was let in, and what ends it.
-pub(crate) type Entered = (OwnedRwLockReadGuard<()>, CancellationToken);
+/// Held by a call that was let in: the state stays as long as it is held.
+#[derive(Debug)]
+pub(crate) struct GateGuard {
+    _held: OwnedRwLockReadGuard<()>,
+    /// Cancelled when the call is to end.
+    ends: CancellationToken,
+}
+
+impl GateGuard {
+    /// Cancelled when the call is to end.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.ends.clone()
+    }
+}
 
 /// Lets calls in, and ends those that are running when the state is replaced under them.
 #[derive(Clone, Debug, Default)]
@@ -22,10 +34,13 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Waits while the state is being replaced; the second is cancelled when it is to be again.
-    pub(crate) async fn enter(&self) -> Entered {
+    /// Waits while the state is being replaced.
+    pub(crate) async fn enter(&self) -> GateGuard {
         let held = Arc::clone(&self.running).read_owned().await;
-        (held, self.ends())
+        GateGuard {
+            _held: held,
+            ends: self.ends(),
+        }
     }
 
     /// What is cancelled when the state is replaced that is there now.

@@ -23,7 +23,6 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::sync::OwnedRwLockReadGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
@@ -34,7 +33,7 @@ use self::counters::Counters;
 use self::events::Events;
 use self::faults::registry::{Armed, Arriving, Faults};
 use self::faults::{Action, Phase, code_name};
-use self::gate::{Entered, Gate};
+use self::gate::{Gate, GateGuard};
 use self::journal::{Call, CallFault, CallStatus, Journal, SharedCall, Written};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
@@ -79,13 +78,12 @@ pub(crate) struct RunningCall {
     connection: Option<Connection>,
     store_faults: StoreFaults,
     was_reset: CancellationToken,
-    ends: CancellationToken,
-    _held: OwnedRwLockReadGuard<()>,
+    gate: GateGuard,
 }
 
 impl Calls {
     /// Begins a call that has been let in.
-    pub(crate) fn begin_entered(&self, (held, ends): Entered, arrived: Arrived<'_>) -> RunningCall {
+    pub(crate) fn begin_entered(&self, gate: GateGuard, arrived: Arrived<'_>) -> RunningCall {
         let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
         let call = Call {
             call: number,
@@ -116,8 +114,7 @@ impl Calls {
             connection: arrived.connection.cloned(),
             store_faults,
             was_reset: CancellationToken::new(),
-            ends,
-            _held: held,
+            gate,
         }
     }
 }
@@ -184,7 +181,7 @@ fn kind_of(armed: &Armed) -> (String, Value) {
 impl RunningCall {
     /// Ends when the call is to be broken off.
     pub(crate) fn ends(&self) -> CancellationToken {
-        self.ends.clone()
+        self.gate.ends()
     }
 
     /// Is cancelled when a fault has closed the call's connection: the call has no answer to give.
@@ -252,7 +249,7 @@ impl RunningCall {
                 };
                 connection.closes.cancel();
                 self.was_reset.cancel();
-                self.ends.cancelled().await;
+                self.ends().cancelled_owned().await;
                 Err(reset)
             }
             _ => Ok(()),
@@ -297,7 +294,7 @@ impl RunningCall {
     pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> Result<(), Status> {
         tokio::select! {
             () = event => Ok(()),
-            () = self.ends.cancelled() => Err(stopping()),
+            () = self.ends().cancelled_owned() => Err(stopping()),
         }
     }
 

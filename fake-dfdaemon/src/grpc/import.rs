@@ -12,7 +12,7 @@ use super::message;
 use super::service::{Asked, ServedHost};
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
-use crate::call::gate::Entered;
+use crate::call::gate::GateGuard;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error, ImportRequest};
 use crate::dfdaemon::limits::Blocked;
@@ -28,7 +28,7 @@ pub(super) async fn answer(
     let request = message::import_request(request);
     let unbegun = Unbegun {
         host: &host,
-        entered: Some(host.cluster.calls().gate.enter().await),
+        gate: Some(host.cluster.calls().gate.enter().await),
         tag: request.tag.as_deref(),
         application: request.application.as_deref(),
         fields,
@@ -51,7 +51,7 @@ pub(super) async fn answer(
 struct Unbegun<'a> {
     host: &'a ServedHost,
     /// Until it begins.
-    entered: Option<Entered>,
+    gate: Option<GateGuard>,
     tag: Option<&'a str>,
     application: Option<&'a str>,
     fields: Value,
@@ -61,8 +61,7 @@ struct Unbegun<'a> {
 impl Unbegun<'_> {
     /// Cancelled when the call is to be broken off.
     fn ends(&self) -> CancellationToken {
-        let entered = self.entered.as_ref();
-        entered.map(|(_, ends)| ends.clone()).unwrap_or_default()
+        self.gate.as_ref().map(GateGuard::ends).unwrap_or_default()
     }
 
     fn begin(mut self, task: Option<&str>) -> Option<RunningCall> {
@@ -71,7 +70,7 @@ impl Unbegun<'_> {
 
     /// `None` if it has begun.
     fn begin_here(&mut self, task: Option<&str>) -> Option<RunningCall> {
-        let entered = self.entered.take()?;
+        let gate = self.gate.take()?;
         let asked = Asked {
             task,
             tag: self.tag,
@@ -80,7 +79,7 @@ impl Unbegun<'_> {
         };
         let call = self
             .host
-            .begin_entered(entered, Rpc::Import, asked, self.extensions);
+            .begin_entered(gate, Rpc::Import, asked, self.extensions);
         Some(call)
     }
 }

@@ -9,7 +9,7 @@ use tonic::{Extensions, Response, Status};
 use crate::call::connection::Connection;
 use crate::call::faults::Phase;
 use crate::call::faults::registry::Arriving;
-use crate::call::gate::Entered;
+use crate::call::gate::GateGuard;
 use crate::call::rate::{RateLimit, Turn};
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, RunningCall};
@@ -63,14 +63,14 @@ impl ServedHost {
         asked: Asked<'_>,
         extensions: &Extensions,
     ) -> RunningCall {
-        let entered = self.cluster.calls().gate.enter().await;
-        self.begin_entered(entered, rpc, asked, extensions)
+        let gate = self.cluster.calls().gate.enter().await;
+        self.begin_entered(gate, rpc, asked, extensions)
     }
 
     /// The same for a call that has been let in already.
     pub(super) fn begin_entered(
         &self,
-        entered: Entered,
+        gate: GateGuard,
         rpc: Rpc,
         asked: Asked<'_>,
         extensions: &Extensions,
@@ -92,7 +92,7 @@ impl ServedHost {
             request: &asked.request,
             connection,
         };
-        self.cluster.calls().begin_entered(entered, arrived)
+        self.cluster.calls().begin_entered(gate, arrived)
     }
 
     /// Answers a call with the outcome of `work`, unless there are too many.

@@ -65,7 +65,7 @@ impl Cluster {
             }
             Job::Collect => {
                 let next = self.scheduler().next_collection();
-                let (held, _) = self.calls().gate.enter().await;
+                let held = self.calls().gate.enter().await;
                 let collected = self
                     .blocking_holding(held, |cluster| cluster.collect())
                     .await;
@@ -74,7 +74,7 @@ impl Cluster {
             }
             Job::Evict(host) => {
                 let host = *host;
-                let (held, _) = self.calls().gate.enter().await;
+                let held = self.calls().gate.enter().await;
                 self.blocking_holding(held, move |cluster| cluster.evict(host))
                     .await
             }

@@ -8,7 +8,7 @@ use tonic::Status;
 use crate::call::clock::later;
 use crate::call::faults::registry::Arriving;
 use crate::call::faults::{Action, Phase};
-use crate::call::gate::Entered;
+use crate::call::gate::GateGuard;
 use crate::call::rpc::Rpc;
 use crate::call::{Arrived, RunningCall};
 use crate::cluster::scheduler::{Blocked, Job, Step};
@@ -27,7 +27,7 @@ impl Cluster {
         // A state that replaces this one brings jobs of its own.
         let replaced = self.calls().gate.ends();
         loop {
-            let entered = self.calls().gate.enter().await;
+            let gate = self.calls().gate.enter().await;
             if replaced.is_cancelled() {
                 return Ok(());
             }
@@ -37,8 +37,8 @@ impl Cluster {
             };
             let taken = match step {
                 None => return Ok(()),
-                Some(Step::Promote(host)) => self.promote(host, id, entered).await,
-                Some(Step::Copy(host)) => self.replicate_to(host, id, entered).await,
+                Some(Step::Promote(host)) => self.promote(host, id, &gate).await,
+                Some(Step::Copy(host)) => self.replicate_to(host, id, gate).await,
             };
             if replaced.is_cancelled() {
                 return Ok(());
@@ -52,7 +52,7 @@ impl Cluster {
         self: &Arc<Self>,
         host: HostNumber,
         id: &TaskId,
-        entered: Entered,
+        gate: GateGuard,
     ) -> Result<(), Error> {
         let name = host.name();
         let (tag, application) = self.scheduler().tag_and_application(id);
@@ -69,7 +69,7 @@ impl Cluster {
             request: &request,
             connection: None,
         };
-        let mut call = self.calls().begin_entered(entered, arrived);
+        let mut call = self.calls().begin_entered(gate, arrived);
         let made = self.make_replica(&mut call, host, id).await;
         let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
@@ -123,7 +123,7 @@ impl Cluster {
         self: &Arc<Self>,
         host: HostNumber,
         id: &TaskId,
-        (_held, ends): Entered,
+        gate: &GateGuard,
     ) -> Result<(), Error> {
         let promote = || {
             let id = id.clone();
@@ -131,7 +131,7 @@ impl Cluster {
         };
         tokio::select! {
             promoted = self.workers().turns().take(true, promote) => promoted,
-            () = ends.cancelled() => Err(Error::Stopping),
+            () = gate.ends().cancelled_owned() => Err(Error::Stopping),
         }
     }
 
