@@ -53,7 +53,8 @@ mod store;
 
 pub use call::clock;
 pub use call::faults::{Action, ErrorAction, Fault, FaultBuilder, FaultError, FaultGuard};
-pub use call::journal::{Call, CallFault, CallStatus, Journal, Query, WaitError, WaitFor};
+pub use call::journal::{Journal, Query, WaitError, WaitFor};
+pub use call::record::{Call, CallFault, CallStatus};
 pub use call::rpc::{Rpc, UnknownRpc};
 pub use cluster::{DEFAULT_PARENT_TIMEOUT, HostStatus, Replica, Task, Waiting};
 pub use cluster::{ParsePeerAddressError, PeerAddress};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::journal::Call;
+use super::record::Call;
 use super::rpc::Rpc;
 
 /// The upper bounds of the buckets that calls are sorted into by how long they took, in milliseconds.

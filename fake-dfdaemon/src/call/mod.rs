@@ -14,6 +14,7 @@ pub(crate) mod journal;
 pub(crate) mod json;
 pub(crate) mod random;
 pub(crate) mod rate;
+pub(crate) mod record;
 pub(crate) mod rpc;
 mod store_faults;
 mod waits;
@@ -31,10 +32,11 @@ use self::clock::{Clock, later};
 use self::connection::Connection;
 use self::counters::Counters;
 use self::events::Events;
-use self::faults::registry::{Armed, Arriving, Faults};
+use self::faults::registry::{Armed, Faults, TagAndApplication};
 use self::faults::{Action, Phase, code_name};
 use self::gate::{Gate, GateGuard};
-use self::journal::{Call, CallFault, CallStatus, Journal, SharedCall, Written};
+use self::journal::{Journal, SharedCall, Written};
+use self::record::{Call, CallFault, CallStatus};
 use self::rpc::Rpc;
 pub(crate) use self::store_faults::StoreFaults;
 pub(crate) use self::waits::{Waiting, Waits};
@@ -59,14 +61,6 @@ pub(crate) struct Calls {
     pub(crate) release: Release,
 }
 
-/// A call as it arrives.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrived<'a> {
-    pub(crate) what: Arriving<'a>,
-    pub(crate) request: &'a Value,
-    pub(crate) connection: Option<&'a Connection>,
-}
-
 /// A call that is running: what is known of it, and what only a call under way has, such as the faults
 /// that lie in wait for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
 #[derive(Debug)]
@@ -82,36 +76,27 @@ pub(crate) struct RunningCall {
 }
 
 impl Calls {
-    /// Begins a call that has been let in.
-    pub(crate) fn begin_entered(&self, gate: GateGuard, arrived: Arrived<'_>) -> RunningCall {
-        let (number, armed) = self.faults.arm(arrived.what, || self.journal.number());
-        let call = Call {
-            call: number,
-            at: self.clock.now(),
-            rpc: arrived.what.rpc,
-            host: arrived.what.host.to_owned(),
-            request: arrived.request.clone(),
-            metadata: arrived
-                .connection
-                .map_or_else(Map::new, |connection| (*connection.metadata).clone()),
-            pieces: 0,
-            bytes: 0,
-            status: CallStatus {
-                code: "OK".to_owned(),
-                message: String::new(),
-            },
-            fault: None,
-            client_gone: false,
-            duration_ms: 0,
-        };
-        self.events
-            .tell("call-begun", || self::journal::unanswered(&call));
+    /// Begins a call that has been let in, and came by that connection.
+    pub(crate) fn begin(
+        &self,
+        gate: GateGuard,
+        mut call: Call,
+        of_task: &TagAndApplication,
+        connection: Option<&Connection>,
+    ) -> RunningCall {
+        let (number, armed) = self.faults.arm(&call, of_task, || self.journal.number());
+        call.call = number;
+        call.at = self.clock.now();
+        if let Some(connection) = connection {
+            call.metadata = (*connection.metadata).clone();
+        }
+        self.events.tell("call-begun", || call.unanswered());
         let store_faults = StoreFaults::among(&armed);
         RunningCall {
             calls: self.clone(),
             call: Some(self.journal.running().begin(call)),
             armed,
-            connection: arrived.connection.cloned(),
+            connection: connection.cloned(),
             store_faults,
             was_reset: CancellationToken::new(),
             gate,
@@ -122,7 +107,7 @@ impl Calls {
 impl Calls {
     /// Notes a fault that has hit no call, but a piece on its way, a connection or the sockets of a
     /// host: in the journal, as a call of its own, and to those that follow.
-    pub(crate) fn note_firing(&self, armed: &Armed, rpc: Rpc, host: &str, request: Value) {
+    pub(crate) fn note_firing(&self, armed: &Armed, mut call: Call) {
         let (kind, action) = kind_of(armed);
         let error = match armed.action() {
             Action::Error(error) => Some(error.status()),
@@ -130,30 +115,16 @@ impl Calls {
             Action::Stale => Some(sockets_closed()),
             _ => None,
         };
-        let call = Call {
-            call: self.journal.number(),
-            at: self.clock.now(),
-            rpc,
-            host: host.to_owned(),
-            request,
-            metadata: Map::new(),
-            pieces: 0,
-            bytes: 0,
-            status: CallStatus {
-                code: error
-                    .as_ref()
-                    .map_or("OK", |error| code_name(error.code()))
-                    .to_owned(),
-                message: error.map_or_else(String::new, |error| error.message().to_owned()),
-            },
-            fault: Some(CallFault {
-                id: armed.id,
-                action: action.clone(),
-            }),
-            client_gone: false,
-            duration_ms: 0,
-        };
-        self.counters.count_firing(rpc, &kind);
+        call.call = self.journal.number();
+        call.at = self.clock.now();
+        if let Some(error) = error {
+            note_status(&mut call, &error);
+        }
+        call.fault = Some(CallFault {
+            id: armed.id,
+            action: action.clone(),
+        });
+        self.counters.count_firing(call.rpc, &kind);
         let told = || json!({"id": armed.id, "call": call.call, "do": action});
         self.events.tell("fault-fired", told);
         // Nobody waits for it to be written.
@@ -206,8 +177,12 @@ impl RunningCall {
     }
 
     /// The faults that lie in wait for a piece that the call sends to another host.
-    pub(crate) fn arm_piece(&self, what: Arriving<'_>, piece: u32) -> Vec<Armed> {
-        self.calls.faults.arm_transfer(what, piece)
+    pub(crate) fn arm_piece(&self, of_task: &TagAndApplication, piece: u32) -> Vec<Armed> {
+        let arm = |call: &mut Call| self.calls.faults.arm_transfer(call, of_task, piece);
+        self.call
+            .as_ref()
+            .map(|call| call.with(arm))
+            .unwrap_or_default()
     }
 
     /// The faults that lie in wait before or after the call's effect.
@@ -341,11 +316,7 @@ impl RunningCall {
     /// Notes the task of an import, once it is known.
     pub(crate) fn note_task(&mut self, id: &str) {
         if let Some(call) = &self.call {
-            call.with(|call| {
-                if let Some(request) = call.request.as_object_mut() {
-                    request.insert("task_id".to_owned(), id.into());
-                }
-            });
+            call.with(|call| call.set_task(id));
         }
     }
 
@@ -366,10 +337,7 @@ impl RunningCall {
 
     fn end(&mut self, status: Option<&Status>) -> Written {
         if let (Some(call), Some(status)) = (&self.call, status) {
-            call.with(|call| {
-                code_name(status.code()).clone_into(&mut call.status.code);
-                status.message().clone_into(&mut call.status.message);
-            });
+            call.with(|call| note_status(call, status));
         }
         self.close(false)
     }
@@ -393,9 +361,15 @@ impl RunningCall {
     }
 }
 
+/// What a call is answered.
+fn note_status(call: &mut Call, status: &Status) {
+    code_name(status.code()).clone_into(&mut call.status.code);
+    status.message().clone_into(&mut call.status.message);
+}
+
 /// One line a call, for who wants to see them pass. What a client sent is quoted.
 fn log(call: &Call) {
-    let task = call.request.get("task_id").and_then(Value::as_str);
+    let task = call.task_id();
     let CallStatus { code, message } = &call.status;
     let error = (!message.is_empty()).then(|| tracing::field::debug(message));
     tracing::info!(

@@ -18,6 +18,7 @@ use super::parts;
 use crate::call::faults::is_code_name;
 use crate::call::journal::{self, Journal};
 use crate::call::json::not_null;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
 /// How long a wait takes at most, unless it says another time.
@@ -104,7 +105,7 @@ pub(super) async fn list(
 /// The calls that have not ended. They have no status yet.
 fn running(journal: &Journal, query: &journal::Query, after: u64, limit: usize) -> Response {
     let calls = journal.running().find(query, after, limit);
-    let calls: Vec<_> = calls.iter().map(journal::unanswered).collect();
+    let calls: Vec<_> = calls.iter().map(Call::unanswered).collect();
     Json(json!({ "calls": calls })).into_response()
 }
 

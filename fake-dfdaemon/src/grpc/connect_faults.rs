@@ -6,6 +6,7 @@ use super::services::Services;
 use crate::call::clock::later;
 use crate::call::faults::Action;
 use crate::call::faults::registry::Armed;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
 /// The faults that lie in wait for a connection that was made just now.
@@ -34,7 +35,7 @@ pub(super) async fn pass(services: &Services, faults: Vec<Armed>) -> bool {
         if !armed.fire() {
             continue;
         }
-        calls.note_firing(&armed, Rpc::Connect, &name, json!({}));
+        calls.note_firing(&armed, Call::arriving(Rpc::Connect, &name, json!({})));
         match (armed.action(), due) {
             (_, Some(due)) => calls.clock.sleep_until(due).await,
             (Action::Stall, None) => armed.removed().cancelled().await,

@@ -13,7 +13,7 @@ use tonic::{Request, Status};
 
 use super::content_body::{self, ContentBody, Parts};
 use super::piece_faults::{Outgoing, PieceFate};
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
 use crate::call::RunningCall;
@@ -31,13 +31,8 @@ pub(super) async fn answer(
     request: Request<DownloadPersistentCacheTaskRequest>,
 ) -> Result<ContentBody, Status> {
     let (_, extensions, request) = request.into_parts();
-    let asked = Asked {
-        task: Some(&request.task_id),
-        tag: request.tag.as_deref(),
-        application: request.application.as_deref(),
-        request: message::export_fields(&request),
-    };
-    let mut call = host.begin(Rpc::Export, asked, &extensions).await;
+    let fields = message::export_fields(&request);
+    let mut call = host.begin(Rpc::Export, fields, &extensions).await;
     match begin(&host, &mut call, request).await {
         Ok(begun) => Ok(begun.send(&host, call)),
         Err(status) => {

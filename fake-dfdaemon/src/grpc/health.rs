@@ -13,7 +13,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::faults::Phase;
 use crate::call::rpc::Rpc;
 use crate::dfdaemon::statuses::{not_registered, stopping};
@@ -46,13 +46,10 @@ impl Health for HealthOf {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let service = &request.get_ref().service;
-        let asked = Asked {
-            request: json!({"service": service}),
-            ..Asked::default()
-        };
+        let fields = json!({"service": service});
         let call = self
             .host
-            .begin(Rpc::Health, asked, request.extensions())
+            .begin(Rpc::Health, fields, request.extensions())
             .await;
         let work = async {
             let status = self.status_of(service);
@@ -69,13 +66,10 @@ impl Health for HealthOf {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let service = &request.get_ref().service;
-        let asked = Asked {
-            request: json!({"service": service, "watch": true}),
-            ..Asked::default()
-        };
+        let fields = json!({"service": service, "watch": true});
         let mut call = self
             .host
-            .begin(Rpc::Health, asked, request.extensions())
+            .begin(Rpc::Health, fields, request.extensions())
             .await;
         let passed = call.pass(Phase::Before).await;
         let status = passed.and_then(|()| self.status_of(service).ok_or_else(not_registered));

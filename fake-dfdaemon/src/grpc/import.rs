@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
 use super::message;
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::gate::GateGuard;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error, ImportRequest};
 use crate::dfdaemon::limits::Blocked;
@@ -26,21 +26,17 @@ pub(super) async fn answer(
     let (_, extensions, request) = request.into_parts();
     let fields = message::import_fields(&request);
     let request = message::import_request(request);
+    let gate = host.cluster.calls().gate.enter().await;
+    let call = Call::arriving(Rpc::Import, host.number.name(), fields);
     let unbegun = Unbegun {
         host: &host,
-        gate: Some(host.cluster.calls().gate.enter().await),
-        tag: request.tag.as_deref(),
-        application: request.application.as_deref(),
-        fields,
+        arrived: Some((gate, call)),
         extensions: &extensions,
     };
     let task = task_for_faults(&host, &request, unbegun.ends()).await;
     let Some(mut call) = unbegun.begin(task.as_deref()) else {
         return Err(stopping());
     };
-    if let Some(task) = &task {
-        call.note_task(task);
-    }
     let answer = import(&host, &mut call, request).await;
     call.answered(answer.as_ref().err()).wait().await;
     answer.map(Response::new)
@@ -51,17 +47,15 @@ pub(super) async fn answer(
 struct Unbegun<'a> {
     host: &'a ServedHost,
     /// Until it begins.
-    gate: Option<GateGuard>,
-    tag: Option<&'a str>,
-    application: Option<&'a str>,
-    fields: Value,
+    arrived: Option<(GateGuard, Call)>,
     extensions: &'a Extensions,
 }
 
 impl Unbegun<'_> {
     /// Cancelled when the call is to be broken off.
     fn ends(&self) -> CancellationToken {
-        self.gate.as_ref().map(GateGuard::ends).unwrap_or_default()
+        let arrived = self.arrived.as_ref();
+        arrived.map(|(gate, _)| gate.ends()).unwrap_or_default()
     }
 
     fn begin(mut self, task: Option<&str>) -> Option<RunningCall> {
@@ -70,17 +64,11 @@ impl Unbegun<'_> {
 
     /// `None` if it has begun.
     fn begin_here(&mut self, task: Option<&str>) -> Option<RunningCall> {
-        let gate = self.gate.take()?;
-        let asked = Asked {
-            task,
-            tag: self.tag,
-            application: self.application,
-            request: std::mem::take(&mut self.fields),
-        };
-        let call = self
-            .host
-            .begin_entered(gate, Rpc::Import, asked, self.extensions);
-        Some(call)
+        let (gate, mut call) = self.arrived.take()?;
+        if let Some(task) = task {
+            call.set_task(task);
+        }
+        Some(self.host.begin_entered(gate, call, self.extensions))
     }
 }
 

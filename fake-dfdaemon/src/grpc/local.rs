@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::message;
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::quirks::Quirk;
@@ -23,13 +23,9 @@ pub(super) async fn stat(
 ) -> Result<Response<StatLocalPersistentCacheTaskResponse>, Status> {
     let asking = request.get_ref();
     let id = &asking.task_id;
-    let asked = Asked {
-        task: Some(id),
-        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
-        ..Asked::default()
-    };
+    let fields = json!({"task_id": id, "remote_ip": asking.remote_ip});
     let call = host
-        .begin(Rpc::StatLocal, asked, request.extensions())
+        .begin(Rpc::StatLocal, fields, request.extensions())
         .await;
     let work = async {
         check_known(&host)?;
@@ -47,11 +43,8 @@ pub(super) async fn list(
     host: ServedHost,
     request: Request<ListLocalPersistentCacheTasksRequest>,
 ) -> Result<Response<ListLocalPersistentCacheTasksResponse>, Status> {
-    let asked = Asked {
-        request: json!({"remote_ip": request.get_ref().remote_ip}),
-        ..Asked::default()
-    };
-    let call = host.begin(Rpc::List, asked, request.extensions()).await;
+    let fields = json!({"remote_ip": request.get_ref().remote_ip});
+    let call = host.begin(Rpc::List, fields, request.extensions()).await;
     let work = async {
         check_known(&host)?;
         let number = host.number;

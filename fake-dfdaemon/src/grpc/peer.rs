@@ -6,7 +6,7 @@ use dfdaemon_api::dfdaemon::v2::{
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::rpc::Rpc;
 
 pub(super) async fn update(
@@ -19,12 +19,8 @@ pub(super) async fn update(
         remote_ip,
         ..
     } = request.get_ref();
-    let asked = Asked {
-        task: Some(id),
-        request: json!({"task_id": id, "persistent": persistent, "remote_ip": remote_ip}),
-        ..Asked::default()
-    };
-    let call = host.begin(Rpc::Update, asked, request.extensions()).await;
+    let fields = json!({"task_id": id, "persistent": persistent, "remote_ip": remote_ip});
+    let call = host.begin(Rpc::Update, fields, request.extensions()).await;
     let (number, task, persistent) = (host.number, id.clone(), *persistent);
     let work = async {
         let updated = host
@@ -42,12 +38,8 @@ pub(super) async fn delete(
 ) -> Result<Response<()>, Status> {
     let asking = request.get_ref();
     let id = &asking.task_id;
-    let asked = Asked {
-        task: Some(id),
-        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
-        ..Asked::default()
-    };
-    let call = host.begin(Rpc::Delete, asked, request.extensions()).await;
+    let fields = json!({"task_id": id, "remote_ip": asking.remote_ip});
+    let call = host.begin(Rpc::Delete, fields, request.extensions()).await;
     let (number, task) = (host.number, id.clone());
     let work = async {
         let deleted = host

@@ -15,10 +15,10 @@ use tonic::{Request, Status};
 
 use super::content_body::{self, ContentBody, Parts};
 use super::framing::{self, Framed};
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::clock::later;
-use crate::call::faults::registry::{Armed, Arriving};
+use crate::call::faults::registry::Armed;
 use crate::call::faults::{Action, Phase};
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
@@ -32,12 +32,10 @@ pub(super) async fn answer(
 ) -> Result<ContentBody, Status> {
     let asking = request.get_ref();
     let (id, number) = (asking.task_id.clone(), asking.piece_number);
-    let asked = Asked {
-        task: Some(&id),
-        request: json!({"task_id": id, "host_id": asking.host_id, "piece": number}),
-        ..Asked::default()
-    };
-    let mut call = host.begin(Rpc::Transfer, asked, request.extensions()).await;
+    let fields = json!({"task_id": id, "host_id": asking.host_id, "piece": number});
+    let mut call = host
+        .begin(Rpc::Transfer, fields, request.extensions())
+        .await;
     match begin(&host, &mut call, &id, number).await {
         Ok(begun) => {
             let (parts, body) = content_body::channel();
@@ -69,7 +67,7 @@ async fn begin(
     number: u32,
 ) -> Result<Begun, Status> {
     call.pass(Phase::Before).await?;
-    let armed = arm(host, call, id, number);
+    let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
         call.act(armed).await?;
     }
@@ -97,19 +95,6 @@ async fn begin(
         flipped,
         _permit: permit,
     })
-}
-
-/// The faults that lie in wait for the piece.
-fn arm(host: &ServedHost, call: &RunningCall, id: &str, number: u32) -> Vec<Armed> {
-    let (tag, application) = host.cluster.scheduler().tag_and_application(id);
-    let what = Arriving {
-        rpc: Rpc::Transfer,
-        host: &host.number.name(),
-        task: Some(id),
-        tags: [None, tag.as_deref()],
-        applications: [None, application.as_deref()],
-    };
-    call.arm_piece(what, number)
 }
 
 /// Lets faults delay the piece, and tells where one flips a bit of it.

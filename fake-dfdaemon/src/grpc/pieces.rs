@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
 use crate::call::rpc::Rpc;
@@ -28,12 +28,8 @@ pub(super) async fn sync(
 ) -> Result<Response<Pieces>, Status> {
     let (_, extensions, request) = request.into_parts();
     let (id, numbers) = (request.task_id, request.interested_piece_numbers);
-    let asked = Asked {
-        task: Some(&id),
-        request: json!({"task_id": id, "host_id": request.host_id, "pieces": numbers.len()}),
-        ..Asked::default()
-    };
-    let mut call = host.begin(Rpc::Transfer, asked, &extensions).await;
+    let fields = json!({"task_id": id, "host_id": request.host_id, "pieces": numbers.len()});
+    let mut call = host.begin(Rpc::Transfer, fields, &extensions).await;
     if let Err(status) = call.pass(Phase::Before).await {
         call.answered(Some(&status)).wait().await;
         return Err(status);

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tonic::{Extensions, Response, Status};
 
+use crate::call::RunningCall;
 use crate::call::connection::Connection;
 use crate::call::faults::Phase;
-use crate::call::faults::registry::Arriving;
 use crate::call::gate::GateGuard;
 use crate::call::rate::{RateLimit, Turn};
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
-use crate::call::{Arrived, RunningCall};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit};
@@ -41,58 +41,36 @@ pub(crate) struct ServedHost {
     pub(crate) up: Arc<AtomicBool>,
 }
 
-/// A call as a service gets it.
-#[derive(Debug, Default)]
-pub(super) struct Asked<'a> {
-    pub(super) task: Option<&'a str>,
-    pub(super) tag: Option<&'a str>,
-    pub(super) application: Option<&'a str>,
-    /// The request's fields, for the journal.
-    pub(super) request: Value,
-}
-
 impl ServedHost {
     /// Whether all listeners of the host are up.
     pub(super) fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
     }
 
+    /// Begins a call when the gate lets it in. The fields of its request are what faults and the journal
+    /// know of it.
     pub(super) async fn begin(
         &self,
         rpc: Rpc,
-        asked: Asked<'_>,
+        fields: Value,
         extensions: &Extensions,
     ) -> RunningCall {
         let gate = self.cluster.calls().gate.enter().await;
-        self.begin_entered(gate, rpc, asked, extensions)
+        let call = Call::arriving(rpc, self.number.name(), fields);
+        self.begin_entered(gate, call, extensions)
     }
 
     /// The same for a call that has been let in already.
     pub(super) fn begin_entered(
         &self,
         gate: GateGuard,
-        rpc: Rpc,
-        asked: Asked<'_>,
+        call: Call,
         extensions: &Extensions,
     ) -> RunningCall {
-        let name = self.number.name();
-        let (tag, application) = asked.task.map_or((None, None), |task| {
-            self.cluster.scheduler().tag_and_application(task)
-        });
-        let what = Arriving {
-            rpc,
-            host: &name,
-            task: asked.task,
-            tags: [asked.tag, tag.as_deref()],
-            applications: [asked.application, application.as_deref()],
-        };
-        let connection = extensions.get::<Connection>();
-        let arrived = Arrived {
-            what,
-            request: &asked.request,
-            connection,
-        };
-        self.cluster.calls().begin_entered(gate, arrived)
+        let task = call.task_id();
+        let of_task = task.map(|task| self.cluster.scheduler().tag_and_application(task));
+        let (of_task, connection) = (of_task.unwrap_or_default(), extensions.get::<Connection>());
+        self.cluster.calls().begin(gate, call, &of_task, connection)
     }
 
     /// Answers a call with the outcome of `work`, unless there are too many.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::message;
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::rpc::Rpc;
 
 pub(super) async fn answer(
@@ -15,12 +15,8 @@ pub(super) async fn answer(
 ) -> Result<Response<PersistentCacheTask>, Status> {
     let asking = request.get_ref();
     let id = &asking.task_id;
-    let asked = Asked {
-        task: Some(id),
-        request: json!({"task_id": id, "remote_ip": asking.remote_ip}),
-        ..Asked::default()
-    };
-    let call = host.begin(Rpc::Stat, asked, request.extensions()).await;
+    let fields = json!({"task_id": id, "remote_ip": asking.remote_ip});
+    let call = host.begin(Rpc::Stat, fields, request.extensions()).await;
     let work = async {
         // A peer asks for what is here, and may itself be one that would be asked.
         if !host.is_for_peers {

@@ -3,17 +3,16 @@
 use serde_json::json;
 use tonic::body::Body;
 
-use super::service::{Asked, ServedHost};
+use super::service::ServedHost;
 use crate::call::rpc::Rpc;
 use crate::dfdaemon::statuses::not_served;
 
 pub(super) async fn answer(host: ServedHost, request: http::Request<Body>) -> http::Response<Body> {
     let method = request.uri().path().trim_start_matches('/');
-    let asked = Asked {
-        request: json!({"method": method}),
-        ..Asked::default()
-    };
-    let mut call = host.begin(Rpc::Unserved, asked, request.extensions()).await;
+    let fields = json!({"method": method});
+    let mut call = host
+        .begin(Rpc::Unserved, fields, request.extensions())
+        .await;
     let refused = match call.pass(crate::call::faults::Phase::Before).await {
         Ok(()) => not_served(method),
         Err(fault) => fault,

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::error::StartError;
 use super::host_tcp::{Service, Tcp};
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::HostNumber;
@@ -191,7 +192,7 @@ impl HostServer {
         }
         for armed in armed {
             if armed.fire() {
-                calls.note_firing(&armed, Rpc::Connect, &name, json!({}));
+                calls.note_firing(&armed, Call::arriving(Rpc::Connect, &name, json!({})));
             }
         }
         done

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::reach::Reach;
 use super::{Action, Fault, FaultError, Phase};
 use crate::call::random::Random;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
 /// The faults of one daemon.
@@ -45,16 +46,11 @@ struct Registered {
     closed: BTreeSet<String>,
 }
 
-/// What is known of a call when it arrives.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arriving<'a> {
-    pub(crate) rpc: Rpc,
-    pub(crate) host: &'a str,
-    pub(crate) task: Option<&'a str>,
-    /// Of the request, and of the task.
-    pub(crate) tags: [Option<&'a str>; 2],
-    /// Of the request, and of the task.
-    pub(crate) applications: [Option<&'a str>; 2],
+/// What the import of a call's task gave it: faults look for it there as in the request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TagAndApplication {
+    pub(crate) tag: Option<String>,
+    pub(crate) application: Option<String>,
 }
 
 /// A fault that hits a call, if the call gets to where it lies in wait.
@@ -207,12 +203,20 @@ impl Faults {
         })
     }
 
+    /// Whether any fault looks at pieces on their way between hosts.
+    pub(crate) fn look_at_transfers(&self) -> bool {
+        let active = self.lock();
+        let mut on = active.faults.iter().map(|registered| registered.fault.on);
+        on.any(|on| on == Some(Rpc::Transfer))
+    }
+
     /// Numbers a call, and tells the faults that lie in wait for it, in the order in which they
     /// were added. In one step: of two calls at a time, the one with the lower number is the one
     /// that matches first, so that a seed hits the same numbers again.
     pub(crate) fn arm(
         &self,
-        call: Arriving<'_>,
+        call: &Call,
+        of_task: &TagAndApplication,
         number: impl FnOnce() -> u64,
     ) -> (u64, Vec<Armed>) {
         let mut active = self.lock();
@@ -220,7 +224,7 @@ impl Faults {
         let matching = active.faults.iter_mut().filter(|registered| {
             let fault = &registered.fault;
             // Those of pieces are armed a piece at a time.
-            fault.on != Some(Rpc::Transfer) && fault.matches(call)
+            fault.on != Some(Rpc::Transfer) && fault.matches(call, of_task)
         });
         let armed = matching.filter_map(|registered| registered.arm(self.seed));
         (number, armed.collect())
@@ -228,14 +232,19 @@ impl Faults {
 
     /// The faults that lie in wait for a piece on its way between hosts. Each piece that one is
     /// about counts as a call for it.
-    pub(crate) fn arm_transfer(&self, transfer: Arriving<'_>, piece: u32) -> Vec<Armed> {
+    pub(crate) fn arm_transfer(
+        &self,
+        transfer: &Call,
+        of_task: &TagAndApplication,
+        piece: u32,
+    ) -> Vec<Armed> {
         let mut active = self.lock();
         let seed = self.seed;
         let matching = active.faults.iter_mut().filter(|registered| {
             let fault = &registered.fault;
             fault.on == Some(Rpc::Transfer)
                 && fault.piece.is_none_or(|number| number == piece)
-                && fault.matches(transfer)
+                && fault.matches(transfer, of_task)
         });
         matching
             .filter_map(|registered| registered.arm(seed))
@@ -330,17 +339,18 @@ impl Fault {
         self.on == Some(Rpc::Connect) && self.host.as_deref().is_none_or(|name| name == host)
     }
 
-    fn matches(&self, call: Arriving<'_>) -> bool {
-        let is = |wanted: &Option<String>, given: &[Option<&str>]| {
-            wanted
-                .as_deref()
-                .is_none_or(|wanted| given.contains(&Some(wanted)))
+    fn matches(&self, call: &Call, of_task: &TagAndApplication) -> bool {
+        let is = |wanted: &Option<String>, given: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == given
+        };
+        let is_labelled = |wanted: &Option<String>, field: &str, label: &Option<String>| {
+            is(wanted, call.text(field)) || is(wanted, label.as_deref())
         };
         self.on.is_none_or(|on| on == call.rpc)
-            && is(&self.host, &[Some(call.host)])
-            && is(&self.task, &[call.task])
-            && is(&self.tag, &call.tags)
-            && is(&self.application, &call.applications)
+            && is(&self.host, Some(&call.host))
+            && is(&self.task, call.task_id())
+            && is_labelled(&self.tag, "tag", &of_task.tag)
+            && is_labelled(&self.application, "application", &of_task.application)
     }
 }
 

@@ -4,7 +4,6 @@
 //! in it is kept in memory, and so are the lines that are not in the file yet: a thread of its own
 //! writes them, so that a file system that hangs stops nothing else.
 
-mod call;
 mod file;
 mod index;
 mod query;
@@ -30,8 +29,6 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 
-pub(crate) use self::call::unanswered;
-pub use self::call::{Call, CallFault, CallStatus};
 use self::file::JournalFile;
 pub use self::query::Query;
 pub(crate) use self::readers::Readers;
@@ -42,6 +39,7 @@ use self::shared::Shared;
 pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};
 use self::writer::{Put, SHORT, Writer};
+use super::record::Call;
 use super::rpc::Rpc;
 use crate::store::private_files;
 

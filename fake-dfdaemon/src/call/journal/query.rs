@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::call::Call;
 use crate::call::faults::code_name;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
 /// Which calls are asked for. A kind of call is a query for all of its calls.

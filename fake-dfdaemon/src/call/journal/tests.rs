@@ -1,30 +1,16 @@
 //! What the journal keeps, counts and tells.
 
-use jiff::Timestamp;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::*;
 
 const LIMIT: usize = 1000;
 
 fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call {
-    Call {
-        call: journal.number(),
-        at: Timestamp::UNIX_EPOCH,
-        rpc,
-        host: host.to_owned(),
-        request: json!({"task_id": task}),
-        metadata: Map::new(),
-        pieces: 0,
-        bytes: 0,
-        status: CallStatus {
-            code: code.to_owned(),
-            message: String::new(),
-        },
-        fault: None,
-        client_gone: false,
-        duration_ms: 0,
-    }
+    let mut call = Call::arriving(rpc, host, json!({"task_id": task}));
+    call.call = journal.number();
+    code.clone_into(&mut call.status.code);
+    call
 }
 
 /// Notes a call, and waits until it is written.

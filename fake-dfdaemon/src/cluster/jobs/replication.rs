@@ -5,12 +5,12 @@ use std::sync::Arc;
 use serde_json::json;
 use tonic::Status;
 
+use crate::call::RunningCall;
 use crate::call::clock::later;
-use crate::call::faults::registry::Arriving;
 use crate::call::faults::{Action, Phase};
 use crate::call::gate::GateGuard;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
-use crate::call::{Arrived, RunningCall};
 use crate::cluster::scheduler::{Blocked, Job, Step};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error};
@@ -54,22 +54,10 @@ impl Cluster {
         id: &TaskId,
         gate: GateGuard,
     ) -> Result<(), Error> {
-        let name = host.name();
-        let (tag, application) = self.scheduler().tag_and_application(id);
-        let request = json!({"task_id": &**id, "persistent": true});
-        let what = Arriving {
-            rpc: Rpc::Replicate,
-            host: &name,
-            task: Some(id),
-            tags: [None, tag.as_deref()],
-            applications: [None, application.as_deref()],
-        };
-        let arrived = Arrived {
-            what,
-            request: &request,
-            connection: None,
-        };
-        let mut call = self.calls().begin_entered(gate, arrived);
+        let fields = json!({"task_id": &**id, "persistent": true});
+        let call = Call::arriving(Rpc::Replicate, host.name(), fields);
+        let of_task = self.scheduler().tag_and_application(id);
+        let mut call = self.calls().begin(gate, call, &of_task, None);
         let made = self.make_replica(&mut call, host, id).await;
         let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))

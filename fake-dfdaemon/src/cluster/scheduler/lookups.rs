@@ -9,6 +9,7 @@ use super::Scheduler;
 use super::replicas::ReplicaState;
 use super::state::{Generation, HostStatus, TaskView};
 use super::task::{Replica, Task};
+use crate::call::faults::registry::TagAndApplication;
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -61,12 +62,14 @@ impl Scheduler {
     }
 
     /// Tag and application of a task, if there is such a task and it has them.
-    pub(crate) fn tag_and_application(&self, id: &str) -> (Option<String>, Option<String>) {
+    pub(crate) fn tag_and_application(&self, id: &str) -> TagAndApplication {
         let state = self.state();
         let task = state.tasks.get(id).map(|entry| &entry.task);
-        task.map_or((None, None), |task| {
-            (task.tag.clone(), task.application.clone())
-        })
+        let of_task = task.map(|task| TagAndApplication {
+            tag: task.tag.clone(),
+            application: task.application.clone(),
+        });
+        of_task.unwrap_or_default()
     }
 
     /// Whether a host has the whole of a task.

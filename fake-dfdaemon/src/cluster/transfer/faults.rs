@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Fetch;
 use crate::call::clock::later;
 use crate::call::faults::Action;
-use crate::call::faults::registry::{Armed, Arriving};
+use crate::call::faults::registry::{Armed, TagAndApplication};
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
@@ -22,24 +23,30 @@ const POLL: Duration = Duration::from_millis(5);
 impl Fetch {
     /// The faults that lie in wait for a piece from that host.
     pub(super) fn faults(&self, cluster: &Cluster, parent: HostNumber, number: u32) -> Vec<Armed> {
-        let transfer = Arriving {
-            rpc: Rpc::Transfer,
-            host: &parent.name(),
-            task: Some(&self.task.task_id),
-            tags: [self.task.tag.as_deref(), None],
-            applications: [self.task.application.as_deref(), None],
+        let faults = &cluster.calls().faults;
+        if !faults.look_at_transfers() {
+            return Vec::new();
+        }
+        let of_task = TagAndApplication {
+            tag: self.task.tag.clone(),
+            application: self.task.application.clone(),
         };
-        cluster.calls().faults.arm_transfer(transfer, number)
+        faults.arm_transfer(&self.call(parent, number), &of_task, number)
+    }
+
+    /// What faults and the journal know of a piece from that host.
+    fn call(&self, parent: HostNumber, number: u32) -> Call {
+        let to = self.key.host.name();
+        let fields = json!({"task_id": self.task.task_id, "piece": number, "to": to});
+        Call::arriving(Rpc::Transfer, parent.name(), fields)
     }
 
     /// Whether a fault hits a piece from that host, which is noted then.
     fn fires(&self, cluster: &Cluster, armed: &Armed, (parent, number): (HostNumber, u32)) -> bool {
         let fires = armed.fire();
         if fires {
-            let to = self.key.host.name();
-            let request = json!({"task_id": self.task.task_id, "piece": number, "to": to});
-            let calls = cluster.calls();
-            calls.note_firing(armed, Rpc::Transfer, &parent.name(), request);
+            let call = self.call(parent, number);
+            cluster.calls().note_firing(armed, call);
         }
         fires
     }

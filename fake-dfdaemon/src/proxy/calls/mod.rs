@@ -4,8 +4,8 @@
 //! hit before it has an effect does not get there. What passes is unaltered, but for what a fault
 //! alters.
 
-mod asked;
 mod parts;
+mod request_fields;
 mod sending;
 mod spool;
 mod watched;
@@ -19,10 +19,11 @@ use http::{HeaderMap, Response, request};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Body;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use self::asked::{Asked, read_first, rpc_of};
+use self::request_fields::{fields_of, read_first, rpc_of};
 use self::sending::{Sending, trailers_of};
 use self::spool::Spool;
 use self::watched::{Watched, broken, reset, status_of};
@@ -31,13 +32,14 @@ use crate::call::clock::{Clock, ClockMode};
 use crate::call::connection::Connection;
 use crate::call::events::Events;
 use crate::call::faults::reach::Reach;
-use crate::call::faults::registry::{Arriving, Faults};
+use crate::call::faults::registry::{Faults, TagAndApplication};
 use crate::call::faults::{Fault, FaultError, Phase};
 use crate::call::gate::Gate;
 use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
+use crate::call::record::Call;
 use crate::call::rpc::Rpc;
-use crate::call::{Ahead, Arrived, Calls, RunningCall, Waits};
+use crate::call::{Ahead, Calls, RunningCall, Waits};
 use crate::dfdaemon::release::Release;
 use crate::grpc::request_head::metadata;
 
@@ -141,9 +143,9 @@ impl ProxiedCalls {
             Rpc::Unserved => Front::default(),
             _ => read_first(&mut body).await?,
         };
-        let asked = Asked::of(rpc, head.uri.path(), &front.data);
+        let fields = fields_of(rpc, head.uri.path(), &front.data);
         body.put_back(front);
-        let mut call = self.begin(rpc, &asked, &head.headers, &closes).await;
+        let mut call = self.begin(rpc, fields, &head.headers, &closes).await;
         if let Err(status) = call.pass(Phase::Before).await {
             call.answered(Some(&status)).wait().await;
             return Ok(refused(&status));
@@ -172,29 +174,19 @@ impl ProxiedCalls {
     async fn begin(
         &self,
         rpc: Rpc,
-        asked: &Asked,
+        fields: Value,
         headers: &HeaderMap,
         closes: &CancellationToken,
     ) -> RunningCall {
-        let entered = self.calls.gate.enter().await;
+        let gate = self.calls.gate.enter().await;
         let connection = Connection {
             closes: closes.clone(),
             is_late: Arc::default(),
             metadata: Arc::new(metadata(headers)),
         };
-        let what = Arriving {
-            rpc,
-            host: self.host,
-            task: asked.task.as_deref(),
-            tags: [asked.tag.as_deref(), None],
-            applications: [asked.application.as_deref(), None],
-        };
-        let arrived = Arrived {
-            what,
-            request: &asked.fields,
-            connection: Some(&connection),
-        };
-        self.calls.begin_entered(entered, arrived)
+        let call = Call::arriving(rpc, self.host, fields);
+        let of_task = TagAndApplication::default();
+        self.calls.begin(gate, call, &of_task, Some(&connection))
     }
 
     async fn answer<B>(

@@ -1,20 +1,19 @@
+use serde_json::json;
 use tonic::Code;
 
 use super::*;
 use crate::call::faults::FaultGuard;
 
-fn call(rpc: Rpc) -> Arriving<'static> {
-    Arriving {
-        rpc,
-        host: "host-0",
-        task: Some("1"),
-        tags: [None; 2],
-        applications: [None; 2],
-    }
+fn call(rpc: Rpc) -> Call {
+    Call::arriving(rpc, "host-0", json!({"task_id": "1"}))
 }
 
-fn fires(faults: &Faults, arriving: Arriving<'_>) -> bool {
-    faults.arm(arriving, || 0).1.iter().any(Armed::fire)
+fn arm(faults: &Faults, call: &Call) -> Vec<Armed> {
+    faults.arm(call, &TagAndApplication::default(), || 0).1
+}
+
+fn fires(faults: &Faults, call: &Call) -> bool {
+    arm(faults, call).iter().any(Armed::fire)
 }
 
 #[test]
@@ -26,8 +25,8 @@ fn the_nth_call_that_matches_is_hit_once() {
     let hits: Vec<_> = (0..4)
         .map(|_| {
             (
-                fires(&faults, call(Rpc::Import)),
-                fires(&faults, call(Rpc::Stat)),
+                fires(&faults, &call(Rpc::Import)),
+                fires(&faults, &call(Rpc::Stat)),
             )
         })
         .collect();
@@ -46,8 +45,8 @@ fn the_nth_call_that_matches_is_hit_once() {
 fn times_counts_firings_and_not_matches() {
     let faults = Faults::new(1);
     let id = faults.add(Fault::on_any().times(2).stall(), 3).unwrap();
-    let (_, unreached) = faults.arm(call(Rpc::Stat), || 0);
-    let hits: Vec<_> = (0..3).map(|_| fires(&faults, call(Rpc::Stat))).collect();
+    let unreached = arm(&faults, &call(Rpc::Stat));
+    let hits: Vec<_> = (0..3).map(|_| fires(&faults, &call(Rpc::Stat))).collect();
     assert_eq!((hits, faults.fired(id)), (vec![true, true, false], 2));
     assert!(!unreached[0].fire());
 }
@@ -61,34 +60,31 @@ fn selectors_narrow_a_fault_down() {
         .tag("t")
         .application("a");
     faults.add(fault.stall(), 3).unwrap();
-    let hit = Arriving {
-        rpc: Rpc::Export,
-        host: "host-1",
-        task: Some("7"),
-        tags: [None, Some("t")],
-        applications: [Some("a"), None],
+    let fields = json!({"task_id": "7", "application": "a"});
+    let hit = Call::arriving(Rpc::Export, "host-1", fields.clone());
+    let tagged = |tag: &str| TagAndApplication {
+        tag: Some(tag.to_owned()),
+        application: None,
     };
-    assert!(fires(&faults, hit));
-    for miss in [
-        Arriving {
-            rpc: Rpc::Stat,
-            ..hit
-        },
-        Arriving {
-            host: "host-0",
-            ..hit
-        },
-        Arriving { task: None, ..hit },
-        Arriving {
-            tags: [Some("u"), None],
-            ..hit
-        },
-        Arriving {
-            applications: [None, None],
-            ..hit
-        },
+    let fires = |call: &Call, of_task: &TagAndApplication| {
+        let (_, armed) = faults.arm(call, of_task, || 0);
+        armed.iter().any(Armed::fire)
+    };
+    assert!(fires(&hit, &tagged("t")));
+    for (miss, tag) in [
+        (Call::arriving(Rpc::Stat, "host-1", fields.clone()), "t"),
+        (Call::arriving(Rpc::Export, "host-0", fields), "t"),
+        (
+            Call::arriving(Rpc::Export, "host-1", json!({"application": "a"})),
+            "t",
+        ),
+        (
+            Call::arriving(Rpc::Export, "host-1", json!({"task_id": "7"})),
+            "t",
+        ),
+        (hit, "u"),
     ] {
-        assert!(!fires(&faults, miss), "{miss:?}");
+        assert!(!fires(&miss, &tagged(tag)), "{miss:?}");
     }
 }
 
@@ -100,7 +96,7 @@ fn chance_is_the_same_for_the_same_seed() {
             .add(Fault::on(Rpc::Stat).probability(0.5).stall(), 3)
             .unwrap();
         (0..64)
-            .map(|_| fires(&faults, call(Rpc::Stat)))
+            .map(|_| fires(&faults, &call(Rpc::Stat)))
             .collect::<Vec<_>>()
     };
     assert_eq!(hits(7), hits(7));
@@ -113,7 +109,7 @@ fn a_removed_fault_fires_no_more_also_in_calls_under_way() {
     let faults = Arc::new(Faults::new(1));
     let id = faults.add(Fault::on(Rpc::Stat).stall(), 3).unwrap();
     let guard = FaultGuard::new(Arc::clone(&faults), id);
-    let (_, armed) = faults.arm(call(Rpc::Stat), || 0);
+    let armed = arm(&faults, &call(Rpc::Stat));
     drop(guard);
     assert!(armed[0].removed().is_cancelled() && !armed[0].fire());
     assert!(faults.list().is_empty() && !faults.remove(id));
@@ -126,7 +122,7 @@ fn the_first_call_without_luck_is_the_first_that_draws_the_probability_or_more()
         let faults = Faults::new(7);
         let fault = Fault::on_any().probability(probability).stall();
         faults.add(fault, 3).unwrap();
-        assert_eq!(fires(&faults, call(Rpc::Stat)), hit);
+        assert_eq!(fires(&faults, &call(Rpc::Stat)), hit);
     }
 }
 
@@ -160,7 +156,8 @@ fn a_fault_lies_in_wait_at_its_place_alone() {
     for (fault, at_call, at_pieces) in table {
         let faults = Faults::new(1);
         let id = faults.add(fault.clone(), 3).unwrap();
-        let (number, armed) = faults.arm(call(Rpc::Export), || 7);
+        let of_task = TagAndApplication::default();
+        let (number, armed) = faults.arm(&call(Rpc::Export), &of_task, || 7);
         assert_eq!((number, armed.len()), (7, 1));
         let armed = &armed[0];
         assert_eq!((armed.id, armed.action()), (id, &fault.action));
@@ -182,7 +179,7 @@ fn faults_are_told_apart_by_ids_that_are_never_given_again() {
     let add = |rpc| faults.add(Fault::on(rpc).reset(), 3).unwrap();
     let ids = [Rpc::Stat, Rpc::List, Rpc::Stat].map(add);
     assert_eq!(ids, [1, 2, 3]);
-    assert!(fires(&faults, call(Rpc::List)) && fires(&faults, call(Rpc::List)));
+    assert!(fires(&faults, &call(Rpc::List)) && fires(&faults, &call(Rpc::List)));
     let fired = |faults: &[Value]| -> Vec<_> {
         let number = |fault: &Value, key: &str| fault[key].as_u64().unwrap();
         let pair = |fault| (number(fault, "id"), number(fault, "fired"));
@@ -204,7 +201,7 @@ fn faults_are_told_apart_by_ids_that_are_never_given_again() {
     assert_eq!(fired(&faults.list()), [(3, 0)]);
     assert_eq!(add(Rpc::Stat), 4);
 
-    let (_, armed) = faults.arm(call(Rpc::Stat), || 0);
+    let armed = arm(&faults, &call(Rpc::Stat));
     assert!(armed.len() == 2 && armed.iter().all(|armed| !armed.removed().is_cancelled()));
     faults.clear();
     assert!(faults.list().is_empty() && armed.iter().all(|armed| armed.removed().is_cancelled()));
@@ -247,7 +244,7 @@ fn a_delay_is_drawn_between_its_bounds_and_the_same_for_a_seed() {
         faults
             .add("stat:delay=200ms..2s".parse().unwrap(), 3)
             .unwrap();
-        let delay = |_| faults.arm(call(Rpc::Stat), || 0).1[0].delay().unwrap();
+        let delay = |_| arm(&faults, &call(Rpc::Stat))[0].delay().unwrap();
         (0..32).map(delay).collect::<Vec<_>>()
     };
     let delays = drawn(7);

@@ -1,4 +1,4 @@
-//! What the journal says of a call.
+//! What is known of a call: from its arrival on, and in the journal when it has ended.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use crate::call::rpc::Rpc;
 
 /// A call that has ended.
+///
+/// The fake holds a call as one of these from its arrival on: faults look at it, and the journal keeps
+/// it.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Rpc};
@@ -50,6 +53,48 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call that arrives: its number and its time are known when it begins.
+    pub(crate) fn arriving(rpc: Rpc, host: impl Into<String>, request: Value) -> Self {
+        Self {
+            call: 0,
+            at: Timestamp::UNIX_EPOCH,
+            rpc,
+            host: host.into(),
+            request,
+            metadata: Map::new(),
+            pieces: 0,
+            bytes: 0,
+            status: CallStatus {
+                code: "OK".to_owned(),
+                message: String::new(),
+            },
+            fault: None,
+            client_gone: false,
+            duration_ms: 0,
+        }
+    }
+
+    /// The task of an import, once it is known.
+    pub(crate) fn set_task(&mut self, id: &str) {
+        if let Some(request) = self.request.as_object_mut() {
+            request.insert("task_id".to_owned(), id.into());
+        }
+    }
+
+    /// The JSON of a call that is running: it has no status yet.
+    pub(crate) fn unanswered(&self) -> Value {
+        let mut told = serde_json::json!(self);
+        if let Some(status) = told.get_mut("status") {
+            *status = Value::Null;
+        }
+        told
+    }
+
+    /// A field of the request that is a text.
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
+        self.request.get(field).and_then(Value::as_str)
+    }
+
     /// A field of the request, by its name in the journal: a text as it is, anything else as JSON. `None`
     /// if the request has no such field, or says nothing in it.
     #[must_use]
@@ -65,7 +110,7 @@ impl Call {
     /// The task that the call was for, if the request names one.
     #[must_use]
     pub fn task_id(&self) -> Option<&str> {
-        self.request.get("task_id").and_then(Value::as_str)
+        self.text("task_id")
     }
 
     /// What the client sent as metadata under a key, in order. Binary values are base64.
@@ -85,15 +130,6 @@ impl CallFault {
         let names = self.action.as_object().into_iter().flat_map(Map::keys);
         names.map(String::as_str).next().unwrap_or_default()
     }
-}
-
-/// The JSON of a running call, which has no status yet.
-pub(crate) fn unanswered(call: &Call) -> Value {
-    let mut told = serde_json::json!(call);
-    if let Some(status) = told.get_mut("status") {
-        *status = Value::Null;
-    }
-    told
 }
 
 /// How a call ended.
