@@ -43,7 +43,7 @@ use self::settings::Rules;
 pub(crate) use self::settings::Settings;
 use self::threads::Workers;
 pub(crate) use self::transfer::Arrival;
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::aside::aside_within;
@@ -59,7 +59,7 @@ const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster {
     rules: Rules,
     peers: PeerSettings,
-    calls: Calls,
+    calls: CallContext,
     disk: Disk,
     scheduler: Arc<Scheduler>,
     /// By the host's number.
@@ -73,7 +73,7 @@ impl Cluster {
     /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
     pub(crate) fn open(
         settings: Settings,
-        calls: Calls,
+        calls: CallContext,
         disk: Disk,
         state_dir: StateDir,
     ) -> io::Result<Arc<Self>> {
@@ -140,7 +140,7 @@ impl Cluster {
         &self.peers
     }
 
-    pub(crate) fn calls(&self) -> &Calls {
+    pub(crate) fn calls(&self) -> &CallContext {
         &self.calls
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::ApiError;
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::call::faults::reach::Reach;
 use crate::dfdaemon::HostNumber;
 use crate::instance::World;
@@ -25,7 +25,7 @@ pub(super) enum Subject {
 /// A proxy, as far as the API is concerned.
 #[derive(Debug)]
 pub(crate) struct Proxied {
-    pub(crate) calls: Calls,
+    pub(crate) calls: CallContext,
     /// What stands for the host in the journal.
     pub(crate) host: &'static str,
     /// `proxy`, `record` or `replay`.
@@ -54,7 +54,7 @@ impl Api {
         matches!(self.0, Subject::Proxy(_))
     }
 
-    pub(super) fn calls(&self) -> Result<Calls, ApiError> {
+    pub(super) fn calls(&self) -> Result<CallContext, ApiError> {
         match &self.0 {
             Subject::Fake(_) => Ok(self.world()?.cluster.calls().clone()),
             Subject::Proxy(proxy) => Ok(proxy.calls.clone()),

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::ApiError;
 use super::api::Api;
 use super::connections::Closes;
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::call::events::{Events, Follower, KINDS, Next};
 
 /// How long nothing may happen before a line says that the connection is still there.
@@ -196,7 +196,7 @@ fn missed(count: Option<u64>, follower: &Follower) -> String {
 
 /// Tells every move of manual time and every change of the list of faults, until it is broken off.
 pub(super) fn tell_of_changes(
-    calls: &Calls,
+    calls: &CallContext,
     ends: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let (events, moves) = (calls.events.clone(), calls.clock.moves());

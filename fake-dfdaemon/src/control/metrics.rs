@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::answer::ApiError;
 use super::api::{Api, Proxied, Subject};
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::call::counters::BOUNDS;
 use crate::cluster::HostStatus;
 use crate::instance::World;
@@ -82,7 +82,7 @@ fn of_build(metrics: &mut Metrics, label: (&str, &str)) {
     metrics.sample(name, &[("version", version), label], 1);
 }
 
-fn of_journal(metrics: &mut Metrics, calls: &Calls) {
+fn of_journal(metrics: &mut Metrics, calls: &CallContext) {
     let journal = &calls.journal;
     metrics.one(
         "fake_dfdaemon_journal_calls",
@@ -98,7 +98,7 @@ fn of_journal(metrics: &mut Metrics, calls: &Calls) {
     );
 }
 
-fn of_calls(metrics: &mut Metrics, calls: &Calls) {
+fn of_calls(metrics: &mut Metrics, calls: &CallContext) {
     let counts = calls.counters.now();
     let name = "fake_dfdaemon_calls_total";
     metrics.metric(name, "counter", "Calls that have ended.");
@@ -150,7 +150,7 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-fn of_faults(metrics: &mut Metrics, calls: &Calls) {
+fn of_faults(metrics: &mut Metrics, calls: &CallContext) {
     let name = "fake_dfdaemon_faults_fired_total";
     metrics.metric(
         name,

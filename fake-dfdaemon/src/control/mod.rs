@@ -29,7 +29,7 @@ pub(crate) use self::api::Proxied;
 use self::api::{Api, Subject};
 use self::connections::Connections;
 use self::pages::{LoopbackOnly, refuse_pages};
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::grpc::accepting::asynchronous;
 use crate::grpc::connection_limit::{ConnectionLimit, descriptors};
 use crate::grpc::socket::{SocketFile, listen_at};
@@ -82,7 +82,7 @@ impl ControlServer {
 
     async fn serve(
         api: Api,
-        calls: &Calls,
+        calls: &CallContext,
         state: &Path,
         (path, tcp, mode): (PathBuf, Option<SocketAddr>, u32),
     ) -> Result<Self, StartError> {

@@ -70,7 +70,7 @@ impl ServedHost {
         let task = call.task_id();
         let of_task = task.map(|task| self.cluster.scheduler().tag_and_application(task));
         let (of_task, connection) = (of_task.unwrap_or_default(), extensions.get::<Connection>());
-        self.cluster.calls().begin(gate, call, &of_task, connection)
+        RunningCall::begin(self.cluster.calls(), gate, call, &of_task, connection)
     }
 
     /// Answers a call with the outcome of `work`, unless there are too many.

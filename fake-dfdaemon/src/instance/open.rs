@@ -11,7 +11,7 @@ use super::host_server::HostServer;
 use super::host_tcp::Tcp;
 use super::settings::Settings;
 use super::snapshot;
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::call::clock::Clock;
 use crate::call::faults::registry::Faults;
 use crate::call::journal::Journal;
@@ -109,7 +109,7 @@ fn open_cluster(settings: Settings) -> Result<Arc<Cluster>, StartError> {
         .map_err(|source| StartError::Journal { path, source })?;
     let seed = settings.fault_seed.unwrap_or_else(any_seed);
     let faults = Faults::starting_with(seed, settings.faults, hosts)?;
-    let calls = Calls {
+    let calls = CallContext {
         faults: Arc::new(faults),
         journal: Arc::new(journal),
         clock: Clock::new(settings.clock),

@@ -57,7 +57,7 @@ impl Cluster {
         let fields = json!({"task_id": &**id, "persistent": true});
         let call = Call::arriving(Rpc::Replicate, host.name(), fields);
         let of_task = self.scheduler().tag_and_application(id);
-        let mut call = self.calls().begin(gate, call, &of_task, None);
+        let mut call = RunningCall::begin(self.calls(), gate, call, &of_task, None);
         let made = self.make_replica(&mut call, host, id).await;
         let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))

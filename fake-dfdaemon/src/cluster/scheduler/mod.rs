@@ -38,7 +38,7 @@ use self::schedule::Schedule;
 pub use self::state::HostStatus;
 pub(crate) use self::state::{Generation, State, TaskView};
 pub use self::task::{Replica, Task};
-use crate::call::Calls;
+use crate::call::CallContext;
 use crate::call::clock::Clock;
 use crate::call::events::Events;
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted};
@@ -75,7 +75,7 @@ impl Scheduler {
         dir: &Path,
         hosts: usize,
         adjusted: Arc<Adjusted>,
-        calls: &Calls,
+        calls: &CallContext,
     ) -> io::Result<Self> {
         Ok(Self {
             adjusted,

@@ -39,7 +39,7 @@ use crate::call::journal::{DEFAULT_JOURNAL_LIMIT, Journal};
 use crate::call::random::any_seed;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
-use crate::call::{Ahead, Calls, RunningCall, Waits};
+use crate::call::{Ahead, CallContext, RunningCall, Waits};
 use crate::dfdaemon::release::Release;
 use crate::grpc::request_head::metadata;
 
@@ -57,7 +57,7 @@ const MOST_LOST: usize = 4 << 20;
 /// What the calls of a proxy share.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxiedCalls {
-    pub(crate) calls: Calls,
+    pub(crate) calls: CallContext,
     /// What stands for the host in the journal.
     pub(crate) host: &'static str,
     /// Where pieces are put that wait for a fault.
@@ -102,7 +102,7 @@ impl ProxiedCalls {
         let path = settings.journal.unwrap_or_else(|| dir.join(JOURNAL));
         let journal = Journal::open(&path, DEFAULT_JOURNAL_LIMIT)
             .map_err(|source| CallsError::Journal { path, source })?;
-        let calls = Calls {
+        let calls = CallContext {
             faults: Arc::new(faults),
             journal: Arc::new(journal),
             clock: Clock::new(ClockMode::System),
@@ -186,7 +186,7 @@ impl ProxiedCalls {
         };
         let call = Call::arriving(rpc, self.host, fields);
         let of_task = TagAndApplication::default();
-        self.calls.begin(gate, call, &of_task, Some(&connection))
+        RunningCall::begin(&self.calls, gate, call, &of_task, Some(&connection))
     }
 
     async fn answer<B>(

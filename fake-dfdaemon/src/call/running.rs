@@ -1,0 +1,273 @@
+//! A call that is running, and the faults that hit the whole of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use super::ahead::Ahead;
+use super::clock::{Clock, later};
+use super::connection::Connection;
+use super::context::{CallContext, note_status};
+use super::faults::registry::{Armed, TagAndApplication};
+use super::faults::{Action, Phase};
+use super::gate::GateGuard;
+use super::journal::{SharedCall, Written};
+use super::record::Call;
+use super::rpc::Rpc;
+use super::store_faults::StoreFaults;
+use super::waits::Waiting;
+use crate::dfdaemon::host_id;
+use crate::dfdaemon::release::Origin;
+use crate::dfdaemon::statuses::{connection_reset, no_scheduler, overloaded, stopping, timed_out};
+
+/// A call that is running: what is known of it, and what only a call under way has, such as the faults
+/// that lie in wait for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
+#[derive(Debug)]
+pub(crate) struct RunningCall {
+    calls: CallContext,
+    /// Until it ends.
+    call: Option<Arc<SharedCall>>,
+    pub(crate) armed: Vec<Armed>,
+    connection: Option<Connection>,
+    store_faults: StoreFaults,
+    was_reset: CancellationToken,
+    gate: GateGuard,
+}
+
+impl RunningCall {
+    /// Begins a call that has been let in, and came by that connection.
+    pub(crate) fn begin(
+        calls: &CallContext,
+        gate: GateGuard,
+        mut call: Call,
+        of_task: &TagAndApplication,
+        connection: Option<&Connection>,
+    ) -> Self {
+        let (number, armed) = calls.faults.arm(&call, of_task, || calls.journal.number());
+        call.call = number;
+        call.at = calls.clock.now();
+        if let Some(connection) = connection {
+            call.metadata = (*connection.metadata).clone();
+        }
+        calls.events.tell("call-begun", || call.unanswered());
+        let store_faults = StoreFaults::among(&armed);
+        Self {
+            calls: calls.clone(),
+            call: Some(calls.journal.running().begin(call)),
+            armed,
+            connection: connection.cloned(),
+            store_faults,
+            was_reset: CancellationToken::new(),
+            gate,
+        }
+    }
+
+    /// Ends when the call is to be broken off.
+    pub(crate) fn ends(&self) -> CancellationToken {
+        self.gate.ends()
+    }
+
+    /// Is cancelled when a fault has closed the call's connection: the call has no answer to give.
+    pub(crate) fn was_reset(&self) -> CancellationToken {
+        self.was_reset.clone()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.calls.clock
+    }
+
+    pub(crate) fn ahead(&self) -> &Ahead {
+        &self.calls.ahead
+    }
+
+    /// Lets the faults act that lie in wait before or after the call's effect.
+    pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
+        for armed in self.waiting_at(phase) {
+            self.act(&armed).await?;
+        }
+        Ok(())
+    }
+
+    /// The faults that lie in wait for a piece that the call sends to another host.
+    pub(crate) fn arm_piece(&self, of_task: &TagAndApplication, piece: u32) -> Vec<Armed> {
+        let arm = |call: &mut Call| self.calls.faults.arm_transfer(call, of_task, piece);
+        self.call
+            .as_ref()
+            .map(|call| call.with(arm))
+            .unwrap_or_default()
+    }
+
+    /// The faults that lie in wait before or after the call's effect.
+    pub(crate) fn waiting_at(&self, phase: Phase) -> Vec<Armed> {
+        let waiting = self.armed.iter().filter(|armed| armed.is_at(phase));
+        waiting.cloned().collect()
+    }
+
+    /// Lets a fault act, if it is one that hits the call itself.
+    pub(crate) async fn act(&mut self, armed: &Armed) -> Result<(), Status> {
+        let refusal = self.refusal(armed.action());
+        let delay = armed.delay();
+        let hits_the_call = refusal.is_some()
+            || delay.is_some()
+            || matches!(armed.action(), Action::Stall | Action::Reset);
+        // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
+        let now = self.calls.clock.now();
+        // Also before it: whoever sees it, and settles, shall be told of this.
+        let _waiting = delay.and_then(|delay| self.waiting_until(later(now, delay)));
+        if !hits_the_call || !self.fire(armed) {
+            return Ok(());
+        }
+        if let Some(delay) = delay {
+            let clock = self.calls.clock.clone();
+            return self.wait_for(clock.sleep_until(later(now, delay))).await;
+        }
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        match armed.action() {
+            Action::Stall => self.wait_for(armed.removed().cancelled()).await,
+            Action::Reset => {
+                let reset = connection_reset();
+                // First the journal: the client is there, and shall find the call in it.
+                self.end(Some(&reset)).wait().await;
+                let Some(connection) = &self.connection else {
+                    // A replica comes by no connection, and nobody would take its call away.
+                    return Err(reset);
+                };
+                connection.closes.cancel();
+                self.was_reset.cancel();
+                self.ends().cancelled_owned().await;
+                Err(reset)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The status that a fault answers with, if it does.
+    fn refusal(&self, action: &Action) -> Option<Status> {
+        match action {
+            Action::Error(error) => Some(error.status()),
+            Action::NoHost => {
+                let id = self.call.as_ref()?.with(|call| host_id(&call.host));
+                let text = format!("host {id} not found");
+                let release = self.calls.release;
+                Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
+            }
+            Action::NoScheduler => Some(no_scheduler()),
+            Action::Overloaded => Some(overloaded("CPU/memory thresholds are exceeded")),
+            _ => None,
+        }
+    }
+
+    /// Waits for a time, unless the call is broken off before.
+    pub(crate) async fn wait_until(&self, due: Timestamp) -> Result<(), Status> {
+        let _waiting = self.waiting_until(due);
+        self.wait_for(self.calls.clock.sleep_until(due)).await
+    }
+
+    /// Tells those who settle that the call waits. The schedule tells of replicas.
+    fn waiting_until(&self, due: Timestamp) -> Option<Waiting> {
+        let (number, what) = self.call.as_ref()?.with(|call| {
+            let what = format!(
+                "go on with call {} ({} on {})",
+                call.call, call.rpc, call.host
+            );
+            (call.rpc != Rpc::Replicate).then_some((call.call, what))
+        })?;
+        Some(self.calls.waits.note(number, what, due))
+    }
+
+    /// Waits, unless the call is broken off before.
+    pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> Result<(), Status> {
+        tokio::select! {
+            () = event => Ok(()),
+            () = self.ends().cancelled_owned() => Err(stopping()),
+        }
+    }
+
+    /// Counts a firing and notes it, unless the fault may not fire any more.
+    pub(crate) fn fire(&mut self, armed: &Armed) -> bool {
+        let fires = armed.fire();
+        if fires {
+            self.note_store_fault();
+            self.note_fault(armed);
+        }
+        fires
+    }
+
+    fn note_fault(&mut self, armed: &Armed) {
+        if let Some(call) = &self.call {
+            call.with(|call| self.calls.note_fault(armed, call));
+        }
+    }
+
+    /// The faults that the store has in this call, if the call gets so far as to write.
+    pub(crate) fn store_faults(&self) -> StoreFaults {
+        self.store_faults.clone()
+    }
+
+    /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that
+    /// the journal tells.
+    fn note_store_fault(&mut self) {
+        if let Some(armed) = self.store_faults.take_fired() {
+            self.note_fault(&armed);
+        }
+    }
+
+    /// Notes the task of an import, once it is known.
+    pub(crate) fn note_task(&mut self, id: &str) {
+        if let Some(call) = &self.call {
+            call.with(|call| call.set_task(id));
+        }
+    }
+
+    /// Counts a piece that was sent, with so many bytes of content.
+    pub(crate) fn count_piece(&mut self, bytes: u64) {
+        if let Some(call) = &self.call {
+            call.with(|call| {
+                call.pieces += 1;
+                call.bytes += bytes;
+            });
+        }
+    }
+
+    /// The call has its answer: it goes into the journal. The answer is sent when it is written.
+    pub(crate) fn answered(mut self, status: Option<&Status>) -> Written {
+        self.end(status)
+    }
+
+    fn end(&mut self, status: Option<&Status>) -> Written {
+        if let (Some(call), Some(status)) = (&self.call, status) {
+            call.with(|call| note_status(call, status));
+        }
+        self.close(false)
+    }
+
+    fn close(&mut self, client_gone: bool) -> Written {
+        self.note_store_fault();
+        let Some(running) = self.call.take() else {
+            return Written::default();
+        };
+        // Before it is written: who finds it in the journal finds it nowhere else.
+        let mut call = self.calls.journal.running().end(&running);
+        call.client_gone = client_gone;
+        if client_gone {
+            "CANCELLED".clone_into(&mut call.status.code);
+        }
+        self.calls.note_end(&call)
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        let is_late = |connection: &Connection| connection.is_late.load(Ordering::Relaxed);
+        if self.connection.as_ref().is_some_and(is_late) {
+            let _ = self.end(Some(&timed_out()));
+        }
+        // Nobody waits for an answer.
+        let _ = self.close(true);
+    }
+}
