@@ -10,7 +10,7 @@ use super::answer::ApiError;
 use crate::call::CallContext;
 use crate::call::faults::reach::Reach;
 use crate::dfdaemon::HostNumber;
-use crate::instance::World;
+use crate::instance::Instance;
 
 /// What the handlers act on. The API alone does not keep a fake alive.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Api(pub(super) Subject);
 
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
-    Fake(Weak<World>),
+    Fake(Weak<Instance>),
     Proxy(Arc<Proxied>),
 }
 
@@ -39,9 +39,9 @@ pub(crate) struct Proxied {
 
 impl Api {
     /// The fake. No path of a proxy asks for one.
-    pub(super) fn world(&self) -> Result<Arc<World>, ApiError> {
+    pub(super) fn instance(&self) -> Result<Arc<Instance>, ApiError> {
         match &self.0 {
-            Subject::Fake(world) => world
+            Subject::Fake(instance) => instance
                 .upgrade()
                 .ok_or_else(|| ApiError::conflict("the daemon is stopping")),
             Subject::Proxy(_) => Err(ApiError::not_found(
@@ -56,7 +56,7 @@ impl Api {
 
     pub(super) fn calls(&self) -> Result<CallContext, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok(self.world()?.cluster.calls().clone()),
+            Subject::Fake(_) => Ok(self.instance()?.cluster.calls().clone()),
             Subject::Proxy(proxy) => Ok(proxy.calls.clone()),
         }
     }
@@ -77,14 +77,14 @@ impl Api {
     /// Where faults act.
     pub(super) fn reach(&self) -> Result<Reach, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok(self.world()?.hosts.len().into()),
+            Subject::Fake(_) => Ok(self.instance()?.hosts.len().into()),
             Subject::Proxy(_) => Ok(Reach::Proxy),
         }
     }
 
     pub(super) fn stopping(&self) -> Result<CancellationToken, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok(self.world()?.cluster.stopping().clone()),
+            Subject::Fake(_) => Ok(self.instance()?.cluster.stopping().clone()),
             Subject::Proxy(proxy) => Ok(proxy.stopping.clone()),
         }
     }
@@ -93,7 +93,7 @@ impl Api {
     pub(super) fn hosts(&self) -> Result<Vec<String>, ApiError> {
         match &self.0 {
             Subject::Fake(_) => {
-                let hosts = HostNumber::all(self.world()?.hosts.len());
+                let hosts = HostNumber::all(self.instance()?.hosts.len());
                 Ok(hosts.map(HostNumber::name).collect())
             }
             Subject::Proxy(proxy) => Ok(vec![proxy.host.to_owned()]),
@@ -103,7 +103,7 @@ impl Api {
     /// Whether the journal may tell of a host with this name.
     pub(super) fn has_host(&self, name: &str) -> Result<bool, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok(self.world()?.host(name).is_some()),
+            Subject::Fake(_) => Ok(self.instance()?.host(name).is_some()),
             Subject::Proxy(proxy) => Ok(proxy.host == name),
         }
     }

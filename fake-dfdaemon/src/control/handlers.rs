@@ -17,21 +17,21 @@ use crate::call::clock::Clock;
 use crate::call::faults::Fault;
 use crate::call::json::not_null;
 use crate::cluster::{HostStatus, Task};
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::host::Host;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
     if let Subject::Proxy(proxy) = &api.0 {
         return Ok(Json(health_of_proxy(proxy)));
     }
-    let world = api.world()?;
+    let instance = api.instance()?;
     let mut health = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "dfdaemon_version": world.cluster.release().to_string(),
-        "hosts": world.hosts.len(),
-        "fault_seed": world.cluster.calls().faults.seed(),
+        "dfdaemon_version": instance.cluster.release().to_string(),
+        "hosts": instance.hosts.len(),
+        "fault_seed": instance.cluster.calls().faults.seed(),
     });
-    if let (Some(health), Some(address)) = (health.as_object_mut(), world.control_tcp.get()) {
+    if let (Some(health), Some(address)) = (health.as_object_mut(), instance.control_tcp.get()) {
         health.insert("control_tcp".to_owned(), address.to_string().into());
     }
     Ok(Json(health))
@@ -51,8 +51,12 @@ fn health_of_proxy(proxy: &Proxied) -> Value {
 }
 
 pub(super) async fn hosts(State(api): State<Api>) -> Answer {
-    let world = api.world()?;
-    let hosts: Vec<_> = world.hosts.iter().map(|host| Host(host).info()).collect();
+    let instance = api.instance()?;
+    let hosts: Vec<_> = instance
+        .hosts
+        .iter()
+        .map(|host| Host(host).info())
+        .collect();
     Ok(Json(json!({ "hosts": hosts })))
 }
 
@@ -81,14 +85,14 @@ pub(super) async fn start_host(
 }
 
 async fn change_host(api: &Api, name: &str, to: HostStatus) -> Answer {
-    let world = api.world()?;
-    let host = host(&world, name)?;
+    let instance = api.instance()?;
+    let host = host(&instance, name)?;
     host.become_status(to).await.map_err(ApiError::conflict)?;
     Ok(Json(json!(host.info())))
 }
 
-fn host<'a>(world: &'a World, name: &str) -> Result<Host<'a>, ApiError> {
-    world
+fn host<'a>(instance: &'a Instance, name: &str) -> Result<Host<'a>, ApiError> {
+    instance
         .host(name)
         .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
 }
@@ -112,9 +116,9 @@ pub(super) async fn tasks(
     if limit == Some(0) {
         return Err(ApiError::bad_request("limit: at least 1"));
     }
-    let world = api.world()?;
+    let instance = api.instance()?;
     let ids = beside(move || {
-        let scheduler = world.cluster.scheduler();
+        let scheduler = instance.cluster.scheduler();
         match lacking {
             true => scheduler.lacking_task_ids(),
             false => scheduler.task_ids(),
@@ -124,10 +128,10 @@ pub(super) async fn tasks(
     let total = ids.len();
     // One by one: between them, others get at what they are made of.
     let tasks = ids.into_iter().filter_map(move |id| {
-        let Ok(world) = api.world() else {
+        let Ok(instance) = api.instance() else {
             return Some(Err(io::Error::other("the daemon is stopping")));
         };
-        Some(Ok(task_json(&world.cluster.scheduler().task(&id)?)))
+        Some(Ok(task_json(&instance.cluster.scheduler().task(&id)?)))
     });
     let tasks = tasks.take(limit.unwrap_or(usize::MAX));
     let total = limit.map(|_| ("total", json!(total)));
@@ -143,16 +147,16 @@ pub(super) async fn beside<T: Send + 'static>(
 }
 
 pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let found = api.world()?.cluster.scheduler().task(&id);
+    let found = api.instance()?.cluster.scheduler().task(&id);
     Ok(Json(task_json(&found.ok_or_else(|| no_task(&id))?)))
 }
 
 pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let world = api.world()?;
-    if world.cluster.scheduler().task(&id).is_none() {
+    let instance = api.instance()?;
+    if instance.cluster.scheduler().task(&id).is_none() {
         return Err(no_task(&id));
     }
-    let deleted = world
+    let deleted = instance
         .cluster
         .blocking(move |cluster| cluster.delete_task(&id))
         .await;
@@ -209,8 +213,8 @@ pub(super) struct MoveClock {
 }
 
 pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>) -> Answer {
-    let world = api.world()?;
-    let clock = &world.cluster.calls().clock;
+    let instance = api.instance()?;
+    let clock = &instance.cluster.calls().clock;
     let moved = match (by.advance, by.set) {
         (Some(advance), None) => clock.advance(duration("advance", &advance)?),
         (None, Some(to)) => clock.set(to),
@@ -221,12 +225,12 @@ pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>
 }
 
 pub(super) async fn settle(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
-    let waiting = api.world()?.cluster.settle().await;
+    let waiting = api.instance()?.cluster.settle().await;
     Ok(Json(json!({ "waiting": waiting })))
 }
 
 pub(super) async fn collect(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
-    api.world()?
+    api.instance()?
         .collect()
         .await
         .map_err(|error| ApiError::internal(&error))?;
@@ -270,7 +274,7 @@ async fn follow_faults(api: &Api) -> Result<(), ApiError> {
     if api.is_proxy() {
         return Ok(());
     }
-    let followed = api.world()?.follow_faults().await;
+    let followed = api.instance()?.follow_faults().await;
     followed.map_err(|error| ApiError::conflict(format!("a host is not served: {error}")))
 }
 
@@ -283,17 +287,17 @@ pub(super) async fn take_snapshot(
     PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
-    api.world()?.take_snapshot(&name).await?;
+    api.instance()?.take_snapshot(&name).await?;
     done()
 }
 
 pub(super) async fn snapshots(State(api): State<Api>) -> Answer {
-    let snapshots = api.world()?.snapshots().await?;
+    let snapshots = api.instance()?.snapshots().await?;
     Ok(Json(json!({ "snapshots": snapshots })))
 }
 
 pub(super) async fn remove_snapshot(State(api): State<Api>, PathPart(name): PathPart) -> Answer {
-    api.world()?.remove_snapshot(&name).await?;
+    api.instance()?.remove_snapshot(&name).await?;
     done()
 }
 
@@ -302,7 +306,7 @@ pub(super) async fn restore_snapshot(
     PathPart(name): PathPart,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer {
-    api.world()?.restore(&name).await?;
+    api.instance()?.restore(&name).await?;
     done()
 }
 
@@ -313,6 +317,6 @@ pub(super) async fn reset(State(api): State<Api>, Body(Nothing {}): Body<Nothing
         api.clear_journal().await?;
         return done();
     }
-    api.world()?.reset().await?;
+    api.instance()?.reset().await?;
     done()
 }

@@ -11,12 +11,12 @@ use super::api::{Api, Proxied, Subject};
 use crate::call::CallContext;
 use crate::call::counters::BOUNDS;
 use crate::cluster::HostStatus;
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::host::Host;
 
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let text = match &api.0 {
-        Subject::Fake(_) => text(&*api.world()?),
+        Subject::Fake(_) => text(&*api.instance()?),
         Subject::Proxy(proxy) => text_of_proxy(proxy),
     };
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -54,14 +54,14 @@ impl Metrics {
     }
 }
 
-fn text(world: &World) -> String {
+fn text(instance: &Instance) -> String {
     let mut metrics = Metrics::default();
-    let calls = world.cluster.calls();
-    let release = world.cluster.release().to_string();
+    let calls = instance.cluster.calls();
+    let release = instance.cluster.release().to_string();
     of_build(&mut metrics, ("dfdaemon_version", &release));
     of_calls(&mut metrics, calls);
     of_faults(&mut metrics, calls);
-    of_hosts(&mut metrics, world);
+    of_hosts(&mut metrics, instance);
     of_journal(&mut metrics, calls);
     metrics.0
 }
@@ -168,14 +168,18 @@ fn of_faults(metrics: &mut Metrics, calls: &CallContext) {
     );
 }
 
-fn of_hosts(metrics: &mut Metrics, world: &World) {
+fn of_hosts(metrics: &mut Metrics, instance: &Instance) {
     metrics.one(
         "fake_dfdaemon_tasks",
         "gauge",
         "Tasks that the scheduler knows.",
-        world.cluster.scheduler().task_count(),
+        instance.cluster.scheduler().task_count(),
     );
-    let hosts: Vec<_> = world.hosts.iter().map(|host| Host(host).info()).collect();
+    let hosts: Vec<_> = instance
+        .hosts
+        .iter()
+        .map(|host| Host(host).info())
+        .collect();
     let name = "fake_dfdaemon_host_up";
     metrics.metric(name, "gauge", "Whether the host serves.");
     for host in &hosts {
@@ -196,14 +200,14 @@ fn of_hosts(metrics: &mut Metrics, world: &World) {
     for host in &hosts {
         metrics.sample(name, &[("host", &host.name)], host.used_bytes);
     }
-    if let Some(capacity) = world.cluster.capacity() {
+    if let Some(capacity) = instance.cluster.capacity() {
         let name = "fake_dfdaemon_host_capacity_bytes";
         metrics.metric(name, "gauge", "What the host can hold.");
         for host in &hosts {
             metrics.sample(name, &[("host", &host.name)], capacity);
         }
     }
-    let room = world
+    let room = instance
         .hosts
         .first()
         .map_or(0, |host| host.open_connections());

@@ -33,7 +33,7 @@ use crate::call::CallContext;
 use crate::grpc::accepting::asynchronous;
 use crate::grpc::connection_limit::{ConnectionLimit, descriptors};
 use crate::grpc::socket::{SocketFile, listen_at};
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::error::StartError;
 
 /// How long running requests may take when the daemon stops.
@@ -52,16 +52,19 @@ pub(crate) struct ControlServer {
 impl ControlServer {
     /// Of a fake.
     pub(crate) async fn start(
-        world: &Arc<World>,
+        instance: &Arc<Instance>,
         path: PathBuf,
         tcp: Option<SocketAddr>,
         mode: u32,
     ) -> Result<Self, StartError> {
-        let state = world.cluster.state_dir().path();
-        let (api, calls) = (Subject::Fake(Arc::downgrade(world)), world.cluster.calls());
+        let state = instance.cluster.state_dir().path();
+        let (api, calls) = (
+            Subject::Fake(Arc::downgrade(instance)),
+            instance.cluster.calls(),
+        );
         let server = Self::serve(Api(api), calls, state, (path, tcp, mode)).await?;
         if let Some(address) = server.tcp {
-            let _ = world.control_tcp.set(address);
+            let _ = instance.control_tcp.set(address);
         }
         Ok(server)
     }

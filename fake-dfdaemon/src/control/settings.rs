@@ -53,12 +53,12 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 pub(super) async fn show(State(api): State<Api>) -> Answer {
-    Ok(Json(api.world()?.cluster.adjusted().to_value()))
+    Ok(Json(api.instance()?.cluster.adjusted().to_value()))
 }
 
 pub(super) async fn change(State(api): State<Api>, Body(change): Body<Change>) -> Answer {
-    let world = api.world()?;
-    let adjusted = world.cluster.adjust(|now| apply(change, now));
+    let instance = api.instance()?;
+    let adjusted = instance.cluster.adjust(|now| apply(change, now));
     Ok(Json(adjusted?.to_value()))
 }
 

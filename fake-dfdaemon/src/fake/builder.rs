@@ -14,7 +14,7 @@ use crate::cluster::PeerAddress;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::error::StartError;
 use crate::instance::own_thread::{OwnThread, block_on};
 use crate::instance::settings::Settings;
@@ -307,7 +307,7 @@ impl Builder {
             () = &mut ended => Ok(false),
         };
         if let Ok(true) = started {
-            running.world.cluster.state_dir().sweep_beside();
+            running.instance.cluster.state_dir().sweep_beside();
             return Ok(Some(running));
         }
         // Files that are imported may lie where a file system hangs.
@@ -317,7 +317,7 @@ impl Builder {
 
     /// Opens the state and sets the jobs to work. Nothing accepts yet.
     async fn open(self) -> Result<Running, StartError> {
-        let running = Running::new(World::open(self.settings).await?);
+        let running = Running::new(Instance::open(self.settings).await?);
         running.run_jobs();
         Ok(running)
     }

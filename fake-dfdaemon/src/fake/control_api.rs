@@ -42,12 +42,12 @@ impl FakeDfdaemon {
 
 impl Running {
     pub(super) async fn serve_control(&mut self) -> Result<(), StartError> {
-        let settings = &self.world.settings;
-        let state = self.world.cluster.state_dir().path();
+        let settings = &self.instance.settings;
+        let state = self.instance.cluster.state_dir().path();
         let path = settings.control.clone();
         let path = path.unwrap_or_else(|| layout::control_socket(state));
         let (tcp, mode) = (settings.control_tcp, settings.socket_mode);
-        self.control = Some(ControlServer::start(&self.world, path, tcp, mode).await?);
+        self.control = Some(ControlServer::start(&self.instance, path, tcp, mode).await?);
         Ok(())
     }
 }

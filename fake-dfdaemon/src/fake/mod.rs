@@ -27,7 +27,7 @@ use crate::cluster::Cluster;
 use crate::cluster::{Task, Waiting};
 use crate::dfdaemon::adjustable::{AdjustableSettings, SettingsError};
 use crate::dfdaemon::release::Release;
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::error::StartError;
 use crate::instance::host::Host;
 use crate::instance::own_thread::{OwnThread, finish_on, run_on};
@@ -80,14 +80,14 @@ impl FakeDfdaemon {
         }
     }
 
-    fn world(&self) -> &Arc<World> {
-        &self.running.world
+    fn instance(&self) -> &Arc<Instance> {
+        &self.running.instance
     }
 
     /// The first host's socket.
     #[must_use]
     pub fn endpoint(&self) -> &Path {
-        self.world()
+        self.instance()
             .hosts
             .first()
             .map_or(Path::new(""), |host| &host.endpoint)
@@ -95,7 +95,7 @@ impl FakeDfdaemon {
 
     /// Every host's socket, by the host's number.
     pub fn endpoints(&self) -> impl Iterator<Item = &Path> {
-        self.world()
+        self.instance()
             .hosts
             .iter()
             .map(|host| host.endpoint.as_path())
@@ -103,7 +103,7 @@ impl FakeDfdaemon {
 
     /// The hosts, by number.
     pub fn hosts(&self) -> impl Iterator<Item = Host<'_>> {
-        self.world().hosts.iter().map(Host)
+        self.instance().hosts.iter().map(Host)
     }
 
     /// One host, or `None` if there is none with this number.
@@ -121,25 +121,25 @@ impl FakeDfdaemon {
     /// The clock, to be moved if it is a manual one.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.world().cluster.calls().clock
+        &self.instance().cluster.calls().clock
     }
 
     /// The directory that everything lives in.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
-        self.world().cluster.state_dir().path()
+        self.instance().cluster.state_dir().path()
     }
 
     /// The release of dfdaemon that is played.
     #[must_use]
     pub fn release(&self) -> Release {
-        self.world().cluster.release()
+        self.instance().cluster.release()
     }
 
     /// The calls that have ended.
     #[must_use]
     pub fn journal(&self) -> &Journal {
-        &self.world().cluster.calls().journal
+        &self.instance().cluster.calls().journal
     }
 
     /// The tasks that the cluster has and that have not expired, ordered by id.
@@ -158,7 +158,7 @@ impl FakeDfdaemon {
     /// ```
     #[must_use]
     pub fn tasks(&self) -> Vec<Task> {
-        let cluster = &self.world().cluster;
+        let cluster = &self.instance().cluster;
         let ids = cluster.scheduler().task_ids().into_iter();
         // One by one: between them, others get at what they are made of.
         ids.filter_map(|id| cluster.scheduler().task(&id)).collect()
@@ -181,18 +181,18 @@ impl FakeDfdaemon {
     ///
     /// If the parts of the fault do not go together.
     pub fn try_fault(&self, fault: Fault) -> Result<FaultGuard, FaultError> {
-        let faults = &self.world().cluster.calls().faults;
+        let faults = &self.instance().cluster.calls().faults;
         let closes_sockets = fault.closes_sockets();
-        let id = faults.add(fault, self.world().hosts.len())?;
+        let id = faults.add(fault, self.instance().hosts.len())?;
         let guard = FaultGuard::new(Arc::clone(faults), id);
         if !closes_sockets {
             return Ok(guard);
         }
-        follow_faults(self.world());
-        let world = Arc::downgrade(self.world());
+        follow_faults(self.instance());
+        let instance = Arc::downgrade(self.instance());
         Ok(guard.and_then(move || {
-            if let Some(world) = world.upgrade() {
-                follow_faults(&world);
+            if let Some(instance) = instance.upgrade() {
+                follow_faults(&instance);
             }
         }))
     }
@@ -200,7 +200,7 @@ impl FakeDfdaemon {
     /// The settings that can change while it runs, as they are now.
     #[must_use]
     pub fn settings(&self) -> AdjustableSettings {
-        AdjustableSettings::clone(&self.world().cluster.adjusted())
+        AdjustableSettings::clone(&self.instance().cluster.adjusted())
     }
 
     /// Changes settings for what comes from now on; a [`reset`](Self::reset) brings back those of the
@@ -222,7 +222,7 @@ impl FakeDfdaemon {
         &self,
         change: impl FnOnce(&mut AdjustableSettings),
     ) -> Result<(), SettingsError> {
-        let cluster = &self.world().cluster;
+        let cluster = &self.instance().cluster;
         cluster.adjust(|settings| {
             change(settings);
             Ok::<_, SettingsError>(())
@@ -233,7 +233,7 @@ impl FakeDfdaemon {
     /// Waits until all replication, collection and eviction that is due has ended, and tells what
     /// only time can bring.
     pub async fn settle(&self) -> Vec<Waiting> {
-        self.run(|world| async move { world.cluster.settle().await })
+        self.run(|instance| async move { instance.cluster.settle().await })
             .await
     }
 
@@ -243,7 +243,8 @@ impl FakeDfdaemon {
     ///
     /// Those of the disk.
     pub async fn collect(&self) -> io::Result<()> {
-        self.run(|world| async move { world.collect().await }).await
+        self.run(|instance| async move { instance.collect().await })
+            .await
     }
 
     /// Keeps tasks, hosts and clock under a name, in place of an earlier snapshot.
@@ -253,7 +254,7 @@ impl FakeDfdaemon {
     /// If the name cannot be a file's, or the disk fails.
     pub async fn snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let name = name.to_owned();
-        self.run(|world| async move { world.take_snapshot(&name).await })
+        self.run(|instance| async move { instance.take_snapshot(&name).await })
             .await
     }
 
@@ -264,7 +265,7 @@ impl FakeDfdaemon {
     /// If there is no such snapshot, or the disk fails.
     pub async fn restore(&self, name: &str) -> Result<(), SnapshotError> {
         let name = name.to_owned();
-        self.run(|world| async move { world.restore(&name).await })
+        self.run(|instance| async move { instance.restore(&name).await })
             .await
     }
 
@@ -276,13 +277,14 @@ impl FakeDfdaemon {
     ///
     /// If the disk fails, or a file cannot be preloaded any more.
     pub async fn reset(&self) -> Result<(), SnapshotError> {
-        self.run(|world| async move { world.reset().await }).await
+        self.run(|instance| async move { instance.reset().await })
+            .await
     }
 
     /// Stops: breaks off what is running, closes and removes the sockets, and waits for all of it.
     pub async fn stop(mut self) {
         let stopping = self.running.stop();
-        run_on(&self.world().runtime, stopping).await;
+        run_on(&self.instance().runtime, stopping).await;
         if let Some(thread) = self.thread.take() {
             thread.end().await;
         }
@@ -291,10 +293,10 @@ impl FakeDfdaemon {
     /// Runs work where the fake runs, to its end also if nobody waits any more.
     async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &self,
-        work: impl FnOnce(Arc<World>) -> F,
+        work: impl FnOnce(Arc<Instance>) -> F,
     ) -> T {
-        let world = Arc::clone(self.world());
-        run_on(&self.world().runtime, work(world)).await
+        let instance = Arc::clone(self.instance());
+        run_on(&self.instance().runtime, work(instance)).await
     }
 
     /// Says where the state and the journal are: among the output of a test that failed.
@@ -306,20 +308,20 @@ impl FakeDfdaemon {
 
     /// Lets the state directory stay when the fake stops, also a temporary one.
     pub(crate) fn keep_state(&self) {
-        self.world().cluster.state_dir().keep();
+        self.instance().cluster.state_dir().keep();
     }
 
     #[cfg(test)]
     pub(crate) fn cluster(&self) -> &Arc<Cluster> {
-        &self.world().cluster
+        &self.instance().cluster
     }
 }
 
 /// Closes the sockets that a fault leaves stale and opens those again that none does, before this
 /// returns.
-fn follow_faults(world: &Arc<World>) {
-    let followed = Arc::clone(world);
-    finish_on(&world.runtime, async move {
+fn follow_faults(instance: &Arc<Instance>) {
+    let followed = Arc::clone(instance);
+    finish_on(&instance.runtime, async move {
         if let Err(error) = followed.follow_faults().await {
             tracing::warn!(%error, "a host is not served");
         }

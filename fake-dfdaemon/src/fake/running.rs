@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 #[cfg(feature = "control")]
 use crate::control::ControlServer;
-use crate::instance::World;
+use crate::instance::Instance;
 use crate::instance::error::StartError;
 use crate::instance::preload::Preloaded;
 
@@ -16,21 +16,21 @@ pub(super) struct Running {
     #[cfg(feature = "control")]
     pub(super) control: Option<ControlServer>,
     pub(super) preloaded: Vec<Preloaded>,
-    pub(super) world: Arc<World>,
+    pub(super) instance: Arc<Instance>,
 }
 
 impl Running {
-    pub(super) fn new(world: Arc<World>) -> Self {
+    pub(super) fn new(instance: Arc<Instance>) -> Self {
         Self {
             #[cfg(feature = "control")]
             control: None,
             preloaded: Vec::new(),
-            world,
+            instance,
         }
     }
 
     pub(super) fn run_jobs(&self) {
-        let cluster = &self.world.cluster;
+        let cluster = &self.instance.cluster;
         cluster.spawn(Arc::clone(cluster).run_jobs());
     }
 
@@ -44,12 +44,12 @@ impl Running {
     }
 
     async fn preload(&mut self) -> Result<(), StartError> {
-        self.preloaded = self.world.import_preloaded().await?;
+        self.preloaded = self.instance.import_preloaded().await?;
         Ok(())
     }
 
     async fn listen(&self) -> Result<(), StartError> {
-        for host in &self.world.hosts {
+        for host in &self.instance.hosts {
             host.listen().await?;
         }
         Ok(())
@@ -57,38 +57,38 @@ impl Running {
 
     /// Breaks off what is running, lets calls end for a moment, and waits until all has ended.
     pub(super) fn stop(&mut self) -> impl Future<Output = ()> + Send + use<> {
-        self.world.break_off();
+        self.instance.break_off();
         #[cfg(feature = "control")]
         let control = self.control.take();
-        let world = Arc::clone(&self.world);
+        let instance = Arc::clone(&self.instance);
         async move {
             #[cfg(feature = "control")]
             if let Some(control) = control {
                 control.stop().await;
             }
             // Together: each may have a reader that stalls to wait for.
-            join_all(world.hosts.iter().map(|host| host.stop())).await;
-            world.cluster.stop().await;
-            world.cluster.calls().journal.finish().await;
-            world.cluster.take_state_away().await;
+            join_all(instance.hosts.iter().map(|host| host.stop())).await;
+            instance.cluster.stop().await;
+            instance.cluster.calls().journal.finish().await;
+            instance.cluster.take_state_away().await;
         }
     }
 
     /// As [`Self::stop`], but breaks the connections.
     pub(super) fn break_up(&mut self) -> impl Future<Output = ()> + Send + use<> {
-        self.world.break_off();
+        self.instance.break_off();
         #[cfg(feature = "control")]
         let control = self.control.take();
-        let world = Arc::clone(&self.world);
+        let instance = Arc::clone(&self.instance);
         async move {
             #[cfg(feature = "control")]
             if let Some(control) = control {
                 control.break_up().await;
             }
-            join_all(world.hosts.iter().map(|host| host.close())).await;
-            world.cluster.stop().await;
-            world.cluster.calls().journal.finish().await;
-            world.cluster.take_state_away().await;
+            join_all(instance.hosts.iter().map(|host| host.close())).await;
+            instance.cluster.stop().await;
+            instance.cluster.calls().journal.finish().await;
+            instance.cluster.take_state_away().await;
         }
     }
 }
@@ -96,6 +96,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // The cluster's jobs hold it, and would never end by themselves.
-        self.world.break_off();
+        self.instance.break_off();
     }
 }

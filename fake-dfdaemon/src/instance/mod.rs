@@ -1,4 +1,4 @@
-//! One running world: a cluster, its hosts and what was given at the start.
+//! One running fake: a cluster, its hosts and what was given at the start.
 
 pub(crate) mod error;
 pub(crate) mod host;
@@ -33,7 +33,7 @@ use crate::store::CancelFlag;
 
 /// What the control API and the library act on.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Instance {
     pub(crate) hosts: Vec<Arc<HostServer>>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) started_at: Timestamp,
@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) runtime: Handle,
 }
 
-impl World {
+impl Instance {
     pub(crate) fn break_off(&self) {
         self.cluster.stopping().cancel();
         self.cluster.calls().gate.end_all();
@@ -63,9 +63,9 @@ impl World {
     ///
     /// If a socket cannot be bound again. The others are.
     pub(crate) async fn follow_faults(self: &Arc<Self>) -> Result<(), StartError> {
-        let world = Arc::clone(self);
+        let instance = Arc::clone(self);
         let follow = async move {
-            let hosts = world.hosts.iter().map(|host| host.follow_faults());
+            let hosts = instance.hosts.iter().map(|host| host.follow_faults());
             join_all(hosts).await.into_iter().collect()
         };
         run_on(&self.runtime, follow).await

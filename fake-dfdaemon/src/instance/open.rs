@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Handle;
 
-use super::World;
+use super::Instance;
 use super::error::StartError;
 use super::host_server::HostServer;
 use super::host_tcp::Tcp;
@@ -26,7 +26,7 @@ use crate::grpc::socket::SocketError;
 use crate::store::state_dir::StateDir;
 use crate::store::{Disk, layout};
 
-impl World {
+impl Instance {
     /// Opens the state. Nothing accepts yet, and no job is at work.
     pub(crate) async fn open(settings: Settings) -> Result<Arc<Self>, StartError> {
         settings.check()?;

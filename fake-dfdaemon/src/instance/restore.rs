@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::World;
+use super::Instance;
 use super::host::Host;
 use super::snapshot::{self, Kept, SnapshotError, SnapshotMetadata};
 use crate::cluster::{Cluster, HostStatus};
 
-impl World {
+impl Instance {
     pub(crate) async fn take_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let _alone = self.snapshots.lock().await;
         let metadata = self.metadata();
