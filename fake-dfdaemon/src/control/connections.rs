@@ -175,13 +175,13 @@ mod tests {
 
     const ASKS: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-    struct World {
+    struct Listening {
         connections: Connections,
         socket: std::path::PathBuf,
         _dir: tempfile::TempDir,
     }
 
-    impl World {
+    impl Listening {
         fn new(descriptors: usize, patience: Duration) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let socket = dir.path().join("control.sock");
@@ -215,11 +215,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_on_which_nothing_happens_is_closed() {
-        let world = World::new(1024, Duration::from_millis(50));
-        let mut silent = world.connect().await;
-        let mut half = world.connect().await;
+        let listening = Listening::new(1024, Duration::from_millis(50));
+        let mut silent = listening.connect().await;
+        let mut half = listening.connect().await;
         half.write_all(&ASKS[..20]).await.unwrap();
-        let mut asked = world.connect().await;
+        let mut asked = listening.connect().await;
         asked.write_all(ASKS).await.unwrap();
         let mut told = [Vec::new(), Vec::new(), Vec::new()];
         for (stream, told) in [&mut silent, &mut half, &mut asked]
@@ -233,26 +233,26 @@ mod tests {
 
     #[tokio::test]
     async fn connections_count_and_one_too_many_is_told_so() {
-        let world = World::new(64, PATIENCE);
+        let listening = Listening::new(64, PATIENCE);
         let mut silent = Vec::new();
         for _ in 0..8 {
-            silent.push(world.connect().await);
+            silent.push(listening.connect().await);
         }
-        let told = world.asks().await;
+        let told = listening.asks().await;
         assert!(told.starts_with("HTTP/1.1 503"), "{told}");
         assert!(told.contains("too many control connections"), "{told}");
         silent.clear();
-        while !world.asks().await.starts_with("HTTP/1.1 200") {
+        while !listening.asks().await.starts_with("HTTP/1.1 200") {
             tokio::task::yield_now().await;
         }
     }
 
     #[tokio::test]
     async fn a_stop_closes_every_connection() {
-        let world = World::new(64, PATIENCE);
-        let mut silent = world.connect().await;
-        world.asks().await;
-        world.connections.stop(Duration::ZERO).await;
+        let listening = Listening::new(64, PATIENCE);
+        let mut silent = listening.connect().await;
+        listening.asks().await;
+        listening.connections.stop(Duration::ZERO).await;
         assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
     }
 }

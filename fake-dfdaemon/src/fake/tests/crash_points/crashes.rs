@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::plan::{Happens, Plan, can_tear, changes};
+use super::running_fake::{Expected, Op, Place, RunningFake, Scenario};
 use super::scenarios;
-use super::world::{Expected, Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
 use crate::store::DiskOp;
 
@@ -22,21 +22,21 @@ pub(super) async fn steps_of(scenario: &Scenario) -> Vec<DiskOp> {
     let place = Place::new(scenario);
     let plan = Plan::new(usize::MAX, Happens::Nothing, scenario.linkless);
     let daemon = place.open(Some(&plan), START).await.unwrap();
-    let world = World {
+    let fake = RunningFake {
         place: &place,
         daemon,
     };
-    world.daemon.settle().await;
+    fake.daemon.settle().await;
     let mut expected = Expected::default();
     for op in &scenario.ops {
-        world.perform(*op).await.unwrap();
+        fake.perform(*op).await.unwrap();
         expected = expected.after(*op);
     }
     let steps = plan.steps();
-    world.retry_jobs().await;
-    world.check(&expected).unwrap();
-    world.check_beside_outputs(&expected).unwrap();
-    world.daemon.stop().await;
+    fake.retry_jobs().await;
+    fake.check(&expected).unwrap();
+    fake.check_beside_outputs(&expected).unwrap();
+    fake.daemon.stop().await;
     assert!(
         steps.len() >= scenario.least_steps,
         "{}: {} steps",
@@ -60,23 +60,23 @@ async fn run_until_crash(place: &Place<'_>, plan: &std::sync::Arc<Plan>) -> Left
             now: START,
         };
     };
-    let world = World { place, daemon };
-    world.daemon.settle().await;
+    let fake = RunningFake { place, daemon };
+    fake.daemon.settle().await;
     let mut left = vec![expected.clone()];
     for op in &place.scenario.ops {
         if plan.has_happened() && !matches!(op, Op::Expire) {
             break;
         }
         let after = expected.after(*op);
-        if world.perform(*op).await.is_err() {
+        if fake.perform(*op).await.is_err() {
             left = vec![expected, after];
             break;
         }
         left = vec![after.clone()];
         expected = after;
     }
-    let now = world.daemon.clock().now();
-    world.daemon.stop().await;
+    let now = fake.daemon.clock().now();
+    fake.daemon.stop().await;
     Left {
         expected: left,
         now,
@@ -90,17 +90,17 @@ async fn crash(scenario: &Scenario, at: usize, torn: bool) {
     assert!(plan.has_happened(), "the step never came");
 
     let daemon = place.open(None, left.now).await.unwrap();
-    let world = World {
+    let fake = RunningFake {
         place: &place,
         daemon,
     };
-    world.daemon.settle().await;
-    let checked: Vec<_> = left.expected.iter().map(|one| world.check(one)).collect();
+    fake.daemon.settle().await;
+    let checked: Vec<_> = left.expected.iter().map(|one| fake.check(one)).collect();
     assert!(checked.iter().any(Result::is_ok), "{checked:#?}");
     let may_be = left.expected.into_iter().zip(&checked);
     let may_be = may_be.filter(|(_, checked)| checked.is_ok());
     let may_be = may_be.map(|(expected, _)| expected).collect();
-    let mut expected = world.try_snapshots(may_be).await.remove(0);
+    let mut expected = fake.try_snapshots(may_be).await.remove(0);
     for file in 0..scenario.lengths.len() {
         if !expected.tasks.contains_key(&file) {
             let again = Op::Import {
@@ -109,12 +109,12 @@ async fn crash(scenario: &Scenario, at: usize, torn: bool) {
                 replicas: 1,
                 short: false,
             };
-            world.perform(again).await.unwrap();
+            fake.perform(again).await.unwrap();
             expected = expected.after(again);
         }
     }
-    world.check(&expected).unwrap();
-    world.daemon.stop().await;
+    fake.check(&expected).unwrap();
+    fake.daemon.stop().await;
 }
 
 async fn crash_at_every_step(scenario: Scenario) {

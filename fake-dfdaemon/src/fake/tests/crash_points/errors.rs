@@ -5,8 +5,8 @@ use rustix::io::Errno;
 
 use super::crashes::{PATIENCE, START, steps_of};
 use super::plan::{Happens, Plan, can_tear, takes_space};
+use super::running_fake::{Expected, Op, Place, RunningFake, Scenario};
 use super::scenarios;
-use super::world::{Expected, Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
 use crate::store::{DiskFailure, DiskOp};
 
@@ -61,55 +61,55 @@ async fn fail(scenario: &Scenario, at: usize, happens: Happens) -> bool {
             place.open(Some(&plan), START).await.unwrap()
         }
     };
-    let world = World {
+    let fake = RunningFake {
         place: &place,
         daemon,
     };
-    world.daemon.settle().await;
+    fake.daemon.settle().await;
     let mut expected = Expected::default();
     for op in &scenario.ops {
         let after = expected.after(*op);
-        if let Err(error) = world.perform(*op).await {
+        if let Err(error) = fake.perform(*op).await {
             assert_tells(&error, happens);
             told = true;
-            expected = again(&world, &plan, *op, expected, after).await;
+            expected = again(&fake, &plan, *op, expected, after).await;
         } else {
             expected = after;
         }
     }
     assert!(plan.has_happened(), "the step never came");
     plan.end();
-    world.retry_jobs().await;
-    world.check(&expected).unwrap();
-    world.check_beside_outputs(&expected).unwrap();
-    let now = world.daemon.clock().now();
-    world.daemon.stop().await;
+    fake.retry_jobs().await;
+    fake.check(&expected).unwrap();
+    fake.check_beside_outputs(&expected).unwrap();
+    let now = fake.daemon.clock().now();
+    fake.daemon.stop().await;
 
     let daemon = place.open(None, now).await.unwrap();
-    let world = World {
+    let fake = RunningFake {
         place: &place,
         daemon,
     };
-    world.daemon.settle().await;
-    world.check(&expected).unwrap();
-    world.try_snapshots(vec![expected]).await;
-    world.daemon.stop().await;
+    fake.daemon.settle().await;
+    fake.check(&expected).unwrap();
+    fake.try_snapshots(vec![expected]).await;
+    fake.daemon.stop().await;
     told
 }
 
 /// What failed has happened or has not; if not, it can be done now.
 async fn again(
-    world: &World<'_>,
+    fake: &RunningFake<'_>,
     plan: &Plan,
     op: Op,
     before: Expected,
     after: Expected,
 ) -> Expected {
     plan.end();
-    world.retry_jobs().await;
-    let checked = [world.check(&before), world.check(&after)];
+    fake.retry_jobs().await;
+    let checked = [fake.check(&before), fake.check(&after)];
     if checked[0].is_ok() {
-        world.perform(op).await.unwrap();
+        fake.perform(op).await.unwrap();
     } else if checked[1].is_err() {
         panic!("{op:?} failed: {checked:#?}");
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::world::{Expected, OLD, World, copy_paths};
+use super::running_fake::{Expected, OLD, RunningFake, copy_paths};
 use crate::HostStatus;
 use crate::store::TaskState;
 
-impl World<'_> {
+impl RunningFake<'_> {
     /// Holds what the fake knows, and what lies on the disk, against what is expected.
     pub(super) fn check(&self, expected: &Expected) -> Result<(), String> {
         self.check_tasks(expected)?;

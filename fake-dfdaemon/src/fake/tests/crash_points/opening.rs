@@ -3,8 +3,8 @@
 
 use super::crashes::START;
 use super::plan::{Happens, Plan};
+use super::running_fake::{Op, Place, RunningFake, Scenario};
 use super::scenarios;
-use super::world::{Op, Place, Scenario, World};
 use crate::dfdaemon::release::Release;
 use crate::store::DiskOp;
 
@@ -30,7 +30,7 @@ async fn opening_reads_two_records_a_task_and_looks_at_its_content() {
 /// Imports every file to one host, and returns how many they are.
 async fn import_all(place: &Place<'_>, scenario: &Scenario) -> usize {
     let daemon = place.open(None, START).await.unwrap();
-    let world = World { place, daemon };
+    let fake = RunningFake { place, daemon };
     let files = scenario.lengths.len();
     for file in 0..files {
         let (host, replicas, short) = (0, 1, false);
@@ -40,9 +40,9 @@ async fn import_all(place: &Place<'_>, scenario: &Scenario) -> usize {
             replicas,
             short,
         };
-        world.perform(import).await.unwrap();
+        fake.perform(import).await.unwrap();
     }
-    world.daemon.stop().await;
+    fake.daemon.stop().await;
     files
 }
 

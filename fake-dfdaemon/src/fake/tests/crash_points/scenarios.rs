@@ -1,6 +1,6 @@
 //! What is done at whose every step something happens.
 
-use super::world::{Op, Scenario};
+use super::running_fake::{Op, Scenario};
 use crate::dfdaemon::release::Release;
 
 /// A file of one piece.

@@ -248,12 +248,12 @@ fn content((file, length): (usize, &usize)) -> Vec<u8> {
 }
 
 /// A fake that runs, at a place.
-pub(super) struct World<'a> {
+pub(super) struct RunningFake<'a> {
     pub(super) place: &'a Place<'a>,
     pub(super) daemon: FakeDfdaemon,
 }
 
-impl World<'_> {
+impl RunningFake<'_> {
     pub(super) fn cluster(&self) -> &Arc<Cluster> {
         self.daemon.cluster()
     }
