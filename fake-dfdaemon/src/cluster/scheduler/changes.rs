@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Scheduler;
 use super::replicas::ReplicaState;
-use super::state::{Entry, Generation};
+use super::state::{Generation, TaskEntry};
 use crate::cluster::error::Error;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -154,7 +154,7 @@ impl Scheduler {
         entry.is_some_and(|entry| self.may_collect(entry, now))
     }
 
-    fn may_collect(&self, entry: &Entry, now: Timestamp) -> bool {
+    fn may_collect(&self, entry: &TaskEntry, now: Timestamp) -> bool {
         let held = entry.leases > 0 && !self.has_quirk(Quirk::ExpiryUnderExports);
         !held && entry.is_expired(now)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Scheduler;
-use super::state::{Entry, Generation, State, has_room};
+use super::state::{Generation, State, TaskEntry, has_room};
 use crate::cluster::error::Error;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::task_id::TaskId;
@@ -39,7 +39,7 @@ impl Scheduler {
     }
 
     /// Holds a task, so that nothing of it is removed. Its state was looked up by the caller.
-    pub(in crate::cluster) fn lease(self: &Arc<Self>, id: &TaskId, entry: &mut Entry) -> Lease {
+    pub(in crate::cluster) fn lease(self: &Arc<Self>, id: &TaskId, entry: &mut TaskEntry) -> Lease {
         entry.leases += 1;
         let generation = entry.generation;
         Lease {

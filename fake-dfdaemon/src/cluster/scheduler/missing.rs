@@ -8,7 +8,7 @@ use super::Scheduler;
 use super::job::Job;
 use super::placement::{Step, draw, plan};
 use super::replicas::ReplicaState;
-use super::state::{Entry, State};
+use super::state::{State, TaskEntry};
 use crate::call::clock::later;
 use crate::call::random::Random;
 use crate::dfdaemon::HostNumber;
@@ -27,7 +27,7 @@ impl Scheduler {
     /// scheduler that tries once does so for the tasks alone that had one on the host that has left.
     pub(in crate::cluster) fn schedule_missing_replicas(&self, left: Option<HostNumber>) {
         let (now, tries_once) = (self.now(), self.has_quirk(Quirk::OneTryReplication));
-        let is_meant = |entry: &Entry| {
+        let is_meant = |entry: &TaskEntry| {
             let on_host = left.and_then(|host| entry.counted_replica(host));
             !tries_once || on_host.is_some_and(ReplicaState::is_persistent)
         };
@@ -56,7 +56,7 @@ impl Scheduler {
     /// changed. Of many tasks that takes a while.
     fn for_each_short_of_replicas(
         &self,
-        is_meant: impl Fn(&Entry) -> bool,
+        is_meant: impl Fn(&TaskEntry) -> bool,
         tell: impl Fn(TaskId, Timestamp),
     ) {
         for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
@@ -105,7 +105,7 @@ impl Scheduler {
 
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
     /// its content any more.
-    fn missing_replicas(&self, state: &State, entry: &Entry) -> Vec<Step> {
+    fn missing_replicas(&self, state: &State, entry: &TaskEntry) -> Vec<Step> {
         if !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
             return Vec::new();
         }

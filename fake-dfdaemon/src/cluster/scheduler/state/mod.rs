@@ -19,7 +19,7 @@ use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 #[derive(Debug)]
 pub(crate) struct State {
     /// Each where it stays: the table doubles as it grows, and half of its places are empty then.
-    pub(crate) tasks: HashMap<TaskId, Box<Entry>>,
+    pub(crate) tasks: HashMap<TaskId, Box<TaskEntry>>,
     pub(crate) hosts: Vec<HostState>,
     last_generation: Generation,
     /// Told what changes, once this is the state that is served.
@@ -39,7 +39,7 @@ impl Generation {
 
 /// A task, as the scheduler and the hosts know it.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct TaskEntry {
     pub(crate) task: TaskRecord,
     /// Tells this task from earlier and later ones with the same id.
     pub(crate) generation: Generation,
@@ -93,7 +93,7 @@ pub(crate) struct TaskView {
     pub(crate) replicas: u64,
 }
 
-impl Entry {
+impl TaskEntry {
     /// When the task is gone.
     pub(crate) fn expires_at(&self) -> Timestamp {
         later(self.task.created_at, self.task.ttl)
@@ -136,13 +136,13 @@ impl State {
     }
 
     /// The task with this id, unless it has expired.
-    pub(crate) fn unexpired(&self, id: &str, now: Timestamp) -> Option<&Entry> {
+    pub(crate) fn unexpired(&self, id: &str, now: Timestamp) -> Option<&TaskEntry> {
         let entry = self.tasks.get(id).map(|entry| &**entry);
         entry.filter(|entry| !entry.is_expired(now))
     }
 
     /// The very task that somebody has seen before.
-    pub(crate) fn current(&mut self, id: &str, generation: Generation) -> Option<&mut Entry> {
+    pub(crate) fn current(&mut self, id: &str, generation: Generation) -> Option<&mut TaskEntry> {
         let entry = self.tasks.get_mut(id).map(|entry| &mut **entry);
         entry.filter(|entry| entry.generation == generation)
     }
@@ -171,7 +171,7 @@ impl State {
         self.last_generation.0 += 1;
         let id = task.task_id.clone();
         let generation = self.last_generation;
-        let entry = Entry {
+        let entry = TaskEntry {
             task,
             generation,
             replicas: Replicas::default(),
@@ -285,7 +285,7 @@ impl State {
     }
 
     /// The scheduler's view of a task. While it is imported the importer counts already.
-    pub(crate) fn view(&self, entry: &Entry, forgotten_before: Option<Timestamp>) -> TaskView {
+    pub(crate) fn view(&self, entry: &TaskEntry, forgotten_before: Option<Timestamp>) -> TaskView {
         let replicas = match entry.task.state {
             TaskState::Uploading => 1,
             _ => self.counted(entry, forgotten_before).count() as u64 + entry.failed_exports,
@@ -300,7 +300,7 @@ impl State {
     /// How many persistent replicas of a task the scheduler sees.
     pub(crate) fn persistent_replicas(
         &self,
-        entry: &Entry,
+        entry: &TaskEntry,
         forgotten_before: Option<Timestamp>,
     ) -> u64 {
         if entry.task.state == TaskState::Uploading {
@@ -312,7 +312,7 @@ impl State {
 
     fn counted<'a>(
         &'a self,
-        entry: &'a Entry,
+        entry: &'a TaskEntry,
         forgotten_before: Option<Timestamp>,
     ) -> impl Iterator<Item = &'a ReplicaState> {
         let counted = entry.replicas.iter().filter(move |(host, replica)| {
@@ -324,7 +324,7 @@ impl State {
     }
 
     /// What placement has to know of the hosts to place a task's replicas.
-    pub(crate) fn candidates(&self, entry: &Entry, capacity: Option<u64>) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, entry: &TaskEntry, capacity: Option<u64>) -> Vec<Candidate> {
         let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
             copy: entry.counted_replica(number).map(|replica| {
@@ -346,7 +346,7 @@ impl State {
     /// Whole replicas of a task that running hosts can serve, except `to`'s own.
     pub(crate) fn parents(
         &self,
-        entry: &Entry,
+        entry: &TaskEntry,
         to: HostNumber,
         forgotten_before: Option<Timestamp>,
     ) -> Vec<HostNumber> {
