@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub(super) use self::chunk::Entry;
+pub(super) use self::chunk::IndexEntry;
 use self::chunk::{Chunk, Kind, Kinds, Names};
 use super::{Call, Query};
 use crate::call::rpc::Rpc;
@@ -193,7 +193,7 @@ impl Index {
         let task = self.task_number(task);
         let kind = Kind::new(rpc_number(rpc), status, host);
         self.len += 1;
-        self.insert(Entry {
+        self.insert(IndexEntry {
             call,
             place,
             task,
@@ -206,7 +206,7 @@ impl Index {
         task.map_or(0, |task| self.hasher.hash_one(task).max(1))
     }
 
-    fn insert(&mut self, entry: Entry) {
+    fn insert(&mut self, entry: IndexEntry) {
         let is_before = |chunk: &Arc<Chunk>| {
             chunk
                 .calls
@@ -339,9 +339,9 @@ impl Index {
     }
 
     /// The calls that miss a query by the fewest fields, the latest `most` of them, oldest first.
-    pub(super) fn nearest(&self, query: &Query, after: u64, most: usize) -> Vec<Entry> {
+    pub(super) fn nearest(&self, query: &Query, after: u64, most: usize) -> Vec<IndexEntry> {
         // One that nobody has heard of is missed by every call.
-        let is_missed = |kinds: Option<Kinds>, entry: &Entry| {
+        let is_missed = |kinds: Option<Kinds>, entry: &IndexEntry| {
             usize::from(!kinds.is_some_and(|kinds| kinds.has(entry.kind)))
         };
         let rpc = Kinds::new(query.rpc.map(rpc_number), None, None);
@@ -356,13 +356,13 @@ impl Index {
             .map_or(Some(None), |name| self.hosts.number(name).map(Some));
         let host = host.map(|host| Kinds::new(None, None, host));
         let task = query.task.as_deref().map(|id| self.task_number(Some(id)));
-        let misses = |entry: &Entry| {
+        let misses = |entry: &IndexEntry| {
             2 * is_missed(Some(rpc), entry)
                 + is_missed(status, entry)
                 + is_missed(host, entry)
                 + usize::from(task.is_some_and(|task| task != entry.task))
         };
-        let mut nearest: Vec<Entry> = Vec::new();
+        let mut nearest: Vec<IndexEntry> = Vec::new();
         let mut fewest = usize::MAX;
         for entry in self.find(&Query::default(), after) {
             let misses = misses(&entry);
@@ -412,9 +412,9 @@ impl Found {
 }
 
 impl Iterator for Found {
-    type Item = Entry;
+    type Item = IndexEntry;
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<IndexEntry> {
         let wanted = self.wanted?;
         loop {
             let chunk = self.chunks.get(self.chunk)?;

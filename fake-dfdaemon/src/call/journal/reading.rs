@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::file::{BUFFER, JournalFile};
-use super::index::{Entry, Found, UNWRITTEN};
+use super::index::{Found, IndexEntry, UNWRITTEN};
 use super::shared::Shared;
 use super::{Call, Query};
 
@@ -67,7 +67,7 @@ impl Lines {
     }
 
     /// A call, unless the journal was cleared meanwhile.
-    pub(super) fn call(&mut self, mut entry: Entry) -> io::Result<Option<Call>> {
+    pub(super) fn call(&mut self, mut entry: IndexEntry) -> io::Result<Option<Call>> {
         if entry.place == UNWRITTEN {
             let held = self.shared.held();
             if let Some(line) = held.unwritten(entry.call) {

@@ -2,7 +2,7 @@
 
 /// A call in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::call::journal) struct Entry {
+pub(in crate::call::journal) struct IndexEntry {
     pub(in crate::call::journal) call: u64,
     /// Where its line begins, counted from the first byte that was ever written.
     pub(in crate::call::journal) place: u64,
@@ -63,7 +63,7 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn insert(&mut self, at: usize, entry: Entry) {
+    pub(super) fn insert(&mut self, at: usize, entry: IndexEntry) {
         self.calls.insert(at, entry.call);
         self.places.insert(at, entry.place);
         self.tasks.insert(at, entry.task);
@@ -94,8 +94,8 @@ impl Chunk {
         }
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<Entry> {
-        Some(Entry {
+    pub(super) fn get(&self, at: usize) -> Option<IndexEntry> {
+        Some(IndexEntry {
             call: *self.calls.get(at)?,
             place: *self.places.get(at)?,
             task: *self.tasks.get(at)?,
