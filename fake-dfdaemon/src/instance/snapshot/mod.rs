@@ -220,7 +220,7 @@ pub(crate) fn bring_back(cluster: &Cluster) -> Result<(), SnapshotError> {
     let read = swap.exchange(|| cluster.load());
     let read = read.inspect_err(|_| cluster.scheduler().empty_trash_soon())?;
     for root in &roots {
-        disk.forget_litter_below(root);
+        disk.forget_removals_below(root);
     }
     cluster.adopt(read);
     Ok(())

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Paths whose files nobody has use for.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Litter(Mutex<BTreeSet<PathBuf>>);
+pub(in crate::store) struct DeferredRemovals(Mutex<BTreeSet<PathBuf>>);
 
-impl Litter {
+impl DeferredRemovals {
     pub(in crate::store) fn add(&self, path: &Path) {
         self.lock().insert(path.to_owned());
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, OFlags};
 use tempfile::TempPath;
 
-use self::deferred_removals::Litter;
+use self::deferred_removals::DeferredRemovals;
 pub(in crate::store) use self::directory::{Directory, RECORD_END};
 pub(crate) use self::failure::{DiskFailure, DiskFault, DiskOp, FailureInjector};
 use super::private_files;
@@ -33,7 +33,7 @@ pub(crate) struct Disk {
     fsync: bool,
     fault: Option<DiskFault>,
     failures: Option<Arc<dyn FailureInjector>>,
-    litter: Arc<Litter>,
+    deferred_removals: Arc<DeferredRemovals>,
 }
 
 impl Disk {
@@ -42,7 +42,7 @@ impl Disk {
             fsync,
             fault: None,
             failures: None,
-            litter: Arc::default(),
+            deferred_removals: Arc::default(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Disk {
     /// Those of the disk. It may have been renamed nevertheless, by a name that the machine can lose.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let parent = to.parent().unwrap_or(Path::new("."));
-        self.litter.forget(to);
+        self.deferred_removals.forget(to);
         match self.rename_unsynced(from, to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.create_dir_all(parent)?;
@@ -255,18 +255,18 @@ impl Disk {
     /// Removes a file that nobody has use for, now or, if that fails, by [`Self::sweep`].
     pub(crate) fn discard(&self, path: &Path) {
         if !self.is_gone(path) {
-            self.litter.add(path);
+            self.deferred_removals.add(path);
         }
     }
 
     /// Removes what could not be removed before.
     pub(crate) fn sweep(&self) {
-        self.litter.sweep(|path| self.is_gone(path));
+        self.deferred_removals.sweep(|path| self.is_gone(path));
     }
 
     /// Says that what could not be removed below `dir` does not lie there any more.
-    pub(crate) fn forget_litter_below(&self, dir: &Path) {
-        self.litter.forget_below(dir);
+    pub(crate) fn forget_removals_below(&self, dir: &Path) {
+        self.deferred_removals.forget_below(dir);
     }
 
     fn is_gone(&self, path: &Path) -> bool {
@@ -390,7 +390,7 @@ mod tests {
         let new = dir.path().join("new");
         disk.write_new(&new, b"y").unwrap();
         disk.rename(&new, &used).unwrap();
-        disk.forget_litter_below(&kept);
+        disk.forget_removals_below(&kept);
         disk.sweep();
         assert!(!swept.exists() && kept.exists());
         assert_eq!(fs::read(used).unwrap(), b"y");
