@@ -23,8 +23,8 @@ use crate::dfdaemon::host_id;
 use crate::dfdaemon::release::Origin;
 use crate::dfdaemon::statuses::{connection_reset, no_scheduler, overloaded, stopping, timed_out};
 
-/// A call that is running: what is known of it, and what only a call under way has, such as the faults
-/// that lie in wait for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
+/// A call that is running: what is known of it, and what only a call under way has, such as the faults that
+/// are armed for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
 #[derive(Debug)]
 pub(crate) struct RunningCall {
     calls: CallContext,
@@ -83,15 +83,15 @@ impl RunningCall {
         &self.calls.ahead
     }
 
-    /// Lets the faults act that lie in wait before or after the call's effect.
-    pub(crate) async fn pass(&mut self, phase: Phase) -> Result<(), Status> {
-        for armed in self.waiting_at(phase) {
-            self.act(&armed).await?;
+    /// Applies the faults that are armed before or after the call's effect.
+    pub(crate) async fn apply_faults(&mut self, phase: Phase) -> Result<(), Status> {
+        for armed in self.armed_at(phase) {
+            self.apply(&armed).await?;
         }
         Ok(())
     }
 
-    /// The faults that lie in wait for a piece that the call sends to another host.
+    /// The faults that are armed for a piece that the call sends to another host.
     pub(crate) fn arm_piece(&self, of_task: &TagAndApplication, piece: u32) -> Vec<Armed> {
         let arm = |call: &mut Call| self.calls.faults.arm_transfer(call, of_task, piece);
         self.call
@@ -100,14 +100,14 @@ impl RunningCall {
             .unwrap_or_default()
     }
 
-    /// The faults that lie in wait before or after the call's effect.
-    pub(crate) fn waiting_at(&self, phase: Phase) -> Vec<Armed> {
+    /// The faults that are armed before or after the call's effect.
+    pub(crate) fn armed_at(&self, phase: Phase) -> Vec<Armed> {
         let waiting = self.armed.iter().filter(|armed| armed.is_at(phase));
         waiting.cloned().collect()
     }
 
-    /// Lets a fault act, if it is one that hits the call itself.
-    pub(crate) async fn act(&mut self, armed: &Armed) -> Result<(), Status> {
+    /// Applies a fault, if it is one that hits the call itself.
+    pub(crate) async fn apply(&mut self, armed: &Armed) -> Result<(), Status> {
         let refusal = self.refusal(armed.action());
         let delay = armed.delay();
         let hits_the_call = refusal.is_some()

@@ -9,7 +9,7 @@ use crate::call::faults::registry::Armed;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
-/// The faults that lie in wait for a connection that was made just now.
+/// The faults for a connection that was made just now.
 pub(super) fn arm(services: &Services) -> Vec<Armed> {
     let Some(host) = services.host() else {
         return Vec::new();
@@ -18,8 +18,8 @@ pub(super) fn arm(services: &Services) -> Vec<Armed> {
     faults.arm_connection(&host.number.name())
 }
 
-/// Lets them act. Whether the connection is served then.
-pub(super) async fn pass(services: &Services, faults: Vec<Armed>) -> bool {
+/// Applies them. Whether the connection is served then.
+pub(super) async fn apply(services: &Services, faults: Vec<Armed>) -> bool {
     let Some(host) = services.host() else {
         return true;
     };

@@ -54,7 +54,7 @@ async fn begin(
     call: &mut RunningCall,
     request: DownloadPersistentCacheTaskRequest,
 ) -> Result<Begun, Status> {
-    call.pass(Phase::Before).await?;
+    call.apply_faults(Phase::Before).await?;
     let permit = host.admit(call).await?;
     let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
     host.check_blocked(Blocked::Export, tag, application)?;
@@ -189,13 +189,13 @@ impl Sending {
         if self.send_pieces(export).await? == Flow::Ends {
             return Ok(());
         }
-        // Faults that lie in wait behind the last byte.
-        self.faults.pass_place(&mut self.call, None).await?;
+        // Faults that are armed behind the last byte.
+        self.faults.apply_at(&mut self.call, None).await?;
         if let Some(export) = slot.take() {
             let finished = export.finish().await;
             finished.map_err(|error| self.host.status(&error))?;
         }
-        self.call.pass(Phase::After).await
+        self.call.apply_faults(Phase::After).await
     }
 
     async fn send_pieces(&mut self, export: &mut Export) -> Result<Flow, Status> {
@@ -229,7 +229,7 @@ impl Sending {
 
     async fn send_piece(&mut self, export: &Export, arrival: &Arrival) -> Result<Flow, Status> {
         self.faults
-            .pass_place(&mut self.call, Some(arrival.number))
+            .apply_at(&mut self.call, Some(arrival.number))
             .await?;
         let mut outgoing = Outgoing {
             piece: message::piece(arrival),

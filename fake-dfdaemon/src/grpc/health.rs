@@ -71,8 +71,8 @@ impl Health for HealthOf {
             .host
             .begin(Rpc::Health, fields, request.extensions())
             .await;
-        let passed = call.pass(Phase::Before).await;
-        let status = passed.and_then(|()| self.status_of(service).ok_or_else(not_registered));
+        let applied = call.apply_faults(Phase::Before).await;
+        let status = applied.and_then(|()| self.status_of(service).ok_or_else(not_registered));
         let status = match status {
             Ok(status) => status,
             Err(refused) => {

@@ -113,7 +113,7 @@ async fn import(
     call: &mut RunningCall,
     mut request: ImportRequest,
 ) -> Result<PersistentCacheTask, Status> {
-    call.pass(Phase::Before).await?;
+    call.apply_faults(Phase::Before).await?;
     let _permit = host.admit(call).await?;
     check_blocked(host, &request)?;
     request.store_faults = call.store_faults();
@@ -122,7 +122,7 @@ async fn import(
         .map_err(|error| host.status(&error))?;
     call.note_task(&view.task.task_id);
     let task = message::imported_task(view);
-    call.pass(Phase::After).await?;
+    call.apply_faults(Phase::After).await?;
     Ok(task)
 }
 

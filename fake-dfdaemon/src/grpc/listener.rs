@@ -188,7 +188,7 @@ impl Connecting {
                 let faults = connect_faults::arm(&services);
                 let serving = async move {
                     let served = tokio::select! {
-                        served = connect_faults::pass(&services, faults) => served,
+                        served = connect_faults::apply(&services, faults) => served,
                         () = graceful.cancelled() => false,
                         () = ends.cancelled() => false,
                     };

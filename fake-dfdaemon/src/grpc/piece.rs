@@ -66,10 +66,10 @@ async fn begin(
     id: &str,
     number: u32,
 ) -> Result<Begun, Status> {
-    call.pass(Phase::Before).await?;
+    call.apply_faults(Phase::Before).await?;
     let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
-        call.act(armed).await?;
+        call.apply(armed).await?;
     }
     let permit = host.admit(call).await?;
     let found = host

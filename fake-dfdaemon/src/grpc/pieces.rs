@@ -30,7 +30,7 @@ pub(super) async fn sync(
     let (id, numbers) = (request.task_id, request.interested_piece_numbers);
     let fields = json!({"task_id": id, "host_id": request.host_id, "pieces": numbers.len()});
     let mut call = host.begin(Rpc::Transfer, fields, &extensions).await;
-    if let Err(status) = call.pass(Phase::Before).await {
+    if let Err(status) = call.apply_faults(Phase::Before).await {
         call.answered(Some(&status)).wait().await;
         return Err(status);
     }

@@ -99,13 +99,13 @@ impl ServedHost {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<Response<T>, Status> {
         let answer = async {
-            call.pass(Phase::Before).await?;
+            call.apply_faults(Phase::Before).await?;
             let _permit = match is_counted {
                 true => Some(self.admit(&call).await?),
                 false => None,
             };
             let answer = work.await?;
-            call.pass(Phase::After).await?;
+            call.apply_faults(Phase::After).await?;
             Ok(answer)
         };
         let answer = answer.await;

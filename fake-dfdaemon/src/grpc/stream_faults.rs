@@ -41,7 +41,7 @@ impl Pace {
 }
 
 /// Whether a fault acts on the stream, or at a place in it.
-fn lies_in_the_stream(armed: &Armed) -> bool {
+fn is_of_the_stream(armed: &Armed) -> bool {
     armed.is_placed() || armed.action().hits_streams()
 }
 
@@ -50,7 +50,7 @@ impl StreamFaults {
     pub(crate) fn of(call: &RunningCall) -> Self {
         let armed = call.armed.iter();
         Self {
-            waiting: armed.filter(|a| lies_in_the_stream(a)).cloned().collect(),
+            waiting: armed.filter(|a| is_of_the_stream(a)).cloned().collect(),
             pace: None,
             sent: 0,
         }
@@ -66,8 +66,8 @@ impl StreamFaults {
         self.sent += length;
     }
 
-    /// Lets the faults act that hit the call itself at this place: before a piece, or at the end.
-    pub(crate) async fn pass_place(
+    /// Applies the faults that hit the call itself at this place: before a piece, or at the end.
+    pub(crate) async fn apply_at(
         &mut self,
         call: &mut RunningCall,
         piece: Option<u32>,
@@ -87,12 +87,12 @@ impl StreamFaults {
             {
                 self.limit(*rate, since);
             }
-            call.act(&armed).await?;
+            call.apply(&armed).await?;
         }
         Ok(())
     }
 
-    /// Lets the faults act that hit single pieces.
+    /// Applies the faults that hit single pieces.
     pub(crate) fn damage(&mut self, call: &mut RunningCall, outgoing: &mut Outgoing) -> PieceFate {
         let (number, sent) = (outgoing.piece.number, self.sent);
         let mut fate = PieceFate::Sent;

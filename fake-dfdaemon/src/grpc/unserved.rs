@@ -13,7 +13,7 @@ pub(super) async fn answer(host: ServedHost, request: http::Request<Body>) -> ht
     let mut call = host
         .begin(Rpc::Unserved, fields, request.extensions())
         .await;
-    let refused = match call.pass(crate::call::faults::Phase::Before).await {
+    let refused = match call.apply_faults(crate::call::faults::Phase::Before).await {
         Ok(()) => not_served(method),
         Err(fault) => fault,
     };

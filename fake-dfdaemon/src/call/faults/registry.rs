@@ -53,7 +53,7 @@ pub(crate) struct TagAndApplication {
     pub(crate) application: Option<String>,
 }
 
-/// A fault that hits a call, if the call gets to where it lies in wait.
+/// A fault that hits a call, if the call gets to where it is armed.
 #[derive(Clone, Debug)]
 pub(crate) struct Armed {
     pub(crate) id: u64,
@@ -210,7 +210,7 @@ impl Faults {
         on.any(|on| on == Some(Rpc::Transfer))
     }
 
-    /// Numbers a call, and tells the faults that lie in wait for it, in the order in which they
+    /// Numbers a call, and tells the faults that are armed for it, in the order in which they
     /// were added. In one step: of two calls at a time, the one with the lower number is the one
     /// that matches first, so that a seed hits the same numbers again.
     pub(crate) fn arm(
@@ -230,7 +230,7 @@ impl Faults {
         (number, armed.collect())
     }
 
-    /// The faults that lie in wait for a piece on its way between hosts. Each piece that one is
+    /// The faults that are armed for a piece on its way between hosts. Each piece that one is
     /// about counts as a call for it.
     pub(crate) fn arm_transfer(
         &self,
@@ -251,7 +251,7 @@ impl Faults {
             .collect()
     }
 
-    /// The faults that lie in wait for a connection to a host.
+    /// The faults that are armed for a connection to a host.
     pub(crate) fn arm_connection(&self, host: &str) -> Vec<Armed> {
         let mut active = self.lock();
         let seed = self.seed;
@@ -386,13 +386,13 @@ impl Armed {
         }
     }
 
-    /// Whether the fault lies in wait at the call itself, not in its stream.
+    /// Whether the fault is armed at the call itself, not in its stream.
     pub(crate) fn is_at(&self, phase: Phase) -> bool {
         let placed = self.fault.piece.is_some() || self.fault.bytes.is_some();
         !placed && self.fault.phase.unwrap_or(Phase::Before) == phase
     }
 
-    /// Whether the fault lies in wait at a piece that is about to be sent. One without a place does
+    /// Whether the fault is armed at a piece that is about to be sent. One without a place does
     /// at any.
     pub(crate) fn is_at_piece(&self, number: u32, sent: u64) -> bool {
         self.fault.piece.is_none_or(|piece| piece == number)

@@ -123,7 +123,7 @@ impl Cluster {
         }
     }
 
-    /// Lets faults act. A replica that one holds up does not keep the cluster from settling.
+    /// Applies faults. A replica that one holds up does not keep the cluster from settling.
     async fn wait_for_faults(
         &self,
         call: &mut RunningCall,
@@ -131,7 +131,7 @@ impl Cluster {
         id: &TaskId,
     ) -> Result<(), Status> {
         let job = Job::Replicate(id.clone());
-        for armed in call.waiting_at(phase) {
+        for armed in call.armed_at(phase) {
             if let Some(delay) = armed.delay() {
                 let due = later(self.scheduler().now(), delay);
                 self.scheduler().block(&job, Blocked::Until(due));
@@ -139,7 +139,7 @@ impl Cluster {
                 let removed = armed.removed().clone();
                 self.scheduler().block(&job, Blocked::ForEvent(removed));
             }
-            let acted = call.act(&armed).await;
+            let acted = call.apply(&armed).await;
             self.scheduler().unblock(&job);
             acted?;
         }

@@ -21,7 +21,7 @@ use crate::store::crc32_of;
 const POLL: Duration = Duration::from_millis(5);
 
 impl Fetch {
-    /// The faults that lie in wait for a piece from that host.
+    /// The faults for a piece from that host.
     pub(super) fn faults(&self, cluster: &Cluster, parent: HostNumber, number: u32) -> Vec<Armed> {
         let faults = &cluster.calls().faults;
         if !faults.look_at_transfers() {
@@ -51,9 +51,9 @@ impl Fetch {
         fires
     }
 
-    /// Lets the faults act that hit a piece before it comes. After an error it does not come from
+    /// Applies the faults that hit a piece before it comes. After an error it does not come from
     /// this parent. Blocks.
-    pub(super) fn pass(
+    pub(super) fn apply(
         &self,
         cluster: &Cluster,
         faults: &[Armed],
@@ -88,7 +88,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Lets the faults act that damage a piece that has come or slow it down, and returns its
+    /// Applies the faults that damage a piece that has come or slow it down, and returns its
     /// checksum. Blocks.
     pub(super) fn damage(
         &self,

@@ -82,8 +82,8 @@ impl Fetch {
         for host in hosts {
             self.check_wanted(cluster)?;
             let faults = self.faults(cluster, host, number);
-            let passed = self.pass(cluster, &faults, (host, number));
-            let copied = passed
+            let applied = self.apply(cluster, &faults, (host, number));
+            let copied = applied
                 .and_then(|()| parents.parent(host))
                 .and_then(|parent| {
                     let copied = self.copy_from(parent, range.clone());

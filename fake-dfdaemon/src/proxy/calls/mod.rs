@@ -146,7 +146,7 @@ impl ProxiedCalls {
         let fields = fields_of(rpc, head.uri.path(), &front.data);
         body.put_back(front);
         let mut call = self.begin(rpc, fields, &head.headers, &closes).await;
-        if let Err(status) = call.pass(Phase::Before).await {
+        if let Err(status) = call.apply_faults(Phase::Before).await {
             call.answered(Some(&status)).wait().await;
             return Ok(refused(&status));
         }
@@ -219,7 +219,7 @@ impl ProxiedCalls {
             ));
         }
         if failed.is_none()
-            && let Err(status) = call.pass(Phase::After).await
+            && let Err(status) = call.apply_faults(Phase::After).await
         {
             drain(&mut body).await;
             call.answered(Some(&status)).wait().await;

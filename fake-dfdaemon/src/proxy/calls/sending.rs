@@ -1,4 +1,4 @@
-//! The stream of an export that faults lie in wait for.
+//! The stream of an export that faults are armed for.
 //!
 //! As long as one does, each piece is put into a file before it goes out: it is known then to its
 //! end, can go out twice or later, and memory stays as it is.
@@ -171,9 +171,9 @@ impl Stream {
             return Ok(End::Trailers(trailers_of(&Status::ok("")), None));
         }
         if status.is_none() {
-            // Faults that lie in wait behind the last byte.
-            self.faults.pass_place(&mut self.call, None).await?;
-            self.call.pass(Phase::After).await?;
+            // Faults that are armed behind the last byte.
+            self.faults.apply_at(&mut self.call, None).await?;
+            self.call.apply_faults(Phase::After).await?;
         }
         Ok(End::Trailers(trailers, status))
     }
@@ -267,7 +267,7 @@ impl Stream {
     async fn send_piece(&mut self, waiting: &Waiting) -> Result<Option<()>, Status> {
         let piece = &waiting.piece;
         self.faults
-            .pass_place(&mut self.call, Some(piece.number))
+            .apply_at(&mut self.call, Some(piece.number))
             .await?;
         let sound = Outgoing {
             piece: piece.clone(),

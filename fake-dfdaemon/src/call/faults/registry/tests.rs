@@ -127,7 +127,7 @@ fn the_first_call_without_luck_is_the_first_that_draws_the_probability_or_more()
 }
 
 #[test]
-fn a_fault_lies_in_wait_at_its_place_alone() {
+fn a_fault_is_armed_at_its_place_alone() {
     let on = || Fault::on(Rpc::Export);
     // The pieces are the numbers 0 to 2, before each of which 10 bytes more have been sent.
     let table = [
