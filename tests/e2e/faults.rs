@@ -48,7 +48,7 @@ const TABLE: &str = "
 /// What a proxy has no part in.
 const OF_STORES: [&str; 3] = ["no_space", "disk_error", "torn_write"];
 
-/// Where in a call of two pieces a fault can lie in wait.
+/// Where in a call of two pieces a fault can be armed.
 const PLACES: [&str; 6] = [
     "{}",
     r#"{"phase":"before"}"#,

@@ -52,7 +52,7 @@ pub(super) struct Closes(pub(super) CancellationToken);
 /// What ends the connections, and how far they are.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    pub(super) room: ConnectionLimit,
+    pub(super) limit: ConnectionLimit,
     pub(super) patience: Duration,
     /// Lets each answer what it has been asked.
     pub(super) graceful: CancellationToken,
@@ -62,9 +62,9 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(room: ConnectionLimit) -> Self {
+    pub(super) fn new(limit: ConnectionLimit) -> Self {
         Self {
-            room,
+            limit,
             patience: PATIENCE,
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
@@ -88,7 +88,7 @@ impl Connections {
                         tracing::debug!(%error, "cannot accept a control connection for now");
                         // Who waits is better turned away than left waiting.
                         let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.next());
-                        drop(connections.room.with_spare(closing).await);
+                        drop(connections.limit.with_spare(closing).await);
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
@@ -100,7 +100,7 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (place, router) = match self.room.take() {
+        let (place, router) = match self.limit.take() {
             Admitted::Served(place) => (place, router.clone()),
             Admitted::Refused(place) => (place, Router::new().fallback(too_many)),
             Admitted::None => {

@@ -207,10 +207,15 @@ fn of_hosts(metrics: &mut Metrics, instance: &Instance) {
             metrics.sample(name, &[("host", &host.name)], capacity);
         }
     }
-    let room = instance
+    let connections = instance
         .hosts
         .first()
         .map_or(0, |host| host.open_connections());
     let name = "fake_dfdaemon_open_connections";
-    metrics.one(name, "gauge", "Connections of clients, to all hosts.", room);
+    metrics.one(
+        name,
+        "gauge",
+        "Connections of clients, to all hosts.",
+        connections,
+    );
 }

@@ -122,19 +122,19 @@ mod tests {
 
     #[test]
     fn half_are_served_some_refused_and_the_rest_left_to_files() {
-        let room = ConnectionLimit::of(32);
-        let served: Vec<_> = (0..16).map(|_| room.take()).collect();
+        let limit = ConnectionLimit::of(32);
+        let served: Vec<_> = (0..16).map(|_| limit.take()).collect();
         assert!(
             served
                 .iter()
                 .all(|place| matches!(place, Admitted::Served(_)))
         );
-        let refused = [room.take(), room.take()];
+        let refused = [limit.take(), limit.take()];
         let told = |place: &Admitted| matches!(place, Admitted::Refused(_));
         assert!(refused.iter().all(told));
-        assert!(matches!(room.take(), Admitted::None));
+        assert!(matches!(limit.take(), Admitted::None));
         drop(served);
-        assert!(matches!(room.take(), Admitted::Served(_)));
+        assert!(matches!(limit.take(), Admitted::Served(_)));
     }
 
     #[test]

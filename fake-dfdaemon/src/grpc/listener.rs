@@ -52,7 +52,7 @@ const REFUSAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Server {
     services: Services,
-    room: ConnectionLimit,
+    limit: ConnectionLimit,
     /// Unless the socket is closed.
     accepting: Option<AcceptLoop>,
     /// Ends accepting, and asks the connections to end.
@@ -71,10 +71,10 @@ struct AcceptLoop {
 
 impl Server {
     /// Serves `services` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: Accepting, services: Services, room: ConnectionLimit) -> Self {
+    pub(crate) fn start(listener: Accepting, services: Services, limit: ConnectionLimit) -> Self {
         let mut server = Self {
             services,
-            room,
+            limit,
             accepting: None,
             graceful: CancellationToken::new(),
             abrupt: CancellationToken::new(),
@@ -89,7 +89,7 @@ impl Server {
         let ends = self.graceful.child_token();
         let connecting = Connecting {
             services: self.services.clone(),
-            room: self.room.clone(),
+            limit: self.limit.clone(),
             graceful: self.graceful.clone(),
             abrupt: self.abrupt.clone(),
             connections: self.connections.clone(),
@@ -141,7 +141,7 @@ impl Drop for Server {
 /// What connections to one socket need.
 struct Connecting {
     services: Services,
-    room: ConnectionLimit,
+    limit: ConnectionLimit,
     graceful: CancellationToken,
     abrupt: CancellationToken,
     connections: TaskTracker,
@@ -169,7 +169,7 @@ impl Connecting {
                     }
                     // The client does not wait: its connection is accepted and closed at once.
                     let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.accept());
-                    drop(self.room.with_spare(closing).await);
+                    drop(self.limit.with_spare(closing).await);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -182,7 +182,7 @@ impl Connecting {
     fn take(&self, stream: Stream) {
         let executor = Tracked(self.connections.clone());
         let (graceful, abrupt) = (self.graceful.clone(), self.abrupt.clone());
-        match self.room.take() {
+        match self.limit.take() {
             Admitted::Served(place) => {
                 let (services, ends) = (self.services.clone(), abrupt.clone());
                 let faults = connect_faults::arm(&services);

@@ -30,7 +30,7 @@ pub(crate) struct HostServer {
     pub(crate) endpoint: PathBuf,
     pub(crate) upload_endpoint: PathBuf,
     pub(super) served: ServedHost,
-    room: ConnectionLimit,
+    limit: ConnectionLimit,
     mode: u32,
     /// Locked while names are bound or removed, and not while connections end.
     sockets: Mutex<Vec<Socket>>,
@@ -75,7 +75,7 @@ impl HostServer {
         cluster: &Arc<Cluster>,
         number: HostNumber,
         admission: Admission,
-        room: ConnectionLimit,
+        limit: ConnectionLimit,
         endpoint: PathBuf,
         mode: u32,
         tcp: Tcp,
@@ -92,7 +92,7 @@ impl HostServer {
             endpoint,
             upload_endpoint,
             served,
-            room,
+            limit,
             mode,
             sockets: Mutex::default(),
             tcp,
@@ -107,7 +107,7 @@ impl HostServer {
 
     /// The connections to all hosts together.
     pub(crate) fn open_connections(&self) -> usize {
-        self.room.connections()
+        self.limit.connections()
     }
 
     /// Binds the sockets and serves them, unless it does already.
@@ -137,7 +137,7 @@ impl HostServer {
             for place in [SocketPlace::Unix(service), SocketPlace::Tcp(service)] {
                 if let Some((listener, file)) = self.bind(place).await? {
                     sockets.push(Socket {
-                        server: Server::start(listener, services.clone(), self.room.clone()),
+                        server: Server::start(listener, services.clone(), self.limit.clone()),
                         place,
                         file,
                     });

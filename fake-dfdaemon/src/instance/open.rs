@@ -52,7 +52,7 @@ fn host_servers(
     cluster: &Arc<Cluster>,
 ) -> Result<Vec<Arc<HostServer>>, StartError> {
     let mut servers = Vec::new();
-    let room = ConnectionLimit::of_process();
+    let limit = ConnectionLimit::of_process();
     for number in HostNumber::all(settings.cluster.hosts) {
         let endpoint = match settings
             .socket
@@ -71,8 +71,8 @@ fn host_servers(
         };
         let mode = settings.socket_mode;
         let tcp = tcp_of(settings, number)?;
-        let room = room.clone();
-        let server = HostServer::new(cluster, number, admission, room, endpoint, mode, tcp);
+        let limit = limit.clone();
+        let server = HostServer::new(cluster, number, admission, limit, endpoint, mode, tcp);
         servers.push(Arc::new(server));
     }
     Ok(servers)

@@ -132,7 +132,7 @@ pub(crate) fn export_to(id: &str, path: &Path) -> Export {
     }
 }
 
-/// Where in a call a fault lies in wait.
+/// Where in a call a fault is armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Unsaid,

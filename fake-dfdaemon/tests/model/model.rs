@@ -72,7 +72,7 @@ pub(crate) struct Replication {
     pub(crate) copied: u64,
 }
 
-/// What lies in wait for one call.
+/// The fault that is armed for one call.
 #[derive(Debug, Default)]
 pub(crate) struct Hit {
     whats: Vec<What>,

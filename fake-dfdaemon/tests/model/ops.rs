@@ -53,7 +53,7 @@ pub(crate) struct Fault {
     pub(crate) what: What,
 }
 
-/// Calls that a fault lies in wait for.
+/// Calls that a fault is armed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {
     /// On one host, or on any.

@@ -16,7 +16,7 @@ use crate::wire::{connect, framed, read_some, serve};
 
 const EXPORT: &str = "dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
 
-/// What lies in wait; nothing does for the first, and the second never acts.
+/// The faults that are armed; none is for the first, and the second never acts.
 const FAULTS: [&str; 14] = [
     "stat:reset",
     "export@piece=4294967295:skip_piece",
