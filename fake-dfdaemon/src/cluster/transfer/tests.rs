@@ -2,8 +2,45 @@ use std::sync::{Mutex, OnceLock, Weak};
 
 use super::*;
 use crate::FakeDfdaemon;
-use crate::cluster::{ExportRequest, ImportRequest, ReplicaState};
+use crate::cluster::{Export, ExportRequest, ImportRequest, ReplicaState};
 use crate::store::{DiskFailure, DiskOp, FailureInjector};
+
+/// Two hosts, of which the first has a task.
+struct Imported {
+    daemon: FakeDfdaemon,
+    cluster: Arc<Cluster>,
+    id: TaskId,
+}
+
+impl Imported {
+    /// The task has so many bytes. Every step of a disk passes `failures`, if there are any.
+    async fn new(length: u64, failures: Option<Arc<dyn FailureInjector>>) -> Self {
+        let mut builder = FakeDfdaemon::builder().hosts(2);
+        builder.settings.failures = failures;
+        let daemon = builder.start().await.unwrap();
+        let cluster = Arc::clone(daemon.cluster());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(length).unwrap();
+        let request = ImportRequest::of(file.path());
+        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
+        Self {
+            daemon,
+            cluster,
+            id: imported.unwrap().task.task_id,
+        }
+    }
+
+    /// An export of the task on the second host.
+    fn export(&self) -> Export {
+        let request = ExportRequest {
+            task_id: self.id.to_string(),
+            persistent: false,
+            output: None,
+            store_faults: StoreFaults::default(),
+        };
+        self.cluster.export(HostNumber::of(1), request).unwrap()
+    }
+}
 
 /// However late the transfer gets a thread, and whatever ends before it does.
 #[test]
@@ -14,17 +51,8 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let daemon = FakeDfdaemon::builder().hosts(2).start().await.unwrap();
-        let cluster = Arc::clone(daemon.cluster());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let request = ImportRequest::of(file.path());
-        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
-        let request = ExportRequest {
-            task_id: imported.unwrap().task.task_id.to_string(),
-            persistent: false,
-            output: None,
-            store_faults: StoreFaults::default(),
-        };
+        let imported = Imported::new(0, None).await;
+        let cluster = &imported.cluster;
         let known = |cluster: &Cluster| {
             cluster
                 .scheduler()
@@ -32,19 +60,19 @@ fn a_host_knows_of_a_task_from_the_start_of_its_transfer() {
         };
         let (free, busy) = std::sync::mpsc::channel::<()>();
         let occupied = tokio::task::spawn_blocking(move || busy.recv());
-        let given_up = cluster.export(HostNumber::of(1), request.clone()).unwrap();
-        assert_eq!(known(&cluster), [false]);
+        let given_up = imported.export();
+        assert_eq!(known(cluster), [false]);
         drop(given_up);
-        let look = Arc::clone(&cluster);
+        let look = Arc::clone(cluster);
         let between = tokio::task::spawn_blocking(move || known(&look));
-        let mut export = cluster.export(HostNumber::of(1), request).unwrap();
+        let mut export = imported.export();
         drop(free);
         assert_eq!(between.await.unwrap(), [false]);
         assert!(export.next_piece().await.unwrap().is_none());
-        assert_eq!(known(&cluster), [true]);
+        assert_eq!(known(cluster), [true]);
         assert!(occupied.await.unwrap().is_err());
         drop(export);
-        daemon.stop().await;
+        imported.daemon.stop().await;
     });
 }
 
@@ -76,27 +104,17 @@ impl FailureInjector for Watch {
 #[tokio::test]
 async fn no_step_of_the_disk_is_taken_with_the_registry_locked() {
     let watch = Arc::new(Watch::default());
-    let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.failures = Some(Arc::clone(&watch) as Arc<dyn FailureInjector>);
-    let daemon = builder.start().await.unwrap();
-    let cluster = Arc::clone(daemon.cluster());
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, "content").unwrap();
-    let request = ImportRequest::of(file.path());
-    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
-    let request = ExportRequest {
-        task_id: imported.unwrap().task.task_id.to_string(),
-        persistent: false,
-        output: None,
-        store_faults: StoreFaults::default(),
-    };
-    watch.cluster.set(Arc::downgrade(&cluster)).unwrap();
-    let mut export = cluster.export(HostNumber::of(1), request).unwrap();
+    let imported = Imported::new(7, Some(Arc::clone(&watch) as _)).await;
+    watch
+        .cluster
+        .set(Arc::downgrade(&imported.cluster))
+        .unwrap();
+    let mut export = imported.export();
     while export.next_piece().await.unwrap().is_some() {}
     export.finish().await.unwrap();
     assert!(watch.steps.load(Ordering::Relaxed) > 0);
     assert_eq!(*watch.locked_at.lock().unwrap(), []);
-    daemon.stop().await;
+    imported.daemon.stop().await;
 }
 
 /// Cuts content when it is about to be copied.
@@ -120,33 +138,21 @@ impl FailureInjector for Cut {
 #[tokio::test]
 async fn a_parent_that_is_cut_while_it_serves_is_none_any_more() {
     let cut = Arc::new(Cut::default());
-    let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.failures = Some(Arc::clone(&cut) as Arc<dyn FailureInjector>);
-    let daemon = builder.start().await.unwrap();
-    let cluster = Arc::clone(daemon.cluster());
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, "content").unwrap();
-    let request = ImportRequest::of(file.path());
-    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
-    let id = imported.unwrap().task.task_id;
+    let imported = Imported::new(7, Some(Arc::clone(&cut) as _)).await;
+    let cluster = &imported.cluster;
     let content = cluster
         .node(HostNumber::of(0))
         .unwrap()
         .store()
-        .content_path(&id);
+        .content_path(&imported.id);
     cut.0.set(content).unwrap();
-    let request = ExportRequest {
-        task_id: id.to_string(),
-        persistent: false,
-        output: None,
-        store_faults: StoreFaults::default(),
-    };
-    let mut export = cluster.export(HostNumber::of(1), request).unwrap();
+    let mut export = imported.export();
     let failed = export.next_piece().await.unwrap_err();
     assert!(matches!(failed, Error::NoCandidateParents), "{failed}");
-    assert!(!cluster.scheduler().has_replica(HostNumber::of(0), &id));
+    let scheduler = cluster.scheduler();
+    assert!(!scheduler.has_replica(HostNumber::of(0), &imported.id));
     drop(export);
-    daemon.stop().await;
+    imported.daemon.stop().await;
 }
 
 /// Holds the first piece up that is copied, until it is let go.
@@ -180,25 +186,12 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
         reached: Mutex::default(),
         let_go: Mutex::new(let_go),
     });
-    let mut builder = FakeDfdaemon::builder().hosts(2);
-    builder.settings.failures = Some(Arc::clone(&hold) as Arc<dyn FailureInjector>);
-    let daemon = builder.start().await.unwrap();
-    let cluster = Arc::clone(daemon.cluster());
-    let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len((4 << 20) + 1).unwrap();
-    let request = ImportRequest::of(file.path());
-    let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
-    let request = ExportRequest {
-        task_id: imported.unwrap().task.task_id.to_string(),
-        persistent: false,
-        output: None,
-        store_faults: StoreFaults::default(),
-    };
+    let imported = Imported::new((4 << 20) + 1, Some(Arc::clone(&hold) as _)).await;
     // The import has copied its file by now.
     *hold.reached.lock().unwrap() = Some(reached);
-    let mut first = cluster.export(HostNumber::of(1), request.clone()).unwrap();
+    let mut first = imported.export();
     is_reached.await.unwrap();
-    let mut second = cluster.export(HostNumber::of(1), request).unwrap();
+    let mut second = imported.export();
     go.send(()).unwrap();
     let mut known = Vec::new();
     for export in [&mut first, &mut second] {
@@ -211,5 +204,5 @@ async fn an_export_that_joins_gets_the_piece_in_flight_without_digest_and_cost()
     assert_eq!(known[0], [(true, true); 2]);
     assert_eq!(known[1], [(false, false), (true, true)]);
     drop((first, second));
-    daemon.stop().await;
+    imported.daemon.stop().await;
 }
