@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use tonic::Code;
-
-use super::{ENOENT, TWO_PIECES, assert_both_pieces, assert_no_stream, forced, inode, two_hosts};
+use super::{
+    ENOENT, TWO_PIECES, assert_both_pieces, assert_exists, assert_no_stream, forced, inode,
+    two_hosts,
+};
 use crate::row::{Row, row};
 use crate::support::client::Export;
 use crate::support::eventually;
@@ -85,15 +86,6 @@ async fn an_empty_task_gives_an_empty_output(w: World) {
     let output = w.path("output");
     client.export(export_to(&task.id, &output)).await.ok();
     assert_eq!(fs::read(&output).unwrap(), b"");
-}
-
-/// That all pieces come, and then that the output exists.
-async fn assert_exists(w: &World, request: Export) {
-    let output = request.output_path.clone().unwrap();
-    let exported = w.client().await.export(request).await;
-    assert_both_pieces(&exported);
-    let text = format!("output path {output} is already exists");
-    w.assert_internal(&exported.status, &w.by_itself(Code::Internal, &text));
 }
 
 async fn an_output_that_exists_is_kept(w: World) {
