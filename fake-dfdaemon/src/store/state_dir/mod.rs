@@ -6,6 +6,7 @@ mod error;
 mod format;
 mod lock;
 mod owner;
+mod removal;
 mod sweep;
 
 use std::ffi::OsStr;

@@ -15,22 +15,15 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::lock::lock_open;
+use super::removal::{DIRECTORY, empty};
 use crate::store::layout::{KEPT, MARK};
 
 /// How temporary state directories are named.
 pub(super) const TEMPORARY_PREFIX: &str = "fake-dfdaemon-";
-
-/// Directories in directories that removal follows. The fake makes fewer.
-const DEPTH: usize = 16;
-
-/// How a directory is opened that somebody else may exchange for anything.
-const DIRECTORY: OFlags = OFlags::DIRECTORY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 /// How long the end of a daemon waits for its sweep: for a few small directories, and not for many
 /// files or a file system that hangs.
@@ -68,7 +61,7 @@ impl Drop for Sweep {
 }
 
 /// Removes temporary state directories of ours that no process holds, as long as it is to go on.
-fn sweep(base: &Path, goes_on: &dyn Fn() -> bool) {
+fn sweep(base: &Path, goes_on: &(dyn Fn() -> bool + Sync)) {
     let Ok(entries) = std::fs::read_dir(base) else {
         return;
     };
@@ -84,7 +77,7 @@ fn sweep(base: &Path, goes_on: &dyn Fn() -> bool) {
     }
 }
 
-fn sweep_one(path: &Path, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
+fn sweep_one(path: &Path, goes_on: &(dyn Fn() -> bool + Sync)) -> io::Result<()> {
     let dir = File::from(rustix::fs::open(path, DIRECTORY, Mode::empty())?);
     // Before the lock: one that is starting has no mark yet, and needs the lock itself.
     if !is_marked(&dir)? {
@@ -123,8 +116,8 @@ pub(super) fn remove(dir: &File, path: &Path) -> io::Result<()> {
     remove_while(&|| true, dir, path)
 }
 
-fn remove_while(goes_on: &dyn Fn() -> bool, dir: &File, path: &Path) -> io::Result<()> {
-    empty(dir, DEPTH, goes_on)?;
+fn remove_while(goes_on: &(dyn Fn() -> bool + Sync), dir: &File, path: &Path) -> io::Result<()> {
+    empty(dir, MARK, goes_on)?;
     match unlinkat(dir, MARK, AtFlags::empty()) {
         Err(Errno::NOENT) => {}
         removed => removed?,
@@ -144,44 +137,11 @@ fn remove_while(goes_on: &dyn Fn() -> bool, dir: &File, path: &Path) -> io::Resu
     Ok(())
 }
 
-fn empty(dir: &File, depth: usize, goes_on: &dyn Fn() -> bool) -> io::Result<()> {
-    let depth = depth
-        .checked_sub(1)
-        .ok_or_else(|| io::Error::other("too many directories in directories"))?;
-    let names: Vec<_> = Dir::read_from(dir)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_owned()))
-        .collect::<Result<_, _>>()?;
-    for name in names {
-        if [&b"."[..], b"..", MARK.as_bytes()].contains(&name.to_bytes()) {
-            continue;
-        }
-        if !goes_on() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        match openat(dir, &name, DIRECTORY, Mode::empty()) {
-            Ok(inner) => {
-                let inner = File::from(inner);
-                if inner.metadata()?.dev() != dir.metadata()?.dev() {
-                    return Err(io::Error::other("something is mounted in it"));
-                }
-                empty(&inner, depth, goes_on)?;
-                // A file by the name of the mark may lie here too.
-                let _ = unlinkat(&inner, MARK, AtFlags::empty());
-                unlinkat(dir, &name, AtFlags::REMOVEDIR)?;
-            }
-            // A file, or a link, which is not followed.
-            Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(dir, &name, AtFlags::empty())?,
-            Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::PathBuf;
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -224,9 +184,9 @@ mod tests {
         for number in 0..10 {
             fs::write(killed.join(format!("hosts/{number}")), "").unwrap();
         }
-        // Once for the directory, then for each name in it.
-        let asked = std::cell::Cell::new(0);
-        let goes_on = || asked.replace(asked.get() + 1) < 6;
+        // Once for the directory, then for each file in it.
+        let asked = AtomicUsize::new(0);
+        let goes_on = || asked.fetch_add(1, Ordering::Relaxed) < 6;
         sweep(base, &goes_on);
         assert!(killed.join(MARK).exists(), "nobody would sweep it any more");
         let left = fs::read_dir(killed.join("hosts")).unwrap().count();
@@ -239,10 +199,10 @@ mod tests {
     fn two_sweeps_at_once_do_not_meet() {
         let base = tempfile::tempdir().unwrap();
         let killed = make(base.path(), "fake-dfdaemon-killed", &[MARK]);
-        let asked = std::cell::Cell::new(0);
+        let asked = AtomicUsize::new(0);
         let goes_on = || {
             // The first question comes before the lock, the second before anything is removed.
-            if asked.replace(asked.get() + 1) == 1 {
+            if asked.fetch_add(1, Ordering::Relaxed) == 1 {
                 sweep(base.path(), &|| true);
                 assert!(killed.join("hosts/host-0/content").exists());
             }
