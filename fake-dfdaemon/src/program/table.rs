@@ -7,6 +7,12 @@ use crate::proxy::printable;
 /// The longest cell that a table shows, in characters, unless it is the last of its line.
 const MAX_CELL: usize = 60;
 
+/// A column with the persistent replicas that a task has, of those that were asked for.
+const PERSISTENT: &str = "persistent";
+
+/// A column with what a call's status says.
+const MESSAGE: &str = "message";
+
 /// The fields of long lists that are worth a column; `--format json` has them all.
 const COLUMNS: [(&str, &[&str]); 3] = [
     (
@@ -27,6 +33,7 @@ const COLUMNS: [(&str, &[&str]); 3] = [
             "state",
             "content_length",
             "expires_at",
+            PERSISTENT,
             "replicas",
         ],
     ),
@@ -42,6 +49,7 @@ const COLUMNS: [(&str, &[&str]); 3] = [
             "bytes",
             "fault",
             "client_gone",
+            MESSAGE,
         ],
     ),
 ];
@@ -81,9 +89,10 @@ pub(crate) fn text(answer: &Value) -> String {
 pub(crate) fn line_of_call(call: &Value) -> String {
     let known = COLUMNS.iter().find(|(list, _)| *list == "calls");
     let columns = known.map_or(&[][..], |(_, columns)| columns);
-    let cells = columns
-        .iter()
-        .map(|column| cut(cell(call.get(column).unwrap_or(&Value::Null))));
+    let cells = columns.iter().map(|column| match *column {
+        MESSAGE => column_cell(call, column),
+        _ => cut(column_cell(call, column)),
+    });
     format!("{}\n", cells.collect::<Vec<_>>().join("  "))
 }
 
@@ -108,7 +117,7 @@ fn table(name: &str, rows: &[Value]) -> String {
     let header = columns.iter().map(|column| column.to_uppercase()).collect();
     let body = rows.iter().map(|row| {
         let cells = columns.iter().enumerate().map(|(number, column)| {
-            let cell = cell(row.get(column).unwrap_or(&Value::Null));
+            let cell = column_cell(row, column);
             // Nothing stands behind the last one that would be pushed aside.
             if number + 1 == columns.len() {
                 cell
@@ -140,10 +149,30 @@ fn table(name: &str, rows: &[Value]) -> String {
     lines.iter().map(padded).collect()
 }
 
+fn column_cell(row: &Value, column: &str) -> String {
+    let field = |name| cell(row.get(name).unwrap_or(&Value::Null));
+    match column {
+        PERSISTENT => {
+            let counts = [
+                "current_persistent_replica_count",
+                "persistent_replica_count",
+            ];
+            counts.map(field).join("/")
+        }
+        MESSAGE => {
+            let message = row.pointer("/status/message").and_then(Value::as_str);
+            let message = message.filter(|message| !message.is_empty());
+            message.map_or_else(|| "-".to_owned(), printable)
+        }
+        _ => field(column),
+    }
+}
+
 /// A value on one line, without what a terminal would take for a command.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         Value::Object(object) => object_cell(object).unwrap_or_else(|| value.to_string()),
@@ -186,12 +215,13 @@ mod tests {
     fn a_list_is_a_table_and_an_object_a_line_a_field() {
         let list = json!({"waiting": [{"what": "a", "due": 1}, {"what": "bcdef", "due": null}]});
         assert_eq!(text(&list), "WHAT   DUE\na      1\nbcdef  -\n");
-        let list = json!({"tasks": [{"task_id": "7", "piece_count": 1, "replicas": [
+        let list = json!({"tasks": [{"task_id": "7", "piece_count": 1, "persistent_replica_count": 2,
+            "current_persistent_replica_count": 1, "replicas": [
             {"host": "host-0", "persistent": true}, {"host": "host-1", "persistent": false}]}]});
         assert_eq!(
             text(&list),
-            "TASK_ID  STATE  CONTENT_LENGTH  EXPIRES_AT  REPLICAS\n\
-             7        -      -               -           host-0 (host-1)\n"
+            "TASK_ID  STATE  CONTENT_LENGTH  EXPIRES_AT  PERSISTENT  REPLICAS\n\
+             7        -      -               -           1/2         host-0 (host-1)\n"
         );
         assert_eq!(text(&json!({"hosts": []})), "no hosts\n");
         assert_eq!(
@@ -205,11 +235,19 @@ mod tests {
         assert_eq!(text(&json!({})), "done\n");
         assert!(text(&json!({"mode": "manual", "now": "x"})).starts_with("mode  "));
         assert_eq!(text(&json!("x")), "\"x\"\n");
-        let call = json!({"call": 7, "rpc": "stat\n", "status": {"code": "OK"}});
+        let call = json!({"call": 7, "rpc": "stat\n", "status": {"code": "OK", "message": ""}});
         assert_eq!(
             line_of_call(&call),
-            "7  -  stat\u{fffd}  -  OK  -  -  -  -\n"
+            "7  -  stat\u{fffd}  -  OK  -  -  -  -  -\n"
         );
+        let why = "gone\n".repeat(20);
+        let call = json!({"call": 7, "status": {"code": "ABORTED", "message": why}});
+        let line = line_of_call(&call);
+        assert!(
+            line.ends_with(&format!("  {}\n", why.replace('\n', "\u{fffd}"))),
+            "{line}"
+        );
+        assert_eq!(cell(&json!([])), "-");
     }
 
     #[test]

@@ -84,8 +84,8 @@ fn answers_are_lines_to_read() {
         host-1  running  1      7           -               [STATE]/host-1.sock
         ");
     insta::assert_snapshot!(d.text("tasks"), @r"
-        TASK_ID     STATE      CONTENT_LENGTH  EXPIRES_AT            REPLICAS
-        1572644798  Succeeded  7               2026-01-09T03:04:05Z  host-0 host-1
+        TASK_ID     STATE      CONTENT_LENGTH  EXPIRES_AT            PERSISTENT  REPLICAS
+        1572644798  Succeeded  7               2026-01-09T03:04:05Z  2/2         host-0 host-1
         ");
     insta::assert_snapshot!(d.text("tasks 1572644798"), @r"
         task_id                            1572644798
@@ -126,8 +126,8 @@ fn answers_are_lines_to_read() {
         export  2     3      {"error":{"code":"UNAVAILABLE","message":"gone"}}  1   0
         "#);
     insta::assert_snapshot!(d.text("journal"), @r"
-        CALL  AT                    RPC        HOST    STATUS  PIECES  BYTES  FAULT  CLIENT_GONE
-        1     2026-01-02T03:04:05Z  replicate  host-1  OK      0       0      -      false
+        CALL  AT                    RPC        HOST    STATUS  PIECES  BYTES  FAULT  CLIENT_GONE  MESSAGE
+        1     2026-01-02T03:04:05Z  replicate  host-1  OK      0       0      -      false        -
         ");
     insta::assert_snapshot!(d.text("gc"), @"done");
     insta::assert_snapshot!(d.text("hosts stop host-1"), @r"
