@@ -28,7 +28,7 @@ use jiff::Timestamp;
 pub(super) use self::exports::Found;
 pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
-pub(super) use self::job::{Job, words};
+pub(super) use self::job::{Job, describe};
 pub(super) use self::leases::{Lease, Reservation};
 pub(super) use self::lookups::given;
 pub(super) use self::placement::Step;
