@@ -37,10 +37,10 @@ pub(super) async fn answer(
         .begin(Rpc::Transfer, fields, request.extensions())
         .await;
     match begin(&host, &mut call, &id, number).await {
-        Ok(begun) => {
+        Ok(ready) => {
             let (parts, body) = content_body::channel();
             let cluster = Arc::clone(&host.cluster);
-            cluster.spawn(send(host, call, begun, parts));
+            cluster.spawn(send(host, call, ready, parts));
             Ok(body)
         }
         Err(status) => {
@@ -51,7 +51,7 @@ pub(super) async fn answer(
 }
 
 /// A piece that can be sent.
-struct Begun {
+struct ReadyPiece {
     piece: ServedPiece,
     framed: Framed,
     file: Arc<File>,
@@ -65,7 +65,7 @@ async fn begin(
     call: &mut RunningCall,
     id: &str,
     number: u32,
-) -> Result<Begun, Status> {
+) -> Result<ReadyPiece, Status> {
     call.apply_faults(Phase::Before).await?;
     let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
@@ -88,7 +88,7 @@ async fn begin(
     let length = piece.range.end - piece.range.start;
     let framed = framed(&piece, length)?;
     let flipped = damage(call, &armed, &piece, length).await?;
-    Ok(Begun {
+    Ok(ReadyPiece {
         piece,
         framed,
         file: Arc::new(file),
@@ -136,17 +136,17 @@ fn framed(served: &ServedPiece, length: u64) -> Result<Framed, Status> {
     framing::piece_answer(&piece, &digest, length)
 }
 
-/// Sends what has begun. A call whose host has gone notes that by itself.
-async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, parts: Parts) {
+/// Sends the piece. A call whose host has gone notes that by itself.
+async fn send(host: ServedHost, mut call: RunningCall, ready: ReadyPiece, parts: Parts) {
     let ends = call.ends();
     let sent = tokio::select! {
-        sent = send_parts(&host, &call, &begun, &parts) => sent,
+        sent = send_parts(&host, &call, &ready, &parts) => sent,
         () = ends.cancelled() => Some(Err(stopping())),
         () = parts.unread() => None,
     };
     if let Some(sent) = sent {
         if sent.is_ok() {
-            call.count_piece(begun.piece.range.end - begun.piece.range.start);
+            call.count_piece(ready.piece.range.end - ready.piece.range.start);
         }
         call.answered(sent.as_ref().err()).wait().await;
         parts.end(sent.err()).await;
@@ -157,15 +157,15 @@ async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, parts: Part
 async fn send_parts(
     host: &ServedHost,
     call: &RunningCall,
-    begun: &Begun,
+    ready: &ReadyPiece,
     parts: &Parts,
 ) -> Option<Result<(), Status>> {
     let send = async |bytes: Bytes| parts.send(bytes).await.then_some(());
-    send(begun.framed.head.clone()).await?;
-    let mut start = begun.piece.range.start;
-    while start < begun.piece.range.end {
-        let range = start..begun.piece.range.end.min(start + call.ahead().chunk());
-        let (on, file, part) = (host.number, Arc::clone(&begun.file), range.clone());
+    send(ready.framed.head.clone()).await?;
+    let mut start = ready.piece.range.start;
+    while start < ready.piece.range.end {
+        let range = start..ready.piece.range.end.min(start + call.ahead().chunk());
+        let (on, file, part) = (host.number, Arc::clone(&ready.file), range.clone());
         let read = host
             .cluster
             .blocking(move |cluster| cluster.read_piece(on, &file, part))
@@ -174,7 +174,7 @@ async fn send_parts(
             Ok(bytes) => bytes,
             Err(error) => return Some(Err(host.status(&error))),
         };
-        if let Some(at) = begun.flipped.filter(|at| range.contains(at))
+        if let Some(at) = ready.flipped.filter(|at| range.contains(at))
             && let Some(byte) = bytes.get_mut((at - range.start) as usize)
         {
             *byte ^= 1;
@@ -182,6 +182,6 @@ async fn send_parts(
         send(call.ahead().count(bytes.into())).await?;
         start = range.end;
     }
-    send(begun.framed.tail.clone()).await?;
+    send(ready.framed.tail.clone()).await?;
     Some(Ok(()))
 }
