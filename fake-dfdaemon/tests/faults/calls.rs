@@ -102,7 +102,7 @@ async fn check(rpc: Rpc) {
         let had_effect = took_place(&w, rpc, &subject).await;
         let id = guard.id();
         let answer = match name {
-            "error" | "no_host" | "no_scheduler" | "overloaded" => ended(call).await,
+            name if refusal(name).is_some() => ended(call).await,
             "reset" => {
                 let answer = ended(call).await;
                 assert!(answer.is_err(), "{case}");
