@@ -5,15 +5,22 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
 //!
-//! use fake_dfdaemon::FakeDfdaemon;
+//! use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
 //!
 //! let daemon = FakeDfdaemon::builder().hosts(3).manual_clock().start().await?;
 //! assert!(daemon.endpoint().exists()); // ready when it returns
+//! let gone = daemon.fault(Fault::on(Rpc::Stat).error(Code::Unavailable)); // until it is dropped
+//! // Here runs what is tested, with `daemon.endpoint()` for its socket.
+//! assert_eq!(gone.fired(), 0);
 //! daemon.clock().advance(Duration::from_secs(3600))?;
-//! daemon.settle().await;
+//! daemon.settle().await; // what was due by then is done
+//! daemon.journal().expect(Rpc::Stat, 0..=0); // the calls that have ended, so many
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What goes wrong is a [`Fault`]; a test [waits until it has fired](FaultGuard::wait_until_fired) before it
+//! moves the [clock](clock::Clock) on, and [waits for calls](Journal::wait_for) in the [`Journal`].
 //!
 //! Each instance is its own world, on a thread and a runtime of its own. Many run side by side in one
 //! process. A test may block its thread, for example while a program runs that it tests, and needs no
@@ -29,9 +36,9 @@
 //! | `control` | the HTTP control API of each fake, with its page, events and metrics: [`FakeDfdaemon::control`](FakeDfdaemon#method.control) |
 //! | `proxy` | what stands before any dfdaemon, or in the place of one: `Proxy`, `Recorder`, `Replay`; with `control` |
 //! | `program` | the binary `fake-dfdaemon` and what only it does: the command line and `diff`; with both |
-//!
-//! What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
-//! `grpc`; `dfdaemon` holds what differs between releases.
+
+// What a real dfdaemon does is in the module `cluster` (tasks, replicas, expiry), what it says in
+// `grpc`; `dfdaemon` holds what differs between releases.
 
 // What only the control API and the program ask for is compiled all the same: it is small, and most of
 // it is a method among others.

@@ -1,7 +1,7 @@
 //! The clock that everything in the fake is handed: TTL, collector, delays.
 //!
 //! System time survives a restart, which a TTL has to; manual time moves only when it is told to.
-//! What happens at a given time does not live here, see the module `cluster`.
+//! [`FakeDfdaemon::settle`](crate::FakeDfdaemon::settle) waits for what is due then.
 
 use std::sync::Arc;
 use std::time::Duration;

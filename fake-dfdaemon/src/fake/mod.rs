@@ -232,6 +232,25 @@ impl FakeDfdaemon {
 
     /// Waits until all replication, collection and eviction that is due has ended, and tells what
     /// only time can bring.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use fake_dfdaemon::{FakeDfdaemon, block_on};
+    ///
+    /// let models = tempfile::tempdir()?;
+    /// std::fs::write(models.path().join("model.bin"), "content")?;
+    /// let daemon = FakeDfdaemon::builder()
+    ///     .manual_clock()
+    ///     .preload(models.path())
+    ///     .replication_delay(Duration::from_secs(3600))
+    ///     .start_blocking()?;
+    /// let waiting = block_on(daemon.settle());
+    /// let task = &daemon.tasks()[0];
+    /// let replica = waiting.iter().find(|due| due.what == format!("replicate task {}", task.id));
+    /// assert_eq!(replica.and_then(|due| due.due), Some(daemon.clock().now() + Duration::from_secs(3600)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn settle(&self) -> Vec<Waiting> {
         self.run(|instance| async move { instance.cluster.settle().await })
             .await
