@@ -22,14 +22,14 @@ impl Scheduler {
             return Err(no_space);
         }
         let mut state = self.state();
-        let room = state
+        let host_state = state
             .hosts
             .get_mut(host.index())
             .ok_or(Error::NoSuchHost { host })?;
-        if !has_room(room, content_length, self.adjusted().capacity) {
+        if !has_room(host_state, content_length, self.adjusted().capacity) {
             return Err(no_space);
         }
-        room.reserved += content_length;
+        host_state.reserved += content_length;
         drop(state);
         Ok(Reservation {
             scheduler: Arc::clone(self),
@@ -62,8 +62,8 @@ impl Reservation {
     /// Gives the room to content that comes into the books with the same lock held, so that
     /// nobody finds it free in between.
     pub(in crate::cluster) fn hand_over(mut self, state: &mut State) {
-        if let Some(room) = state.hosts.get_mut(self.host.index()) {
-            room.reserved = room.reserved.saturating_sub(self.bytes);
+        if let Some(host_state) = state.hosts.get_mut(self.host.index()) {
+            host_state.reserved = host_state.reserved.saturating_sub(self.bytes);
         }
         self.bytes = 0;
     }
@@ -75,8 +75,8 @@ impl Drop for Reservation {
             // Handed over, by somebody who holds the lock.
             return;
         }
-        if let Some(room) = self.scheduler.state().hosts.get_mut(self.host.index()) {
-            room.reserved = room.reserved.saturating_sub(self.bytes);
+        if let Some(host_state) = self.scheduler.state().hosts.get_mut(self.host.index()) {
+            host_state.reserved = host_state.reserved.saturating_sub(self.bytes);
         }
     }
 }

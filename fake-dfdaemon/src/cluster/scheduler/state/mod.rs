@@ -188,8 +188,8 @@ impl State {
         let Some(entry) = self.tasks.remove(id) else {
             return Vec::new();
         };
-        if let Some(room) = less_room(self.tasks.capacity(), self.tasks.len()) {
-            self.tasks.shrink_to(room);
+        if let Some(less) = less_capacity(self.tasks.capacity(), self.tasks.len()) {
+            self.tasks.shrink_to(less);
         }
         if let Some(events) = &self.events {
             events.tell("task-removed", || json!({ "task_id": id }));
@@ -375,10 +375,10 @@ impl State {
 
 /// The room that a table of tasks with so much of it shall have instead, if that is far too much: it
 /// would keep the room of its busiest moment for good.
-fn less_room(room: usize, tasks: usize) -> Option<usize> {
+fn less_capacity(capacity: usize, tasks: usize) -> Option<usize> {
     const SPARSE: usize = 8;
     const FEW: usize = 128;
-    (room > SPARSE * tasks.max(FEW)).then_some(2 * tasks)
+    (capacity > SPARSE * tasks.max(FEW)).then_some(2 * tasks)
 }
 
 /// Whether content of `length` bytes fits a host.

@@ -262,7 +262,7 @@ proptest! {
 
 #[test]
 fn room_is_given_up_when_there_is_far_too_much() {
-    for (room, tasks, less) in [
+    for (capacity, tasks, less) in [
         (1024, 0, None),
         (1025, 0, Some(0)),
         (1024, 128, None),
@@ -270,7 +270,11 @@ fn room_is_given_up_when_there_is_far_too_much() {
         (8000, 1000, None),
         (8001, 1000, Some(2000)),
     ] {
-        assert_eq!(less_room(room, tasks), less, "{room} for {tasks}");
+        assert_eq!(
+            less_capacity(capacity, tasks),
+            less,
+            "{capacity} for {tasks}"
+        );
     }
 }
 
