@@ -27,6 +27,12 @@ fn lines(cassette: &Path) -> Vec<Value> {
         .collect()
 }
 
+fn replay(cassette: &Path, socket: &Path) -> Process {
+    let mut command = program();
+    command.arg("replay").arg("--cassette").arg(cassette);
+    Process::start(command.arg("--socket").arg(socket))
+}
+
 /// The begin of a message with a piece, whose content is 300 000 bytes of 7.
 fn piece() -> Vec<u8> {
     use dfdaemon_api::common::v2::Piece;
@@ -81,14 +87,7 @@ async fn a_message_that_was_cut_is_played_as_far_as_it_came() {
         assert_eq!(message["cut"], whole.len() - 5, "{message}");
 
         let socket = between.dir.path().join("replay");
-        let mut command = program();
-        command
-            .arg("replay")
-            .arg("--cassette")
-            .arg(&cassette)
-            .arg("--socket")
-            .arg(&socket);
-        let _replay = Process::start(&mut command);
+        let _replay = replay(&cassette, &socket);
         let mut client = connect(&socket).await;
         let (answer, _send) = client.send_request(request(DOWNLOAD), true).unwrap();
         let mut answer = answer.await.unwrap().into_body();
@@ -136,14 +135,7 @@ async fn a_stream_without_end_does_not_grow_in_memory() {
     assert_eq!(answer["left_out"], MESSAGES - kept);
 
     let socket = between.dir.path().join("replay");
-    let mut command = program();
-    command
-        .arg("replay")
-        .arg("--cassette")
-        .arg(&cassette)
-        .arg("--socket")
-        .arg(&socket);
-    let _replay = Process::start(&mut command);
+    let _replay = replay(&cassette, &socket);
     let mut client = connect(&socket).await;
     let watch = request("/grpc.health.v1.Health/Watch");
     let (answer, _send) = client.send_request(watch, true).unwrap();
@@ -225,14 +217,7 @@ async fn a_recorder_that_is_killed_at_any_instant_leaves_a_cassette_that_can_be_
             }
         }
         seen += lines.len();
-        let mut command = program();
-        command
-            .arg("replay")
-            .arg("--cassette")
-            .arg(&cassette)
-            .arg("--socket")
-            .arg(&socket);
-        let replay = Process::start(&mut command);
+        let replay = replay(&cassette, &socket);
         assert_eq!(replay.ready["calls"], lines.len());
     }
     assert!(seen > 12, "{seen} calls");

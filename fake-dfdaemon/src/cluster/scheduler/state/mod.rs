@@ -373,8 +373,8 @@ impl State {
     }
 }
 
-/// The room that a table of tasks with so much of it shall have instead, if that is far too much: it
-/// would keep the room of its busiest moment for good.
+/// The capacity that a table of so many tasks should have instead, if its own is far too large: it
+/// would keep that of its busiest moment for good.
 fn less_capacity(capacity: usize, tasks: usize) -> Option<usize> {
     const SPARSE: usize = 8;
     const FEW: usize = 128;
