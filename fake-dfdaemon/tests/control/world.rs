@@ -1,7 +1,6 @@
 //! A fake whose time stands still, and its control API.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{Builder, FakeDfdaemon};
@@ -18,8 +17,6 @@ pub(crate) const PIECE: usize = 4 << 20;
 
 /// When manual time begins.
 pub(crate) const START: &str = "2026-01-02T03:04:05Z";
-
-static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) struct World {
     pub(crate) daemon: FakeDfdaemon,
@@ -63,13 +60,7 @@ impl World {
 
     /// A new file.
     pub(crate) fn file(&self, length: usize) -> (PathBuf, Vec<u8>) {
-        let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
-        let (path, bytes) = (
-            self.path(&format!("source-{seed}")),
-            content::bytes(seed, length),
-        );
-        std::fs::write(&path, &bytes).unwrap();
-        (path, bytes)
+        content::new_file(self.dir.path(), length)
     }
 
     /// Imports a new file on the first host, and returns the task's id.

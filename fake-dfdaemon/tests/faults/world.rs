@@ -1,7 +1,6 @@
 //! A fake whose time stands still, its clients, and the table of faults that can be.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
@@ -16,8 +15,6 @@ use crate::support::{content, eventually};
 
 /// The length of a piece that nobody asked to be another.
 pub(crate) const PIECE: usize = 4 << 20;
-
-static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) struct World {
     pub(crate) daemon: FakeDfdaemon,
@@ -63,10 +60,7 @@ impl World {
 
     /// A new file, not imported yet.
     pub(crate) fn file(&self, length: usize) -> Subject {
-        let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
-        let bytes = content::bytes(seed, length);
-        let path = self.path(&format!("source-{seed}"));
-        std::fs::write(&path, &bytes).unwrap();
+        let (path, bytes) = content::new_file(self.dir.path(), length);
         let mut hasher = TaskIdHasher::new(Scheme::Crc32);
         hasher.update(&bytes);
         let id = hasher.finish(Parameters::default());

@@ -1,6 +1,8 @@
 //! Content for files: the same for the same seed, different for another; and how ids are made of it.
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dfdaemon_api::task_id::Scheme;
 
@@ -15,6 +17,16 @@ pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// A new file in a directory, with content that no other has.
+pub fn new_file(directory: &Path, length: usize) -> (PathBuf, Vec<u8>) {
+    static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
+    let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
+    let bytes = bytes(seed, length);
+    let path = directory.join(format!("source-{seed}"));
+    std::fs::write(&path, &bytes).unwrap();
+    (path, bytes)
 }
 
 /// How a release, such as 0.2, computes task ids.
