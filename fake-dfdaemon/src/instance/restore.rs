@@ -103,7 +103,7 @@ impl Instance {
                 tracing::error!(%error, "clock and hosts are not as they were");
             }
             let schedule = |cluster: &Cluster| {
-                cluster.scheduler().schedule_all_anew();
+                cluster.scheduler().reschedule_all();
                 Ok(())
             };
             // The error before it is the one to tell.

@@ -133,11 +133,11 @@ impl Export {
         let mut bytes = self.buffers.take();
         // Most content was written or read lately. To have a thread that may wait read it takes
         // longer than reading it.
-        let at_hand = self.cluster.workers().if_not_stopping(|| {
+        let was_cached = self.cluster.workers().if_not_stopping(|| {
             let disk = self.cluster.node(self.host)?.store().disk();
             Ok(disk.try_read_cached(&file, &range, &mut bytes)?)
         })?;
-        if at_hand {
+        if was_cached {
             return Ok(self.buffers.give_back_after(bytes));
         }
         let (host, buffers, held) = (self.host, self.buffers.clone(), self.held());

@@ -83,7 +83,7 @@ impl RemoteParent {
 
     /// Whether it serves a task without pieces.
     pub(in crate::cluster) async fn serves_nothing(&mut self) -> Result<(), String> {
-        match self.told().await? {
+        match self.next_message().await? {
             None => Ok(()),
             Some(piece) => Err(format!("it tells of a piece {}", piece.number)),
         }
@@ -97,7 +97,7 @@ impl RemoteParent {
             {
                 return Ok(());
             }
-            let Some(piece) = self.told().await? else {
+            let Some(piece) = self.next_message().await? else {
                 return Err(format!("it does not have piece {number}"));
             };
             let expected = self.layout.range(piece.number);
@@ -117,7 +117,7 @@ impl RemoteParent {
     }
 
     /// What it tells of pieces next; `None` at the end.
-    async fn told(&mut self) -> Result<Option<SyncPersistentCachePiecesResponse>, String> {
+    async fn next_message(&mut self) -> Result<Option<SyncPersistentCachePiecesResponse>, String> {
         if self.connected.is_none() {
             let connected = in_time(self.timeout, self.connect()).await??;
             self.connected = Some(connected);

@@ -118,7 +118,7 @@ impl Scheduler {
         }
         // Freed here: others may have the lock meanwhile.
         drop(loaded);
-        self.schedule_all_anew();
+        self.reschedule_all();
     }
 
     /// Locks a task, for a change of what lies on disk of it.

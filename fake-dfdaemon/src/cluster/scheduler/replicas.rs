@@ -56,8 +56,8 @@ impl ReplicaState {
         }
     }
 
-    /// As those are told who follow.
-    pub(super) fn told(&self, host: HostNumber) -> Value {
+    /// What is told to those who follow the events.
+    pub(super) fn to_event(&self, host: HostNumber) -> Value {
         json!({
             "task_id": self.record.task_id,
             "host": host.name(),

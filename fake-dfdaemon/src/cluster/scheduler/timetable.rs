@@ -20,7 +20,7 @@ const EVICT_DOWN_TO: u64 = 60;
 
 impl Scheduler {
     /// Replaces the schedule with the jobs that the state needs.
-    pub(crate) fn schedule_all_anew(&self) {
+    pub(crate) fn reschedule_all(&self) {
         let now = self.now();
         self.schedule.clear();
         self.schedule.add(now, Job::Collect);

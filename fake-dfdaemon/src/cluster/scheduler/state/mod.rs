@@ -213,7 +213,7 @@ impl State {
         }
         let comes = replica.load();
         if let Some(events) = &self.events {
-            events.tell("replica", || replica.told(host));
+            events.tell("replica", || replica.to_event(host));
         }
         let replaced = entry.replicas.insert(host, replica);
         let goes = replaced.map_or((0, 0), |replica| replica.load());
@@ -248,7 +248,7 @@ impl State {
         };
         let comes = replica.load();
         if let Some(events) = &self.events {
-            events.tell("replica", || replica.told(host));
+            events.tell("replica", || replica.to_event(host));
         }
         let replaced = entry.replicas.insert(host, replica);
         let goes = replaced.map_or((0, 0), |replica| replica.load());
