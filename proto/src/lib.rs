@@ -2,11 +2,12 @@
 //!
 //! [`common`], [`dfdaemon`] and [`errordetails`] hold the generated messages and services of the
 //! `.proto` files beside this crate, committed in `src/generated` and held to them by a test. The other modules hold the rules of the protocol that are
-//! not RPC: [`task_id`], [`piece`] and [`digest`]. What a daemon decides (states, errors, limits)
+//! not RPC: [`task_id`], [`piece`], [`digest`] and [`piece_packet`]. What a daemon decides (states, errors, limits)
 //! does not live here, nor does any transport.
 
 pub mod digest;
 pub mod piece;
+pub mod piece_packet;
 pub mod task_id;
 
 /// Messages of package `common.v2`.

@@ -188,8 +188,8 @@ impl Builder {
     }
 
     /// Serves the hosts on TCP addresses besides: each has two ports in a row from this one on, for
-    /// programs and for other hosts, or any two if the port is 0. Any program that can connect
-    /// reads and writes files as this one can.
+    /// programs and for other hosts, or any two if the port is 0. Hosts of 1.5 have one more, where others
+    /// take pieces by packets. Any program that can connect reads and writes files as this one can.
     pub fn tcp(mut self, address: std::net::SocketAddr) -> Self {
         self.settings.tcp = Some(address);
         self

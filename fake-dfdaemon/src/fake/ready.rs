@@ -41,6 +41,8 @@ struct ReadyHost {
     tcp: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upload_tcp: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    piece_tcp: Option<SocketAddr>,
 }
 
 impl ReadyHost {
@@ -51,6 +53,7 @@ impl ReadyHost {
             upload_endpoint: host.upload_endpoint().to_owned(),
             tcp: host.tcp(),
             upload_tcp: host.upload_tcp(),
+            piece_tcp: host.piece_tcp(),
         }
     }
 }

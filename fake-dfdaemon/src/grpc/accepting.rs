@@ -1,7 +1,7 @@
 //! Where connections come from: a Unix socket, or a TCP address.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -13,6 +13,19 @@ const SOCKET_BUFFER: usize = 208 << 10;
 
 /// A connection of either kind.
 pub(super) type Stream = Either<UnixStream, TcpStream>;
+
+/// The address of this machine that a connection over TCP has reached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reached(pub(super) IpAddr);
+
+impl Reached {
+    pub(super) fn by(stream: &Stream) -> Option<Self> {
+        match stream {
+            Either::Left(_) => None,
+            Either::Right(stream) => Some(Self(stream.local_addr().ok()?.ip())),
+        }
+    }
+}
 
 /// A bound socket of either kind.
 #[derive(Debug)]

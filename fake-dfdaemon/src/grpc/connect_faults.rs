@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::services::Services;
+use super::service::ServedHost;
 use crate::call::clock::later;
 use crate::call::faults::Action;
 use crate::call::faults::registry::Armed;
@@ -10,8 +10,8 @@ use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
 /// The faults for a connection that was made just now.
-pub(super) fn arm(services: &Services) -> Vec<Armed> {
-    let Some(host) = services.host() else {
+pub(super) fn arm(host: Option<&ServedHost>) -> Vec<Armed> {
+    let Some(host) = host else {
         return Vec::new();
     };
     let faults = &host.cluster.calls().faults;
@@ -19,8 +19,8 @@ pub(super) fn arm(services: &Services) -> Vec<Armed> {
 }
 
 /// Applies them. Whether the connection is served then.
-pub(super) async fn apply(services: &Services, faults: Vec<Armed>) -> bool {
-    let Some(host) = services.host() else {
+pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool {
+    let Some(host) = host else {
         return true;
     };
     let (calls, name) = (host.cluster.calls(), host.number.name());

@@ -1,5 +1,5 @@
-//! Connections: accepts them on a socket, speaks HTTP/2 on each, and ends them when told to. Where
-//! there is no room for one, it is told so.
+//! Connections: accepts them on a socket, speaks HTTP/2 on each or the packets of pieces, and ends them when
+//! told to. Where there is no room for one, it is told so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,10 +13,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::accepting::{Accepting, Stream};
+use super::accepting::{Accepting, Reached, Stream};
 use super::connect_faults;
 use super::connection_limit::{Admitted, ConnectionLimit, Slot};
+use super::piece_packets;
 use super::request_head::{metadata, time_limit};
+use super::service::ServedHost;
 use super::services::Services;
 use crate::call::connection::Connection;
 use crate::dfdaemon::statuses::{overloaded, timed_out};
@@ -48,10 +50,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How long a connection that is one too many may take to ask for something and be refused.
 const REFUSAL: Duration = Duration::from_secs(2);
 
+/// What is spoken on the connections to a socket.
+#[derive(Clone, Debug)]
+pub(crate) enum Protocol {
+    /// Calls of gRPC.
+    Grpc(Services),
+    /// The packets of pieces.
+    Pieces(ServedHost),
+}
+
+impl Protocol {
+    fn host(&self) -> Option<&ServedHost> {
+        match self {
+            Self::Grpc(services) => services.host(),
+            Self::Pieces(host) => Some(host),
+        }
+    }
+}
+
 /// A running server of one socket. Dropped, it closes every connection.
 #[derive(Debug)]
 pub(crate) struct Server {
-    services: Services,
+    protocol: Protocol,
     limit: ConnectionLimit,
     /// Unless the socket is closed.
     accepting: Option<AcceptLoop>,
@@ -70,10 +90,10 @@ struct AcceptLoop {
 }
 
 impl Server {
-    /// Serves `services` on connections to `listener`, until stopped or dropped.
-    pub(crate) fn start(listener: Accepting, services: Services, limit: ConnectionLimit) -> Self {
+    /// Speaks `protocol` on connections to `listener`, until stopped or dropped.
+    pub(crate) fn start(listener: Accepting, protocol: Protocol, limit: ConnectionLimit) -> Self {
         let mut server = Self {
-            services,
+            protocol,
             limit,
             accepting: None,
             graceful: CancellationToken::new(),
@@ -88,7 +108,7 @@ impl Server {
     pub(crate) fn listen(&mut self, listener: Accepting) {
         let ends = self.graceful.child_token();
         let connecting = Connecting {
-            services: self.services.clone(),
+            protocol: self.protocol.clone(),
             limit: self.limit.clone(),
             graceful: self.graceful.clone(),
             abrupt: self.abrupt.clone(),
@@ -140,7 +160,7 @@ impl Drop for Server {
 
 /// What connections to one socket need.
 struct Connecting {
-    services: Services,
+    protocol: Protocol,
     limit: ConnectionLimit,
     graceful: CancellationToken,
     abrupt: CancellationToken,
@@ -184,19 +204,28 @@ impl Connecting {
         let (graceful, abrupt) = (self.graceful.clone(), self.abrupt.clone());
         match self.limit.take() {
             Admitted::Served(place) => {
-                let (services, ends) = (self.services.clone(), abrupt.clone());
-                let faults = connect_faults::arm(&services);
+                let (protocol, ends) = (self.protocol.clone(), abrupt.clone());
+                let faults = connect_faults::arm(protocol.host());
                 let serving = async move {
                     let served = tokio::select! {
-                        served = connect_faults::apply(&services, faults) => served,
+                        served = connect_faults::apply(protocol.host(), faults) => served,
                         () = graceful.cancelled() => false,
                         () = ends.cancelled() => false,
                     };
-                    if served {
-                        serve(stream, services, executor, graceful, abrupt).await;
+                    match protocol {
+                        _ if !served => {}
+                        Protocol::Grpc(services) => {
+                            serve(stream, services, executor, graceful, abrupt).await;
+                        }
+                        Protocol::Pieces(host) => {
+                            piece_packets::serve(stream, host, graceful, abrupt).await;
+                        }
                     }
                 };
                 self.connections.spawn(holding(place, serving));
+            }
+            Admitted::Refused(_) if matches!(self.protocol, Protocol::Pieces(_)) => {
+                tracing::debug!("closed a connection for pieces: there are too many");
             }
             Admitted::Refused(place) => {
                 let refusing = refuse(stream, executor, abrupt);
@@ -258,7 +287,11 @@ async fn serve(
 ) {
     let reset = abrupt.child_token();
     let closes = reset.clone();
-    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+    let reached = Reached::by(&stream);
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(reached) = reached {
+            request.extensions_mut().insert(reached);
+        }
         let services = services.clone();
         let connection = Connection {
             closes: reset.clone(),

@@ -17,6 +17,7 @@ pub(crate) mod message;
 mod peer;
 mod piece;
 pub(crate) mod piece_faults;
+mod piece_packets;
 mod pieces;
 pub(crate) mod request_head;
 mod router;
@@ -34,6 +35,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Error as ReflectionError;
 
 use self::health::HealthOf;
+use self::listener::Protocol;
 use self::router::{Download, Upload};
 pub(crate) use self::service::{Admission, ServedHost};
 pub(crate) use self::services::Services;
@@ -47,11 +49,21 @@ pub(crate) fn download_services(host: &ServedHost) -> Result<Services, Reflectio
 
 /// The services on a host's upload socket.
 pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionError> {
-    // What other hosts ask for is not blocked.
+    let host = for_peers(host);
+    with_health_and_reflection(named(Upload(host.clone())), &host)
+}
+
+/// What is spoken where other hosts of 1.5 take pieces.
+pub(crate) fn piece_packets(host: &ServedHost) -> Protocol {
+    Protocol::Pieces(for_peers(host))
+}
+
+fn for_peers(host: &ServedHost) -> ServedHost {
     let mut host = host.clone();
+    // What other hosts ask for is not blocked.
     host.admission.is_blocking = false;
     host.is_for_peers = true;
-    with_health_and_reflection(named(Upload(host.clone())), &host)
+    host
 }
 
 /// The health of what a host serves on its download socket.

@@ -1,4 +1,4 @@
-//! The answer to a host that takes a piece from this one. Its content goes from the store to the
+//! The answer to a host that takes a piece from this one by a call. Its content goes from the store to the
 //! connection part by part, so that memory stays bounded, however long the piece is and however slow
 //! the host.
 
@@ -36,11 +36,16 @@ pub(super) async fn answer(
     let mut call = host
         .begin(Rpc::Transfer, fields, request.extensions())
         .await;
-    match begin(&host, &mut call, &id, number).await {
-        Ok(ready) => {
+    let begun = async {
+        let begun = begin(&host, &mut call, &id, number).await?;
+        let framed = begun.framed()?;
+        Ok((begun, framed))
+    };
+    match begun.await {
+        Ok((begun, framed)) => {
             let (parts, body) = content_body::channel();
             let cluster = Arc::clone(&host.cluster);
-            cluster.spawn(send(host, call, ready, parts));
+            cluster.spawn(send(host, call, begun, framed, parts));
             Ok(body)
         }
         Err(status) => {
@@ -51,21 +56,21 @@ pub(super) async fn answer(
 }
 
 /// A piece that can be sent.
-struct ReadyPiece {
-    piece: ServedPiece,
-    framed: Framed,
+pub(super) struct Begun {
+    pub(super) piece: ServedPiece,
     file: Arc<File>,
     /// Where a fault flips a bit.
     flipped: Option<u64>,
     _permit: RequestPermit,
 }
 
-async fn begin(
+/// Begins to answer: applies faults, lets the call in, and opens the content.
+pub(super) async fn begin(
     host: &ServedHost,
     call: &mut RunningCall,
     id: &str,
     number: u32,
-) -> Result<ReadyPiece, Status> {
+) -> Result<Begun, Status> {
     call.apply_faults(Phase::Before).await?;
     let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
@@ -86,11 +91,9 @@ async fn begin(
         .await;
     let file = opened.map_err(|error| host.status(&error))?;
     let length = piece.range.end - piece.range.start;
-    let framed = framed(&piece, length)?;
     let flipped = damage(call, &armed, &piece, length).await?;
-    Ok(ReadyPiece {
+    Ok(Begun {
         piece,
-        framed,
         file: Arc::new(file),
         flipped,
         _permit: permit,
@@ -124,29 +127,68 @@ async fn damage(
     Ok(flipped)
 }
 
-fn framed(served: &ServedPiece, length: u64) -> Result<Framed, Status> {
-    let piece = Piece {
-        number: served.number,
-        offset: served.range.start,
-        length,
-        digest: served.crc32.map(piece_digest).unwrap_or_default(),
-        ..Piece::default()
-    };
-    let digest = metadata_digest(piece.number, piece.offset, piece.length, &piece.digest);
-    framing::piece_answer(&piece, &digest, length)
+impl Begun {
+    /// In bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.piece.range.end - self.piece.range.start
+    }
+
+    /// Of its content, as it travels; empty if nobody has read that.
+    pub(super) fn digest(&self) -> String {
+        self.piece.crc32.map(piece_digest).unwrap_or_default()
+    }
+
+    fn framed(&self) -> Result<Framed, Status> {
+        let piece = Piece {
+            number: self.piece.number,
+            offset: self.piece.range.start,
+            length: self.length(),
+            digest: self.digest(),
+            ..Piece::default()
+        };
+        let digest = metadata_digest(piece.number, piece.offset, piece.length, &piece.digest);
+        framing::piece_answer(&piece, &digest, self.length())
+    }
+
+    /// The next part of its content, from `start` on, which moves behind it; `None` at the end.
+    pub(super) async fn part(
+        &self,
+        host: &ServedHost,
+        call: &RunningCall,
+        start: &mut u64,
+    ) -> Result<Option<Bytes>, Status> {
+        let end = self.piece.range.end;
+        if *start >= end {
+            return Ok(None);
+        }
+        let range = *start..end.min(*start + call.ahead().chunk());
+        let (on, file, wanted) = (host.number, Arc::clone(&self.file), range.clone());
+        let read = host
+            .cluster
+            .blocking(move |cluster| cluster.read_piece(on, &file, wanted))
+            .await;
+        let mut bytes = read.map_err(|error| host.status(&error))?;
+        if let Some(at) = self.flipped.filter(|at| range.contains(at))
+            && let Some(byte) = bytes.get_mut((at - range.start) as usize)
+        {
+            *byte ^= 1;
+        }
+        *start = range.end;
+        Ok(Some(call.ahead().count(bytes.into())))
+    }
 }
 
-/// Sends the piece. A call whose host has gone notes that by itself.
-async fn send(host: ServedHost, mut call: RunningCall, ready: ReadyPiece, parts: Parts) {
+/// Sends what has begun. A call whose host has gone notes that by itself.
+async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, framed: Framed, parts: Parts) {
     let ends = call.ends();
     let sent = tokio::select! {
-        sent = send_parts(&host, &call, &ready, &parts) => sent,
+        sent = send_parts(&host, &call, &begun, &framed, &parts) => sent,
         () = ends.cancelled() => Some(Err(stopping())),
         () = parts.unread() => None,
     };
     if let Some(sent) = sent {
         if sent.is_ok() {
-            call.count_piece(ready.piece.range.end - ready.piece.range.start);
+            call.count_piece(begun.length());
         }
         call.answered(sent.as_ref().err()).wait().await;
         parts.end(sent.err()).await;
@@ -157,31 +199,20 @@ async fn send(host: ServedHost, mut call: RunningCall, ready: ReadyPiece, parts:
 async fn send_parts(
     host: &ServedHost,
     call: &RunningCall,
-    ready: &ReadyPiece,
+    begun: &Begun,
+    framed: &Framed,
     parts: &Parts,
 ) -> Option<Result<(), Status>> {
     let send = async |bytes: Bytes| parts.send(bytes).await.then_some(());
-    send(ready.framed.head.clone()).await?;
-    let mut start = ready.piece.range.start;
-    while start < ready.piece.range.end {
-        let range = start..ready.piece.range.end.min(start + call.ahead().chunk());
-        let (on, file, part) = (host.number, Arc::clone(&ready.file), range.clone());
-        let read = host
-            .cluster
-            .blocking(move |cluster| cluster.read_piece(on, &file, part))
-            .await;
-        let mut bytes = match read {
-            Ok(bytes) => bytes,
-            Err(error) => return Some(Err(host.status(&error))),
-        };
-        if let Some(at) = ready.flipped.filter(|at| range.contains(at))
-            && let Some(byte) = bytes.get_mut((at - range.start) as usize)
-        {
-            *byte ^= 1;
+    send(framed.head.clone()).await?;
+    let mut start = begun.piece.range.start;
+    loop {
+        match begun.part(host, call, &mut start).await {
+            Ok(Some(bytes)) => send(bytes).await?,
+            Ok(None) => break,
+            Err(status) => return Some(Err(status)),
         }
-        send(call.ahead().count(bytes.into())).await?;
-        start = range.end;
     }
-    send(ready.framed.tail.clone()).await?;
+    send(framed.tail.clone()).await?;
     Some(Ok(()))
 }

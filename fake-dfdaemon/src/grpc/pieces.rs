@@ -1,5 +1,6 @@
 //! The answers to hosts that ask which pieces this one has.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dfdaemon_api::dfdaemon::v2::{
@@ -9,6 +10,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
+use super::accepting::Reached;
 use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
@@ -35,6 +37,7 @@ pub(super) async fn sync(
         return Err(status);
     }
     let syncing = Syncing {
+        place: place(&host, extensions.get()),
         host,
         id,
         numbers: numbers.into_iter().rev().collect(),
@@ -48,9 +51,30 @@ pub(super) async fn sync(
     Ok(Response::new(pieces.boxed()))
 }
 
+/// Where a host sends pieces by packets: at the address that its peer has reached it by, unless it is bound to
+/// one alone.
+fn place(host: &ServedHost, reached: Option<&Reached>) -> SyncPersistentCachePiecesResponse {
+    let Some(bound) = host.piece_tcp.get() else {
+        return SyncPersistentCachePiecesResponse::default();
+    };
+    let ip = match (bound.ip(), reached) {
+        (ip, Some(Reached(reached))) if ip.is_unspecified() => *reached,
+        (IpAddr::V4(ip), None) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        (IpAddr::V6(ip), None) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        (ip, _) => ip,
+    };
+    SyncPersistentCachePiecesResponse {
+        ip: ip.to_canonical().to_string(),
+        tcp_port: Some(bound.port().into()),
+        ..Default::default()
+    }
+}
+
 /// A peer that is being told of pieces.
 struct Syncing {
     host: ServedHost,
+    /// A message that has nothing but where the host sends pieces by packets, if it does.
+    place: SyncPersistentCachePiecesResponse,
     id: String,
     /// What is still to be told, the first one last.
     numbers: Vec<u32>,
@@ -73,7 +97,7 @@ impl Syncing {
                             number,
                             offset: range.start,
                             length: range.end - range.start,
-                            ..Default::default()
+                            ..self.place.clone()
                         }));
                     }
                     self.lacks = true;

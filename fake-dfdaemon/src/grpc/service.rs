@@ -1,7 +1,8 @@
 //! What the services of one host share: how a call is let in, hit by faults, and noted.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tonic::{Extensions, Response, Status};
@@ -39,6 +40,8 @@ pub(crate) struct ServedHost {
     pub(crate) is_for_peers: bool,
     /// Set when all listeners of the host are up.
     pub(crate) up: Arc<AtomicBool>,
+    /// Where hosts of 1.5 take pieces, once that was bound.
+    pub(crate) piece_tcp: Arc<OnceLock<SocketAddr>>,
 }
 
 impl ServedHost {

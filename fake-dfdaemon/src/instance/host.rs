@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::error::StartError;
 use super::host_server::HostServer;
+use super::host_tcp::Service;
 use super::own_thread::run_on;
 use crate::cluster::{Cluster, HostStatus};
 use crate::dfdaemon::HostNumber;
@@ -58,13 +59,19 @@ impl Host<'_> {
     /// The TCP address that programs elsewhere call, if there is one.
     #[must_use]
     pub fn tcp(&self) -> Option<SocketAddr> {
-        self.0.tcp()[0]
+        self.0.tcp(Service::Download)
     }
 
     /// The TCP address that other hosts and the scheduler call, if there is one.
     #[must_use]
     pub fn upload_tcp(&self) -> Option<SocketAddr> {
-        self.0.tcp()[1]
+        self.0.tcp(Service::Upload)
+    }
+
+    /// The TCP address where other hosts of 1.5 take pieces by packets, if there is one.
+    #[must_use]
+    pub fn piece_tcp(&self) -> Option<SocketAddr> {
+        self.0.tcp(Service::Pieces)
     }
 
     /// Whether the host runs, stopped or left.

@@ -19,9 +19,9 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::grpc::accepting::Accepting;
 use crate::grpc::connection_limit::ConnectionLimit;
-use crate::grpc::listener::Server;
+use crate::grpc::listener::{Protocol, Server};
 use crate::grpc::socket::{SocketFile, listen_at};
-use crate::grpc::{Admission, ServedHost, download_services, upload_services};
+use crate::grpc::{Admission, ServedHost, download_services, piece_packets, upload_services};
 use crate::store::layout;
 
 /// A host's sockets, and what is needed to bind them again.
@@ -87,6 +87,7 @@ impl HostServer {
             admission,
             is_for_peers: false,
             up: Arc::default(),
+            piece_tcp: tcp.pieces(),
         };
         Self {
             endpoint,
@@ -100,9 +101,9 @@ impl HostServer {
         }
     }
 
-    /// The TCP address of its download service, and of its upload service.
-    pub(super) fn tcp(&self) -> [Option<SocketAddr>; 2] {
-        [Service::Download, Service::Upload].map(|service| self.tcp.address(service))
+    /// The TCP address of a service, if it has one.
+    pub(super) fn tcp(&self, service: Service) -> Option<SocketAddr> {
+        self.tcp.address(service)
     }
 
     /// The connections to all hosts together.
@@ -122,26 +123,27 @@ impl HostServer {
 
     async fn bind_all(&self) -> Result<Vec<Socket>, StartError> {
         let other = |error: tonic_reflection::server::Error| StartError::Other(error.into());
-        let services = [
+        let download = Protocol::Grpc(download_services(&self.served).map_err(other)?);
+        let upload = Protocol::Grpc(upload_services(&self.served).map_err(other)?);
+        // First: the upload service tells where it is.
+        let served = [
             (
-                Service::Download,
-                download_services(&self.served).map_err(other)?,
+                SocketPlace::Tcp(Service::Pieces),
+                piece_packets(&self.served),
             ),
-            (
-                Service::Upload,
-                upload_services(&self.served).map_err(other)?,
-            ),
+            (SocketPlace::Unix(Service::Download), download.clone()),
+            (SocketPlace::Tcp(Service::Download), download),
+            (SocketPlace::Unix(Service::Upload), upload.clone()),
+            (SocketPlace::Tcp(Service::Upload), upload),
         ];
         let mut sockets = Vec::new();
-        for (service, services) in services {
-            for place in [SocketPlace::Unix(service), SocketPlace::Tcp(service)] {
-                if let Some((listener, file)) = self.bind(place).await? {
-                    sockets.push(Socket {
-                        server: Server::start(listener, services.clone(), self.limit.clone()),
-                        place,
-                        file,
-                    });
-                }
+        for (place, protocol) in served {
+            if let Some((listener, file)) = self.bind(place).await? {
+                sockets.push(Socket {
+                    server: Server::start(listener, protocol, self.limit.clone()),
+                    place,
+                    file,
+                });
             }
         }
         Ok(sockets)
@@ -158,6 +160,8 @@ impl HostServer {
             }
             SocketPlace::Unix(Service::Download) => &self.endpoint,
             SocketPlace::Unix(Service::Upload) => &self.upload_endpoint,
+            // There peers take pieces by calls.
+            SocketPlace::Unix(Service::Pieces) => return Ok(None),
         };
         let state = self.served.cluster.state_dir().path();
         let (listener, file) = listen_at(path, self.mode, state).await?;

@@ -20,6 +20,7 @@ use crate::call::rate::RateLimit;
 use crate::cluster::Cluster;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::RequestLimit;
+use crate::dfdaemon::release::Release;
 use crate::grpc::Admission;
 use crate::grpc::connection_limit::ConnectionLimit;
 use crate::grpc::socket::SocketError;
@@ -83,7 +84,8 @@ fn tcp_of(settings: &Settings, number: HostNumber) -> Result<Tcp, StartError> {
     let Some(address) = settings.tcp else {
         return Ok(Tcp::default());
     };
-    let ports = Tcp::of_host(address, number);
+    let has_packets = settings.cluster.release == Release::V1_5;
+    let ports = Tcp::of_host(address, number, has_packets);
     ports.ok_or_else(|| {
         let hosts = settings.cluster.hosts;
         StartError::Setting(format!("{hosts} hosts have no ports from {address} on"))

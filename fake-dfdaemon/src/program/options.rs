@@ -122,7 +122,7 @@ pub(crate) struct Serve {
     hosts: usize,
 
     /// The release of dfdaemon that is played
-    #[arg(long, value_name = "RELEASE", default_value = "0.2", value_parser = values::release())]
+    #[arg(long, value_name = "RELEASE", default_value = "0.2")]
     dfdaemon_version: Release,
 
     /// What each host can hold, such as `1gib`; decides no-space and eviction
@@ -183,8 +183,8 @@ pub(crate) struct Serve {
     control_tcp: Option<SocketAddr>,
 
     /// Serve the hosts on TCP besides, from this address on: each has two ports in a row, for
-    /// programs and for other hosts, or any two with port 0. A program that reaches one reads and
-    /// writes files as the fake can
+    /// programs and for other hosts, or any two with port 0; hosts of 1.5 have one more, for pieces.
+    /// A program that reaches one reads and writes files as the fake can
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     tcp: Option<SocketAddr>,
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk, with_path};
 use super::record::{self, ReplicaRecord, Scratch};
-use super::{layout, parallel_read};
+use super::{layout, prefixes};
 use crate::dfdaemon::task_id::TaskId;
 
 /// The files of one host.
@@ -52,7 +52,7 @@ impl HostStore {
     ) -> io::Result<Vec<Vec<ReplicaRecord>>> {
         self.disk.create_dir_all(&self.root)?;
         let read = |dir: &Path| self.read(dir, &is_wanted);
-        let read = parallel_read::read_each(&self.disk, &self.root, read)?;
+        let read = prefixes::read_each(&self.disk, &self.root, read)?;
         let swept = read.into_iter().map(|(records, unusable)| {
             for path in unusable {
                 self.disk.remove(&path).map_err(with_path(&path))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 use super::record::{self, Scratch, TaskRecord};
-use super::{layout, parallel_read};
+use super::{layout, prefixes};
 use crate::dfdaemon::task_id::TaskId;
 
 /// The scheduler's records.
@@ -34,7 +34,7 @@ impl TaskStore {
     /// nothing that anybody was promised.
     pub(crate) fn load(&self) -> io::Result<Vec<Vec<TaskRecord>>> {
         self.disk.create_dir_all(&self.root)?;
-        let read = parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir))?;
+        let read = prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir))?;
         let told = read.into_iter().map(|(records, ignored)| {
             for path in ignored {
                 tracing::warn!(path = %path.display(), "not a task record, ignored");

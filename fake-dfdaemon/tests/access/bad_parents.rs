@@ -145,6 +145,8 @@ impl DfdaemonUpload for Bad {
         let asked = request.into_inner();
         let numbers = &asked.interested_piece_numbers;
         let mut told = self.honest.sync(&asked.task_id, numbers).await?;
+        // Packets would be those of the honest one.
+        told.iter_mut().for_each(|piece| piece.tcp_port = None);
         match self.wrong {
             Wrong::SyncHangs => hang().await,
             Wrong::SyncFails => return Err(Status::internal("no")),

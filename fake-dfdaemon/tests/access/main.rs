@@ -15,6 +15,7 @@ mod modes;
 mod network;
 mod parents;
 mod paths;
+mod piece_packets;
 mod places;
 mod stalling;
 mod tcp;

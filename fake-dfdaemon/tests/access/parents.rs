@@ -209,15 +209,25 @@ async fn fakes_may_be_each_others_parents() {
 
 #[tokio::test]
 async fn faults_of_the_parent_hit_what_it_sends() {
-    let pair = pair((Release::V0_2, Over::Tcp)).await;
+    for every in EVERY {
+        faults_hit_what_is_sent(every).await;
+    }
+}
+
+async fn faults_hit_what_is_sent(every: (Release, Over)) {
+    let pair = pair(every).await;
     let (id, bytes) = imported(&pair.far, pair.dir.path(), (4 << 20) + 1).await;
     let fault = |spec: &str| pair.far.fault(spec.parse().unwrap());
     for action in ["error=UNAVAILABLE", "corrupt_piece", "reset", "stall"] {
+        // Of content that a host of 1.5 has linked, and nobody has read, pieces have no digest.
+        if every.0 == Release::V1_5 && action == "corrupt_piece" {
+            continue;
+        }
         let fault = fault(&format!("transfer@piece=1:{action}"));
         let status = pair.client.export(transfer(&id)).await.status;
         assert!(
             status.message().contains("no candidate parents found"),
-            "{action}: {status:?}"
+            "{every:?} {action}: {status:?}"
         );
         assert!(fault.fired() > 0, "{action}");
         let left = pair.client.stat_local(&id).await;

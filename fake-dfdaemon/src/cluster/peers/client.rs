@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,23 +28,26 @@ const AROUND_CONTENT: usize = 64 << 10;
 
 pub(in crate::cluster) type PeerClient = DfdaemonUploadClient<Connection>;
 
-/// Connects. No answer may be longer than `longest` bytes of content, and what stands around it.
+/// Connects, and tells which address was reached if that was over TCP. No answer may be longer than
+/// `longest` bytes of content, and what stands around it.
 pub(in crate::cluster) async fn connect(
     address: &PeerAddress,
     longest: u64,
-) -> io::Result<PeerClient> {
-    let connection = match address {
-        PeerAddress::Socket(path) => open(UnixStream::connect(path).await?).await?,
+) -> io::Result<(PeerClient, Option<IpAddr>)> {
+    let (connection, reached) = match address {
+        PeerAddress::Socket(path) => (open(UnixStream::connect(path).await?).await?, None),
         PeerAddress::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            open(stream).await?
+            let reached = stream.peer_addr()?.ip();
+            (open(stream).await?, Some(reached))
         }
     };
     let longest = usize::try_from(longest).unwrap_or(usize::MAX);
     let client =
         DfdaemonUploadClient::with_origin(connection, Uri::from_static("http://localhost"));
-    Ok(client.max_decoding_message_size(longest.saturating_add(AROUND_CONTENT)))
+    let client = client.max_decoding_message_size(longest.saturating_add(AROUND_CONTENT));
+    Ok((client, reached))
 }
 
 async fn open<S>(stream: S) -> io::Result<Connection>

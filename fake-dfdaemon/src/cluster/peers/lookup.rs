@@ -82,7 +82,7 @@ impl Cluster {
 
 async fn stat(parent: &PeerAddress, id: &str) -> Result<PersistentCacheTask, String> {
     let connected = connect(parent, 0).await;
-    let mut client = connected.map_err(|error| error.to_string())?;
+    let (mut client, _) = connected.map_err(|error| error.to_string())?;
     let request = StatPersistentCacheTaskRequest {
         task_id: id.to_owned(),
         ..Default::default()

@@ -6,6 +6,7 @@
 mod address;
 mod client;
 mod lookup;
+mod packets;
 mod parent;
 
 use std::time::Duration;

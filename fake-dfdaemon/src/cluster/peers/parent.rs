@@ -2,6 +2,7 @@
 //! against what the task must be.
 
 use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tonic::Streaming;
 
 use super::PeerAddress;
 use super::client::{PeerClient, connect};
+use super::packets::PacketConnection;
 
 /// A parent of one transfer.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub(in crate::cluster) struct RemoteParent {
 #[derive(Debug)]
 struct Connected {
     client: PeerClient,
+    /// The address that was reached, over TCP.
+    reached: Option<IpAddr>,
+    /// Where it sends pieces by packets, if it does.
+    packets: Option<PacketConnection>,
     told: Streaming<SyncPersistentCachePiecesResponse>,
     /// The pieces that it has said it has.
     has: HashSet<u32>,
@@ -70,6 +76,10 @@ impl RemoteParent {
         let Some(connected) = &mut self.connected else {
             return Err("it is not connected".to_owned());
         };
+        if let Some(packets) = &mut connected.packets {
+            let taken = packets.piece(&self.task_id, number, range);
+            return in_time(self.timeout, taken).await?;
+        }
         let request = DownloadPersistentCachePieceRequest {
             host_id: self.host_id.clone(),
             task_id: self.task_id.clone(),
@@ -108,11 +118,13 @@ impl RemoteParent {
                     "it tells of a piece {number} of {length} bytes at {offset}"
                 ));
             }
-            if let Some(connected) = &mut self.connected
-                && !connected.has.insert(piece.number)
-            {
+            let Some(connected) = &mut self.connected else {
+                return Err("it is not connected".to_owned());
+            };
+            if !connected.has.insert(piece.number) {
                 return Err(format!("it tells of piece {} twice", piece.number));
             }
+            connected.note_packets(piece.tcp_port);
         }
     }
 
@@ -131,7 +143,7 @@ impl RemoteParent {
 
     async fn connect(&self) -> Result<Connected, String> {
         let connected = connect(&self.address, self.layout.piece_length()).await;
-        let mut client = connected.map_err(|error| error.to_string())?;
+        let (mut client, reached) = connected.map_err(|error| error.to_string())?;
         let request = SyncPersistentCachePiecesRequest {
             host_id: self.host_id.clone(),
             task_id: self.task_id.clone(),
@@ -141,9 +153,21 @@ impl RemoteParent {
         let told = told.map_err(|status| status.message().to_owned())?;
         Ok(Connected {
             client,
+            reached,
+            packets: None,
             told: told.into_inner(),
             has: HashSet::new(),
         })
+    }
+}
+
+impl Connected {
+    /// It is taken at its word about the port alone: its address is the one that was reached.
+    fn note_packets(&mut self, port: Option<i32>) {
+        let port = port.and_then(|port| u16::try_from(port).ok());
+        if let (None, Some(ip), Some(port)) = (&self.packets, self.reached, port) {
+            self.packets = Some(PacketConnection::to(SocketAddr::new(ip, port)));
+        }
     }
 }
 
