@@ -19,7 +19,7 @@ use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::cli::exit::exit_code;
-use crate::cli::signals::{Heard, Signals};
+use crate::cli::signals::{self, Heard, Signals};
 use crate::output::leftovers::Leftovers;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
@@ -295,7 +295,7 @@ fn interrupted(signal: i32) -> Error {
         Some(Signal::INT) => "interrupted".to_owned(),
         Some(Signal::TERM) => "terminated".to_owned(),
         _ => {
-            let name = signal_hook::low_level::signal_name(signal).map(str::to_owned);
+            let name = signals::name(signal).map(str::to_owned);
             let name = name.unwrap_or_else(|| format!("signal {signal}"));
             format!("ended by {name}")
         }

@@ -1,47 +1,46 @@
 //! The signals that end a process, heard by a thread that waits for nothing else that can hang.
+//!
+//! All threads block them, so that they wait to be read. A handler for each of the forty would take a
+//! third of what a short command calculates.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::mem::ManuallyDrop;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::io::{self, PipeReader, PipeWriter};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, Signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
 
-/// Those that end a process unless it hears them, but for those that only a fault of the process
-/// itself raises.
-const ENDING: &[Signal] = &[
-    Signal::HUP,
-    Signal::INT,
-    Signal::QUIT,
-    Signal::USR1,
-    Signal::USR2,
-    Signal::ALARM,
-    Signal::TERM,
-    Signal::VTALARM,
-    Signal::PROF,
-    Signal::XCPU,
-    Signal::IO,
-    #[cfg(target_os = "linux")]
-    Signal::STKFLT,
-    #[cfg(target_os = "linux")]
-    Signal::POWER,
+use self::waiting::Waiting;
+
+/// Signals that are not heard: they do not end a process, cannot be blocked, or only a fault of the
+/// process itself raises them.
+const UNHEARD: [Signal; 18] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGKILL,
+    Signal::SIGSEGV,
+    Signal::SIGPIPE,
+    Signal::SIGCHLD,
+    Signal::SIGCONT,
+    Signal::SIGSTOP,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGURG,
+    Signal::SIGXFSZ,
+    Signal::SIGWINCH,
+    Signal::SIGSYS,
 ];
 
-/// Real-time signals end a process too. glibc keeps those below for itself.
-#[cfg(target_os = "linux")]
-const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
-#[cfg(not(target_os = "linux"))]
-const REAL_TIME: std::ops::Range<i32> = 0..0;
-
-/// Tells of signals from now on. Never dropped: to forget forty signals one by one takes as long as all
-/// that a short command calculates, and the process ends anyway.
+/// Tells of signals from now on.
 #[derive(Debug)]
-pub(crate) struct Signals(ManuallyDrop<SignalDelivery<UnixStream, SignalOnly>>);
+pub(crate) struct Signals {
+    waiting: Waiting,
+    bell: PipeReader,
+}
 
 /// What a wait has heard.
 #[derive(Clone, Copy, Debug)]
@@ -51,34 +50,28 @@ pub(crate) enum Heard {
     ReaderGone,
 }
 
-/// Wakes the thread that waits for signals when it is dropped.
+/// Ends every wait for signals once it is dropped: its other end tells so for ever.
 #[derive(Debug)]
-pub(crate) struct Bell(UnixStream);
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        // It is full only of calls that wake as well.
-        let _ = self.0.write(&[0]);
-    }
+pub(crate) struct Bell {
+    _end: PipeWriter,
 }
 
 impl Signals {
-    /// Listens for the rest of the process. Signals that it was started with as ignored, as `nohup` does
-    /// with SIGHUP, stay so.
+    /// Listens for the rest of the process. To be called before there are threads: they block what
+    /// the one that starts them blocks.
     pub(crate) fn listen() -> io::Result<(Self, Bell)> {
-        // A file that may not grow longer fails the write, which takes back what was begun;
-        // unheard, the signal would end the process before.
-        signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default())?;
-        let (read, write) = UnixStream::pair()?;
-        write.set_nonblocking(true)?;
-        let bell = Bell(write.try_clone()?);
-        let ignored = ignored();
-        let ending = ENDING.iter().map(|signal| signal.as_raw());
-        let ending = ending
-            .chain(REAL_TIME)
-            .filter(|signal| ignored >> (signal - 1) & 1 == 0);
-        let delivery = SignalDelivery::with_pipe(read, write, SignalOnly, ending)?;
-        Ok((Self(ManuallyDrop::new(delivery)), bell))
+        let mut heard = SigSet::all();
+        for signal in UNHEARD {
+            heard.remove(signal);
+        }
+        let mut blocked = heard;
+        // A file that may not grow longer fails the write, which takes back what was begun; unblocked,
+        // the signal would end the process before.
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block()?;
+        let waiting = Waiting::new(heard)?;
+        let (bell, end) = io::pipe()?;
+        Ok((Self { waiting, bell }, Bell { _end: end }))
     }
 
     /// Waits for a signal, for the bell, or until a point in time; with `for_reader` until the reader of
@@ -89,32 +82,152 @@ impl Signals {
         let left = left.map(|left| left.saturating_add(Duration::from_micros(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let stdout = io::stdout();
-        let told = PollFd::new(self.0.get_read(), PollFlags::IN);
-        // A pipe whose reader is gone tells that unasked.
-        let reader = PollFd::new(&stdout, PollFlags::empty());
-        let mut both = [told, reader];
-        let polled = if for_reader {
-            &mut both[..]
+        let mut polled = [
+            PollFd::new(&self.waiting, PollFlags::IN),
+            PollFd::new(&self.bell, PollFlags::IN),
+            // A pipe whose reader is gone tells that unasked.
+            PollFd::new(&stdout, PollFlags::empty()),
+        ];
+        let count = if for_reader { 3 } else { 2 };
+        // Interrupted, as by a debugger, it has nothing to tell.
+        let _ = poll(&mut polled[..count], left.as_ref());
+        let [waits, _, reader] = polled.map(|polled| polled.revents());
+        let signal = if waits.is_empty() {
+            None
         } else {
-            &mut both[..1]
+            self.waiting.take()
         };
-        // Interrupted by a signal, it has something to tell.
-        let _ = poll(polled, left.as_ref());
-        let is_gone = both[1]
-            .revents()
-            .intersects(PollFlags::ERR | PollFlags::HUP);
-        let signal = self.0.pending().next().map(Heard::Signal);
-        signal.or(is_gone.then_some(Heard::ReaderGone))
+        // One that the process was started with as ignored waits as well, as SIGHUP with `nohup`.
+        let signal = signal.filter(|signal| !is_ignored(*signal));
+        let is_gone = reader.intersects(PollFlags::ERR | PollFlags::HUP);
+        let is_gone = is_gone.then_some(Heard::ReaderGone);
+        signal.map(Heard::Signal).or(is_gone)
     }
 }
 
-/// The signals that this process ignores: the lowest bit is that of signal 1. None where the
-/// system does not tell.
-fn ignored() -> u64 {
+/// Whether this process ignores a signal. Not where the system does not tell.
+fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .unwrap_or_default();
-    u64::from_str_radix(mask.trim(), 16).unwrap_or(0)
+    // The lowest bit is that of signal 1.
+    u64::from_str_radix(mask.trim(), 16).unwrap_or(0) >> (signal - 1) & 1 == 1
+}
+
+/// What a signal is called.
+pub(crate) fn name(signal: i32) -> Option<&'static str> {
+    Signal::try_from(signal).ok().map(Signal::as_str)
+}
+
+#[cfg(target_os = "linux")]
+mod waiting {
+    use std::io;
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    use nix::sys::signal::SigSet;
+    use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+    /// The blocked signals that have come. There is something to read where one has.
+    #[derive(Debug)]
+    pub(super) struct Waiting(SignalFd);
+
+    impl Waiting {
+        pub(super) fn new(heard: SigSet) -> io::Result<Self> {
+            let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+            Ok(Self(SignalFd::with_flags(&heard, flags)?))
+        }
+
+        pub(super) fn take(&mut self) -> Option<i32> {
+            let taken = self.0.read_signal().ok().flatten()?;
+            i32::try_from(taken.ssi_signo).ok()
+        }
+    }
+
+    impl AsFd for Waiting {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod waiting {
+    use std::io::{self, PipeReader, Read as _, Write as _};
+    use std::os::fd::{AsFd, BorrowedFd};
+
+    use nix::sys::signal::SigSet;
+
+    /// The blocked signals that have come, by a thread that takes them. There is something to read where
+    /// one has.
+    #[derive(Debug)]
+    pub(super) struct Waiting(PipeReader);
+
+    impl Waiting {
+        pub(super) fn new(heard: SigSet) -> io::Result<Self> {
+            let (taken, mut takes) = io::pipe()?;
+            let take = move || {
+                while let Ok(signal) = heard.wait() {
+                    let number = u8::try_from(signal as i32).unwrap_or_default();
+                    if takes.write_all(&[number]).is_err() {
+                        break;
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name("signals".to_owned());
+            thread.spawn(take)?;
+            Ok(Self(taken))
+        }
+
+        pub(super) fn take(&mut self) -> Option<i32> {
+            let mut number = [0];
+            self.0.read_exact(&mut number).ok()?;
+            Some(i32::from(number[0]))
+        }
+    }
+
+    impl AsFd for Waiting {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_signal_that_ends_a_process_unheard_is_heard() {
+        // A thread of its own: what it blocks it goes on blocking.
+        let listens = || {
+            let (_signals, _bell) = Signals::listen().unwrap();
+            std::fs::read_to_string("/proc/thread-self/status").unwrap()
+        };
+        let status = std::thread::spawn(listens).join().unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        let blocked = u64::from_str_radix(blocked.unwrap().trim(), 16).unwrap();
+        let named = [1, 2, 3, 10, 12, 14, 15, 16, 24, 25, 26, 27, 29, 30];
+        // The C library keeps those between for itself.
+        let blocks = named.into_iter().chain(35..=64);
+        assert_eq!(
+            blocked & !(1 << 33),
+            blocks.map(|signal| 1_u64 << (signal - 1)).sum::<u64>()
+        );
+    }
+
+    #[test]
+    fn a_bell_that_was_dropped_ends_every_wait() {
+        let listens = || {
+            let (mut signals, bell) = Signals::listen().unwrap();
+            drop(bell);
+            (0..3)
+                .map(|_| signals.wait(None, false).is_some())
+                .collect()
+        };
+        let heard: Vec<bool> = std::thread::spawn(listens).join().unwrap();
+        assert_eq!(heard, [false; 3]);
+    }
 }

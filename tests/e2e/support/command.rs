@@ -160,10 +160,10 @@ impl Running {
     pub fn wait_until_it_listens(&self) {
         let status = format!("/proc/{}/status", self.child.id());
         let hears = |status: &str| {
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap();
-            // The last that it begins to listen to. A process that has ended hears none.
-            caught >> 63 & 1 == 1 || status.contains("State:\tZ")
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            let blocked = u64::from_str_radix(blocked.unwrap_or("0").trim(), 16).unwrap();
+            // They wait to be read. A process that has ended hears none.
+            blocked >> 63 & 1 == 1 || status.contains("State:\tZ")
         };
         while !hears(&std::fs::read_to_string(&status).unwrap()) {
             std::thread::yield_now();
