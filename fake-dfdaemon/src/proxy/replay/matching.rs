@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::script::{Expected, Script};
+use crate::proxy::cassette::End;
 use crate::proxy::cassette::content::hex;
 use crate::proxy::compare::{Difference, Tolerance, difference};
 use crate::proxy::messages::{Side, message_type, to_json};
@@ -75,17 +76,28 @@ impl Calls {
         let all = 0..self.scripts.len();
         let index = match self.order {
             Order::Strict => all.clone().find(unplayed).filter(matches),
-            // The last one again: who polls may poll more often than at the recording.
-            Order::Any => all
-                .clone()
-                .filter(unplayed)
-                .find(matches)
-                .or_else(|| all.rev().find(matches)),
+            Order::Any => {
+                let ended_so = |left: bool| {
+                    let ended_so = |index: &usize| self.client_left(*index) == left;
+                    let next = all.clone().filter(ended_so).filter(unplayed).find(matches);
+                    // The last one again: who polls may poll more often than at the recording.
+                    next.or_else(|| all.clone().rev().filter(ended_so).find(matches))
+                };
+                // A client that leaves can leave any call; one that stays would wait for ever where the
+                // recorded one left.
+                ended_so(false).or_else(|| ended_so(true))
+            }
         }?;
         if let Some(played) = played.get_mut(index) {
             *played = true;
         }
         self.scripts.get(index).cloned()
+    }
+
+    /// Whether a recorded call has no end, since its client had left.
+    fn client_left(&self, index: usize) -> bool {
+        let script = self.scripts.get(index);
+        script.is_some_and(|script| script.call.answer.end == End::ClientGone)
     }
 
     /// Why there is none: the nearest recorded call, and where it differs.

@@ -134,6 +134,28 @@ async fn calls_come_in_order_or_in_any() {
 }
 
 #[tokio::test]
+async fn in_any_order_a_client_gets_a_recording_whose_client_stayed_if_there_is_one() {
+    let left = |number, id: &str, state: &str| {
+        let mut call = stat(number, id, state);
+        call["answer"]["end"] = json!("client_gone");
+        call
+    };
+    let w = Written::new(&[
+        left(1, "7", "Uploading"),
+        stat(2, "7", "Succeeded"),
+        left(3, "7", "Uploading"),
+        left(4, "8", "Uploading"),
+    ]);
+    let _replay = w.start(&["--order", "any"]);
+    let client = Client::connect(&w.socket()).await;
+    for _ in 0..3 {
+        assert_eq!(client.stat("7").await.unwrap().state, "Succeeded");
+    }
+    let waiting = tokio::time::timeout(Duration::from_millis(200), client.stat("8")).await;
+    assert!(waiting.is_err(), "it ended");
+}
+
+#[tokio::test]
 async fn every_way_to_end_is_played() {
     let ends = [
         json!({"reset": 7}),
