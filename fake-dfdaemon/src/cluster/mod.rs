@@ -109,10 +109,13 @@ impl Cluster {
     pub(crate) fn load(&self) -> io::Result<State> {
         let mut state = self.scheduler.load()?;
         for (number, node) in self.hosts().zip(&self.nodes) {
-            let records = node.store().load(|record| state.has_use_for(record))?;
-            for record in records.into_iter().flatten() {
-                state.insert_replica(number, record);
-            }
+            node.store().load(|record| {
+                let is_wanted = state.has_use_for(&record);
+                if is_wanted {
+                    state.insert_replica(number, record);
+                }
+                is_wanted
+            })?;
         }
         Ok(state)
     }

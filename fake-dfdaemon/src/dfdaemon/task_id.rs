@@ -1,6 +1,6 @@
 //! The id of a task, as it may be the name of a file.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -58,9 +58,13 @@ impl Serialize for TaskId {
     }
 }
 
+/// Text where it lies, unless it is escaped there: `Cow` alone is always a copy.
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let Text(text) = Text::deserialize(from)?;
         Self::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is no task id")))
     }
 }

@@ -22,6 +22,15 @@ pub(crate) struct HostStore {
     scratch: Scratch,
 }
 
+/// What lies in a directory.
+struct Found {
+    dir: PathBuf,
+    /// Those whose content is there.
+    records: Vec<ReplicaRecord>,
+    /// What is neither that nor content of one: records before content, as they are to be removed.
+    unwanted: Vec<PathBuf>,
+}
+
 /// Content that is not in place yet. Dropped, it is removed.
 #[derive(Debug)]
 pub(crate) struct Content {
@@ -44,33 +53,40 @@ impl HostStore {
         })
     }
 
-    /// Reads every record whose content is there, whole, directory by directory. `is_wanted` says of
-    /// a record whether its task still has use for it. All else is removed.
+    /// Reads every record whose content is there, whole. `take` says of a record whether its task has
+    /// use for it. All else is removed.
     pub(crate) fn load(
         &self,
-        is_wanted: impl Fn(&ReplicaRecord) -> bool + Sync,
-    ) -> io::Result<Vec<Vec<ReplicaRecord>>> {
+        mut take: impl FnMut(ReplicaRecord) -> bool + Send,
+    ) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
-        let read = |dir: &Path| self.read(dir, &is_wanted);
-        let read = prefixes::read_each(&self.disk, &self.root, read)?;
-        let swept = read.into_iter().map(|(records, unusable)| {
-            for path in unusable {
-                self.disk.remove(&path).map_err(with_path(&path))?;
+        let mut unusable = Vec::new();
+        let take = |found: Found| {
+            let Found {
+                dir,
+                records,
+                unwanted,
+            } = found;
+            unusable.extend(unwanted);
+            for record in records {
+                let id = record.task_id.clone();
+                if !take(record) {
+                    let paths = [format!("{id}.json"), id.to_string()];
+                    unusable.extend(paths.map(|name| dir.join(name)));
+                }
             }
-            Ok(records)
-        });
-        swept.collect()
+        };
+        prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir), take)?;
+        for path in unusable {
+            self.disk.remove(&path).map_err(with_path(&path))?;
+        }
+        Ok(())
     }
 
-    /// The usable records in a directory, and what is neither that nor content of one: records
-    /// before content, as they are to be removed.
-    fn read(
-        &self,
-        dir: &Path,
-        is_wanted: &impl Fn(&ReplicaRecord) -> bool,
-    ) -> io::Result<(Vec<ReplicaRecord>, Vec<PathBuf>)> {
+    /// What is in a directory.
+    fn read(&self, dir: &Path) -> io::Result<Found> {
         let directory = self.disk.directory(dir)?;
-        let (mut records, mut unusable) = (Vec::new(), Vec::new());
+        let (mut records, mut unwanted) = (Vec::new(), Vec::new());
         let (mut contents, mut buffer) = (Vec::new(), Vec::new());
         for name in &directory.names {
             if Path::new(name).extension().is_none() {
@@ -78,17 +94,21 @@ impl HostStore {
                 continue;
             }
             let record = record::read(&self.disk, &directory, name, &mut buffer)?;
-            let may_be = |record: &ReplicaRecord| is_named(record, dir, name) && is_wanted(record);
-            match record.filter(may_be) {
+            match record.filter(|record| is_named(record, dir, name)) {
                 Some(record) if self.has_content(&directory, &record)? => records.push(record),
-                _ => unusable.push(dir.join(name)),
+                _ => unwanted.push(dir.join(name)),
             }
         }
-        let ids = records.iter().map(|record| OsStr::new(&*record.task_id));
+        let ids = records.iter();
+        let ids = ids.map(|record: &ReplicaRecord| OsStr::new(&*record.task_id));
         let ids: HashSet<_> = ids.collect();
         contents.retain(|name| !ids.contains(name.as_os_str()));
-        unusable.extend(contents.into_iter().map(|name| dir.join(name)));
-        Ok((records, unusable))
+        unwanted.extend(contents.into_iter().map(|name| dir.join(name)));
+        Ok(Found {
+            dir: dir.to_owned(),
+            records,
+            unwanted,
+        })
     }
 
     /// Whether the content that a record tells of is there, whole.
@@ -272,8 +292,13 @@ mod tests {
 
     fn open(dir: &Path) -> (HostStore, Vec<ReplicaRecord>) {
         let store = HostStore::open(Disk::new(false), dir).unwrap();
-        let records = store.load(|_| true).unwrap();
-        (store, records.concat())
+        let mut records = Vec::new();
+        let take = |record| {
+            records.push(record);
+            true
+        };
+        store.load(take).unwrap();
+        (store, records)
     }
 
     fn place(store: &HostStore, id: &str, bytes: &[u8]) -> ReplicaRecord {
@@ -341,8 +366,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         place(&open(dir.path()).0, "12345", b"content");
         let store = HostStore::open(Disk::new(false), dir.path()).unwrap();
-        let records = store.load(|_| false).unwrap();
-        assert_eq!(records.concat(), []);
+        store.load(|_| false).unwrap();
         assert_eq!(files(dir.path()), [""; 0]);
     }
 

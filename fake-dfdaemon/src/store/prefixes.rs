@@ -1,13 +1,14 @@
 //! The directories below a root that records lie in, by the prefix of a task's id: read side by side
 //! on the machine's cores.
 //!
-//! What comes of it stands in the order of the listing, whichever core came first. So what is read
-//! here is only read: whoever changes or tells something does that afterwards, one by one.
+//! What was read of a directory is taken at once, by one core at a time: collected first, it would lie
+//! in memory between what stays of it, whose holes nothing else fills.
 
 use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::disk::{Disk, with_path};
@@ -18,46 +19,44 @@ const WORTH_A_THREAD: usize = 32;
 /// Threads that read at a time, at most.
 const MAX_WORKERS: usize = 8;
 
-/// Reads each directory in `root`.
+/// Reads each directory in `root`, and has what was read taken, in any order.
 ///
 /// # Errors
 ///
 /// Those of `root`, else of the first directory in the listing that has one.
-pub(super) fn read_each<T: Send>(
+pub(super) fn read_each<T>(
     disk: &Disk,
     root: &Path,
     read: impl Fn(&Path) -> io::Result<T> + Sync,
-) -> io::Result<Vec<T>> {
+    take: impl FnMut(T) + Send,
+) -> io::Result<()> {
     let mut dirs = disk.list(root).map_err(with_path(root))?;
     dirs.retain(|(_, kind)| kind.is_dir());
     let next = AtomicUsize::new(0);
+    let take = Mutex::new(take);
+    // The number of a directory that cannot be read, and why.
     let work = || {
-        let mut done = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some((dir, _)) = dirs.get(number) else {
-                return done;
-            };
-            let read = read(dir);
-            // Those before it are done, or under way.
-            let ends = read.is_err();
-            done.push((number, read));
-            if ends {
-                return done;
+            let (dir, _) = dirs.get(number)?;
+            match read(dir) {
+                Ok(read) => take.lock().unwrap_or_else(PoisonError::into_inner)(read),
+                // Those before it are done, or under way.
+                Err(error) => return Some((number, error)),
             }
         }
     };
-    let mut done = thread::scope(|scope| {
+    let failed = thread::scope(|scope| {
         let others = (1..workers(dirs.len())).map(|_| scope.spawn(work));
         let others: Vec<_> = others.collect();
-        let mut done = work();
+        let mut failed = Vec::from_iter(work());
         for other in others {
-            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            failed.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        done
+        failed
     });
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, read)| read).collect()
+    let first = failed.into_iter().min_by_key(|(number, _)| *number);
+    first.map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// How many threads so many directories are worth.
@@ -90,14 +89,17 @@ mod tests {
     }
 
     #[test]
-    fn directories_come_in_the_order_of_the_listing() {
+    fn each_directory_is_read_and_taken_once() {
         let (root, disk) = (root(), Disk::new(false));
-        let listed = disk.list(root.path()).unwrap().into_iter();
-        let listed = listed.filter(|(_, kind)| kind.is_dir());
-        let listed: Vec<_> = listed.map(|(path, _)| path).collect();
-        assert_eq!(listed.len(), DIRS);
-        let read = read_each(&disk, root.path(), |dir| Ok(dir.to_owned())).unwrap();
-        assert_eq!(read, listed);
+        let mut taken = Vec::new();
+        let read = |dir: &Path| Ok(dir.to_owned());
+        read_each(&disk, root.path(), read, |dir| taken.push(dir)).unwrap();
+        taken.sort();
+        let mut dirs: Vec<_> = (0..DIRS)
+            .map(|number| root.path().join(number.to_string()))
+            .collect();
+        dirs.sort();
+        assert_eq!(taken, dirs);
     }
 
     #[test]
@@ -108,10 +110,11 @@ mod tests {
         let first = listed.iter().find(|(path, _)| fails(path)).unwrap();
         // Many times: which thread fails first is up to the machine.
         for _ in 0..50 {
-            let read = read_each(&disk, root.path(), |dir| match fails(dir) {
+            let read = |dir: &Path| match fails(dir) {
                 true => Err(io::Error::other(dir.display().to_string())),
                 false => Ok(()),
-            });
+            };
+            let read = read_each(&disk, root.path(), read, drop);
             assert_eq!(read.unwrap_err().to_string(), first.0.display().to_string());
         }
     }

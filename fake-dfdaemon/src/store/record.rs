@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::disk::{Directory, Disk, RECORD_END, with_path};
-use crate::dfdaemon::task_id::TaskId;
+use crate::dfdaemon::task_id::{TaskId, Text};
 
 /// The scheduler's record of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,8 +161,8 @@ mod human_duration {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(D::Error::custom)
+        let text = Text::deserialize(from)?;
+        humantime::parse_duration(&text.0).map_err(D::Error::custom)
     }
 }
 

@@ -30,18 +30,17 @@ impl TaskStore {
         })
     }
 
-    /// Reads every record, directory by directory. What is no record is left alone: this holds
-    /// nothing that anybody was promised.
-    pub(crate) fn load(&self) -> io::Result<Vec<Vec<TaskRecord>>> {
+    /// Reads every record, and has it taken. What is no record is left alone: this holds nothing that
+    /// anybody was promised.
+    pub(crate) fn load(&self, mut take: impl FnMut(TaskRecord) + Send) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
-        let read = prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir))?;
-        let told = read.into_iter().map(|(records, ignored)| {
+        let take = |(records, ignored): (Vec<TaskRecord>, Vec<PathBuf>)| {
             for path in ignored {
                 tracing::warn!(path = %path.display(), "not a task record, ignored");
             }
-            records
-        });
-        Ok(told.collect())
+            records.into_iter().for_each(&mut take);
+        };
+        prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir), take)
     }
 
     /// The records in a directory, and what is none.

@@ -43,7 +43,7 @@ use crate::call::clock::Clock;
 use crate::call::events::Events;
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted};
 use crate::dfdaemon::quirks::Quirk;
-use crate::store::{Disk, TaskRecord, TaskState, TaskStore};
+use crate::store::{Disk, TaskState, TaskStore};
 
 /// How many locks the tasks share.
 const TASK_LOCKS: usize = 64;
@@ -91,16 +91,19 @@ impl Scheduler {
     /// Reads the records of the tasks. Imports that a stop has interrupted are Failed then. Blocks on
     /// the disk.
     pub(super) fn load(&self) -> io::Result<State> {
-        let mut tasks = self.records.load()?;
         let stuck = self.has_quirk(Quirk::StuckUploading);
-        let interrupted = |task: &&mut TaskRecord| task.state == TaskState::Uploading && !stuck;
-        for task in tasks.iter_mut().flatten().filter(interrupted) {
-            task.state = TaskState::Failed;
-            self.records.write(task)?;
-        }
         let mut state = State::new(self.state().hosts.len());
-        state.tasks.reserve(tasks.iter().map(Vec::len).sum());
-        for task in tasks.into_iter().flatten() {
+        let mut interrupted = Vec::new();
+        self.records.load(|task| {
+            if task.state == TaskState::Uploading && !stuck {
+                interrupted.push(task);
+            } else {
+                state.insert_task(task);
+            }
+        })?;
+        for mut task in interrupted {
+            task.state = TaskState::Failed;
+            self.records.write(&task)?;
             state.insert_task(task);
         }
         Ok(state)
