@@ -1,6 +1,6 @@
 //! The replicas that tasks lack, and when they are made.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -16,8 +16,8 @@ use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::TaskState;
 
-/// How many tasks are looked at while the lock on all of them is held.
-const LOOKED_AT_AT_ONCE: usize = 64;
+/// How long tasks are looked at while the lock on all of them is held.
+const LOOKS_FOR: Duration = Duration::from_micros(200);
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
@@ -59,54 +59,66 @@ impl Scheduler {
         is_meant: impl Fn(&TaskEntry) -> bool,
         tell: impl Fn(TaskId, Timestamp),
     ) {
-        for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
-            let short: Vec<_> = {
-                let (state, now) = (self.state(), self.now());
-                let is_short = |id: &TaskId| {
-                    let entry = state.unexpired(id, now).filter(|entry| is_meant(entry))?;
-                    let succeeded = entry.task.state == TaskState::Succeeded;
-                    let short = succeeded && !self.missing_replicas(&state, entry).is_empty();
-                    short.then(|| (id.clone(), entry.task.updated_at))
-                };
-                ids.iter().filter_map(is_short).collect()
-            };
-            // Who waits for the lock gets it only if it is free for longer than waking up takes.
-            if ids.len() == LOOKED_AT_AT_ONCE {
-                std::thread::sleep(WAKING_UP);
-            }
-            for (id, updated_at) in short {
-                tell(id, updated_at);
-            }
-        }
+        let look = |state: &State, id: &TaskId| {
+            let entry = state
+                .unexpired(id, self.now())
+                .filter(|entry| is_meant(entry))?;
+            let succeeded = entry.task.state == TaskState::Succeeded;
+            let short = succeeded && !self.missing_replicas(state, entry).is_empty();
+            short.then(|| (id.clone(), entry.task.updated_at))
+        };
+        self.look_at_each(look, |(id, updated_at)| tell(id, updated_at));
     }
 
     /// The ids of the tasks that have fewer persistent replicas than their importers asked for, ordered.
     /// Of many tasks that takes a while.
     pub(crate) fn lacking_task_ids(&self) -> Vec<TaskId> {
         let mut lacking = Vec::new();
-        for ids in self.task_ids().chunks(LOOKED_AT_AT_ONCE) {
-            let forgotten_before = self.forgotten_before();
-            let (state, now) = (self.state(), self.now());
-            let lacks = |id: &&TaskId| {
-                let entry = state.unexpired(id, now);
-                entry.is_some_and(|entry| {
-                    let there = state.persistent_replicas(entry, forgotten_before);
-                    there < entry.task.persistent_replica_count
-                })
-            };
-            lacking.extend(ids.iter().filter(lacks).cloned());
-            drop(state);
-            if ids.len() == LOOKED_AT_AT_ONCE {
-                std::thread::sleep(WAKING_UP);
-            }
-        }
+        let look = |state: &State, id: &TaskId| {
+            let entry = state.unexpired(id, self.now())?;
+            let there = state.persistent_replicas(entry, self.forgotten_before());
+            (there < entry.task.persistent_replica_count).then(|| id.clone())
+        };
+        self.look_at_each(look, |id| lacking.push(id));
         lacking
+    }
+
+    /// Looks at every task, in the order of their ids, and takes what is found in each. The lock on all of
+    /// them is held for a short while at a time.
+    fn look_at_each<T>(
+        &self,
+        look: impl Fn(&State, &TaskId) -> Option<T>,
+        mut take: impl FnMut(T),
+    ) {
+        let ids = self.task_ids();
+        let mut ids = ids.iter();
+        loop {
+            let mut found = Vec::new();
+            let state = self.state();
+            let until = Instant::now() + LOOKS_FOR;
+            while Instant::now() < until {
+                match ids.next() {
+                    Some(id) => found.extend(look(&state, id)),
+                    None => break,
+                }
+            }
+            drop(state);
+            let is_over = ids.len() == 0;
+            found.into_iter().for_each(&mut take);
+            if is_over {
+                return;
+            }
+            // Who waits for the lock gets it only if it is free for longer than waking up takes.
+            std::thread::sleep(WAKING_UP);
+        }
     }
 
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
     /// its content any more.
     fn missing_replicas(&self, state: &State, entry: &TaskEntry) -> Vec<Step> {
-        if !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
+        let has_all = state.persistent_replicas(entry, None) >= entry.task.persistent_replica_count;
+        // Of most tasks that is all there is to see; what every host has is seen of the others alone.
+        if has_all || !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
             return Vec::new();
         }
         plan(
