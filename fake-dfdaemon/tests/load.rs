@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use support::client::Client;
@@ -274,6 +275,11 @@ async fn many_hosts_tasks_calls_and_readers() {
     for reader in readers {
         reader.abort();
     }
+    let state = process.path("state_dir");
+    let began = Instant::now();
+    assert!(process.end(Signal::TERM).success());
+    println!("it has ended after {:?}", began.elapsed());
+    assert!(!state.exists(), "its state was left");
 }
 
 /// Calls that are answered in a second, with many at a time.

@@ -15,24 +15,40 @@ async function refresh() {
   isBusy = true;
   const begun = performance.now();
   try {
-    const [armed, time] = await Promise.all([ask("GET", "/faults"), ask("GET", "/clock")]);
-    clock = time;
-    clockAt = performance.now();
-    showClock();
-    showFaults(armed.faults);
+    // Each is drawn as soon as it comes: of many tasks some take a while.
+    const drawn = [
+      ask("GET", "/faults").then((told) => showFaults(told.faults)),
+      ask("GET", "/clock").then((told) => {
+        clock = told;
+        clockAt = performance.now();
+        showClock();
+      }),
+    ];
     if (isProxy) showGlance();
     else {
-      const [told, list, lacks, kept, adjusted] = await Promise.all([ask("GET", "/hosts"), ask("GET", `/tasks?limit=${MOST_TASKS}`), ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`), ask("GET", "/snapshots"), ask("GET", "/settings")]);
-      hosts = told.hosts;
-      tasks = list.tasks;
-      taskTotal = list.total;
-      shortTasks = lacks.tasks;
-      shortTotal = lacks.total;
-      showHosts();
-      showTasks();
-      showSnapshots(kept.snapshots);
-      showSettings(adjusted);
+      const withHosts = ask("GET", "/hosts").then((told) => {
+        hosts = told.hosts;
+        showHosts();
+        showGlance();
+      });
+      const listed = ask("GET", `/tasks?limit=${MOST_TASKS}`);
+      drawn.push(
+        withHosts,
+        Promise.all([listed, withHosts]).then(([told]) => {
+          tasks = told.tasks;
+          taskTotal = told.total;
+          showTasks();
+        }),
+        ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`).then((told) => {
+          shortTasks = told.tasks;
+          shortTotal = told.total;
+          showGlance();
+        }),
+        ask("GET", "/snapshots").then((told) => showSnapshots(told.snapshots)),
+        ask("GET", "/settings").then((told) => showSettings(told)),
+      );
     }
+    await Promise.all(drawn);
   } catch (error) { say(error.message, "bad"); }
   setTimeout(() => {
     isBusy = false;

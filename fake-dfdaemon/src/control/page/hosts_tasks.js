@@ -12,7 +12,13 @@ function hostItem(host) {
   if (capacity) item.append(el("progress", null, { max: capacity, value: host.used_bytes, "aria-label": `used on ${host.name}` }));
   item.append(el("div", host.endpoint, { class: "dim mono endpoint" }));
   const row = el("div", null, { class: "row" });
-  const change = (word) => button(word, `${word} ${host.name}`, () => act(`${word} ${host.name}`, "POST", `/hosts/${part(host.name)}/${word}`));
+  const change = (word) => button(word, `${word} ${host.name}`, async () => {
+    const told = await act(`${word} ${host.name}`, "POST", `/hosts/${part(host.name)}/${word}`);
+    if (!told) return;
+    hosts = hosts.map((one) => (one.name === told.name ? told : one));
+    showHosts();
+    showGlance();
+  });
   const words = { running: ["stop", "leave"], stopped: ["start", "leave"] }[host.state] || ["start"];
   row.append(...words.map(change));
   item.append(row);
@@ -28,10 +34,11 @@ function showHosts() {
   redraw($("hosts"), drawHosts(hosts.map((host) => ({ key: host.name, ...host }))));
 }
 
-let tasks = [], taskTotal = 0, replicasShown = null;
+// Nothing is said of what has not come yet.
+let tasks = [], taskTotal = null, replicasShown = null;
 // The first of the tasks that lack replicas, and how many do.
 const MOST_LACKING = 3;
-let shortTasks = [], shortTotal = 0;
+let shortTasks = [], shortTotal = null;
 const lacking = (task) => Math.max(0, task.persistent_replica_count - task.current_persistent_replica_count);
 const SIGNS = { persistent: "●", evictable: "○", partial: "◐" }, GONE = "⊗";
 const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent ? "persistent" : "evictable");
@@ -86,7 +93,7 @@ function showTasks() {
   const { text, host } = filtered();
   const wanted = tasks.filter((task) => (!text || [task.task_id, task.tag, task.application].some((field) => field && field.includes(text)))
     && (!host || task.replicas.some((replica) => replica.host === host)));
-  $("tasks-count").textContent = taskTotal > tasks.length ? `${wanted.length} of the first ${tasks.length}, of ${taskTotal} in all` : `${wanted.length} of ${taskTotal}`;
+  $("tasks-count").textContent = taskTotal > tasks.length ? `${wanted.length} of the first ${tasks.length}, of ${taskTotal} in all` : `${wanted.length} of ${taskTotal ?? 0}`;
   const columns = hosts.length <= MOST_COLUMNS ? hosts : null;
   const heads = columns ? columns.map(({ name, state }) => el("th", name + (state === "running" ? "" : ` (${state})`), { scope: "col", class: state === "running" ? "" : "warn" })) : [el("th", "Replicas", { scope: "col" })];
   const head = (name) => el("th", name, { scope: "col" });
@@ -120,8 +127,8 @@ function showGlance() {
   const more = shortTotal - shortTasks.length;
   if (more > 0) lines.push([more === 1 ? "One more task lacks replicas." : `${more} more tasks lack replicas.`, "bad"]);
   if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
-  if (!taskTotal && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
-  else if (!shortTasks.length && taskTotal) lines.push(["Every task has all its persistent replicas.", "good"]);
+  if (taskTotal === 0 && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
+  else if (shortTotal === 0 && taskTotal) lines.push(["Every task has all its persistent replicas.", "good"]);
   const failed = failure;
   if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc}${isProxy ? "" : " on " + failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
   if (!failed) lines.push([isPartial ? `None of the last ${MOST_CALLS} calls and those that came since has failed.` : "No call has failed.", "good"]);
