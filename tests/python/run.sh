@@ -28,10 +28,12 @@ PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" metrics.py "$target/debug/fake
 
 spectral=
 if command -v npm >/dev/null; then
-    npm install --silent --no-audit --no-fund --prefix "$work" @stoplight/spectral-cli@6.16.3
+    npm install --silent --no-audit --no-fund --prefix "$work" \
+        @stoplight/spectral-cli@6.16.3 @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
     spectral=$work/node_modules/.bin/spectral
+    ../javascript/run.sh "$target/debug/fake-dfdaemon" "$work"
 else
-    echo 'SKIPPED: there is no npm, and spectral does not look at the document'
+    echo 'SKIPPED: there is no npm, so no grpc-js, and spectral does not look at the document'
 fi
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" api.py "$target/debug/fake-dfdaemon" \
     "$work/venv/bin/schemathesis" ${spectral:+"$spectral"}
