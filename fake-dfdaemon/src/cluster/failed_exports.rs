@@ -29,34 +29,8 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Marks the copy failed of an export whose pieces came, and whose output could not be made.
-    /// Blocks on the disk.
-    pub(super) fn fail_copy(
-        &self,
-        host: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) -> Result<(), Error> {
-        if !self.has_quirk(Quirk::FailedExportsCount) {
-            return Ok(());
-        }
-        let _locked = self.scheduler().lock_task(id);
-        let Some(record) = self.scheduler().whole_record(host, id, generation) else {
-            return Ok(());
-        };
-        let now = self.scheduler().now_in_seconds();
-        let record = ReplicaRecord {
-            finished_at: None,
-            failed_at: Some(now),
-            updated_at: now,
-            ..record
-        };
-        self.node(host)?.store().write_record(&record)?;
-        self.scheduler().insert_failed(host, record, generation);
-        Ok(())
-    }
-
-    /// Leaves what an export does that finds no host to take the task from. Blocks on the disk.
+    /// Leaves what an export does that finds no host to take the task from: it does not count, since the
+    /// scheduler had taken it up nowhere. Blocks on the disk.
     pub(super) fn fail_without_parents(
         &self,
         host: HostNumber,
@@ -84,7 +58,6 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        self.scheduler().count_export(id, generation);
         let mut content = self.node(host)?.store().new_content()?;
         self.leave_failed(host, (id, generation), &record, &mut content)?;
         Ok(())

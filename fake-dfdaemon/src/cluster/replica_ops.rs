@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::{Cluster, Error, Generation, HostStatus, ReplicaState, ServedPiece, not_found};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 
 impl Cluster {
@@ -17,37 +18,59 @@ impl Cluster {
         if !self.scheduler().has_replica(host, id) {
             return Err(Error::LocalTaskNotFound { id: id.to_owned() });
         }
-        self.set_persistent(host, id)
+        let is_told = !self.has_quirk(Quirk::UntoldChanges);
+        self.mark_persistent(host, id, true, is_told)
     }
 
-    /// Makes a host's whole replica a persistent one. Blocks on the disk.
+    /// Makes a host's whole replica a persistent one, as its scheduler wants it. Blocks on the disk.
     pub(super) fn set_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
-        let _locked = self.scheduler().lock_task(id);
-        self.write_persistent(host, id)
+        self.mark_persistent(host, id, true, true)
     }
 
     /// Makes a host's whole replica of a task whose lock is held a persistent one.
     pub(super) fn write_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
-        let record = self.scheduler().with_persistent(host, id, true)?;
-        self.node(host)?.store().write_record(&record)?;
-        self.scheduler().replace_record(host, record, false);
-        Ok(())
+        self.write_mark(host, id, true, true)
     }
 
-    /// Makes a host's replica an evictable one behind the scheduler's back, as an export there does
-    /// with the quirk for it. Blocks on the disk.
-    pub(super) fn clear_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
+    /// Makes a host's whole replica a persistent one or an evictable one, and tells its scheduler or
+    /// not. Blocks on the disk.
+    pub(super) fn mark_persistent(
+        &self,
+        host: HostNumber,
+        id: &str,
+        persistent: bool,
+        is_told: bool,
+    ) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
-        let record = self.scheduler().with_persistent(host, id, false)?;
+        self.write_mark(host, id, persistent, is_told)
+    }
+
+    fn write_mark(
+        &self,
+        host: HostNumber,
+        id: &str,
+        persistent: bool,
+        is_told: bool,
+    ) -> Result<(), Error> {
+        let record = self.scheduler().with_persistent(host, id, persistent)?;
         self.node(host)?.store().write_record(&record)?;
-        self.scheduler().replace_record(host, record, true);
+        self.scheduler().replace_record(host, record, is_told);
         Ok(())
     }
 
     /// Removes a host's replica. The task stays, and a persistent replica is made again elsewhere
-    /// while another one is left. Without a replica there is nothing to do. Blocks on the disk.
+    /// while another one is left, unless no host tells its scheduler of it, with the quirk for it.
+    /// Without a replica there is nothing to do. Blocks on the disk.
     pub(crate) fn delete_replica(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
+        if self.has_quirk(Quirk::UntoldChanges) {
+            if self.scheduler().wipe_replica(host, id, false)
+                && let Some(id) = TaskId::parse(id)
+            {
+                self.node(host)?.store().discard(&id);
+            }
+            return Ok(());
+        }
         let removed = self.scheduler().take_replica(host, id);
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
     }

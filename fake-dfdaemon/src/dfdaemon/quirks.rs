@@ -48,6 +48,10 @@ pub enum Quirk {
     PoisonedCopies,
     /// A local export makes the importer's copy a non-persistent one.
     ExportClearsPersistent,
+    /// What Delete, Update and exports change of a host's copy is not told to the scheduler: counts stay.
+    UntoldChanges,
+    /// Copies of an empty task do not count, but for the importer's.
+    UntoldEmptyCopies,
     /// An expired task is collected under a running export.
     ExpiryUnderExports,
     /// StatLocal and List are UNIMPLEMENTED (0.2).
@@ -59,7 +63,7 @@ pub enum Quirk {
 }
 
 /// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 21] = [
+const QUIRKS: [(Quirk, &str, &str); 23] = [
     (
         Quirk::FailedAsSucceeded,
         "failed-as-succeeded",
@@ -144,6 +148,16 @@ const QUIRKS: [(Quirk, &str, &str); 21] = [
         Quirk::ExportClearsPersistent,
         "export-clears-persistent",
         "a local export makes the importer's copy a non-persistent one",
+    ),
+    (
+        Quirk::UntoldChanges,
+        "untold-changes",
+        "what Delete, Update and exports change of a host's copy is not told to the scheduler: counts stay",
+    ),
+    (
+        Quirk::UntoldEmptyCopies,
+        "untold-empty-copies",
+        "copies of an empty task do not count, but for the importer's",
     ),
     (
         Quirk::ExpiryUnderExports,

@@ -65,8 +65,8 @@ impl Services {
         let named = called.and_then(|name| self.named.iter().find(|(named, _)| *named == name));
         let call = named.map_or(&*self.other, |(_, call)| call);
         let mut response = call(request).await.unwrap_or_else(|never| match never {});
-        // As a dfdaemon does it: a status without a body has a length, of zero.
-        if response.body().size_hint().exact() == Some(0) {
+        // As a dfdaemon does it: what no service answered has a length.
+        if named.is_none() && response.body().size_hint().exact() == Some(0) {
             let headers = response.headers_mut();
             headers
                 .entry(CONTENT_LENGTH)

@@ -1,12 +1,11 @@
 //! The beginning of an export: where its content comes from, and the link that is made at once.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use dfdaemon_api::piece::PieceLayout;
 
 use super::buffer_pool::BufferPool;
-use super::output::{Output, OutputContent, is_same_file, parse_digest};
+use super::output::{Output, OutputContent, parse_digest};
 use super::{CancelOnDrop, Export, ExportRequest, Source};
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::scheduler::{Found, given};
@@ -15,7 +14,7 @@ use crate::cluster::{Cluster, Error, Lease};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
-use crate::store::TaskRecord;
+use crate::store::{TaskRecord, TaskState};
 
 impl Cluster {
     /// Begins an export: looks the task up, starts its transfer if this host lacks it, and links
@@ -33,9 +32,6 @@ impl Cluster {
             && let Some(digest) = &output.digest
             && !self.has_quirk(Quirk::LateDigestCheck)
             && let Err(malformed) = parse_digest(digest)
-            && !given
-                .as_ref()
-                .is_ok_and(|id| self.is_there_already(host, id, &output.path))
         {
             return Err(malformed);
         }
@@ -52,6 +48,10 @@ impl Cluster {
             store_faults: request.store_faults.clone(),
         };
         let (task, lease, mut source) = self.source(host, &id, wanted)?;
+        if matches!(source, Source::Held { .. }) && self.has_quirk(Quirk::ExportClearsPersistent) {
+            // Whatever becomes of the export.
+            self.take_flag(host, &id, request.persistent)?;
+        }
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
                 let fault = request.store_faults.meet();
@@ -66,17 +66,7 @@ impl Cluster {
                         false => None,
                     },
                 };
-                let linked = Output::link_at_once(disk, content, output, quirks);
-                let held = matches!(source, Source::Held { .. });
-                if linked.is_err()
-                    && held
-                    && !request.persistent
-                    && self.has_quirk(Quirk::ExportClearsPersistent)
-                {
-                    // A refused link, too.
-                    self.clear_persistent(host, &id)?;
-                }
-                match linked {
+                match Output::link_at_once(disk, content, output, quirks) {
                     Ok(output) => Some(output),
                     Err(refused) => {
                         if let Source::Fetched { subscription, .. } = source {
@@ -109,22 +99,21 @@ impl Cluster {
         })
     }
 
-    /// Whether an output already is this host's content, under a further name: then there is
-    /// nothing to do, and no digest is looked at. Blocks on the disk.
-    fn is_there_already(&self, host: HostNumber, id: &TaskId, path: &Path) -> bool {
-        let opened = || {
-            self.node(host)?
-                .store()
-                .open_content(id)
-                .map_err(Error::from)
-        };
-        self.scheduler().has_replica(host, id)
-            && opened().is_ok_and(|content| is_same_file(&content, path))
+    /// Makes a copy that a host has persistent or not, as an export there asks. Blocks on the disk.
+    pub(super) fn take_flag(
+        &self,
+        host: HostNumber,
+        id: &TaskId,
+        persistent: bool,
+    ) -> Result<(), Error> {
+        // That a copy is evictable now no host has ever told.
+        let is_told = persistent && !self.has_quirk(Quirk::UntoldChanges);
+        self.mark_persistent(host, id, persistent, is_told)
     }
 
     /// Refuses an output below the directory that the daemon happens to run in, and one among its
     /// own files. Blocks on the disk.
-    fn check_output_place(&self, path: &Path) -> Result<(), Error> {
+    fn check_output_place(&self, path: &std::path::Path) -> Result<(), Error> {
         let why = if !path.is_absolute() {
             "is not absolute"
         } else if self.state_dir().keeps(path) {
@@ -175,7 +164,7 @@ impl Cluster {
                     crc32,
                     next: 0,
                 }
-            } else if is_served || self.has_remote_parents(&task) {
+            } else if is_served || is_empty(&task) || self.has_remote_parents(&task) {
                 let fetched = self.fetch(host, id, &wanted);
                 if self.scheduler().is_replaced(id, lease.generation()) {
                     continue;
@@ -189,4 +178,9 @@ impl Cluster {
             return Ok((task, lease, source));
         }
     }
+}
+
+/// Whether there is nothing to ask any host for.
+fn is_empty(task: &TaskRecord) -> bool {
+    task.state == TaskState::Succeeded && task.content_length == 0
 }

@@ -184,16 +184,12 @@ impl Export {
             }
             if cluster.scheduler().is_replaced(&id, generation) {
                 // What the host has by now is of another task.
-            } else if persistent {
+            } else if persistent && !held {
                 cluster.set_persistent(host, &id)?;
-            } else if held && cluster.has_quirk(Quirk::ExportClearsPersistent) {
-                cluster.clear_persistent(host, &id)?;
+            } else if persistent && !cluster.has_quirk(Quirk::ExportClearsPersistent) {
+                cluster.take_flag(host, &id, true)?;
             }
-            let finished = output.map_or(Ok(()), |output| output.finish(cancel));
-            if finished.is_err() && !held {
-                cluster.fail_copy(host, &id, generation)?;
-            }
-            finished?;
+            output.map_or(Ok(()), |output| output.finish(cancel))?;
             cluster.scheduler().cure(host, &id, generation);
             Ok(())
         };

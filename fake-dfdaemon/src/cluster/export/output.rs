@@ -107,13 +107,10 @@ impl Output {
         if self.link == Link::Refused
             && self.request.overwrite
             && self.quirks.has(Quirk::OverwriteInPlace)
+            && self.request.path.exists()
         {
             self.link = Link::Finished;
             return self.overwrite_in_place(cancel);
-        }
-        if self.link == Link::AlreadyThere {
-            // However wrong or malformed the digest is.
-            return Ok(());
         }
         let checked = self.check_digest(cancel);
         let keeps = self.quirks.has(Quirk::KeepMismatch);
@@ -276,12 +273,6 @@ pub(in crate::cluster) fn parse_digest(raw: &str) -> Result<Digest, Error> {
         raw: raw.to_owned(),
         why,
     })
-}
-
-pub(super) fn is_same_file(content: &File, path: &Path) -> bool {
-    content
-        .metadata()
-        .is_ok_and(|content| is_same(&content, path))
 }
 
 fn is_same(content: &fs::Metadata, path: &Path) -> bool {

@@ -91,14 +91,6 @@ impl RemoteParent {
         checked(answer.into_inner(), number, range)
     }
 
-    /// Whether it serves a task without pieces.
-    pub(in crate::cluster) async fn serves_nothing(&mut self) -> Result<(), String> {
-        match self.next_message().await? {
-            None => Ok(()),
-            Some(piece) => Err(format!("it tells of a piece {}", piece.number)),
-        }
-    }
-
     /// Waits until it says that it has a piece.
     async fn wait_for(&mut self, number: u32) -> Result<(), String> {
         loop {

@@ -111,18 +111,18 @@ impl Scheduler {
         })
     }
 
-    /// Takes the record that a host has written of its replica. The replica may go on counting as
-    /// persistent, if it did.
+    /// Takes the record that a host has written of its replica. If the scheduler is not told, it goes on
+    /// taking the replica for what it was, persistent or not.
     pub(in crate::cluster) fn replace_record(
         &self,
         host: HostNumber,
         record: ReplicaRecord,
-        goes_on_counting: bool,
+        is_told: bool,
     ) {
         let mut state = self.state();
         let entry = state.tasks.get_mut(&record.task_id);
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
-            replica.counts_as_persistent = goes_on_counting && replica.is_persistent();
+            replica.told_persistent = (!is_told).then(|| replica.is_persistent());
             replica.record = record;
         }
     }

@@ -9,7 +9,7 @@ use dfdaemon_api::piece::PieceLayout;
 use super::Scheduler;
 use super::leases::Lease;
 use super::replicas::ReplicaState;
-use super::state::Generation;
+use super::state::{Generation, State, TaskEntry};
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -89,9 +89,10 @@ impl Scheduler {
         let held = entry.whole_replica(host).filter(|_| succeeded);
         let held = held.map(|replica| replica.record.piece_crc32.clone());
         let is_served = succeeded
-            && !state
+            && (!state
                 .parents(entry, host, self.forgotten_before())
-                .is_empty();
+                .is_empty()
+                || self.offers_what_is_gone(&state, entry, host));
         let task = entry.task.clone();
         let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
         Ok(Found {
@@ -100,6 +101,24 @@ impl Scheduler {
             held,
             is_served,
         })
+    }
+
+    /// Whether an export is offered parents that have nothing, with the quirk for it.
+    fn offers_what_is_gone(&self, state: &State, entry: &TaskEntry, to: HostNumber) -> bool {
+        self.has_quirk(Quirk::UntoldChanges) && state.offers_what_is_gone(entry, to)
+    }
+
+    /// The same, of this very task.
+    pub(in crate::cluster) fn offers_lost_parents(
+        &self,
+        to: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        let entry = entry.filter(|entry| entry.generation == generation);
+        entry.is_some_and(|entry| self.offers_what_is_gone(&state, entry, to))
     }
 
     /// Counts a piece that is read for a client that wants the content.
@@ -197,38 +216,11 @@ impl Scheduler {
             return false;
         };
         let replica = entry.replicas.get(host);
-        replica.is_none_or(|replica| !replica.counts() && !is_fetching)
+        replica.is_none_or(|replica| !replica.is_finished() && !is_fetching)
     }
 
     /// Takes the record that a host has written of a replica.
     pub(in crate::cluster) fn insert_replica(&self, host: HostNumber, record: ReplicaRecord) {
         self.state().insert_replica(host, record);
-    }
-
-    /// The record of a host's whole replica of this very task, if it has one.
-    pub(in crate::cluster) fn whole_record(
-        &self,
-        host: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) -> Option<ReplicaRecord> {
-        let mut state = self.state();
-        let replica = state.current(id, generation)?.whole_replica(host)?;
-        Some(replica.record.clone())
-    }
-
-    /// Takes the record that a host has written of a replica whose export failed, and counts that.
-    pub(in crate::cluster) fn insert_failed(
-        &self,
-        host: HostNumber,
-        record: ReplicaRecord,
-        generation: Generation,
-    ) {
-        let id = record.task_id.clone();
-        let mut state = self.state();
-        state.insert_replica(host, record);
-        if let Some(entry) = state.current(&id, generation) {
-            entry.failed_exports += 1;
-        }
     }
 }

@@ -28,7 +28,7 @@ impl Scheduler {
     pub(in crate::cluster) fn schedule_missing_replicas(&self, left: Option<HostNumber>) {
         let (now, tries_once) = (self.now(), self.has_quirk(Quirk::OneTryReplication));
         let is_meant = |entry: &TaskEntry| {
-            let on_host = left.and_then(|host| entry.counted_replica(host));
+            let on_host = left.and_then(|host| entry.finished_replica(host));
             !tries_once || on_host.is_some_and(ReplicaState::is_persistent)
         };
         self.for_each_short_of_replicas(is_meant, |id, _| {

@@ -18,11 +18,13 @@ pub(crate) struct ReplicaState {
     pub(crate) uploading: u64,
     /// Pieces that were read for somebody: another host, or a client that wants the content.
     pub(crate) uploaded: u64,
-    /// Whether the scheduler still counts it as persistent while the host does not, with the quirk
-    /// for it.
-    pub(crate) counts_as_persistent: bool,
+    /// Whether the scheduler takes it for a persistent one, if its host has changed that and told
+    /// nobody, with the quirks for it.
+    pub(crate) told_persistent: Option<bool>,
     /// Whether its content is gone and only the scheduler still counts it, with the quirk for it.
     pub(crate) lost: bool,
+    /// Whether the scheduler was never told of it, with the quirk for it: nothing of it was asked for.
+    pub(crate) untold: bool,
     /// Whether it leads nowhere, a link that an import has linked, with the quirk for it.
     pub(crate) leads_nowhere: bool,
     /// What transfers wait for while it serves nobody, if any do.
@@ -49,8 +51,9 @@ impl ReplicaState {
             record,
             uploading: 0,
             uploaded: 0,
-            counts_as_persistent: false,
+            told_persistent: None,
             lost: false,
+            untold: false,
             leads_nowhere: false,
             awaited: None,
         }
@@ -67,7 +70,12 @@ impl ReplicaState {
     }
 
     pub(crate) fn is_whole(&self) -> bool {
-        self.counts() && !self.lost
+        self.is_finished() && !self.lost
+    }
+
+    /// Whether its host has had all of it.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.record.finished_at.is_some()
     }
 
     /// Whether it is whole and serves nobody: it leads nowhere, or failed since, as by an export that
@@ -91,7 +99,7 @@ impl ReplicaState {
 
     /// Whether the scheduler counts it.
     pub(crate) fn counts(&self) -> bool {
-        self.record.finished_at.is_some()
+        self.is_finished() && !self.untold
     }
 
     /// Whether a scheduler that forgets what did not change since then still knows it.
@@ -101,7 +109,7 @@ impl ReplicaState {
 
     /// Whether it is one of the task's persistent replicas, as far as the scheduler knows.
     pub(crate) fn is_persistent(&self) -> bool {
-        self.record.persistent || self.counts_as_persistent
+        self.told_persistent.unwrap_or(self.record.persistent)
     }
 
     /// What its host has with it: tasks, and bytes of content.

@@ -10,6 +10,7 @@ use super::replicas::ReplicaState;
 use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord};
 
@@ -53,7 +54,7 @@ impl Scheduler {
             return;
         };
         let partial =
-            |replica: &ReplicaState| !replica.counts() && replica.record.failed_at.is_none();
+            |replica: &ReplicaState| !replica.is_finished() && replica.record.failed_at.is_none();
         if entry.replicas.get(host).is_some_and(partial) {
             entry.replicas.remove(host);
         }
@@ -73,7 +74,16 @@ impl Scheduler {
     ) {
         let mut state = self.state();
         reservation.hand_over(&mut state);
+        let id = record.task_id.clone();
+        let untold = record.content_length == 0 && self.has_quirk(Quirk::UntoldEmptyCopies);
+        let entry = state.tasks.get(&id);
+        let there = entry.and_then(|entry| entry.replicas.get(host));
+        let untold = untold && !there.is_some_and(ReplicaState::counts);
         state.insert_replica(host, record);
+        let entry = state.tasks.get_mut(&id);
+        if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {
+            replica.untold = untold;
+        }
     }
 
     /// The hosts that can serve this very task to a host; `None` if it was removed or replaced.

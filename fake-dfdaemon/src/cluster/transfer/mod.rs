@@ -75,6 +75,8 @@ struct Fetch {
     /// Whether the export that began it was refused before its stream.
     refused: AtomicBool,
     subscribers: AtomicUsize,
+    /// Whether there was a parent to begin with: the scheduler counts no other transfer.
+    is_offered: bool,
     progress: watch::Sender<Progress>,
 }
 
@@ -142,6 +144,7 @@ impl Cluster {
             cancel: CancelFlag::default(),
             refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
+            is_offered: parents.had_any(),
             progress: watch::Sender::default(),
         });
         let subscription = node.transfers().start(&fetch, self.scheduler());
@@ -205,7 +208,7 @@ impl Fetch {
     ) -> bool {
         let (host, id, generation) = (self.key.host, &self.key.id, self.key.generation);
         let is_refused = self.refused.load(Ordering::Relaxed);
-        if ended.is_ok() || is_refused {
+        if self.is_offered && (ended.is_ok() || is_refused) {
             cluster.scheduler().uncount_export(id, generation);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
@@ -228,7 +231,9 @@ impl Fetch {
     fn mark_started(&self, scheduler: &Scheduler) {
         let (host, generation) = (self.key.host, self.key.generation);
         scheduler.mark_transfer(host, self.record(scheduler, None), generation);
-        scheduler.count_export(&self.key.id, generation);
+        if self.is_offered {
+            scheduler.count_export(&self.key.id, generation);
+        }
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {

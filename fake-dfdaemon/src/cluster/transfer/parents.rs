@@ -53,6 +53,13 @@ impl Parents {
         layout: PieceLayout,
     ) -> Self {
         let peers = cluster.peers();
+        let TransferKey {
+            host,
+            id,
+            generation,
+        } = transfer;
+        let scheduler = cluster.scheduler();
+        let offers_lost = scheduler.offers_lost_parents(*host, id, *generation);
         let remote = peers.parents.iter().take(MAX_PARENTS).map(|address| {
             RemoteParent::new(
                 address.clone(),
@@ -69,7 +76,7 @@ impl Parents {
             open: BTreeMap::new(),
             bad: Vec::new(),
             next: 0,
-            had_any: !peers.parents.is_empty(),
+            had_any: offers_lost || !peers.parents.is_empty(),
             content_length,
         }
     }
@@ -112,6 +119,11 @@ impl Parents {
         let serving = serving.unwrap_or_else(|| self.open.keys().copied().collect());
         self.had_any |= !serving.is_empty();
         serving
+    }
+
+    /// Whether the scheduler has offered any host so far.
+    pub(super) fn had_any(&self) -> bool {
+        self.had_any
     }
 
     /// The error of a transfer that has no parent left.

@@ -46,24 +46,6 @@ impl Fetch {
         Ok(None)
     }
 
-    /// Whether a parent of another process serves a task that has no pieces. Blocks.
-    pub(super) fn is_served_remotely(
-        &self,
-        cluster: &Cluster,
-        parents: &mut Parents,
-    ) -> Result<bool, Error> {
-        while let Some(mut parent) = parents.take_remote() {
-            match self.while_wanted(cluster, parent.serves_nothing())? {
-                Ok(()) => return Ok(true),
-                Err(why) => {
-                    let (task, parent) = (&self.task.task_id, &parent.address);
-                    tracing::warn!(%task, %parent, why, "a parent failed");
-                }
-            }
-        }
-        Ok(false)
-    }
-
     fn while_wanted<T>(
         &self,
         cluster: &Cluster,

@@ -24,7 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(a_malformed_digest_has_no_stream)
             .only(Release::V1_5)
             .ours("the real one says so at the very end"),
-        row!(no_digest_is_checked_of_an_output_that_is_the_content_already).only(Release::V1_5),
+        row!(the_digest_is_checked_of_an_output_that_is_the_content_already).only(Release::V1_5),
         row!(digests_are_unknown).only(Release::V0_2),
         row!(a_digest_without_output_is_ignored),
     ]
@@ -85,20 +85,27 @@ async fn a_wrong_digest_leaves_no_output(w: World) {
     assert!(!output.exists());
 }
 
-async fn no_digest_is_checked_of_an_output_that_is_the_content_already(w: World) {
+async fn the_digest_is_checked_of_an_output_that_is_the_content_already(w: World) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     w.client().await.export(export_to(&id, &output)).await.ok();
-    let wrong = format!("crc32:{}", !crc32(&bytes));
-    for digest in [wrong.as_str(), "md5:1"] {
+    let (wrong, right) = (!crc32(&bytes), crc32(&bytes));
+    let mismatch = format!("digest mismatch expected: crc32:{wrong}, actual: crc32:{right}");
+    let malformed = "invalid digest(md5:1): invalid digest algorithm: md5";
+    let malformed = w.by_itself(Code::InvalidArgument, malformed);
+    for (digest, text) in [
+        (format!("crc32:{wrong}"), mismatch),
+        ("md5:1".to_owned(), malformed),
+    ] {
         for (overwrite, force_hard_link) in [(false, false), (true, false), (false, true)] {
             let request = Export {
-                digest: Some(digest.to_owned()),
+                digest: Some(digest.clone()),
                 overwrite,
                 force_hard_link,
                 ..export_to(&id, &output)
             };
-            w.client().await.export(request).await.ok();
+            let status = w.client().await.export(request).await.status;
+            w.assert_internal(&status, &text);
             assert!(fs::read(&output).unwrap() == bytes);
         }
     }

@@ -27,6 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
         row!(content_comes_only_when_it_is_asked_for),
         row!(content_may_come_besides_an_output),
         row!(an_empty_task_has_no_pieces),
+        row!(an_empty_task_comes_from_no_host).needs("several hosts", two_hosts),
         row!(an_unknown_id_has_no_stream),
         row!(an_upload_under_way_has_no_pieces)
             .needs("an import that takes long", |fake| fake)
@@ -225,6 +226,16 @@ async fn an_empty_task_has_no_pieces(w: World) {
     let task = client.import(request).await.unwrap();
     let exported = client.export(transfer(&task.id)).await.ok();
     assert_eq!((exported.started, exported.pieces.len()), (Some(0), 0));
+}
+
+async fn an_empty_task_comes_from_no_host(w: World) {
+    let request = import_as(&w.file(0).path, &w.unique("empty"));
+    let task = w.client().await.import(request).await.unwrap();
+    w.fake().host(0).unwrap().stop().await;
+    let output = w.path("output");
+    let exported = w.host(1).await.export(export_to(&task.id, &output)).await;
+    assert_eq!(exported.ok().started, Some(0));
+    assert_eq!(fs::read(&output).unwrap(), b"");
 }
 
 async fn an_unknown_id_has_no_stream(w: World) {

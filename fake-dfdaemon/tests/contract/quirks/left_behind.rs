@@ -9,7 +9,7 @@ use fake_dfdaemon::{FakeDfdaemon, Release};
 use tonic::Code;
 
 use super::{client_of, imported};
-use crate::support::client::Client;
+use crate::support::client::{Client, PeerClient};
 use crate::world::{MIB, World, export_to, import, import_as, transfer};
 
 /// So many that one of them would end before a link is tried, if it did not wait for the link.
@@ -100,7 +100,8 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     host.start().await.unwrap();
     let left = other.stat_local(&id).await.ok();
     let failed = left.is_some_and(|left| left.failed_at.is_some());
-    assert_eq!(count(&id).await, if failed { 2 } else { 1 });
+    // No parent was there to begin with: the scheduler took it up nowhere.
+    assert_eq!(count(&id).await, 1);
     // Transfers that lose their last parent.
     let (id, _) = imported(w, fake, 10).await;
     let content = content_path(fake, "host-0", &id);
@@ -117,13 +118,88 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     let failed = left.is_some_and(|left| left.failed_at.is_some() && left.finished_at.is_none());
     assert_eq!(failed, is_left);
     // The copy of the importer is no longer one.
-    assert_eq!(count(&id).await, if failed { 2 } else { 0 });
+    assert_eq!(count(&id).await, if failed { 1 } else { 0 });
     let file = content_path(fake, "host-1", &id);
     assert_eq!(
         fs::metadata(file).ok().map(|file| file.len()),
         failed.then_some(10)
     );
     failed
+}
+
+/// Changes a host's copy without its scheduler.
+pub(super) async fn changes_of_a_host(w: &World, fake: &FakeDfdaemon) -> bool {
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let counts = async |id: &str| {
+        fake.settle().await;
+        let task = other.stat(id).await.unwrap();
+        (
+            task.current_persistent_replica_count,
+            task.current_replica_count,
+        )
+    };
+    let peer = async |number: usize| {
+        let host = fake.host(number).unwrap();
+        PeerClient::connect(host.upload_endpoint()).await
+    };
+    // A copy that is made persistent, by a call or by an export there.
+    let (id, _) = imported(w, fake, 10).await;
+    other.export(transfer(&id)).await.ok();
+    peer(1).await.update(&id, true).await.unwrap();
+    let untold = counts(&id).await == (1, 2);
+    assert!(untold || counts(&id).await == (2, 2));
+    let (id, _) = imported(w, fake, 10).await;
+    let mut persistent = transfer(&id);
+    for flag in [false, true] {
+        persistent.persistent = flag;
+        other.export(persistent.clone()).await.ok();
+    }
+    assert_eq!(counts(&id).await, if untold { (1, 2) } else { (2, 2) });
+    // A copy that is deleted: it is offered as a parent all the same.
+    let (id, _) = imported(w, fake, 10).await;
+    peer(0).await.delete(&id).await.unwrap();
+    assert!(!content_path(fake, "host-0", &id).exists());
+    assert_eq!(counts(&id).await, if untold { (1, 1) } else { (0, 0) });
+    let exported = other.export(transfer(&id)).await;
+    let (code, text) = match untold {
+        true => (
+            Code::FailedPrecondition,
+            "no candidate parents found".to_owned(),
+        ),
+        false => (
+            Code::NotFound,
+            format!("peer {} not found", exported.peer_id()),
+        ),
+    };
+    w.assert_internal(&exported.status, &w.by_scheduler(code, &text));
+    // One that is taken again counts twice.
+    let (id, _) = imported(w, fake, 10).await;
+    other.export(transfer(&id)).await.ok();
+    peer(1).await.delete(&id).await.unwrap();
+    other.export(transfer(&id)).await.ok();
+    assert_eq!(counts(&id).await, if untold { (1, 3) } else { (1, 2) });
+    untold
+}
+
+/// An empty task on two hosts.
+pub(super) async fn empty_copies(w: &World, fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let mut request = import_as(&w.file(0).path, &w.unique("empty"));
+    request.persistent_replica_count = 2;
+    let id = client.import(request).await.unwrap().id;
+    fake.settle().await;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    if w.release == Release::V1_5 {
+        assert!(other.stat_local(&id).await.unwrap().persistent);
+    }
+    other.export(transfer(&id)).await.ok();
+    let task = client.stat(&id).await.unwrap();
+    let counts = (
+        task.current_persistent_replica_count,
+        task.current_replica_count,
+    );
+    assert!([(1, 1), (2, 2)].contains(&counts), "{counts:?}");
+    counts == (1, 1)
 }
 
 fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {

@@ -15,7 +15,9 @@ use tonic::{Code, Status};
 use crate::row::Row;
 use crate::support::client::{Client, Exported, Import};
 use crate::support::eventually;
-use crate::world::{MIB, World, export_to, import, import_as, seconds, transfer};
+use crate::world::{
+    MIB, World, export_to, has_other_file_system, import, import_as, seconds, transfer,
+};
 use crate::writer::{COMES_TO_WRITE, Writer};
 
 /// One row a quirk: one that is new fails until somebody says how it shows.
@@ -78,6 +80,12 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         }
         Quirk::PoisonedCopies => poisoned(w, &start(|fake| fake.hosts(2)).await, has).await,
         Quirk::ExportClearsPersistent => export_here(w, &start(plain).await).await,
+        Quirk::UntoldChanges => {
+            left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await
+        }
+        Quirk::UntoldEmptyCopies => {
+            left_behind::empty_copies(w, &start(|fake| fake.hosts(2)).await).await
+        }
         Quirk::ExpiryUnderExports => expiry(w, &start(plain).await).await,
         Quirk::NoLocalCalls => local_calls(&start(plain).await).await,
         Quirk::NoAdmission => admission(w, &start(|fake| fake.max_requests(0)).await).await,
@@ -184,7 +192,7 @@ async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
     fs::hard_link(&out, &other).unwrap();
     let mut request = export_to(&id, &out);
     request.overwrite = true;
-    let exported = client_of(fake).await.export(request).await;
+    let exported = client_of(fake).await.export(request.clone()).await;
     let overwritten = fs::read(&out).unwrap() == bytes;
     assert_eq!(
         overwritten,
@@ -192,6 +200,18 @@ async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
         "{:?}",
         exported.status
     );
+    // Where nothing is, there is nothing to write into.
+    let new = w.path(&w.unique("new"));
+    request.output_path = new.to_str().map(str::to_owned);
+    client_of(fake).await.export(request.clone()).await.ok();
+    assert_eq!(fs::read(&new).unwrap(), bytes);
+    if has_other_file_system() {
+        let elsewhere = w.other_file_system();
+        let new = elsewhere.path().join("new");
+        request.output_path = new.to_str().map(str::to_owned);
+        client_of(fake).await.export(request).await.ok();
+        assert_eq!(fs::read(&new).unwrap(), bytes);
+    }
     fs::read(&other).unwrap() == bytes
 }
 

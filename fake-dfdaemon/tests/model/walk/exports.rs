@@ -103,16 +103,16 @@ impl World {
                 let refusal = by_scheduler(self.model.release, Code::NotFound, &text);
                 texts::assert_refused(&exported.status, &refusal);
                 if task.copies.get(&host).is_none_or(|copy| !copy.lost) {
-                    self.model.leave_failed(&id, host, false);
+                    self.model.leave_unregistered(&id, host, false);
                 }
             }
             _ if export.force_hard_link && matches!(link, Some(Link::Refused(_))) => {
                 self.refused(link, &exported);
                 let task = self.model.tasks.get_mut(&id).unwrap();
                 let left = Copy::unfinished(false, export.persistent);
-                task.copies.insert(host, left);
+                task.put(host, left);
             }
-            Transfer::Bad => {
+            Transfer::Bad | Transfer::Gone => {
                 assert!(exported.opened);
                 let text = "no candidate parents found";
                 let refusal = by_scheduler(self.model.release, Code::FailedPrecondition, text);
@@ -128,13 +128,6 @@ impl World {
                     self.count_uploads(&id, host);
                 }
                 let ended = self.finish(export, &id, &place, link, digest);
-                if ended.is_err() {
-                    let task = self.model.tasks.get_mut(&id).unwrap();
-                    task.failed_exports[host] += 1;
-                    if let Some(copy) = task.copies.get_mut(&host) {
-                        (copy.finished, copy.failed) = (false, true);
-                    }
-                }
                 Self::check_end(&exported, ended);
             }
         }
@@ -155,9 +148,8 @@ impl World {
         let link = self.link(place, copy.content);
         if export.force_hard_link && matches!(link, Some(Link::Refused(_))) {
             self.refused(link, &exported);
-            if !export.persistent {
-                self.model.tasks.get_mut(id).unwrap().clear_persistent(host);
-            }
+            let task = self.model.tasks.get_mut(id).unwrap();
+            task.flag(host, export.persistent);
             return;
         }
         let length = self.model.tasks[id].length as usize;
@@ -167,10 +159,7 @@ impl World {
             self.count_uploads(id, host);
         }
         let task = self.model.tasks.get_mut(id).unwrap();
-        match export.persistent {
-            true => task.persist(host),
-            false => task.clear_persistent(host),
-        }
+        task.flag(host, export.persistent);
         let ended = self.finish(export, id, place, link, digest);
         if ended.is_ok() {
             self.model.cure(id, host);
@@ -292,12 +281,13 @@ impl World {
         let content = task.copies[&export.host].content.unwrap();
         let bytes = self.files.served(content, task.length as usize);
         let output = match (place, link) {
-            (Place::None, _) | (_, None | Some(Link::AlreadyThere)) => return Ok(()),
+            (Place::None, _) | (_, None) => return Ok(()),
             (Place::NoParent(_), _) => return Err(internal(NO_FILE)),
             (Place::At(output), _) => *output,
         };
         let there = self.files.outputs[output].1;
         match (link, there) {
+            (Some(Link::AlreadyThere), _) => {}
             (_, Some(Node::File(file))) if export.overwrite && newer => {
                 // Without a look at the digest.
                 self.files.set(file, bytes);
@@ -348,7 +338,7 @@ impl World {
                 Some(content) => Some(self.files.served(content, task.length as usize)),
                 None => match self.model.transfer(&self.files, id, export.host) {
                     Transfer::Whole(bytes) => Some(bytes),
-                    Transfer::Bad | Transfer::Nowhere => None,
+                    Transfer::Bad | Transfer::Gone | Transfer::Nowhere => None,
                 },
             }
         });

@@ -193,6 +193,7 @@ impl World {
             created: self.model.now,
             uploading: false,
             failed_exports: [0; super::ops::HOSTS],
+            replaced: 0,
             copies: BTreeMap::new(),
         }
     }

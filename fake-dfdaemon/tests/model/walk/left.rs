@@ -125,8 +125,9 @@ impl World {
             let copy = task.copies.get_mut(&host).unwrap();
             // Whether the piece was read before its client was gone is not known.
             (copy.failed, copy.uploaded) = (true, None);
+            task.flag(host, false);
         } else {
-            task.clear_persistent(host);
+            task.flag(host, false);
             self.model.cure(id, host);
         }
     }
@@ -139,7 +140,7 @@ impl World {
         };
         self.client(host).await.export(request).await.ok();
         let task = self.model.tasks.get_mut(id).unwrap();
-        task.clear_persistent(host);
+        task.flag(host, false);
         self.model.cure(id, host);
     }
 

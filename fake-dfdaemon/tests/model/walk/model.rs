@@ -26,8 +26,10 @@ pub(crate) struct Task {
     pub(crate) piece_length: u64,
     pub(crate) ttl: (i64, i32),
     pub(crate) created: i64,
-    /// Exports that failed and are counted, by host.
+    /// Exports that failed and are counted, by host; and copies that were lost there and replaced.
     pub(crate) failed_exports: [u64; HOSTS],
+    /// Persistent copies among those that were lost and replaced.
+    pub(crate) replaced: u64,
     pub(crate) copies: BTreeMap<usize, Copy>,
 }
 
@@ -40,8 +42,10 @@ pub(crate) struct Copy {
     /// CRC-32 of each piece when it came; `None` for a link to the source.
     pub(crate) crc32: Option<Vec<u32>>,
     pub(crate) persistent: bool,
-    /// Whether the scheduler still takes it for a persistent one.
-    pub(crate) counted_persistent: bool,
+    /// Whether the scheduler takes it for a persistent one, if it was not told of a change.
+    pub(crate) told_persistent: Option<bool>,
+    /// Whether the scheduler was never told of it: it is empty.
+    pub(crate) untold: bool,
     pub(crate) finished: bool,
     pub(crate) failed: bool,
     /// Whether only the scheduler still knows of it.
@@ -61,7 +65,8 @@ impl Copy {
             preallocated: false,
             crc32,
             persistent,
-            counted_persistent: false,
+            told_persistent: None,
+            untold: false,
             finished: true,
             failed: false,
             lost: false,
@@ -78,7 +83,8 @@ impl Copy {
             preallocated: true,
             crc32: None,
             persistent,
-            counted_persistent: false,
+            told_persistent: None,
+            untold: false,
             finished: false,
             failed,
             lost: false,
@@ -105,8 +111,12 @@ impl Copy {
         self.is_whole() && self.failed
     }
 
+    fn counts(&self) -> bool {
+        self.finished && !self.left && !self.untold
+    }
+
     fn is_persistent(&self) -> bool {
-        self.persistent || self.counted_persistent
+        self.told_persistent.unwrap_or(self.persistent)
     }
 }
 
@@ -142,11 +152,11 @@ impl Task {
         if self.uploading {
             return (1, 1);
         }
-        let counts = |copy: &&Copy| copy.finished && !copy.left;
+        let counts = |copy: &&Copy| copy.counts();
         let counted = || self.copies.values().filter(counts);
         let persistent = counted().filter(|copy| copy.is_persistent()).count();
         (
-            persistent as u64,
+            persistent as u64 + self.replaced,
             counted().count() as u64 + self.failed_exports.iter().sum::<u64>(),
         )
     }
@@ -154,15 +164,35 @@ impl Task {
     /// Makes a whole copy persistent.
     pub(crate) fn persist(&mut self, host: usize) {
         if let Some(copy) = self.copies.get_mut(&host) {
-            (copy.persistent, copy.counted_persistent) = (true, false);
+            (copy.persistent, copy.told_persistent) = (true, None);
         }
     }
 
-    /// Makes a whole copy evictable, of which the scheduler is not told.
-    pub(crate) fn clear_persistent(&mut self, host: usize) {
+    /// Makes a whole copy persistent or evictable, of which the scheduler is not told.
+    pub(crate) fn flag(&mut self, host: usize, persistent: bool) {
         if let Some(copy) = self.copies.get_mut(&host) {
-            copy.counted_persistent = copy.is_persistent();
-            copy.persistent = false;
+            copy.told_persistent = Some(copy.is_persistent());
+            copy.persistent = persistent;
+        }
+    }
+
+    /// Puts a copy in place of one that the scheduler may know of: then it counts both.
+    pub(crate) fn put(&mut self, host: usize, copy: Copy) {
+        let there = self.copies.insert(host, copy);
+        if let Some(lost) = there.filter(|there| there.lost && there.finished && !there.untold) {
+            self.failed_exports[host] += 1;
+            self.replaced += u64::from(lost.is_persistent());
+        }
+    }
+
+    /// A host has its copy no more; the scheduler goes on counting it, if it did.
+    fn lose(&mut self, host: usize) {
+        let copy = self.copies.get_mut(&host);
+        match copy {
+            Some(copy) if copy.counts() => {
+                (copy.lost, copy.content, copy.uploaded) = (true, None, Some(0));
+            }
+            _ => drop(self.copies.remove(&host)),
         }
     }
 
@@ -181,6 +211,8 @@ pub(crate) enum Transfer {
     Whole(Vec<u8>),
     /// A piece is not what its digest says, and there is no other parent.
     Bad,
+    /// The only parents have lost the task, or do not run.
+    Gone,
     /// Nobody has the task.
     Nowhere,
 }
@@ -265,8 +297,15 @@ impl Model {
     pub(crate) fn transfer(&self, files: &Files, id: &str, to: usize) -> Transfer {
         let task = &self.tasks[id];
         let serves = |host: &usize| *host != to && self.running[*host];
+        if task.length == 0 && !task.uploading {
+            return Transfer::Whole(Vec::new());
+        }
         let Some(from) = (0..HOSTS).filter(serves).find_map(|host| task.whole(host)) else {
-            return Transfer::Nowhere;
+            let others = task.copies.iter().filter(|(host, _)| **host != to);
+            return match others.map(|(_, copy)| copy).any(Copy::counts) {
+                true => Transfer::Gone,
+                false => Transfer::Nowhere,
+            };
         };
         let bytes = files.served(from.content.unwrap(), task.length as usize);
         match &from.crc32 {
@@ -282,12 +321,22 @@ impl Model {
         let parent = (0..HOSTS).find(|host| *host != to && task.whole(*host).is_some());
         match transfer {
             Transfer::Whole(bytes) => {
-                task.count_uploads(parent.unwrap(), task.piece_count());
+                if let Some(parent) = parent {
+                    task.count_uploads(parent, task.piece_count());
+                }
                 let crc32 = task.crc32(&bytes);
                 let content = Node::File(files.add(bytes));
                 let copy = Copy::whole(content, Some(crc32), persistent);
                 let uploaded = task.copies.get(&to).map_or(Some(0), |copy| copy.uploaded);
-                task.copies.insert(to, Copy { uploaded, ..copy });
+                let there = task.copies.get(&to);
+                let counted = there.is_some_and(|there| there.finished && !there.untold);
+                let untold = task.length == 0 && !counted;
+                let copy = Copy {
+                    uploaded,
+                    untold,
+                    ..copy
+                };
+                task.put(to, copy);
             }
             Transfer::Bad => {
                 if let Some(parent) = task.copies.get_mut(&parent.unwrap()) {
@@ -295,15 +344,22 @@ impl Model {
                 }
                 self.leave_failed(id, to, persistent);
             }
-            Transfer::Nowhere => self.leave_failed(id, to, persistent),
+            Transfer::Gone => self.leave_failed(id, to, persistent),
+            Transfer::Nowhere => self.leave_unregistered(id, to, persistent),
         }
+    }
+
+    /// Leaves what an export does that the scheduler had no parent for: it does not count.
+    pub(crate) fn leave_unregistered(&mut self, id: &str, host: usize, persistent: bool) {
+        let task = self.tasks.get_mut(id).unwrap();
+        task.put(host, Copy::unfinished(true, persistent));
     }
 
     /// Leaves what an export does that failed after it began.
     pub(crate) fn leave_failed(&mut self, id: &str, host: usize, persistent: bool) {
         let task = self.tasks.get_mut(id).unwrap();
         task.failed_exports[host] += 1;
-        task.copies.insert(host, Copy::unfinished(true, persistent));
+        task.put(host, Copy::unfinished(true, persistent));
     }
 
     /// Makes replicas where the scheduler does, once: copies that exist become persistent, then
@@ -348,28 +404,13 @@ impl Model {
 
     /// A host is started again: its content is gone, and the scheduler counts it all the same.
     pub(crate) fn wipe(&mut self, host: usize) {
-        for task in self.tasks.values_mut() {
-            let copy = task.copies.get(&host);
-            let counts = copy.is_some_and(|copy| copy.finished && !copy.left);
-            if !counts {
-                task.copies.remove(&host);
-            } else if let Some(copy) = task.copies.get_mut(&host) {
-                (copy.lost, copy.content, copy.uploaded) = (true, None, Some(0));
-            }
-        }
+        self.tasks.values_mut().for_each(|task| task.lose(host));
     }
 
-    /// A host's copy is deleted. The scheduler replaces it elsewhere if it was persistent.
+    /// A host's copy is deleted, and the scheduler goes on counting it.
     pub(crate) fn delete(&mut self, id: &str, host: usize) {
-        let Some(task) = self.tasks.get_mut(id) else {
-            return;
-        };
-        if task.copies.get(&host).is_none_or(|copy| copy.lost) {
-            return;
-        }
-        let removed = task.copies.remove(&host);
-        if removed.is_some_and(|copy| copy.is_persistent()) {
-            self.due.push(id.to_owned());
+        if let Some(task) = self.tasks.get_mut(id) {
+            task.lose(host);
         }
     }
 

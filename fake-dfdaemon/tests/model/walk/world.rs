@@ -283,7 +283,7 @@ impl World {
         }
         let whole = known.is_some_and(|copy| copy.is_whole());
         if let Some(task) = task.filter(|_| persistent && whole) {
-            task.persist(host);
+            task.flag(host, true);
         }
         let answer = self.peer(host).await.update(id, persistent).await;
         if persistent && !whole {

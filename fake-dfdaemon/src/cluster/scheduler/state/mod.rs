@@ -49,6 +49,9 @@ pub(crate) struct TaskEntry {
     /// Exports that the scheduler counts as replicas until the task is gone, with the quirk for it:
     /// those that failed, and those that are running.
     pub(crate) failed_exports: u64,
+    /// Persistent replicas that were lost on hosts that have taken the task again since: the
+    /// scheduler counts both.
+    pub(crate) replaced: u64,
 }
 
 /// Whether a host takes part.
@@ -108,9 +111,11 @@ impl TaskEntry {
         replicas.filter(|(_, replica)| replica.is_whole()).count()
     }
 
-    /// What the scheduler takes for a host's whole copy.
-    pub(crate) fn counted_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
-        self.replicas.get(host).filter(|replica| replica.counts())
+    /// What is taken for a host's whole copy when hosts are chosen: also one that was lost, or that
+    /// does not count since it is empty. Such a host is not asked again and again.
+    pub(crate) fn finished_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
+        let replica = self.replicas.get(host);
+        replica.filter(|replica| replica.is_finished())
     }
 
     pub(crate) fn whole_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
@@ -177,6 +182,7 @@ impl State {
             replicas: Replicas::default(),
             leases: 0,
             failed_exports: 0,
+            replaced: 0,
         };
         self.tasks.insert(id.clone(), Box::new(entry));
         self.tell_of_task(&id);
@@ -210,6 +216,10 @@ impl State {
         let mut replica = ReplicaState::new(record);
         if let Some(there) = entry.replicas.get(host) {
             (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
+            if there.lost && there.counts() {
+                entry.replaced += u64::from(there.is_persistent());
+                entry.failed_exports += 1;
+            }
         }
         let comes = replica.load();
         if let Some(events) = &self.events {
@@ -307,7 +317,8 @@ impl State {
             return 1;
         }
         let counted = self.counted(entry, forgotten_before);
-        counted.filter(|replica| replica.is_persistent()).count() as u64
+        let counted = counted.filter(|replica| replica.is_persistent()).count() as u64;
+        counted + entry.replaced
     }
 
     fn counted<'a>(
@@ -327,7 +338,7 @@ impl State {
     pub(crate) fn candidates(&self, entry: &TaskEntry, capacity: Option<u64>) -> Vec<Candidate> {
         let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
-            copy: entry.counted_replica(number).map(|replica| {
+            copy: entry.finished_replica(number).map(|replica| {
                 if replica.is_persistent() {
                     Copied::Persistent
                 } else {
@@ -356,6 +367,19 @@ impl State {
             .iter()
             .filter(|(_, replica)| replica.is_whole() && replica.is_known(forgotten_before));
         whole.map(|(host, _)| host).filter(serves).collect()
+    }
+
+    /// Whether the scheduler takes another host than `to` for a parent that has lost its copy or does
+    /// not run: nobody has told it.
+    pub(crate) fn offers_what_is_gone(&self, entry: &TaskEntry, to: HostNumber) -> bool {
+        let is_gone = |(host, replica): (HostNumber, &ReplicaState)| {
+            let runs = self.status(host) == HostStatus::Running;
+            host != to
+                && self.status(host) != HostStatus::Left
+                && replica.counts()
+                && !(runs && replica.is_whole())
+        };
+        entry.replicas.iter().any(is_gone)
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.
