@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Release};
+use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Quirks, Release};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -147,4 +147,20 @@ fn a_daemon_that_is_not_there_is_named() {
         "{}",
         said(&output)
     );
+}
+
+/// What a dfdaemon 1.5.10 answered, a real one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_dfdaemon_is_not_told_from_a_fake_with_every_quirk() {
+    let quirks: Quirks = "all".parse().unwrap();
+    let daemon = FakeDfdaemon::builder()
+        .release(Release::V1_5)
+        .quirks(Quirk::all().filter(|quirk| quirks.has(*quirk)))
+        .start()
+        .await
+        .unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let found = diff(&fixtures.join("cassette-real-1.5"), daemon.endpoint(), &[]);
+    assert_eq!(found.status.code(), Some(0), "{}", said(&found));
+    daemon.stop().await;
 }
