@@ -37,6 +37,11 @@
 //! let mut content = Vec::new();
 //! client.export_to_writer(&imported.task.task_id, &mut content).await?;
 //! assert_eq!(content, std::fs::read(&model)?);
+//!
+//! // What the daemon's own host has.
+//! for task in client.list().await? {
+//!     println!("{}: {:?} bytes", task.task_id, task.content_length);
+//! }
 //! # daemon.stop().await;
 //! # Ok(())
 //! # }

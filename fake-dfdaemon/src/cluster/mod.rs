@@ -97,7 +97,7 @@ impl Cluster {
             state_dir,
         };
         let loaded = cluster.load()?;
-        cluster.adopt(loaded);
+        cluster.replace_state(loaded);
         if cluster.has_quirk(Quirk::RestartWipes) {
             let wiped = cluster.hosts().try_for_each(|host| cluster.wipe(host));
             wiped.map_err(io::Error::other)?;
@@ -121,8 +121,8 @@ impl Cluster {
     }
 
     /// Takes what was [loaded](Self::load) in place of what is known.
-    pub(crate) fn adopt(&self, loaded: State) {
-        self.scheduler.adopt(loaded);
+    pub(crate) fn replace_state(&self, loaded: State) {
+        self.scheduler.replace_state(loaded);
     }
 
     pub(crate) fn scheduler(&self) -> &Arc<Scheduler> {

@@ -4,6 +4,7 @@
 
 mod answer;
 mod api;
+mod browser_guard;
 mod connections;
 mod events;
 mod handlers;
@@ -11,7 +12,6 @@ mod journal;
 mod metrics;
 mod openapi;
 mod page;
-mod pages;
 mod parts;
 mod route;
 mod routes;
@@ -27,8 +27,8 @@ use tokio::net::TcpListener;
 
 pub(crate) use self::api::Proxied;
 use self::api::{Api, Subject};
+use self::browser_guard::{LoopbackOnly, guard};
 use self::connections::Connections;
-use self::pages::{LoopbackOnly, refuse_pages};
 use crate::call::CallContext;
 use crate::grpc::accepting::asynchronous;
 use crate::grpc::connection_limit::{ConnectionLimit, descriptors};
@@ -106,7 +106,7 @@ impl ControlServer {
             let address = listener.local_addr().map_err(failed)?;
             bound = Some(address);
             let loopback = LoopbackOnly(address.ip().is_loopback());
-            let router = router.layer(middleware::from_fn_with_state(loopback, refuse_pages));
+            let router = router.layer(middleware::from_fn_with_state(loopback, guard));
             connections.serve(listener, router);
         }
         Ok(Self {

@@ -34,7 +34,7 @@ pub(super) async fn answer(
     let fields = message::export_fields(&request);
     let mut call = host.begin(Rpc::Export, fields, &extensions).await;
     match begin(&host, &mut call, request).await {
-        Ok(begun) => Ok(begun.send(&host, call)),
+        Ok(started) => Ok(started.send(&host, call)),
         Err(status) => {
             call.answered(Some(&status)).wait().await;
             Err(status)
@@ -42,8 +42,8 @@ pub(super) async fn answer(
     }
 }
 
-/// An export that has begun, and what is needed to send it.
-struct Begun {
+/// An export that has started, and what is needed to send it.
+struct StartedExport {
     export: Export,
     with_content: bool,
     permit: RequestPermit,
@@ -53,7 +53,7 @@ async fn begin(
     host: &ServedHost,
     call: &mut RunningCall,
     request: DownloadPersistentCacheTaskRequest,
-) -> Result<Begun, Status> {
+) -> Result<StartedExport, Status> {
     call.apply_faults(Phase::Before).await?;
     let permit = host.admit(call).await?;
     let (tag, application) = (request.tag.as_deref(), request.application.as_deref());
@@ -77,14 +77,14 @@ async fn begin(
         host.cluster.blocking(export).await
     };
     let export = export.map_err(|error| host.status(&error))?;
-    Ok(Begun {
+    Ok(StartedExport {
         export,
         with_content,
         permit,
     })
 }
 
-impl Begun {
+impl StartedExport {
     fn send(self, host: &ServedHost, call: RunningCall) -> ContentBody {
         let (parts, body) = content_body::channel();
         let sending = Sending {

@@ -36,16 +36,16 @@ pub(super) async fn answer(
     let mut call = host
         .begin(Rpc::Transfer, fields, request.extensions())
         .await;
-    let begun = async {
-        let begun = begin(&host, &mut call, &id, number).await?;
-        let framed = begun.framed()?;
-        Ok((begun, framed))
+    let ready = async {
+        let ready = begin(&host, &mut call, &id, number).await?;
+        let framed = ready.framed()?;
+        Ok((ready, framed))
     };
-    match begun.await {
-        Ok((begun, framed)) => {
+    match ready.await {
+        Ok((ready, framed)) => {
             let (parts, body) = content_body::channel();
             let cluster = Arc::clone(&host.cluster);
-            cluster.spawn(send(host, call, begun, framed, parts));
+            cluster.spawn(send(host, call, ready, framed, parts));
             Ok(body)
         }
         Err(status) => {
@@ -56,7 +56,7 @@ pub(super) async fn answer(
 }
 
 /// A piece that can be sent.
-pub(super) struct Begun {
+pub(super) struct ReadyPiece {
     pub(super) piece: ServedPiece,
     file: Arc<File>,
     /// Where a fault flips a bit.
@@ -70,7 +70,7 @@ pub(super) async fn begin(
     call: &mut RunningCall,
     id: &str,
     number: u32,
-) -> Result<Begun, Status> {
+) -> Result<ReadyPiece, Status> {
     call.apply_faults(Phase::Before).await?;
     let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
@@ -92,7 +92,7 @@ pub(super) async fn begin(
     let file = opened.map_err(|error| host.status(&error))?;
     let length = piece.range.end - piece.range.start;
     let flipped = damage(call, &armed, &piece, length).await?;
-    Ok(Begun {
+    Ok(ReadyPiece {
         piece,
         file: Arc::new(file),
         flipped,
@@ -127,7 +127,7 @@ async fn damage(
     Ok(flipped)
 }
 
-impl Begun {
+impl ReadyPiece {
     /// In bytes.
     pub(super) fn length(&self) -> u64 {
         self.piece.range.end - self.piece.range.start
@@ -178,17 +178,23 @@ impl Begun {
     }
 }
 
-/// Sends what has begun. A call whose host has gone notes that by itself.
-async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, framed: Framed, parts: Parts) {
+/// Sends the piece. A call whose host has gone notes that by itself.
+async fn send(
+    host: ServedHost,
+    mut call: RunningCall,
+    ready: ReadyPiece,
+    framed: Framed,
+    parts: Parts,
+) {
     let ends = call.ends();
     let sent = tokio::select! {
-        sent = send_parts(&host, &call, &begun, &framed, &parts) => sent,
+        sent = send_parts(&host, &call, &ready, &framed, &parts) => sent,
         () = ends.cancelled() => Some(Err(stopping())),
         () = parts.unread() => None,
     };
     if let Some(sent) = sent {
         if sent.is_ok() {
-            call.count_piece(begun.length());
+            call.count_piece(ready.length());
         }
         call.answered(sent.as_ref().err()).wait().await;
         parts.end(sent.err()).await;
@@ -199,15 +205,15 @@ async fn send(host: ServedHost, mut call: RunningCall, begun: Begun, framed: Fra
 async fn send_parts(
     host: &ServedHost,
     call: &RunningCall,
-    begun: &Begun,
+    ready: &ReadyPiece,
     framed: &Framed,
     parts: &Parts,
 ) -> Option<Result<(), Status>> {
     let send = async |bytes: Bytes| parts.send(bytes).await.then_some(());
     send(framed.head.clone()).await?;
-    let mut start = begun.piece.range.start;
+    let mut start = ready.piece.range.start;
     loop {
-        match begun.part(host, call, &mut start).await {
+        match ready.part(host, call, &mut start).await {
             Ok(Some(bytes)) => send(bytes).await?,
             Ok(None) => break,
             Err(status) => return Some(Err(status)),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Extensions, Status};
 
 use super::accepting::Stream;
-use super::piece::{self, Begun};
+use super::piece::{self, ReadyPiece};
 use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::connection::Connection;
@@ -92,8 +92,8 @@ async fn answer(
     let mut extensions = Extensions::new();
     extensions.insert(connection);
     let mut call = host.begin(Rpc::Transfer, fields, &extensions).await;
-    let begun = match piece::begin(host, &mut call, task_id, *number).await {
-        Ok(begun) => begun,
+    let ready = match piece::begin(host, &mut call, task_id, *number).await {
+        Ok(ready) => ready,
         Err(status) => {
             call.answered(Some(&status)).wait().await;
             return refuse(stream, &request, &status).await;
@@ -101,11 +101,11 @@ async fn answer(
     };
     let ends = call.ends();
     let sent = tokio::select! {
-        sent = send(stream, host, &call, &begun) => sent?,
+        sent = send(stream, host, &call, &ready) => sent?,
         () = ends.cancelled() => Err(stopping()),
     };
     if sent.is_ok() {
-        call.count_piece(begun.length());
+        call.count_piece(ready.length());
     }
     // First the journal, then what ends the answer.
     call.answered(sent.as_ref().err()).wait().await;
@@ -122,21 +122,21 @@ async fn send(
     stream: &mut Stream,
     host: &ServedHost,
     call: &RunningCall,
-    begun: &Begun,
+    ready: &ReadyPiece,
 ) -> io::Result<Result<Bytes, Status>> {
     let head = PieceHead {
-        number: begun.piece.number,
-        offset: begun.piece.range.start,
-        length: begun.length(),
-        digest: begun.digest(),
+        number: ready.piece.number,
+        offset: ready.piece.range.start,
+        length: ready.length(),
+        digest: ready.digest(),
         created_at: call.clock().now().as_second(),
         ..PieceHead::default()
     };
     write(stream, &Packet::Piece(head)).await?;
-    let mut start = begun.piece.range.start;
+    let mut start = ready.piece.range.start;
     let mut last = Bytes::new();
     loop {
-        match begun.part(host, call, &mut start).await {
+        match ready.part(host, call, &mut start).await {
             Ok(Some(part)) => {
                 let before = std::mem::replace(&mut last, part);
                 stream.write_all(&before).await?;

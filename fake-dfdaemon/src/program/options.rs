@@ -122,7 +122,7 @@ pub(crate) struct Serve {
     hosts: usize,
 
     /// The release of dfdaemon that is played
-    #[arg(long, value_name = "RELEASE", default_value = "0.2")]
+    #[arg(long, value_name = "RELEASE", default_value = "0.2", value_parser = values::release())]
     dfdaemon_version: Release,
 
     /// What each host can hold, such as `1gib`; decides no-space and eviction

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::dfdaemon::release::Release;
 use crate::instance::settings::MAX_HOSTS;
 
 pub(super) fn hosts(text: &str) -> Result<usize, String> {
@@ -15,6 +17,11 @@ pub(super) fn hosts(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|hosts| (1..=MAX_HOSTS).contains(hosts));
     hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
+}
+
+/// One of those that there are, which help and completion list.
+pub(super) fn release() -> impl TypedValueParser<Value = Release> {
+    PossibleValuesParser::new(["0.2", "1.5"]).try_map(|name| name.parse::<Release>())
 }
 
 /// A whole number, which may be 0.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Directory, Disk, with_path};
 use super::record::{self, ReplicaRecord, Scratch};
-use super::{layout, prefixes};
+use super::{layout, parallel_read};
 use crate::dfdaemon::task_id::TaskId;
 
 /// The files of one host.
@@ -76,7 +76,7 @@ impl HostStore {
                 }
             }
         };
-        prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir), take)?;
+        parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir), take)?;
         for path in unusable {
             self.disk.remove(&path).map_err(with_path(&path))?;
         }

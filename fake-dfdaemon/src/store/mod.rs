@@ -8,7 +8,7 @@ mod disk;
 mod host;
 mod ingest;
 pub(crate) mod layout;
-mod prefixes;
+mod parallel_read;
 pub(crate) mod private_files;
 mod record;
 pub(crate) mod state_dir;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 use super::record::{self, Scratch, TaskRecord};
-use super::{layout, prefixes};
+use super::{layout, parallel_read};
 use crate::dfdaemon::task_id::TaskId;
 
 /// The scheduler's records.
@@ -40,7 +40,7 @@ impl TaskStore {
             }
             records.into_iter().for_each(&mut take);
         };
-        prefixes::read_each(&self.disk, &self.root, |dir| self.read(dir), take)
+        parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir), take)
     }
 
     /// The records in a directory, and what is none.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 use super::registry::Faults;
 
@@ -22,7 +23,7 @@ use super::registry::Faults;
 pub struct FaultGuard {
     faults: Arc<Faults>,
     id: u64,
-    fired: Arc<AtomicU64>,
+    fired: Arc<watch::Sender<u64>>,
     is_kept: bool,
     removed: Option<Removed>,
 }
@@ -69,7 +70,42 @@ impl FaultGuard {
     /// How often the fault has fired.
     #[must_use]
     pub fn fired(&self) -> u64 {
-        self.fired.load(Ordering::Relaxed)
+        *self.fired.borrow()
+    }
+
+    /// Waits until the fault has fired so often: before a test moves the clock past what it delays, for
+    /// example. If it never does, this waits for ever.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fake_dfdaemon::block_on(async {
+    /// let models = tempfile::tempdir()?;
+    /// std::fs::write(models.path().join("model.bin"), "content")?;
+    /// let daemon = FakeDfdaemon::builder()
+    ///     .manual_clock()
+    ///     .preload(models.path())
+    ///     .replication_delay(Duration::from_secs(3600))
+    ///     .start()
+    ///     .await?;
+    /// let slow = daemon.fault(Fault::on(Rpc::Replicate).delay(Duration::from_secs(60)));
+    /// daemon.clock().advance(Duration::from_secs(3600))?; // the replica begins
+    /// slow.wait_until_fired(1).await;
+    /// assert_eq!(daemon.tasks()[0].replicas.len(), 1);
+    /// daemon.clock().advance(Duration::from_secs(60))?;
+    /// daemon.settle().await;
+    /// assert_eq!(daemon.tasks()[0].replicas.len(), 2);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    pub async fn wait_until_fired(&self, times: u64) {
+        let mut fired = self.fired.subscribe();
+        // Who tells of it is held as long as this is.
+        let _ = fired.wait_for(|fired| *fired >= times).await;
     }
 }
 

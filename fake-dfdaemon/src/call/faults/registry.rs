@@ -4,7 +4,6 @@
 //! time or on what other calls do meanwhile.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ struct Registered {
     id: u64,
     fault: Arc<Fault>,
     matched: u64,
-    fired: Arc<AtomicU64>,
+    fired: Arc<watch::Sender<u64>>,
     removed: CancellationToken,
     /// The hosts whose sockets it has closed.
     closed: BTreeSet<String>,
@@ -60,7 +59,7 @@ pub(crate) struct Armed {
     pub(crate) fault: Arc<Fault>,
     /// What is random in it is the same for the same seed, fault and call.
     pub(crate) random: Random,
-    fired: Arc<AtomicU64>,
+    fired: Arc<watch::Sender<u64>>,
     removed: CancellationToken,
 }
 
@@ -156,7 +155,7 @@ impl Faults {
 
     /// Removes a fault that was added with this count of firings; another one may have its number
     /// by now.
-    pub(super) fn remove_counted(&self, id: u64, fired: &Arc<AtomicU64>) {
+    pub(super) fn remove_counted(&self, id: u64, fired: &Arc<watch::Sender<u64>>) {
         let is_there = self
             .lock()
             .faults
@@ -185,11 +184,11 @@ impl Faults {
     #[cfg(test)]
     pub(crate) fn fired(&self, id: u64) -> u64 {
         let count = self.count_of(id).unwrap_or_default();
-        count.load(Ordering::Relaxed)
+        *count.borrow()
     }
 
-    /// What counts how often a fault fires.
-    pub(super) fn count_of(&self, id: u64) -> Option<Arc<AtomicU64>> {
+    /// What counts how often a fault fires, and tells those who wait for it.
+    pub(super) fn count_of(&self, id: u64) -> Option<Arc<watch::Sender<u64>>> {
         let active = self.lock();
         let registered = active.faults.iter().find(|registered| registered.id == id);
         registered.map(|registered| Arc::clone(&registered.fired))
@@ -325,10 +324,7 @@ impl Registered {
         let mut value = self.fault.to_value();
         if let Some(object) = value.as_object_mut() {
             object.insert("id".to_owned(), self.id.into());
-            object.insert(
-                "fired".to_owned(),
-                self.fired.load(Ordering::Relaxed).into(),
-            );
+            object.insert("fired".to_owned(), (*self.fired.borrow()).into());
         }
         value
     }
@@ -358,11 +354,11 @@ impl Armed {
     /// Counts a firing. False if the fault was removed or has fired as often as it may.
     pub(crate) fn fire(&self) -> bool {
         let most = self.fault.times.unwrap_or(u64::MAX);
-        let count =
-            |fired: u64| (fired < most && !self.removed.is_cancelled()).then_some(fired + 1);
-        self.fired
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
-            .is_ok()
+        self.fired.send_if_modified(|fired| {
+            let fires = *fired < most && !self.removed.is_cancelled();
+            *fired += u64::from(fires);
+            fires
+        })
     }
 
     /// Ends when the fault is removed.

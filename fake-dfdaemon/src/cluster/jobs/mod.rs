@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::scheduler::{Job, words};
+use super::scheduler::{Job, describe};
 use super::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -99,7 +99,7 @@ impl Cluster {
         let Some(jobs) = self.scheduler().settle(self.stopping()).await else {
             return Vec::new();
         };
-        let jobs = jobs.into_iter().map(|(job, due)| (words(&job), due));
+        let jobs = jobs.into_iter().map(|(job, due)| (describe(&job), due));
         let calls = self
             .calls()
             .waits

@@ -17,7 +17,7 @@ pub(in crate::cluster) enum Job {
 }
 
 /// In words, for those who settle.
-pub(in crate::cluster) fn words(job: &Job) -> String {
+pub(in crate::cluster) fn describe(job: &Job) -> String {
     match job {
         Job::Replicate(id) => format!("replicate task {id}"),
         Job::Collect => "collect expired tasks".to_owned(),

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 pub(super) use self::exports::Found;
 pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
-pub(super) use self::job::{Job, words};
+pub(super) use self::job::{Job, describe};
 pub(super) use self::leases::{Lease, Reservation};
 pub(super) use self::lookups::given;
 pub(super) use self::placement::Step;
@@ -69,7 +69,7 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     /// Opens the records below `dir`. What they say is known when it was [loaded](Self::load) and
-    /// [adopted](Self::adopt). Blocks on the disk.
+    /// [in place](Self::replace_state). Blocks on the disk.
     pub(super) fn open(
         disk: Disk,
         dir: &Path,
@@ -110,7 +110,7 @@ impl Scheduler {
     }
 
     /// Takes what was [loaded](Self::load) in place of what is known.
-    pub(super) fn adopt(&self, mut loaded: State) {
+    pub(super) fn replace_state(&self, mut loaded: State) {
         {
             let mut state = self.state();
             for (known, loaded) in state.hosts.iter().zip(&mut loaded.hosts) {

@@ -222,7 +222,7 @@ pub(crate) fn bring_back(cluster: &Cluster) -> Result<(), SnapshotError> {
     for root in &roots {
         disk.forget_removals_below(root);
     }
-    cluster.adopt(read);
+    cluster.replace_state(read);
     Ok(())
 }
 

@@ -116,6 +116,19 @@ fn a_removed_fault_fires_no_more_also_in_calls_under_way() {
 }
 
 #[test]
+fn who_waits_for_firings_goes_on_when_there_are_so_many() {
+    let faults = Arc::new(Faults::new(1));
+    let id = faults.add(Fault::on(Rpc::Stat).stall(), 3).unwrap();
+    let guard = FaultGuard::new(Arc::clone(&faults), id);
+    let mut waiting = tokio_test::task::spawn(guard.wait_until_fired(2));
+    assert!(waiting.poll().is_pending());
+    assert!(fires(&faults, &call(Rpc::Stat)));
+    assert!(waiting.poll().is_pending());
+    assert!(fires(&faults, &call(Rpc::Stat)));
+    assert!(waiting.is_woken() && waiting.poll().is_ready());
+}
+
+#[test]
 fn the_first_call_without_luck_is_the_first_that_draws_the_probability_or_more() {
     let drawn = Random::of(&[7, 1, 1]).fraction();
     for (probability, hit) in [(drawn, false), (drawn.next_up(), true)] {

@@ -15,7 +15,7 @@ use super::answer::ApiError;
 pub(super) struct LoopbackOnly(pub(super) bool);
 
 /// Lets a request through unless a page sent it.
-pub(super) async fn refuse_pages(
+pub(super) async fn guard(
     State(loopback): State<LoopbackOnly>,
     request: Request,
     next: Next,
