@@ -22,6 +22,7 @@ use crate::tree::{DEFAULT_JOBS, ExportTree};
 use crate::types::attempt::Attempt;
 use crate::types::error::Result;
 use crate::types::options::{Digest, StallTimeout, TaskId, Timeout};
+use crate::types::remedy::Remedy;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -150,6 +151,16 @@ impl ExportArguments {
         if self.recursive {
             return self.run_tree().await;
         }
+        let exported = self.run_file(printed).await;
+        exported.map_err(|error| {
+            if self.force_hard_link && error.remedy() == Some(&Remedy::Overwrite) {
+                return error.hint("name another file: a hard link replaces nothing");
+            }
+            error
+        })
+    }
+
+    async fn run_file(&self, printed: &Arc<AtomicU64>) -> Result<Outcome> {
         let mut request = self.request();
         // Checked before there is a connection.
         let target = if self.to_stdout() {

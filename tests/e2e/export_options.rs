@@ -53,6 +53,10 @@ fn force_hard_link_is_the_cached_file_or_a_failure() {
     world
         .export(0, &["--force-hard-link"], &id, "linked")
         .succeeds();
+    // What replaces a file excludes a hard link: no error says otherwise.
+    let again = world.export(0, &["--force-hard-link"], &id, "linked");
+    let again = again.fails_with(4).says("name another file");
+    assert!(!again.stderr().contains("--overwrite"), "{again}");
     let Some(elsewhere) = other_file_system(&world.work()) else {
         skipped("no second file system");
         return;
