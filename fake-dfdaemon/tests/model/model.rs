@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_dfdaemon::Release;
 
+use crate::files::LENGTHS;
 use crate::ops::{Fault, HOSTS, On, What};
 
 /// In seconds.
@@ -31,6 +32,13 @@ pub(crate) struct Task {
     /// Hosts with a record, and whether it is of a persistent copy. Of a Failed task: the host of
     /// the import, without a copy.
     pub(crate) copies: BTreeMap<usize, bool>,
+}
+
+impl Task {
+    /// Whether no host has to be asked for any of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        LENGTHS[self.file] == 0
+    }
 }
 
 /// What a snapshot holds.
@@ -261,8 +269,8 @@ impl Model {
                 .filter(|host| task.copies.get(host).copied() == copy)
                 .count() as u64
         };
-        // Somebody has to have it to give it.
-        let has_source = with(Some(false)) + with(Some(true)) > 0;
+        // Somebody has to have it to give it, if there is anything to give.
+        let has_source = task.is_empty() || with(Some(false)) + with(Some(true)) > 0;
         let missing = task.wanted.saturating_sub(self.counts(&task).0);
         made.promoted = missing.min(with(Some(false)));
         let to_copy = (missing - made.promoted).min(with(None));

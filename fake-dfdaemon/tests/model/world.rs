@@ -288,7 +288,7 @@ impl World {
         let held = task.succeeded && task.copies.contains_key(&host);
         let fetched = !held && task.succeeded && {
             let mut others = task.copies.keys().filter(|other| self.model.runs(**other));
-            others.next().is_some()
+            task.is_empty() || others.next().is_some()
         };
         if !held && !fetched {
             checks::nobody_has_it(&exported, task.file);
