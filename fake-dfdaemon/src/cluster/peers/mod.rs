@@ -8,6 +8,7 @@ mod client;
 mod lookup;
 mod packets;
 mod parent;
+mod sent_piece;
 
 use std::time::Duration;
 

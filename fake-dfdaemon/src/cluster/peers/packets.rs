@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::ops::Range;
 
 use bytes::Bytes;
-use dfdaemon_api::digest::{crc32, parse_piece_digest};
-use dfdaemon_api::piece_packet::{HEAD_LENGTH, Head, Packet, PieceHead, PieceRequest};
+use dfdaemon_api::piece_packet::{HEAD_LENGTH, Head, Packet, PieceRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use super::sent_piece::{check_content, check_place};
 
 /// Where a parent sends pieces by packets.
 #[derive(Debug)]
@@ -50,18 +51,16 @@ impl PacketConnection {
                 return Err(format!("it sends no piece for {number}"));
             }
         };
-        let length = check(&head, number, range)?;
+        // What is asked for decides how much memory it takes.
+        check_place((head.number, head.offset, head.length), number, range)?;
+        let length = usize::try_from(head.length);
+        let length = length.map_err(|_| format!("it sends a piece of {} bytes", head.length))?;
         let mut content = vec![0; length];
         let read = stream.read_exact(&mut content).await;
         read.map_err(|error| format!("it does not send all of piece {number}: {error}"))?;
-        let actual = crc32(&content);
-        // Of content that nobody has read there is none.
-        if !head.digest.is_empty() && parse_piece_digest(&head.digest) != Ok(actual) {
-            let digest = head.digest;
-            return Err(format!("piece {number} has not the digest {digest}"));
-        }
+        let crc32 = check_content(&content, &head.digest, number)?;
         self.open = Some(stream);
-        Ok((content.into(), actual))
+        Ok((content.into(), crc32))
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
@@ -83,21 +82,10 @@ async fn answer(stream: &mut TcpStream) -> Result<Packet, String> {
         .map_err(|error| format!("it sends {error}"))
 }
 
-/// The length of the piece, in bytes. What is asked for decides how much memory it takes.
-fn check(head: &PieceHead, number: u32, range: &Range<u64>) -> Result<usize, String> {
-    let PieceHead { offset, length, .. } = *head;
-    if (head.number, offset, length) != (number, range.start, range.end - range.start) {
-        let other = head.number;
-        return Err(format!(
-            "it sends piece {other} of {length} bytes at {offset} for {number}"
-        ));
-    }
-    usize::try_from(length).map_err(|_| format!("it sends a piece of {length} bytes"))
-}
-
 #[cfg(test)]
 mod tests {
-    use dfdaemon_api::digest::piece_digest;
+    use dfdaemon_api::digest::{crc32, piece_digest};
+    use dfdaemon_api::piece_packet::PieceHead;
     use tokio::net::TcpListener;
 
     use super::*;

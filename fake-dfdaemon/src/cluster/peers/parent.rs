@@ -12,13 +12,14 @@ use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCachePieceRequest, DownloadPersistentCachePieceResponse,
     SyncPersistentCachePiecesRequest, SyncPersistentCachePiecesResponse,
 };
-use dfdaemon_api::digest::{crc32, metadata_digest, parse_piece_digest};
+use dfdaemon_api::digest::metadata_digest;
 use dfdaemon_api::piece::PieceLayout;
 use tonic::Streaming;
 
 use super::PeerAddress;
 use super::client::{PeerClient, connect};
 use super::packets::PacketConnection;
+use super::sent_piece::{check_content, check_place};
 
 /// A parent of one transfer.
 #[derive(Debug)]
@@ -185,12 +186,7 @@ fn checked(
         content,
         ..
     } = piece;
-    if (piece.number, offset, length) != (number, range.start, range.end - range.start) {
-        let other = piece.number;
-        return Err(format!(
-            "it sends piece {other} of {length} bytes at {offset} for {number}"
-        ));
-    }
+    check_place((piece.number, offset, length), number, range)?;
     let expected = metadata_digest(number, offset, length, &digest);
     if digest_of_it.is_some_and(|digest| digest != expected) {
         return Err(format!("what it says of piece {number} is damaged"));
@@ -202,10 +198,6 @@ fn checked(
             content.len()
         ));
     }
-    let actual = crc32(&content);
-    // Of content that nobody has read there is none.
-    if !digest.is_empty() && parse_piece_digest(&digest) != Ok(actual) {
-        return Err(format!("piece {number} has not the digest {digest}"));
-    }
-    Ok((content, actual))
+    let crc32 = check_content(&content, &digest, number)?;
+    Ok((content, crc32))
 }
