@@ -1,4 +1,4 @@
-//! What the calls of one daemon share, and who is told of them.
+//! What the calls of one daemon share: clock, faults, journal, events and the like.
 
 use std::sync::Arc;
 

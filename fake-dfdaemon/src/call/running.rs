@@ -113,9 +113,9 @@ impl RunningCall {
         let hits_the_call = refusal.is_some()
             || delay.is_some()
             || matches!(armed.action(), Action::Stall | Action::Reset);
-        // Before the firing: whoever sees it, and moves the clock on, shall not move it past this.
+        // Read before the firing: a test that sees the firing may move the clock on at once.
         let now = self.calls.clock.now();
-        // Also before it: whoever sees it, and settles, shall be told of this.
+        // Noted before it too: a `settle` that follows the firing names what is waited for.
         let _waiting = delay.and_then(|delay| self.waiting_until(later(now, delay)));
         if !hits_the_call || !self.fire(armed) {
             return Ok(());
@@ -131,7 +131,7 @@ impl RunningCall {
             Action::Stall => self.wait_for(armed.removed().cancelled()).await,
             Action::Reset => {
                 let reset = connection_reset();
-                // First the journal: the client is there, and shall find the call in it.
+                // The journal has the call before the client sees its end.
                 self.end(Some(&reset)).wait().await;
                 let Some(connection) = &self.connection else {
                     // A replica comes by no connection, and nobody would take its call away.

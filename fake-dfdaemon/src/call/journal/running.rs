@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use super::{Call, Query};
 
-/// A call that has not ended, as far as it has come: whoever runs it changes it while others read the
-/// journal.
+/// A call that has not ended, as far as it has come. Its service changes it while readers of the journal
+/// look at it.
 #[derive(Debug)]
 pub(crate) struct SharedCall {
     call: Mutex<Call>,

@@ -59,7 +59,7 @@ impl ReplicaState {
         }
     }
 
-    /// What is told to those who follow the events.
+    /// As the events tell of it.
     pub(super) fn to_event(&self, host: HostNumber) -> Value {
         json!({
             "task_id": self.record.task_id,
