@@ -337,7 +337,7 @@ fn fields<'a>(text: &'a str, name: &str) -> Vec<(&'a str, bool)> {
 fn the_cluster_its_scheduler_and_its_hosts_have_few_fields_and_keep_them_private() {
     let files = Crate::read("fake-dfdaemon/src").files;
     for (module, name, most) in [
-        (&["cluster"][..], "Cluster", 8),
+        (&["cluster"][..], "Cluster", 7),
         (&["cluster", "scheduler"], "Scheduler", 7),
         (&["cluster", "node"], "Node", 3),
     ] {
@@ -352,6 +352,45 @@ fn the_cluster_its_scheduler_and_its_hosts_have_few_fields_and_keep_them_private
     }
     let open = "struct Open {\n    pub(crate) a: u8,\n    // b: u8,\n    c: u8,\n}";
     assert_eq!(fields(open, "Open"), [("pub(crate) a", false), ("c", true)]);
+}
+
+/// What the calls of a fake share, and what makes a call of it: an instance owns the first, services and jobs
+/// do the second.
+const OF_CALLS: [&str; 4] = ["CallContext", "Faults", "Journal", "RunningCall"];
+
+/// Where the cluster makes calls itself: the replicas that are due.
+const CALLS_OF_THE_CLUSTER: &str = "jobs";
+
+#[test]
+fn the_cluster_knows_no_journal_and_no_list_of_faults() {
+    let files = Crate::read("fake-dfdaemon/src").files;
+    let named = |room: &str| {
+        let of_room = files
+            .iter()
+            .filter(|(module, _)| module.first().is_some_and(|first| first == room));
+        let of_cluster = of_room.filter(|(module, _)| {
+            module
+                .get(1)
+                .is_none_or(|file| file != CALLS_OF_THE_CLUSTER)
+        });
+        let found = of_cluster.flat_map(|(module, text)| {
+            let names = paths_in(text)
+                .into_iter()
+                .map(|path| path.name().to_owned());
+            let names = names.filter(|name| OF_CALLS.contains(&name.as_str()));
+            names.map(|name| format!("{} names {name}", module.join("::")))
+        });
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(named("cluster"), [""; 0]);
+    assert!(named("grpc").len() > 5, "{:?}", named("grpc"));
+    let lends = |module: &&Module| {
+        tokens(&files[*module])
+            .windows(3)
+            .any(|window| window == ["cluster", ".", "calls"])
+    };
+    let lenders: Vec<_> = files.keys().filter(lends).collect();
+    assert_eq!(lenders, [&[""; 0]; 0]);
 }
 
 /// Where the fake makes a status: its words stand in few places. What a proxy says of itself is its own.

@@ -18,8 +18,8 @@ use super::waits::Waits;
 use crate::dfdaemon::release::Release;
 use crate::dfdaemon::statuses::{connection_reset, sockets_closed};
 
-/// What all calls of a daemon share.
-#[derive(Clone, Debug)]
+/// What all calls of a daemon share. An [`Instance`](crate::instance::Instance) or a proxy owns it.
+#[derive(Debug)]
 pub(crate) struct CallContext {
     pub(crate) faults: Arc<Faults>,
     pub(crate) journal: Arc<Journal>,

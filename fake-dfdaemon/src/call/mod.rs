@@ -20,10 +20,12 @@ pub(crate) mod record;
 pub(crate) mod rpc;
 mod running;
 mod store_faults;
+mod transfer_faults;
 mod waits;
 
 pub(crate) use self::ahead::Ahead;
 pub(crate) use self::context::CallContext;
 pub(crate) use self::running::RunningCall;
 pub(crate) use self::store_faults::StoreFaults;
+pub(crate) use self::transfer_faults::TransferFaults;
 pub(crate) use self::waits::{Waiting, Waits};

@@ -18,6 +18,7 @@ use super::journal::{SharedCall, Written};
 use super::record::Call;
 use super::rpc::Rpc;
 use super::store_faults::StoreFaults;
+use super::transfer_faults::TransferFaults;
 use super::waits::Waiting;
 use crate::dfdaemon::host_id;
 use crate::dfdaemon::release::Origin;
@@ -27,7 +28,7 @@ use crate::dfdaemon::statuses::{connection_reset, no_scheduler, overloaded, stop
 /// are armed for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
 #[derive(Debug)]
 pub(crate) struct RunningCall {
-    calls: CallContext,
+    calls: Arc<CallContext>,
     /// Until it ends.
     call: Option<Arc<SharedCall>>,
     pub(crate) armed: Vec<Armed>,
@@ -40,7 +41,7 @@ pub(crate) struct RunningCall {
 impl RunningCall {
     /// Begins a call that has been let in, and came by that connection.
     pub(crate) fn begin(
-        calls: &CallContext,
+        calls: &Arc<CallContext>,
         gate: GateGuard,
         mut call: Call,
         of_task: &TagAndApplication,
@@ -55,7 +56,7 @@ impl RunningCall {
         calls.events.tell("call-begun", || call.unanswered());
         let store_faults = StoreFaults::among(&armed);
         Self {
-            calls: calls.clone(),
+            calls: Arc::clone(calls),
             call: Some(calls.journal.running().begin(call)),
             armed,
             connection: connection.cloned(),
@@ -207,6 +208,11 @@ impl RunningCall {
     /// The faults that the store has in this call, if the call gets so far as to write.
     pub(crate) fn store_faults(&self) -> StoreFaults {
         self.store_faults.clone()
+    }
+
+    /// The faults that pieces meet which the call has sent from one host to another.
+    pub(crate) fn transfer_faults(&self) -> TransferFaults {
+        TransferFaults::new(&self.calls)
     }
 
     /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that

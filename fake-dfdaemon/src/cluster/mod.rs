@@ -3,7 +3,8 @@
 //!
 //! A [`Cluster`] is made of parts that keep their fields to themselves: the [`Scheduler`], a
 //! [`Node`] for each host, and the [`Workers`]. The work that needs
-//! several parts is in `import`, `export`, `transfer`, `jobs` and `replica_ops`.
+//! several parts is in `import`, `export`, `transfer` and `replica_ops`. [`Jobs`] does what is due: it makes
+//! replicas by calls, and is given what calls share, which the cluster itself does not know.
 //!
 //! The cluster decides and keeps the books; bytes and records are moved by [`crate::store`], and
 //! [`crate::grpc`] words the answers to clients. Methods that touch the disk block and say so.
@@ -32,6 +33,7 @@ pub(crate) use self::error::Error;
 use self::error::not_found;
 pub(crate) use self::export::{Export, ExportRequest, OutputRequest};
 pub(crate) use self::import::{ImportRequest, RequestedTtl};
+pub(crate) use self::jobs::Jobs;
 pub use self::jobs::Waiting;
 use self::node::Node;
 pub(crate) use self::peers::PeerSettings;
@@ -43,12 +45,14 @@ use self::settings::Rules;
 pub(crate) use self::settings::Settings;
 use self::threads::Workers;
 pub(crate) use self::transfer::Arrival;
-use crate::call::CallContext;
+use crate::call::clock::Clock;
+use crate::call::events::Events;
+use crate::call::gate::Gate;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::aside::aside_within;
 use crate::store::state_dir::StateDir;
-use crate::store::{Disk, layout};
+use crate::store::{Disk, TaskStore, layout};
 
 /// How long the removal of a temporary state directory may take, which may hold many files.
 const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
@@ -59,7 +63,6 @@ const TAKEN_AWAY_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct Cluster {
     rules: Rules,
     peers: PeerSettings,
-    calls: CallContext,
     disk: Disk,
     scheduler: Arc<Scheduler>,
     /// By the host's number.
@@ -73,7 +76,7 @@ impl Cluster {
     /// Opens the state directory: keeps what is whole, sweeps the rest. Blocks on the disk.
     pub(crate) fn open(
         settings: Settings,
-        calls: CallContext,
+        (clock, events, gate): (Clock, Events, Gate),
         disk: Disk,
         state_dir: StateDir,
     ) -> io::Result<Arc<Self>> {
@@ -83,14 +86,14 @@ impl Cluster {
         let rules = Rules::new(settings);
         let adjusted = Arc::clone(rules.adjusted());
         let records = layout::scheduler(dir);
-        let scheduler = Scheduler::open(disk.clone(), &records, hosts, adjusted, &calls)?;
+        let records = TaskStore::open(disk.clone(), &records)?;
+        let scheduler = Scheduler::new(records, hosts, adjusted, clock, events);
         let open_node = |number: HostNumber| Node::open(disk.clone(), dir, number);
         let nodes = HostNumber::all(hosts).map(open_node);
         let cluster = Self {
             nodes: nodes.collect::<io::Result<Vec<_>>>()?,
             rules,
-            workers: Workers::new(calls.gate.clone()),
-            calls,
+            workers: Workers::new(gate),
             disk,
             scheduler: Arc::new(scheduler),
             peers,
@@ -141,10 +144,6 @@ impl Cluster {
     /// The hosts that other processes run.
     fn peers(&self) -> &PeerSettings {
         &self.peers
-    }
-
-    pub(crate) fn calls(&self) -> &CallContext {
-        &self.calls
     }
 
     /// The directories that hold all that a snapshot has to.

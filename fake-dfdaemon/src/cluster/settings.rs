@@ -103,18 +103,13 @@ impl Cluster {
         for host in self.hosts() {
             self.scheduler().evict_if_full(host);
         }
-        self.tell_settings();
+        self.scheduler().tell_settings();
         Ok(changed)
     }
 
     /// Lets them be as they were at the start.
     pub(crate) fn adjust_as_given(&self) {
         self.rules().adjusted.start_anew();
-        self.tell_settings();
-    }
-
-    fn tell_settings(&self) {
-        let events = &self.calls().events;
-        events.tell("settings", || self.adjusted().to_value());
+        self.scheduler().tell_settings();
     }
 }

@@ -142,9 +142,14 @@ impl Workers {
         work()
     }
 
+    /// Cancelled when the calls that run now are to end.
+    pub(super) fn ends(&self) -> CancellationToken {
+        self.gate.ends()
+    }
+
     /// Takes a thread for a file that a client named, which shows by the flag that it comes on.
     async fn take_for_client_file(&self, cancel: &CancelFlag) -> Result<ClientFileThread, Error> {
-        let ends = self.gate.ends();
+        let ends = self.ends();
         let thread = tokio::select! {
             thread = self.client_files.take() => thread?,
             () = ends.cancelled() => return Err(Error::Stopping),

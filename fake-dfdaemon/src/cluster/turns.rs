@@ -59,7 +59,7 @@ mod tests {
     use rustix::io::Errno;
 
     use crate::FakeDfdaemon;
-    use crate::call::StoreFaults;
+    use crate::call::{StoreFaults, TransferFaults};
     use crate::cluster::{ExportRequest, ImportRequest};
     use crate::dfdaemon::HostNumber;
     use crate::store::{CancelFlag, DiskFailure, DiskOp, FailureInjector};
@@ -109,6 +109,7 @@ mod tests {
                     persistent: false,
                     output: None,
                     store_faults: StoreFaults::default(),
+                    transfer_faults: TransferFaults::default(),
                 };
                 let mut export = cluster.export(HostNumber::of(1), request).unwrap();
                 while export.next_piece().await.unwrap().is_some() {}

@@ -25,7 +25,7 @@ pub(super) enum Subject {
 /// A proxy, as far as the API is concerned.
 #[derive(Debug)]
 pub(crate) struct Proxied {
-    pub(crate) calls: CallContext,
+    pub(crate) calls: Arc<CallContext>,
     /// What stands for the host in the journal.
     pub(crate) host: &'static str,
     /// `proxy`, `record` or `replay`.
@@ -54,10 +54,10 @@ impl Api {
         matches!(self.0, Subject::Proxy(_))
     }
 
-    pub(super) fn calls(&self) -> Result<CallContext, ApiError> {
+    pub(super) fn calls(&self) -> Result<Arc<CallContext>, ApiError> {
         match &self.0 {
-            Subject::Fake(_) => Ok(self.instance()?.cluster.calls().clone()),
-            Subject::Proxy(proxy) => Ok(proxy.calls.clone()),
+            Subject::Fake(_) => Ok(Arc::clone(&self.instance()?.calls)),
+            Subject::Proxy(proxy) => Ok(Arc::clone(&proxy.calls)),
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn events(
         let why = format!("sample: from {} to {}", SAMPLES.start(), SAMPLES.end());
         return Err(ApiError::bad_request(why));
     }
-    let events = api.calls()?.events;
+    let events = api.calls()?.events.clone();
     let stopping = api.stopping()?;
     let last = headers.get("last-event-id");
     let last = last

@@ -1,6 +1,7 @@
 //! What each path of the control API does.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -29,7 +30,7 @@ pub(super) async fn health(State(api): State<Api>) -> Answer {
         "version": env!("CARGO_PKG_VERSION"),
         "dfdaemon_version": instance.cluster.release().to_string(),
         "hosts": instance.hosts.len(),
-        "fault_seed": instance.cluster.calls().faults.seed(),
+        "fault_seed": instance.calls.faults.seed(),
     });
     if let (Some(health), Some(address)) = (health.as_object_mut(), instance.control_tcp.get()) {
         health.insert("control_tcp".to_owned(), address.to_string().into());
@@ -214,7 +215,7 @@ pub(super) struct MoveClock {
 
 pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>) -> Answer {
     let instance = api.instance()?;
-    let clock = &instance.cluster.calls().clock;
+    let clock = &instance.calls.clock;
     let moved = match (by.advance, by.set) {
         (Some(advance), None) => clock.advance(duration("advance", &advance)?),
         (None, Some(to)) => clock.set(to),
@@ -225,7 +226,7 @@ pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>
 }
 
 pub(super) async fn settle(State(api): State<Api>, Body(Nothing {}): Body<Nothing>) -> Answer {
-    let waiting = api.instance()?.cluster.settle().await;
+    let waiting = api.instance()?.jobs().settle().await;
     Ok(Json(json!({ "waiting": waiting })))
 }
 
@@ -244,7 +245,7 @@ pub(super) async fn faults(State(api): State<Api>) -> Answer {
 
 pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) -> Answer {
     let fault = Fault::from_value(&fault).map_err(ApiError::bad_request)?;
-    let faults = api.calls()?.faults;
+    let faults = Arc::clone(&api.calls()?.faults);
     let id = faults
         .add(fault, api.reach()?)
         .map_err(ApiError::bad_request)?;
@@ -254,7 +255,7 @@ pub(super) async fn add_fault(State(api): State<Api>, Body(fault): Body<Value>) 
 }
 
 pub(super) async fn remove_fault(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let faults = api.calls()?.faults;
+    let faults = Arc::clone(&api.calls()?.faults);
     let number: Option<u64> = id.parse().ok();
     if !number.is_some_and(|id| faults.remove(id)) {
         return Err(no_fault(&id));

@@ -244,5 +244,5 @@ fn asked(api: &Api, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
             "host: there is no host {name}"
         )));
     }
-    Ok(api.calls()?.journal)
+    Ok(Arc::clone(&api.calls()?.journal))
 }

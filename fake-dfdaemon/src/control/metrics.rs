@@ -56,7 +56,7 @@ impl Metrics {
 
 fn text(instance: &Instance) -> String {
     let mut metrics = Metrics::default();
-    let calls = instance.cluster.calls();
+    let calls = &instance.calls;
     let release = instance.cluster.release().to_string();
     of_build(&mut metrics, ("dfdaemon_version", &release));
     of_calls(&mut metrics, calls);

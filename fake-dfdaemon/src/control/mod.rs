@@ -58,10 +58,7 @@ impl ControlServer {
         mode: u32,
     ) -> Result<Self, StartError> {
         let state = instance.cluster.state_dir().path();
-        let (api, calls) = (
-            Subject::Fake(Arc::downgrade(instance)),
-            instance.cluster.calls(),
-        );
+        let (api, calls) = (Subject::Fake(Arc::downgrade(instance)), &instance.calls);
         let server = Self::serve(Api(api), calls, state, (path, tcp, mode)).await?;
         if let Some(address) = server.tcp {
             let _ = instance.control_tcp.set(address);

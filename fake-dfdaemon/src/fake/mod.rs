@@ -19,6 +19,8 @@ pub use self::builder::Builder;
 pub use self::proxies::{Proxy, ProxyBuilder, Recorder, RecorderBuilder, Replay, ReplayBuilder};
 pub use self::ready::Ready;
 use self::running::Running;
+#[cfg(test)]
+use crate::call::CallContext;
 use crate::call::clock::Clock;
 use crate::call::faults::{Fault, FaultError, FaultGuard};
 use crate::call::journal::Journal;
@@ -121,7 +123,7 @@ impl FakeDfdaemon {
     /// The clock, to be moved if it is a manual one.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.instance().cluster.calls().clock
+        &self.instance().calls.clock
     }
 
     /// The directory that everything lives in.
@@ -139,7 +141,7 @@ impl FakeDfdaemon {
     /// The calls that have ended.
     #[must_use]
     pub fn journal(&self) -> &Journal {
-        &self.instance().cluster.calls().journal
+        &self.instance().calls.journal
     }
 
     /// The tasks that the cluster has and that have not expired, ordered by id.
@@ -181,7 +183,7 @@ impl FakeDfdaemon {
     ///
     /// If the parts of the fault do not go together.
     pub fn try_fault(&self, fault: Fault) -> Result<FaultGuard, FaultError> {
-        let faults = &self.instance().cluster.calls().faults;
+        let faults = &self.instance().calls.faults;
         let closes_sockets = fault.closes_sockets();
         let id = faults.add(fault, self.instance().hosts.len())?;
         let guard = FaultGuard::new(Arc::clone(faults), id);
@@ -252,7 +254,7 @@ impl FakeDfdaemon {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn settle(&self) -> Vec<Waiting> {
-        self.run(|instance| async move { instance.cluster.settle().await })
+        self.run(|instance| async move { instance.jobs().settle().await })
             .await
     }
 
@@ -328,6 +330,11 @@ impl FakeDfdaemon {
     /// Lets the state directory stay when the fake stops, also a temporary one.
     pub(crate) fn keep_state(&self) {
         self.instance().cluster.state_dir().keep();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> &CallContext {
+        &self.instance().calls
     }
 
     #[cfg(test)]

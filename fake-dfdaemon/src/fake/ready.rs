@@ -76,7 +76,7 @@ impl FakeDfdaemon {
             control_tcp: None,
             state_dir: self.state_dir().to_owned(),
             pid: std::process::id(),
-            fault_seed: self.instance().cluster.calls().faults.seed(),
+            fault_seed: self.instance().calls.faults.seed(),
             preloaded: self.running.preloaded.clone(),
         }
     }

@@ -30,8 +30,8 @@ impl Running {
     }
 
     pub(super) fn run_jobs(&self) {
-        let cluster = &self.instance.cluster;
-        cluster.spawn(Arc::clone(cluster).run_jobs());
+        let jobs = self.instance.jobs();
+        self.instance.cluster.spawn(jobs.run());
     }
 
     /// Lets clients in, once what is preloaded is there.
@@ -69,7 +69,7 @@ impl Running {
             // Together: each may have a reader that stalls to wait for.
             join_all(instance.hosts.iter().map(|host| host.stop())).await;
             instance.cluster.stop().await;
-            instance.cluster.calls().journal.finish().await;
+            instance.calls.journal.finish().await;
             instance.cluster.take_state_away().await;
         }
     }
@@ -87,7 +87,7 @@ impl Running {
             }
             join_all(instance.hosts.iter().map(|host| host.close())).await;
             instance.cluster.stop().await;
-            instance.cluster.calls().journal.finish().await;
+            instance.calls.journal.finish().await;
             instance.cluster.take_state_away().await;
         }
     }

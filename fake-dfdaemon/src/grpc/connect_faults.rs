@@ -14,7 +14,7 @@ pub(super) fn arm(host: Option<&ServedHost>) -> Vec<Armed> {
     let Some(host) = host else {
         return Vec::new();
     };
-    let faults = &host.cluster.calls().faults;
+    let faults = &host.calls.faults;
     faults.arm_connection(&host.number.name())
 }
 
@@ -23,7 +23,7 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
     let Some(host) = host else {
         return true;
     };
-    let (calls, name) = (host.cluster.calls(), host.number.name());
+    let (calls, name) = (&host.calls, host.number.name());
     for armed in faults {
         let now = calls.clock.now();
         // Noted before it fires: whoever sees the firing, and settles, finds it.

@@ -64,6 +64,7 @@ async fn begin(
     let request = message::export_request(request, host.cluster.release());
     let request = ExportRequest {
         store_faults: call.store_faults(),
+        transfer_faults: call.transfer_faults(),
         ..request
     };
     let number = host.number;

@@ -26,7 +26,7 @@ pub(super) async fn answer(
     let (_, extensions, request) = request.into_parts();
     let fields = message::import_fields(&request);
     let request = message::import_request(request);
-    let gate = host.cluster.calls().gate.enter().await;
+    let gate = host.calls.gate.enter().await;
     let call = Call::arriving(Rpc::Import, host.number.name(), fields);
     let unbegun = Unbegun {
         host: &host,
@@ -86,7 +86,7 @@ async fn task_for_faults(
     request: &ImportRequest,
     ends: CancellationToken,
 ) -> Option<String> {
-    let wanted = host.cluster.calls().faults.look_at_imported_task();
+    let wanted = host.calls.faults.look_at_imported_task();
     if request.content_for_id.is_none() && !wanted {
         return None;
     }

@@ -7,13 +7,13 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use tonic::{Extensions, Response, Status};
 
-use crate::call::RunningCall;
 use crate::call::connection::Connection;
 use crate::call::faults::Phase;
 use crate::call::gate::GateGuard;
 use crate::call::rate::{RateLimit, Turn};
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
+use crate::call::{CallContext, RunningCall};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit};
@@ -33,6 +33,7 @@ pub(crate) struct Admission {
 /// One host, as its services see it.
 #[derive(Clone, Debug)]
 pub(crate) struct ServedHost {
+    pub(crate) calls: Arc<CallContext>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) number: HostNumber,
     pub(crate) admission: Admission,
@@ -58,7 +59,7 @@ impl ServedHost {
         fields: Value,
         extensions: &Extensions,
     ) -> RunningCall {
-        let gate = self.cluster.calls().gate.enter().await;
+        let gate = self.calls.gate.enter().await;
         let call = Call::arriving(rpc, self.number.name(), fields);
         self.begin_entered(gate, call, extensions)
     }
@@ -73,7 +74,7 @@ impl ServedHost {
         let task = call.task_id();
         let of_task = task.map(|task| self.cluster.scheduler().tag_and_application(task));
         let (of_task, connection) = (of_task.unwrap_or_default(), extensions.get::<Connection>());
-        RunningCall::begin(self.cluster.calls(), gate, call, &of_task, connection)
+        RunningCall::begin(&self.calls, gate, call, &of_task, connection)
     }
 
     /// Answers a call with the outcome of `work`, unless there are too many.

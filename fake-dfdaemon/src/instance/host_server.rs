@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use super::error::StartError;
 use super::host_tcp::{Service, Tcp};
+use crate::call::CallContext;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, HostStatus};
@@ -72,7 +73,7 @@ impl Socket {
 
 impl HostServer {
     pub(crate) fn new(
-        cluster: &Arc<Cluster>,
+        (cluster, calls): (&Arc<Cluster>, &Arc<CallContext>),
         number: HostNumber,
         admission: Admission,
         limit: ConnectionLimit,
@@ -82,6 +83,7 @@ impl HostServer {
     ) -> Self {
         let upload_endpoint = layout::upload_socket(cluster.state_dir().path(), number);
         let served = ServedHost {
+            calls: Arc::clone(calls),
             cluster: Arc::clone(cluster),
             number,
             admission,
@@ -184,7 +186,7 @@ impl HostServer {
         if sockets.is_empty() {
             return Ok(());
         }
-        let (calls, name) = (self.served.cluster.calls(), self.served.number.name());
+        let (calls, name) = (&self.served.calls, self.served.number.name());
         let (is_stale, armed) = calls.faults.arm_stale(&name);
         let mut done = Ok(());
         for socket in sockets {

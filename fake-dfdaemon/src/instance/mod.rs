@@ -27,14 +27,17 @@ use self::host_server::HostServer;
 use self::own_thread::run_on;
 use self::preload::{Preloaded, preload};
 use self::settings::Settings;
+use crate::call::CallContext;
 use crate::call::gate::CALLS_END_WITHIN;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Jobs};
 use crate::store::CancelFlag;
 
 /// What the control API and the library act on.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) hosts: Vec<Arc<HostServer>>,
+    /// Clock, faults, journal, gate and the like, which services and jobs share.
+    pub(crate) calls: Arc<CallContext>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) started_at: Timestamp,
     /// Held by whoever keeps a state or brings one back.
@@ -49,7 +52,12 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn break_off(&self) {
         self.cluster.stopping().cancel();
-        self.cluster.calls().gate.end_all();
+        self.calls.gate.end_all();
+    }
+
+    /// What the cluster is to do by itself.
+    pub(crate) fn jobs(&self) -> Jobs {
+        Jobs::new(&self.cluster, &self.calls)
     }
 
     pub(crate) fn host(&self, name: &str) -> Option<Host<'_>> {

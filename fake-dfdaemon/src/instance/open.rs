@@ -35,10 +35,11 @@ impl Instance {
             let settings = settings.clone();
             tokio::task::spawn_blocking(move || open_cluster(settings)).await
         };
-        let cluster = opened.map_err(|error| StartError::Other(error.into()))??;
+        let (cluster, calls) = opened.map_err(|error| StartError::Other(error.into()))??;
         Ok(Arc::new(Self {
-            started_at: cluster.calls().clock.now(),
-            hosts: host_servers(&settings, &cluster)?,
+            started_at: calls.clock.now(),
+            hosts: host_servers(&settings, &cluster, &calls)?,
+            calls,
             cluster,
             snapshots: tokio::sync::Mutex::default(),
             settings,
@@ -51,6 +52,7 @@ impl Instance {
 fn host_servers(
     settings: &Settings,
     cluster: &Arc<Cluster>,
+    calls: &Arc<CallContext>,
 ) -> Result<Vec<Arc<HostServer>>, StartError> {
     let mut servers = Vec::new();
     let limit = ConnectionLimit::of_process();
@@ -73,7 +75,15 @@ fn host_servers(
         let mode = settings.socket_mode;
         let tcp = tcp_of(settings, number)?;
         let limit = limit.clone();
-        let server = HostServer::new(cluster, number, admission, limit, endpoint, mode, tcp);
+        let server = HostServer::new(
+            (cluster, calls),
+            number,
+            admission,
+            limit,
+            endpoint,
+            mode,
+            tcp,
+        );
         servers.push(Arc::new(server));
     }
     Ok(servers)
@@ -92,8 +102,10 @@ fn tcp_of(settings: &Settings, number: HostNumber) -> Result<Tcp, StartError> {
     })
 }
 
+type Opened = (Arc<Cluster>, Arc<CallContext>);
+
 /// Blocks on the disk.
-fn open_cluster(settings: Settings) -> Result<Arc<Cluster>, StartError> {
+fn open_cluster(settings: Settings) -> Result<Opened, StartError> {
     let (release, hosts) = (settings.cluster.release, settings.cluster.hosts);
     let disk = Disk::new(settings.fsync).with_failures(settings.failures);
     let state_dir = match &settings.state_dir {
@@ -123,7 +135,13 @@ fn open_cluster(settings: Settings) -> Result<Arc<Cluster>, StartError> {
         release,
     };
     let path = state_dir.path().to_owned();
+    let shared = (
+        calls.clock.clone(),
+        calls.events.clone(),
+        calls.gate.clone(),
+    );
     let opened = snapshot::recover(&disk, &path, hosts)
-        .and_then(|()| Cluster::open(settings.cluster, calls, disk, state_dir));
-    opened.map_err(|source| StartError::State { path, source })
+        .and_then(|()| Cluster::open(settings.cluster, shared, disk, state_dir));
+    let cluster = opened.map_err(|source| StartError::State { path, source })?;
+    Ok((cluster, Arc::new(calls)))
 }

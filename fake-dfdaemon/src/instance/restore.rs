@@ -22,7 +22,7 @@ impl Instance {
     }
 
     fn tell_snapshot(&self, name: &str, state: &str) {
-        let events = &self.cluster.calls().events;
+        let events = &self.calls.events;
         events.tell("snapshots", || json!({"name": name, "state": state}));
     }
 
@@ -42,7 +42,7 @@ impl Instance {
 
     fn metadata(&self) -> SnapshotMetadata {
         SnapshotMetadata {
-            now: self.cluster.calls().clock.now(),
+            now: self.calls.clock.now(),
             hosts: self.hosts.iter().map(|host| Host(host).status()).collect(),
         }
     }
@@ -57,7 +57,7 @@ impl Instance {
             Ok(metadata)
         };
         let metadata = self.on_disk(prepare).await?;
-        let alone = self.cluster.calls().gate.close().await;
+        let alone = self.calls.gate.close().await;
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(metadata).await
     }
@@ -70,13 +70,13 @@ impl Instance {
             hosts,
         };
         // Before anything goes: what cannot come back is a reason to refuse.
-        let calls = self.cluster.calls();
+        let calls = &self.calls;
         calls.journal.check_answers()?;
         let looked = self.look_at_preload().await;
         looked.map_err(|error| SnapshotError::NoPreload(Box::new(error)))?;
         self.on_disk(|cluster| snapshot::prepare(cluster, None))
             .await?;
-        let alone = self.cluster.calls().gate.close().await;
+        let alone = self.calls.gate.close().await;
         let _alone = alone.ok_or(SnapshotError::CallHangs)?;
         self.replace_state(metadata).await?;
         calls.faults.start_anew();
@@ -114,7 +114,7 @@ impl Instance {
 
     async fn become_as(&self, metadata: SnapshotMetadata) -> Result<(), SnapshotError> {
         // System time is not ours to move.
-        let _ = self.cluster.calls().clock.set(metadata.now);
+        let _ = self.calls.clock.set(metadata.now);
         for (host, status) in self.hosts.iter().zip(metadata.hosts) {
             Host(host).restore_status(status).await.map_err(Box::new)?;
         }

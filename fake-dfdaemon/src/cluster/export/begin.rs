@@ -46,6 +46,7 @@ impl Cluster {
                 .as_ref()
                 .is_some_and(|output| output.force_hard_link),
             store_faults: request.store_faults.clone(),
+            transfer_faults: request.transfer_faults.clone(),
         };
         let (task, lease, mut source) = self.source(host, &id, wanted)?;
         if matches!(source, Source::Held { .. }) && self.has_quirk(Quirk::ExportClearsPersistent) {

@@ -18,7 +18,7 @@ pub(crate) use self::output::OutputRequest;
 use super::replica_ops::{check_length, read_error};
 use super::transfer::{Arrival, Subscription};
 use super::{Cluster, Error, Generation, Lease};
-use crate::call::StoreFaults;
+use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, TaskRecord};
@@ -32,6 +32,8 @@ pub(crate) struct ExportRequest {
     pub(crate) output: Option<OutputRequest>,
     /// What is wrong with the disk for this export.
     pub(crate) store_faults: StoreFaults,
+    /// What is wrong with pieces that come from other hosts.
+    pub(crate) transfer_faults: TransferFaults,
 }
 
 /// An export that is running. Dropped, it stops, and takes away what it has not finished.
@@ -266,6 +268,7 @@ mod tests {
                 digest: None,
             }),
             store_faults: StoreFaults::default(),
+            transfer_faults: TransferFaults::default(),
         };
         let export = cluster.export(HostNumber::of(0), request).unwrap();
         assert!(output.exists());

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::scheduler::{Job, describe};
+use super::scheduler::{Job, Scheduler, describe};
 use super::{Cluster, Error};
+use crate::call::CallContext;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::trash;
@@ -42,31 +43,50 @@ pub struct Waiting {
     pub due: Option<Timestamp>,
 }
 
-impl Cluster {
+/// Does what a cluster is to do by itself. The replicas that it makes are calls, as those of clients are.
+#[derive(Clone, Debug)]
+pub(crate) struct Jobs {
+    cluster: Arc<Cluster>,
+    calls: Arc<CallContext>,
+}
+
+impl Jobs {
+    pub(crate) fn new(cluster: &Arc<Cluster>, calls: &Arc<CallContext>) -> Self {
+        Self {
+            cluster: Arc::clone(cluster),
+            calls: Arc::clone(calls),
+        }
+    }
+
+    fn scheduler(&self) -> &Arc<Scheduler> {
+        self.cluster.scheduler()
+    }
+
     /// Does what is due when it is due, until the daemon stops.
-    pub(crate) async fn run_jobs(self: Arc<Self>) {
-        while let Some(job) = self.scheduler().next_job(self.stopping()).await {
-            let cluster = Arc::clone(&self);
-            self.workers().spawn(async move {
-                cluster.run_job(&job).await;
-                cluster.scheduler().ended(&job);
+    pub(crate) async fn run(self) {
+        while let Some(job) = self.scheduler().next_job(self.cluster.stopping()).await {
+            let jobs = self.clone();
+            self.cluster.spawn(async move {
+                jobs.run_job(&job).await;
+                jobs.scheduler().ended(&job);
             });
         }
     }
 
-    async fn run_job(self: &Arc<Self>, job: &Job) {
+    async fn run_job(&self, job: &Job) {
+        let cluster = &self.cluster;
         let done = match job {
             Job::Replicate(id) => {
                 let replicated = self.replicate(id).await;
-                if replicated.is_err() && !self.has_quirk(Quirk::OneTryReplication) {
+                if replicated.is_err() && !cluster.has_quirk(Quirk::OneTryReplication) {
                     self.scheduler().retry_later(job.clone());
                 }
                 replicated
             }
             Job::Collect => {
                 let next = self.scheduler().next_collection();
-                let held = self.calls().gate.enter().await;
-                let collected = self
+                let held = self.calls.gate.enter().await;
+                let collected = cluster
                     .blocking_holding(held, |cluster| cluster.collect())
                     .await;
                 self.scheduler().collect_at(next);
@@ -74,12 +94,13 @@ impl Cluster {
             }
             Job::Evict(host) => {
                 let host = *host;
-                let held = self.calls().gate.enter().await;
-                self.blocking_holding(held, move |cluster| cluster.evict(host))
+                let held = self.calls.gate.enter().await;
+                cluster
+                    .blocking_holding(held, move |cluster| cluster.evict(host))
                     .await
             }
             Job::EmptyTrash => {
-                let emptied = self.blocking_holding((), Self::empty_trash).await;
+                let emptied = cluster.blocking_holding((), Cluster::empty_trash).await;
                 if emptied.is_err() {
                     self.scheduler().retry_later(Job::EmptyTrash);
                 }
@@ -88,7 +109,7 @@ impl Cluster {
         };
         // One that a stop breaks off has not failed.
         if let Err(error) = done
-            && !self.stopping().is_cancelled()
+            && !cluster.stopping().is_cancelled()
         {
             tracing::warn!(?job, %error, "a job failed");
         }
@@ -96,20 +117,18 @@ impl Cluster {
 
     /// Waits until nothing is running and nothing is due, and tells what is left for later times.
     pub(crate) async fn settle(&self) -> Vec<Waiting> {
-        let Some(jobs) = self.scheduler().settle(self.stopping()).await else {
+        let Some(jobs) = self.scheduler().settle(self.cluster.stopping()).await else {
             return Vec::new();
         };
         let jobs = jobs.into_iter().map(|(job, due)| (describe(&job), due));
-        let calls = self
-            .calls()
-            .waits
-            .beyond(self.scheduler().now())
-            .into_iter();
-        jobs.chain(calls.map(|(what, due)| (what, Some(due))))
+        let waits = self.calls.waits.beyond(self.scheduler().now()).into_iter();
+        jobs.chain(waits.map(|(what, due)| (what, Some(due))))
             .map(|(what, due)| Waiting { what, due })
             .collect()
     }
+}
 
+impl Cluster {
     /// Schedules the missing replicas after a host came or went; `left` has left just now.
     pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>, left: Option<HostNumber>) {
         let schedule = move |cluster: &Arc<Self>| {

@@ -1,33 +1,33 @@
 //! The making of replicas: one after the other, each a call that faults can hit.
 
-use std::sync::Arc;
-
 use serde_json::json;
 use tonic::Status;
 
+use super::Jobs;
 use crate::call::RunningCall;
 use crate::call::clock::later;
 use crate::call::faults::{Action, Phase};
 use crate::call::gate::GateGuard;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
+use crate::cluster::Error;
 use crate::cluster::scheduler::{Blocked, Job, Step};
 use crate::cluster::transfer::Wanted;
-use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 
-impl Cluster {
+impl Jobs {
     /// Makes the persistent replicas that a task lacks.
-    pub(super) async fn replicate(self: &Arc<Self>, id: &TaskId) -> Result<(), Error> {
+    pub(super) async fn replicate(&self, id: &TaskId) -> Result<(), Error> {
         let mut only = self
+            .cluster
             .has_quirk(Quirk::OneTryReplication)
             .then(|| self.scheduler().only_try(id).into_iter());
         // A state that replaces this one brings jobs of its own.
-        let replaced = self.calls().gate.ends();
+        let replaced = self.calls.gate.ends();
         loop {
-            let gate = self.calls().gate.enter().await;
+            let gate = self.calls.gate.enter().await;
             if replaced.is_cancelled() {
                 return Ok(());
             }
@@ -49,7 +49,7 @@ impl Cluster {
 
     /// Makes one replica: a call that faults can hit, like those of clients.
     async fn replicate_to(
-        self: &Arc<Self>,
+        &self,
         host: HostNumber,
         id: &TaskId,
         gate: GateGuard,
@@ -57,14 +57,14 @@ impl Cluster {
         let fields = json!({"task_id": &**id, "persistent": true});
         let call = Call::arriving(Rpc::Replicate, host.name(), fields);
         let of_task = self.scheduler().tag_and_application(id);
-        let mut call = RunningCall::begin(self.calls(), gate, call, &of_task, None);
+        let mut call = RunningCall::begin(&self.calls, gate, call, &of_task, None);
         let made = self.make_replica(&mut call, host, id).await;
         let _ = call.answered(made.as_ref().err());
         made.map_err(|status| Error::Fault(status.into()))
     }
 
     async fn make_replica(
-        self: &Arc<Self>,
+        &self,
         call: &mut RunningCall,
         host: HostNumber,
         id: &TaskId,
@@ -74,24 +74,25 @@ impl Cluster {
             persistent: true,
             held_back: false,
             store_faults: call.store_faults(),
+            transfer_faults: call.transfer_faults(),
         };
         let fetched = tokio::select! {
             fetched = self.fetch_replica(host, id, wanted) => fetched,
             () = call.ends().cancelled_owned() => Err(Error::Stopping),
         };
-        fetched.map_err(|error| error.status(self.release()))?;
+        fetched.map_err(|error| error.status(self.cluster.release()))?;
         self.wait_for_faults(call, Phase::After, id).await
     }
 
     /// Transfers a task to a host, when it is its turn.
     async fn fetch_replica(
-        self: &Arc<Self>,
+        &self,
         host: HostNumber,
         id: &TaskId,
         wanted: Wanted,
     ) -> Result<(), Error> {
         // A transfer may wait for ever for a poisoned copy, which must not keep others back.
-        let takes_turns = !self.has_quirk(Quirk::PoisonedCopies);
+        let takes_turns = !self.cluster.has_quirk(Quirk::PoisonedCopies);
         let job = Job::Replicate(id.clone());
         // A replica that is held up does not keep the cluster from settling.
         let holds_up = |held_up| match held_up {
@@ -100,25 +101,27 @@ impl Cluster {
         };
         let fetch = || async {
             let (id, wanted) = (id.clone(), wanted.clone());
-            let fetched = self.blocking(move |cluster| cluster.fetch(host, &id, &wanted));
+            let fetched = self
+                .cluster
+                .blocking(move |cluster| cluster.fetch(host, &id, &wanted));
             fetched.await?.ended(holds_up).await
         };
-        self.workers().turns().take(takes_turns, fetch).await
+        self.cluster
+            .workers()
+            .turns()
+            .take(takes_turns, fetch)
+            .await
     }
 
     /// Makes a copy that a host has a persistent one, when it is its turn.
-    async fn promote(
-        self: &Arc<Self>,
-        host: HostNumber,
-        id: &TaskId,
-        gate: &GateGuard,
-    ) -> Result<(), Error> {
+    async fn promote(&self, host: HostNumber, id: &TaskId, gate: &GateGuard) -> Result<(), Error> {
         let promote = || {
             let id = id.clone();
-            self.blocking(move |cluster| cluster.set_persistent(host, &id))
+            self.cluster
+                .blocking(move |cluster| cluster.set_persistent(host, &id))
         };
         tokio::select! {
-            promoted = self.workers().turns().take(true, promote) => promoted,
+            promoted = self.cluster.workers().turns().take(true, promote) => promoted,
             () = gate.ends().cancelled_owned() => Err(Error::Stopping),
         }
     }

@@ -25,7 +25,7 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     let import = move || importing.import(HostNumber::of(0), &request, &CancelFlag::default());
     let imported = tokio::task::spawn_blocking(import).await.unwrap();
     let id = imported.unwrap().task.task_id;
-    let alone = cluster.calls().gate.close().await.unwrap();
+    let alone = daemon.calls().gate.close().await.unwrap();
     daemon.clock().advance(delay).unwrap();
     let job = Job::Replicate(id.clone());
     let running = async {

@@ -31,7 +31,7 @@ impl Cluster {
         if self.peers().parents.is_empty() || self.scheduler().knows(&id) {
             return;
         }
-        let ends = self.calls().gate.ends();
+        let ends = self.workers().ends();
         tokio::select! {
             () = ends.cancelled() => {}
             () = self.workers().stopping().cancelled() => {}
@@ -48,7 +48,7 @@ impl Cluster {
         for parent in &self.peers().parents {
             let asked = tokio::time::timeout(self.peers().timeout, stat(parent, id)).await;
             let found = match asked {
-                Ok(Ok(task)) => record(task, id, self.clock_now()),
+                Ok(Ok(task)) => record(task, id, self.scheduler().now()),
                 Ok(Err(why)) => Err(why),
                 Err(_) => Err("it does not answer".to_owned()),
             };
@@ -63,10 +63,6 @@ impl Cluster {
                 Err(why) => tracing::info!(%id, %parent, why, "a parent does not know a task"),
             }
         }
-    }
-
-    fn clock_now(&self) -> Timestamp {
-        self.calls().clock.now()
     }
 
     /// Takes a task in that a parent knows. Blocks on the disk.

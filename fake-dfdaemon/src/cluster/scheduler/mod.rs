@@ -20,7 +20,6 @@ mod timetable;
 mod transfers;
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -38,12 +37,11 @@ use self::schedule::Schedule;
 pub use self::state::HostStatus;
 pub(crate) use self::state::{Generation, State, TaskView};
 pub use self::task::{Replica, Task};
-use crate::call::CallContext;
 use crate::call::clock::Clock;
 use crate::call::events::Events;
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted};
 use crate::dfdaemon::quirks::Quirk;
-use crate::store::{Disk, TaskState, TaskStore};
+use crate::store::{TaskState, TaskStore};
 
 /// How many locks the tasks share.
 const TASK_LOCKS: usize = 64;
@@ -68,24 +66,24 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    /// Opens the records below `dir`. What they say is known when it was [loaded](Self::load) and
-    /// [in place](Self::replace_state). Blocks on the disk.
-    pub(super) fn open(
-        disk: Disk,
-        dir: &Path,
+    /// What the records say is known when it was [loaded](Self::load) and
+    /// [in place](Self::replace_state).
+    pub(super) fn new(
+        records: TaskStore,
         hosts: usize,
         adjusted: Arc<Adjusted>,
-        calls: &CallContext,
-    ) -> io::Result<Self> {
-        Ok(Self {
+        clock: Clock,
+        events: Events,
+    ) -> Self {
+        Self {
             adjusted,
-            clock: calls.clock.clone(),
-            events: calls.events.clone(),
-            records: TaskStore::open(disk, dir)?,
+            clock,
+            events,
+            records,
             task_locks: std::array::from_fn(|_| Mutex::default()),
             state: Mutex::new(State::new(hosts)),
             schedule: Schedule::new(),
-        })
+        }
     }
 
     /// Reads the records of the tasks. Imports that a stop has interrupted are Failed then. Blocks on
@@ -153,6 +151,11 @@ impl Scheduler {
     pub(super) fn now_in_seconds(&self) -> Timestamp {
         let now = self.now();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Tells those who follow the events that settings have changed.
+    pub(super) fn tell_settings(&self) {
+        self.events.tell("settings", || self.adjusted().to_value());
     }
 
     fn adjusted(&self) -> Arc<AdjustableSettings> {

@@ -22,16 +22,14 @@ const POLL: Duration = Duration::from_millis(5);
 
 impl Fetch {
     /// The faults for a piece from that host.
-    pub(super) fn faults(&self, cluster: &Cluster, parent: HostNumber, number: u32) -> Vec<Armed> {
-        let faults = &cluster.calls().faults;
-        if !faults.look_at_transfers() {
-            return Vec::new();
-        }
-        let of_task = TagAndApplication {
-            tag: self.task.tag.clone(),
-            application: self.task.application.clone(),
-        };
-        faults.arm_transfer(&self.call(parent, number), &of_task, number)
+    pub(super) fn faults(&self, parent: HostNumber, number: u32) -> Vec<Armed> {
+        self.faults.arm(number, || {
+            let of_task = TagAndApplication {
+                tag: self.task.tag.clone(),
+                application: self.task.application.clone(),
+            };
+            (self.call(parent, number), of_task)
+        })
     }
 
     /// What faults and the journal know of a piece from that host.
@@ -42,13 +40,8 @@ impl Fetch {
     }
 
     /// Whether a fault hits a piece from that host, which is noted then.
-    fn fires(&self, cluster: &Cluster, armed: &Armed, (parent, number): (HostNumber, u32)) -> bool {
-        let fires = armed.fire();
-        if fires {
-            let call = self.call(parent, number);
-            cluster.calls().note_firing(armed, call);
-        }
-        fires
+    fn fires(&self, armed: &Armed, (parent, number): (HostNumber, u32)) -> bool {
+        self.faults.fires(armed, || self.call(parent, number))
     }
 
     /// Applies the faults that hit a piece before it comes. After an error it does not come from
@@ -65,21 +58,21 @@ impl Fetch {
                 Action::Delay(_) | Action::DelayBetween(..) => {
                     // Noted before it fires: whoever sees the firing, and settles, finds it.
                     let due = later(now, armed.delay().unwrap_or_default());
-                    let _noted = self.note_wait(cluster, due);
-                    if self.fires(cluster, armed, from) {
+                    let _noted = self.note_wait(due);
+                    if self.fires(armed, from) {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::Stall if self.fires(cluster, armed, from) => {
+                Action::Stall if self.fires(armed, from) => {
                     while !armed.removed().is_cancelled() {
                         self.check_wanted(cluster)?;
                         std::thread::sleep(POLL);
                     }
                 }
-                Action::Error(_) if self.fires(cluster, armed, from) => {
+                Action::Error(_) if self.fires(armed, from) => {
                     return Err(Error::TransferFault("an injected error"));
                 }
-                Action::Reset if self.fires(cluster, armed, from) => {
+                Action::Reset if self.fires(armed, from) => {
                     return Err(Error::TransferFault("the connection was reset"));
                 }
                 _ => {}
@@ -105,12 +98,12 @@ impl Fetch {
                     let takes = length as f64 / *rate as f64;
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
                     let due = later(cluster.scheduler().now(), takes);
-                    let _noted = self.note_wait(cluster, due);
-                    if self.fires(cluster, armed, from) {
+                    let _noted = self.note_wait(due);
+                    if self.fires(armed, from) {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::CorruptPiece if length > 0 && self.fires(cluster, armed, from) => {
+                Action::CorruptPiece if length > 0 && self.fires(armed, from) => {
                     let middle = range.start + length / 2;
                     let mut byte = [0];
                     self.file.read_exact_at(&mut byte, middle)?;
@@ -125,10 +118,10 @@ impl Fetch {
     }
 
     /// Tells whoever settles that the transfer waits.
-    fn note_wait(&self, cluster: &Cluster, due: Timestamp) -> crate::call::Waiting {
+    fn note_wait(&self, due: Timestamp) -> Option<crate::call::Waiting> {
         let host = self.key.host.name();
         let what = format!("transfer task {} to {host}", self.task.task_id);
-        cluster.calls().waits.note_other(what, due)
+        self.faults.note_wait(what, due)
     }
 
     fn wait_until(&self, cluster: &Cluster, due: Timestamp) -> Result<(), Error> {

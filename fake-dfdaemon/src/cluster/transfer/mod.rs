@@ -27,7 +27,7 @@ pub(super) use self::registry::Transfers;
 use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
-use crate::call::StoreFaults;
+use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord};
@@ -44,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) held_back: bool,
     /// What is wrong with the disk for this transfer, if it is not running already.
     pub(super) store_faults: StoreFaults,
+    /// What is wrong with its pieces on their way, likewise.
+    pub(super) transfer_faults: TransferFaults,
 }
 
 /// The host that a task is transferred to, and the task by id and generation.
@@ -77,6 +79,7 @@ struct Fetch {
     subscribers: AtomicUsize,
     /// Whether there was a parent to begin with: the scheduler counts no other transfer.
     is_offered: bool,
+    faults: TransferFaults,
     progress: watch::Sender<Progress>,
 }
 
@@ -145,6 +148,7 @@ impl Cluster {
             refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
             is_offered: parents.had_any(),
+            faults: wanted.transfer_faults.clone(),
             progress: watch::Sender::default(),
         });
         let subscription = node.transfers().start(&fetch, self.scheduler());

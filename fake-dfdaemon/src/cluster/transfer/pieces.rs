@@ -74,7 +74,7 @@ impl Fetch {
         self.note_hold_up(None);
         for host in hosts {
             self.check_wanted(cluster)?;
-            let faults = self.faults(cluster, host, number);
+            let faults = self.faults(host, number);
             let applied = self.apply(cluster, &faults, (host, number));
             let copied = applied
                 .and_then(|()| parents.parent(host))

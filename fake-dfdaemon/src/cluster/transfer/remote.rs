@@ -32,7 +32,7 @@ impl Fetch {
                         crc32: Some(crc32),
                         parent_id: Some(parent.peer_id.clone()),
                         cost: Some(started.elapsed()),
-                        created_at: cluster.calls().clock.now(),
+                        created_at: cluster.scheduler().now(),
                     };
                     parents.put_back_remote(parent);
                     return Ok(Some((arrival, crc32)));

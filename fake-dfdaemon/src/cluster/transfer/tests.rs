@@ -37,6 +37,7 @@ impl Imported {
             persistent: false,
             output: None,
             store_faults: StoreFaults::default(),
+            transfer_faults: TransferFaults::default(),
         };
         self.cluster.export(HostNumber::of(1), request).unwrap()
     }

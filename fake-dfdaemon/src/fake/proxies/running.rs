@@ -154,7 +154,7 @@ impl Running {
             && (setup.control.is_some() || setup.control_tcp.is_some())
         {
             let proxied = Arc::new(Proxied {
-                calls: calls.calls.clone(),
+                calls: Arc::clone(&calls.calls),
                 host,
                 role: name,
                 answers,

@@ -95,10 +95,11 @@ async fn settling_ends_when_time_is_set_back_before_what_was_due() {
     let hour = Duration::from_secs(3600);
     let builder = FakeDfdaemon::builder().manual_clock().gc_interval(hour);
     let daemon = builder.open_without_sockets().await.unwrap();
-    daemon.cluster().settle().await;
+    let jobs = daemon.instance().jobs();
+    jobs.settle().await;
     let before = daemon.clock().now();
     daemon.clock().advance(hour).unwrap();
-    let mut settle = tokio_test::task::spawn(daemon.cluster().settle());
+    let mut settle = tokio_test::task::spawn(jobs.settle());
     // Nothing else runs in between on this one thread: what is due has not begun.
     tokio_test::assert_pending!(settle.poll());
     daemon.clock().set(before).unwrap();

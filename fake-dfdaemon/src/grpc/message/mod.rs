@@ -12,7 +12,7 @@ use dfdaemon_api::digest::piece_digest;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::call::StoreFaults;
+use crate::call::{StoreFaults, TransferFaults};
 use crate::cluster::{
     Arrival, ExportRequest, ImportRequest, OutputRequest, ReplicaState, RequestedTtl, TaskView,
 };
@@ -111,6 +111,7 @@ pub(super) fn export_request(
         persistent,
         output,
         store_faults: StoreFaults::default(),
+        transfer_faults: TransferFaults::default(),
     }
 }
 

@@ -57,7 +57,7 @@ const MOST_LOST: usize = 4 << 20;
 /// What the calls of a proxy share.
 #[derive(Clone, Debug)]
 pub(crate) struct ProxiedCalls {
-    pub(crate) calls: CallContext,
+    pub(crate) calls: Arc<CallContext>,
     /// What stands for the host in the journal.
     pub(crate) host: &'static str,
     /// Where pieces are put that wait for a fault.
@@ -115,7 +115,7 @@ impl ProxiedCalls {
             release: Release::default(),
         };
         Ok(Self {
-            calls,
+            calls: Arc::new(calls),
             host,
             spool: dir.into(),
         })

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::plan::Plan;
-use crate::call::StoreFaults;
 use crate::call::clock::ClockMode;
+use crate::call::{StoreFaults, TransferFaults};
 use crate::cluster::{Cluster, Error, ExportRequest, ImportRequest, OutputRequest, RequestedTtl};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::release::Release;
@@ -387,6 +387,7 @@ impl RunningFake<'_> {
             persistent: false,
             output,
             store_faults: StoreFaults::default(),
+            transfer_faults: TransferFaults::default(),
         };
         let begun = self
             .work(move |cluster| cluster.export(HostNumber::of(host), request))
