@@ -9,14 +9,13 @@ use super::ahead::Ahead;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::events::Events;
+use super::faults::code_name;
 use super::faults::registry::{Armed, Faults};
-use super::faults::{Action, code_name};
 use super::gate::Gate;
 use super::journal::{Journal, Written};
 use super::record::{Call, CallFault, CallStatus};
 use super::waits::Waits;
 use crate::dfdaemon::release::Release;
-use crate::dfdaemon::statuses::{connection_reset, sockets_closed};
 
 /// What all calls of a daemon share. An [`Instance`](crate::instance::Instance) or a proxy owns it.
 #[derive(Debug)]
@@ -37,15 +36,9 @@ impl CallContext {
     /// Notes a fault that has hit no call, but a piece on its way, a connection or the sockets of a
     /// host: in the journal, as a call of its own, and to those that follow.
     pub(crate) fn note_firing(&self, armed: &Armed, mut call: Call) {
-        let error = match armed.action() {
-            Action::Error(error) => Some(error.status()),
-            Action::Reset | Action::Refuse => Some(connection_reset()),
-            Action::Stale => Some(sockets_closed()),
-            _ => None,
-        };
         call.call = self.journal.number();
         call.at = self.clock.now();
-        if let Some(error) = error {
+        if let Some(error) = armed.action().noted_status() {
             note_status(&mut call, &error);
         }
         self.note_fault(armed, &mut call);

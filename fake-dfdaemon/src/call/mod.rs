@@ -20,6 +20,7 @@ pub(crate) mod record;
 pub(crate) mod rpc;
 mod running;
 mod store_faults;
+pub(crate) mod stream_faults;
 mod transfer_faults;
 mod waits;
 

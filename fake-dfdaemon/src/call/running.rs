@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::ahead::Ahead;
 use super::clock::{Clock, later};
@@ -20,9 +20,7 @@ use super::rpc::Rpc;
 use super::store_faults::StoreFaults;
 use super::transfer_faults::TransferFaults;
 use super::waits::Waiting;
-use crate::dfdaemon::host_id;
-use crate::dfdaemon::release::Origin;
-use crate::dfdaemon::statuses::{connection_reset, no_scheduler, overloaded, stopping, timed_out};
+use crate::dfdaemon::statuses::{connection_reset, stopping, timed_out};
 
 /// A call that is running: what is known of it, and what only a call under way has, such as the faults that
 /// are armed for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
@@ -149,18 +147,11 @@ impl RunningCall {
 
     /// The status that a fault answers with, if it does.
     fn refusal(&self, action: &Action) -> Option<Status> {
-        match action {
-            Action::Error(error) => Some(error.status()),
-            Action::NoHost => {
-                let id = self.call.as_ref()?.with(|call| host_id(&call.host));
-                let text = format!("host {id} not found");
-                let release = self.calls.release;
-                Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
-            }
-            Action::NoScheduler => Some(no_scheduler()),
-            Action::Overloaded => Some(overloaded("CPU/memory thresholds are exceeded")),
-            _ => None,
-        }
+        let host = self
+            .call
+            .as_ref()
+            .map(|call| call.with(|call| call.host.clone()));
+        action.refusal(&host.unwrap_or_default(), self.calls.release)
     }
 
     /// Waits for a time, unless the call is broken off before.

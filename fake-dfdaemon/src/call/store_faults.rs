@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::faults::Action;
 use super::faults::registry::Armed;
 use crate::store::DiskFault;
 
@@ -24,7 +23,7 @@ struct Inner {
 impl StoreFaults {
     /// Those among the faults of a call.
     pub(super) fn among(armed: &[Armed]) -> Self {
-        let store_fault = |armed: &Armed| Some((armed.clone(), disk_fault(armed.action())?));
+        let store_fault = |armed: &Armed| Some((armed.clone(), armed.action().disk_fault()?));
         Self(Arc::new(Inner {
             armed: armed.iter().filter_map(store_fault).collect(),
             ..Inner::default()
@@ -52,14 +51,5 @@ impl StoreFaults {
         let (armed, _) = self.0.met.get()?.as_ref()?;
         let told = self.0.told.swap(true, Ordering::Relaxed);
         (!told).then(|| armed.clone())
-    }
-}
-
-fn disk_fault(action: &Action) -> Option<DiskFault> {
-    match action {
-        Action::NoSpace => Some(DiskFault::NoSpace),
-        Action::DiskError => Some(DiskFault::Error),
-        Action::TornWrite => Some(DiskFault::TornWrite),
-        _ => None,
     }
 }

@@ -75,7 +75,8 @@ fn add_names(schemas: &mut Value) {
             json!(codes),
         ),
     ];
-    let plain = Action::plain_names().map(|name| format!("/Action/properties/{name}"));
+    let plain = Action::rows().filter(|row| row.takes_nothing());
+    let plain = plain.map(|row| format!("/Action/properties/{}", row.name));
     let plain = plain.map(|place| (place, json!({"const": true})));
     let places = places.map(|(place, names)| (place.to_owned(), names));
     for (place, names) in places.into_iter().chain(plain) {

@@ -12,13 +12,13 @@ use dfdaemon_api::dfdaemon::v2::{
 use tonic::{Request, Status};
 
 use super::content_body::{self, ContentBody, Parts};
-use super::piece_faults::{Outgoing, PieceFate};
 use super::service::ServedHost;
-use super::stream_faults::{StreamFaults, shuffle};
 use super::{framing, message};
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
+use crate::call::faults::piece::{Outgoing, PieceFate};
 use crate::call::rpc::Rpc;
+use crate::call::stream_faults::{StreamFaults, shuffle};
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;

@@ -16,7 +16,6 @@ mod local;
 pub(crate) mod message;
 mod peer;
 mod piece;
-pub(crate) mod piece_faults;
 mod piece_packets;
 mod pieces;
 pub(crate) mod request_head;
@@ -25,7 +24,6 @@ mod service;
 mod services;
 pub(crate) mod socket;
 mod stat;
-pub(crate) mod stream_faults;
 mod unserved;
 
 use dfdaemon_api::FILE_DESCRIPTOR_SET;

@@ -123,7 +123,7 @@ fn connections_know_few_faults_and_calls_know_none_of_theirs() {
     for (text, said) in [
         (
             "connect:reset",
-            "a connection knows refuse, stale, stall and delay",
+            "a connection knows refuse, stale, delay and stall",
         ),
         ("connect@task=1:stall", "a connection is of no task"),
         ("connect@piece=1:stall", "a connection has none"),

@@ -6,18 +6,20 @@
 mod action;
 mod error;
 mod guard;
+pub(crate) mod piece;
 pub(crate) mod reach;
 pub(crate) mod registry;
 mod spec;
 mod status;
+mod table;
 
-pub use self::action::Action;
 pub use self::error::FaultError;
 pub use self::guard::FaultGuard;
 pub use self::status::ErrorAction;
 pub(crate) use self::status::code_name;
 #[cfg(feature = "control")]
 pub(crate) use self::status::is_code_name;
+pub use self::table::Action;
 use super::rpc::Rpc;
 
 /// Something that goes wrong in the calls that it matches.

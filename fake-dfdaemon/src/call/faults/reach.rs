@@ -1,6 +1,6 @@
 //! Which faults can act where calls pass.
 
-use super::action::Scope;
+use super::table::Scope;
 use super::{Fault, FaultError};
 use crate::call::rpc::Rpc;
 use crate::dfdaemon::HostNumber;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::action::Scope;
+use super::table::Scope;
 use super::{Action, Fault, FaultError, Phase};
 use crate::call::json::named;
 use crate::call::rpc::Rpc;
@@ -144,7 +144,7 @@ impl Fault {
             return refuse("piece, bytes: only an export has pieces".to_owned());
         }
         match self.action.scope() {
-            Scope::AnyCall => {}
+            Scope::Call => {}
             Scope::Piece | Scope::Stream if !streams => {
                 return refuse(format!("{name}: only an export has a stream"));
             }
@@ -156,16 +156,15 @@ impl Fault {
                     ));
                 }
             }
-            Scope::Piece | Scope::Stream | Scope::Connection => {}
+            Scope::Piece | Scope::Stream | Scope::Connection | Scope::Transfer => {}
         }
-        let placeable = matches!(self.action.scope(), Scope::AnyCall | Scope::Piece);
+        let placeable = matches!(self.action.scope(), Scope::Call | Scope::Piece);
         if placed && !placeable {
             return refuse(format!("{name}: has no place in the stream"));
         }
-        if self.phase.is_some() && (placed || self.action.scope() != Scope::AnyCall) {
-            return refuse(
-                "phase: goes with error, delay, stall and reset, without a place".to_owned(),
-            );
+        if self.phase.is_some() && (placed || self.action.scope() != Scope::Call) {
+            let of_calls = Action::names_in(Scope::Call);
+            return refuse(format!("phase: goes with {of_calls}, without a place"));
         }
         Ok(())
     }
@@ -176,10 +175,9 @@ impl Fault {
     fn check_connect(&self) -> Result<(), FaultError> {
         let refuse = |text: String| Err(FaultError::new(text));
         let name = self.action.name();
-        if !self.action.hits_connections() {
-            return refuse(format!(
-                "{name}: a connection knows refuse, stale, stall and delay"
-            ));
+        if !self.action.hits(Scope::Connection) {
+            let known = Action::names_in(Scope::Connection);
+            return refuse(format!("{name}: a connection knows {known}"));
         }
         let of_calls = [&self.task, &self.tag, &self.application];
         if of_calls.iter().any(|given| given.is_some()) {
@@ -201,10 +199,9 @@ impl Fault {
     fn check_transfer(&self) -> Result<(), FaultError> {
         let refuse = |text: String| Err(FaultError::new(text));
         let name = self.action.name();
-        if !self.action.hits_transfers() {
-            return refuse(format!(
-                "{name}: a transfer knows error, delay, stall, reset, bandwidth and corrupt_piece"
-            ));
+        if !self.action.hits(Scope::Transfer) {
+            let known = Action::names_in(Scope::Transfer);
+            return refuse(format!("{name}: a transfer knows {known}"));
         }
         if self.phase.is_some() || self.bytes.is_some() {
             return refuse("phase, bytes: a transfer has pieces alone".to_owned());

@@ -1,35 +1,26 @@
 
 // Faults: the form knows the grammar, and shows what to paste into a test.
 const fault = $("fault");
-// What an action happens to, an example of its argument, and what the argument is.
-const ACTIONS = {
-  error: ["call", "UNAVAILABLE:gone", "CODE:message"], delay: ["call", "200ms", "time, or least..most"], stall: ["call"], reset: ["call"],
-  no_host: ["call"], no_scheduler: ["call"], overloaded: ["call"],
-  bandwidth: ["piece", "10MiB", "bytes a second"], end: ["piece"], skip_piece: ["piece"], repeat_piece: ["piece"],
-  corrupt_piece: ["piece"], corrupt_digest: ["piece"], empty_digest: ["piece"], no_content: ["piece"], wrong_length: ["piece", "1", "added to the length"],
-  shuffle_pieces: ["stream"], wrong_content_length: ["stream", "1", "added to the length"],
-  refuse: ["connection"], stale: ["connection"], no_space: ["store"], disk_error: ["store"], torn_write: ["store"],
-};
-const OF_TRANSFERS = ["error", "delay", "stall", "reset", "bandwidth", "corrupt_piece"];
-const OF_CONNECTIONS = ["refuse", "stale", "stall", "delay"];
+// What each action happens to (its scope, and also to what), what it does, its argument and an example of it.
+const ACTIONS = Object.fromEntries(@ACTIONS@);
 const OF_TASKS = ["task", "tag", "application"];
 const KEYS = ["host", "task", "tag", "application", "call", "times", "probability", "phase", "piece", "bytes"];
 const NUMBERS = ["call", "times", "probability", "piece", "bytes"];
 for (const on of [...RPCS, "*"]) fault.on.append(el("option", on));
-for (const action of Object.keys(ACTIONS)) fault.do.append(el("option", action));
+for (const [action, { does }] of Object.entries(ACTIONS)) fault.do.append(el("option", action, { title: does }));
 
 /** Whether an action can happen in a call. */
 function goesWith(on, action) {
-  const [scope] = ACTIONS[action];
-  if (on === "transfer") return OF_TRANSFERS.includes(action);
-  if (on === "connect") return OF_CONNECTIONS.includes(action);
+  const { scope, also } = ACTIONS[action];
+  if (on === "transfer") return also.includes("transfer");
+  if (on === "connect") return [scope, ...also].includes("connection");
   if (scope === "connection") return false;
   if (scope === "call" || on === "*") return true;
   return scope === "store" ? ["import", "export", "replicate"].includes(on) : on === "export";
 }
 /** Whether a field narrows such a fault. */
 function narrows(key, on, action) {
-  const [scope] = ACTIONS[action];
+  const { scope } = ACTIONS[action];
   const isPlaceable = scope === "call" || scope === "piece";
   if (action === "stale") return key === "host";
   if (on === "connect") return ![...OF_TASKS, "phase", "piece", "bytes"].includes(key);
@@ -63,16 +54,16 @@ function showForm() {
   for (const option of fault.do.options) option.disabled = !goesWith(on, option.value);
   if (fault.do.selectedOptions[0].disabled) {
     fault.do.value = [...fault.do.options].find((option) => !option.disabled).value;
-    fault.argument.value = ACTIONS[fault.do.value][1] || "";
+    fault.argument.value = ACTIONS[fault.do.value].example || "";
   }
-  const [, example, what] = ACTIONS[fault.do.value];
+  const { example, argument } = ACTIONS[fault.do.value];
   fault.argument.disabled = !example;
-  $("argument-label").textContent = what ? `Argument (${what})` : "No argument";
+  $("argument-label").textContent = argument ? `Argument (${argument})` : "No argument";
   for (const key of KEYS) fault[key].disabled = !narrows(key, on, fault.do.value);
   $("spec").textContent = specOf(faultJson());
 }
 fault.do.addEventListener("change", () => {
-  fault.argument.value = ACTIONS[fault.do.value][1] || "";
+  fault.argument.value = ACTIONS[fault.do.value].example || "";
   showForm();
 });
 fault.addEventListener("input", showForm);
@@ -80,7 +71,7 @@ fault.addEventListener("submit", (event) => {
   event.preventDefault();
   submit(fault, "add " + $("spec").textContent, "POST", "/faults", faultJson());
 });
-fault.argument.value = ACTIONS[fault.do.value][1];
+fault.argument.value = ACTIONS[fault.do.value].example;
 showForm();
 
 function showFaults(list) {

@@ -4,7 +4,7 @@ function showProxy() {
   isProxy = true;
   for (const part of document.querySelectorAll("[data-of-fakes]")) part.hidden = true;
   for (const option of [...fault.on.options, ...filters.rpc.options]) if (["replicate", "transfer", "connect"].includes(option.value)) option.remove();
-  for (const option of [...fault.do.options]) if (["store", "connection"].includes(ACTIONS[option.value][0])) option.remove();
+  for (const option of [...fault.do.options]) if (["store", "connection"].includes(ACTIONS[option.value].scope)) option.remove();
 }
 
 // How long a change waits for others at least, in milliseconds.

@@ -10,14 +10,16 @@ use axum::http::header::{
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::ApiError;
+use crate::call::faults::Action;
 
 const STYLE: &str = include_str!("style.css");
 
 /// In the order in which the parts use each other.
-const SCRIPT: &str = concat!(
+const PARTS: &str = concat!(
     include_str!("basics.js"),
     include_str!("filters.js"),
     include_str!("hosts_tasks.js"),
@@ -28,15 +30,22 @@ const SCRIPT: &str = concat!(
     include_str!("follow.js"),
 );
 
+/// With the table of actions, which the form for faults is made of.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let actions = Action::rows().map(|row| json!([row.name, row.to_value()]));
+    let actions: Value = actions.collect();
+    PARTS.replacen("@ACTIONS@", &actions.to_string(), 1)
+});
+
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     let page = include_str!("page.html").replacen("@STYLE@", STYLE, 1);
-    page.replacen("@SCRIPT@", SCRIPT, 1)
+    page.replacen("@SCRIPT@", &SCRIPT, 1)
 });
 
 /// The page's own script and style, by their hashes, and no others; requests to the API alone; in no
 /// frame of another page.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let (script, style) = (hash(SCRIPT), hash(STYLE));
+    let (script, style) = (hash(&SCRIPT), hash(STYLE));
     format!(
         "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -64,6 +73,18 @@ pub(super) async fn page() -> Result<Response, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_form_for_faults_knows_every_action() {
+        assert!(!PAGE.contains("@ACTIONS@"));
+        for row in Action::rows() {
+            assert!(
+                PAGE.contains(&format!("[\"{}\",{{", row.name)),
+                "{}",
+                row.name
+            );
+        }
+    }
 
     /// What the policy would not let the page do, and what would let a client's text do something.
     #[test]

@@ -22,12 +22,12 @@ use super::spool::{Place, Spool};
 use super::watched::{broken, note, reset, status_of};
 use crate::call::RunningCall;
 use crate::call::faults::Phase;
+use crate::call::faults::piece::{Outgoing, PieceFate};
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
+use crate::call::stream_faults::{StreamFaults, shuffle};
 use crate::dfdaemon::statuses::{stopping, too_long};
 use crate::grpc::framing;
-use crate::grpc::piece_faults::{Outgoing, PieceFate};
-use crate::grpc::stream_faults::{StreamFaults, shuffle};
 use crate::proxy::frames::{Frame as Message, Splitter};
 
 /// How much content goes out at once.

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::call::faults::ErrorAction;
 use crate::call::faults::status::{code_name, is_code_name};
 
 /// As the names of codes are written on the wire's side: `NotFound` is `NOT_FOUND`.
@@ -41,11 +42,24 @@ fn a_status_is_what_its_action_says() {
 }
 
 #[test]
-fn every_action_has_a_name_of_its_own() {
-    let names: HashSet<_> = Action::names().collect();
-    assert_eq!(names.len(), PLAIN.len() + WITH_ARGUMENT.len());
-    for (name, action) in PLAIN.iter().cloned() {
-        assert_eq!(Action::from_text(name), Ok(action));
+fn every_row_has_a_name_of_its_own_which_reads_as_its_action() {
+    let rows: Vec<_> = Action::rows().collect();
+    let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), rows.len());
+    for row in rows {
+        let (name, does) = (row.name, row.does);
+        let text = match &row.takes {
+            Takes::Nothing(_) => name.to_owned(),
+            Takes::Argument(argument) => format!("{name}={}", argument.example),
+        };
+        let action = Action::from_text(&text).unwrap();
+        assert_eq!((action.name(), action.scope()), (name, row.scope));
+        assert!(row.also.iter().all(|also| action.hits(*also)), "{name}");
+        assert_eq!(Action::from_value(&action.to_value()), Ok(action));
+        assert!(
+            does.starts_with(' ') && does.ends_with('.'),
+            "{name}: {does}"
+        );
     }
 }
 

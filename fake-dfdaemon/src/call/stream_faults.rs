@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tonic::Status;
 
-use super::piece_faults::{Outgoing, PieceFate, applies, damage};
-use crate::call::RunningCall;
-use crate::call::clock::later;
-use crate::call::faults::Action;
-use crate::call::faults::registry::Armed;
+use super::RunningCall;
+use super::clock::later;
+use super::faults::Action;
+use super::faults::piece::{Outgoing, PieceFate, applies, damage};
+use super::faults::registry::Armed;
 
 /// The faults of one stream, and how far it has come.
 #[derive(Debug)]

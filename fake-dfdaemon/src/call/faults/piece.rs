@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;
 use dfdaemon_api::digest::{parse_piece_digest, piece_digest};
 
-use crate::call::faults::Action;
+use super::Action;
 
 /// A piece on its way out, without the content itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +79,7 @@ mod tests {
     use dfdaemon_api::digest::crc32;
 
     use super::*;
-    use crate::call::faults::Fault;
+    use crate::call::faults::table::Takes;
 
     fn outgoing() -> Outgoing {
         let piece = Piece {
@@ -177,21 +177,13 @@ mod tests {
     #[test]
     fn what_spoils_a_piece_or_ends_the_stream_at_one_hits_pieces() {
         let sound = (PieceFate::Sent, outgoing());
-        for name in Action::names() {
-            let argument = match name {
-                "error" => "ABORTED",
-                "delay" => "1s",
-                "bandwidth" => "1",
-                _ => "",
+        for row in Action::rows() {
+            let text = match &row.takes {
+                Takes::Nothing(_) => row.name.to_owned(),
+                Takes::Argument(argument) => format!("{}={}", row.name, argument.example),
             };
-            let text = if argument.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{name}={argument}")
-            };
-            let fault: Fault = format!("export:{text}").parse().unwrap();
-            let hits = fault.action.hits_pieces();
-            assert_eq!(hits, damaged(&fault.action) != sound, "{name}");
+            let action = Action::from_text(&text).unwrap();
+            assert_eq!(action.hits_pieces(), damaged(&action) != sound, "{text}");
         }
     }
 

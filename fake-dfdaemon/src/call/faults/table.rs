@@ -1,0 +1,189 @@
+//! The table of actions: one row each. Enum, builder, grammar, page and API document are made of it.
+
+mod argument;
+
+use std::time::Duration;
+
+use self::argument::{Argument, BANDWIDTH, CONTENT_LENGTH, DELAY, ERROR, LENGTH};
+use super::status::ErrorAction;
+use super::{Fault, FaultBuilder};
+
+/// What an action happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// A call as such.
+    Call,
+    /// The pieces of an export, one of which may be named.
+    Piece,
+    /// The stream of an export as a whole.
+    Stream,
+    /// Whatever writes to a host's store.
+    Store,
+    /// A connection, not a call.
+    Connection,
+    /// A piece on its way between hosts.
+    Transfer,
+}
+
+/// What is written of an action.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// What it does, in a sentence.
+    #[cfg_attr(not(feature = "control"), expect(dead_code))]
+    pub(crate) does: &'static str,
+    pub(crate) scope: Scope,
+    /// What it can happen to besides.
+    pub(crate) also: &'static [Scope],
+    pub(super) takes: Takes,
+}
+
+/// The argument of an action.
+#[derive(Debug)]
+pub(super) enum Takes {
+    Nothing(Action),
+    Argument(&'static Argument),
+}
+
+/// Makes [`Action`], [`ROWS`] and the builder's methods. A row without argument is
+/// `Variant = name in Scope`, where `name` is that of the builder's method too, and may go on with
+/// `also Scope, …`. One with an argument says what reads it; its method stands below.
+macro_rules! actions {
+    (
+        plain: $(
+            #[doc = $does:literal]
+            $plain:ident = $method:ident in $scope:ident $(also $($also:ident),+)?;
+        )+
+        with_argument: $(
+            #[doc = $tells:literal]
+            $variant:ident($($of:ty),+) = $name:literal in $where:ident $(also $($more:ident),+)? => $argument:ident;
+        )+
+    ) => {
+        /// What a fault does to the call that it hits.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        ///
+        /// use fake_dfdaemon::{Action, Fault, Rpc};
+        ///
+        /// for action in [Action::Stall, Action::Reset, Action::Bandwidth(1 << 20)] {
+        ///     let fault = Fault::on(Rpc::Export).action(action);
+        ///     assert!(fault.to_json().starts_with(r#"{"on":"export","do":"#));
+        /// }
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $(#[doc = $tells] $variant($($of),+),)+
+            $(#[doc = $does] $plain,)+
+        }
+
+        /// Two variants that have a name in common follow each other.
+        pub(super) static ROWS: &[Row] = &[
+            $(Row {
+                name: $name,
+                does: $tells,
+                scope: Scope::$where,
+                also: &[$($(Scope::$more),+)?],
+                takes: Takes::Argument(&$argument),
+            },)+
+            $(Row {
+                name: stringify!($method),
+                does: $does,
+                scope: Scope::$scope,
+                also: &[$($(Scope::$also),+)?],
+                takes: Takes::Nothing(Action::$plain),
+            },)+
+        ];
+
+        impl Action {
+            /// The action's name.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(..) => $name,)+
+                    $(Self::$plain => stringify!($method),)+
+                }
+            }
+
+            pub(super) fn scope(&self) -> Scope {
+                match self {
+                    $(Self::$variant(..) => Scope::$where,)+
+                    $(Self::$plain => Scope::$scope,)+
+                }
+            }
+
+            /// Whether it can happen there.
+            pub(super) fn hits(&self, scope: Scope) -> bool {
+                let also: &[Scope] = match self {
+                    $(Self::$variant(..) => &[$($(Scope::$more),+)?],)+
+                    $(Self::$plain => &[$($(Scope::$also),+)?],)+
+                };
+                self.scope() == scope || also.contains(&scope)
+            }
+        }
+
+        /// What completes a fault: a method for each action that takes no argument.
+        impl FaultBuilder {
+            $(
+                #[doc = $does]
+                pub fn $method(self) -> Fault {
+                    self.action(Action::$plain)
+                }
+            )+
+        }
+    };
+}
+
+actions! {
+    plain:
+    /// Never answers, until the fault is removed.
+    Stall = stall in Call also Transfer, Connection;
+    /// Closes the connection without a status.
+    Reset = reset in Call also Transfer;
+    /// Answers as a dfdaemon whose host the scheduler does not know yet.
+    NoHost = no_host in Call;
+    /// Answers as a dfdaemon that reaches no scheduler.
+    NoScheduler = no_scheduler in Call;
+    /// Answers as a dfdaemon whose machine is out of CPU or memory.
+    Overloaded = overloaded in Call;
+    /// Ends the stream early, as if all were well.
+    End = end in Piece;
+    /// Leaves a piece out.
+    SkipPiece = skip_piece in Piece;
+    /// Sends a piece twice.
+    RepeatPiece = repeat_piece in Piece;
+    /// Flips a bit of a piece's content; the digest stays.
+    CorruptPiece = corrupt_piece in Piece also Transfer;
+    /// Sends a digest that is not the piece's.
+    CorruptDigest = corrupt_digest in Piece;
+    /// Sends a piece without digest.
+    EmptyDigest = empty_digest in Piece;
+    /// Sends a piece without its content.
+    NoContent = no_content in Piece;
+    /// Sends the pieces in another order.
+    ShufflePieces = shuffle_pieces in Stream;
+    /// Closes a connection as soon as it is made.
+    Refuse = refuse in Connection;
+    /// Closes the sockets of a host and leaves their names: nobody serves them until the fault is removed.
+    Stale = stale in Connection;
+    /// The store has no space left.
+    NoSpace = no_space in Store;
+    /// The store's disk fails.
+    DiskError = disk_error in Store;
+    /// The store's disk fails when half of the content is written.
+    TornWrite = torn_write in Store;
+
+    with_argument:
+    /// Answers with a status.
+    Error(ErrorAction) = "error" in Call also Transfer => ERROR;
+    /// Waits, by the daemon's clock, then goes on.
+    Delay(Duration) = "delay" in Call also Transfer, Connection => DELAY;
+    /// The same for a time between these two, which the seed draws for each call.
+    DelayBetween(Duration, Duration) = "delay" in Call also Transfer, Connection => DELAY;
+    /// Sends content at so many bytes a second, by the daemon's clock.
+    Bandwidth(u64) = "bandwidth" in Piece also Transfer => BANDWIDTH;
+    /// Adds this to a piece's length.
+    WrongLength(i64) = "wrong_length" in Piece => LENGTH;
+    /// Adds this to the content length that the stream starts with.
+    WrongContentLength(i64) = "wrong_content_length" in Stream => CONTENT_LENGTH;
+}
