@@ -343,8 +343,13 @@ pub struct PeerClient(Connection);
 impl PeerClient {
     /// A client of the host with this upload socket.
     pub async fn connect(endpoint: &Path) -> Self {
-        let connected = Connection::open(endpoint).await;
-        Self(connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display())))
+        let connected = Self::try_connect(endpoint).await;
+        connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display()))
+    }
+
+    /// The same, if one can be made.
+    pub async fn try_connect(endpoint: &Path) -> std::io::Result<Self> {
+        Connection::open(endpoint).await.map(Self)
     }
 
     fn service(&self) -> DfdaemonUploadClient<Connection> {
