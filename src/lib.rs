@@ -80,12 +80,14 @@ pub use tree::{
 };
 pub use types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use types::error::{Error, ErrorKind, Interruption, Result};
+pub use types::local_task::LocalTask;
 pub use types::options::{
     Digest, PieceLength, ReplicaCount, StallTimeout, Timeout, Ttl, ValueError,
 };
 pub use types::remedy::Remedy;
-pub use types::task::{LocalTask, Task, TaskState};
+pub use types::task::Task;
 pub use types::task_id::TaskId;
+pub use types::task_state::TaskState;
 
 /// A point in time, of [`Task`] and [`LocalTask`].
 pub use jiff::Timestamp;

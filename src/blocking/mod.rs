@@ -36,8 +36,9 @@ use crate::export::{ExportRequest, Exported, Verified, mended};
 use crate::import::{ImportRequest, Imported, TaskIdScheme};
 use crate::types::endpoint::Endpoint;
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::local_task::LocalTask;
 use crate::types::options::{ReplicaCount, Timeout, ValueError};
-use crate::types::task::{LocalTask, Task};
+use crate::types::task::Task;
 use crate::types::task_id::TaskId;
 
 pub use trees::diagnose;

@@ -21,8 +21,9 @@ use crate::export::{Exported, Verified};
 use crate::import::Imported;
 use crate::tree::{ExportedTree, ImportedTree};
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
+use crate::types::local_task::LocalTask;
 use crate::types::options::{Digest, TaskId};
-use crate::types::task::{LocalTask, Task};
+use crate::types::task::Task;
 
 /// What a command came to.
 #[derive(Debug)]

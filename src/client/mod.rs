@@ -20,8 +20,10 @@ use tracing::info;
 
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::local_task::LocalTask;
 use crate::types::options::{Endpoint, ReplicaCount, TaskId, Timeout, ValueError};
-use crate::types::task::{LocalTask, Task, TaskState};
+use crate::types::task::Task;
+use crate::types::task_state::TaskState;
 use crate::wire::status::{self, Operation};
 
 use crate::wire::connection::{self, Connection};

@@ -8,22 +8,25 @@
 //! receiving thread may hang as well, it writes by itself: bytes that one core has just received
 //! are written from its cache, and nobody has to be woken.
 
+mod content_check;
 pub(crate) mod coverage;
 mod destination;
 mod id_check;
+mod piece;
 pub(crate) mod thread;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dfdaemon_api::digest::{Crc32, Digest, DigestHasher, parse_piece_digest, piece_digest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::content::thread::{finished, on_thread, thread_died};
 use crate::types::error::{Error, Result};
 
+pub(crate) use content_check::ContentCheck;
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
 pub(crate) use id_check::IdCheck;
+pub(crate) use piece::Piece;
 
 /// What may wait to be written, in bytes.
 const QUEUE_BYTES: usize = 8 << 20;
@@ -158,122 +161,5 @@ impl Queue {
     async fn finish(self) -> Result<()> {
         drop(self.queue);
         finished(self.end).await
-    }
-}
-
-/// The piece that is being written.
-#[derive(Debug, Default)]
-pub(crate) struct Piece {
-    number: u32,
-    /// Where its next bytes go.
-    offset: u64,
-    repeated: bool,
-    crc: Crc32,
-}
-
-impl Piece {
-    fn take(&mut self, step: Step, destination: &mut impl Destination) -> Result<()> {
-        match step {
-            Step::Start {
-                number,
-                offset,
-                repeated,
-            } => {
-                *self = Self {
-                    number,
-                    offset,
-                    repeated,
-                    crc: Crc32::new(),
-                };
-            }
-            Step::Content(content) => {
-                self.crc.update(&content);
-                let offset = self.offset;
-                self.offset += content.len() as u64;
-                if !self.repeated {
-                    destination.write(offset, content)?;
-                }
-            }
-            Step::End { digest } => {
-                self.verify(&digest)?;
-                destination.verified()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn verify(&self, digest: &str) -> Result<()> {
-        if digest.is_empty() {
-            return Ok(());
-        }
-        let number = self.number;
-        let expected = parse_piece_digest(digest).map_err(|source| {
-            Error::integrity(format!(
-                "piece {number} has a digest that cannot be checked"
-            ))
-            .because(source)
-        })?;
-        let actual = self.crc.clone().finalize();
-        if actual == expected {
-            return Ok(());
-        }
-        Err(Error::integrity(format!(
-            "piece {number} is damaged: its digest is {}, not {digest}",
-            piece_digest(actual),
-        )))
-    }
-}
-
-/// What the whole content must hash to: a digest, the id of its task, or both.
-#[derive(Debug)]
-pub(crate) struct ContentCheck {
-    digest: Option<DigestCheck>,
-    id: Option<IdCheck>,
-}
-
-impl ContentCheck {
-    /// None if there is nothing to check.
-    pub(crate) fn new(digest: Option<Digest>, id: Option<IdCheck>) -> Option<Self> {
-        let digest = digest.map(DigestCheck::new);
-        (digest.is_some() || id.is_some()).then_some(Self { digest, id })
-    }
-
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        if let Some(digest) = &mut self.digest {
-            digest.hasher.update(bytes);
-        }
-        if let Some(id) = &mut self.id {
-            id.update(bytes);
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<()> {
-        self.digest.map_or(Ok(()), DigestCheck::finish)?;
-        self.id.map_or(Ok(()), IdCheck::finish)
-    }
-}
-
-/// A digest of the whole content, and what it is compared to.
-#[derive(Debug)]
-struct DigestCheck {
-    expected: Digest,
-    hasher: DigestHasher,
-}
-
-impl DigestCheck {
-    fn new(expected: Digest) -> Self {
-        let hasher = expected.hasher();
-        Self { expected, hasher }
-    }
-
-    fn finish(self) -> Result<()> {
-        let actual = self.hasher.finish();
-        if self.expected.matches(&actual) {
-            return Ok(());
-        }
-        Err(Error::integrity(format!(
-            "the content's digest is {actual}, not {}",
-            self.expected
-        )))
     }
 }

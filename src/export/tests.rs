@@ -19,7 +19,9 @@ const CONTENT: &[u8] = b"0123456789";
 mod any_stream;
 mod by_daemon;
 mod failing_disk;
+mod targets;
 mod verify;
+mod writers;
 
 use by_daemon::writing_daemon;
 
@@ -267,44 +269,6 @@ async fn a_dropped_export_leaves_nothing() {
 
 /// By path the daemon has written its file when the directory goes.
 #[tokio::test]
-async fn an_output_whose_directory_vanishes_meanwhile_is_a_local_file_error() {
-    for mode in [ExportMode::ByTransfer, ExportMode::ByPath] {
-        let directory = tempfile::tempdir().unwrap();
-        let parent = directory.path().join("parent");
-        fs::create_dir(&parent).unwrap();
-        let gate = Arc::new(tokio::sync::Notify::new());
-        let [first, second, third] = <[Piece; 3]>::try_from(pieces()).unwrap();
-        let mut steps = started_with([first, second]);
-        steps.extend([Step::Wait(Arc::clone(&gate)), Step::Piece(third)]);
-        let daemon = ScriptedDaemon::start(Answers {
-            export: Arc::new(move |request| {
-                if let Some(path) = &request.output_path {
-                    fs::write(path, CONTENT).unwrap();
-                }
-                Ok(steps.clone())
-            }),
-            ..Answers::default()
-        });
-        let (request, mut receiver) = watched_request();
-        let request = request.mode(mode);
-        let client = connected(&daemon).await;
-        let export = client.export_to_path(&request, parent.join("out"));
-        let vanish = async {
-            received(&mut receiver, 8).await;
-            fs::remove_dir_all(&parent).unwrap();
-            gate.notify_one();
-        };
-        let (exported, ()) = tokio::join!(export, vanish);
-        assert_eq!(
-            exported.unwrap_err().kind(),
-            ErrorKind::LocalFile,
-            "{mode:?}"
-        );
-        assert_eq!(names(directory.path()), [""; 0]);
-    }
-}
-
-#[tokio::test]
 async fn the_digest_is_checked_whatever_the_order() {
     let right = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";
     let wrong = right.replace("84", "85");
@@ -320,153 +284,4 @@ async fn the_digest_is_checked_whatever_the_order() {
             assert_eq!(path.exists(), expected.is_none());
         }
     }
-}
-
-/// A directory with a target, `out`, another name of the same file, `link`, and a daemon.
-fn with_old_file() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("out");
-    fs::write(&path, "old").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    fs::hard_link(&path, directory.path().join("link")).unwrap();
-    directory
-}
-
-#[tokio::test]
-async fn overwriting_never_writes_through_a_link_and_keeps_the_mode() {
-    for (mode, daemon) in [
-        (
-            ExportMode::ByTransfer,
-            ScriptedDaemon::exporting(started_with(pieces())),
-        ),
-        (ExportMode::ByPath, writing_daemon()),
-    ] {
-        let directory = with_old_file();
-        let path = directory.path().join("out");
-        let client = connected(&daemon).await;
-        let exported = client
-            .export_to_path(request().mode(mode).overwrite(true), &path)
-            .await;
-        exported.unwrap();
-        assert_eq!(fs::read(&path).unwrap(), CONTENT);
-        assert_eq!(fs::read(directory.path().join("link")).unwrap(), b"old");
-        if mode == ExportMode::ByTransfer {
-            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
-        }
-        let linked = directory.path().join("symbolic");
-        symlink("link", &linked).unwrap();
-        client
-            .export_to_path(request().mode(mode).overwrite(true), &linked)
-            .await
-            .unwrap();
-        assert!(fs::symlink_metadata(&linked).unwrap().is_file());
-        assert_eq!(fs::read(directory.path().join("link")).unwrap(), b"old");
-    }
-}
-
-#[tokio::test]
-async fn without_overwrite_a_file_that_appears_meanwhile_stays() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("out");
-    let appearing = path.clone();
-    let daemon = ScriptedDaemon::start(Answers {
-        export: Arc::new(move |_| {
-            fs::write(&appearing, "mine").unwrap();
-            Ok(started_with(pieces()))
-        }),
-        ..Answers::default()
-    });
-    let client = connected(&daemon).await;
-    let exported = client
-        .export_to_path(request().mode(ExportMode::ByTransfer), &path)
-        .await;
-    assert_eq!(exported.unwrap_err().kind(), ErrorKind::LocalFile);
-    assert_eq!(fs::read(&path).unwrap(), b"mine");
-    assert_eq!(names(directory.path()), ["out"]);
-}
-
-#[tokio::test]
-async fn a_writer_gets_the_content_in_order() {
-    let daemon = ScriptedDaemon::exporting(started_with(pieces().into_iter().rev()));
-    let mut written = Vec::new();
-    let client = connected(&daemon).await;
-    let exported = client.export_to_writer(&request(), &mut written).await;
-    assert_eq!(exported.unwrap().content_length, 10);
-    assert_eq!(written, CONTENT);
-}
-
-#[tokio::test]
-async fn a_reader_that_goes_away_interrupts() {
-    let daemon = ScriptedDaemon::exporting(started_with(pieces()));
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let client = connected(&daemon).await;
-    let error = client
-        .export_to_blocking_writer(&request(), writer)
-        .await
-        .unwrap_err();
-    let gone = ErrorKind::Interrupted(crate::types::error::Interruption::ReaderGone);
-    assert_eq!(error.kind(), gone);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_daemon_that_stalls_is_cut_off_by_a_timeout() {
-    let daemon = ScriptedDaemon::exporting(vec![Step::Started(10), Step::Stall]);
-    let directory = tempfile::tempdir().unwrap();
-    let client = connected(&daemon).await;
-    let request = request()
-        .mode(ExportMode::ByTransfer)
-        .timeout(Duration::from_secs(5));
-    let export = client.export_to_path(request, directory.path().join("out"));
-    let error = export.await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert_eq!(error.to_string(), "cannot export task 7");
-    assert_eq!(error.causes(), ["it took longer than 5s"]);
-    assert_eq!(names(directory.path()), [""; 0]);
-}
-
-#[tokio::test]
-async fn an_asynchronous_writer_that_fails_ends_the_export() {
-    let daemon = ScriptedDaemon::exporting(started_with(pieces()));
-    let (writer, reader) = tokio::io::duplex(1);
-    drop(reader);
-    let client = connected(&daemon).await;
-    let error = client.export_to_writer(&request(), writer).await;
-    let gone = ErrorKind::Interrupted(crate::types::error::Interruption::ReaderGone);
-    assert_eq!(error.unwrap_err().kind(), gone);
-}
-
-/// Readers that never take anything, on one client.
-#[tokio::test]
-async fn transfers_that_stall_stop_no_other_call() {
-    const LENGTH: usize = 4 << 20;
-    let content = vec![0; LENGTH];
-    let pieces =
-        (0..8_u32).map(|number| piece(number, u64::from(number) * LENGTH as u64, &content));
-    let steps: Vec<_> = std::iter::once(Step::Started(8 * LENGTH as u64))
-        .chain(pieces.map(Step::Piece))
-        .collect();
-    let daemon = ScriptedDaemon::start(Answers {
-        export: Arc::new(move |_| Ok(steps.clone())),
-        stat: Arc::new(|_| Err(Status::not_found("persistent cache task 7 not found"))),
-        ..Answers::default()
-    });
-    let client = connected(&daemon).await;
-    let mut readers = Vec::new();
-    for _ in 0..3 {
-        let (writer, reader) = tokio::io::duplex(1);
-        readers.push(reader);
-        let (request, mut received) = watched_request();
-        let client = client.clone();
-        tokio::spawn(async move { client.export_to_writer(&request, writer).await });
-        let first = received.wait_for(|progress| progress.received >= 2 * LENGTH as u64);
-        tokio::time::timeout(Duration::from_secs(30), first)
-            .await
-            .unwrap()
-            .unwrap();
-    }
-    let id = request().task_id;
-    let stat = client.stat(&id);
-    let stat = tokio::time::timeout(Duration::from_secs(30), stat).await;
-    assert_eq!(stat.unwrap().unwrap_err().kind(), ErrorKind::NotFound);
 }

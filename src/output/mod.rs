@@ -10,6 +10,7 @@ pub(crate) mod disk;
 pub(crate) mod holes;
 pub(crate) mod leftovers;
 mod name;
+mod private_directory;
 mod private_file;
 mod private_tree;
 mod sweep;
@@ -32,9 +33,10 @@ use crate::types::error::{Error, Result};
 use crate::types::remedy::Remedy;
 
 pub(crate) use name::is_temporary_name;
+pub(crate) use private_directory::PrivateDirectory;
 pub(crate) use private_file::PrivateFile;
 pub(crate) use private_tree::PrivateTree;
-pub(crate) use temporary::{PrivateDirectory, TemporaryFile};
+pub(crate) use temporary::TemporaryFile;
 
 /// The permission bits that an overwritten file hands on.
 const PERMISSIONS: u32 = 0o777;
@@ -219,7 +221,7 @@ impl Target {
 
     /// What is at the target, opened to be read, through no link.
     pub(crate) fn open_itself(&self) -> io::Result<File> {
-        temporary::open_in(&self.directory, &*self.name)
+        private_directory::open_in(&self.directory, &*self.name)
     }
 
     /// Takes the target away if it is what `held` holds.

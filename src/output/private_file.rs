@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode};
 
-use super::temporary::{PrivateDirectory, is_as_mighty};
+use super::private_directory::{PrivateDirectory, is_as_mighty};
 use super::{HOLD, PRIVATE_DIRECTORY, SEARCH_DIRECTORY, Target};
 
 /// Read by a daemon of the same user or of root.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::leftovers::Leftover;
+use super::private_directory::{PrivateDirectory, is_as_mighty};
 use super::sweep::remove_tree;
-use super::temporary::{PrivateDirectory, is_as_mighty};
 use super::{HOLD, PRIVATE_DIRECTORY, SEARCH_DIRECTORY, Target};
 use crate::types::error::{Error, Result};
 

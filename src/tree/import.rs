@@ -21,7 +21,8 @@ use crate::import::{ImportRequest, Imported};
 use crate::output::PrivateFile;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::TaskId;
-use crate::types::task::{Task, TaskState};
+use crate::types::task::Task;
+use crate::types::task_state::TaskState;
 
 /// A task that expires so little before the time that was asked for is no surprise.
 const EARLY: SignedDuration = SignedDuration::from_mins(1);

@@ -4,6 +4,7 @@ mod export;
 mod hashed;
 mod import;
 mod manifest;
+mod sha256;
 mod walk;
 
 use std::fmt;

@@ -3,15 +3,14 @@
 //! Serialized, these are the results in JSON: times are RFC 3339 in UTC, durations are in
 //! seconds, and what is unknown is null.
 
-use std::fmt;
 use std::time::Duration;
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
-use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::types::task_id::TaskId;
+use super::task_id::TaskId;
+use super::task_state::TaskState;
 
 /// A task as the scheduler sees it.
 ///
@@ -67,59 +66,6 @@ pub struct Task {
     pub expires_at: Option<Timestamp>,
 }
 
-/// How far the import of a task is.
-///
-/// ```
-/// use dfcache::TaskState;
-///
-/// assert_eq!(TaskState::Succeeded.to_string(), "Succeeded");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TaskState {
-    /// It is under way.
-    Uploading,
-    /// The content is complete.
-    Succeeded,
-    /// It broke.
-    Failed,
-    /// Another state, as the daemon wrote it.
-    Other(String),
-}
-
-impl TaskState {
-    /// As a daemon writes it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Uploading => "Uploading",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::Other(state) => state,
-        }
-    }
-}
-
-impl From<String> for TaskState {
-    fn from(state: String) -> Self {
-        let known = [Self::Uploading, Self::Succeeded, Self::Failed];
-        let known = known.into_iter().find(|known| known.as_str() == state);
-        known.unwrap_or(Self::Other(state))
-    }
-}
-
-impl fmt::Display for TaskState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for TaskState {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 impl From<PersistentCacheTask> for Task {
     fn from(task: PersistentCacheTask) -> Self {
         let ttl = task.ttl.as_ref().and_then(duration);
@@ -143,97 +89,27 @@ impl From<PersistentCacheTask> for Task {
     }
 }
 
-/// A task as the daemon's own host has it.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
-/// # let directory = tempfile::tempdir()?;
-/// # let model = directory.path().join("model.bin");
-/// # let copy = directory.path().join("copy.bin");
-/// # std::fs::write(&model, "content")?;
-/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
-/// # let imported = client.import(&model).await?;
-/// let tasks = client.list().await?;
-/// assert_eq!(tasks[0].task_id, imported.task.task_id);
-/// assert!(tasks[0].persistent && tasks[0].finished_at.is_some());
-/// # daemon.stop().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct LocalTask {
-    /// Its id.
-    pub task_id: TaskId,
-    /// Whether the host keeps it until it expires.
-    pub persistent: bool,
-    /// Length of every piece but the last, in bytes.
-    pub piece_length: Option<u64>,
-    /// Length of the whole content, in bytes.
-    pub content_length: Option<u64>,
-    /// How long it lives after it was created.
-    #[serde(rename = "ttl_seconds", serialize_with = "whole_seconds")]
-    pub ttl: Option<Duration>,
-    /// When this host started to have it.
-    pub created_at: Option<Timestamp>,
-    /// When it last changed.
-    pub updated_at: Option<Timestamp>,
-    /// When it was complete.
-    pub finished_at: Option<Timestamp>,
-    /// When it broke.
-    pub failed_at: Option<Timestamp>,
-    /// When it will be gone.
-    pub expires_at: Option<Timestamp>,
-    /// How many hosts are being sent pieces of it.
-    pub uploading_count: u64,
-    /// How often it was sent to other hosts.
-    pub uploaded_count: u64,
-}
-
-impl From<StatLocalPersistentCacheTaskResponse> for LocalTask {
-    fn from(task: StatLocalPersistentCacheTaskResponse) -> Self {
-        let ttl = task.ttl.as_ref().and_then(duration);
-        let created_at = task.created_at.as_ref().and_then(timestamp);
-        Self {
-            task_id: TaskId::unchecked(task.task_id),
-            persistent: task.persistent,
-            piece_length: task.piece_length,
-            content_length: task.content_length,
-            ttl,
-            created_at,
-            updated_at: task.updated_at.as_ref().and_then(timestamp),
-            finished_at: task.finished_at.as_ref().and_then(timestamp),
-            failed_at: task.failed_at.as_ref().and_then(timestamp),
-            expires_at: expiry(created_at, ttl),
-            uploading_count: task.uploading_count,
-            uploaded_count: task.uploaded_count,
-        }
-    }
-}
-
 /// An empty tag or application is none: daemons send one for what was not given, and some would tell
 /// the two apart in a request.
 pub(crate) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn duration(wire: &prost_types::Duration) -> Option<Duration> {
+pub(super) fn duration(wire: &prost_types::Duration) -> Option<Duration> {
     Duration::try_from(*wire).ok()
 }
 
-fn timestamp(wire: &prost_types::Timestamp) -> Option<Timestamp> {
+pub(super) fn timestamp(wire: &prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(wire.seconds, wire.nanos).ok()
 }
 
-fn expiry(created_at: Option<Timestamp>, ttl: Option<Duration>) -> Option<Timestamp> {
+pub(super) fn expiry(created_at: Option<Timestamp>, ttl: Option<Duration>) -> Option<Timestamp> {
     let ttl = SignedDuration::try_from(ttl?).ok()?;
     created_at?.checked_add(ttl).ok()
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde calls")]
-fn whole_seconds<S: serde::Serializer>(
+pub(super) fn whole_seconds<S: serde::Serializer>(
     duration: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

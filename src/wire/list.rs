@@ -13,7 +13,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use crate::types::task::LocalTask;
+use crate::types::local_task::LocalTask;
 
 /// How many tasks are taken at most.
 const MAX_TASKS: usize = 1 << 20;

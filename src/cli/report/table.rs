@@ -8,7 +8,7 @@ use humantime::format_duration;
 use jiff::Timestamp;
 
 use crate::types::escape::printable;
-use crate::types::task::LocalTask;
+use crate::types::local_task::LocalTask;
 
 /// What further lines of a task begin with.
 const INDENT: &str = "  ";

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::checks::{MAX_NAME, MAX_PATH};
 use super::*;
 
 fn directory(path: &str) -> Entry {

@@ -31,7 +31,7 @@ fn the_limits_of_a_ttl_are_allowed_and_what_lies_beyond_is_not() {
 #[test]
 fn the_error_of_a_ttl_names_the_limits_that_are_checked() {
     let error = "8d".parse::<Ttl>().unwrap_err().to_string();
-    let limits = [Ttl::MIN, Ttl::MAX].map(|limit| limit.0);
+    let limits = [Ttl::MIN, Ttl::MAX].map(Ttl::duration);
     for (word, limit) in ["1m", "7d"].into_iter().zip(limits) {
         assert!(error.contains(word));
         assert_eq!(humantime::parse_duration(word), Ok(limit));
@@ -49,7 +49,7 @@ fn piece_lengths_are_sizes_from_4_mib_on() {
         ("4.5mib", 4_718_592),
         ("5mb", 5_000_000),
     ] {
-        assert_eq!(raw.parse(), Ok(PieceLength(bytes)), "{raw}");
+        assert_eq!(raw.parse(), PieceLength::try_from(bytes), "{raw}");
     }
     for raw in [
         "4mb",
@@ -87,7 +87,7 @@ fn timeouts_are_longer_than_nothing_and_fit_the_wire() {
 
 #[test]
 fn replica_counts_start_at_one() {
-    assert_eq!("1".parse(), Ok(ReplicaCount(1)));
+    assert_eq!("1".parse(), ReplicaCount::try_from(1));
     assert_eq!(ReplicaCount::DEFAULT.parse(), Ok(ReplicaCount::default()));
     for raw in ["0", "-1", "1.5", "", "18446744073709551616"] {
         assert!(raw.parse::<ReplicaCount>().is_err(), "{raw}");

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 use tonic::Code;
 
+use super::meaning::HINT_RETRY;
 use super::*;
 use crate::types::error::ErrorKind::{
     AlreadyExists, Failure, Integrity, LocalFile, NotFound, Refused, Timeout, Unavailable,

@@ -1,0 +1,60 @@
+//! What the whole content must give: a digest, an id.
+
+use dfdaemon_api::digest::{Digest, DigestHasher};
+
+use super::IdCheck;
+use crate::types::error::{Error, Result};
+
+/// What the whole content must hash to: a digest, the id of its task, or both.
+#[derive(Debug)]
+pub(crate) struct ContentCheck {
+    digest: Option<DigestCheck>,
+    id: Option<IdCheck>,
+}
+
+impl ContentCheck {
+    /// None if there is nothing to check.
+    pub(crate) fn new(digest: Option<Digest>, id: Option<IdCheck>) -> Option<Self> {
+        let digest = digest.map(DigestCheck::new);
+        (digest.is_some() || id.is_some()).then_some(Self { digest, id })
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if let Some(digest) = &mut self.digest {
+            digest.hasher.update(bytes);
+        }
+        if let Some(id) = &mut self.id {
+            id.update(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        self.digest.map_or(Ok(()), DigestCheck::finish)?;
+        self.id.map_or(Ok(()), IdCheck::finish)
+    }
+}
+
+/// A digest of the whole content, and what it is compared to.
+#[derive(Debug)]
+struct DigestCheck {
+    expected: Digest,
+    hasher: DigestHasher,
+}
+
+impl DigestCheck {
+    fn new(expected: Digest) -> Self {
+        let hasher = expected.hasher();
+        Self { expected, hasher }
+    }
+
+    fn finish(self) -> Result<()> {
+        let actual = self.hasher.finish();
+        if self.expected.matches(&actual) {
+            return Ok(());
+        }
+        Err(Error::integrity(format!(
+            "the content's digest is {actual}, not {}",
+            self.expected
+        )))
+    }
+}

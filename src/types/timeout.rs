@@ -1,0 +1,100 @@
+//! How long an operation may take, and how long nothing may come.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::value_error::ValueError;
+
+/// The longest duration that the protocol can carry: 10000 years.
+const MAX_WIRE_SECONDS: u64 = 315_576_000_000;
+
+/// How long a whole operation may take.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dfcache::Timeout;
+///
+/// assert_eq!(Timeout::from(Duration::from_secs(90)), "1m 30s".parse()?);
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(Duration);
+
+impl Timeout {
+    /// What an import has unless told otherwise, as it is written.
+    pub const DEFAULT_IMPORT: &str = "30m";
+    /// What an export has unless told otherwise, as it is written.
+    pub const DEFAULT_EXPORT: &str = "2h";
+    /// What a question has unless told otherwise, as it is written.
+    pub const DEFAULT_QUESTION: &str = "30s";
+
+    /// As a duration.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl From<Duration> for Timeout {
+    /// What is longer than the protocol can carry, 10000 years, is as long as that.
+    fn from(timeout: Duration) -> Self {
+        Self(timeout.min(Duration::from_secs(MAX_WIRE_SECONDS)))
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = ValueError;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let timeout = duration(raw)?;
+        if timeout.is_zero() {
+            return Err(ValueError::ZeroTimeout);
+        }
+        if timeout > Duration::from_secs(MAX_WIRE_SECONDS) {
+            return Err(ValueError::LongTimeout);
+        }
+        Ok(Self(timeout))
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// How long nothing may come while content is awaited; 0 is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StallTimeout(Option<Duration>);
+
+impl StallTimeout {
+    /// What an export has in the program unless told otherwise, as it is written.
+    pub const DEFAULT: &str = "15m";
+
+    /// As a duration; none is for ever.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        self.0
+    }
+}
+
+impl FromStr for StallTimeout {
+    type Err = ValueError;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let stall = duration(raw)?;
+        if stall > Duration::from_secs(MAX_WIRE_SECONDS) {
+            return Err(ValueError::LongTimeout);
+        }
+        Ok(Self((!stall.is_zero()).then_some(stall)))
+    }
+}
+
+/// A duration as it is typed.
+pub(super) fn duration(raw: &str) -> Result<Duration, ValueError> {
+    humantime::parse_duration(raw).map_err(|source| ValueError::Duration {
+        reason: source.to_string(),
+    })
+}
