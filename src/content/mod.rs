@@ -13,6 +13,7 @@ pub(crate) mod coverage;
 mod destination;
 mod id_check;
 mod piece;
+mod reader;
 pub(crate) mod thread;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use content_check::ContentCheck;
 pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
 pub(crate) use id_check::IdCheck;
 pub(crate) use piece::Piece;
+pub(crate) use reader::ContentReader;
 
 /// What may wait to be written, in bytes.
 const QUEUE_BYTES: usize = 8 << 20;

@@ -5,7 +5,7 @@
 //! writes a new name, and this side verifies what arrived and lets it take the target's place.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
@@ -16,8 +16,8 @@ use super::local_copy::LocalCopy;
 use super::piece_stream::{PieceStream, Watched};
 use super::{ExportMode, ExportRequest, Exported};
 use crate::client::Client;
-use crate::content::ContentCheck;
 use crate::content::thread::{finished, on_thread};
+use crate::content::{ContentCheck, ContentReader};
 use crate::output::disk::Disk;
 use crate::output::{PrivateDirectory, Target};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -225,15 +225,11 @@ fn cannot_read(source: io::Error) -> Error {
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 256 << 10;
 
-fn check_content(mut file: &File, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
+fn check_content(file: &File, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
     if let Some(mut check) = check {
-        let mut buffer = vec![0; READ_LENGTH];
-        loop {
-            let length = file.read(&mut buffer).map_err(cannot_read)?;
-            if length == 0 {
-                break;
-            }
-            check.update(&buffer[..length]);
+        let mut content = ContentReader::new(file, READ_LENGTH);
+        while let Some(bytes) = content.next_part().map_err(cannot_read)? {
+            check.update(bytes);
         }
         check.finish()?;
     }

@@ -1,7 +1,7 @@
 //! Whether a file on this side is the content that a task's id was made from.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::Progress;
 use crate::client::Client;
-use crate::content::IdCheck;
 use crate::content::thread::{finished, on_thread};
+use crate::content::{ContentReader, IdCheck};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::{TaskId, ValueError};
@@ -135,24 +135,16 @@ fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// Hashes the file, as long as `goes_on` says so of the bytes that were read.
-fn hash(
-    mut file: &File,
-    mut check: IdCheck,
-    path: &Path,
-    goes_on: impl Fn(u64) -> bool,
-) -> Result<()> {
-    let mut buffer = vec![0; READ_LENGTH];
+fn hash(file: &File, mut check: IdCheck, path: &Path, goes_on: impl Fn(u64) -> bool) -> Result<()> {
+    let mut content = ContentReader::new(file, READ_LENGTH);
     let mut hashed = 0;
     while goes_on(hashed) {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                check.update(&buffer[..read]);
-                hashed += read as u64;
-            }
-            Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(cannot_read(path, source)),
-        }
+        let part = content.next_part();
+        let Some(bytes) = part.map_err(|source| cannot_read(path, source))? else {
+            break;
+        };
+        check.update(bytes);
+        hashed += bytes.len() as u64;
     }
     check.finish()
 }

@@ -1,12 +1,13 @@
 //! The id that a file's content gives.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 
 use super::ImportRequest;
+use crate::content::ContentReader;
 use crate::content::thread::{finished, on_thread};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
@@ -26,16 +27,12 @@ pub(crate) fn file_id(
     parameters: Parameters<'_>,
 ) -> io::Result<String> {
     let mut hasher = TaskIdHasher::new(scheme);
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; READ_LENGTH];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish(parameters)),
-            Ok(length) => hasher.update(&buffer[..length]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let file = File::open(path)?;
+    let mut content = ContentReader::new(&file, READ_LENGTH);
+    while let Some(bytes) = content.next_part()? {
+        hasher.update(bytes);
     }
+    Ok(hasher.finish(parameters))
 }
 
 /// The id that an import would get from a daemon of some release; no daemon is asked. The file is

@@ -1,13 +1,13 @@
 //! A file of a tree, read once for everything that is calculated of it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 use rustix::fs::OFlags;
 
 use super::manifest::Sha256Digest;
+use crate::content::ContentReader;
 use crate::import::{CheckedImport, ImportRequest};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::PieceLength;
@@ -40,7 +40,7 @@ impl Hashed {
         } else {
             Some(request.check()?)
         };
-        let mut file = File::options()
+        let file = File::options()
             .read(true)
             // A FIFO that has taken the file's place meanwhile must not block.
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -48,19 +48,12 @@ impl Hashed {
             .map_err(cannot)?;
         let mut hashers = [Scheme::Crc32, Scheme::Sha256].map(TaskIdHasher::new);
         let capacity = usize::try_from(length).unwrap_or(READ_LENGTH);
-        let mut buffer = vec![0; capacity.saturating_add(1).min(READ_LENGTH)];
+        let part = capacity.saturating_add(1).min(READ_LENGTH);
+        let mut content = ContentReader::new(&file, part);
         let mut hashed = 0;
-        loop {
-            match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let bytes = &buffer[..read];
-                    hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
-                    hashed += read as u64;
-                }
-                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(cannot(source)),
-            }
+        while let Some(bytes) = content.next_part().map_err(cannot)? {
+            hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+            hashed += bytes.len() as u64;
         }
         if hashed != length {
             return Err(Error::local_file("it changed while it was read"));

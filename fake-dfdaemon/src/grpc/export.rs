@@ -272,7 +272,7 @@ impl Sending {
         while start < content.end {
             let end = content.end.min(start + self.call.ahead().chunk());
             self.faults.throttle(&mut self.call, end - start).await?;
-            let chunk = export.content(start..end).await;
+            let chunk = export.content(start..end, content.end).await;
             let chunk = chunk.map_err(|error| self.host.status(&error))?;
             let chunk = outgoing.with_flipped_bit(chunk, start);
             self.send_bytes(self.call.ahead().count(chunk)).await;

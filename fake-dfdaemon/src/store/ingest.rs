@@ -259,10 +259,10 @@ fn in_chunks(
     buffer: &mut Buffer,
     mut with: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
+    let found = FoundData::default();
     let mut position = range.start;
     while position < range.end {
-        let chunk = buffer.up_to(range.end - position);
-        disk.read_exact_at(file, chunk, position)?;
+        let chunk = disk.read_next((file, &found), position, range.end - position, buffer)?;
         with(chunk)?;
         position += chunk.len() as u64;
     }

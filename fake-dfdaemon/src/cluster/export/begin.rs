@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dfdaemon_api::piece::PieceLayout;
 
 use super::buffer_pool::BufferPool;
+use super::holes::Holes;
 use super::output::{Output, OutputContent, parse_digest};
 use super::{CancelOnDrop, Export, ExportRequest, Source};
 use crate::cluster::replica_ops::check_length;
@@ -82,6 +83,10 @@ impl Cluster {
         if let Source::Fetched { subscription, .. } = &mut source {
             subscription.begin();
         }
+        let holes = match &source {
+            Source::Held { file, .. } => Holes::of(file)?,
+            Source::Fetched { .. } | Source::Nowhere => Holes::unknown(),
+        };
         if matches!(source, Source::Nowhere) {
             self.fail_without_parents(host, &task, lease.generation())?;
         }
@@ -94,6 +99,7 @@ impl Cluster {
             persistent: request.persistent,
             source,
             buffers: BufferPool::default(),
+            holes: Arc::new(holes),
             output,
             cancel: CancelOnDrop::default(),
             lease,

@@ -2,6 +2,7 @@
 
 mod begin;
 mod buffer_pool;
+mod holes;
 mod output;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use dfdaemon_api::piece::PieceLayout;
 
 use self::buffer_pool::BufferPool;
+use self::holes::{Holes, Part};
 use self::output::Output;
 pub(crate) use self::output::OutputRequest;
 use super::replica_ops::{check_length, read_error};
@@ -49,6 +51,7 @@ pub(crate) struct Export {
     persistent: bool,
     source: Source,
     buffers: BufferPool,
+    holes: Arc<Holes>,
     output: Option<Output>,
     cancel: CancelOnDrop,
     lease: Lease,
@@ -127,11 +130,17 @@ impl Export {
         }
     }
 
-    /// Bytes of a piece that has come.
-    pub(crate) async fn content(&self, range: Range<u64>) -> Result<Bytes, Error> {
+    /// A part of a piece that has come and ends at `piece_end`.
+    pub(crate) async fn content(&self, range: Range<u64>, piece_end: u64) -> Result<Bytes, Error> {
         let Some(file) = self.source.file().cloned() else {
             return Ok(Bytes::new());
         };
+        if self.holes.part(&range) == Part::Unknown {
+            self.look_for_holes(&file, &range, piece_end).await?;
+        }
+        if let Part::Zeros(zeros) = self.holes.part(&range) {
+            return Ok(zeros);
+        }
         let mut bytes = self.buffers.take();
         // Most content was written or read lately. To have a thread that may wait read it takes
         // longer than reading it.
@@ -155,6 +164,22 @@ impl Export {
                 Ok(buffers.give_back_after(bytes?))
             })
             .await
+    }
+
+    async fn look_for_holes(
+        &self,
+        file: &Arc<File>,
+        part: &Range<u64>,
+        piece_end: u64,
+    ) -> Result<(), Error> {
+        let (holes, host) = (Arc::clone(&self.holes), self.host);
+        let (file, part) = (Arc::clone(file), part.clone());
+        let look = move |cluster: &Arc<Cluster>| {
+            let disk = cluster.node(host)?.store().disk();
+            holes.look(disk, &file, &part, piece_end);
+            Ok(())
+        };
+        self.cluster.blocking(look).await
     }
 
     /// Counts a piece that is read for a client that wants the content.

@@ -63,7 +63,17 @@ impl Disk {
 
     /// Whether a part of a file is a hole, and has not to be read.
     pub(crate) fn is_hole(&self, file: &File, range: &Range<u64>) -> bool {
-        self.fault.is_none() && holes::is_hole(file, range.start, range.end - range.start)
+        let length = range.end - range.start;
+        self.hole_length(file, range.start, length) >= length
+    }
+
+    /// How many of the `length` bytes at `position` are a hole, from the first one on.
+    pub(crate) fn hole_length(&self, file: &File, position: u64, length: u64) -> u64 {
+        match self.fault {
+            None => holes::hole_length(file, position, length),
+            // Reading shall fail, or may.
+            Some(_) => 0,
+        }
     }
 
     /// Whether nothing was written yet to a part of a file.
@@ -163,14 +173,32 @@ impl Disk {
         Ok(true)
     }
 
-    pub(crate) fn read_exact_at(
+    /// Reads up to `length` bytes at `position`, at least one. Holes are not read: the system would
+    /// fill its cache with their zeros.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file ends there.
+    pub(crate) fn read_next<'a>(
         &self,
-        file: &File,
-        buffer: &mut [u8],
-        offset: u64,
-    ) -> io::Result<()> {
+        (file, found): (&File, &FoundData),
+        position: u64,
+        length: u64,
+        buffer: &'a mut Buffer,
+    ) -> io::Result<&'a [u8]> {
         self.step(DiskOp::Read)?;
-        file.read_exact_at(buffer, offset)
+        let next = match self.fault {
+            None => found.next(file, position, length)?,
+            Some(_) => Next::Data(length),
+        };
+        match next {
+            Next::Hole(length) => Ok(buffer.zeros(length)),
+            Next::Data(length) => {
+                let bytes = buffer.up_to(length);
+                file.read_exact_at(bytes, position)?;
+                Ok(bytes)
+            }
+        }
     }
 
     /// Reads a part of a file into memory that may have held another, unless it would have to wait
@@ -214,6 +242,11 @@ impl Disk {
         self.step(DiskOp::Read)?;
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         bytes.clear();
+        if self.is_hole(file, &range) {
+            // The system would fill its cache with zeros.
+            bytes.resize(length, 0);
+            return Ok(bytes);
+        }
         bytes.reserve_exact(length);
         while bytes.len() < length {
             let position = range.start + bytes.len() as u64;
@@ -299,7 +332,7 @@ impl Buffer {
     }
 
     /// As much of it as there is of the `length` bytes that are left.
-    pub(crate) fn up_to(&mut self, length: u64) -> &mut [u8] {
+    fn up_to(&mut self, length: u64) -> &mut [u8] {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let length = length.min(self.0.len());
         self.0.get_mut(..length).unwrap_or_default()

@@ -58,14 +58,15 @@ fn hole_at_end(file: &File, position: u64, length: u64) -> io::Result<Next> {
     }
 }
 
-/// Whether all of the `length` bytes at `position` are a hole.
-pub(super) fn is_hole(file: &File, position: u64, length: u64) -> bool {
+/// How many of the `length` bytes at `position` are a hole, from the first one on.
+pub(super) fn hole_length(file: &File, position: u64, length: u64) -> u64 {
     match rustix::fs::seek(file, SeekFrom::Data(position)) {
-        Ok(start) => start - position >= length,
-        Err(Errno::NXIO) => {
-            hole_at_end(file, position, length).is_ok_and(|next| next == Next::Hole(length))
-        }
-        Err(_) => false,
+        Ok(start) => length.min(start - position),
+        Err(Errno::NXIO) => match hole_at_end(file, position, length) {
+            Ok(Next::Hole(hole)) => hole,
+            _ => 0,
+        },
+        Err(_) => 0,
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10 << 20).unwrap();
         file.write_all_at(b"data", 4 << 20).unwrap();
-        if !is_hole(&file, 0, 4 << 20) {
+        if hole_length(&file, 0, 4 << 20) == 0 {
             // The file system does not tell.
             return;
         }
@@ -103,7 +104,9 @@ mod tests {
         assert_eq!(next(5 << 20, 100 << 20).unwrap(), Next::Hole(5 << 20));
         assert_eq!(next(1, 9 << 20).unwrap(), Next::Hole((4 << 20) - 1));
         assert_eq!(next((4 << 20) + 1, 2).unwrap(), Next::Data(2));
-        assert!(!is_hole(&file, 5 << 20, 100 << 20));
+        assert_eq!(hole_length(&file, 5 << 20, 100 << 20), 5 << 20);
+        assert_eq!(hole_length(&file, 4 << 20, 1), 0);
+        assert_eq!(hole_length(&file, 1, 9 << 20), (4 << 20) - 1);
         for end in [10 << 20, 11 << 20] {
             let error = next(end, 1).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

@@ -397,7 +397,10 @@ impl RunningFake<'_> {
         let told = |error: Error| self.told(&error);
         while let Some(arrival) = export.next_piece().await.map_err(told)? {
             let range = arrival.range.clone();
-            let bytes = export.content(range.clone()).await.map_err(told)?;
+            let bytes = export
+                .content(range.clone(), range.end)
+                .await
+                .map_err(told)?;
             let at = usize::try_from(range.start).unwrap();
             whole[at..at + bytes.len()].copy_from_slice(&bytes);
         }

@@ -148,3 +148,41 @@ fn a_source_that_ends_early_is_an_error() {
     let error = disk.copy_first(&source, &target, 1, &|| false).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::Interrupted);
 }
+
+/// What this thread has read so far, in bytes, if the system counts it.
+fn read_so_far() -> Option<u64> {
+    let io = fs::read_to_string("/proc/thread-self/io").ok()?;
+    let count = io.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+    count.parse().ok()
+}
+
+#[test]
+fn holes_are_not_read() {
+    const LENGTH: u64 = 64 << 20;
+    let (file, disk) = (tempfile::tempfile().unwrap(), Disk::new(false));
+    file.set_len(LENGTH).unwrap();
+    file.write_all_at(b"data", LENGTH - 4).unwrap();
+    if disk.hole_length(&file, 0, LENGTH) == 0 {
+        // The file system does not tell.
+        return;
+    }
+    let before = read_so_far();
+    let (mut buffer, found) = (Buffer::new(LENGTH), FoundData::default());
+    let mut position = 0;
+    let mut last = Vec::new();
+    while position < LENGTH {
+        let left = LENGTH - position;
+        let next = disk.read_next((&file, &found), position, left, &mut buffer);
+        last = next.unwrap().to_vec();
+        position += last.len() as u64;
+        assert!(position == LENGTH || last.iter().all(|byte| *byte == 0));
+    }
+    assert!(last.ends_with(b"\0data"));
+    let hole = disk.read_range(&file, 0..LENGTH / 2, b"of another".to_vec());
+    assert!(hole.unwrap() == vec![0; 32 << 20]);
+    let data = disk.read_range(&file, LENGTH - 5..LENGTH, Vec::new());
+    assert_eq!(data.unwrap(), b"\0data");
+    if let (Some(before), Some(after)) = (before, read_so_far()) {
+        assert!(after - before < 1 << 20, "{} bytes", after - before);
+    }
+}
