@@ -1,23 +1,19 @@
-//! What each path of the control API does.
+//! What the paths of the control API do that have no file of their own.
 
-use std::io;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done, duration};
 use super::api::{Api, Proxied, Subject};
-use super::parts;
 use crate::call::clock::Clock;
 use crate::call::faults::Fault;
 use crate::call::json::not_null;
-use crate::cluster::{HostStatus, Task};
+use crate::cluster::HostStatus;
 use crate::instance::Instance;
 use crate::instance::host::Host;
 
@@ -98,96 +94,12 @@ fn host<'a>(instance: &'a Instance, name: &str) -> Result<Host<'a>, ApiError> {
         .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
 }
 
-/// How much of the tasks is told.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tasks {
-    limit: Option<usize>,
-    /// Only those that lack persistent replicas.
-    #[serde(default)]
-    lacking: bool,
-}
-
-pub(super) async fn tasks(
-    State(api): State<Api>,
-    asked: Result<Query<Tasks>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let asked = asked.map_err(|error| ApiError::bad_request(error.body_text()));
-    let Query(Tasks { limit, lacking }) = asked?;
-    if limit == Some(0) {
-        return Err(ApiError::bad_request("limit: at least 1"));
-    }
-    let instance = api.instance()?;
-    let ids = beside(move || {
-        let scheduler = instance.cluster.scheduler();
-        match lacking {
-            true => scheduler.lacking_task_ids(),
-            false => scheduler.task_ids(),
-        }
-    });
-    let ids = ids.await?;
-    let total = ids.len();
-    // One by one: between them, others get at what they are made of.
-    let tasks = ids.into_iter().filter_map(move |id| {
-        let Ok(instance) = api.instance() else {
-            return Some(Err(io::Error::other("the daemon is stopping")));
-        };
-        Some(Ok(task_json(&instance.cluster.scheduler().task(&id)?)))
-    });
-    let tasks = tasks.take(limit.unwrap_or(usize::MAX));
-    let total = limit.map(|_| ("total", json!(total)));
-    parts::list("tasks", tasks, move || total.into_iter().collect(), None).await
-}
-
 /// What may take a while, beside the thread that everybody waits for.
 pub(super) async fn beside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| ApiError::internal(&error))
-}
-
-pub(super) async fn task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let found = api.instance()?.cluster.scheduler().task(&id);
-    Ok(Json(task_json(&found.ok_or_else(|| no_task(&id))?)))
-}
-
-pub(super) async fn delete_task(State(api): State<Api>, PathPart(id): PathPart) -> Answer {
-    let instance = api.instance()?;
-    if instance.cluster.scheduler().task(&id).is_none() {
-        return Err(no_task(&id));
-    }
-    let deleted = instance
-        .cluster
-        .blocking(move |cluster| cluster.delete_task(&id))
-        .await;
-    deleted.map_err(|error| ApiError::internal(&error))?;
-    done()
-}
-
-fn no_task(id: &str) -> ApiError {
-    ApiError::not_found(format!("there is no task {id}"))
-}
-
-/// The fields of `dfcache stat --format json`, and the replicas.
-fn task_json(task: &Task) -> Value {
-    json!({
-        "task_id": task.id,
-        "state": task.state.as_str(),
-        "persistent_replica_count": task.persistent_replica_count,
-        "current_persistent_replica_count": task.current_persistent_replica_count,
-        "current_replica_count": task.current_replica_count,
-        "tag": task.tag,
-        "application": task.application,
-        "piece_length": task.piece_length,
-        "content_length": task.content_length,
-        "piece_count": task.piece_count,
-        "ttl_seconds": task.ttl.as_secs(),
-        "created_at": task.created_at,
-        "updated_at": task.updated_at,
-        "expires_at": task.expires_at,
-        "replicas": task.replicas,
-    })
 }
 
 pub(super) async fn clock(State(api): State<Api>) -> Answer {

@@ -16,6 +16,7 @@ mod parts;
 mod route;
 mod routes;
 mod settings;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

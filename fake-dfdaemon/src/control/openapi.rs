@@ -144,6 +144,7 @@ fn parameter_schema(route: &Route, name: &str, hosts: &[String]) -> (Value, Valu
             json!({"type": "string", "enum": hosts}),
             json!(hosts.first()),
         ),
+        ("tasks", "text") => (json!({"type": "string"}), json!("nightly")),
         ("hosts", "name") => (json!({"type": "string"}), json!("host-0")),
         ("snapshots", "name") => {
             let pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";

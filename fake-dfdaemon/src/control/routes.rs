@@ -8,7 +8,7 @@ use axum::routing::{delete, get, patch, post};
 use super::answer::{Answer, ApiError};
 use super::api::Api;
 use super::route::{Route, is_of_fakes};
-use super::{events, handlers, journal, metrics, openapi, page, settings};
+use super::{events, handlers, journal, metrics, openapi, page, settings, tasks};
 
 macro_rules! route {
     ($method:ident $path:literal $summary:literal, $body:expr => $answer:literal, $handler:path $(, query $query:expr)?) => {
@@ -34,9 +34,9 @@ fn routes() -> Vec<Route> {
         route!(post "/hosts/{name}/stop" "Close a host's sockets; its replicas still count", Some("Empty") => "Host", handlers::stop_host),
         route!(post "/hosts/{name}/start" "Undo a stop or a leave", Some("Empty") => "Host", handlers::start_host),
         route!(post "/hosts/{name}/leave" "Stop a host and take it out of the cluster", Some("Empty") => "Host", handlers::leave_host),
-        route!(get "/tasks" "The tasks", None => "Tasks", handlers::tasks, query &["limit", "lacking"]),
-        route!(get "/tasks/{id}" "A task and its replicas", None => "Task", handlers::task),
-        route!(delete "/tasks/{id}" "Remove a task everywhere", None => "Empty", handlers::delete_task),
+        route!(get "/tasks" "The tasks", None => "Tasks", tasks::list, query &["limit", "lacking", "text", "host"]),
+        route!(get "/tasks/{id}" "A task and its replicas", None => "Task", tasks::one),
+        route!(delete "/tasks/{id}" "Remove a task everywhere", None => "Empty", tasks::delete),
         route!(get "/clock" "The time", None => "Clock", handlers::clock),
         route!(post "/clock" "Move manual time", Some("MoveClock") => "Clock", handlers::move_clock),
         route!(post "/settle" "Wait until all that is due has ended", Some("Empty") => "Settled", handlers::settle),

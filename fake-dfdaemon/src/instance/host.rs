@@ -30,7 +30,7 @@ use crate::dfdaemon::HostNumber;
 pub struct Host<'a>(pub(crate) &'a Arc<HostServer>);
 
 impl Host<'_> {
-    fn number(&self) -> HostNumber {
+    pub(crate) fn number(&self) -> HostNumber {
         self.0.served.number
     }
 

@@ -73,6 +73,54 @@ async fn tasks_that_lack_replicas_are_told_alone() {
 }
 
 #[tokio::test]
+async fn tasks_are_found_by_their_text_and_by_their_hosts() {
+    let w = World::new().await;
+    let mut ids = Vec::new();
+    let named = [
+        (Some("nightly & <b>"), None),
+        (None, Some("nightly build")),
+        (None, None),
+    ];
+    for (number, (tag, application)) in named.into_iter().enumerate() {
+        let (path, _) = w.file(10 + number);
+        let request = Import {
+            tag: tag.map(str::to_owned),
+            application: application.map(str::to_owned),
+            persistent_replica_count: 1,
+            ..import(&path)
+        };
+        let task = w.on_host(number).await.import(request).await.unwrap();
+        ids.push(task.id);
+    }
+    let found = async |query: &str| {
+        let page = w.api.get(&format!("/tasks?limit=2&{query}")).await;
+        assert_eq!(page["all"], json!(3), "{query}");
+        let mut found = column(&page["tasks"], "task_id");
+        found.sort_by_key(|id| ids.iter().position(|known| *id == json!(known)));
+        (found, page["total"].clone())
+    };
+    let expected = |numbers: &[usize]| {
+        let ids: Vec<_> = numbers.iter().map(|number| json!(ids[*number])).collect();
+        (ids, json!(numbers.len()))
+    };
+    assert_eq!(found("text=nightly").await, expected(&[0, 1]));
+    assert_eq!(found("text=y%20%26%20%3Cb").await, expected(&[0]));
+    assert_eq!(
+        found(&format!("text={}", &ids[2][1..])).await,
+        expected(&[2])
+    );
+    assert_eq!(found("text=Nightly").await, expected(&[]));
+    assert_eq!(found("host=host-1").await, expected(&[1]));
+    assert_eq!(found("host=host-1&text=b%3E").await, expected(&[]));
+    assert_eq!(found("host=host-1&lacking=true").await, expected(&[]));
+    assert_eq!(found("text=").await.1, json!(3));
+    let unknown = ("GET", "/tasks?host=host-3", "");
+    w.api
+        .refuses(400, unknown, &["there is no host host-3"])
+        .await;
+}
+
+#[tokio::test]
 async fn a_task_that_failed_is_shown_too() {
     let w = World::with(|builder| builder.capacity(100)).await;
     let (path, _) = w.file(101);

@@ -49,18 +49,6 @@ impl Scheduler {
         ))
     }
 
-    /// The ids of all tasks, ordered.
-    pub(crate) fn task_ids(&self) -> Vec<TaskId> {
-        let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    /// How many tasks the scheduler knows.
-    pub(crate) fn task_count(&self) -> usize {
-        self.state().tasks.len()
-    }
-
     /// Tag and application of a task, if there is such a task and it has them.
     pub(crate) fn tag_and_application(&self, id: &str) -> TagAndApplication {
         let state = self.state();

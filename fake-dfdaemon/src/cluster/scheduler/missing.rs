@@ -1,7 +1,5 @@
 //! The replicas that tasks lack, and when they are made.
 
-use std::time::{Duration, Instant};
-
 use jiff::Timestamp;
 
 use super::Scheduler;
@@ -15,12 +13,6 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::TaskState;
-
-/// How long tasks are looked at while the lock on all of them is held.
-const LOOKS_FOR: Duration = Duration::from_micros(200);
-
-/// Longer than a thread takes to wake up that waits for a lock.
-const WAKING_UP: Duration = Duration::from_micros(100);
 
 impl Scheduler {
     /// Schedules the replication of every task that has fewer persistent replicas than it could have. A
@@ -68,49 +60,6 @@ impl Scheduler {
             short.then(|| (id.clone(), entry.task.updated_at))
         };
         self.look_at_each(look, |(id, updated_at)| tell(id, updated_at));
-    }
-
-    /// The ids of the tasks that have fewer persistent replicas than their importers asked for, ordered.
-    /// Of many tasks that takes a while.
-    pub(crate) fn lacking_task_ids(&self) -> Vec<TaskId> {
-        let mut lacking = Vec::new();
-        let look = |state: &State, id: &TaskId| {
-            let entry = state.unexpired(id, self.now())?;
-            let there = state.persistent_replicas(entry, self.forgotten_before());
-            (there < entry.task.persistent_replica_count).then(|| id.clone())
-        };
-        self.look_at_each(look, |id| lacking.push(id));
-        lacking
-    }
-
-    /// Looks at every task, in the order of their ids, and takes what is found in each. The lock on all of
-    /// them is held for a short while at a time.
-    fn look_at_each<T>(
-        &self,
-        look: impl Fn(&State, &TaskId) -> Option<T>,
-        mut take: impl FnMut(T),
-    ) {
-        let ids = self.task_ids();
-        let mut ids = ids.iter();
-        loop {
-            let mut found = Vec::new();
-            let state = self.state();
-            let until = Instant::now() + LOOKS_FOR;
-            while Instant::now() < until {
-                match ids.next() {
-                    Some(id) => found.extend(look(&state, id)),
-                    None => break,
-                }
-            }
-            drop(state);
-            let is_over = ids.len() == 0;
-            found.into_iter().for_each(&mut take);
-            if is_over {
-                return;
-            }
-            // Who waits for the lock gets it only if it is free for longer than waking up takes.
-            std::thread::sleep(WAKING_UP);
-        }
     }
 
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has

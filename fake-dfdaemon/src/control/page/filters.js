@@ -11,6 +11,7 @@ function keepFilters() {
   history.replaceState(null, "", location.pathname + (kept.size ? "?" + kept : ""));
   showTasks();
   showCalls();
+  if (!isProxy && tasksQuery() !== tasksAsked) refresh();
 }
 filters.addEventListener("input", keepFilters);
 filters.addEventListener("reset", () => setTimeout(keepFilters));

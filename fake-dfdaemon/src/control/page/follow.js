@@ -31,14 +31,14 @@ async function refresh() {
         showHosts();
         showGlance();
       });
-      const listed = ask("GET", `/tasks?limit=${MOST_TASKS}`);
+      // The hosts are what the filters can name.
+      const listed = withHosts.then(async () => {
+        const query = tasksQuery();
+        return [query, await ask("GET", "/tasks?" + query)];
+      });
       drawn.push(
         withHosts,
-        Promise.all([listed, withHosts]).then(([told]) => {
-          tasks = told.tasks;
-          taskTotal = told.total;
-          showTasks();
-        }),
+        listed.then(([query, told]) => showTasksOf(query, told)),
         ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`).then((told) => {
           shortTasks = told.tasks;
           shortTotal = told.total;

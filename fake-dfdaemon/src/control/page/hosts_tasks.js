@@ -35,7 +35,9 @@ function showHosts() {
 }
 
 // Nothing is said of what has not come yet.
-let tasks = [], taskTotal = null, replicasShown = null;
+let tasks = [], replicasShown = null;
+// How many tasks match the filters, how many there are, and what was asked for.
+let taskTotal = null, taskCount = null, tasksAsked = "";
 // The first of the tasks that lack replicas, and how many do.
 const MOST_LACKING = 3;
 let shortTasks = [], shortTotal = null;
@@ -88,12 +90,24 @@ function taskRow({ task, replicas, columns }) {
   row.append(cell);
   return row;
 }
+/** The tasks that the filters ask for: there may be more than the page shows. */
+function tasksQuery() {
+  const { text, host } = filtered();
+  return new URLSearchParams({ limit: MOST_TASKS, ...(text && { text }), ...(host && { host }) }).toString();
+}
+function showTasksOf(query, told) {
+  // What comes into the list by another filter is not new.
+  if (query !== tasksAsked) replicasShown = null;
+  [tasks, taskTotal, taskCount, tasksAsked] = [told.tasks, told.total, told.all, query];
+  showTasks();
+}
 const drawTasks = drawer(taskRow);
 function showTasks() {
   const { text, host } = filtered();
   const wanted = tasks.filter((task) => (!text || [task.task_id, task.tag, task.application].some((field) => field && field.includes(text)))
     && (!host || task.replicas.some((replica) => replica.host === host)));
-  $("tasks-count").textContent = taskTotal > tasks.length ? `${wanted.length} of the first ${tasks.length}, of ${taskTotal} in all` : `${wanted.length} of ${taskTotal ?? 0}`;
+  const isPart = taskTotal > tasks.length, isFiltered = taskTotal !== taskCount;
+  $("tasks-count").textContent = `${isPart ? "the first " : ""}${wanted.length} of ` + (isPart && isFiltered ? `${taskTotal} that match, of ${taskCount} in all` : taskCount ?? 0);
   const columns = hosts.length <= MOST_COLUMNS ? hosts : null;
   const heads = columns ? columns.map(({ name, state }) => el("th", name + (state === "running" ? "" : ` (${state})`), { scope: "col", class: state === "running" ? "" : "warn" })) : [el("th", "Replicas", { scope: "col" })];
   const head = (name) => el("th", name, { scope: "col" });
@@ -103,7 +117,8 @@ function showTasks() {
   const rows = drawTasks(wanted.map((task) => ({ key: task.task_id, task, replicas: task.replicas.map((replica) => shown(task, replica)), columns: names })));
   if (!rows.length) {
     const row = el("tr");
-    row.append(el("td", taskTotal ? "no task matches the filters" : "no tasks yet: import a file", { class: "dim", colspan: 8 + heads.length }));
+    const none = !taskCount ? "no tasks yet: import a file" : tasksQuery() === tasksAsked ? "no task matches the filters" : "looking for tasks …";
+    row.append(el("td", none, { class: "dim", colspan: 8 + heads.length }));
     rows.push(row);
   }
   redraw($("tasks"), rows);
@@ -127,8 +142,8 @@ function showGlance() {
   const more = shortTotal - shortTasks.length;
   if (more > 0) lines.push([more === 1 ? "One more task lacks replicas." : `${more} more tasks lack replicas.`, "bad"]);
   if (away.length) lines.push([`${away.slice(0, 6).join(", ")}${away.length > 6 ? `, and ${away.length - 6} more` : ""}.`, "warn"]);
-  if (taskTotal === 0 && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
-  else if (shortTotal === 0 && taskTotal) lines.push(["Every task has all its persistent replicas.", "good"]);
+  if (taskCount === 0 && !isProxy) lines.push(["There are no tasks yet.", "dim"]);
+  else if (shortTotal === 0 && taskCount) lines.push(["Every task has all its persistent replicas.", "good"]);
   const failed = failure;
   if (failed) lines.push([`The last call that failed is ${failed.call}, ${failed.rpc}${isProxy ? "" : " on " + failed.host}: ${failed.status.code}${failed.status.message ? ", " + failed.status.message : ""}${failed.fault ? `. Fault ${failed.fault.id} did that` : ""}.`, "bad"]);
   if (!failed) lines.push([isPartial ? `None of the last ${MOST_CALLS} calls and those that came since has failed.` : "No call has failed.", "good"]);

@@ -44,8 +44,22 @@ impl Word {
                 ..
             } => delete(&format!("/tasks/{}", escaped(id))),
             Self::Tasks { id: Some(id), .. } => get(&format!("/tasks/{}", escaped(id))),
-            Self::Tasks { lacking: true, .. } => get("/tasks?lacking=true"),
-            Self::Tasks { .. } => get("/tasks"),
+            Self::Tasks {
+                lacking,
+                text,
+                host,
+                ..
+            } => {
+                let fields = [
+                    ("lacking", lacking.then(|| json!(true))),
+                    ("text", text.as_deref().map(|text| json!(text))),
+                    ("host", host.as_deref().map(|host| json!(host))),
+                ];
+                let given = fields
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value?)));
+                get(&format!("/tasks?{}", query(given)))
+            }
             Self::Clock { word: None } => get("/clock"),
             Self::Clock {
                 word: Some(ClockWord::Advance { by }),

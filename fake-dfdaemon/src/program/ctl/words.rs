@@ -22,7 +22,7 @@ pub(super) enum Word {
     /// Show the tasks or one of them, or remove one everywhere
     #[command(args_conflicts_with_subcommands = true)]
     #[command(
-        after_help = "Examples:\n  fake-dfdaemon ctl tasks --lacking\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
+        after_help = "Examples:\n  fake-dfdaemon ctl tasks --lacking\n  fake-dfdaemon ctl tasks --text nightly --host host-1\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
     )]
     Tasks {
         /// The task to show
@@ -30,6 +30,12 @@ pub(super) enum Word {
         /// Only those that lack persistent replicas
         #[arg(long, conflicts_with = "id")]
         lacking: bool,
+        /// Only those whose id, tag or application contains it
+        #[arg(long, conflicts_with = "id")]
+        text: Option<String>,
+        /// Only those that the host has a replica of, or a part
+        #[arg(long, conflicts_with = "id")]
+        host: Option<String>,
         #[command(subcommand)]
         word: Option<TaskWord>,
     },

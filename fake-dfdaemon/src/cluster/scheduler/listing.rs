@@ -1,0 +1,114 @@
+//! Which tasks there are: all of them, or those that somebody asks for.
+
+use std::time::{Duration, Instant};
+
+use super::Scheduler;
+use super::state::{State, TaskEntry};
+use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::task_id::TaskId;
+
+/// How long tasks are looked at while the lock on all of them is held.
+const LOOKS_FOR: Duration = Duration::from_micros(200);
+
+/// Longer than a thread takes to wake up that waits for a lock.
+const WAKING_UP: Duration = Duration::from_micros(100);
+
+/// Which tasks are meant: those that all of it is true of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskFilter {
+    /// Fewer persistent replicas than their importers asked for.
+    pub(crate) lacking: bool,
+    /// In the id, the tag or the application.
+    pub(crate) text: Option<String>,
+    /// The host has a replica, or a part of one.
+    pub(crate) host: Option<HostNumber>,
+}
+
+impl TaskFilter {
+    fn is_all(&self) -> bool {
+        !self.lacking && self.text.is_none() && self.host.is_none()
+    }
+
+    fn is_text_in(&self, entry: &TaskEntry, id: &TaskId) -> bool {
+        let Some(text) = self.text.as_deref() else {
+            return true;
+        };
+        let task = &entry.task;
+        let fields = [
+            Some(&**id),
+            task.tag.as_deref(),
+            task.application.as_deref(),
+        ];
+        fields
+            .into_iter()
+            .flatten()
+            .any(|field| field.contains(text))
+    }
+}
+
+impl Scheduler {
+    /// The ids of all tasks, ordered.
+    pub(crate) fn task_ids(&self) -> Vec<TaskId> {
+        let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many tasks the scheduler knows.
+    pub(crate) fn task_count(&self) -> usize {
+        self.state().tasks.len()
+    }
+
+    /// The ids of the tasks that are meant, ordered. Of many tasks that takes a while.
+    pub(crate) fn task_ids_of(&self, filter: &TaskFilter) -> Vec<TaskId> {
+        if filter.is_all() {
+            return self.task_ids();
+        }
+        let mut meant = Vec::new();
+        let look = |state: &State, id: &TaskId| {
+            let entry = state.unexpired(id, self.now())?;
+            let lacks = || {
+                let there = state.persistent_replicas(entry, self.forgotten_before());
+                there < entry.task.persistent_replica_count
+            };
+            let is_meant = filter.is_text_in(entry, id)
+                && filter
+                    .host
+                    .is_none_or(|host| entry.replicas.get(host).is_some())
+                && (!filter.lacking || lacks());
+            is_meant.then(|| id.clone())
+        };
+        self.look_at_each(look, |id| meant.push(id));
+        meant
+    }
+
+    /// Looks at every task, in the order of their ids, and takes what is found in each. The lock on all of
+    /// them is held for a short while at a time.
+    pub(super) fn look_at_each<T>(
+        &self,
+        look: impl Fn(&State, &TaskId) -> Option<T>,
+        mut take: impl FnMut(T),
+    ) {
+        let ids = self.task_ids();
+        let mut ids = ids.iter();
+        loop {
+            let mut found = Vec::new();
+            let state = self.state();
+            let until = Instant::now() + LOOKS_FOR;
+            while Instant::now() < until {
+                match ids.next() {
+                    Some(id) => found.extend(look(&state, id)),
+                    None => break,
+                }
+            }
+            drop(state);
+            let is_over = ids.len() == 0;
+            found.into_iter().for_each(&mut take);
+            if is_over {
+                return;
+            }
+            // Who waits for the lock gets it only if it is free for longer than waking up takes.
+            std::thread::sleep(WAKING_UP);
+        }
+    }
+}
