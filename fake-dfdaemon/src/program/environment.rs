@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
+use clap::error::{ContextKind, ContextValue, Error};
 use clap::{Arg, ArgAction, Command};
 
 /// What all the variables begin with.
@@ -60,6 +61,23 @@ pub(crate) fn with_variables(
     }
     all.extend(arguments.into_iter().skip(2));
     all
+}
+
+/// Names the variable that gave a value that is refused: the option alone is not found on the line.
+/// `typed` is the line without what variables stand for.
+pub(crate) fn blamed(mut error: Error, grammar: &Command, typed: &[OsString]) -> Error {
+    let Some(ContextValue::String(refused)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let long = refused.split([' ', '[', '=']).next().unwrap_or_default();
+    let long = long.strip_prefix("--").unwrap_or_default();
+    let name = variable(long);
+    if variables(grammar).contains(&name) && !is_typed(typed, long) {
+        let tip = format!("the value is that of the variable {name}");
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
 }
 
 fn is_typed(arguments: &[OsString], long: &str) -> bool {

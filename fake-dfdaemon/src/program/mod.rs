@@ -88,10 +88,11 @@ pub fn grammar() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     share_arenas();
-    let arguments = std::env::args_os().collect();
+    let typed: Vec<_> = std::env::args_os().collect();
     let arguments =
-        environment::with_variables(&grammar(), arguments, |name| std::env::var_os(name));
-    let cli = Cli::parse_from(arguments);
+        environment::with_variables(&grammar(), typed.clone(), |name| std::env::var_os(name));
+    let cli = Cli::try_parse_from(arguments)
+        .unwrap_or_else(|error| environment::blamed(error, &grammar(), &typed).exit());
     let started = log::start(cli.command.level());
     let ended = started
         .and_then(|()| runtime())

@@ -248,3 +248,27 @@ fn options_come_from_the_environment_and_not_from_a_daemon_around() {
     );
     assert!(w.path("state").exists());
 }
+
+/// What is refused is not on the line: whoever reads it has to know where it came from.
+#[test]
+fn a_bad_value_that_a_variable_gave_names_the_variable() {
+    let w = World::new();
+    let refused = |arguments: &[&str], (variable, value): (&str, &str)| {
+        let mut program = w.program();
+        program.args(arguments).env(variable, value);
+        let ended = program.output().unwrap();
+        assert_eq!(ended.status.code(), Some(2));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    for given in [
+        ("FAKE_DFDAEMON_HOSTS", "0"),
+        ("FAKE_DFDAEMON_FAULT", "stat:explode"),
+        ("FAKE_DFDAEMON_CLOCK", "manual=soon"),
+        ("FAKE_DFDAEMON_FSYNC", "perhaps"),
+    ] {
+        let said = refused(&["serve"], given);
+        assert!(said.contains(given.0), "{said}");
+    }
+    let said = refused(&["serve", "--hosts", "0"], ("FAKE_DFDAEMON_HOSTS", "2"));
+    assert!(!said.contains("FAKE_DFDAEMON_HOSTS"), "{said}");
+}
