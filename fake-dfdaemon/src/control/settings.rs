@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::answer::{Answer, ApiError, Body, duration};
 use super::api::Api;
@@ -17,7 +19,7 @@ use crate::dfdaemon::quirks::Quirks;
 pub(super) struct Change {
     #[serde(default, deserialize_with = "given")]
     capacity: Option<Option<Size>>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "count")]
     max_requests: Option<Option<usize>>,
     #[serde(default, deserialize_with = "given")]
     block: Option<Option<Vec<String>>>,
@@ -31,7 +33,7 @@ pub(super) struct Change {
 
 /// Bytes, as a number or as on the command line.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "sizes look like 4096, \"64KiB\" or \"1.5GiB\"")]
 enum Size {
     Bytes(u64),
     Text(String),
@@ -50,6 +52,18 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     value: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(value).map(Some)
+}
+
+/// A count, or null for none: in words, since serde's own name a type of Rust.
+fn count<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<usize>>, D::Error> {
+    let value = Value::deserialize(value)?;
+    let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+    if count.is_none() && !value.is_null() {
+        let why =
+            format!("a whole number from 0 on, or null for any number of requests, not {value}");
+        return Err(D::Error::custom(why));
+    }
+    Ok(Some(count))
 }
 
 pub(super) async fn show(State(api): State<Api>) -> Answer {

@@ -62,6 +62,7 @@ async fn settings_are_told_and_changed_one_by_one() {
         ("capacity", json!("much")),
         ("capacity", json!(-1)),
         ("max_requests", json!("3")),
+        ("max_requests", json!(-1)),
         ("block", json!(["import"])),
         ("replication_delay", json!(null)),
         ("replication_delay", json!("soon")),
@@ -79,6 +80,8 @@ async fn settings_are_told_and_changed_one_by_one() {
         let why = refused.body["error"]["message"].as_str().unwrap();
         // Serde does not name what a text or a number may be one of.
         assert!(why.contains(field), "{change}: {why}");
+        let types = ["usize", "untagged enum", "u64"];
+        assert!(!types.iter().any(|of_rust| why.contains(of_rust)), "{why}");
         assert_eq!(w.api.get("/settings").await, expected);
     }
 }
