@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dfdaemon_api::digest::ParseDigestError;
 
+use super::HostStatus;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::InvalidField;
 use crate::store::TaskState;
@@ -83,6 +84,15 @@ pub(crate) enum Error {
     Cancelled,
     #[error("the daemon is stopping")]
     Stopping,
+    /// What was under way to a host that is stopped or has left since.
+    #[error("{host} {}", match status {
+        HostStatus::Left => "has left",
+        _ => "was stopped",
+    })]
+    HostGone {
+        host: HostNumber,
+        status: HostStatus,
+    },
     #[error("there is no host {host}")]
     NoSuchHost { host: HostNumber },
     #[error("{0}")]

@@ -36,6 +36,7 @@ impl Error {
             Self::ClientFilesBusy => overloaded(&text),
             Self::Cancelled => Status::cancelled(text),
             Self::Stopping => stopping(),
+            Self::HostGone { .. } => Status::unavailable(text),
             Self::Fault(status) => Status::clone(status),
             Self::LocalTaskNotFound { .. }
             | Self::NegativeTtl(_)
@@ -64,6 +65,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::cluster::HostStatus;
+    use crate::dfdaemon::HostNumber;
     use crate::dfdaemon::limits::{TtlLimits, check_fields};
     use crate::store::TaskState;
 
@@ -135,6 +138,22 @@ mod tests {
                 "server is overloaded: too many imports and exports are busy with files of clients, please retry later",
             ),
             (Error::Stopping, Code::Unavailable, "the daemon is stopping"),
+            (
+                Error::HostGone {
+                    host: HostNumber::of(1),
+                    status: HostStatus::Left,
+                },
+                Code::Unavailable,
+                "host-1 has left",
+            ),
+            (
+                Error::HostGone {
+                    host: HostNumber::of(1),
+                    status: HostStatus::Stopped,
+                },
+                Code::Unavailable,
+                "host-1 was stopped",
+            ),
             (Error::Cancelled, Code::Cancelled, "the call was cancelled"),
         ] {
             for release in [Release::V0_2, Release::V1_5] {

@@ -152,3 +152,18 @@ async fn the_journal_has_the_pieces_that_a_fault_has_hit() {
     assert!(call.fault.is_some());
     w.daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_host_leaves_says_so() {
+    let w = World::new().await;
+    let guard = w.daemon.fault(fault("transfer:stall"));
+    let subject = w.file(LENGTH);
+    let request = requests::import(&subject.path, 2, 3600);
+    w.client().await.import(request).await.unwrap();
+    w.fired(&guard, 1).await;
+    w.daemon.host(1).unwrap().leave().await;
+    let call = w.journaled(fake_dfdaemon::Rpc::Replicate, 1).await;
+    let told = (call.status.code.as_str(), call.status.message.as_str());
+    assert_eq!(told, ("UNAVAILABLE", "host-1 has left"));
+    w.daemon.stop().await;
+}

@@ -215,7 +215,7 @@ impl Fetch {
         if self.is_offered && (ended.is_ok() || is_refused) {
             cluster.scheduler().uncount_export(id, generation);
         }
-        if ended.is_ok() || matches!(ended, Err(Error::Stopping)) {
+        if ended.is_ok() || matches!(ended, Err(Error::Stopping | Error::HostGone { .. })) {
             return false;
         }
         let record = self.record(cluster.scheduler(), None);
@@ -241,9 +241,13 @@ impl Fetch {
     }
 
     fn check_wanted(&self, cluster: &Cluster) -> Result<(), Error> {
-        let runs = cluster.scheduler().host_status(self.key.host) == HostStatus::Running;
-        if cluster.stopping().is_cancelled() || !runs {
+        if cluster.stopping().is_cancelled() {
             return Err(Error::Stopping);
+        }
+        let host = self.key.host;
+        let status = cluster.scheduler().host_status(host);
+        if status != HostStatus::Running {
+            return Err(Error::HostGone { host, status });
         }
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);

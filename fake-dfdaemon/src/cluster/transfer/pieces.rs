@@ -114,7 +114,9 @@ impl Fetch {
                     return Ok((arrival, crc));
                 }
                 // Broken off, which is no fault of the parent's.
-                Err(error @ (Error::Cancelled | Error::Stopping)) => return Err(error),
+                Err(error @ (Error::Cancelled | Error::Stopping | Error::HostGone { .. })) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!(task = %self.task.task_id, number, %host, %error, "a parent failed");
                     parents.forget(host);
