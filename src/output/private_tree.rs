@@ -155,7 +155,7 @@ impl PrivateTree {
 impl PrivateTree {
     /// Leaves it as a process that is killed does: without a lock.
     pub(crate) fn forget(self) {
-        let _ = rustix::fs::flock(self.private.directory(), rustix::fs::FlockOperation::Unlock);
+        let _ = self.private.directory().unlock();
         std::mem::forget(self);
     }
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::name::{Maker, is_inner, maker};
 
@@ -80,7 +80,9 @@ fn remove_leftover(directory: impl AsFd, name: &CStr, maker: Maker) -> rustix::i
         return Ok(());
     }
     // Held until it is gone: the process that has just made it waits for the lock, and sees then.
-    rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+    if held.try_lock().is_err() {
+        return Ok(());
+    }
     if kind == FileType::Directory && maker != Maker::EarlierBuild {
         remove_inner(&held, &stat);
     }

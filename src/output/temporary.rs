@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation};
+use rustix::fs::AtFlags;
 
 use super::Target;
 use super::name::temporary_name;
@@ -105,6 +105,6 @@ pub(super) fn sweep_beside(target: &Target) {
 /// Its name tells, not its count of links: some file systems count none.
 pub(super) fn lock(file: &File, target: &Target, name: &str) -> bool {
     // Where locks are not supported, nothing is swept either.
-    let _ = rustix::fs::flock(file, FlockOperation::LockExclusive);
+    let _ = file.lock();
     rustix::fs::statat(&target.directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }

@@ -141,32 +141,24 @@ async fn run(
     imported.await
 }
 
-/// Waits for blocking work, and cancels it when the call is ended or its client goes away.
+/// Waits for blocking work, and cancels it when the call is ended, or dropped since its client went away.
 async fn cancellable<T, F: Future<Output = Result<T, Error>>>(
     ends: impl Future<Output = ()>,
     work: impl FnOnce(CancelFlag) -> F,
 ) -> Result<T, Error> {
-    let cancel = CancelOnDrop(CancelFlag::default());
-    let working = work(cancel.0.clone());
+    let cancel = CancelFlag::default();
+    let _cancels = cancel.drop_guard();
+    let working = work(cancel.clone());
     tokio::pin!(working);
     tokio::select! {
         done = &mut working => done,
         () = ends => {
-            cancel.0.cancel();
+            cancel.cancel();
             // It may have ended well in the meantime.
             working.await.map_err(|error| match error {
                 Error::Cancelled => Error::Stopping,
                 other => other,
             })
         }
-    }
-}
-
-/// Cancels blocking work when the call that waits for it is dropped: the client went away.
-struct CancelOnDrop(CancelFlag);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

@@ -115,22 +115,14 @@ impl Instance {
         let Some(dir) = self.settings.preload.clone() else {
             return Ok(None);
         };
-        let cancel = CancelOnDrop(CancelFlag::default());
-        let flag = cancel.0.clone();
+        let flag = CancelFlag::default();
+        // Breaks off a preload that nobody waits for any more.
+        let _cancels = flag.drop_guard();
         let done = self
             .cluster
             .blocking_on_all(move |cluster| work(cluster, &dir, ttl, &flag));
         let done = done.await;
         let done = done.map_err(|error| StartError::Other(error.into()))?;
         done.map(Some)
-    }
-}
-
-/// Breaks off a preload that nobody waits for any more.
-struct CancelOnDrop(CancelFlag);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

@@ -1,13 +1,13 @@
 //! The file of `--ready-file`: there from when the daemon is ready until it stops, and never another
 //! daemon's or anybody else's.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
@@ -88,7 +88,7 @@ impl Written {
         let mut beside = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("/")))?;
         beside.write_all(line)?;
         // Where files cannot be locked, a second daemon takes this for stale.
-        let _ = rustix::fs::flock(beside.as_file(), FlockOperation::LockExclusive);
+        let _ = beside.as_file().lock();
         let placed = beside.persist_noclobber(&path).or_else(|error| {
             if error.error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error.error);
@@ -154,8 +154,7 @@ fn remove_stale(path: &Path, is_stale: IsStale) -> io::Result<()> {
             .read(true)
             .custom_flags(flags.bits().cast_signed())
             .open(path)?;
-        let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if lock == Err(rustix::io::Errno::WOULDBLOCK) {
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(io::Error::other("it is a running daemon's"));
         }
         let mut text = Vec::new();

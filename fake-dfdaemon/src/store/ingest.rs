@@ -35,6 +35,11 @@ impl CancelFlag {
         self.0.is_cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Cancels the work when it is dropped: whoever waited for the work is gone.
+    pub(crate) fn drop_guard(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
+    }
+
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.is_cancelled.load(Ordering::Relaxed)
     }
@@ -53,6 +58,16 @@ impl CancelFlag {
             return Err(io::ErrorKind::Interrupted.into());
         }
         Ok(())
+    }
+}
+
+/// Cancels work when it is dropped.
+#[derive(Debug)]
+pub(crate) struct CancelOnDrop(CancelFlag);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) use disk::{Disk, DiskFault, FailureInjector, FoundData, with_path};
 #[cfg(test)]
 pub(crate) use disk::{DiskFailure, DiskOp};
 pub(crate) use host::{Content, HostStore};
-pub(crate) use ingest::{CancelFlag, crc32_of, for_each_chunk, id_of, ingest};
+pub(crate) use ingest::{CancelFlag, CancelOnDrop, crc32_of, for_each_chunk, id_of, ingest};
 pub use record::TaskState;
 pub(crate) use record::{ReplicaRecord, TaskRecord};
 pub(crate) use tasks::TaskStore;

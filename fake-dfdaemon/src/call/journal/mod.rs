@@ -17,7 +17,7 @@ mod waits;
 mod writer;
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::ops::RangeBounds;
 use std::os::unix::fs::FileExt;
@@ -25,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 use tokio::runtime::Handle;
 
 use self::file::JournalFile;
@@ -263,8 +261,8 @@ fn lock(file: &File) -> io::Result<()> {
     if !file.metadata()?.is_file() {
         return Ok(());
     }
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => Err(io::Error::other("a running fake-dfdaemon writes it")),
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("a running fake-dfdaemon writes it")),
         // Where files cannot be locked, it goes without.
         _ => Ok(()),
     }

@@ -10,8 +10,6 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use rustix::fs::FlockOperation;
-
 use super::file::{From, JournalFile};
 use super::shared::{Clear, Held, Shared, say_lost};
 use crate::store::private_files;
@@ -74,7 +72,7 @@ impl Writer {
         }
         // Closing is not enough: a process that was forked at this moment shares the open file until
         // it runs its program.
-        let _ = rustix::fs::flock(&self.file.file, FlockOperation::Unlock);
+        let _ = self.file.file.unlock();
     }
 
     /// Waits for something to do. `None` when there is no more.

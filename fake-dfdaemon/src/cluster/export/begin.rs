@@ -7,7 +7,7 @@ use dfdaemon_api::piece::PieceLayout;
 use super::buffer_pool::BufferPool;
 use super::holes::Holes;
 use super::output::{Output, OutputContent, parse_digest};
-use super::{CancelOnDrop, Export, ExportRequest, Source};
+use super::{Export, ExportRequest, Source};
 use crate::cluster::replica_ops::check_length;
 use crate::cluster::scheduler::{Found, given};
 use crate::cluster::transfer::Wanted;
@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, Error, Lease};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
-use crate::store::{TaskRecord, TaskState};
+use crate::store::{CancelFlag, TaskRecord, TaskState};
 
 impl Cluster {
     /// Begins an export: looks the task up, starts its transfer if this host lacks it, and links
@@ -90,6 +90,7 @@ impl Cluster {
         if matches!(source, Source::Nowhere) {
             self.fail_without_parents(host, &task, lease.generation())?;
         }
+        let cancel = CancelFlag::default();
         Ok(Export {
             task,
             host_id: self.node(host)?.id().to_owned(),
@@ -101,7 +102,8 @@ impl Cluster {
             buffers: BufferPool::default(),
             holes: Arc::new(holes),
             output,
-            cancel: CancelOnDrop::default(),
+            _cancels: cancel.drop_guard(),
+            cancel,
             lease,
         })
     }

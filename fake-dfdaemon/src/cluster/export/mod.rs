@@ -23,7 +23,7 @@ use super::{Cluster, Error, Generation, Lease};
 use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
-use crate::store::{CancelFlag, TaskRecord};
+use crate::store::{CancelFlag, CancelOnDrop, TaskRecord};
 
 /// What is to be exported, and how.
 #[derive(Clone, Debug)]
@@ -53,7 +53,9 @@ pub(crate) struct Export {
     buffers: BufferPool,
     holes: Arc<Holes>,
     output: Option<Output>,
-    cancel: CancelOnDrop,
+    cancel: CancelFlag,
+    /// Stops blocking work of an export that is gone.
+    _cancels: CancelOnDrop,
     lease: Lease,
 }
 
@@ -73,16 +75,6 @@ enum Source {
     },
     /// No host has it.
     Nowhere,
-}
-
-/// Stops blocking work of an export that is gone.
-#[derive(Debug, Default)]
-struct CancelOnDrop(CancelFlag);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 impl Source {
@@ -200,7 +192,7 @@ impl Export {
     pub(crate) async fn finish(mut self) -> Result<(), Error> {
         let (host, persistent) = (self.host, self.persistent);
         let held = matches!(self.source, Source::Held { .. });
-        let (output, cancel) = (self.output.take(), self.cancel.0.clone());
+        let (output, cancel) = (self.output.take(), self.cancel.clone());
         let (id, generation) = (self.task.task_id.clone(), self.lease.generation());
         let (file, length) = (self.source.file().cloned(), self.task.content_length);
         let by_path = output.is_some();
@@ -231,7 +223,7 @@ impl Export {
     /// Takes away what an export that is broken off has made. Dropping it does too, but the thread
     /// that does that would wait for the disk.
     pub(crate) async fn abandon(mut self) {
-        self.cancel.0.cancel();
+        self.cancel.cancel();
         if let Some(output) = self.output.take() {
             let cluster = Arc::clone(&self.cluster);
             let removed = cluster.blocking_holding((), |_| {

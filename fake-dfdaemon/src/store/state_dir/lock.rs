@@ -1,10 +1,10 @@
 //! The lock on a directory: an open directory that one process at a time holds.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 /// A locked directory.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Closing is not enough: a process that was forked at this moment, for another test's
         // command, shares the open file until it runs its program.
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+        let _ = self.0.unlock();
     }
 }
 
@@ -32,9 +32,9 @@ pub(super) fn lock(path: &Path) -> io::Result<Option<Lock>> {
 
 /// Locks a directory that is open; `None` if somebody else has.
 pub(crate) fn lock_open(dir: File) -> io::Result<Option<Lock>> {
-    match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+    match dir.try_lock() {
         Ok(()) => Ok(Some(Lock(dir))),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
