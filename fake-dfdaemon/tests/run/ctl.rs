@@ -280,6 +280,26 @@ fn the_page_has_an_address_where_it_was_given_one() {
 }
 
 #[test]
+fn where_there_is_a_desktop_the_page_is_opened() {
+    let w = World::new();
+    // The browser writes where it was sent to; reading the FIFO waits for that.
+    let script = r#"
+        mkfifo opened
+        printf '#!/bin/sh\necho "$1" > opened\n' > xdg-open && chmod +x xdg-open
+        PATH=$PWD:$PATH DISPLAY=:0 "$0" ctl open > printed
+        cat printed opened"#;
+    let options = ["--control-tcp", "127.0.0.1:0"];
+    let ended = w.run(&options, &["sh", "-ec", script, crate::world::PROGRAM]);
+    let ended = ended.exits_with(0);
+    let pages: Vec<_> = ended.stdout.lines().collect();
+    let [printed, opened] = pages[..] else {
+        panic!("{}", ended.stdout);
+    };
+    assert!(printed.starts_with("http://127.0.0.1:"), "{printed}");
+    assert_eq!(opened, printed);
+}
+
+#[test]
 fn what_is_watched_is_shown_when_it_has_changed() {
     let w = World::new();
     // The second one ends the daemon, and with it the watching.
