@@ -16,8 +16,9 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-use support::client::{Client, Export, Import, PeerClient};
+use support::client::{Client, Export, Import};
 use support::control::Address;
+use support::peer_client::PeerClient;
 use support::process::Process;
 
 /// What the process may have open, and nobody may raise.

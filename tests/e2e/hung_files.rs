@@ -114,6 +114,7 @@ fn the_fake_ends_while_an_import_hangs() {
             reached.elapsed() < GIVES_UP_WITHIN,
             "nothing asks for the file"
         );
+        // Another process asks, and it tells nobody.
         std::thread::sleep(Duration::from_millis(20));
     }
     let signalled = Instant::now();

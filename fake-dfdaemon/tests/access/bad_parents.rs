@@ -23,7 +23,8 @@ use tonic::{Request, Response, Status};
 use tower::Service as _;
 
 use crate::parents::{Over, far, imported, near, upload};
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
+use crate::support::peer_client::PeerClient;
 use crate::support::requests::{export_to, transfer};
 
 /// What is wrong with a parent.

@@ -6,8 +6,9 @@ use fake_dfdaemon::FakeDfdaemon;
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::client::{Client, Export, Import};
 use crate::support::control::Address;
+use crate::support::peer_client::PeerClient;
 use crate::world::{HANGS, World, tree};
 
 fn odd_ids(known: &str) -> Vec<String> {

@@ -7,7 +7,8 @@ use fake_dfdaemon::{Builder, FakeDfdaemon, PeerAddress, Quirk, Release, Rpc};
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
+use crate::support::peer_client::PeerClient;
 use crate::support::requests::{cache, export_to, import, transfer};
 use crate::support::{content, eventually};
 

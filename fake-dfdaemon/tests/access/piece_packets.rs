@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::parents::{Over, far, imported, near, upload};
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
+use crate::support::peer_client::PeerClient;
 use crate::support::requests::transfer;
 
 /// The first length that takes two pieces.

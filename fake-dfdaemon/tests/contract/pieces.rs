@@ -7,7 +7,7 @@ use fake_dfdaemon::{Release, Rpc};
 use tonic::Code;
 
 use crate::row::{Row, row};
-use crate::support::client::PeerClient;
+use crate::support::peer_client::PeerClient;
 use crate::world::{MIB, World, assert_says};
 
 /// How long is for ever.

@@ -3,7 +3,8 @@
 use tonic::Code;
 
 use crate::row::{Row, row};
-use crate::support::client::{Import, PeerClient};
+use crate::support::client::Import;
+use crate::support::peer_client::PeerClient;
 use crate::world::{MIB, World, assert_says, export_to, import, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {

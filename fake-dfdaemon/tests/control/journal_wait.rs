@@ -19,6 +19,7 @@ async fn a_wait_ends_when_the_calls_have() {
     let wait = json!({"rpc": "stat", "task": "7", "count": 2, "timeout": "5m"});
     let waiting = w.api.post("/journal/wait", wait);
     tokio::pin!(waiting);
+    // Nothing can tell of an answer that does not come.
     tokio::select! {
         came = &mut waiting => panic!("nothing has ended: {came}"),
         () = tokio::time::sleep(Duration::from_millis(50)) => {}
@@ -134,6 +135,7 @@ async fn a_wait_that_cannot_be_is_refused() {
 async fn a_daemon_that_stops_ends_a_wait() {
     let World { daemon, api, .. } = World::new().await;
     let stopped = async {
+        // The daemon tells nobody that a request has begun to wait.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let began = Instant::now();
         daemon.stop().await;

@@ -7,9 +7,10 @@ use fake_dfdaemon::{Builder, FakeDfdaemon};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::{Client, Import, PeerClient};
+use crate::support::client::{Client, Import};
 use crate::support::content;
 use crate::support::control::{Address, Answer};
+use crate::support::peer_client::PeerClient;
 use crate::support::requests;
 pub(crate) use crate::support::requests::transfer;
 

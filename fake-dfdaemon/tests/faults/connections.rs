@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Fault, Rpc};
 
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
 use crate::support::eventually;
+use crate::support::peer_client::PeerClient;
 use crate::world::World;
 
 fn fault(text: &str) -> Fault {
@@ -60,7 +61,7 @@ async fn a_connection_that_stalls_is_served_when_the_fault_is_gone() {
         let endpoint = w.daemon.endpoint().to_owned();
         tokio::spawn(async move { Client::connect(&endpoint).await.health("").await })
     };
-    eventually("it stalls", || async { guard.fired() == 1 }).await;
+    w.fired(&guard, 1).await;
     assert!(is_served(&w, 0).await);
     assert!(!waiting.is_finished());
     drop(guard);
@@ -75,7 +76,7 @@ async fn a_connection_that_is_delayed_waits_for_the_clock() {
         let endpoint = w.daemon.endpoint().to_owned();
         tokio::spawn(async move { Client::connect(&endpoint).await.health("").await })
     };
-    eventually("it waits", || async { guard.fired() == 1 }).await;
+    w.fired(&guard, 1).await;
     let waits = w.daemon.settle().await;
     let what = waits
         .iter()

@@ -5,7 +5,6 @@ use std::time::Duration;
 use fake_dfdaemon::{Fault, Rpc};
 use tonic::Code;
 
-use crate::support::eventually;
 use crate::world::{World, import, transfer};
 
 #[tokio::test]
@@ -42,7 +41,7 @@ async fn calls_that_are_stalled_go_on_when_the_fault_is_removed() {
         let (client, request) = (client.clone(), transfer(&task.id));
         tokio::spawn(async move { client.export(request).await })
     };
-    eventually("all of them hang", || async { guard.fired() == 10 }).await;
+    w.fired(&guard, 10).await;
     assert!(calls.iter().all(|call| !call.is_finished()));
     drop(guard);
     for call in calls {

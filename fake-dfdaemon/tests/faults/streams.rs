@@ -5,7 +5,6 @@ use std::time::Duration;
 use fake_dfdaemon::{Action, Fault, Rpc};
 
 use crate::support::client::Exported;
-use crate::support::eventually;
 use crate::world::{Kind, PIECE, Place, Subject, World, export_to, faults, transfer};
 
 /// Three pieces, the last of one byte.
@@ -159,7 +158,7 @@ async fn bandwidth_holds_pieces_back_from_its_place_on() {
         for number in 0..3 {
             let is_held = number >= hit(place);
             if is_held {
-                eventually("the fault fires", || async { guard.fired() == 1 }).await;
+                w.fired(&guard, 1).await;
                 let waits = tokio::time::timeout(Duration::from_millis(15), stream.message()).await;
                 assert!(waits.is_err(), "piece {number} comes at once, at {place:?}");
                 // The last piece is one byte.

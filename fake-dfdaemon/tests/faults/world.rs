@@ -8,13 +8,17 @@ use fake_dfdaemon::{Action, Builder, FakeDfdaemon, Fault, Rpc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::{Client, Export, Import, PeerClient};
+use crate::support::client::{Client, Export, Import};
+use crate::support::peer_client::PeerClient;
 use crate::support::requests;
 pub(crate) use crate::support::requests::transfer;
 use crate::support::{content, eventually};
 
 /// The length of a piece that nobody asked to be another.
 pub(crate) const PIECE: usize = 4 << 20;
+
+/// Much longer than a fault takes to fire.
+const HANGS: Duration = Duration::from_secs(30);
 
 pub(crate) struct World {
     pub(crate) daemon: FakeDfdaemon,
@@ -95,7 +99,8 @@ impl World {
 
     /// Waits until a fault has fired so often, and no more.
     pub(crate) async fn fired(&self, guard: &fake_dfdaemon::FaultGuard, times: u64) {
-        eventually("the fault fires", || async { guard.fired() >= times }).await;
+        let fires = tokio::time::timeout(HANGS, guard.wait_until_fired(times));
+        fires.await.expect("the fault fires");
         assert_eq!(guard.fired(), times);
     }
 

@@ -61,6 +61,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
             began.elapsed() < Duration::from_secs(20),
             "it never came to be that {what}"
         );
+        // A process that is no child of this one tells nobody that it has ended.
         std::thread::sleep(Duration::from_millis(2));
     }
 }

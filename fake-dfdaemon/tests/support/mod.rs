@@ -15,6 +15,7 @@
 pub mod client;
 pub mod content;
 pub mod control;
+pub mod peer_client;
 pub mod process;
 pub mod requests;
 

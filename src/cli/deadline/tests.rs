@@ -95,6 +95,7 @@ fn an_operation_that_is_broken_off_takes_back_what_it_began() {
 fn an_operation_that_is_done_before_it_hears_is_done() {
     let (sender, over) = mpsc::channel();
     std::thread::spawn(move || {
+        // Longer than it takes to hear, shorter than what is done then is waited for.
         std::thread::sleep(Duration::from_millis(200));
         sender.send(7)
     });

@@ -126,6 +126,7 @@ fn until(control: &Path, path: &str, number: &str) {
             return;
         }
         assert!(begun.elapsed() < PATIENCE, "{path} is {answer}");
+        // Asked again and again: to follow the events for two numbers would take more than this.
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -224,9 +224,7 @@ fn manual(directory: &Directory) -> Builder {
 
 /// Waits until a call has met the fault.
 pub fn until_it_fires(fault: &FaultGuard) {
-    while fault.fired() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    fake_dfdaemon::block_on(fault.wait_until_fired(1));
 }
 
 /// A runtime for what plays the daemon.

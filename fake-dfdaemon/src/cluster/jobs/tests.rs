@@ -35,7 +35,7 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     };
     let long = Duration::from_secs(10);
     tokio::time::timeout(long, running).await.unwrap();
-    // As far as it gets.
+    // It must get no further than the gate: nothing can tell of a step that does not come.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let replaced = Arc::clone(&cluster);
     let empty = move || {

@@ -9,7 +9,8 @@ use fake_dfdaemon::{FakeDfdaemon, Release};
 use tonic::Code;
 
 use super::{client_of, imported};
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
+use crate::support::peer_client::PeerClient;
 use crate::world::{MIB, World, export_to, import, import_as, transfer};
 
 /// So many that one of them would end before a link is tried, if it did not wait for the link.
@@ -241,6 +242,7 @@ async fn forgets_an_import(w: &World, fake: &FakeDfdaemon, client: &Client) -> b
     let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
     while !running.is_finished() {
         fake.clock().advance(Duration::from_secs(9)).unwrap();
+        // Real time, for the thread that reads the file: steps of the clock alone would outrun it.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let Err(status) = running.await.unwrap() else {

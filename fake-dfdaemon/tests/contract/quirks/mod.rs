@@ -272,7 +272,7 @@ async fn restart(w: &World, fake: &FakeDfdaemon) -> bool {
         "{text}"
     );
     // What is not there can be deleted, and is counted all the same.
-    let upload = crate::support::client::PeerClient::connect(host.upload_endpoint()).await;
+    let upload = crate::support::peer_client::PeerClient::connect(host.upload_endpoint()).await;
     upload.delete(&id).await.unwrap();
     assert_eq!(client.stat(&id).await.unwrap(), task);
     true

@@ -17,7 +17,8 @@ use super::files::{CAPACITY, Files, NAMES, Node};
 use super::model::{Model, START};
 use super::ops::{HOSTS, Op, Target};
 use super::texts;
-use crate::support::client::{Client, PeerClient};
+use crate::support::client::Client;
+use crate::support::peer_client::PeerClient;
 
 /// Longer than a walk takes: the collector comes when a step asks for it.
 const NEVER: Duration = Duration::from_secs(100 * 24 * 60 * 60);

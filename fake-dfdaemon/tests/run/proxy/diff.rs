@@ -46,6 +46,7 @@ async fn recorded() -> TempDir {
     // The output is there by now, and another file.
     fs::remove_file(&output).unwrap();
     fs::write(&output, "other").unwrap();
+    // Longer than a tick of the file system's clock: what changed within one counts as written by the call.
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     client.export(requests::export_to(&task.id, &output)).await;
     client

@@ -10,4 +10,6 @@ mod program;
 mod random;
 mod raw;
 mod record;
+mod refused_cassettes;
 mod replay;
+mod written;

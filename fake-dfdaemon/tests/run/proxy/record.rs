@@ -176,6 +176,7 @@ async fn an_output_that_was_there_before_is_not_recorded() {
         .import(requests::import(&file, 1, 3600))
         .await
         .unwrap();
+    // Longer than a tick of the file system's clock: what changed within one counts as written by the call.
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let exported = client.export(requests::export_to(&task.id, &output)).await;
     assert!(exported.status.message().contains("already exists"));

@@ -1,85 +1,20 @@
 //! Answers from cassettes, recorded and written by hand.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fake_dfdaemon::FakeDfdaemon;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 use tonic::Code;
 
-use super::raw::{connect, program, read, request};
+use super::raw::{connect, read, request};
+use super::written::{DOWNLOAD, HASH, IMPORT, STAT, Written, call, exported, stat, status};
 use crate::support::client::{Client, Export};
-use crate::support::process::{Process, names, refused};
+use crate::support::process::{names, refused};
 use crate::support::requests;
-
-const DOWNLOAD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
-const IMPORT: &str = "/dfdaemon.v2.DfdaemonDownload/UploadPersistentCacheTask";
-const STAT: &str = "/dfdaemon.v2.DfdaemonDownload/StatPersistentCacheTask";
-
-/// The SHA-256 of `content`.
-const HASH: &str = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
-
-/// A cassette that was written by hand.
-struct Written {
-    dir: TempDir,
-}
-
-impl Written {
-    fn new(calls: &[Value]) -> Self {
-        let w = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir_all(w.cassette().join("content")).unwrap();
-        fs::write(w.cassette().join("content").join(HASH), "content").unwrap();
-        w.write_head("keep");
-        let lines: Vec<_> = calls.iter().map(|call| format!("{call}\n")).collect();
-        fs::write(w.cassette().join("calls.jsonl"), lines.concat()).unwrap();
-        w
-    }
-
-    fn write_head(&self, content: &str) {
-        let head = json!({"format": "fake-dfdaemon.cassette/1", "recorded_at": "2030-01-01T00:00:00Z", "upstream": "/up", "release": null, "content": content});
-        fs::write(self.cassette().join("cassette.json"), head.to_string()).unwrap();
-    }
-
-    fn cassette(&self) -> PathBuf {
-        self.dir.path().join("cassette")
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("in")
-    }
-
-    fn replay(&self, options: &[&str]) -> Command {
-        let mut command = program();
-        command.arg("replay").arg("--cassette").arg(self.cassette());
-        command.arg("--socket").arg(self.socket()).args(options);
-        command
-    }
-
-    fn start(&self, options: &[&str]) -> Process {
-        Process::start(&mut self.replay(options))
-    }
-}
-
-fn call(number: u64, method: &str, request: &Value, answer: &Value) -> Value {
-    json!({"call": number, "at": "2030-01-01T00:00:00Z", "method": method,
-        "requests": [{"message": request}], "answer": answer})
-}
-
-fn status(code: &str, message: &str) -> Value {
-    json!({"opened": false, "messages": [], "end": {"status": {"code": code, "message": message}}})
-}
-
-fn stat(number: u64, id: &str, state: &str) -> Value {
-    let answer = json!({"opened": true, "messages": [{"message": {"id": id, "state": state}}], "end": {"status": {"code": "OK"}}});
-    call(number, STAT, &json!({"task_id": id}), &answer)
-}
 
 #[tokio::test]
 async fn calls_come_in_order_or_in_any() {
@@ -209,18 +144,6 @@ async fn every_way_to_end_is_played() {
         assert!(ask().await.unwrap().get("grpc-status").is_none());
         assert_eq!(ask().await.unwrap()["grpc-status"], "77");
     }
-}
-
-fn exported(output: &Value) -> Value {
-    let answer = json!({"opened": true, "messages": [{"message": {"task_id": "7"}}], "end": {"status": {"code": "OK"}}});
-    let mut call = call(
-        1,
-        DOWNLOAD,
-        &json!({"task_id": "7", "output_path": "/recorded/there"}),
-        &answer,
-    );
-    call["output"] = output.clone();
-    call
 }
 
 #[tokio::test]
@@ -354,117 +277,6 @@ async fn content_that_was_not_kept_is_made_up_with_its_digest() {
     assert_eq!(content.len(), 7);
     let digest = format!("crc32:{}", crc32fast::hash(&content));
     assert_eq!(exported.pieces[0].digest, digest);
-}
-
-#[test]
-fn cassettes_that_are_none_are_refused_by_name() {
-    let good = || {
-        exported(&json!({"kind": "copy", "mode": "0644", "content": {"sha256": HASH, "length": 7}}))
-    };
-    let edited = |pointer: &str, value: Value| {
-        let mut call = good();
-        *call.pointer_mut(pointer).unwrap() = value;
-        Written::new(&[stat(9, "7", "Odd"), call])
-    };
-    for (pointer, value, named) in [
-        (
-            "/output/content/sha256",
-            json!("../../../../etc/passwd"),
-            "is no SHA-256",
-        ),
-        ("/output/content/length", json!(8), "it has 7 bytes, not 8"),
-        (
-            "/answer/messages/0/message",
-            json!({"pfad": 1}),
-            "no field pfad",
-        ),
-        ("/answer/messages/0", json!({"raw": "%"}), "raw"),
-        ("/answer/messages/0", json!({}), "message, raw or content"),
-        (
-            "/answer/messages/0",
-            json!({"message": {"task_id": "7"}, "at_ms": -1.0}),
-            "at_ms",
-        ),
-        ("/answer/messages/0", json!({"redacted": true}), "redacted"),
-        (
-            "/answer/end",
-            json!({"status": {"code": "1\n2"}}),
-            "grpc-status",
-        ),
-        (
-            "/answer/end",
-            json!({"status": {"code": "OK", "metadata": {"a b": ["c"]}}}),
-            "\"a b\"",
-        ),
-        ("/answer/end", json!("exploded"), "line 2"),
-        (
-            "/answer",
-            json!({"opened": true, "messages": [], "end": "broken", "http_status": 99}),
-            "http_status",
-        ),
-        ("/method", json!("/no/Method"), "unknown"),
-        ("/at", json!("soon"), "line 2"),
-        ("/requests/0", json!({"message": {}, "odd": 1}), "odd"),
-    ] {
-        let (code, said) = refused(&mut edited(pointer, value).replay(&[]));
-        assert_eq!(code, Some(4), "{pointer}: {said}");
-        assert!(said.contains(named), "{pointer}: {said}");
-    }
-}
-
-/// Nothing is played that was not recorded, also of content that is long enough.
-#[test]
-fn content_that_is_not_what_its_name_says_is_refused_by_name() {
-    let seen = json!({"kind": "copy", "content": {"sha256": HASH, "length": 7}});
-    let w = Written::new(&[exported(&seen)]);
-    let path = w.cassette().join("content").join(HASH);
-    fs::remove_file(&path).unwrap();
-    fs::write(&path, "CONTENT").unwrap();
-    let (code, said) = refused(&mut w.replay(&[]));
-    assert_eq!(code, Some(4), "{said}");
-    assert!(
-        said.contains(HASH) && said.contains("its SHA-256 is "),
-        "{said}"
-    );
-}
-
-#[test]
-fn nothing_outside_a_cassette_is_read() {
-    let seen = json!({"kind": "copy", "content": {"sha256": HASH, "length": 7}});
-    let fifo = |path: &Path| {
-        let made = Command::new("mkfifo").arg(path).status().unwrap();
-        assert!(made.success());
-    };
-    let outside = tempfile::tempdir().unwrap();
-    fs::write(outside.path().join(HASH), "content").unwrap();
-    for name in [
-        "cassette.json",
-        "calls.jsonl",
-        "content",
-        &format!("content/{HASH}"),
-    ] {
-        for is_link in [true, false] {
-            let w = Written::new(&[exported(&seen)]);
-            let path = w.cassette().join(name);
-            let elsewhere = outside
-                .path()
-                .join(if name == "content" { "" } else { HASH });
-            if path.is_dir() {
-                fs::remove_dir_all(&path).unwrap();
-            } else {
-                fs::copy(&path, &elsewhere).unwrap();
-                fs::remove_file(&path).unwrap();
-            }
-            if is_link {
-                symlink(&elsewhere, &path).unwrap();
-            } else {
-                fifo(&path);
-            }
-            let (code, said) = refused(&mut w.replay(&[]));
-            assert_eq!(code, Some(4), "{name}: {said}");
-            assert!(said.contains("cassette"), "{name}: {said}");
-        }
-    }
 }
 
 #[test]
