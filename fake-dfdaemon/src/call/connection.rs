@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,8 @@ pub(crate) struct Connection {
     pub(crate) closes: CancellationToken,
     /// Whether the time is over that the client gave this call.
     pub(crate) is_late: Arc<AtomicBool>,
+    /// The time that the client gives this call, if it says so.
+    pub(crate) limit: Option<Duration>,
     /// What came with this call, as the journal tells it.
     pub(crate) metadata: Arc<Map<String, Value>>,
 }

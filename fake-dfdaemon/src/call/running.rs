@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,9 @@ use super::store_faults::StoreFaults;
 use super::transfer_faults::TransferFaults;
 use super::waits::Waiting;
 use crate::dfdaemon::statuses::{connection_reset, stopping, timed_out};
+
+/// The least that a question to a scheduler takes.
+const SCHEDULER_ANSWERS_AFTER: Duration = Duration::from_millis(1);
 
 /// A call that is running: what is known of it, and what only a call under way has, such as the faults that
 /// are armed for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.
@@ -80,6 +84,26 @@ impl RunningCall {
 
     pub(crate) fn ahead(&self) -> &Ahead {
         &self.calls.ahead
+    }
+
+    /// Whether its client gives the call less time than a scheduler takes. A real one is elsewhere: it does
+    /// not answer before a timer of a millisecond is over.
+    pub(crate) fn has_no_time_for_scheduler(&self) -> bool {
+        let limit = self
+            .connection
+            .as_ref()
+            .and_then(|connection| connection.limit);
+        limit.is_some_and(|limit| limit <= SCHEDULER_ANSWERS_AFTER)
+    }
+
+    /// What a call waits for that asks the scheduler: with too little time, for its end.
+    pub(crate) fn reach_scheduler(&self) -> impl Future<Output = ()> + use<> {
+        let never = self.has_no_time_for_scheduler();
+        async move {
+            if never {
+                std::future::pending().await
+            }
+        }
     }
 
     /// Applies the faults that are armed before or after the call's effect.

@@ -1,9 +1,10 @@
 //! What a failed export leaves behind with the quirk for it: a record on its host, a file of full
 //! length, and one replica more in the scheduler's count.
 
-use super::{Cluster, Error, Generation};
+use super::{Cluster, Error, ExportRequest, Generation};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::{Content, ReplicaRecord, TaskRecord};
 
 impl Cluster {
@@ -29,13 +30,34 @@ impl Cluster {
         Ok(true)
     }
 
+    /// Where a transfer to a host writes: what an export has left there that failed, with the quirk for
+    /// it, or a new file. Blocks on the disk.
+    pub(super) fn content_to_write(
+        &self,
+        host: HostNumber,
+        (id, length): (&TaskId, u64),
+        generation: Generation,
+    ) -> Result<Content, Error> {
+        let store = self.node(host)?.store();
+        if self.has_quirk(Quirk::FailedExportsCount)
+            && self.scheduler().has_part_of(host, id, generation)
+            && let Ok(left) = store.taken_back(id)
+        {
+            left.file.set_len(length)?;
+            return Ok(left);
+        }
+        Ok(store.new_content()?)
+    }
+
     /// Leaves what an export does that finds no host to take the task from: it does not count, since the
-    /// scheduler had taken it up nowhere. Blocks on the disk.
+    /// scheduler had taken it up nowhere. An error is that of a link that has to be made and cannot.
+    /// Blocks on the disk.
     pub(super) fn fail_without_parents(
         &self,
         host: HostNumber,
         task: &TaskRecord,
         generation: Generation,
+        request: &ExportRequest,
     ) -> Result<(), Error> {
         let id = &task.task_id;
         let runs = self.node(host)?.transfers().is_running(id, generation);
@@ -48,7 +70,7 @@ impl Cluster {
         let record = ReplicaRecord {
             task_id: id.clone(),
             task_created_at: task.created_at,
-            persistent: false,
+            persistent: request.persistent,
             ttl: task.ttl,
             piece_length: task.piece_length,
             content_length: task.content_length,
@@ -58,8 +80,17 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        let mut content = self.node(host)?.store().new_content()?;
+        let mut content = self.content_to_write(host, (id, task.content_length), generation)?;
+        let disk = self.node(host)?.store().disk();
+        let linked = request
+            .output
+            .as_ref()
+            .map_or(Ok(()), |output| output.link(disk, &content.file));
+        let record = ReplicaRecord {
+            failed_at: record.failed_at.filter(|_| linked.is_ok()),
+            ..record
+        };
         self.leave_failed(host, (id, generation), &record, &mut content)?;
-        Ok(())
+        linked
     }
 }

@@ -46,6 +46,7 @@ impl Error {
             | Self::NoSuchHost { .. }
             | Self::Layout(_)
             | Self::ContentLength { .. }
+            | Self::EarlyEof
             | Self::DigestMismatch { .. }
             | Self::Io(_) => Status::internal(text),
         }

@@ -24,6 +24,8 @@ pub enum Quirk {
     SpecialFiles,
     /// A file that changes while it is read is imported.
     UnnoticedChanges,
+    /// Content that is longer or shorter than its record says is taken for what it was.
+    UnnoticedCuts,
     /// An import through a symbolic link stores the link: exports are links, zeros or errors (1.5).
     LinkedLinks,
     /// An output that is a symbolic link to nothing is written through: the link's target is made.
@@ -40,6 +42,8 @@ pub enum Quirk {
     LateDigestCheck,
     /// A crc32 digest in hex never matches (1.5).
     Crc32DecimalOnly,
+    /// An export by the service of peers checks no digest (1.5).
+    NoPeerDigest,
     /// An export goes on when its client has gone away.
     OrphanedExports,
     /// An export that fails on a host without the task leaves a record and a file, and counts as a replica.
@@ -63,7 +67,7 @@ pub enum Quirk {
 }
 
 /// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 23] = [
+const QUIRKS: [(Quirk, &str, &str); 25] = [
     (
         Quirk::FailedAsSucceeded,
         "failed-as-succeeded",
@@ -88,6 +92,11 @@ const QUIRKS: [(Quirk, &str, &str); 23] = [
         Quirk::UnnoticedChanges,
         "unnoticed-changes",
         "a file that changes while it is read is imported",
+    ),
+    (
+        Quirk::UnnoticedCuts,
+        "unnoticed-cuts",
+        "content that was cut or has grown is exported as it is; its pieces end in `early eof`",
     ),
     (
         Quirk::LinkedLinks,
@@ -128,6 +137,11 @@ const QUIRKS: [(Quirk, &str, &str); 23] = [
         Quirk::Crc32DecimalOnly,
         "crc32-decimal-only",
         "a crc32 digest in hex never matches (1.5)",
+    ),
+    (
+        Quirk::NoPeerDigest,
+        "no-peer-digest",
+        "an export by the service of peers checks no digest (1.5)",
     ),
     (
         Quirk::OrphanedExports,

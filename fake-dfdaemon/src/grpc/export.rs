@@ -61,7 +61,14 @@ async fn begin(
     call.wait_for(host.cluster.find_at_parents(&request.task_id))
         .await?;
     let with_content = request.need_piece_content;
-    let request = message::export_request(request, host.cluster.release());
+    let mut request = message::export_request(request, host.cluster.release());
+    if host.is_for_peers
+        && host.cluster.has_quirk(Quirk::NoPeerDigest)
+        && let Some(output) = &mut request.output
+    {
+        output.digest = None;
+    }
+    call.reach_scheduler().await;
     let request = ExportRequest {
         store_faults: call.store_faults(),
         transfer_faults: call.transfer_faults(),
@@ -132,7 +139,10 @@ impl Sending {
         let held = export.held().filter(|_| self.with_content);
         let mut export = Some(export);
         let sent = self.send(&mut export).await;
-        if let Some(export) = export {
+        if let Some(mut export) = export {
+            if sent.is_none() && self.gives_up() {
+                export.leave_output();
+            }
             export.abandon().await;
         }
         match sent {
@@ -163,9 +173,13 @@ impl Sending {
 
     /// Whether the export does its work also when its client is gone.
     fn goes_on_alone(&self) -> bool {
-        // Content that nobody takes is what makes a real one give up.
-        let gives_up = self.with_content && self.host.cluster.has_quirk(Quirk::PoisonedCopies);
-        self.host.cluster.has_quirk(Quirk::OrphanedExports) && !gives_up
+        self.host.cluster.has_quirk(Quirk::OrphanedExports) && !self.gives_up()
+    }
+
+    /// Whether the export fails when its client is gone, as a real one does with content that nobody
+    /// takes.
+    fn gives_up(&self) -> bool {
+        self.with_content && self.host.cluster.has_quirk(Quirk::PoisonedCopies)
     }
 
     /// Marks the copy that was sent from, as a real dfdaemon does when the client goes away.
@@ -228,7 +242,7 @@ impl Sending {
         Ok(Flow::GoesOn)
     }
 
-    async fn send_piece(&mut self, export: &Export, arrival: &Arrival) -> Result<Flow, Status> {
+    async fn send_piece(&mut self, export: &mut Export, arrival: &Arrival) -> Result<Flow, Status> {
         self.faults
             .apply_at(&mut self.call, Some(arrival.number))
             .await?;
@@ -251,7 +265,11 @@ impl Sending {
         Ok(Flow::GoesOn)
     }
 
-    async fn send_outgoing(&mut self, export: &Export, outgoing: &Outgoing) -> Result<(), Status> {
+    async fn send_outgoing(
+        &mut self,
+        export: &mut Export,
+        outgoing: &Outgoing,
+    ) -> Result<(), Status> {
         let Some(content) = outgoing.content.clone() else {
             self.faults
                 .throttle(&mut self.call, outgoing.piece.length)
@@ -267,6 +285,9 @@ impl Sending {
         let length = content.end - content.start;
         let framed = framing::piece_message(&self.envelope, &outgoing.piece, length)?;
         export.count_piece();
+        export
+            .check_piece(&content)
+            .map_err(|error| self.host.status(&error))?;
         self.send_bytes(framed.head).await;
         let mut start = content.start;
         while start < content.end {

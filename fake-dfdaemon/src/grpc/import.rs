@@ -92,15 +92,23 @@ async fn task_for_faults(
     }
     let _permit = host.permit().ok()?;
     check_blocked(host, request).ok()?;
-    let request = request.clone();
-    let ends = ends.cancelled_owned();
     // Whatever is wrong with the file, the import itself will say it.
-    let id = cancellable(ends, |cancel| {
+    id_of(host, request, ends).await.ok()
+}
+
+/// The id that an import will get.
+async fn id_of(
+    host: &ServedHost,
+    request: &ImportRequest,
+    ends: CancellationToken,
+) -> Result<String, Error> {
+    let request = request.clone();
+    let id = cancellable(ends.cancelled_owned(), |cancel| {
         let id_of =
             move |cluster: &Arc<Cluster>, cancel: &CancelFlag| cluster.task_id_of(&request, cancel);
         host.cluster.blocking_on_client_file(cancel, id_of)
     });
-    id.await.ok()
+    id.await
 }
 
 fn check_blocked(host: &ServedHost, request: &ImportRequest) -> Result<(), Status> {
@@ -116,6 +124,13 @@ async fn import(
     call.apply_faults(Phase::Before).await?;
     let _permit = host.admit(call).await?;
     check_blocked(host, &request)?;
+    if call.has_no_time_for_scheduler() {
+        // That there is no id is seen before the scheduler is asked.
+        id_of(host, &request, call.ends())
+            .await
+            .map_err(|error| host.status(&error))?;
+        call.reach_scheduler().await;
+    }
     request.store_faults = call.store_faults();
     let view = run(host, call, request)
         .await

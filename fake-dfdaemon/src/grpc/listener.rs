@@ -296,6 +296,7 @@ async fn serve(
         let connection = Connection {
             closes: reset.clone(),
             is_late: Arc::default(),
+            limit: time_limit(request.headers()),
             metadata: Arc::new(metadata(request.headers())),
         };
         async move { Ok::<_, Infallible>(answer(services, request, connection).await) }
@@ -334,7 +335,7 @@ async fn answer(
     connection: Connection,
 ) -> http::Response<tonic::body::Body> {
     let is_late = Arc::clone(&connection.is_late);
-    let limit = time_limit(request.headers());
+    let limit = connection.limit;
     let mut request = request.map(tonic::body::Body::new);
     request.extensions_mut().insert(connection);
     let mut answering = Box::pin(services.answer(request));

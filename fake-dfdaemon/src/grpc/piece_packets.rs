@@ -36,6 +36,7 @@ pub(super) async fn serve(
     let connection = Connection {
         closes: closes.clone(),
         is_late: Arc::default(),
+        limit: None,
         metadata: Arc::default(),
     };
     let answering = async {

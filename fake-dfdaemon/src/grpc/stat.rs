@@ -17,7 +17,9 @@ pub(super) async fn answer(
     let id = &asking.task_id;
     let fields = json!({"task_id": id, "remote_ip": asking.remote_ip});
     let call = host.begin(Rpc::Stat, fields, request.extensions()).await;
+    let reached = call.reach_scheduler();
     let work = async {
+        reached.await;
         // A peer asks for what is here, and may itself be one that would be asked.
         if !host.is_for_peers {
             host.cluster.find_at_parents(id).await;

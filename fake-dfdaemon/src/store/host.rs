@@ -145,6 +145,22 @@ impl HostStore {
         })
     }
 
+    /// The file that lies where a task's content goes, emptied, to be written and put back: whatever has
+    /// a further name of it gets what is written. The host has no whole copy of the task.
+    pub(crate) fn taken_back(&self, id: &TaskId) -> io::Result<Content> {
+        let path = self.scratch.path();
+        self.disk.rename(&self.content_path(id), &path)?;
+        let disk = self.disk.clone();
+        let content = |file| Content {
+            file,
+            path: path.clone(),
+            disk,
+            placed: false,
+        };
+        let opened = self.disk.open_anew(&path).map(content);
+        opened.inspect_err(|_| self.disk.discard(&path))
+    }
+
     /// The content of `source` itself, under a further name.
     pub(crate) fn linked_content(&self, source: &File) -> io::Result<Content> {
         let path = self.scratch.path();

@@ -1,17 +1,21 @@
 //! Times that a client gives: those in a request bind nobody, that of the call does.
 
-use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+use dfdaemon_api::dfdaemon::v2::{
+    StatLocalPersistentCacheTaskRequest, StatPersistentCacheTaskRequest,
+};
+use fake_dfdaemon::Release;
 use tonic::{Code, Request};
 
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported, Import, origin};
 use crate::support::eventually;
-use crate::world::{World, assert_says, import, transfer};
+use crate::world::{World, assert_says, import, import_as, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         row!(the_timeout_of_a_request_is_not_enforced),
+        row!(a_call_whose_time_no_scheduler_keeps_is_cancelled),
         row!(a_call_past_its_time_is_cancelled).needs("a call that hangs", |fake| fake),
         row!(a_stream_whose_head_was_sent_has_no_time).needs("a stream that hangs", |fake| fake),
     ]
@@ -41,6 +45,38 @@ fn in_time<T>(message: T, time: &'static str) -> Request<T> {
     let time = time.parse().unwrap();
     request.metadata_mut().insert("grpc-timeout", time);
     request
+}
+
+/// A scheduler that is elsewhere takes a millisecond. What needs none has its answer at once.
+async fn a_call_whose_time_no_scheduler_keeps_is_cancelled(w: World) {
+    let (id, _) = w.imported(5).await;
+    let source = w.file(5);
+    let connection = w.client().await.connection();
+    let mut client = DfdaemonDownloadClient::with_origin(connection, origin());
+    for time in ["0n", "1n", "999u", "1m"] {
+        let task_id = id.clone();
+        let request = StatPersistentCacheTaskRequest {
+            task_id,
+            ..Default::default()
+        };
+        let stat = client.stat_persistent_cache_task(in_time(request, time));
+        assert_says(&stat.await.unwrap_err(), Code::Cancelled, "Timeout expired");
+        let export = client.download_persistent_cache_task(in_time(transfer(&id), time));
+        let refused = export.await.unwrap_err();
+        assert_says(&refused, Code::Cancelled, "Timeout expired");
+        let request = import_as(&source.path, &w.unique("late"));
+        let import = client.upload_persistent_cache_task(in_time(request, time));
+        let refused = import.await.unwrap_err();
+        assert_says(&refused, Code::Cancelled, "Timeout expired");
+    }
+    if w.release == Release::V1_5 {
+        let request = StatLocalPersistentCacheTaskRequest {
+            task_id: id,
+            ..Default::default()
+        };
+        let stat = client.stat_local_persistent_cache_task(in_time(request, "1n"));
+        stat.await.unwrap();
+    }
 }
 
 async fn a_call_past_its_time_is_cancelled(w: World) {

@@ -8,7 +8,6 @@ use super::buffer_pool::BufferPool;
 use super::holes::Holes;
 use super::output::{Output, OutputContent, parse_digest};
 use super::{Export, ExportRequest, Source};
-use crate::cluster::replica_ops::check_length;
 use crate::cluster::scheduler::{Found, given};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error, Lease};
@@ -50,6 +49,9 @@ impl Cluster {
             transfer_faults: request.transfer_faults.clone(),
         };
         let (task, lease, mut source) = self.source(host, &id, wanted)?;
+        if matches!(source, Source::Nowhere) {
+            self.fail_without_parents(host, &task, lease.generation(), &request)?;
+        }
         if matches!(source, Source::Held { .. }) && self.has_quirk(Quirk::ExportClearsPersistent) {
             // Whatever becomes of the export.
             self.take_flag(host, &id, request.persistent)?;
@@ -87,9 +89,6 @@ impl Cluster {
             Source::Held { file, .. } => Holes::of(file)?,
             Source::Fetched { .. } | Source::Nowhere => Holes::unknown(),
         };
-        if matches!(source, Source::Nowhere) {
-            self.fail_without_parents(host, &task, lease.generation())?;
-        }
         let cancel = CancelFlag::default();
         Ok(Export {
             task,
@@ -162,7 +161,7 @@ impl Cluster {
                     continue;
                 }
                 let file = opened?;
-                if let Err(error) = check_length(&file, id, task.content_length) {
+                if let Err(error) = self.check_whole(&file, id, task.content_length) {
                     tracing::warn!(%error, %host, "a copy is dropped");
                     self.drop_damaged(host, id, lease.generation())?;
                     continue;

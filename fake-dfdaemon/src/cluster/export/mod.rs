@@ -17,7 +17,7 @@ use self::buffer_pool::BufferPool;
 use self::holes::{Holes, Part};
 use self::output::Output;
 pub(crate) use self::output::OutputRequest;
-use super::replica_ops::{check_length, read_error};
+use super::replica_ops::read_error;
 use super::transfer::{Arrival, Subscription};
 use super::{Cluster, Error, Generation, Lease};
 use crate::call::{StoreFaults, TransferFaults};
@@ -115,7 +115,13 @@ impl Export {
                     created_at,
                 })))
             }
-            Source::Fetched { subscription, .. } => subscription.next().await,
+            Source::Fetched { subscription, .. } => {
+                let next = subscription.next().await;
+                if next.is_err() && self.cluster.has_quirk(Quirk::FailedExportsCount) {
+                    self.leave_output();
+                }
+                next
+            }
             Source::Nowhere => Err(Error::PeerNotFound {
                 peer_id: self.peer_id.clone(),
             }),
@@ -182,10 +188,37 @@ impl Export {
             .count_uploaded(self.host, id, generation);
     }
 
+    /// Whether the content of a piece is there, with the quirk for content that was cut. Where it is not,
+    /// the copy has failed.
+    pub(crate) fn check_piece(&mut self, range: &Range<u64>) -> Result<(), Error> {
+        let held = self.held();
+        if !self.cluster.has_quirk(Quirk::UnnoticedCuts) {
+            return Ok(());
+        }
+        let file = self.source.file();
+        let is_cut = |file: &Arc<File>| file.metadata().is_ok_and(|file| file.len() < range.end);
+        if !file.is_some_and(is_cut) {
+            return Ok(());
+        }
+        if let Some(generation) = held {
+            let id = &self.task.task_id;
+            self.cluster.scheduler().poison(self.host, id, generation);
+        }
+        self.leave_output();
+        Err(Error::EarlyEof)
+    }
+
     /// The generation of the task, if this host had all of it when the export began.
     pub(crate) fn held(&self) -> Option<Generation> {
         let held = matches!(self.source, Source::Held { .. });
         held.then(|| self.lease.generation())
+    }
+
+    /// Leaves the output behind, as far as it was made.
+    pub(crate) fn leave_output(&mut self) {
+        if let Some(output) = &mut self.output {
+            output.leave();
+        }
     }
 
     /// Finishes the output, after the last piece.
@@ -197,7 +230,7 @@ impl Export {
         let (file, length) = (self.source.file().cloned(), self.task.content_length);
         let by_path = output.is_some();
         let finish = move |cluster: &Arc<Cluster>, cancel: &CancelFlag| {
-            if let Some(Err(error)) = file.map(|file| check_length(&file, &id, length)) {
+            if let Some(Err(error)) = file.map(|file| cluster.check_whole(&file, &id, length)) {
                 cluster.drop_damaged(host, &id, generation)?;
                 return Err(error);
             }

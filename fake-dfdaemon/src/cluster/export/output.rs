@@ -23,6 +23,21 @@ pub(crate) struct OutputRequest {
     pub(crate) digest: Option<String>,
 }
 
+impl OutputRequest {
+    /// Makes the output a further name of a file. That it cannot is an error only if it has to be.
+    pub(in crate::cluster) fn link(&self, disk: &Disk, file: &File) -> Result<(), Error> {
+        let linked = disk.link_open(file, &self.path);
+        let is_there = || {
+            file.metadata()
+                .is_ok_and(|content| is_same(&content, &self.path))
+        };
+        match linked {
+            Err(error) if self.force_hard_link && !is_there() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The content that an output is made of.
 #[derive(Debug)]
 pub(in crate::cluster) struct OutputContent {
@@ -49,10 +64,6 @@ impl OutputContent {
             None => self.file.metadata(),
         };
         metadata.is_ok_and(|content| is_same(&content, path))
-    }
-
-    fn check_length(&self) -> Result<(), Error> {
-        check_length(&self.file, &self.task_id, self.length)
     }
 }
 
@@ -102,6 +113,11 @@ impl Output {
         })
     }
 
+    /// Leaves the link that was made, whatever becomes of the content.
+    pub(in crate::cluster) fn leave(&mut self) {
+        self.link = Link::Finished;
+    }
+
     /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
     pub(in crate::cluster) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
         if self.link == Link::Refused
@@ -116,7 +132,7 @@ impl Output {
         let keeps = self.quirks.has(Quirk::KeepMismatch);
         if checked.is_ok() || keeps {
             // The content may have been cut while its digest was computed.
-            self.content.check_length()?;
+            self.check_length()?;
             if self.link == Link::Refused {
                 self.replace_or_copy(cancel)?;
             }
@@ -125,6 +141,14 @@ impl Output {
             self.link = Link::Finished;
         }
         checked
+    }
+
+    fn check_length(&self) -> Result<(), Error> {
+        if self.quirks.has(Quirk::UnnoticedCuts) {
+            return Ok(());
+        }
+        let content = &self.content;
+        check_length(&content.file, &content.task_id, content.length)
     }
 
     fn check_digest(&self, cancel: &CancelFlag) -> Result<(), Error> {
@@ -216,7 +240,7 @@ impl Output {
         let go_on = || cancel.check().is_ok();
         self.disk
             .copy_first(&self.content.file, &copy, metadata.len(), &go_on)?;
-        self.content.check_length()?;
+        self.check_length()?;
         self.disk.set_mode(&copy, metadata.mode() & 0o777)?;
         self.disk.sync(&copy)?;
         Ok(beside)

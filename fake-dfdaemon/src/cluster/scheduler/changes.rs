@@ -93,7 +93,8 @@ impl Scheduler {
         true
     }
 
-    /// The record of a host's whole replica, made persistent or evictable.
+    /// The record of a host's whole replica, or of what a failed export left there, made persistent or
+    /// evictable.
     pub(in crate::cluster) fn with_persistent(
         &self,
         host: HostNumber,
@@ -102,7 +103,8 @@ impl Scheduler {
     ) -> Result<ReplicaRecord, Error> {
         let state = self.state();
         let entry = state.tasks.get(id);
-        let replica = entry.and_then(|entry| entry.whole_replica(host));
+        let replica = entry.and_then(|entry| entry.replicas.get(host));
+        let replica = replica.filter(|replica| self.is_something(replica));
         let replica = replica.ok_or_else(|| Error::LocalTaskNotFound { id: id.to_owned() })?;
         Ok(ReplicaRecord {
             persistent,

@@ -9,7 +9,7 @@ use dfdaemon_api::piece::PieceLayout;
 use super::Scheduler;
 use super::leases::Lease;
 use super::replicas::ReplicaState;
-use super::state::{Generation, State, TaskEntry};
+use super::state::{Generation, HostStatus, State, TaskEntry};
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -175,20 +175,30 @@ impl Scheduler {
     }
 
     /// Counts an export that begins on a host without the task. It stays counted when it fails.
-    pub(in crate::cluster) fn count_export(&self, id: &str, generation: Generation) {
+    pub(in crate::cluster) fn count_export(
+        &self,
+        (id, generation): (&str, Generation),
+        host: HostNumber,
+        persistent: bool,
+    ) {
         if self.has_quirk(Quirk::FailedExportsCount)
             && let Some(entry) = self.state().current(id, generation)
         {
-            entry.failed_exports += 1;
+            entry.counted_peers.add(host, persistent);
         }
     }
 
     /// Counts an export that ended well, or did not begin after all, no more.
-    pub(in crate::cluster) fn uncount_export(&self, id: &str, generation: Generation) {
+    pub(in crate::cluster) fn uncount_export(
+        &self,
+        (id, generation): (&str, Generation),
+        host: HostNumber,
+        persistent: bool,
+    ) {
         if self.has_quirk(Quirk::FailedExportsCount)
             && let Some(entry) = self.state().current(id, generation)
         {
-            entry.failed_exports = entry.failed_exports.saturating_sub(1);
+            entry.counted_peers.remove(host, persistent);
         }
     }
 
@@ -200,6 +210,56 @@ impl Scheduler {
         generation: Generation,
     ) -> bool {
         self.holds_this(host, id, generation) == Some(false)
+    }
+
+    /// Whether a host has a task, or what a failed export left of it, with the quirk for it.
+    pub(in crate::cluster) fn has_something(&self, host: HostNumber, id: &str) -> bool {
+        let state = self.state();
+        let entry = state.tasks.get(id);
+        let replica = entry.and_then(|entry| entry.replicas.get(host));
+        replica.is_some_and(|replica| self.is_something(replica))
+    }
+
+    pub(super) fn is_something(&self, replica: &ReplicaState) -> bool {
+        let is_left = !replica.is_finished() && self.has_quirk(Quirk::FailedExportsCount);
+        replica.is_whole() || is_left
+    }
+
+    /// Whether a host is offered that has lost its copy and knows of an export that neither ended well
+    /// nor failed: whoever asks it for pieces waits for them.
+    pub(in crate::cluster) fn is_offered_stalled_parent(
+        &self,
+        to: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let mut state = self.state();
+        let Some(entry) = state.current(id, generation) else {
+            return false;
+        };
+        let offered = entry.counted_peers.offered_to(to);
+        let stalled: Vec<_> = offered
+            .filter(|host| {
+                let replica = entry.replicas.get(*host);
+                replica.is_some_and(|replica| {
+                    !replica.is_finished() && replica.record.failed_at.is_none()
+                })
+            })
+            .collect();
+        stalled
+            .iter()
+            .any(|host| state.status(*host) == HostStatus::Running)
+    }
+
+    /// Whether a host has something of this very task, and not the whole.
+    pub(in crate::cluster) fn has_part_of(
+        &self,
+        host: HostNumber,
+        id: &str,
+        generation: Generation,
+    ) -> bool {
+        let part = self.change_replica(host, id, generation, |replica| !replica.is_finished());
+        part == Some(true)
     }
 
     /// Whether there is this very task, and a host has no record of it but one of a failure or of a
@@ -216,7 +276,7 @@ impl Scheduler {
             return false;
         };
         let replica = entry.replicas.get(host);
-        replica.is_none_or(|replica| !replica.is_finished() && !is_fetching)
+        replica.is_none_or(|replica| !replica.is_whole() && !is_fetching)
     }
 
     /// Takes the record that a host has written of a replica.

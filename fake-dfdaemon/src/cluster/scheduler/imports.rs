@@ -9,7 +9,7 @@ use super::leases::{Lease, Reservation};
 use super::state::{Generation, State, is_replaceable};
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
-use crate::store::{ReplicaRecord, TaskRecord};
+use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 
 /// A task that was started.
 #[derive(Debug)]
@@ -120,8 +120,13 @@ impl Scheduler {
     ) -> Result<(), Error> {
         let id = task.task_id.clone();
         let written = self.records.write(&task);
+        let succeeded = task.state == TaskState::Succeeded;
         let mut state = self.state();
         state.replace_task(task, generation)?;
+        if let Some(entry) = state.current(&id, generation).filter(|_| succeeded) {
+            // To a scheduler that takes it for a success the importer is a replica.
+            entry.counted_peers.add(host, true);
+        }
         match replica {
             Some(replica) => state.insert_replica(host, replica),
             None => drop(state.remove_replica(&id, host)),

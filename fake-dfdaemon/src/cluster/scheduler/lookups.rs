@@ -128,9 +128,15 @@ impl Scheduler {
 
     /// Says that a host runs, stopped or left.
     pub(crate) fn note_host_status(&self, host: HostNumber, status: HostStatus) {
-        if let Some(host) = self.state().hosts.get_mut(host.index()) {
+        let mut state = self.state();
+        if let Some(host) = state.hosts.get_mut(host.index()) {
             host.status = status;
         }
+        if status == HostStatus::Left {
+            let entries = state.tasks.values_mut();
+            entries.for_each(|entry| entry.counted_peers.remove_host(host));
+        }
+        drop(state);
         let name = host.name();
         let told = || json!({"name": name, "state": status});
         self.events.tell("host", told);

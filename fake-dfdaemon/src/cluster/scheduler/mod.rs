@@ -5,6 +5,7 @@
 //! this room reaches what is behind its methods.
 
 mod changes;
+mod counted_peers;
 mod exports;
 mod imports;
 mod job;

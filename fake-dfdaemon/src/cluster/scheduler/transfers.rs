@@ -28,7 +28,8 @@ impl Scheduler {
         Ok((entry.task.clone(), self.lease(id, entry)))
     }
 
-    /// Notes that a transfer to a host has started, unless the host has something of the task.
+    /// Notes that a transfer to a host has started, unless the host has the task. What a failed export has
+    /// left is no failure any more.
     pub(in crate::cluster) fn mark_transfer(
         &self,
         host: HostNumber,
@@ -36,9 +37,13 @@ impl Scheduler {
         generation: Generation,
     ) {
         let mut state = self.state();
-        let entry = state.current(&record.task_id, generation);
-        if entry.is_some_and(|entry| entry.replicas.get(host).is_none()) {
-            state.insert_replica(host, record);
+        let Some(entry) = state.current(&record.task_id, generation) else {
+            return;
+        };
+        match entry.replicas.get_mut(host) {
+            None => state.insert_replica(host, record),
+            Some(left) if !left.is_finished() => left.record = record,
+            Some(_) => {}
         }
     }
 
@@ -76,9 +81,6 @@ impl Scheduler {
         reservation.hand_over(&mut state);
         let id = record.task_id.clone();
         let untold = record.content_length == 0 && self.has_quirk(Quirk::UntoldEmptyCopies);
-        let entry = state.tasks.get(&id);
-        let there = entry.and_then(|entry| entry.replicas.get(host));
-        let untold = untold && !there.is_some_and(ReplicaState::counts);
         state.insert_replica(host, record);
         let entry = state.tasks.get_mut(&id);
         if let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) {

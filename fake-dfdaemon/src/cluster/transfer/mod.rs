@@ -73,6 +73,8 @@ struct Fetch {
     file: File,
     disk: Disk,
     persistent: AtomicBool,
+    /// Whether the export that began it asked for a persistent replica.
+    began_persistent: bool,
     cancel: CancelFlag,
     /// Whether the export that began it was refused before its stream.
     refused: AtomicBool,
@@ -135,7 +137,7 @@ impl Cluster {
         let layout = PieceLayout::new(task.content_length, task.piece_length)?;
         let mut parents = Parents::new(self, &key, task.content_length, layout);
         parents.open_first();
-        let mut content = node.store().new_content()?;
+        let mut content = self.content_to_write(host, (id, task.content_length), key.generation)?;
         let fetch = Arc::new(Fetch {
             layout,
             file: content.file.try_clone()?,
@@ -144,6 +146,7 @@ impl Cluster {
             task,
             transfers: node.transfers().clone(),
             persistent: AtomicBool::new(wanted.persistent),
+            began_persistent: wanted.persistent,
             cancel: CancelFlag::default(),
             refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
@@ -213,7 +216,8 @@ impl Fetch {
         let (host, id, generation) = (self.key.host, &self.key.id, self.key.generation);
         let is_refused = self.refused.load(Ordering::Relaxed);
         if self.is_offered && (ended.is_ok() || is_refused) {
-            cluster.scheduler().uncount_export(id, generation);
+            let scheduler = cluster.scheduler();
+            scheduler.uncount_export((id, generation), host, self.began_persistent);
         }
         if ended.is_ok() || matches!(ended, Err(Error::Stopping | Error::HostGone { .. })) {
             return false;
@@ -236,7 +240,7 @@ impl Fetch {
         let (host, generation) = (self.key.host, self.key.generation);
         scheduler.mark_transfer(host, self.record(scheduler, None), generation);
         if self.is_offered {
-            scheduler.count_export(&self.key.id, generation);
+            scheduler.count_export((&self.key.id, generation), host, self.began_persistent);
         }
     }
 

@@ -182,6 +182,7 @@ impl ProxiedCalls {
         let connection = Connection {
             closes: closes.clone(),
             is_late: Arc::default(),
+            limit: None,
             metadata: Arc::new(metadata(headers)),
         };
         let call = Call::arriving(rpc, self.host, fields);

@@ -114,6 +114,16 @@ impl Disk {
         File::open(path)
     }
 
+    /// A file that is there, emptied, for reading and writing.
+    pub(crate) fn open_anew(&self, path: &Path) -> io::Result<File> {
+        self.step(DiskOp::Open)?;
+        File::options()
+            .read(true)
+            .write(true)
+            .truncate(true)
+            .open(path)
+    }
+
     /// A file that is there, emptied, for writing.
     pub(crate) fn open_emptied(&self, path: &Path) -> io::Result<File> {
         self.step(DiskOp::Open)?;

@@ -103,7 +103,7 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     let failed = left.is_some_and(|left| left.failed_at.is_some());
     // No parent was there to begin with: the scheduler took it up nowhere.
     assert_eq!(count(&id).await, 1);
-    // Transfers that lose their last parent.
+    // Transfers that lose their last parent. Their outputs stay, and are what comes at last.
     let (id, _) = imported(w, fake, 10).await;
     let content = content_path(fake, "host-0", &id);
     fs::File::options()
@@ -112,8 +112,10 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
         .unwrap()
         .set_len(1)
         .unwrap();
+    let out = w.path(&w.unique("out"));
+    other.export(export_to(&id, &out)).await;
     other.export(transfer(&id)).await;
-    other.export(transfer(&id)).await;
+    assert_eq!(out.exists(), failed);
     let left = other.stat_local(&id).await.ok();
     let is_left = failed;
     let failed = left.is_some_and(|left| left.failed_at.is_some() && left.finished_at.is_none());
@@ -125,6 +127,26 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
         fs::metadata(file).ok().map(|file| file.len()),
         failed.then_some(10)
     );
+    // What was left can be made persistent, and the next export writes into it.
+    let peer = PeerClient::connect(fake.host(1).unwrap().upload_endpoint()).await;
+    assert_eq!(peer.update(&id, true).await.is_ok(), failed);
+    let (id, bytes) = imported(w, fake, 10).await;
+    let bad = fake.fault("transfer:reset".parse().unwrap());
+    let out = w.path(&w.unique("out"));
+    let mut persistent = export_to(&id, &out);
+    persistent.persistent = true;
+    let status = other.export(persistent).await.status;
+    assert_ne!(status.code(), Code::Ok);
+    drop(bad);
+    let task = other.stat(&id).await.unwrap();
+    let counts = (
+        task.current_persistent_replica_count,
+        task.current_replica_count,
+    );
+    assert_eq!(counts, if failed { (2, 2) } else { (1, 1) });
+    assert_eq!(out.exists(), failed);
+    assert_eq!(other.export(transfer(&id)).await.ok().content(), bytes);
+    assert_eq!(fs::read(&out).ok(), failed.then_some(bytes));
     failed
 }
 

@@ -1,6 +1,7 @@
 //! Where the fake deliberately differs: each quirk brings the real behaviour back, and without it
 //! there is ours.
 
+mod content;
 mod left_behind;
 
 use std::fs;
@@ -61,6 +62,7 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::TtlLimits => short_ttl(w, &start(plain).await).await,
         Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
         Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
+        Quirk::UnnoticedCuts => content::cut_copy(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::LinkedLinks => {
             left_behind::import_of_links(w, &start(|fake| fake.hosts(2)).await).await
         }
@@ -74,6 +76,7 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::KeepMismatch => mismatch(w, &start(plain).await).await,
         Quirk::LateDigestCheck => malformed_digest(w, &start(plain).await).await,
         Quirk::Crc32DecimalOnly => hex_digest(w, &start(plain).await).await,
+        Quirk::NoPeerDigest => content::digest_of_peers(w, &start(plain).await).await,
         Quirk::OrphanedExports => orphan(w, &start(plain).await, has).await,
         Quirk::FailedExportsCount => {
             left_behind::failed_exports(w, &start(|fake| fake.hosts(2)).await).await
@@ -125,7 +128,14 @@ async fn failed_import(w: &World, fake: &FakeDfdaemon, real: &str) -> bool {
         "{}",
         task.state
     );
-    task.state == real
+    let shows = task.state == real;
+    let counts = (
+        task.current_persistent_replica_count,
+        task.current_replica_count,
+    );
+    // To who takes it for a success, or for one that goes on, the importer is a replica.
+    assert_eq!(counts, if shows { (1, 1) } else { (0, 0) });
+    shows
 }
 
 async fn short_ttl(w: &World, fake: &FakeDfdaemon) -> bool {

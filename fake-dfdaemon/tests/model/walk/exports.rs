@@ -8,11 +8,12 @@ use dfdaemon_api::common::v2::TrafficType;
 use dfdaemon_api::digest::crc32;
 use fake_dfdaemon::Release;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::files::Node;
 use super::model::{Copy, Transfer};
-use super::ops::{Digest, Export, Output};
+use super::ops::{Digest, Export, HOSTS, Output};
 use super::texts::{self, EXISTS, NO_FILE, Refusal, by_dfdaemon, by_scheduler, internal};
 use super::world::World;
 use crate::support::client::{Export as Request, Exported};
@@ -34,6 +35,12 @@ enum Link {
     Made,
     AlreadyThere,
     Refused(&'static str),
+}
+
+/// That an export waits for a host.
+async fn waits(exporting: &JoinHandle<Exported>, parent: usize) {
+    tokio::time::sleep(LOOKS_AFTER).await;
+    assert!(!exporting.is_finished(), "host-{parent} serves nobody");
 }
 
 impl World {
@@ -61,11 +68,18 @@ impl World {
             digest: digest.clone(),
             ..Request::default()
         };
-        let link = self.link(&place, None);
+        let left = self
+            .model
+            .live(&id)
+            .and_then(|task| task.preallocated(export.host));
+        let link = self.link(&place, left);
         let is_refused = export.force_hard_link && matches!(link, Some(Link::Refused(_)));
         let lacks = self.content(export.host, &id).is_none();
         let waits_for = self.model.waits_for(&id, export.host);
         let waits_for = waits_for.filter(|_| lacks && !is_refused);
+        let stalls = self.model.stalls(&id, export.host);
+        let serves = |parent: usize| self.content(parent, &id).is_some();
+        let stalls = stalls.filter(|_| lacks && !is_refused && !(0..HOSTS).any(serves));
         let (client, peer) = (self.client(export.host).await, self.peer(export.host).await);
         let by_peer = export.by_peer;
         let exporting = tokio::spawn(async move {
@@ -75,12 +89,13 @@ impl World {
             }
         });
         if let Some(parent) = waits_for {
-            tokio::time::sleep(LOOKS_AFTER).await;
-            assert!(
-                !exporting.is_finished(),
-                "the copy on host-{parent} serves nobody"
-            );
+            waits(&exporting, parent).await;
             self.cure(parent, &id).await;
+        } else if let Some(parent) = stalls {
+            waits(&exporting, parent).await;
+            // What it waits for is taken away.
+            self.peer(parent).await.delete(&id).await.unwrap();
+            self.model.delete(&id, parent);
         }
         let exported = exporting.await.unwrap();
         let Some(task) = self.model.live(&id).cloned() else {
@@ -94,6 +109,11 @@ impl World {
             return;
         }
         match self.model.transfer(&self.files, &id, host) {
+            _ if export.force_hard_link && matches!(link, Some(Link::Refused(_))) => {
+                self.refused(link, &exported);
+                let left = Copy::unfinished(false, export.persistent);
+                self.model.leave(&mut self.files, &id, host, left);
+            }
             Transfer::Nowhere => {
                 assert_eq!(
                     (exported.started, exported.pieces.len()),
@@ -102,15 +122,9 @@ impl World {
                 let text = format!("peer {} not found", exported.peer_id());
                 let refusal = by_scheduler(self.model.release, Code::NotFound, &text);
                 texts::assert_refused(&exported.status, &refusal);
-                if task.copies.get(&host).is_none_or(|copy| !copy.lost) {
-                    self.model.leave_unregistered(&id, host, false);
-                }
-            }
-            _ if export.force_hard_link && matches!(link, Some(Link::Refused(_))) => {
-                self.refused(link, &exported);
-                let task = self.model.tasks.get_mut(&id).unwrap();
-                let left = Copy::unfinished(false, export.persistent);
-                task.put(host, left);
+                self.model
+                    .take(&mut self.files, &id, host, export.persistent);
+                self.leave_link(export.host, &id, &place, link);
             }
             Transfer::Bad | Transfer::Gone => {
                 assert!(exported.opened);
@@ -119,6 +133,7 @@ impl World {
                 texts::assert_refused(&exported.status, &refusal);
                 self.model
                     .take(&mut self.files, &id, host, export.persistent);
+                self.leave_link(export.host, &id, &place, link);
             }
             Transfer::Whole(bytes) => {
                 self.check_pieces(export, &id, &exported, &bytes, None);
@@ -259,6 +274,13 @@ impl World {
         }
     }
 
+    /// An export that failed leaves the link that it made at first.
+    fn leave_link(&mut self, host: usize, id: &str, place: &Place, link: Option<Link>) {
+        if let (Place::At(output), Some(Link::Made)) = (place, link) {
+            self.files.outputs[*output].1 = self.model.tasks[id].preallocated(host);
+        }
+    }
+
     /// That a link that was forced was refused before any stream.
     fn refused(&self, link: Option<Link>, exported: &Exported) {
         if let Some(Link::Refused(text)) = link {
@@ -305,7 +327,8 @@ impl World {
                 return Err(by_dfdaemon(self.model.release, Code::Internal, &text));
             }
         }
-        match digest.filter(|_| newer) {
+        // Peers have none checked.
+        match digest.filter(|_| newer && !export.by_peer) {
             Some(digest) => self.check_digest(export.digest, &digest, &bytes),
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! The files of the walk, and which names are one file: links make aliases, and edits go through
 //! all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -38,6 +38,8 @@ pub(crate) struct Files {
     pub(crate) dir: PathBuf,
     /// What each file holds.
     contents: Vec<Vec<u8>>,
+    /// Files of which nobody says what they hold.
+    unknown: BTreeSet<usize>,
     /// The sources.
     pub(crate) sources: [usize; LENGTHS.len()],
     /// Outputs by path, all that there ever were.
@@ -50,6 +52,7 @@ impl Files {
         let mut files = Self {
             dir: dir.to_owned(),
             contents: Vec::new(),
+            unknown: BTreeSet::new(),
             sources: [0; LENGTHS.len()],
             outputs: Vec::new(),
             edits: 0,
@@ -112,7 +115,26 @@ impl Files {
         &self.contents[file]
     }
 
+    /// The file that a failed export leaves: the one that is there, or a new one.
+    pub(crate) fn unknown(&mut self, there: Option<Node>) -> Node {
+        let node = there.unwrap_or_else(|| Node::File(self.add(Vec::new())));
+        if let Node::File(file) = node {
+            self.unknown.insert(file);
+        }
+        node
+    }
+
+    /// The file that a transfer writes: the one that is there, or a new one.
+    pub(crate) fn preallocated(&mut self, there: Option<Node>, bytes: Vec<u8>) -> Node {
+        if let Some(Node::File(file)) = there {
+            self.set(file, bytes);
+            return Node::File(file);
+        }
+        Node::File(self.add(bytes))
+    }
+
     pub(crate) fn set(&mut self, file: usize, bytes: Vec<u8>) {
+        self.unknown.remove(&file);
         self.contents[file] = bytes;
     }
 
@@ -161,7 +183,8 @@ impl Files {
                     assert_eq!(inode, expected, "{} {when}", path.display());
                     let other = *known.entry(inode).or_insert(file);
                     assert_eq!(file, other, "{} {when}", path.display());
-                    let same = fs::read(&path).unwrap() == self.contents[file];
+                    let is_unknown = self.unknown.contains(&file);
+                    let same = is_unknown || fs::read(&path).unwrap() == self.contents[file];
                     assert!(same, "content of {} {when}", path.display());
                 }
                 Node::Absolute(_) | Node::Relative(_) | Node::Dangling | Node::LinkToFile => {

@@ -35,11 +35,11 @@ impl World {
                     let refusal = internal(IS_DIRECTORY);
                     texts::assert_refused(&answer.unwrap_err(), &refusal);
                     // It is Succeeded all the same, and nobody has its content.
-                    let copy = Copy {
-                        preallocated: false,
-                        ..Copy::unfinished(true, true)
-                    };
-                    self.imported(import, asked, copy);
+                    let id = asked.id.clone();
+                    self.imported(import, asked, Copy::unfinished(true, true));
+                    // The scheduler counts it.
+                    let task = self.model.tasks.get_mut(&id).unwrap();
+                    task.counted[import.host].add(true);
                 }
                 _ => {
                     let answer = answer.unwrap_or_else(|status| panic!("{status:?}"));
@@ -192,8 +192,7 @@ impl World {
             ttl: asked.ttl,
             created: self.model.now,
             uploading: false,
-            failed_exports: [0; super::ops::HOSTS],
-            replaced: 0,
+            counted: Default::default(),
             copies: BTreeMap::new(),
         }
     }

@@ -160,10 +160,8 @@ impl World {
     }
 
     /// Whether it is known what comes of it when a host leaves.
-    pub(super) fn knows_leave(&self, host: usize) -> bool {
-        let mut tasks = self.model.tasks.values();
-        // Whether exports that failed there still count is not known.
-        tasks.all(|task| task.failed_exports[host] == 0 && !task.uploading)
+    pub(super) fn knows_leave(&self) -> bool {
+        self.model.tasks.values().all(|task| !task.uploading)
     }
 
     /// Whether nobody says what a host has of a task.

@@ -5,6 +5,7 @@
 //! The model is written from what is known of real daemons, not from the fake: a change that breaks
 //! one of these behaviours is found here. It steps aside where nobody knows what a real one does.
 
+mod counted;
 mod exports;
 mod files;
 mod imports;

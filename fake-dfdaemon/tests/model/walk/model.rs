@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fake_dfdaemon::Release;
 
+use super::counted::Counted;
 use super::files::{Files, Node};
 use super::ops::HOSTS;
 use super::texts;
@@ -26,10 +27,8 @@ pub(crate) struct Task {
     pub(crate) piece_length: u64,
     pub(crate) ttl: (i64, i32),
     pub(crate) created: i64,
-    /// Exports that failed and are counted, by host; and copies that were lost there and replaced.
-    pub(crate) failed_exports: [u64; HOSTS],
-    /// Persistent copies among those that were lost and replaced.
-    pub(crate) replaced: u64,
+    /// What is counted beside the copies.
+    pub(crate) counted: [Counted; HOSTS],
     pub(crate) copies: BTreeMap<usize, Copy>,
 }
 
@@ -37,8 +36,8 @@ pub(crate) struct Task {
 #[derive(Clone, Debug)]
 pub(crate) struct Copy {
     pub(crate) content: Option<Node>,
-    /// Whether a file of full length lies there instead of content.
-    pub(crate) preallocated: bool,
+    /// The file of full length that lies there instead of content.
+    pub(crate) preallocated: Option<Node>,
     /// CRC-32 of each piece when it came; `None` for a link to the source.
     pub(crate) crc32: Option<Vec<u32>>,
     pub(crate) persistent: bool,
@@ -62,7 +61,7 @@ impl Copy {
     pub(crate) fn whole(content: Node, crc32: Option<Vec<u32>>, persistent: bool) -> Self {
         Self {
             content: Some(content),
-            preallocated: false,
+            preallocated: None,
             crc32,
             persistent,
             told_persistent: None,
@@ -80,7 +79,7 @@ impl Copy {
     pub(crate) fn unfinished(failed: bool, persistent: bool) -> Self {
         Self {
             content: None,
-            preallocated: true,
+            preallocated: None,
             crc32: None,
             persistent,
             told_persistent: None,
@@ -143,6 +142,11 @@ impl Task {
         }
     }
 
+    /// The file that a failed export left on a host.
+    pub(crate) fn preallocated(&self, host: usize) -> Option<Node> {
+        self.copies.get(&host)?.preallocated
+    }
+
     pub(crate) fn whole(&self, host: usize) -> Option<&Copy> {
         self.copies.get(&host).filter(|copy| copy.is_whole())
     }
@@ -155,9 +159,10 @@ impl Task {
         let counts = |copy: &&Copy| copy.counts();
         let counted = || self.copies.values().filter(counts);
         let persistent = counted().filter(|copy| copy.is_persistent()).count();
+        let beside = |number: fn(&Counted) -> u64| self.counted.iter().map(number).sum::<u64>();
         (
-            persistent as u64 + self.replaced,
-            counted().count() as u64 + self.failed_exports.iter().sum::<u64>(),
+            persistent as u64 + beside(|counted| counted.persistent),
+            counted().count() as u64 + beside(|counted| counted.all),
         )
     }
 
@@ -180,8 +185,8 @@ impl Task {
     pub(crate) fn put(&mut self, host: usize, copy: Copy) {
         let there = self.copies.insert(host, copy);
         if let Some(lost) = there.filter(|there| there.lost && there.finished && !there.untold) {
-            self.failed_exports[host] += 1;
-            self.replaced += u64::from(lost.is_persistent());
+            self.counted[host].add(lost.is_persistent());
+            self.counted[host].lost += 1;
         }
     }
 
@@ -191,6 +196,7 @@ impl Task {
         match copy {
             Some(copy) if copy.counts() => {
                 (copy.lost, copy.content, copy.uploaded) = (true, None, Some(0));
+                copy.preallocated = None;
             }
             _ => drop(self.copies.remove(&host)),
         }
@@ -280,9 +286,10 @@ impl Model {
     }
 
     /// A host leaves: its replicas count no more, and its persistent ones are made elsewhere.
-    pub(crate) fn leave(&mut self, host: usize) {
+    pub(crate) fn leave_host(&mut self, host: usize) {
         self.running[host] = false;
         for (id, task) in &mut self.tasks {
+            task.counted[host] = Counted::default();
             let Some(copy) = task.copies.get_mut(&host).filter(|copy| !copy.left) else {
                 continue;
             };
@@ -302,7 +309,8 @@ impl Model {
         }
         let Some(from) = (0..HOSTS).filter(serves).find_map(|host| task.whole(host)) else {
             let others = task.copies.iter().filter(|(host, _)| **host != to);
-            return match others.map(|(_, copy)| copy).any(Copy::counts) {
+            let lost = (0..HOSTS).any(|host| host != to && task.counted[host].lost > 0);
+            return match lost || others.map(|(_, copy)| copy).any(Copy::counts) {
                 true => Transfer::Gone,
                 false => Transfer::Nowhere,
             };
@@ -325,12 +333,10 @@ impl Model {
                     task.count_uploads(parent, task.piece_count());
                 }
                 let crc32 = task.crc32(&bytes);
-                let content = Node::File(files.add(bytes));
+                let content = files.preallocated(task.preallocated(to), bytes);
                 let copy = Copy::whole(content, Some(crc32), persistent);
                 let uploaded = task.copies.get(&to).map_or(Some(0), |copy| copy.uploaded);
-                let there = task.copies.get(&to);
-                let counted = there.is_some_and(|there| there.finished && !there.untold);
-                let untold = task.length == 0 && !counted;
+                let untold = task.length == 0;
                 let copy = Copy {
                     uploaded,
                     untold,
@@ -342,24 +348,41 @@ impl Model {
                 if let Some(parent) = task.copies.get_mut(&parent.unwrap()) {
                     parent.uploaded = None;
                 }
-                self.leave_failed(id, to, persistent);
+                self.leave_failed(files, id, to, persistent);
             }
-            Transfer::Gone => self.leave_failed(id, to, persistent),
-            Transfer::Nowhere => self.leave_unregistered(id, to, persistent),
+            Transfer::Gone => self.leave_failed(files, id, to, persistent),
+            Transfer::Nowhere => self.leave(files, id, to, Copy::unfinished(true, persistent)),
         }
     }
 
-    /// Leaves what an export does that the scheduler had no parent for: it does not count.
-    pub(crate) fn leave_unregistered(&mut self, id: &str, host: usize, persistent: bool) {
+    /// Leaves what an export does that did not end well, with a file of full length. By itself it does not
+    /// count.
+    pub(crate) fn leave(&mut self, files: &mut Files, id: &str, host: usize, left: Copy) {
         let task = self.tasks.get_mut(id).unwrap();
-        task.put(host, Copy::unfinished(true, persistent));
+        let file = files.unknown(task.preallocated(host));
+        let left = Copy {
+            preallocated: Some(file),
+            ..left
+        };
+        task.put(host, left);
     }
 
-    /// Leaves what an export does that failed after it began.
-    pub(crate) fn leave_failed(&mut self, id: &str, host: usize, persistent: bool) {
-        let task = self.tasks.get_mut(id).unwrap();
-        task.failed_exports[host] += 1;
-        task.put(host, Copy::unfinished(true, persistent));
+    /// Leaves what an export does that failed after it began: it counts.
+    fn leave_failed(&mut self, files: &mut Files, id: &str, host: usize, persistent: bool) {
+        self.tasks.get_mut(id).unwrap().counted[host].add(persistent);
+        self.leave(files, id, host, Copy::unfinished(true, persistent));
+    }
+
+    /// The host whose pieces an export on another one waits for: it lost its copy, and knows of an export
+    /// that neither ended well nor failed.
+    pub(crate) fn stalls(&self, id: &str, to: usize) -> Option<usize> {
+        let task = self.live(id)?;
+        let mut others = (0..HOSTS).filter(|host| *host != to && self.running[*host]);
+        others.find(|host| {
+            let copy = task.copies.get(host);
+            let stalls = copy.is_some_and(|copy| !copy.finished && !copy.failed);
+            stalls && task.counted[*host].lost > 0 && task.length > 0
+        })
     }
 
     /// Makes replicas where the scheduler does, once: copies that exist become persistent, then

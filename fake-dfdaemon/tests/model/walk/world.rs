@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tonic::Code;
 
+use super::counted::Counted;
 use super::files::{CAPACITY, Files, NAMES, Node};
 use super::model::{Model, START};
 use super::ops::{HOSTS, Op, Target};
@@ -201,10 +202,10 @@ impl World {
                 self.model.running[*host] = true;
                 self.model.wipe(*host);
             }
-            Op::Leave(host) if self.knows_leave(*host) => {
+            Op::Leave(host) if self.knows_leave() => {
                 self.clients.remove(host);
                 self.daemon.host(*host).unwrap().leave().await;
-                self.model.leave(*host);
+                self.model.leave_host(*host);
             }
             Op::Stop(_) | Op::Leave(_) | Op::Start(_) => {}
         }
@@ -232,7 +233,7 @@ impl World {
             answer.content_length,
             answer.piece_count as usize,
         );
-        let counts = match task.uploading && task.failed_exports != [0; HOSTS] {
+        let counts = match task.uploading && task.counted != <[Counted; HOSTS]>::default() {
             // Whether these count is not known.
             true => seen.3,
             false => task.counts(),
@@ -278,11 +279,11 @@ impl World {
     async fn update(&mut self, host: usize, id: &str, persistent: bool) {
         let task = self.model.tasks.get_mut(id);
         let known = task.as_ref().and_then(|task| task.copies.get(&host));
-        if known.is_some_and(|copy| !copy.finished) {
-            // What comes of that is not known.
+        if known.is_some_and(|copy| copy.unknown) {
             return;
         }
-        let whole = known.is_some_and(|copy| copy.is_whole());
+        // Also what a failed export has left.
+        let whole = known.is_some_and(|copy| !copy.lost);
         if let Some(task) = task.filter(|_| persistent && whole) {
             task.flag(host, true);
         }
@@ -314,9 +315,10 @@ impl World {
                 match copy.and_then(|copy| copy.content) {
                     _ if copy.is_some_and(|copy| copy.unknown) => {}
                     Some(content) => made.push((path, content)),
-                    None if copy.is_some_and(|copy| copy.preallocated) => {
+                    None if let Some(file) = copy.and_then(|copy| copy.preallocated) => {
                         let length = fs::metadata(&path).unwrap().len();
                         assert_eq!(length, task.length, "{} {when}", path.display());
+                        made.push((path, file));
                     }
                     None => {
                         let there = fs::symlink_metadata(&path).is_ok();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::counted_peers::CountedPeers;
 use super::placement::{Candidate, Copied};
 use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
@@ -46,12 +47,8 @@ pub(crate) struct TaskEntry {
     pub(crate) replicas: Replicas,
     /// Exports and transfers that are running: nothing is collected or evicted under them.
     pub(crate) leases: usize,
-    /// Exports that the scheduler counts as replicas until the task is gone, with the quirk for it:
-    /// those that failed, and those that are running.
-    pub(crate) failed_exports: u64,
-    /// Persistent replicas that were lost on hosts that have taken the task again since: the
-    /// scheduler counts both.
-    pub(crate) replaced: u64,
+    /// What the scheduler counts beside the replicas.
+    pub(crate) counted_peers: CountedPeers,
 }
 
 /// Whether a host takes part.
@@ -181,8 +178,7 @@ impl State {
             generation,
             replicas: Replicas::default(),
             leases: 0,
-            failed_exports: 0,
-            replaced: 0,
+            counted_peers: CountedPeers::default(),
         };
         self.tasks.insert(id.clone(), Box::new(entry));
         self.tell_of_task(&id);
@@ -217,8 +213,7 @@ impl State {
         if let Some(there) = entry.replicas.get(host) {
             (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
             if there.lost && there.counts() {
-                entry.replaced += u64::from(there.is_persistent());
-                entry.failed_exports += 1;
+                entry.counted_peers.add_lost(host, there.is_persistent());
             }
         }
         let comes = replica.load();
@@ -298,7 +293,7 @@ impl State {
     pub(crate) fn view(&self, entry: &TaskEntry, forgotten_before: Option<Timestamp>) -> TaskView {
         let replicas = match entry.task.state {
             TaskState::Uploading => 1,
-            _ => self.counted(entry, forgotten_before).count() as u64 + entry.failed_exports,
+            _ => self.counted(entry, forgotten_before).count() as u64 + entry.counted_peers.count(),
         };
         TaskView {
             task: entry.task.clone(),
@@ -318,7 +313,7 @@ impl State {
         }
         let counted = self.counted(entry, forgotten_before);
         let counted = counted.filter(|replica| replica.is_persistent()).count() as u64;
-        counted + entry.replaced
+        counted + entry.counted_peers.count_persistent()
     }
 
     fn counted<'a>(
@@ -379,7 +374,7 @@ impl State {
                 && replica.counts()
                 && !(runs && replica.is_whole())
         };
-        entry.replicas.iter().any(is_gone)
+        entry.counted_peers.offered_to(to).next().is_some() || entry.replicas.iter().any(is_gone)
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.

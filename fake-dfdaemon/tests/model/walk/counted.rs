@@ -1,0 +1,18 @@
+//! What is counted beside the copies of a task.
+
+/// What the scheduler counts of a host that has no copy for it: exports that failed, an import that broke,
+/// copies that were lost and that others took the place of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) all: u64,
+    pub(crate) persistent: u64,
+    /// Copies that were lost: the scheduler offers them to others.
+    pub(crate) lost: u64,
+}
+
+impl Counted {
+    pub(crate) fn add(&mut self, persistent: bool) {
+        self.all += 1;
+        self.persistent += u64::from(persistent);
+    }
+}
