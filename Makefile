@@ -19,12 +19,13 @@ release: ## Build every binary, optimised as a whole (some minutes)
 	$(CARGO) build --locked --workspace --bins --release
 
 # That builds the binaries too, with what tests add to their dependencies: built before, they would be built twice.
+# testkit-features is there for its dependencies' features, with which they are not compiled once more.
 .PHONY: test
 test: ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
-	$(CARGO) test --locked -p dfcache --no-default-features --lib
-	$(CARGO) test --locked -p fake-dfdaemon --no-default-features --lib --test library -- --skip crash_points
-	$(CARGO) test --locked -p fake-dfdaemon --no-default-features --doc
+	$(CARGO) test --locked -p dfcache -p testkit-features --no-default-features --lib
+	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --lib --test library -- --skip crash_points
+	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --doc
 
 .PHONY: generated
 generated: ## Write proto/src/generated, after a change of a .proto file or of what compiles them
@@ -38,6 +39,7 @@ contract: ## Try the contract: ENDPOINT=<socket> VERSION=<0.2|1.5>, or fakes of 
 lint: ## Formatting, clippy and rustdoc, warnings denied
 	$(CARGO) fmt --all --check
 	rustfmt --check fuzz/fuzz_targets/*.rs
+	@tests/features.sh
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p dfcache --no-default-features --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p fake-dfdaemon --no-default-features --all-targets -- -D warnings
