@@ -4,6 +4,20 @@
 /// send ahead.
 const HALF: usize = 8 << 20;
 
+/// Has all threads allocate from one heap.
+///
+/// glibc makes one for each thread, by half a dozen system calls and page by page: a command that asks one
+/// question would take its memory anew for the thread that asks it. Transfers allocate little beside what
+/// they copy, so that their threads do not wait for each other here.
+pub(crate) fn share_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it sets a number that is looked at when a thread first allocates.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Has memory that content came in kept for the content that follows.
 ///
 /// glibc gives what is free at the end of a heap back to the system, which clears its pages anew

@@ -305,6 +305,7 @@ fn excluded(given: bool, option: &str, others: &[(bool, &str)]) -> Option<String
 /// say and reports it. Nothing is done if stdout was not open when the process began: its result
 /// would be lost.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, stdout_is_open: bool) -> ExitCode {
+    allocator::share_heap();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let [_, command, words @ ..] = &*arguments
         && command == offered::COMMAND
