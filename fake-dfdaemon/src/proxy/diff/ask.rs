@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::proxy::cassette::content::ContentStore;
 use crate::proxy::cassette::{Call, End, Metadata};
-use crate::proxy::record::{Begin, Found, Place, RecordSettings, Recording, look};
+use crate::proxy::record::{Begin, Data, Found, Place, RecordSettings, Recording, Sinks, look};
 use crate::proxy::relay::reset_reason;
 use crate::proxy::tap::Ended;
 
@@ -48,7 +48,7 @@ pub(super) async fn ask(asking: Asking<'_>, mut sender: SendRequest<Full<Bytes>>
     let mut recording = Recording::begin(
         asking.recorded.call,
         begin,
-        asking.content.clone(),
+        Sinks::Here(asking.content.clone()),
         &settings,
     );
     let limit = Duration::try_from_secs_f64(asking.recorded.answer.end_ms / 1e3 * TIMES);
@@ -107,7 +107,7 @@ async fn answer(
         };
         match frame.into_data() {
             // It writes nothing, and so does not fail.
-            Ok(data) => drop(recording.response_data(began.elapsed(), &data)),
+            Ok(data) => drop(recording.response_data(began.elapsed(), &Data::from(data))),
             Err(frame) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     recording.trailers(trailers, settings);

@@ -1,6 +1,6 @@
 //! How much waits to be recorded: a call whose bytes would be too many waits.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// The most bytes that wait, and where calls go on.
@@ -14,6 +14,27 @@ pub(super) struct Backlog(Mutex<State>);
 struct State {
     bytes: usize,
     waiting: Vec<Waker>,
+}
+
+/// Bytes that wait. Dropped, they do not.
+#[derive(Debug)]
+pub(super) struct Room {
+    backlog: Arc<Backlog>,
+    bytes: usize,
+}
+
+impl Room {
+    /// That of bytes which were added before.
+    pub(super) fn of(backlog: &Arc<Backlog>, bytes: usize) -> Self {
+        let backlog = Arc::clone(backlog);
+        Self { backlog, bytes }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.backlog.remove(self.bytes);
+    }
 }
 
 impl Backlog {
@@ -33,7 +54,7 @@ impl Backlog {
         self.lock().bytes += bytes;
     }
 
-    pub(super) fn remove(&self, bytes: usize) {
+    fn remove(&self, bytes: usize) {
         let woken = {
             let mut state = self.lock();
             state.bytes = state.bytes.saturating_sub(bytes);

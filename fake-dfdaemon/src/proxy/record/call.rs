@@ -10,10 +10,10 @@ use prost_reflect::MessageDescriptor;
 use tonic::Code;
 
 use super::RecordSettings;
-use super::event::{Begin, Place};
+use super::event::{Begin, Place, Slot};
+use super::hashing::{Data, Sink, Sinks};
 use super::redact::{self, Pattern};
 use crate::call::faults::code_name;
-use crate::proxy::cassette::content::{ContentSink, ContentStore};
 use crate::proxy::cassette::{
     Answer, Call, ContentRef, End, FileSeen, HttpStatus, Message, Metadata, Status,
 };
@@ -31,7 +31,7 @@ const DETAILS: &str = "grpc-status-details-bin";
 /// A call that is being recorded.
 pub(crate) struct Recording {
     call: Call,
-    content: ContentStore,
+    sinks: Sinks,
     requests: Direction,
     answers: Direction,
     /// Files that are still looked at or read.
@@ -43,8 +43,12 @@ pub(crate) struct Recording {
 struct Direction {
     splitter: Splitter,
     descriptor: Option<MessageDescriptor>,
-    sink: Option<ContentSink>,
+    sink: Option<Sink>,
+    /// The place of a message.
+    slot: fn(usize) -> Slot,
     messages: Vec<Message>,
+    /// Those whose content has no hash yet.
+    hashes_open: usize,
     /// About what the messages take in memory, in bytes.
     held: usize,
     left_out: u64,
@@ -61,14 +65,19 @@ impl Recording {
     pub(crate) fn begin(
         number: u64,
         begin: Begin,
-        content: ContentStore,
+        sinks: Sinks,
         settings: &RecordSettings,
     ) -> Self {
         let direction = |side| Direction {
             splitter: Splitter::new(side == Side::Response && is_export(&begin.method)),
             descriptor: message_type(&begin.method, side),
             sink: None,
+            slot: match side {
+                Side::Request => Slot::Request,
+                Side::Response => Slot::Answer,
+            },
             messages: Vec::new(),
+            hashes_open: 0,
             held: 0,
             left_out: 0,
         };
@@ -86,7 +95,7 @@ impl Recording {
         };
         Self {
             call,
-            content,
+            sinks,
             requests,
             answers,
             files_open: 0,
@@ -94,12 +103,24 @@ impl Recording {
         }
     }
 
-    pub(crate) fn request_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
-        self.requests.push(at, data, &self.content)
+    pub(crate) fn request_data(&mut self, at: Duration, data: &Data) -> io::Result<()> {
+        self.requests.push(at, data, &self.sinks)
     }
 
-    pub(crate) fn response_data(&mut self, at: Duration, data: &[u8]) -> io::Result<()> {
-        self.answers.push(at, data, &self.content)
+    pub(crate) fn response_data(&mut self, at: Duration, data: &Data) -> io::Result<()> {
+        self.answers.push(at, data, &self.sinks)
+    }
+
+    /// The content of a message has its hash.
+    pub(crate) fn hashed(&mut self, slot: Slot, content: ContentRef) {
+        let (direction, index) = match slot {
+            Slot::Request(index) => (&mut self.requests, index),
+            Slot::Answer(index) => (&mut self.answers, index),
+        };
+        direction.hashes_open = direction.hashes_open.saturating_sub(1);
+        if let Some(message) = direction.messages.get_mut(index) {
+            message.content = Some(content);
+        }
     }
 
     pub(crate) fn head(
@@ -164,7 +185,8 @@ impl Recording {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.is_over && self.files_open == 0
+        let hashes_open = self.requests.hashes_open + self.answers.hashes_open;
+        self.is_over && self.files_open == 0 && hashes_open == 0
     }
 
     /// The line, and the release that the call tells of.
@@ -185,12 +207,14 @@ impl Recording {
 }
 
 impl Direction {
-    fn push(&mut self, at: Duration, data: &[u8], content: &ContentStore) -> io::Result<()> {
+    fn push(&mut self, at: Duration, data: &Data, sinks: &Sinks) -> io::Result<()> {
         let Self {
             splitter,
             descriptor,
             sink,
+            slot,
             messages,
+            hashes_open,
             held,
             left_out,
         } = self;
@@ -198,17 +222,18 @@ impl Direction {
             Part::Begin { .. } => Ok(()),
             Part::Content(bytes) => {
                 if sink.is_none() {
-                    *sink = Some(content.sink()?);
+                    *sink = Some(sinks.sink()?);
                 }
-                sink.as_mut().map_or(Ok(()), |sink| sink.write(bytes))
+                sink.as_mut().map_or(Ok(()), |sink| sink.write(data, bytes))
             }
             Part::Frame(frame) => {
-                let content = sink.take().map(ContentSink::finish).transpose()?;
+                let sink = sink.take();
                 *held += OWN + FACTOR * (frame.head.len() + frame.tail.len());
                 if *held > MOST_HELD {
                     *left_out += 1;
                     return Ok(());
                 }
+                let content = finished(sink, slot(messages.len()), hashes_open)?;
                 let message = recorded(descriptor.as_ref(), frame, content);
                 messages.push(Message {
                     at_ms: milliseconds(at),
@@ -218,17 +243,17 @@ impl Direction {
             }
         })
     }
-}
 
-impl Direction {
     /// The stream is over, perhaps in the middle of a message.
     fn end(&mut self, at: Duration) -> io::Result<()> {
         let splitter = std::mem::replace(&mut self.splitter, Splitter::new(false));
-        let content = self.sink.take().map(ContentSink::finish).transpose()?;
+        let sink = self.sink.take();
         let Some((frame, total)) = splitter.cut().filter(|_| self.left_out == 0) else {
             return Ok(());
         };
-        let content = content.filter(|content| content.length > 0);
+        let sink = sink.filter(|_| frame.content.is_some_and(|length| length > 0));
+        let slot = (self.slot)(self.messages.len());
+        let content = finished(sink, slot, &mut self.hashes_open)?;
         self.messages.push(Message {
             at_ms: milliseconds(at),
             compressed: frame.is_compressed(),
@@ -242,6 +267,20 @@ impl Direction {
         });
         Ok(())
     }
+}
+
+/// The content of a message that is complete, if it has any. One whose hash comes later is counted.
+fn finished(
+    sink: Option<Sink>,
+    slot: Slot,
+    hashes_open: &mut usize,
+) -> io::Result<Option<ContentRef>> {
+    let Some(sink) = sink else {
+        return Ok(None);
+    };
+    let (content, is_later) = sink.finish(slot)?;
+    *hashes_open += usize::from(is_later);
+    Ok(Some(content))
 }
 
 /// A message that has come, with the content that was cut out of it.

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::files::Found;
-use crate::proxy::cassette::FileSeen;
+use crate::proxy::cassette::{ContentRef, FileSeen};
 use crate::proxy::tap::Ended;
 
 /// A message to the thread that writes.
@@ -38,6 +38,15 @@ pub(crate) enum What {
     /// `None` if nobody can tell.
     File(Place, Option<Found>),
     FileRead(Place, io::Result<Option<FileSeen>>),
+    /// The content of a message has its hash.
+    Hashed(Slot, io::Result<ContentRef>),
+}
+
+/// A message of a call, by its place among those of its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Request(usize),
+    Answer(usize),
 }
 
 /// The start of a call.

@@ -1,10 +1,11 @@
 //! Recording: the thread that relays calls sends what happens to a thread of the recorder, which writes
-//! a line of the cassette for each call.
+//! a line of the cassette for each call. Others calculate the hashes of content.
 
 mod backlog;
 mod call;
 mod event;
 mod files;
+mod hashing;
 mod redact;
 mod tap;
 mod writer;
@@ -21,6 +22,7 @@ pub(crate) use self::call::Recording;
 use self::event::Event;
 pub(crate) use self::event::{Begin, Place};
 pub(crate) use self::files::{Found, look};
+pub(crate) use self::hashing::{Data, Sinks};
 pub(crate) use self::redact::Pattern;
 use self::writer::Writer;
 use super::cassette::write::CassetteWriter;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Room};
 use super::call::Recording;
 use super::event::{Event, Place, What};
 use super::files::Found;
+use super::hashing::{Data, Hashers, Sinks};
 use super::{Outcome, RecordSettings};
 use crate::proxy::cassette::FileSeen;
 use crate::proxy::cassette::write::CassetteWriter;
@@ -18,6 +19,7 @@ pub(crate) struct Writer {
     cassette: CassetteWriter,
     settings: RecordSettings,
     backlog: Arc<Backlog>,
+    hashers: Arc<Hashers>,
     events: Sender<Event>,
     calls: HashMap<u64, Recording>,
     outcome: Outcome,
@@ -35,6 +37,7 @@ impl Writer {
             cassette,
             settings,
             backlog,
+            hashers: Arc::new(Hashers::new(events.clone())),
             events,
             calls: HashMap::new(),
             outcome: Outcome::default(),
@@ -60,17 +63,21 @@ impl Writer {
             What::RequestData(data) | What::ResponseData(data) => data.len(),
             _ => 0,
         };
-        if let Err(error) = self.record(number, at, what) {
+        // Whatever becomes of them: others wait for the room.
+        let room = Room::of(&self.backlog, bytes);
+        if let Err(error) = self.record(number, at, what, room) {
             self.failed(number, error);
         }
-        // Whatever becomes of it: others wait for the room.
-        self.backlog.remove(bytes);
     }
 
-    fn record(&mut self, number: u64, at: Duration, what: What) -> io::Result<()> {
+    fn record(&mut self, number: u64, at: Duration, what: What, room: Room) -> io::Result<()> {
         if let What::Begin(begin) = what {
-            let content = self.cassette.content();
-            let recording = Recording::begin(number, *begin, content, &self.settings);
+            let sinks = Sinks::Aside {
+                store: self.cassette.content(),
+                call: number,
+                hashers: Arc::clone(&self.hashers),
+            };
+            let recording = Recording::begin(number, *begin, sinks, &self.settings);
             self.calls.insert(number, recording);
             return Ok(());
         }
@@ -80,8 +87,8 @@ impl Writer {
         };
         match what {
             What::Begin(_) => {}
-            What::RequestData(data) => recording.request_data(at, &data)?,
-            What::ResponseData(data) => recording.response_data(at, &data)?,
+            What::RequestData(data) => recording.request_data(at, &Data::waiting(data, room))?,
+            What::ResponseData(data) => recording.response_data(at, &Data::waiting(data, room))?,
             What::Head(status, headers, is_whole) => {
                 recording.head(at, status, &headers, is_whole, &self.settings);
             }
@@ -110,6 +117,7 @@ impl Writer {
                 recording.files_open -= 1;
                 recording.file(place, seen?);
             }
+            What::Hashed(slot, content) => recording.hashed(slot, content?),
         }
         if recording.is_complete()
             && let Some(recording) = self.calls.remove(&number)
