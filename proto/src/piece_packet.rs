@@ -44,7 +44,7 @@ pub struct PieceRequest {
     pub number: u32,
 }
 
-/// What is told of a piece before its content.
+/// What is sent of a piece before its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PieceHead {
     /// The number of the piece.

@@ -43,7 +43,7 @@ pub(crate) enum Outcome {
         tree: ImportedTree,
         /// What the user should know of it.
         warning: Option<String>,
-        /// Whether each file is told of too, where that is asked for.
+        /// Whether each file is shown too, where that is asked for.
         with_files: bool,
     },
     ExportedTree {

@@ -12,7 +12,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs `operation`, and again up to `retries` times while it fails with
-/// [`ErrorKind::Unavailable`]: no other failure gets better by itself. It is told how often it was run
+/// [`ErrorKind::Unavailable`]: no other failure gets better by itself. Its argument is how often it was run
 /// before.
 ///
 /// ```
@@ -34,7 +34,7 @@ pub async fn retry<T>(retries: u32, operation: impl AsyncFnMut(u32) -> Result<T>
     retry_if(retries, |_, error| is_retryable(error), operation).await
 }
 
-/// The same for errors of which `again` says so; it is told how often the operation was run before.
+/// The same for errors of which `again` says so; its argument is how often the operation was run before.
 pub(crate) async fn retry_if<T>(
     retries: u32,
     again: impl Fn(u32, &Error) -> bool,

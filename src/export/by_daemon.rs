@@ -200,7 +200,7 @@ async fn verify(
 }
 
 /// Why the file cannot be opened that the daemon says it wrote. With `in_place`, the directory
-/// that it was told is still where it was.
+/// that it got is still where it was.
 fn not_opened(source: io::Error, in_place: bool) -> Error {
     if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
         return Error::integrity("dfdaemon wrote something else than a file");

@@ -61,7 +61,7 @@ pub struct ExportRequest {
     pub(crate) invalid: Option<ValueError>,
 }
 
-/// What is told of progress.
+/// Where progress is reported.
 #[derive(Clone)]
 pub(crate) struct OnProgress(Arc<dyn Fn(Progress) + Send + Sync>);
 
@@ -125,7 +125,7 @@ impl ExportRequest {
         self
     }
 
-    /// How long the whole call may take. The daemon is told so, too.
+    /// How long the whole call may take. The daemon gets the limit, too.
     pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
         self.timeout = Some(timeout.into());
         self
@@ -175,7 +175,7 @@ impl ExportRequest {
         }
     }
 
-    /// `persistent` is what the daemon's copy is afterwards.
+    /// `persistent` is what the daemon's replica is afterwards.
     pub(super) fn wire(&self, persistent: bool) -> DownloadPersistentCacheTaskRequest {
         DownloadPersistentCacheTaskRequest {
             task_id: self.task_id.to_string(),

@@ -60,7 +60,7 @@ async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
     );
 }
 
-/// A request whose progress is told to the other end.
+/// A request whose progress goes to the other end.
 fn watched_request() -> (ExportRequest, watch::Receiver<Progress>) {
     let (sender, receiver) = watch::channel(Progress::default());
     let request = request().on_progress(move |progress| {

@@ -152,7 +152,7 @@ impl ImportRequest {
         self
     }
 
-    /// How long the whole call may take. The daemon is told so, too.
+    /// How long the whole call may take. The daemon gets the limit, too.
     pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
         self.timeout = Some(timeout.into());
         self

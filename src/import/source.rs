@@ -1,4 +1,4 @@
-//! The file of an import as both sides see it: which path dfdaemon is told, and whether that path
+//! The file of an import as both sides see it: which path dfdaemon gets, and whether that path
 //! and the file's length mean the same there as here.
 
 use std::collections::VecDeque;

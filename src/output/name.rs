@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 const MARK: &str = "dfcache-";
 const BOOT_DIGITS: usize = 16;
 const RANDOM_DIGITS: usize = 32;
-/// Fewer, to keep the path short that dfdaemon is told.
+/// Fewer, to keep the path short that dfdaemon gets.
 const INNER_DIGITS: usize = 16;
 
 /// Which process a name beside a target is from.
@@ -20,7 +20,7 @@ pub(super) enum Maker {
     ThisBoot,
     /// A process of another machine, or of an earlier boot.
     Elsewhere,
-    /// A build before names told of the boot.
+    /// A build whose names did not have the boot yet.
     EarlierBuild,
 }
 

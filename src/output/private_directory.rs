@@ -109,7 +109,7 @@ impl PrivateDirectory {
         open_in(&self.directory, &self.inner_name)
     }
 
-    /// Whether the path that the daemon was told still leads into this directory.
+    /// Whether the path that the daemon got still leads into this directory.
     pub(crate) fn is_in_place(&self) -> bool {
         let path = self.inner.parent().unwrap_or(Path::new("/"));
         leads_to(rustix::fs::CWD, path, &self.directory)

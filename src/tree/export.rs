@@ -69,7 +69,7 @@ impl ExportTree {
         }
     }
 
-    /// How many files are exported at a time: 4, unless told otherwise.
+    /// How many files are exported at a time: 4 by default.
     #[must_use]
     pub fn jobs(self, jobs: NonZeroUsize) -> Self {
         Self { jobs, ..self }

@@ -71,7 +71,7 @@ impl ImportTree {
         }
     }
 
-    /// How many files are imported at a time: 4, unless told otherwise.
+    /// How many files are imported at a time: 4 by default.
     #[must_use]
     pub fn jobs(self, jobs: NonZeroUsize) -> Self {
         Self { jobs, ..self }
@@ -243,7 +243,7 @@ struct State {
     next: usize,
     /// By content, the entry whose task it is.
     by_content: HashMap<Sha256Digest, usize>,
-    /// How the daemon calculates ids, once it has told one.
+    /// How the daemon calculates ids, once it has sent one.
     scheme: Option<Scheme>,
     /// Whether the last file existed already: then the next one is asked for before it is sent.
     existed: bool,

@@ -17,7 +17,7 @@ use manifest::{Entry, Kind};
 
 use crate::types::error::{Error, Result};
 
-/// How many files of a tree are on their way at a time, unless told otherwise.
+/// How many files of a tree are on their way at a time by default.
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// How far the import or export of a tree is. Lengths are in bytes.
@@ -119,7 +119,7 @@ fn files(entries: &[Entry]) -> impl Iterator<Item = TreeFile<'_>> {
     })
 }
 
-/// What is told of progress.
+/// Where progress is reported.
 #[derive(Clone)]
 struct OnTreeProgress(Arc<dyn Fn(TreeProgress) + Send + Sync>);
 
@@ -146,7 +146,7 @@ impl Counter {
 
     fn change(&self, change: impl FnOnce(&mut TreeProgress)) {
         if let Some(OnTreeProgress(report)) = &self.report {
-            // Held until it is told, so that reports come in order.
+            // Held until it is reported, so that reports come in order.
             let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut now);
             report(now.clone());

@@ -18,7 +18,7 @@ use super::value_error::ValueError;
 pub struct ReplicaCount(u64);
 
 impl ReplicaCount {
-    /// What an import asks for unless told otherwise, as it is written.
+    /// The default of an import, as it is written.
     pub const DEFAULT: &str = "2";
 
     /// As a number.

@@ -23,11 +23,11 @@ const MAX_WIRE_SECONDS: u64 = 315_576_000_000;
 pub struct Timeout(Duration);
 
 impl Timeout {
-    /// What an import has unless told otherwise, as it is written.
+    /// The default of an import, as it is written.
     pub const DEFAULT_IMPORT: &str = "30m";
-    /// What an export has unless told otherwise, as it is written.
+    /// The default of an export, as it is written.
     pub const DEFAULT_EXPORT: &str = "2h";
-    /// What a question has unless told otherwise, as it is written.
+    /// The default of a question, as it is written.
     pub const DEFAULT_QUESTION: &str = "30s";
 
     /// As a duration.
@@ -70,7 +70,7 @@ impl fmt::Display for Timeout {
 pub struct StallTimeout(Option<Duration>);
 
 impl StallTimeout {
-    /// What an export has in the program unless told otherwise, as it is written.
+    /// The default of an export in the program, as it is written.
     pub const DEFAULT: &str = "15m";
 
     /// As a duration; none is for ever.

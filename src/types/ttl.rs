@@ -27,7 +27,7 @@ impl Ttl {
     pub const MIN: Self = Self(Duration::from_secs(60));
     /// The longest: seven days.
     pub const MAX: Self = Self(Duration::from_secs(7 * 24 * 60 * 60));
-    /// What an import uses unless told otherwise, as it is written.
+    /// The default of an import, as it is written.
     pub const DEFAULT: &str = "1h";
 
     /// So many minutes.

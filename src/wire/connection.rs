@@ -1,6 +1,6 @@
 //! One HTTP/2 connection over a Unix socket, as a service for the generated clients.
 //!
-//! tonic's own channel buffers, and opens TCP too; this is one connection, whose failure is told
+//! tonic's own channel buffers, and opens TCP too; this is one connection, whose failure is reported
 //! apart from what a daemon answers. `client` makes another one when it is lost.
 
 use std::future::Future;
@@ -353,7 +353,7 @@ mod tests {
         }
     }
 
-    /// Accepts a connection each time that it is told how soon to close it.
+    /// Accepts a connection for each time that it receives: how soon to close it.
     fn closing_server(path: &Path, ready: Receiver<Duration>) {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
         std::thread::spawn(move || {

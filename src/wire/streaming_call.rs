@@ -1,6 +1,6 @@
 //! A call whose answer is read as it comes: raw bytes of messages, then a status.
 //!
-//! What ends a call is told in the same words as by tonic's generated clients.
+//! What ends a call is worded as by tonic's generated clients.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};

@@ -1,6 +1,6 @@
 //! The clock that everything in the fake is handed: TTL, collector, delays.
 //!
-//! System time survives a restart, which a TTL has to; manual time moves only when it is told to.
+//! System time survives a restart, which a TTL has to; manual time moves only when somebody moves it.
 //! [`FakeDfdaemon::settle`](crate::FakeDfdaemon::settle) waits for what is due then.
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum ClockMode {
     /// The machine's wall clock.
     #[default]
     System,
-    /// Time that moves only when it is told to; starts at the given time, or now.
+    /// Time that moves only when somebody moves it; starts at the given time, or now.
     Manual(Option<Timestamp>),
 }
 
@@ -100,7 +100,7 @@ impl Clock {
         }
     }
 
-    /// Whether the time moves only when it is told to.
+    /// Whether the time moves only when somebody moves it.
     #[must_use]
     pub fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))

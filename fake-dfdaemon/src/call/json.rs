@@ -1,4 +1,4 @@
-//! Reading JSON so that whoever wrote it is told where it is wrong.
+//! Reading JSON: an error says where the text is wrong.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};

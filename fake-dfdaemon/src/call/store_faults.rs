@@ -46,7 +46,7 @@ impl StoreFaults {
         met.map(|(_, fault)| *fault)
     }
 
-    /// The fault that has fired, told once.
+    /// The fault that has fired, returned once.
     pub(super) fn take_fired(&self) -> Option<Armed> {
         let (armed, _) = self.0.met.get()?.as_ref()?;
         let told = self.0.told.swap(true, Ordering::Relaxed);

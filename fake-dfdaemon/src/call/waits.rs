@@ -1,4 +1,4 @@
-//! Calls that wait for a time of the daemon's clock. Whoever settles the daemon is told of them: under
+//! Calls that wait for a time of the daemon's clock. `settle` lists them: under
 //! a manual clock they wait until somebody moves it.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ impl Waits {
     /// Those that wait for a time to come, by number.
     pub(crate) fn beyond(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
         let waits = self.lock();
-        // One whose time has come only has not been told yet.
+        // If its time has come, it goes on and is only not woken yet.
         let beyond = waits.values().filter(|(_, until)| *until > now);
         beyond.cloned().collect()
     }

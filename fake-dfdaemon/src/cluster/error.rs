@@ -55,7 +55,7 @@ pub(crate) enum Error {
     /// A transfer lost its last parent. One that never had a parent ends with `PeerNotFound`.
     #[error("no candidate parents found")]
     NoCandidateParents,
-    /// A copy was cut or has grown on the disk.
+    /// A replica was cut or has grown on the disk.
     #[error("content of task {id} has {found} bytes instead of {expected}")]
     ContentLength {
         id: String,

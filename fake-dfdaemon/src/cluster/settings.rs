@@ -1,4 +1,4 @@
-//! What the cluster is told at its start, and what of it can change while it runs.
+//! The settings of a cluster, and which of them can change while it runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 
-/// What the cluster is told once, at its start.
+/// The settings that a cluster starts with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) release: Release,

@@ -11,7 +11,7 @@ use crate::dfdaemon::release::{Origin, Release};
 use crate::dfdaemon::statuses::{overloaded, stopping};
 
 impl Error {
-    /// What a client of that release is told.
+    /// The status that a client of that release gets.
     pub(crate) fn status(&self, release: Release) -> Status {
         let text = self.to_string();
         let wrapped = |origin, code| release.wrapped(origin, code, &text);

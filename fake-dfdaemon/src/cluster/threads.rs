@@ -105,7 +105,7 @@ impl Workers {
         }
     }
 
-    /// Is cancelled when the daemon is told to stop.
+    /// Is cancelled when the daemon begins to stop.
     pub(super) fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
@@ -171,7 +171,7 @@ impl Workers {
 }
 
 impl Cluster {
-    /// Is cancelled when the daemon is told to stop.
+    /// Is cancelled when the daemon begins to stop.
     pub(crate) fn stopping(&self) -> &CancellationToken {
         self.workers().stopping()
     }

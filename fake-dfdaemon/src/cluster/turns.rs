@@ -84,7 +84,7 @@ mod tests {
         }
     }
 
-    /// Whether it is copied, or a copy that is there is made persistent.
+    /// Whether it is transferred, or an existing replica is made persistent.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_replica_waits_for_descriptors_and_settle_for_the_replica() {
         for is_there in [false, true] {

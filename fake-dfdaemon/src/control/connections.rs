@@ -202,7 +202,7 @@ mod tests {
             UnixStream::connect(&self.socket).await.unwrap()
         }
 
-        /// What a new connection is told.
+        /// What a new connection gets.
         async fn asks(&self) -> String {
             let mut stream = self.connect().await;
             let mut told = vec![0; 1 << 10];

@@ -1,6 +1,6 @@
 //! What happens, as server-sent events.
 //!
-//! Each reader has its own place in what is kept. A reader that has lost its place is told how much
+//! Each reader has its own place in what is kept. A reader that has lost its place learns how much
 //! it missed and let go; one that takes nothing meanwhile loses its connection.
 
 use std::convert::Infallible;
@@ -188,7 +188,7 @@ impl Reader {
 }
 
 /// That events are missing: so many, or nobody knows how many. Its id is that of the last of them: a
-/// reader that comes back with it goes on behind them, and is not told the same again.
+/// reader that comes back with it goes on behind them, and does not get the same again.
 fn missed(count: Option<u64>, follower: &Follower) -> String {
     let (id, missed) = (follower.last_id(), json!({ "missed": count }));
     format!("id: {id}\nevent: missed\ndata: {missed}\n\n")

@@ -35,7 +35,7 @@ pub(super) async fn list<T: Serialize>(
         text: format!("{{{}:[", Value::from(name)).into(),
         comma: "",
     };
-    // An error at once can be told as one; after that it breaks the answer off.
+    // An early error is an answer of its own; a later one breaks the answer off.
     let (first, rest) = making.go_on().await.map_err(|e| ApiError::internal(&e))?;
     let json = [(CONTENT_TYPE, "application/json")];
     if rest.is_none() {

@@ -15,7 +15,7 @@ use super::handlers::beside;
 use super::parts;
 use crate::cluster::{Task, TaskFilter};
 
-/// Which tasks are meant, and how many of them are told at most.
+/// Which tasks are meant, and how many of them are listed at most.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {

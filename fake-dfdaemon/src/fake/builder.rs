@@ -120,7 +120,7 @@ impl Builder {
         self
     }
 
-    /// A clock that starts now and moves only when it is told to.
+    /// A clock that starts now and moves only when somebody moves it.
     pub fn manual_clock(self) -> Self {
         self.clock(ClockMode::Manual(None))
     }

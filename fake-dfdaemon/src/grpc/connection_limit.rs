@@ -13,7 +13,7 @@ use rustix::process::{Resource, getrlimit};
 /// Of the descriptors that a process may have: those for connections, the rest is for files.
 const SERVED_OF: usize = 2;
 
-/// Of the same: those for connections that are told that they are one too many.
+/// Of the same: those for connections over the limit, which are answered so.
 const REFUSED_OF: usize = 16;
 
 /// Of the same: those for connections to the control API, and the most there are.

@@ -182,7 +182,7 @@ impl Sending {
         self.with_content && self.host.cluster.has_quirk(Quirk::PoisonedCopies)
     }
 
-    /// Marks the copy that was sent from, as a real dfdaemon does when the client goes away.
+    /// Marks the replica that was sent, as a real dfdaemon does when the client goes away.
     fn poison(&self, held: Option<Generation>) {
         let (host, cluster) = (self.host.number, &self.host.cluster);
         if let Some(generation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {

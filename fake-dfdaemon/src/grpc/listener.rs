@@ -1,5 +1,5 @@
 //! Connections: accepts them on a socket, speaks HTTP/2 on each or the packets of pieces, and ends them when
-//! told to. Where there is no room for one, it is told so.
+//! they are to end. One over the limit gets an answer that says so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::services::Services;
 use crate::call::connection::Connection;
 use crate::dfdaemon::statuses::{overloaded, timed_out};
 
-/// What a peer may send before it is told that it was read, in bytes: a stream, and all of them.
+/// What a peer may send before it hears that it was read, in bytes: a stream, and all of them.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
@@ -168,7 +168,7 @@ struct Connecting {
 }
 
 impl Connecting {
-    /// Accepts connections, each with a task of its own, until told to end.
+    /// Accepts connections, each with a task of its own, until it is to end.
     async fn accept_all(self, listener: Accepting, ends: CancellationToken) {
         let mut is_starved = false;
         loop {

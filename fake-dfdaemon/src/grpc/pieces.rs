@@ -70,13 +70,13 @@ fn place(host: &ServedHost, reached: Option<&Reached>) -> SyncPersistentCachePie
     }
 }
 
-/// A peer that is being told of pieces.
+/// A peer that is being sent the list of pieces.
 struct Syncing {
     host: ServedHost,
     /// A message that has nothing but where the host sends pieces by packets, if it does.
     place: SyncPersistentCachePiecesResponse,
     id: String,
-    /// What is still to be told, the first one last.
+    /// What is still to be sent, the first one last.
     numbers: Vec<u32>,
     /// Whether it waits for a piece that the content does not have.
     lacks: bool,

@@ -328,7 +328,7 @@ mod tests {
         let busy = socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap();
         bind(&busy, &SocketAddrUnix::new(&path).unwrap()).unwrap();
         listen(&busy, 0).unwrap();
-        // It has room for one more than it was told.
+        // Linux takes one connection more than the backlog.
         let _waiting = UnixStream::connect(&path).unwrap();
         assert_eq!(knock(&path), Err(Errno::AGAIN));
         let error = listen_here(&path, 0o600, Path::new("/state")).unwrap_err();

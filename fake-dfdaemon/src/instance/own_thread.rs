@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 /// How the threads are named.
 const NAME: &str = "fake-dfdaemon";
 
-/// How long work that was begun may go on when the thread is told to end: a stop waits that long for
+/// How long work that was begun may go on when the thread is to end: a stop waits that long for
 /// calls that hang in a file system.
 const FINISHED_WITHIN: Duration = Duration::from_secs(12);
 

@@ -31,7 +31,7 @@ pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
         .spawn(|| LOG.write_to(io::stderr()))?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| Line)
-        // It would be told by a macro that panics when stderr is closed.
+        // A macro would print it, and panic when stderr is closed.
         .log_internal_errors(false)
         .with_ansi(false)
         .with_filter(level);

@@ -73,7 +73,7 @@ where
     handshake.map_err(io::Error::other)
 }
 
-/// What clients are told while the daemon is not there.
+/// What clients get while the daemon is not there.
 pub(super) fn unreachable(upstream: &Path, error: &io::Error) -> Status {
     Status::unavailable(format!(
         "the proxy cannot reach the dfdaemon at {}: {error}",

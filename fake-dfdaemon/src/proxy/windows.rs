@@ -1,6 +1,6 @@
 //! How much of a stream and of a connection may be on its way.
 
-/// What a sender may send before it is told that it was read, in bytes: a stream, and all of them.
+/// What a sender may send before it hears that it was read, in bytes: a stream, and all of them.
 /// The proxy holds no more of a call than this, each way.
 pub(super) const STREAM_WINDOW: u32 = 1 << 20;
 pub(super) const CONNECTION_WINDOW: u32 = 8 << 20;

@@ -1,6 +1,6 @@
 //! The files of one host: content, and a record beside it.
 //!
-//! A copy is there when its record is, and the record comes after the content; removal goes the
+//! A replica is there when its record is, and the record comes after the content; removal goes the
 //! other way round. Opening sweeps what has no record.
 
 use std::collections::HashSet;
@@ -190,7 +190,7 @@ impl HostStore {
         opened.inspect_err(|_| self.disk.discard(&path))
     }
 
-    /// Puts content and its record into place, of a task that this host has no copy of. After an
+    /// Puts content and its record into place, of a task that this host has no replica of. After an
     /// error it still has none.
     pub(crate) fn place(&self, content: &mut Content, record: &ReplicaRecord) -> io::Result<()> {
         let path = self.content_path(&record.task_id);

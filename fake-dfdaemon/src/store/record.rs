@@ -76,11 +76,11 @@ impl TaskState {
     }
 }
 
-/// A host's record of its copy of a task.
+/// A host's record of its replica of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReplicaRecord {
     pub(crate) task_id: TaskId,
-    /// Tells the copies of one task from those of an earlier one with the same id.
+    /// Distinguishes the replicas of one task from those of an earlier one with the same id.
     pub(crate) task_created_at: Timestamp,
     pub(crate) persistent: bool,
     #[serde(with = "human_duration")]
@@ -93,7 +93,7 @@ pub(crate) struct ReplicaRecord {
     pub(crate) piece_crc32: Option<Arc<[u32]>>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
-    /// When the copy was whole.
+    /// When the replica was whole.
     pub(crate) finished_at: Option<Timestamp>,
     /// When the import that it belongs to broke.
     pub(crate) failed_at: Option<Timestamp>,

@@ -16,7 +16,7 @@ const INDENT: &str = "  ";
 type Row = [String; 5];
 
 /// One line a task, the id first; the last column may be of any width. On a terminal that is too narrow
-/// for that, the id has a line of its own, since it is copied; and a terminal is told the total.
+/// for that, the id has a line of its own, since it is copied; and a terminal gets the total.
 pub(super) fn list(tasks: &[LocalTask], now: Timestamp, terminal: Option<usize>) -> String {
     let header = ["ID", "SIZE", "KIND", "STATE", "EXPIRES"].map(str::to_owned);
     let rows: Vec<Row> = std::iter::once(header)

@@ -9,13 +9,13 @@ fn announced_pieces() -> Vec<Piece> {
     pieces().into_iter().map(without_content).collect()
 }
 
-/// A daemon that writes `CONTENT` to where it is told, as one of release 0.2 does: never over
+/// A daemon that writes `CONTENT` to the path that it gets, as one of release 0.2 does: never over
 /// something that is there.
 pub(super) fn writing_daemon() -> ScriptedDaemon {
     daemon_that_writes(CONTENT, started_with(announced_pieces()))
 }
 
-/// A daemon that writes `written` to where it is told, and says `steps` of it.
+/// A daemon that writes `written` to the path that it gets, and says `steps` of it.
 fn daemon_that_writes(written: &'static [u8], steps: Vec<Step>) -> ScriptedDaemon {
     ScriptedDaemon::start(Answers {
         export: Arc::new(move |request| {

@@ -110,7 +110,7 @@ pub(super) fn os_error(text: &str) -> Option<i32> {
     number.parse().ok()
 }
 
-/// What the daemon's system told it. Only a path that we sent makes it an error of a local file.
+/// What an error of the daemon's system means. Only a path that we sent makes it an error of a local file.
 pub(super) fn by_os_error(number: i32, operation: Operation) -> Meaning {
     use rustix::io::Errno;
 

@@ -77,7 +77,7 @@ mod tests {
         events.tell("call-ended", told);
     }
 
-    /// The numbers of the calls that are told, and the last event.
+    /// The numbers of the calls in the sample, and the last event.
     fn calls(next: Next) -> (Vec<u64>, String) {
         let Next::Events(text) = next else {
             panic!("{next:?}");

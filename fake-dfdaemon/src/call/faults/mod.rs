@@ -66,7 +66,7 @@ pub(crate) enum Phase {
 }
 
 impl Fault {
-    /// A fault in the calls of one kind. It is whole once it is told what to do.
+    /// A fault in the calls of one kind. An action completes it.
     pub fn on(rpc: Rpc) -> FaultBuilder {
         FaultBuilder::new(Some(rpc))
     }
@@ -93,7 +93,7 @@ impl Fault {
 /// assert_eq!(short, Fault::on(Rpc::Export).piece(3).action(Action::WrongLength(-1)));
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a fault is whole once it is told what to do"]
+#[must_use = "a fault needs an action"]
 pub struct FaultBuilder(Fault);
 
 impl FaultBuilder {

@@ -24,7 +24,7 @@ pub(crate) struct Faults {
     /// Armed at the start, and when all begins anew.
     at_start: Vec<Arc<Fault>>,
     active: Mutex<Active>,
-    /// How many faults there are, told at every change of the list.
+    /// How many faults there are, sent at every change of the list.
     armed: watch::Sender<usize>,
 }
 

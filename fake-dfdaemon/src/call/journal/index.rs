@@ -58,7 +58,7 @@ pub(super) struct Index {
     len: usize,
     statuses: Names,
     hosts: Names,
-    /// Tasks are told apart by 64 bits of a keyed hash: a million of them have two alike once in
+    /// Tasks are distinguished by 64 bits of a keyed hash: a million of them have two alike once in
     /// forty million journals.
     hasher: RandomState,
 }

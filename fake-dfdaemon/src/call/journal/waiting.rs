@@ -9,7 +9,7 @@ use super::reading::Lines;
 use super::waits::Wait;
 use super::{Call, Journal, Query};
 
-/// How many calls that nearly match are told.
+/// How many calls that nearly match are shown.
 const MOST_NEAR: usize = 5;
 
 /// Waits for calls; dropped, it does not.

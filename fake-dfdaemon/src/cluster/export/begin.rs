@@ -107,14 +107,14 @@ impl Cluster {
         })
     }
 
-    /// Makes a copy that a host has persistent or not, as an export there asks. Blocks on the disk.
+    /// Makes a replica that a host has persistent or not, as an export there asks. Blocks on the disk.
     pub(super) fn take_flag(
         &self,
         host: HostNumber,
         id: &TaskId,
         persistent: bool,
     ) -> Result<(), Error> {
-        // That a copy is evictable now no host has ever told.
+        // No host reports to the scheduler that its replica has become evictable.
         let is_told = persistent && !self.has_quirk(Quirk::UntoldChanges);
         self.mark_persistent(host, id, persistent, is_told)
     }
@@ -162,7 +162,7 @@ impl Cluster {
                 }
                 let file = opened?;
                 if let Err(error) = self.check_whole(&file, id, task.content_length) {
-                    tracing::warn!(%error, %host, "a copy is dropped");
+                    tracing::warn!(%error, %host, "a replica is dropped");
                     self.drop_damaged(host, id, lease.generation())?;
                     continue;
                 }

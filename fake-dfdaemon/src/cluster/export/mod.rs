@@ -29,7 +29,7 @@ use crate::store::{CancelFlag, CancelOnDrop, TaskRecord};
 #[derive(Clone, Debug)]
 pub(crate) struct ExportRequest {
     pub(crate) task_id: String,
-    /// Whether the copy on this host becomes a persistent one.
+    /// Whether the replica on this host becomes persistent.
     pub(crate) persistent: bool,
     pub(crate) output: Option<OutputRequest>,
     /// What is wrong with the disk for this export.

@@ -286,7 +286,7 @@ impl Drop for Beside {
 impl Drop for Output {
     fn drop(&mut self) {
         if self.link == Link::Made && self.content.is_at(&self.request.path) {
-            // Whatever ended the export is what the caller is told.
+            // The caller gets the error that ended the export.
             let _ = self.disk.remove(&self.request.path);
         }
     }

@@ -91,7 +91,7 @@ impl Jobs {
         id: &TaskId,
         wanted: Wanted,
     ) -> Result<(), Error> {
-        // A transfer may wait for ever for a poisoned copy, which must not keep others back.
+        // A transfer may wait for ever for a poisoned replica, which must not keep others back.
         let takes_turns = !self.cluster.has_quirk(Quirk::PoisonedCopies);
         let job = Job::Replicate(id.clone());
         // A replica that is held up does not keep the cluster from settling.
@@ -113,7 +113,7 @@ impl Jobs {
             .await
     }
 
-    /// Makes a copy that a host has a persistent one, when it is its turn.
+    /// Makes a replica that a host has persistent, when it is its turn.
     async fn promote(&self, host: HostNumber, id: &TaskId, gate: &GateGuard) -> Result<(), Error> {
         let promote = || {
             let id = id.clone();

@@ -113,7 +113,7 @@ impl Scheduler {
         })
     }
 
-    /// Takes the record that a host has written of its replica. If the scheduler is not told, it goes on
+    /// Takes the record that a host has written of its replica. If the scheduler does not hear of it, it goes on
     /// taking the replica for what it was, persistent or not.
     pub(in crate::cluster) fn replace_record(
         &self,

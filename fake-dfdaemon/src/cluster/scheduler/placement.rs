@@ -8,9 +8,9 @@ use crate::dfdaemon::HostNumber;
 pub(crate) struct Candidate {
     /// The host's number.
     pub(crate) host: HostNumber,
-    /// Its copy of the task, if it has one that is whole.
-    pub(crate) copy: Option<Copied>,
-    /// Whether the copy it has counts: the host has not left.
+    /// Its replica of the task, if that is whole.
+    pub(crate) replica: Option<Retention>,
+    /// Whether its replica counts: the host has not left.
     pub(crate) counts: bool,
     /// Whether it can be asked to do anything: it runs.
     pub(crate) runs: bool,
@@ -20,9 +20,9 @@ pub(crate) struct Candidate {
     pub(crate) used: u64,
 }
 
-/// How a host holds its copy.
+/// How long a host keeps its replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Copied {
+pub(crate) enum Retention {
     Persistent,
     Evictable,
 }
@@ -30,18 +30,18 @@ pub(crate) enum Copied {
 /// One step towards the replicas that are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// This host's copy becomes persistent. Nothing is transferred.
+    /// This host's replica becomes persistent. Nothing is transferred.
     Promote(HostNumber),
-    /// This host gets a persistent copy.
+    /// This host gets a persistent replica.
     Copy(HostNumber),
 }
 
 /// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
-/// one a host, copies that exist first.
+/// one a host, existing replicas first.
 pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
     let persistent = candidates
         .iter()
-        .filter(|candidate| candidate.counts && candidate.copy == Some(Copied::Persistent))
+        .filter(|candidate| candidate.counts && candidate.replica == Some(Retention::Persistent))
         .count() as u64;
     let missing = usize::try_from(wanted.saturating_sub(persistent)).unwrap_or(usize::MAX);
     let mut usable: Vec<_> = candidates
@@ -51,11 +51,11 @@ pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
     usable.sort_by_key(|candidate| (candidate.used, candidate.host));
     let promoted = usable
         .iter()
-        .filter(|candidate| candidate.copy == Some(Copied::Evictable))
+        .filter(|candidate| candidate.replica == Some(Retention::Evictable))
         .map(|candidate| Step::Promote(candidate.host));
     let copied = usable
         .iter()
-        .filter(|candidate| candidate.copy.is_none() && candidate.has_room)
+        .filter(|candidate| candidate.replica.is_none() && candidate.has_room)
         .map(|candidate| Step::Copy(candidate.host));
     promoted.chain(copied).take(missing).collect()
 }
@@ -98,10 +98,10 @@ mod tests {
 
     use super::*;
 
-    fn host(index: usize, copy: Option<Copied>) -> Candidate {
+    fn host(index: usize, replica: Option<Retention>) -> Candidate {
         Candidate {
             host: HostNumber::of(index),
-            copy,
+            replica,
             counts: true,
             runs: true,
             has_room: true,
@@ -120,9 +120,9 @@ mod tests {
     #[test]
     fn copies_that_exist_are_promoted_before_any_transfer() {
         let hosts = [
-            host(0, Some(Copied::Persistent)),
+            host(0, Some(Retention::Persistent)),
             host(1, None),
-            host(2, Some(Copied::Evictable)),
+            host(2, Some(Retention::Evictable)),
             host(3, None),
         ];
         assert_eq!(plan(2, &hosts), [promote(2)]);
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_emptier_host_comes_first() {
         let hosts = [
-            host(0, Some(Copied::Persistent)),
+            host(0, Some(Retention::Persistent)),
             Candidate {
                 used: 10,
                 ..host(1, None)
@@ -152,9 +152,9 @@ mod tests {
         let hosts = [
             Candidate {
                 counts: false,
-                ..host(0, Some(Copied::Persistent))
+                ..host(0, Some(Retention::Persistent))
             },
-            host(1, Some(Copied::Persistent)),
+            host(1, Some(Retention::Persistent)),
             Candidate {
                 has_room: false,
                 ..host(2, None)
@@ -180,18 +180,18 @@ mod tests {
                 .enumerate()
                 .map(|(number, &(copy, counts, runs, has_room, used))| Candidate {
                     host: HostNumber::of(number),
-                    copy: match copy { 0 => None, 1 => Some(Copied::Persistent), _ => Some(Copied::Evictable) },
+                    replica: match copy { 0 => None, 1 => Some(Retention::Persistent), _ => Some(Retention::Evictable) },
                     counts, runs, has_room, used,
                 })
                 .collect();
-            let persistent = candidates.iter().filter(|c| c.counts && c.copy == Some(Copied::Persistent)).count();
+            let persistent = candidates.iter().filter(|c| c.counts && c.replica == Some(Retention::Persistent)).count();
             let steps = plan(wanted, &candidates);
             prop_assert!(steps.is_empty() || persistent + steps.len() <= usize::try_from(wanted).unwrap());
             let mut touched = Vec::new();
             for step in steps {
                 let (Step::Promote(number) | Step::Copy(number)) = step;
                 let candidate = candidates[number.index()];
-                prop_assert!(candidate.runs && candidate.counts && candidate.copy != Some(Copied::Persistent));
+                prop_assert!(candidate.runs && candidate.counts && candidate.replica != Some(Retention::Persistent));
                 prop_assert!(!touched.contains(&number));
                 touched.push(number);
             }

@@ -1,6 +1,6 @@
-//! The copies of one task by the host that has them.
+//! The replicas of one task by the host that has them.
 //!
-//! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven copies for
+//! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven replicas for
 //! each task, ten times what is in it.
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dfdaemon::HostNumber;
 use crate::store::ReplicaRecord;
 
-/// A host's copy of a task, whole or not.
+/// A host's replica of a task, whole or not.
 #[derive(Debug)]
 pub(crate) struct ReplicaState {
     pub(crate) record: ReplicaRecord,
@@ -23,7 +23,7 @@ pub(crate) struct ReplicaState {
     pub(crate) told_persistent: Option<bool>,
     /// Whether its content is gone and only the scheduler still counts it, with the quirk for it.
     pub(crate) lost: bool,
-    /// Whether the scheduler was never told of it, with the quirk for it: nothing of it was asked for.
+    /// Whether the scheduler never heard of it, with the quirk for it: nothing of it was asked for.
     pub(crate) untold: bool,
     /// Whether it leads nowhere, a link that an import has linked, with the quirk for it.
     pub(crate) leads_nowhere: bool,
@@ -41,7 +41,7 @@ impl Drop for Awaited {
     }
 }
 
-/// The copies of one task, ordered by the host's number.
+/// The replicas of one task, ordered by the host's number.
 #[derive(Debug, Default)]
 pub(crate) struct Replicas(Vec<(HostNumber, ReplicaState)>);
 
@@ -133,7 +133,7 @@ impl Replicas {
         self.0.get_mut(index).map(|(_, replica)| replica)
     }
 
-    /// Puts a copy in, and returns the one that the host had.
+    /// Puts a replica in, and returns the one that the host had.
     pub(crate) fn insert(
         &mut self,
         host: HostNumber,
@@ -161,7 +161,7 @@ impl Replicas {
         self.iter().map(|(host, _)| host)
     }
 
-    /// Where a host's copy is, or would be.
+    /// Where a host's replica is, or would be.
     fn index(&self, host: HostNumber) -> Result<usize, usize> {
         self.0.binary_search_by_key(&host, |(host, _)| *host)
     }

@@ -1,7 +1,7 @@
 //! What is to be done, and when: replication, collection, eviction.
 //!
 //! The schedule knows which jobs are due and which are running, so that somebody can wait until all
-//! that is due has been done. It does none of it, and has no clock but the time it is told.
+//! that is due has been done. It does none of it, and has no clock: callers pass the time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -158,7 +158,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
         let inner = self.lock();
         let mut waiting = Vec::new();
         for (job, blocked) in &inner.running {
-            // One that waits no longer has only not been told yet.
+            // If it waits no longer, it is only not woken yet.
             let due = blocked.as_ref()?.due(now)?;
             waiting.push((job.clone(), due));
         }

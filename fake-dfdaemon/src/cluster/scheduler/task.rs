@@ -58,7 +58,7 @@ pub struct Task {
     pub replicas: Vec<Replica>,
 }
 
-/// A host's copy of a task.
+/// A host's replica of a task.
 ///
 /// ```
 /// use fake_dfdaemon::{Replica, Task};
@@ -73,7 +73,7 @@ pub struct Task {
 pub struct Replica {
     /// The host's name.
     pub host: String,
-    /// Whether the copy is kept until the task expires.
+    /// Whether the replica is kept until the task expires.
     pub persistent: bool,
     /// Whether all of the content is there.
     pub complete: bool,

@@ -106,7 +106,7 @@ struct Progress {
     /// The piece that is on its way, by number.
     in_flight: Option<u32>,
     arrived: Vec<Arc<Arrival>>,
-    /// What it waits for, if its only parents are copies that serve nobody.
+    /// What it waits for, if its only parents have replicas that are served to nobody.
     held_up: Option<CancellationToken>,
     ended: Option<Result<(), Error>>,
 }

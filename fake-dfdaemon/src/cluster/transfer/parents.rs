@@ -96,7 +96,7 @@ impl Parents {
         hosts
     }
 
-    /// What ends when a host serves whose copy serves nobody now, if there is such a host.
+    /// Ends when a host serves its replica that serves nobody now, if there is such a host.
     pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
         let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host));

@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::store::crc32_of;
 
-/// How long to wait for a copy that serves nobody before looking again.
+/// How long to wait for a replica that serves nobody before looking again.
 const POISONED_POLL: Duration = Duration::from_millis(20);
 
 impl Fetch {
@@ -121,7 +121,7 @@ impl Fetch {
                     tracing::warn!(task = %self.task.task_id, number, %host, %error, "a parent failed");
                     parents.forget(host);
                     if is_damage(&error) {
-                        // A copy that differs is none.
+                        // A replica that differs counts as none.
                         cluster.drop_damaged(host, &self.key.id, self.key.generation)?;
                     }
                 }

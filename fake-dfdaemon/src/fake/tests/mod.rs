@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
-/// A disk that takes its time to rename, once it is told to.
+/// A disk whose renames are slow once that is switched on.
 #[derive(Debug, Default)]
 struct Slow {
     armed: AtomicBool,

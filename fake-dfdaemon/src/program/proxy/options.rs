@@ -213,7 +213,7 @@ pub(crate) struct Proxy {
     pub(crate) listen: Listen,
 }
 
-/// What is done to calls, and told of them. Without any of it, nothing looks into them.
+/// What is done to calls, and where it is noted. Without any of it, nothing looks into them.
 #[derive(Args, Debug)]
 pub(crate) struct Looked {
     /// A fault, as `ON[@KEY=VALUE,…]:DO[=ARG]`; repeatable. It lies between the clients and what answers

@@ -85,7 +85,7 @@ where
         let end = tokio::select! {
             end = stream.send_all(body, &self.breaks) => end,
             () = ends.cancelled() => Err(stopping()),
-            // The call notes by itself that its client is gone, or a fault that did it has told.
+            // The call notes by itself that its client is gone, or a fault that did it has noted it.
             () = frames.closed() => return,
         };
         let last = match end {

@@ -1,4 +1,4 @@
-//! An answer that passes as it is, while the journal is told of it.
+//! An answer that passes as it is, and is noted in the journal.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -79,7 +79,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Moves bytes until the lane ends. From the time that `ends` is cancelled, the client is told by
+    /// Moves bytes until the lane ends. From the time that `ends` is cancelled, the client learns by
     /// the daemon's lane that no other call is taken, and that lane ends behind the last call.
     pub(super) async fn run(mut self, ends: &CancellationToken) -> io::Result<End> {
         let mut changes = Vec::new();

@@ -164,7 +164,7 @@ impl Recording {
         let answer = &mut self.call.answer;
         answer.end_ms = milliseconds(at);
         match how {
-            // The trailers have told how, if there were any.
+            // The trailers have said how, if there were any.
             Some(Ended::Complete) => {
                 if answer.end == End::ClientGone {
                     answer.end = End::Status(Status::default());

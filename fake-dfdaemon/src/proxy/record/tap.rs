@@ -95,7 +95,7 @@ impl RecordCall {
             });
         });
         Box::pin(async move {
-            // What hangs is told of when it hangs no more.
+            // What hangs is noted when it hangs no more.
             let _ = tokio::time::timeout(PATIENCE, looking).await;
         })
     }

@@ -82,7 +82,7 @@ impl Writer {
             return Ok(());
         }
         let Some(recording) = self.calls.get_mut(&number) else {
-            // It could not be recorded, which was told.
+            // It could not be recorded, which was reported.
             return Ok(());
         };
         match what {

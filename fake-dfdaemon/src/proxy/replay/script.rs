@@ -153,7 +153,7 @@ impl Script {
 
 fn expected(message: &Message, cassette: &Cassette) -> Result<Expected, String> {
     if message.redacted {
-        return Err("a request was redacted: it cannot be told from others".to_owned());
+        return Err("a request was redacted: it looks like others".to_owned());
     }
     if let Some(raw) = &message.raw {
         return Ok(Expected::Bytes(bytes_of(raw)?));

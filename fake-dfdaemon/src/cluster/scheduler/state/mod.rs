@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::counted_peers::CountedPeers;
-use super::placement::{Candidate, Copied};
+use super::placement::{Candidate, Retention};
 use super::replicas::{ReplicaState, Replicas};
 use crate::call::clock::later;
 use crate::call::events::Events;
@@ -108,7 +108,7 @@ impl TaskEntry {
         replicas.filter(|(_, replica)| replica.is_whole()).count()
     }
 
-    /// What is taken for a host's whole copy when hosts are chosen: also one that was lost, or that
+    /// What is taken for a host's whole replica when hosts are chosen: also one that was lost, or that
     /// does not count since it is empty. Such a host is not asked again and again.
     pub(crate) fn finished_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
         let replica = self.replicas.get(host);
@@ -225,7 +225,7 @@ impl State {
         self.change_load(host, comes, goes);
     }
 
-    /// Says that a host has lost its copy, of which the scheduler is not told.
+    /// Notes that a host has lost its replica. The scheduler does not hear of it.
     pub(crate) fn lose_replica(&mut self, id: &str, host: HostNumber) {
         let entry = self.tasks.get_mut(id);
         let Some(replica) = entry.and_then(|entry| entry.replicas.get_mut(host)) else {
@@ -333,11 +333,11 @@ impl State {
     pub(crate) fn candidates(&self, entry: &TaskEntry, capacity: Option<u64>) -> Vec<Candidate> {
         let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
-            copy: entry.finished_replica(number).map(|replica| {
+            replica: entry.finished_replica(number).map(|replica| {
                 if replica.is_persistent() {
-                    Copied::Persistent
+                    Retention::Persistent
                 } else {
-                    Copied::Evictable
+                    Retention::Evictable
                 }
             }),
             counts: host.status != HostStatus::Left,
@@ -364,8 +364,8 @@ impl State {
         whole.map(|(host, _)| host).filter(serves).collect()
     }
 
-    /// Whether the scheduler takes another host than `to` for a parent that has lost its copy or does
-    /// not run: nobody has told it.
+    /// Whether the scheduler takes another host than `to` for a parent that has lost its replica or does
+    /// not run: it has not heard of that.
     pub(crate) fn offers_what_is_gone(&self, entry: &TaskEntry, to: HostNumber) -> bool {
         let is_gone = |(host, replica): (HostNumber, &ReplicaState)| {
             let runs = self.status(host) == HostStatus::Running;

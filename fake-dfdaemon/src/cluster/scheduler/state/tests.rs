@@ -125,15 +125,15 @@ fn parents_are_other_hosts_that_run_and_have_all_of_it() {
 fn placement_is_told_what_there_is() {
     let mut state = five_hosts();
     state.hosts[4].reserved = 5;
-    let candidate = |host, copy, [counts, runs, has_room]: [bool; 3], used| Candidate {
+    let candidate = |host, replica, [counts, runs, has_room]: [bool; 3], used| Candidate {
         host: HostNumber::of(host),
-        copy,
+        replica,
         counts,
         runs,
         has_room,
         used,
     };
-    let (persistent, evictable) = (Some(Copied::Persistent), Some(Copied::Evictable));
+    let (persistent, evictable) = (Some(Retention::Persistent), Some(Retention::Evictable));
     assert_eq!(
         state.candidates(&state.tasks["7"], Some(24)),
         [

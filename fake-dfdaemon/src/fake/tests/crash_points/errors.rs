@@ -1,4 +1,4 @@
-//! Steps that fail while the daemon lives on. Who asked is told, all that was promised stays, and
+//! Steps that fail while the daemon lives on. The caller gets the error, all that was promised stays, and
 //! what was left over goes, without a restart and after one.
 
 use rustix::io::Errno;
@@ -34,7 +34,7 @@ fn assert_tells(error: &str, happens: Happens) {
     assert!(error.contains(text), "{error}");
 }
 
-/// Whether who asked has to be told, whatever else comes of it: what was to be kept, and is not
+/// Whether the caller must get an error, whatever else comes of it: what was to be kept, and is not
 /// synced, is not promised. A removal may be.
 fn must_be_told(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
     let imports = scenario.hosts == 1
@@ -46,7 +46,7 @@ fn must_be_told(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
     imports && (steps[at] == DiskOp::Sync || steps[at] == DiskOp::SyncDir && renamed)
 }
 
-/// Whether who asked was told.
+/// Whether the caller got an error.
 async fn fail(scenario: &Scenario, at: usize, happens: Happens) -> bool {
     let place = Place::new(scenario);
     let plan = Plan::new(at, happens, scenario.linkless);

@@ -264,7 +264,7 @@ impl RunningFake<'_> {
         self.cluster().task_id_of(&request, &cancel).unwrap()
     }
 
-    /// Does it, and waits until nothing is under way. An error is what a client is told.
+    /// Does it, and waits until nothing is under way. An error is what a client gets.
     pub(super) async fn perform(&self, op: Op) -> Result<(), String> {
         let done = self.try_to(op).await;
         self.come_to_rest().await;
@@ -470,7 +470,7 @@ fn told(done: Result<(), SnapshotError>) -> Result<(), String> {
     })
 }
 
-/// Where the files of a host's copy lie.
+/// Where the files of a host's replica lie.
 pub(super) fn copy_paths(state: &Path, host: usize, id: &str) -> [PathBuf; 2] {
     let dir = state.join(format!("hosts/host-{host}/content/persistent-cache-tasks"));
     let content = dir.join(id.get(..3).unwrap_or(id)).join(id);
