@@ -156,5 +156,5 @@ page-gate: build ## The same, installing what is missing with apt-get; where tha
 	@tests/page/run.sh --gate "$(TARGET_DIR)"
 
 .PHONY: interop
-interop: build ## Try clients in Python, made from proto/ and of dragonfly-api, one of grpc-js, and the control API with schemathesis and spectral (needs the network once)
+interop: build ## Try clients in Python, made from proto/ and of dragonfly-api, one of grpc-js and one of grpc-go, and the control API with schemathesis and spectral (needs the network once)
 	@tests/python/run.sh "$(PYTHON)" "$(TARGET_DIR)"

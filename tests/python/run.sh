@@ -35,6 +35,7 @@ if command -v npm >/dev/null; then
 else
     echo 'SKIPPED: there is no npm, so no grpc-js, and spectral does not look at the document'
 fi
+../go/run.sh "$target/debug/fake-dfdaemon" "$work/go"
 PYTHONDONTWRITEBYTECODE=1 "$work/venv/bin/python" api.py "$target/debug/fake-dfdaemon" \
     "$work/venv/bin/schemathesis" ${spectral:+"$spectral"}
 
