@@ -156,7 +156,7 @@ impl Cluster {
     ) -> Result<File, Error> {
         let id = &TaskId::parse(id).ok_or_else(|| not_found(id))?;
         let store = self.node(host)?.store();
-        let file = store.open_content_of(id, piece.content_length)?;
+        let file = store.open_content(id)?;
         check_length(&file, id, piece.content_length)?;
         self.scheduler().count_served(host, id);
         Ok(file)

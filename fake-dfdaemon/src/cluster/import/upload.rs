@@ -96,16 +96,6 @@ impl StartedUpload {
             persistent_replicas: 1,
             replicas: 1,
         };
-        if cluster.has_quirk(Quirk::LinkedLinks)
-            && store.content_link(id).is_some()
-            && store.open_content_of(id, self.task.content_length).is_err()
-        {
-            // A link that leads nowhere from the store: other hosts wait for a piece for ever.
-            let generation = self.started.generation;
-            cluster
-                .scheduler()
-                .note_dead_link(self.host, id, generation);
-        }
         cluster.scheduler().replicate_later(id);
         cluster.scheduler().evict_if_full(self.host);
         Ok(view)

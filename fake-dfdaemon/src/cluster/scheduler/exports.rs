@@ -151,16 +151,6 @@ impl Scheduler {
         });
     }
 
-    /// Says that a host's replica of this very task leads nowhere.
-    pub(in crate::cluster) fn note_dead_link(
-        &self,
-        host: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) {
-        self.change_replica(host, id, generation, |replica| replica.leads_nowhere = true);
-    }
-
     /// Changes what is known of a host's replica, if it is still that of the same task.
     pub(super) fn change_replica<T>(
         &self,

@@ -25,8 +25,6 @@ pub(crate) struct ReplicaState {
     pub(crate) lost: bool,
     /// Whether the scheduler never heard of it, with the quirk for it: nothing of it was asked for.
     pub(crate) untold: bool,
-    /// Whether it leads nowhere, a link that an import has linked, with the quirk for it.
-    pub(crate) leads_nowhere: bool,
     /// What transfers wait for while it serves nobody, if any do.
     awaited: Option<Awaited>,
 }
@@ -54,7 +52,6 @@ impl ReplicaState {
             told_persistent: None,
             lost: false,
             untold: false,
-            leads_nowhere: false,
             awaited: None,
         }
     }
@@ -78,15 +75,14 @@ impl ReplicaState {
         self.record.finished_at.is_some()
     }
 
-    /// Whether it is whole and serves nobody: it leads nowhere, or failed since, as by an export that
-    /// its client left, with the quirk for it.
+    /// Whether it is whole and serves nobody: it failed since, as by an export that its client left, with
+    /// the quirk for it.
     pub(crate) fn is_poisoned(&self) -> bool {
-        self.is_whole() && (self.leads_nowhere || self.record.failed_at.is_some())
+        self.is_whole() && self.record.failed_at.is_some()
     }
 
     /// It serves others again.
     pub(super) fn cure(&mut self, now: Timestamp) {
-        self.leads_nowhere = false;
         (self.record.failed_at, self.record.updated_at) = (None, now);
         self.awaited = None;
     }

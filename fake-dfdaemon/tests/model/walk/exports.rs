@@ -158,8 +158,8 @@ impl World {
         exported: Exported,
     ) {
         let host = export.host;
-        let task = self.model.tasks.get_mut(id).unwrap();
-        let copy = task.whole(host).unwrap().clone();
+        self.model.make_target(id, host);
+        let copy = self.model.tasks[id].whole(host).unwrap().clone();
         let link = self.link(place, copy.content);
         if export.force_hard_link && matches!(link, Some(Link::Refused(_))) {
             self.refused(link, &exported);

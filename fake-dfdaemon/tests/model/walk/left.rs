@@ -120,6 +120,7 @@ impl World {
             drop(fault);
         }
         self.left(Rpc::Export, before).await;
+        self.model.make_target(id, host);
         let task = self.model.tasks.get_mut(id).unwrap();
         if with_content {
             let copy = task.copies.get_mut(&host).unwrap();
@@ -139,6 +140,7 @@ impl World {
             ..Request::default()
         };
         self.client(host).await.export(request).await.ok();
+        self.model.make_target(id, host);
         let task = self.model.tasks.get_mut(id).unwrap();
         task.flag(host, false);
         self.model.cure(id, host);

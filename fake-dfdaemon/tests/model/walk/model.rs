@@ -1,6 +1,6 @@
 //! What a dfdaemon with every quirk has and counts, as behaviour says it: tasks, copies, time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fake_dfdaemon::Release;
 
@@ -229,6 +229,8 @@ pub(crate) struct Model {
     pub(crate) running: [bool; HOSTS],
     /// By id, expired ones too, until they are collected.
     pub(crate) tasks: BTreeMap<String, Task>,
+    /// What relative links of each host lead to, by the directory and the source.
+    targets: BTreeSet<(usize, String, usize)>,
     /// Tasks that the scheduler makes replicas of next.
     pub(crate) due: Vec<String>,
 }
@@ -240,6 +242,7 @@ impl Model {
             now: START,
             running: [true; HOSTS],
             tasks: BTreeMap::new(),
+            targets: BTreeSet::new(),
             due: Vec::new(),
         }
     }
@@ -300,6 +303,22 @@ impl Model {
         }
     }
 
+    /// An export begins on a host that has the task: what a relative link in the place of its content leads
+    /// to is made, beside it.
+    pub(crate) fn make_target(&mut self, id: &str, host: usize) {
+        let copy = self.live(id).and_then(|task| task.whole(host));
+        if let Some(Node::Relative(source)) = copy.and_then(|copy| copy.content) {
+            self.targets.insert((host, id[..3].to_owned(), source));
+        }
+    }
+
+    fn leads_nowhere(&self, id: &str, host: usize, content: Node) -> bool {
+        let Node::Relative(source) = content else {
+            return false;
+        };
+        !self.targets.contains(&(host, id[..3].to_owned(), source))
+    }
+
     /// How a transfer to a host would end.
     pub(crate) fn transfer(&self, files: &Files, id: &str, to: usize) -> Transfer {
         let task = &self.tasks[id];
@@ -307,7 +326,9 @@ impl Model {
         if task.length == 0 && !task.uploading {
             return Transfer::Whole(Vec::new());
         }
-        let Some(from) = (0..HOSTS).filter(serves).find_map(|host| task.whole(host)) else {
+        let parents = (0..HOSTS).filter(serves);
+        let mut parents = parents.filter_map(|host| Some((host, task.whole(host)?)));
+        let Some((parent, from)) = parents.next() else {
             let others = task.copies.iter().filter(|(host, _)| **host != to);
             let lost = (0..HOSTS).any(|host| host != to && task.counted[host].lost > 0);
             return match lost || others.map(|(_, copy)| copy).any(Copy::counts) {
@@ -315,7 +336,11 @@ impl Model {
                 false => Transfer::Nowhere,
             };
         };
-        let bytes = files.served(from.content.unwrap(), task.length as usize);
+        let content = from.content.unwrap();
+        if self.leads_nowhere(id, parent, content) {
+            return Transfer::Gone;
+        }
+        let bytes = files.served(content, task.length as usize);
         match &from.crc32 {
             Some(crc32) if *crc32 != task.crc32(&bytes) => Transfer::Bad,
             _ => Transfer::Whole(bytes),
