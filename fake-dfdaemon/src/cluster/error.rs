@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use dfdaemon_api::digest::ParseDigestError;
 
-use super::HostStatus;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::limits::InvalidField;
 use crate::store::TaskState;
@@ -87,15 +86,9 @@ pub(crate) enum Error {
     Cancelled,
     #[error("the daemon is stopping")]
     Stopping,
-    /// What was under way to a host that is stopped or has left since.
-    #[error("{host} {}", match status {
-        HostStatus::Left => "has left",
-        _ => "was stopped",
-    })]
-    HostGone {
-        host: HostNumber,
-        status: HostStatus,
-    },
+    /// What was under way to a host that has left or was stopped since.
+    #[error("{host} {}", if *left { "has left" } else { "was stopped" })]
+    HostGone { host: HostNumber, left: bool },
     #[error("there is no host {host}")]
     NoSuchHost { host: HostNumber },
     #[error("{0}")]

@@ -66,7 +66,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::HostStatus;
     use crate::dfdaemon::HostNumber;
     use crate::dfdaemon::limits::{TtlLimits, check_fields};
     use crate::store::TaskState;
@@ -142,7 +141,7 @@ mod tests {
             (
                 Error::HostGone {
                     host: HostNumber::of(1),
-                    status: HostStatus::Left,
+                    left: true,
                 },
                 Code::Unavailable,
                 "host-1 has left",
@@ -150,7 +149,7 @@ mod tests {
             (
                 Error::HostGone {
                     host: HostNumber::of(1),
-                    status: HostStatus::Stopped,
+                    left: false,
                 },
                 Code::Unavailable,
                 "host-1 was stopped",

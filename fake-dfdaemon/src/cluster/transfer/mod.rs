@@ -251,7 +251,8 @@ impl Fetch {
         let host = self.key.host;
         let status = cluster.scheduler().host_status(host);
         if status != HostStatus::Running {
-            return Err(Error::HostGone { host, status });
+            let left = status == HostStatus::Left;
+            return Err(Error::HostGone { host, left });
         }
         if self.cancel.is_cancelled() {
             return Err(Error::Cancelled);
