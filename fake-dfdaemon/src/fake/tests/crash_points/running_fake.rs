@@ -244,7 +244,10 @@ fn content((file, length): (usize, &usize)) -> Vec<u8> {
     for (at, byte) in block.iter_mut().enumerate() {
         *byte = u8::try_from((at * 7 + at / 251 + file * 31) % 256).unwrap();
     }
-    block.iter().copied().cycle().take(*length).collect()
+    // Byte by byte it would be a quarter of the time of these tests, without optimisation.
+    let mut content = block.repeat(length.div_ceil(block.len()));
+    content.truncate(*length);
+    content
 }
 
 /// A fake that runs, at a place.
