@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+/// The least that a question to a scheduler takes.
+pub(crate) const SCHEDULER_ANSWERS_AFTER: Duration = Duration::from_millis(1);
+
 /// The connection that a call came by.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {

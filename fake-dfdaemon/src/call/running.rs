@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +9,7 @@ use tonic::Status;
 
 use super::ahead::Ahead;
 use super::clock::{Clock, later};
-use super::connection::Connection;
+use super::connection::{Connection, SCHEDULER_ANSWERS_AFTER};
 use super::context::{CallContext, note_status};
 use super::faults::registry::{Armed, TagAndApplication};
 use super::faults::{Action, Phase};
@@ -22,9 +21,6 @@ use super::store_faults::StoreFaults;
 use super::transfer_faults::TransferFaults;
 use super::waits::Waiting;
 use crate::dfdaemon::statuses::{connection_reset, stopping, timed_out};
-
-/// The least that a question to a scheduler takes.
-const SCHEDULER_ANSWERS_AFTER: Duration = Duration::from_millis(1);
 
 /// A call that is running: what is known of it, and what only a call under way has, such as the faults that
 /// are armed for it. Dropped before it was [`answered`](RunningCall::answered), its client is gone.

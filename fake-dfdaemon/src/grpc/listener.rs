@@ -20,7 +20,7 @@ use super::piece_packets;
 use super::request_head::{metadata, time_limit};
 use super::service::ServedHost;
 use super::services::Services;
-use crate::call::connection::Connection;
+use crate::call::connection::{Connection, SCHEDULER_ANSWERS_AFTER};
 use crate::dfdaemon::statuses::{overloaded, timed_out};
 
 /// What a peer may send before it hears that it was read, in bytes: a stream, and all of them.
@@ -49,6 +49,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a connection that is one too many may take to ask for something and be refused.
 const REFUSAL: Duration = Duration::from_secs(2);
+
+/// How long an answer may take that asks nobody.
+const OWN_ANSWER: Duration = Duration::from_millis(100);
 
 /// What is spoken on the connections to a socket.
 #[derive(Clone, Debug)]
@@ -341,6 +344,11 @@ async fn answer(
     let mut answering = Box::pin(services.answer(request));
     let late = async {
         match limit {
+            // What a dfdaemon answers by itself it answers before it looks at the time. Ours waits for its
+            // journal first.
+            Some(limit) if limit <= SCHEDULER_ANSWERS_AFTER => {
+                tokio::time::sleep(limit + OWN_ANSWER).await;
+            }
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
