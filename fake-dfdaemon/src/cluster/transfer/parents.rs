@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use super::TransferKey;
 use crate::cluster::peers::RemoteParent;
 use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::{HostNumber, host_id};
 use crate::store::FoundData;
 
@@ -84,9 +83,7 @@ impl Parents {
     /// The hosts that can serve right now, another one first each time.
     pub(super) fn hosts(&mut self) -> Vec<HostNumber> {
         let mut hosts = self.serving();
-        hosts.retain(|host| {
-            !self.bad.contains(host) && !self.is_poisoned(*host) && !self.is_cut(*host)
-        });
+        hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
         hosts.truncate(MAX_PARENTS);
         if !hosts.is_empty() {
             let count = hosts.len();
@@ -101,29 +98,13 @@ impl Parents {
         let mut hosts = self.serving();
         hosts.retain(|host| !self.bad.contains(host));
         let TransferKey { id, generation, .. } = &self.transfer;
-        let awaited = |host: &HostNumber| {
-            let poisoned = self.cluster.scheduler().awaited(*host, id, *generation);
-            // What is not there may come at any time.
-            poisoned.or_else(|| self.is_cut(*host).then(CancellationToken::new))
-        };
+        let awaited = |host: &HostNumber| self.cluster.scheduler().awaited(*host, id, *generation);
         let stalled = || {
             let (scheduler, to) = (self.cluster.scheduler(), self.transfer.host);
             let stalls = scheduler.is_offered_stalled_parent(to, id, *generation);
             stalls.then(CancellationToken::new)
         };
         hosts.iter().find_map(awaited).or_else(stalled)
-    }
-
-    /// Whether a host lacks an end of its copy, with the quirk for it: it begins to send pieces, and the
-    /// receiver waits for the rest. Blocks on the disk.
-    fn is_cut(&self, host: HostNumber) -> bool {
-        let id = &self.transfer.id;
-        self.cluster.has_quirk(Quirk::UnnoticedCuts)
-            && self.cluster.node(host).is_ok_and(|node| {
-                let file = node.store().open_content(id);
-                let length = file.and_then(|file| file.metadata());
-                length.is_ok_and(|file| file.len() < self.content_length)
-            })
     }
 
     fn is_poisoned(&self, host: HostNumber) -> bool {

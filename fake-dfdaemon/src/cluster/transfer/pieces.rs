@@ -12,6 +12,7 @@ use crate::call::random::Random;
 use crate::cluster::replica_ops::read_error;
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::quirks::Quirk;
 use crate::store::crc32_of;
 
 /// How long to wait for a replica that serves nobody before looking again.
@@ -120,7 +121,7 @@ impl Fetch {
                 Err(error) => {
                     tracing::warn!(task = %self.task.task_id, number, %host, %error, "a parent failed");
                     parents.forget(host);
-                    if is_damage(&error) {
+                    if is_damage(&error) && !cluster.has_quirk(Quirk::UnnoticedCuts) {
                         // A replica that differs counts as none.
                         cluster.drop_damaged(host, &self.key.id, self.key.generation)?;
                     }

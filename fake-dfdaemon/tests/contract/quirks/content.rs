@@ -1,9 +1,9 @@
 //! Quirks that show in content: whose digest is looked at, and what comes of content that was cut.
 
 use std::fs;
-use std::time::Duration;
 
 use fake_dfdaemon::{FakeDfdaemon, Release};
+use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::Client;
@@ -19,10 +19,10 @@ pub(super) async fn digest_of_peers(w: &World, fake: &FakeDfdaemon) -> bool {
         let mut request = export_to(&id, &w.path(&w.unique("out")));
         request.digest = Some(digest.to_owned());
         let status = peer.export(request.clone()).await.status;
-        unchecked.push(status.code() == tonic::Code::Ok);
+        unchecked.push(status.code() == Code::Ok);
         // Clients have it checked.
         let status = client_of(fake).await.export(request).await.status;
-        let is_checked = status.code() != tonic::Code::Ok;
+        let is_checked = status.code() != Code::Ok;
         assert_eq!(is_checked, w.release == Release::V1_5, "{status:?}");
     }
     assert!(unchecked == [unchecked[0]; 2]);
@@ -40,7 +40,7 @@ pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
     writes.set_len(3).unwrap();
     let again = w.path(&w.unique("again"));
     let exported = client.export(export_to(&id, &again)).await;
-    if exported.status.code() != tonic::Code::Ok {
+    if exported.status.code() != Code::Ok {
         assert!(!again.exists());
         return false;
     }
@@ -50,11 +50,11 @@ pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
     w.assert_internal(&exported.status, "early eof");
     let left = client.stat_local(&id).await.unwrap();
     assert!(left.finished_at.is_some() && left.failed_at.is_some());
-    // By path it ends well, and yet another host waits for the rest.
+    // By path it ends well, and yet another host gets nothing.
     client.export(export_to(&id, &again)).await.ok();
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    let patience = Duration::from_millis(200);
-    let waiting = tokio::time::timeout(patience, other.export(transfer(&id))).await;
-    assert!(waiting.is_err());
+    let exported = other.export(transfer(&id)).await;
+    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
+    w.assert_internal(&exported.status, &gone);
     true
 }
