@@ -38,7 +38,9 @@ pub use self::jobs::Waiting;
 use self::node::Node;
 pub(crate) use self::peers::PeerSettings;
 pub use self::peers::{DEFAULT_PARENT_TIMEOUT, ParsePeerAddressError, PeerAddress};
-pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, TaskFilter, TaskView};
+#[cfg(feature = "control")]
+pub(crate) use self::scheduler::TaskFilter;
+pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
 use self::scheduler::{Lease, Reservation, Scheduler, State};
 use self::settings::Rules;

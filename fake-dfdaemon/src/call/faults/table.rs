@@ -30,7 +30,6 @@ pub(crate) enum Scope {
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// What it does, in a sentence.
-    #[cfg_attr(not(feature = "control"), expect(dead_code))]
     pub(crate) does: &'static str,
     pub(crate) scope: Scope,
     /// What it can happen to besides.

@@ -31,6 +31,7 @@ pub(crate) use self::exports::ServedPiece;
 pub(super) use self::imports::Started;
 pub(super) use self::job::{Job, describe};
 pub(super) use self::leases::{Lease, Reservation};
+#[cfg(feature = "control")]
 pub(crate) use self::listing::TaskFilter;
 pub(super) use self::lookups::given;
 pub(super) use self::placement::Step;

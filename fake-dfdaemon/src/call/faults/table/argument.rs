@@ -14,9 +14,7 @@ use crate::call::faults::{ErrorAction, Fault, FaultBuilder, FaultError};
 #[derive(Debug)]
 pub(crate) struct Argument {
     /// In a few words.
-    #[cfg_attr(not(feature = "control"), expect(dead_code))]
     pub(crate) is: &'static str,
-    #[cfg_attr(not(feature = "control"), expect(dead_code))]
     pub(crate) example: &'static str,
     /// The action that it makes.
     pub(in crate::call::faults) read: fn(&Value) -> Result<Action, FaultError>,
