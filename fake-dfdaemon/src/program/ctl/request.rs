@@ -58,7 +58,10 @@ impl Word {
                 let given = fields
                     .into_iter()
                     .filter_map(|(name, value)| Some((name, value?)));
-                get(&format!("/tasks?{}", query(given)))
+                match query(given).as_str() {
+                    "" => get("/tasks"),
+                    query => get(&format!("/tasks?{query}")),
+                }
             }
             Self::Clock { word: None } => get("/clock"),
             Self::Clock {

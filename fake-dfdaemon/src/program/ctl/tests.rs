@@ -148,6 +148,11 @@ fn words_are_those_of_the_paths() {
         (&["faults", "delete", "3"], "DELETE /faults/3", none.clone()),
         (&["faults", "clear"], "DELETE /faults", none.clone()),
         (
+            &["tasks", "--text", "a & b", "--host", "host-1", "--lacking"],
+            "GET /tasks?lacking=true&text=a%20%26%20b&host=host-1",
+            none.clone(),
+        ),
+        (
             &["journal", "--rpc", "stat"],
             "GET /journal?rpc=stat",
             none.clone(),
