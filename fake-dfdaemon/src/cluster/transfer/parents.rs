@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::TransferKey;
 use crate::cluster::peers::RemoteParent;
 use crate::cluster::{Cluster, Error};
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::{HostNumber, host_id};
 use crate::store::FoundData;
 
@@ -96,7 +97,7 @@ impl Parents {
     /// Ends when a host serves its replica that serves nobody now, if there is such a host.
     pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
         let mut hosts = self.serving();
-        hosts.retain(|host| !self.bad.contains(host));
+        hosts.retain(|host| !self.bad.contains(host) && !self.is_cut(*host));
         let TransferKey { id, generation, .. } = &self.transfer;
         let awaited = |host: &HostNumber| self.cluster.scheduler().awaited(*host, id, *generation);
         let stalled = || {
@@ -105,6 +106,17 @@ impl Parents {
             stalls.then(CancellationToken::new)
         };
         hosts.iter().find_map(awaited).or_else(stalled)
+    }
+
+    /// Whether a replica lacks its end, with the quirk for it: nobody waits for that. Blocks on the disk.
+    fn is_cut(&self, host: HostNumber) -> bool {
+        let id = &self.transfer.id;
+        self.cluster.has_quirk(Quirk::UnnoticedCuts)
+            && self.cluster.node(host).is_ok_and(|node| {
+                let file = node.store().open_content(id);
+                let length = file.and_then(|file| file.metadata());
+                length.is_ok_and(|file| file.len() < self.content_length)
+            })
     }
 
     fn is_poisoned(&self, host: HostNumber) -> bool {

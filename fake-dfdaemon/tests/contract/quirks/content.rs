@@ -50,11 +50,13 @@ pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
     w.assert_internal(&exported.status, "early eof");
     let left = client.stat_local(&id).await.unwrap();
     assert!(left.finished_at.is_some() && left.failed_at.is_some());
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
+    let exported = other.export(transfer(&id)).await;
+    w.assert_internal(&exported.status, &gone);
     // By path it ends well, and yet another host gets nothing.
     client.export(export_to(&id, &again)).await.ok();
-    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     let exported = other.export(transfer(&id)).await;
-    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
     w.assert_internal(&exported.status, &gone);
     true
 }
