@@ -124,6 +124,11 @@ impl Files {
         node
     }
 
+    /// Whether nobody says what a file holds.
+    pub(crate) fn is_unknown(&self, node: Node) -> bool {
+        matches!(node, Node::File(file) if self.unknown.contains(&file))
+    }
+
     /// The file that a transfer writes: the one that is there, or a new one.
     pub(crate) fn preallocated(&mut self, there: Option<Node>, bytes: Vec<u8>) -> Node {
         if let Some(Node::File(file)) = there {
