@@ -125,7 +125,7 @@ async fn import(
     let _permit = host.admit(call).await?;
     check_blocked(host, &request)?;
     if call.has_no_time_for_scheduler() {
-        // That there is no id is seen before the scheduler is asked.
+        // An import whose id cannot be calculated fails before the scheduler is asked.
         id_of(host, &request, call.ends())
             .await
             .map_err(|error| host.status(&error))?;

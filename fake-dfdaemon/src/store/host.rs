@@ -150,30 +150,27 @@ impl HostStore {
     pub(crate) fn taken_back(&self, id: &TaskId) -> io::Result<Content> {
         let path = self.scratch.path();
         self.disk.rename(&self.content_path(id), &path)?;
-        let disk = self.disk.clone();
-        let content = |file| Content {
-            file,
-            path: path.clone(),
-            disk,
-            placed: false,
-        };
-        let opened = self.disk.open_anew(&path).map(content);
-        opened.inspect_err(|_| self.disk.discard(&path))
+        let opened = self.disk.open_anew(&path);
+        self.scratch_content(path, opened)
     }
 
     /// The content of `source` itself, under a further name.
     pub(crate) fn linked_content(&self, source: &File) -> io::Result<Content> {
         let path = self.scratch.path();
         self.disk.link_open(source, &path)?;
-        let disk = self.disk.clone();
-        let content = |file| Content {
+        let opened = self.disk.open(&path);
+        self.scratch_content(path, opened)
+    }
+
+    /// Content that lies at a scratch path. If it could not be opened, nothing is left there.
+    fn scratch_content(&self, path: PathBuf, opened: io::Result<File>) -> io::Result<Content> {
+        let file = opened.inspect_err(|_| self.disk.discard(&path))?;
+        Ok(Content {
             file,
-            path: path.clone(),
-            disk,
+            path,
+            disk: self.disk.clone(),
             placed: false,
-        };
-        let opened = self.disk.open(&path).map(content);
-        opened.inspect_err(|_| self.disk.discard(&path))
+        })
     }
 
     /// The symbolic link at `link` itself, under a further name. What it led to is `source`.

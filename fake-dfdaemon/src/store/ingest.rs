@@ -35,7 +35,7 @@ impl CancelFlag {
         self.0.is_cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Cancels the work when it is dropped: whoever waited for the work is gone.
+    /// A guard that cancels the work when it is dropped.
     pub(crate) fn drop_guard(&self) -> CancelOnDrop {
         CancelOnDrop(self.clone())
     }

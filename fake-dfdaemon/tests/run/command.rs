@@ -249,7 +249,7 @@ fn options_come_from_the_environment_and_not_from_a_daemon_around() {
     assert!(w.path("state").exists());
 }
 
-/// What is refused is not on the line: whoever reads it has to know where it came from.
+/// The command line does not show the value, so the error names its variable.
 #[test]
 fn a_bad_value_that_a_variable_gave_names_the_variable() {
     let w = World::new();

@@ -215,8 +215,8 @@ impl Scheduler {
         replica.is_whole() || is_left
     }
 
-    /// Whether a host is offered that has lost its copy and knows of an export that neither ended well
-    /// nor failed: whoever asks it for pieces waits for them.
+    /// Whether a running host is offered as a parent whose replica is unfinished and not failed. Peers
+    /// that ask it for pieces wait.
     pub(in crate::cluster) fn is_offered_stalled_parent(
         &self,
         to: HostNumber,

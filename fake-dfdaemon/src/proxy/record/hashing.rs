@@ -61,7 +61,7 @@ pub(super) struct Hashing {
     is_finished: bool,
 }
 
-/// What a thread is told of the content with a number.
+/// A step of the content with this number, for the thread that hashes it.
 enum Job {
     Begin(u64, ContentStore),
     Part(u64, Data),

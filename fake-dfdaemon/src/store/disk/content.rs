@@ -71,7 +71,7 @@ impl Disk {
     pub(crate) fn hole_length(&self, file: &File, position: u64, length: u64) -> u64 {
         match self.fault {
             None => holes::hole_length(file, position, length),
-            // Reading shall fail, or may.
+            // A disk with a fault is read: the read may have to fail.
             Some(_) => 0,
         }
     }

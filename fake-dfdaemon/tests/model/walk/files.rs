@@ -115,7 +115,7 @@ impl Files {
         &self.contents[file]
     }
 
-    /// The file that a failed export leaves: the one that is there, or a new one.
+    /// Notes that a failed export wrote to the file `there`, or else to a new file.
     pub(crate) fn unknown(&mut self, there: Option<Node>) -> Node {
         let node = there.unwrap_or_else(|| Node::File(self.add(Vec::new())));
         if let Node::File(file) = node {
@@ -129,7 +129,7 @@ impl Files {
         matches!(node, Node::File(file) if self.unknown.contains(&file))
     }
 
-    /// The file that a transfer writes: the one that is there, or a new one.
+    /// Notes that a transfer wrote `bytes` to the file `there`, or else to a new file.
     pub(crate) fn preallocated(&mut self, there: Option<Node>, bytes: Vec<u8>) -> Node {
         if let Some(Node::File(file)) = there {
             self.set(file, bytes);
