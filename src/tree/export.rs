@@ -10,10 +10,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
 use super::manifest::{self, Entry, Kind, PREFIX, Sha256Digest};
+use super::together::together;
 use super::{Counter, DEFAULT_JOBS, OnTreeProgress, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
@@ -150,7 +150,7 @@ impl Client {
             next: &next,
         };
         let jobs = tree.jobs.get().min(summary.file_count.max(1));
-        try_join_all((0..jobs).map(|_| all.work())).await?;
+        together((0..jobs).map(|_| all.work())).await?;
         finish(&private, &entries).map_err(cannot)?;
         Ok(ExportedTree {
             path: private.commit()?,

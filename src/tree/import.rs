@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dfdaemon_api::task_id::Scheme;
-use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::hashed::Hashed;
 use super::manifest::{self, Entry, Kind, Sha256Digest};
+use super::together::together;
 use super::walk::walk;
 use super::{Counter, DEFAULT_JOBS, OnTreeProgress, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
@@ -173,7 +173,7 @@ impl Client {
             state: Mutex::new(State::new(entries)),
         };
         let jobs = tree.jobs.get().min(summary.file_count.max(1));
-        try_join_all((0..jobs).map(|_| all.work())).await?;
+        together((0..jobs).map(|_| all.work())).await?;
         let state = all.state.into_inner();
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         state.share_ids();

@@ -5,6 +5,7 @@ mod hashed;
 mod import;
 mod manifest;
 mod sha256;
+mod together;
 mod walk;
 
 use std::fmt;
