@@ -6,17 +6,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod heap;
+
 use std::path::Path;
 
 use dfcache::{Client, ExportMode, ExportRequest, ImportRequest, PieceLength, TaskId};
-use dhat::{HeapStats, Profiler};
 use fake_dfdaemon::FakeDfdaemon;
+use heap::{Allocated, Counting, Since};
 use tokio::sync::{Mutex, MutexGuard};
 
 #[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+static ALLOCATOR: Counting = Counting;
 
-/// There is one profiler a process.
+/// What is counted is the process's.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 const MIB: u64 = 1 << 20;
@@ -68,11 +70,11 @@ async fn open(directory: &Path) -> FakeDfdaemon {
 }
 
 /// What was allocated by `operation`, which has run before so that all that is kept is there.
-async fn measured(operation: impl AsyncFn()) -> HeapStats {
+async fn measured(operation: impl AsyncFn()) -> Allocated {
     operation().await;
-    let _profiler = Profiler::builder().testing().build();
+    let before = Since::now();
     operation().await;
-    HeapStats::get()
+    before.allocated()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,13 +85,13 @@ async fn an_export_copies_nothing_in_memory_and_holds_no_more_of_a_longer_file()
         let id = world.import(&mib.to_string(), mib * MIB).await;
         let stats = measured(async || world.export(&id, &output).await).await;
         // A copy of the content on either side would add as much as there is.
-        let bytes = stats.total_bytes * 100 / (mib * MIB);
+        let bytes = stats.bytes * 100 / (mib * MIB);
         assert!(bytes <= 125, "{bytes} % of the content: {stats:?}");
         // An allocation a piece and step is few, one a frame or field of a message is many.
-        let blocks = stats.total_blocks / mib;
+        let blocks = stats.blocks / mib;
         assert!(blocks <= 60, "{blocks} blocks a MiB: {stats:?}");
         // Less than the file: what is on its way, not what has come.
-        assert!(stats.max_bytes as u64 <= 24 * MIB, "{stats:?}");
+        assert!(stats.most <= 24 * MIB, "{stats:?}");
     }
     world.daemon.stop().await;
 }
@@ -106,9 +108,9 @@ async fn a_stat_allocates_little() {
     });
     let stats = stats.await;
     // 96 when this was written: the journal keeps each call's metadata, and events tell of it.
-    let blocks = stats.total_blocks / CALLS;
+    let blocks = stats.blocks / CALLS;
     assert!(blocks <= 115, "{blocks} blocks a call: {stats:?}");
-    let bytes = stats.total_bytes / CALLS;
+    let bytes = stats.bytes / CALLS;
     assert!(bytes <= 64 << 10, "{bytes} bytes a call: {stats:?}");
     world.daemon.stop().await;
 }
@@ -118,18 +120,17 @@ async fn an_import_allocates_little_and_its_task_takes_little_memory() {
     const TASKS: u64 = 200;
     let world = World::start().await;
     world.import("first", 1).await;
-    let profiler = Profiler::builder().testing().build();
+    let before = Since::now();
     for number in 0..TASKS {
         world.import(&number.to_string(), 1).await;
     }
     world.daemon.settle().await;
-    let stats = HeapStats::get();
-    drop(profiler);
+    let stats = before.allocated();
     // 247 when this was written, events of the call, the task and its replicas included.
-    let blocks = stats.total_blocks / TASKS;
+    let blocks = stats.blocks / TASKS;
     assert!(blocks <= 290, "{blocks} blocks an import: {stats:?}");
     // Of a state with 100,000 tasks, it is this that its memory depends on.
-    let kept = stats.curr_bytes as u64 / TASKS;
+    let kept = stats.held / TASKS;
     assert!(kept <= 1 << 10, "{kept} bytes a task: {stats:?}");
     world.daemon.stop().await;
 }
@@ -142,15 +143,14 @@ async fn opening_a_state_allocates_little_and_never_holds_much_more_than_its_tas
         world.import(&number.to_string(), 1).await;
     }
     world.daemon.stop().await;
-    let profiler = Profiler::builder().testing().build();
+    let before = Since::now();
     let daemon = open(world.directory.path()).await;
-    let stats = HeapStats::get();
-    drop(profiler);
+    let stats = before.allocated();
     // 36 when this was written.
-    let blocks = stats.total_blocks / TASKS;
+    let blocks = stats.blocks / TASKS;
     assert!(blocks <= 45, "{blocks} blocks a task: {stats:?}");
     // 981 when this was written. The calls in the journal would be more than the tasks.
-    let most = stats.max_bytes as u64 / TASKS;
+    let most = stats.most / TASKS;
     assert!(most <= 1200, "{most} bytes a task: {stats:?}");
     daemon.stop().await;
 }
