@@ -23,8 +23,8 @@ pub(crate) struct TaskRecord {
     pub(crate) task_id: TaskId,
     pub(crate) state: TaskState,
     pub(crate) persistent_replica_count: u64,
-    pub(crate) tag: Option<String>,
-    pub(crate) application: Option<String>,
+    pub(crate) tag: Option<Box<str>>,
+    pub(crate) application: Option<Box<str>>,
     /// In bytes.
     pub(crate) piece_length: u64,
     /// In bytes.
@@ -175,7 +175,7 @@ mod tests {
             task_id: TaskId::of("12345"),
             state: TaskState::Succeeded,
             persistent_replica_count: 2,
-            tag: Some("a \"tag\"".to_owned()),
+            tag: Some("a \"tag\"".into()),
             application: None,
             piece_length: 4 << 20,
             content_length: 7,

@@ -110,14 +110,13 @@ fn record(task: PersistentCacheTask, id: &TaskId, now: Timestamp) -> Result<Task
         let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
         time.ok_or("it tells of no time")
     };
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Into::into);
     let record = TaskRecord {
         task_id: id.clone(),
         state: TaskState::Succeeded,
         persistent_replica_count: task.persistent_replica_count,
-        tag: task.tag.filter(|tag| !tag.is_empty()),
-        application: task
-            .application
-            .filter(|application| !application.is_empty()),
+        tag: given(task.tag),
+        application: given(task.application),
         piece_length: task.piece_length,
         content_length: task.content_length,
         ttl,

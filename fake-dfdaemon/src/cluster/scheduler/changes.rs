@@ -24,7 +24,7 @@ impl Scheduler {
 
     /// Whether there is a task with this id, expired or not.
     pub(in crate::cluster) fn has_task(&self, id: &str) -> bool {
-        self.state().tasks.contains_key(id)
+        self.state().tasks.contains(id)
     }
 
     /// Takes a host's replica out of the books, unless its content was lost: the host knows nothing
@@ -145,8 +145,8 @@ impl Scheduler {
         let now = self.now();
         let state = self.state();
         let expired = state.tasks.iter();
-        let expired = expired.filter(|(_, entry)| self.may_collect(entry, now));
-        expired.map(|(id, _)| id.clone()).collect()
+        let expired = expired.filter(|entry| self.may_collect(entry, now));
+        expired.map(|entry| entry.task.task_id.clone()).collect()
     }
 
     /// Whether a task has expired and nobody holds it.

@@ -41,7 +41,7 @@ impl Scheduler {
                     state: entry.task.state,
                 });
             }
-            state.tasks.contains_key(id)
+            state.tasks.contains(id)
         };
         self.records.write(task).inspect_err(|_| {
             if !known {

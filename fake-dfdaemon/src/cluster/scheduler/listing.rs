@@ -49,7 +49,12 @@ impl TaskFilter {
 impl Scheduler {
     /// The ids of all tasks, ordered.
     pub(crate) fn task_ids(&self) -> Vec<TaskId> {
-        let mut ids: Vec<_> = self.state().tasks.keys().cloned().collect();
+        let mut ids: Vec<_> = self
+            .state()
+            .tasks
+            .iter()
+            .map(|entry| entry.task.task_id.clone())
+            .collect();
         ids.sort_unstable();
         ids
     }

@@ -54,8 +54,8 @@ impl Scheduler {
         let state = self.state();
         let task = state.tasks.get(id).map(|entry| &entry.task);
         let of_task = task.map(|task| TagAndApplication {
-            tag: task.tag.clone(),
-            application: task.application.clone(),
+            tag: task.tag.as_deref().map(Into::into),
+            application: task.application.as_deref().map(Into::into),
         });
         of_task.unwrap_or_default()
     }
@@ -119,7 +119,7 @@ impl Scheduler {
     /// Whether an export, an import or a transfer holds a task.
     #[cfg(test)]
     pub(crate) fn is_busy(&self) -> bool {
-        self.state().tasks.values().any(|entry| entry.leases > 0)
+        self.state().tasks.iter().any(|entry| entry.leases > 0)
     }
 
     pub(crate) fn host_status(&self, host: HostNumber) -> HostStatus {
@@ -133,7 +133,7 @@ impl Scheduler {
             host.status = status;
         }
         if status == HostStatus::Left {
-            let entries = state.tasks.values_mut();
+            let entries = state.tasks.iter_mut();
             entries.for_each(|entry| entry.counted_peers.remove_host(host));
         }
         drop(state);

@@ -82,7 +82,7 @@ pub struct Replica {
 impl Task {
     pub(super) fn new(view: TaskView, replicas: Vec<Replica>) -> Self {
         let task = view.task;
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let given = |text: Option<Box<str>>| text.filter(|text| !text.is_empty()).map(Into::into);
         Self {
             state: task.state,
             persistent_replica_count: task.persistent_replica_count,

@@ -25,8 +25,8 @@ impl Fetch {
     pub(super) fn faults(&self, parent: HostNumber, number: u32) -> Vec<Armed> {
         self.faults.arm(number, || {
             let of_task = TagAndApplication {
-                tag: self.task.tag.clone(),
-                application: self.task.application.clone(),
+                tag: self.task.tag.as_deref().map(Into::into),
+                application: self.task.application.as_deref().map(Into::into),
             };
             (self.call(parent, number), of_task)
         })

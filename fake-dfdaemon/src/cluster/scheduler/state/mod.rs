@@ -1,7 +1,7 @@
 //! What the cluster knows in memory: tasks, their replicas, the hosts. Pure: it knows no disk, and
 //! no clock: callers pass the time.
 
-use std::collections::HashMap;
+mod tasks;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,12 @@ use crate::call::events::Events;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
+use tasks::Tasks;
 
 /// Tasks and hosts.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// Each where it stays: the table doubles as it grows, and half of its places are empty then.
-    pub(crate) tasks: HashMap<TaskId, Box<TaskEntry>>,
+    pub(crate) tasks: Tasks,
     pub(crate) hosts: Vec<HostState>,
     last_generation: Generation,
     /// Told what changes, once this is the state that is served.
@@ -130,7 +130,7 @@ impl State {
         };
         let hosts = std::iter::repeat_with(host).take(hosts).collect();
         Self {
-            tasks: HashMap::new(),
+            tasks: Tasks::default(),
             hosts,
             last_generation: Generation(0),
             events: None,
@@ -139,13 +139,13 @@ impl State {
 
     /// The task with this id, unless it has expired.
     pub(crate) fn unexpired(&self, id: &str, now: Timestamp) -> Option<&TaskEntry> {
-        let entry = self.tasks.get(id).map(|entry| &**entry);
+        let entry = self.tasks.get(id);
         entry.filter(|entry| !entry.is_expired(now))
     }
 
     /// The very task that somebody has seen before.
     pub(crate) fn current(&mut self, id: &str, generation: Generation) -> Option<&mut TaskEntry> {
-        let entry = self.tasks.get_mut(id).map(|entry| &mut **entry);
+        let entry = self.tasks.get_mut(id);
         entry.filter(|entry| entry.generation == generation)
     }
 
@@ -180,7 +180,7 @@ impl State {
             leases: 0,
             counted_peers: CountedPeers::default(),
         };
-        self.tasks.insert(id.clone(), Box::new(entry));
+        self.tasks.insert(entry);
         self.tell_of_task(&id);
         generation
     }
@@ -190,9 +190,6 @@ impl State {
         let Some(entry) = self.tasks.remove(id) else {
             return Vec::new();
         };
-        if let Some(less) = less_capacity(self.tasks.capacity(), self.tasks.len()) {
-            self.tasks.shrink_to(less);
-        }
         if let Some(events) = &self.events {
             events.tell("task-removed", || json!({ "task_id": id }));
         }
@@ -382,22 +379,14 @@ impl State {
         let mut evictable: Vec<_> = self
             .tasks
             .iter()
-            .filter(|(_, entry)| entry.leases == 0)
-            .filter_map(|(id, entry)| Some((id, entry.whole_replica(host)?)))
+            .filter(|entry| entry.leases == 0)
+            .filter_map(|entry| Some((&entry.task.task_id, entry.whole_replica(host)?)))
             .filter(|(_, replica)| !replica.record.persistent)
             .map(|(id, replica)| (replica.record.updated_at, id.clone()))
             .collect();
         evictable.sort();
         evictable.into_iter().map(|(_, id)| id).collect()
     }
-}
-
-/// The capacity that a table of so many tasks should have instead, if its own is far too large: it
-/// would keep that of its busiest moment for good.
-fn less_capacity(capacity: usize, tasks: usize) -> Option<usize> {
-    const SPARSE: usize = 8;
-    const FEW: usize = 128;
-    (capacity > SPARSE * tasks.max(FEW)).then_some(2 * tasks)
 }
 
 /// Whether content of `length` bytes fits a host.

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::tasks::less_capacity;
 use super::*;
 
 fn at(second: i64) -> Timestamp {
@@ -100,7 +101,7 @@ fn a_task_that_replaces_another_is_not_the_same() {
 #[test]
 fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
     let state = five_hosts();
-    let view = state.view(&state.tasks["7"], None);
+    let view = state.view(state.tasks.get("7").unwrap(), None);
     assert_eq!((view.persistent_replicas, view.replicas), (1, 3));
     assert_eq!(view.task, task("7"));
     assert_eq!(state.status(HostNumber::of(5)), HostStatus::Left);
@@ -110,7 +111,7 @@ fn the_scheduler_counts_whole_replicas_of_hosts_that_have_not_left() {
 fn parents_are_other_hosts_that_run_and_have_all_of_it() {
     let state = five_hosts();
     let parents = |to| {
-        let parents = state.parents(&state.tasks["7"], HostNumber::of(to), None);
+        let parents = state.parents(state.tasks.get("7").unwrap(), HostNumber::of(to), None);
         parents
             .into_iter()
             .map(HostNumber::index)
@@ -135,7 +136,7 @@ fn placement_is_told_what_there_is() {
     };
     let (persistent, evictable) = (Some(Retention::Persistent), Some(Retention::Evictable));
     assert_eq!(
-        state.candidates(&state.tasks["7"], Some(24)),
+        state.candidates(state.tasks.get("7").unwrap(), Some(24)),
         [
             candidate(0, persistent, [true, true, true], 10),
             candidate(1, evictable, [true, false, true], 10),
@@ -244,7 +245,7 @@ proptest! {
                 }
             }
             for (id, copies) in &model {
-                let replicas = &state.tasks[*id].replicas;
+                let replicas = &state.tasks.get(id).unwrap().replicas;
                 let there: BTreeMap<_, _> =
                     replicas.hosts().map(|host| (host, replicas.get(host).unwrap().load())).collect();
                 prop_assert_eq!(&there, copies);
@@ -288,6 +289,6 @@ fn the_room_of_tasks_that_are_gone_goes_too() {
         state.remove_task(&number.to_string());
     }
     assert!(state.tasks.capacity() < 2000, "{}", state.tasks.capacity());
-    assert!((0..10).all(|number| state.tasks.contains_key(number.to_string().as_str())));
+    assert!((0..10).all(|number| state.tasks.contains(number.to_string().as_str())));
     assert_eq!(state.tasks.len(), 10);
 }
