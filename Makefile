@@ -15,8 +15,8 @@ build: ## Build every binary (debug)
 	$(CARGO) build --locked --workspace --bins
 
 .PHONY: release
-release: ## Build every binary, optimised as a whole (some minutes)
-	$(CARGO) build --locked --workspace --bins --release
+release: ## Build both programs, static and optimised as a whole (some minutes): target/release
+	@mkdir -p "$(TARGET_DIR)"; packaging/static.sh "$(TARGET_DIR)" >/dev/null
 
 # That builds the binaries too, with what tests add to their dependencies: built before, they would be built twice.
 # testkit-features is there for its dependencies' features, with which they are not compiled once more.
@@ -75,9 +75,8 @@ disk-errors: ## Fail every step of the store on the disk in every way, where mak
 	FAKE_DFDAEMON_ALL_ERRORS=1 $(CARGO) test --locked -p fake-dfdaemon --lib -- --nocapture crash_points::errors
 
 .PHONY: packages
-packages: ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
-	@echo 'Compiling dfcache and fake-dfdaemon, optimised as a whole: the first time 3 to 6 minutes on two cores, and as much for the tools.'
-	$(CARGO) build --locked --release -p dfcache -p fake-dfdaemon --bins
+packages: release ## Build a .deb and an .rpm of each program (their tools are installed by cargo, once)
+	@echo 'Making packages of them: the first time their tools are compiled, for 3 to 6 minutes on two cores.'
 	@packaging/build.sh "$(TARGET_DIR)"
 
 .PHONY: dist
@@ -124,7 +123,8 @@ completions-test: build ## Type at bash, zsh and fish, and read what they comple
 	@packaging/completions-test.sh "$(TARGET_DIR)/debug"
 
 .PHONY: bench
-bench: release ## Measure both programs against what this machine can do (BENCH_JOBS=<part of a job's name>)
+bench: ## Measure both programs against what this machine can do (BENCH_JOBS=<part of a job's name>)
+	@mkdir -p "$(TARGET_DIR)"; packaging/static.sh "$(TARGET_DIR)" dfcache-bench dfcache-bench-bare >/dev/null
 	@"$(TARGET_DIR)/release/dfcache-bench" "$(TARGET_DIR)/release"
 
 .PHONY: again

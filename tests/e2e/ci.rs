@@ -14,7 +14,7 @@ use crate::support::command::DFCACHE;
 const PAGE: &str = include_str!("../../docs/ci.md");
 const ACTION: &str = include_str!("../../packaging/ci/action.yml");
 
-/// A CI's work directory: this repository in `dfcache`, as if cargo had built it, and the user's tests.
+/// A CI's work directory: this repository in `dfcache`, as if make had built it, and the user's tests.
 struct Job {
     directory: TempDir,
 }
@@ -31,7 +31,7 @@ impl Job {
         symlink(binaries, job.path("dfcache/target/release")).unwrap();
         job.script("your-tests.sh", tests);
         fs::create_dir(job.path("bin")).unwrap();
-        job.script("bin/cargo", "echo \"cargo $*\" >>\"$WORK/cargo.log\"");
+        job.script("bin/make", "echo \"make $*\" >>\"$WORK/make.log\"");
         job
     }
 
@@ -194,8 +194,8 @@ fn the_workflow_for_github_runs_the_action() {
     ] {
         let job = Job::new(tests);
         check(&job, &job.action(&given));
-        let built = job.read("cargo.log");
-        assert!(built.contains("-p dfcache -p fake-dfdaemon"), "{built}");
+        let built = job.read("make.log");
+        assert!(built.ends_with("dfcache release\n"), "{built}");
     }
 }
 
@@ -208,7 +208,7 @@ fn the_action_takes_binaries_that_are_there() {
     ]);
     let output = job.action(&given);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(job.read("cargo.log"), "");
+    assert_eq!(job.read("make.log"), "");
 }
 
 #[test]
