@@ -19,12 +19,13 @@ release: ## Build both programs, static and optimised as a whole (some minutes):
 	@mkdir -p "$(TARGET_DIR)"; packaging/static.sh "$(TARGET_DIR)" >/dev/null
 
 # That builds the binaries too, with what tests add to their dependencies: built before, they would be built twice.
-# testkit-features is there for its dependencies' features, with which they are not compiled once more.
+# testkit-features is there for its dependencies' features, with which they are not compiled once more. Without
+# default features the libraries are tried as others see them; what their units compute is the same, and was tried.
 .PHONY: test
 test: ## Build the binaries, then run every test
 	$(CARGO) test --locked --workspace
-	$(CARGO) test --locked -p dfcache -p testkit-features --no-default-features --lib
-	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --lib --test library -- --skip crash_points
+	$(CARGO) test --locked -p dfcache -p testkit-features --no-default-features --doc
+	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --test library
 	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --doc
 
 .PHONY: generated
