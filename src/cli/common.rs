@@ -1,6 +1,9 @@
 //! Options that commands share, declared once.
 
+use std::fs::File;
+use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -8,6 +11,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::paths;
 use crate::types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
+use crate::types::error::{self, Error};
 use crate::types::options::PieceLength;
 
 const DEFAULT_LOG_DIRECTORY: &str = "/var/log/dragonfly/dfcache";
@@ -180,4 +184,12 @@ pub(crate) struct Identity {
     /// Different tags make different tasks of the same file.
     #[arg(long, value_name = "TAG", help_heading = "Task")]
     pub(crate) tag: Option<String>,
+}
+
+/// Standard input without a buffer, which would be one copy more.
+pub(super) fn stdin() -> error::Result<File> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    stdin
+        .map(File::from)
+        .map_err(|source| Error::local_file("cannot read standard input").because(source))
 }

@@ -1,22 +1,19 @@
 //! `dfcache import`.
 
-use std::fs::File;
-use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, ValueHint};
 use humantime::format_duration;
 
-use super::common::{Common, Format, Identity, JOBS_OF_A_TREE, jobs};
+use super::common::{Common, Format, Identity, JOBS_OF_A_TREE, jobs, stdin};
 use super::report::{Outcome, path_in_json};
 use super::{excluded, is_typed, paths, progress};
 use crate::client::Client;
 use crate::import::{ImportRequest, Imported, Staged};
 use crate::tree::{DEFAULT_JOBS, ExpiresEarly, ImportTree};
 use crate::types::attempt::Attempt;
-use crate::types::error::{Error, Result};
+use crate::types::error::Result;
 use crate::types::options::{ReplicaCount, Timeout, Ttl};
 
 const EXAMPLES: &str = "\
@@ -237,14 +234,6 @@ impl ImportArguments {
             invalid: None,
         }
     }
-}
-
-/// Standard input without a buffer, which would be one copy more.
-fn stdin() -> Result<File> {
-    let stdin = io::stdin().as_fd().try_clone_to_owned();
-    stdin
-        .map(File::from)
-        .map_err(|source| Error::local_file("cannot read standard input").because(source))
 }
 
 fn early(early: ExpiresEarly) -> String {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::common::Common;
 use super::report::Outcome;
 use crate::client::Client;
-use crate::types::attempt::Attempt;
+use crate::types::attempt::{Attempt, ReplicasSeen};
 use crate::types::error::Result;
 use crate::types::options::{ReplicaCount, TaskId, Timeout};
 
@@ -35,6 +35,10 @@ pub(crate) struct StatArguments {
 
     #[command(flatten)]
     pub(crate) common: Common,
+
+    /// What the error says if the time is over.
+    #[arg(skip)]
+    seen: ReplicasSeen,
 }
 
 impl StatArguments {
@@ -43,13 +47,21 @@ impl StatArguments {
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let task = match self.wait_for_replicas {
             None => client.stat(&self.id).await,
-            Some(count) => client.wait_for_replicas(&self.id, count).await,
+            Some(count) => {
+                let seen = self.seen.clone();
+                client.wait_for_replicas_noting(&self.id, count, seen).await
+            }
         };
         task.map(Outcome::Stat)
     }
 
     /// What fails if it does.
     pub(super) fn attempt(&self) -> Attempt {
-        Attempt::Stat(self.id.clone())
+        match self.wait_for_replicas {
+            None => Attempt::Stat(self.id.clone()),
+            Some(count) => {
+                Attempt::WaitForReplicas(self.id.clone(), count.get(), self.seen.clone())
+            }
+        }
     }
 }

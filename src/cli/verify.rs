@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::sync::watch;
 
-use super::common::{Common, Format};
+use super::common::{Common, Format, stdin};
 use super::progress;
 use super::report::{Outcome, path_in_json};
 use crate::client::Client;
@@ -17,7 +17,8 @@ use crate::types::options::{TaskId, Timeout};
 const EXAMPLES: &str = "\
 Examples:
   dfcache verify <ID> /tmp/file.txt
-  dfcache verify --format json <ID> /tmp/file.txt";
+  dfcache verify --format json <ID> /tmp/file.txt
+  zstd -dc file.txt.zst | dfcache verify <ID> -";
 
 /// Check that a file is the content that a task's id was made from
 ///
@@ -32,7 +33,7 @@ pub(crate) struct VerifyArguments {
     #[arg(value_name = "ID")]
     id: TaskId,
 
-    /// The file to check
+    /// The file to check; - for standard input
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
@@ -51,9 +52,7 @@ pub(crate) struct VerifyArguments {
 impl VerifyArguments {
     /// Does what was asked.
     pub(super) async fn run(&self) -> Result<Outcome> {
-        let path = std::path::absolute(&self.path).map_err(|source| {
-            Error::local_file(format!("cannot read {}", self.path.display())).because(source)
-        })?;
+        let path = self.shown_path()?;
         if self.common.output.format == Format::Json {
             path_in_json(&path)?;
         }
@@ -66,12 +65,30 @@ impl VerifyArguments {
             })
             .unzip();
         let client = Client::connect(&self.common.connection.endpoint).await?;
-        let verified = client.verify_with_progress(&self.id, &path, progress);
-        let verified = verified.await?;
+        let verified = if self.is_stdin() {
+            let verified = client.verify_reader_with_progress(&self.id, stdin()?, progress);
+            verified.await?
+        } else {
+            let verified = client.verify_with_progress(&self.id, &path, progress);
+            verified.await?
+        };
         if let Some(bar) = bar {
             bar.done(&name, verified.task.content_length, true);
         }
         Ok(Outcome::Verified(verified))
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
+
+    fn shown_path(&self) -> Result<PathBuf> {
+        if self.is_stdin() {
+            return Ok(self.path.clone());
+        }
+        std::path::absolute(&self.path).map_err(|source| {
+            Error::local_file(format!("cannot read {}", self.path.display())).because(source)
+        })
     }
 
     /// What fails if it does.

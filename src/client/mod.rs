@@ -18,7 +18,7 @@ use dfdaemon_api::dfdaemon::v2::{
 use tokio::sync::Mutex;
 use tracing::info;
 
-use crate::types::attempt::Attempt;
+use crate::types::attempt::{Attempt, ReplicasSeen};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::local_task::LocalTask;
 use crate::types::options::{Endpoint, ReplicaCount, TaskId, Timeout, ValueError};
@@ -259,11 +259,23 @@ impl Client {
     {
         let task_id = task_id.try_into().map_err(ValueError::from)?;
         let count = count.try_into().map_err(ValueError::from)?;
-        let attempt = Attempt::Stat(task_id.clone());
+        let seen = ReplicasSeen::default();
+        self.wait_for_replicas_noting(&task_id, count, seen).await
+    }
+
+    /// The same; `seen` gets the number of replicas from each answer.
+    pub(crate) async fn wait_for_replicas_noting(
+        &self,
+        task_id: &TaskId,
+        count: ReplicaCount,
+        seen: ReplicasSeen,
+    ) -> Result<Task> {
+        let attempt = Attempt::WaitForReplicas(task_id.clone(), count.get(), seen.clone());
         let wait = async {
             let mut pause = FIRST_PAUSE;
             loop {
-                let task = self.state_of(&task_id).await?;
+                let task = self.state_of(task_id).await?;
+                seen.note(task.current_persistent_replica_count);
                 if task.current_persistent_replica_count >= count.get() {
                     return Ok(task);
                 }

@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+#[cfg(feature = "cli")]
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,37 +81,72 @@ impl Client {
             let opened = path.clone();
             let file = finished(on_thread("open", move || open(&opened))?).await?;
             let task = self.stat(task_id).await?;
-            let length = file.1;
+            let (file, length) = file;
             if length != task.content_length {
-                return Err(Error::integrity(format!(
-                    "{} has {length} bytes, and the task {}",
-                    path.display(),
-                    task.content_length
-                )));
+                let name = path.display().to_string();
+                return Err(other_length(&name, length, task.content_length));
             }
-            let check = IdCheck::of(&task)?;
             let read = path.clone();
-            let wanted = Arc::new(());
-            let still_wanted = Arc::downgrade(&wanted);
-            let progress = move |received| {
-                if let Some(progress) = &progress {
-                    progress.send_replace(Progress {
-                        content_length: Some(length),
-                        received,
-                    });
-                }
-                // Dropped with this call.
-                still_wanted.strong_count() > 0
-            };
-            let hashed = on_thread("hash", move || hash(&file.0, check, &read, progress))?;
-            finished(hashed).await?;
-            drop(wanted);
+            let hash = move |check, goes_on: GoesOn<'_>| hash_file(&file, check, &read, goes_on);
+            verify_by(hash, &task, progress).await?;
             Ok(Verified { path, task })
         };
         verified
             .await
             .map_err(|error: Error| error.within(Attempt::Verify(task_id.clone())))
     }
+
+    /// The same for what a reader gives, which is called standard input in errors. The daemon is asked
+    /// before anything is read.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn verify_reader_with_progress(
+        &self,
+        task_id: &TaskId,
+        reader: impl Read + Send + 'static,
+        progress: Option<watch::Sender<Progress>>,
+    ) -> Result<Verified> {
+        let verified = async {
+            let task = self.stat(task_id).await?;
+            let length = task.content_length;
+            let hash =
+                move |check, goes_on: GoesOn<'_>| hash_reader(reader, check, length, goes_on);
+            verify_by(hash, &task, progress).await?;
+            let path = PathBuf::from("-");
+            Ok(Verified { path, task })
+        };
+        verified
+            .await
+            .map_err(|error: Error| error.within(Attempt::Verify(task_id.clone())))
+    }
+}
+
+/// Is called with the number of bytes read so far. Whether to go on.
+type GoesOn<'a> = &'a dyn Fn(u64) -> bool;
+
+/// Hashes content on a thread of its own, which ends when this future is dropped.
+async fn verify_by(
+    hash: impl FnOnce(IdCheck, GoesOn<'_>) -> Result<()> + Send + 'static,
+    task: &Task,
+    progress: Option<watch::Sender<Progress>>,
+) -> Result<()> {
+    let check = IdCheck::of(task)?;
+    let length = task.content_length;
+    let wanted = Arc::new(());
+    let still_wanted = Arc::downgrade(&wanted);
+    let goes_on = move |received| {
+        if let Some(progress) = &progress {
+            progress.send_replace(Progress {
+                content_length: Some(length),
+                received,
+            });
+        }
+        // Dropped with this call.
+        still_wanted.strong_count() > 0
+    };
+    let hashed = on_thread("hash", move || hash(check, &goes_on))?;
+    finished(hashed).await?;
+    drop(wanted);
+    Ok(())
 }
 
 /// Opens a regular file, and returns its length too.
@@ -134,8 +171,8 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Hashes the file, as long as `goes_on` says so of the bytes that were read.
-fn hash(file: &File, mut check: IdCheck, path: &Path, goes_on: impl Fn(u64) -> bool) -> Result<()> {
+/// Hashes the file.
+fn hash_file(file: &File, mut check: IdCheck, path: &Path, goes_on: GoesOn<'_>) -> Result<()> {
     let mut content = ContentReader::new(file, READ_LENGTH);
     let mut hashed = 0;
     while goes_on(hashed) {
@@ -147,6 +184,46 @@ fn hash(file: &File, mut check: IdCheck, path: &Path, goes_on: impl Fn(u64) -> b
         hashed += bytes.len() as u64;
     }
     check.finish()
+}
+
+/// The same for a reader, up to the first byte that the task does not have.
+#[cfg(feature = "cli")]
+fn hash_reader(
+    mut reader: impl Read,
+    mut check: IdCheck,
+    task_length: u64,
+    goes_on: GoesOn<'_>,
+) -> Result<()> {
+    const NAME: &str = "standard input";
+    let mut buffer = vec![0; READ_LENGTH];
+    let mut hashed = 0;
+    while goes_on(hashed) {
+        let length = match reader.read(&mut buffer) {
+            Ok(0) if hashed < task_length => {
+                return Err(other_length(NAME, hashed, task_length));
+            }
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => {
+                return Err(Error::local_file(format!("cannot read {NAME}")).because(source));
+            }
+        };
+        hashed += length as u64;
+        if hashed > task_length {
+            return Err(Error::integrity(format!(
+                "{NAME} has more than {task_length} bytes, the length of the task"
+            )));
+        }
+        check.update(&buffer[..length]);
+    }
+    check.finish()
+}
+
+fn other_length(name: &str, length: u64, task_length: u64) -> Error {
+    Error::integrity(format!(
+        "{name} has {length} bytes, and the task {task_length}"
+    ))
 }
 
 fn cannot_read(path: &Path, source: io::Error) -> Error {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::types::options::TaskId;
 
@@ -10,6 +11,8 @@ pub(crate) enum Attempt {
     Import(PathBuf),
     Export(TaskId),
     Stat(TaskId),
+    /// Waiting until the task has so many persistent replicas.
+    WaitForReplicas(TaskId, u64, ReplicasSeen),
     Verify(TaskId),
     List,
     CalculateId(PathBuf),
@@ -22,13 +25,41 @@ impl fmt::Display for Attempt {
         match self {
             Self::Import(path) => write!(f, "cannot import {}", path.display()),
             Self::Export(id) => write!(f, "cannot export task {id}"),
-            Self::Stat(id) => write!(f, "cannot stat task {id}"),
+            Self::Stat(id) | Self::WaitForReplicas(id, ..) => write!(f, "cannot stat task {id}"),
             Self::Verify(id) => write!(f, "cannot verify task {id}"),
             Self::List => f.write_str("cannot list the tasks of this host"),
             #[cfg(feature = "cli")]
             Self::Diagnose => f.write_str("cannot find out what is wrong"),
             Self::CalculateId(path) => write!(f, "cannot calculate the id of {}", path.display()),
         }
+    }
+}
+
+impl Attempt {
+    /// How far it had come when its time was over.
+    pub(crate) fn state(&self) -> Option<String> {
+        let Self::WaitForReplicas(_, wanted, seen) = self else {
+            return None;
+        };
+        let seen = match seen.get()? {
+            1 => "1 persistent replica".to_owned(),
+            count => format!("{count} persistent replicas"),
+        };
+        Some(format!("the task had {seen}, and {wanted} were asked for"))
+    }
+}
+
+/// How many persistent replicas the last answer told, if there was one. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReplicasSeen(Arc<Mutex<Option<u64>>>);
+
+impl ReplicasSeen {
+    pub(crate) fn note(&self, count: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+    }
+
+    fn get(&self) -> Option<u64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

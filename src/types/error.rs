@@ -128,8 +128,12 @@ impl Error {
     }
 
     pub(crate) fn timed_out(attempt: Attempt, timeout: Timeout) -> Self {
+        let why = match attempt.state() {
+            Some(state) => format!("it took longer than {timeout}: {state}"),
+            None => format!("it took longer than {timeout}"),
+        };
         Self::new(ErrorKind::Timeout, attempt)
-            .because(format!("it took longer than {timeout}"))
+            .because(why)
             .with_remedy(Remedy::MoreTime)
     }
 

@@ -82,7 +82,8 @@ fn stat_waits_for_replicas_as_long_as_its_timeout() {
     let task = wait("2", "30s").succeeds().json();
     assert_eq!(task["current_persistent_replica_count"], 2);
     // There never will be three.
-    wait("3", "300ms").fails_with(8);
+    let run = wait("3", "300ms").fails_with(8);
+    run.says("it took longer than 300ms: the task had 2 persistent replicas, and 3 were asked for");
 }
 
 #[test]

@@ -43,6 +43,57 @@ fn what_was_imported_is_proven_with_both_releases_and_all_that_makes_an_id() {
 }
 
 #[test]
+fn standard_input_is_verified_like_a_file() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let world = World::with(|builder| builder.release(release));
+        let file = world.file("file", PIECE + 1);
+        let id = world.import(&file);
+        let content = fs::read(&file).unwrap();
+        let verify = |content: &[u8], options: &[&str]| {
+            fs::write(world.path("input"), content).unwrap();
+            let input = fs::File::open(world.path("input")).unwrap();
+            let command = world.dfcache().args(["verify", &id, "-"]).args(options);
+            command.stdin(input).run()
+        };
+        assert_eq!(verify(&content, &[]).succeeds().line(), "-: OK");
+        let shown = verify(&content, &["--format", "json"]).succeeds().json();
+        assert_eq!(
+            (&shown["path"], &shown["task_id"]),
+            (&"-".into(), &id.clone().into())
+        );
+        let mut edited = content.clone();
+        edited[PIECE] ^= 1;
+        verify(&edited, &[])
+            .fails_with(7)
+            .says("is not what the id");
+        let short = verify(&content[..PIECE], &[]).fails_with(7);
+        short.says("standard input has 4194304 bytes, and the task 4194305");
+        edited.push(0);
+        let long = verify(&edited, &[]).fails_with(7);
+        long.says("standard input has more than 4194305 bytes");
+        let directory = fs::File::open(world.path("")).unwrap();
+        let command = world.dfcache().args(["verify", &id, "-"]);
+        let unreadable = command.stdin(directory).run().fails_with(4);
+        unreadable.says("cannot read standard input");
+    }
+}
+
+#[test]
+fn standard_input_that_nobody_writes_is_bounded_by_the_timeout() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 10));
+    let (never, _writes) = std::io::pipe().unwrap();
+    let command = world
+        .dfcache()
+        .args(["verify", "--timeout", "100ms", &id, "-"]);
+    command
+        .stdin(never)
+        .run()
+        .fails_with(8)
+        .says("cannot verify task");
+}
+
+#[test]
 fn another_content_of_the_same_length_is_no_proof() {
     for release in [Release::V0_2, Release::V1_5] {
         let world = World::with(|builder| builder.release(release));
