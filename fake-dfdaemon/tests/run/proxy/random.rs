@@ -1,11 +1,13 @@
 //! Random calls: neither side can tell whether a proxy stands between them, and a cassette answers
 //! as the daemon did.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bytes::{BufMut as _, Bytes};
+use bytes::Bytes;
 use fake_dfdaemon::{Recorder, Replay, block_on};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -14,57 +16,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::net::UnixListener;
 
+use self::calls::{Answer, Call, Ending, NAMES, PATHS, call};
 use super::raw::{connect, proxy, read};
 use crate::support::process::Process;
 
 /// The header that numbers calls, so that the daemon knows what to do.
 const CALL: &str = "x-call";
-
-/// Methods of every kind, and some that no daemon has.
-const PATHS: [&str; 12] = [
-    "/dfdaemon.v2.DfdaemonDownload/UploadPersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonDownload/StatPersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonDownload/StatLocalPersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks",
-    "/dfdaemon.v2.DfdaemonUpload/UpdatePersistentCacheTask",
-    "/dfdaemon.v2.DfdaemonUpload/DeletePersistentCacheTask",
-    "/grpc.health.v1.Health/Check",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/no.such.Service/Method",
-    "/",
-];
-
-/// Names of metadata; `-bin` holds base64.
-const NAMES: [&str; 4] = ["x-one", "x-two", "x-odd-bin", "user-agent"];
-
-/// What a test has a client and a daemon do.
-#[derive(Clone, Debug)]
-struct Call {
-    path: &'static str,
-    metadata: Vec<(&'static str, String)>,
-    asked: Vec<u8>,
-    has_trailers: bool,
-    answer: Answer,
-}
-
-#[derive(Clone, Debug)]
-enum Answer {
-    /// No stream: a status alone.
-    Whole(Ending),
-    Stream(Vec<(&'static str, String)>, Vec<u8>, Ending),
-    /// Before the head.
-    Reset(u32),
-}
-
-#[derive(Clone, Debug)]
-enum Ending {
-    Status(u32, String),
-    Reset(u32),
-    /// The client cancels when it has read all.
-    Cancelled,
-}
 
 /// What one side saw: the head, the bytes, how it ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,67 +36,6 @@ struct Seen {
 enum End {
     Trailers(Option<HeaderMap>),
     Reset(Option<Reason>),
-}
-
-fn text() -> impl Strategy<Value = String> {
-    "[ -~]{0,30}".prop_map(|text| text.trim().to_owned())
-}
-
-fn metadata() -> impl Strategy<Value = Vec<(&'static str, String)>> {
-    let value = prop_oneof![9 => text(), 1 => Just("v".repeat(6000))];
-    prop::collection::vec((prop::sample::select(&NAMES[..]), value), 0..5)
-}
-
-/// Messages, or without `is_grpc` bytes that are none.
-fn stream(is_grpc: bool) -> impl Strategy<Value = Vec<u8>> {
-    let length = prop_oneof![4 => 0..40_usize, 2 => 0..20_000_usize, 1 => 60_000..200_000_usize];
-    let message = (length, any::<u8>(), 0..2_u8).prop_map(|(length, seed, flag)| {
-        let mut message = vec![flag];
-        message.put_u32(u32::try_from(length).unwrap());
-        message.extend((0..length).map(|at| (at as u8).wrapping_mul(seed)));
-        message
-    });
-    let messages = prop::collection::vec(message, 0..4).prop_map(|messages| messages.concat());
-    let others = if is_grpc { 0 } else { 1 };
-    prop_oneof![4 => messages, others => prop::collection::vec(any::<u8>(), 0..300)]
-}
-
-fn answer(is_grpc: bool) -> impl Strategy<Value = Answer> {
-    let status = || {
-        let text = text().prop_map(|text| text.replace('%', "%25"));
-        prop_oneof![2 => Just((0, String::new())), 1 => (1..20_u32, text)]
-            .prop_map(|(code, text)| Ending::Status(code, text))
-    };
-    let reason = || prop::sample::select(vec![1_u32, 2, 7, 8, 11, 13]);
-    let ending = prop_oneof![
-        6 => status(),
-        1 => reason().prop_map(Ending::Reset),
-        1 => Just(Ending::Cancelled),
-    ];
-    let answered = (metadata(), stream(is_grpc), ending);
-    prop_oneof![
-        2 => status().prop_map(Answer::Whole),
-        6 => answered.prop_map(|(metadata, bytes, ending)| Answer::Stream(metadata, bytes, ending)),
-        1 => reason().prop_map(Answer::Reset),
-    ]
-}
-
-fn call(is_grpc: bool) -> impl Strategy<Value = Call> {
-    let path = prop::sample::select(&PATHS[..]);
-    let asked = (
-        path,
-        metadata(),
-        stream(is_grpc),
-        any::<bool>(),
-        answer(is_grpc),
-    );
-    asked.prop_map(|(path, metadata, asked, has_trailers, answer)| Call {
-        path,
-        metadata,
-        asked,
-        has_trailers,
-        answer,
-    })
 }
 
 fn headers(metadata: &[(&'static str, String)]) -> HeaderMap {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::place::Place;
 use super::plan::{Happens, Plan, can_tear, changes};
-use super::running_fake::{Expected, Op, Place, RunningFake, Scenario};
+use super::running_fake::RunningFake;
 use super::scenarios;
+use super::steps::{Expected, Op, Scenario};
 use crate::dfdaemon::release::Release;
 use crate::store::DiskOp;
 

@@ -4,9 +4,11 @@
 use rustix::io::Errno;
 
 use super::crashes::{PATIENCE, START, steps_of};
+use super::place::Place;
 use super::plan::{Happens, Plan, can_tear, takes_space};
-use super::running_fake::{Expected, Op, Place, RunningFake, Scenario};
+use super::running_fake::RunningFake;
 use super::scenarios;
+use super::steps::{Expected, Op, Scenario};
 use crate::dfdaemon::release::Release;
 use crate::store::{DiskFailure, DiskOp};
 
@@ -36,7 +38,7 @@ fn assert_tells(error: &str, happens: Happens) {
 
 /// Whether the caller must get an error, whatever else comes of it: what was to be kept, and is not
 /// synced, is not promised. A removal may be.
-fn must_be_told(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
+fn must_be_reported(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
     let imports = scenario.hosts == 1
         && scenario
             .ops
@@ -50,13 +52,13 @@ fn must_be_told(scenario: &Scenario, steps: &[DiskOp], at: usize) -> bool {
 async fn fail(scenario: &Scenario, at: usize, happens: Happens) -> bool {
     let place = Place::new(scenario);
     let plan = Plan::new(at, happens, scenario.linkless);
-    let mut told = false;
+    let mut reported = false;
     let daemon = match place.open(Some(&plan), START).await {
         Ok(daemon) => daemon,
         Err(error) => {
             let source = std::error::Error::source(&error).unwrap();
             assert_tells(&source.to_string(), happens);
-            told = true;
+            reported = true;
             plan.end();
             place.open(Some(&plan), START).await.unwrap()
         }
@@ -71,7 +73,7 @@ async fn fail(scenario: &Scenario, at: usize, happens: Happens) -> bool {
         let after = expected.after(*op);
         if let Err(error) = fake.perform(*op).await {
             assert_tells(&error, happens);
-            told = true;
+            reported = true;
             expected = again(&fake, &plan, *op, expected, after).await;
         } else {
             expected = after;
@@ -94,7 +96,7 @@ async fn fail(scenario: &Scenario, at: usize, happens: Happens) -> bool {
     fake.check(&expected).unwrap();
     fake.try_snapshots(vec![expected]).await;
     fake.daemon.stop().await;
-    told
+    reported
 }
 
 /// What failed has happened or has not; if not, it can be done now.
@@ -129,8 +131,11 @@ async fn fail_at_every_step(scenario: Scenario) {
             }
             let name = format!("{}: {step:?}, step {at}, {happens:?}", scenario.name);
             let run = tokio::time::timeout(PATIENCE, fail(&scenario, at, happens));
-            let told = super::named(&name, run).await.expect(&name);
-            assert!(told || !must_be_told(&scenario, &steps, at), "{name}");
+            let reported = super::named(&name, run).await.expect(&name);
+            assert!(
+                reported || !must_be_reported(&scenario, &steps, at),
+                "{name}"
+            );
             runs += 1;
         }
     }

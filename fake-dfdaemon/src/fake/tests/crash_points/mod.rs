@@ -2,8 +2,8 @@
 //! the disk fails: what was promised is there, whole, and nothing else is.
 //!
 //! Each scenario runs once to count its steps, and then once for every step. What the disk does there
-//! is in [`plan`], what a scenario consists of and what must hold after it in [`running_fake`] and
-//! [`on_disk`]; the runs are in [`crashes`] and [`errors`]. [`opening`] only counts.
+//! is in [`plan`], what a scenario consists of in [`steps`], its files in [`place`]; [`running_fake`] does
+//! the steps, and [`on_disk`] looks at what must hold after them; the runs are in [`crashes`] and [`errors`]. [`opening`] only counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,9 +11,11 @@ mod crashes;
 mod errors;
 mod on_disk;
 mod opening;
+mod place;
 mod plan;
 mod running_fake;
 mod scenarios;
+mod steps;
 
 /// Runs a case, and says its name if it panics.
 async fn named<T>(name: &str, case: impl Future<Output = T>) -> T {

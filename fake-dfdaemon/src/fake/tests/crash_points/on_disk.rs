@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::running_fake::{Expected, OLD, RunningFake, copy_paths};
+use super::place::{OLD, copy_paths};
+use super::running_fake::RunningFake;
+use super::steps::Expected;
 use crate::HostStatus;
 use crate::store::TaskState;
 

@@ -2,9 +2,11 @@
 //! machine changes.
 
 use super::crashes::START;
+use super::place::Place;
 use super::plan::{Happens, Plan};
-use super::running_fake::{Op, Place, RunningFake, Scenario};
+use super::running_fake::RunningFake;
 use super::scenarios;
+use super::steps::{Op, Scenario};
 use crate::dfdaemon::release::Release;
 use crate::store::DiskOp;
 

@@ -1,6 +1,6 @@
 //! What is done at whose every step something happens.
 
-use super::running_fake::{Op, Scenario};
+use super::steps::{Op, Scenario};
 use crate::dfdaemon::release::Release;
 
 /// A file of one piece.
