@@ -232,12 +232,12 @@ async fn many_hosts_tasks_calls_and_readers() {
     let address = process.ready["control_tcp"].as_str().unwrap();
     if let Some(page) = Page::open(address) {
         let with = call(&clients, &id).await;
-        let told = page.close();
-        println!("calls a second: {without} without a page, {with} with one; {told}");
-        let drawn = told["drawn"]["most_ms"].as_u64().unwrap();
+        let report = page.close();
+        println!("calls a second: {without} without a page, {with} with one; {report}");
+        let drawn = report["drawn"]["most_ms"].as_u64().unwrap();
         check("a click on the page", Duration::from_millis(drawn), CLICK);
         assert!(!OPTIMISED || with >= RATE, "{with} calls a second");
-        assert_eq!(told["errors"], json!([]));
+        assert_eq!(report["errors"], json!([]));
     }
     // Each second one reads nothing of what it asked for.
     let mut readers = Vec::new();

@@ -1,5 +1,5 @@
-//! More clients, and more open files, than a process may have: who is one too many is told so, nobody
-//! waits, and nothing that was promised is lost.
+//! More clients, and more open files, than a process may have: connections over the limit are refused,
+//! no client waits, and no task is lost.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -20,6 +20,7 @@ use support::client::{Client, Export, Import};
 use support::control::Address;
 use support::peer_client::PeerClient;
 use support::process::Process;
+use support::requests;
 
 /// What the process may have open, and nobody may raise.
 const DESCRIPTORS: usize = 64;
@@ -27,12 +28,12 @@ const DESCRIPTORS: usize = 64;
 /// Longer than anything here takes.
 const HANGS: Duration = Duration::from_secs(30);
 
-struct World {
+struct Limited {
     dir: TempDir,
     process: Process,
 }
 
-impl World {
+impl Limited {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let process = Process::start(&mut serve(dir.path(), DESCRIPTORS));
@@ -49,16 +50,7 @@ impl World {
             .unwrap()
             .set_len(length)
             .unwrap();
-        let request = Import {
-            path: path.to_str().unwrap().to_owned(),
-            content_for_calculating_task_id: Some(name.to_owned()),
-            persistent_replica_count: 2,
-            ttl: Some(prost_types::Duration {
-                seconds: 3600,
-                nanos: 0,
-            }),
-            ..Import::default()
-        };
+        let request = requests::import_as(&path, name, 2, 3600);
         in_time(client.import(request)).await.map(|task| task.id)
     }
 
@@ -117,7 +109,7 @@ fn export(id: &str) -> Export {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_too_many_is_told_so() {
-    let world = World::new();
+    let world = Limited::new();
     let mut crowd = Vec::new();
     let (mut served, mut refused) = (0, 0);
     for _ in 0..2 * DESCRIPTORS {
@@ -149,7 +141,7 @@ async fn a_connection_too_many_is_told_so() {
 /// Who connects and says nothing takes a place, but not the ones that are kept back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_connections_keep_nobody_waiting() {
-    let world = World::new();
+    let world = Limited::new();
     let silent: Vec<_> = (0..3 * DESCRIPTORS)
         .map(|_| UnixStream::connect(world.endpoint()).unwrap())
         .collect();
@@ -172,7 +164,7 @@ async fn silent_connections_keep_nobody_waiting() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
     const LENGTH: u64 = 2 << 20;
-    let world = World::new();
+    let world = Limited::new();
     let client = Client::connect(&world.endpoint()).await;
     let id = world.import(&client, "first", LENGTH).await.unwrap();
     world.settle().await;
@@ -193,8 +185,9 @@ async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
     // Who comes new while no descriptor is left does not wait for one.
     for _ in 0..3 {
         let (_, status) = asks(&world.endpoint()).await;
-        let told = status.is_none_or(|status| status.message().contains("not found"));
-        assert!(told, "neither cut off nor answered");
+        let refused_or_answered =
+            status.is_none_or(|status| status.message().contains("not found"));
+        assert!(refused_or_answered, "neither cut off nor answered");
     }
     drop(stalled);
     let began = std::time::Instant::now();
@@ -226,7 +219,7 @@ async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
 /// Who connects to the control API and says nothing takes no descriptor from calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_control_connections_keep_no_call_waiting() {
-    let world = World::new();
+    let world = Limited::new();
     let control = world.process.path("control");
     let idle: Vec<_> = (0..5 * DESCRIPTORS)
         .map(|_| UnixStream::connect(&control).unwrap())
@@ -248,7 +241,7 @@ async fn exports_that_nobody_reads_take_bounded_memory() {
     const MEMORY: u64 = 150 << 20;
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(&mut serve(dir.path(), 4 * EXPORTS));
-    let world = World { dir, process };
+    let world = Limited { dir, process };
     let endpoint = world.endpoint();
     let client = Client::connect(&endpoint).await;
     let id = world.import(&client, "file", 4 << 20).await.unwrap();
@@ -286,19 +279,13 @@ async fn pieces_that_no_peer_reads_take_bounded_memory() {
     const MEMORY: u64 = 150 << 20;
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(&mut serve(dir.path(), 4 * PIECES));
-    let world = World { dir, process };
+    let world = Limited { dir, process };
     let client = Client::connect(&world.endpoint()).await;
     let path = world.dir.path().join("file");
     fs::File::create(&path).unwrap().set_len(LONG).unwrap();
     let request = Import {
-        path: path.to_str().unwrap().to_owned(),
         piece_length: Some(LONG),
-        persistent_replica_count: 1,
-        ttl: Some(prost_types::Duration {
-            seconds: 3600,
-            nanos: 0,
-        }),
-        ..Import::default()
+        ..requests::import(&path, 1, 3600)
     };
     let id = in_time(client.import(request)).await.unwrap().id;
     let upload = world.process.ready["hosts"][0]["upload_endpoint"].as_str();

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fake_dfdaemon::{FakeDfdaemon, Release};
-use tempfile::TempDir;
 
 use support::client::{Client, Export, Import};
 use support::process::names;
 use support::requests;
+use support::world::World;
 use support::{content, eventually};
 
 const HOSTS: usize = 3;
@@ -42,12 +42,6 @@ impl Random {
     }
 }
 
-struct World {
-    release: Release,
-    daemon: FakeDfdaemon,
-    dir: TempDir,
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn books_agree_after_many_clients_of_release_0_2() {
     stir(Release::V0_2).await;
@@ -61,21 +55,12 @@ async fn books_agree_after_many_clients_of_release_1_5() {
 async fn stir(release: Release) {
     let daemon = FakeDfdaemon::builder().release(release).hosts(HOSTS);
     // Room for five tasks of six on each host: eviction has something to do.
-    let daemon = daemon
-        .capacity(5 * LENGTH as u64 + 100)
-        .manual_clock()
-        .start()
-        .await
-        .unwrap();
-    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon.capacity(5 * LENGTH as u64 + 100).manual_clock();
+    let world = Arc::new(World::start(daemon).await);
     for task in 0..TASKS {
-        fs::write(source(dir.path(), task), content::bytes(task, LENGTH)).unwrap();
+        let path = source(world.dir.path(), task);
+        fs::write(path, content::bytes(task, LENGTH)).unwrap();
     }
-    let world = Arc::new(World {
-        release,
-        daemon,
-        dir,
-    });
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| tokio::spawn(Arc::clone(&world).client(client)))
         .collect();
@@ -177,12 +162,12 @@ impl World {
     }
 
     fn id(&self, task: u64) -> String {
-        crate::support::content::scheme(self.release).of_content(&format!("task {task}"))
+        crate::support::content::scheme(self.daemon.release()).of_content(&format!("task {task}"))
     }
 
     /// What the scheduler says, what the hosts say and what lies on disk is the same, and whole.
     async fn books_agree(&self) {
-        let client = Client::connect(self.daemon.endpoint()).await;
+        let client = self.on_host(0).await;
         // What clients left behind ends by itself.
         eventually("no import is under way", || async {
             let mut under_way = false;
@@ -222,7 +207,7 @@ impl World {
     }
 
     async fn host_agrees(&self, host: usize, counted: &mut BTreeMap<String, (u64, u64)>) {
-        let client = Client::connect(self.daemon.host(host).unwrap().endpoint()).await;
+        let client = self.on_host(host).await;
         let content = self.host_dir(host).join("content/persistent-cache-tasks");
         let mut on_disk = Vec::new();
         for prefix in names(&content) {
@@ -274,16 +259,8 @@ async fn room_for_one_is_given_to_one() {
         let mut imports = Vec::new();
         for number in 0..12 {
             let client = Client::connect(daemon.endpoint()).await;
-            imports.push(client.begin_import(Import {
-                content_for_calculating_task_id: Some(number.to_string()),
-                path: file.to_str().unwrap().to_owned(),
-                persistent_replica_count: 1,
-                ttl: Some(prost_types::Duration {
-                    seconds: 60,
-                    nanos: 0,
-                }),
-                ..Import::default()
-            }));
+            let import = requests::import_as(&file, &number.to_string(), 1, 60);
+            imports.push(client.begin_import(import));
         }
         let mut succeeded = 0;
         for import in imports {

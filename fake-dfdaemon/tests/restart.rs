@@ -13,19 +13,16 @@ use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{FakeDfdaemon, Quirk, Release};
 use jiff::Timestamp;
 
-use support::client::{Client, Import};
+use support::client::Import;
 use support::content;
 use support::requests::{self, transfer};
+use support::world::{self, client as host};
 
 fn import(path: &Path, replicas: u64) -> Import {
     Import {
         tag: Some("a tag".to_owned()),
         ..requests::import(path, replicas, 3600)
     }
-}
-
-async fn host(daemon: &FakeDfdaemon, number: usize) -> Client {
-    Client::connect(daemon.host(number).unwrap().endpoint()).await
 }
 
 #[tokio::test]
@@ -129,13 +126,8 @@ async fn a_restart_of_all_hosts_wipes_what_they_have_with_the_quirk() {
                 text.contains("peer ") && text.contains("not found"),
                 "{text}"
             );
-            let tasks = dir
-                .path()
-                .join(format!("state/hosts/host-{number}/content"));
-            let content = tasks
-                .join("persistent-cache-tasks")
-                .join(&id[..3])
-                .join(&id);
+            let state = dir.path().join("state");
+            let content = world::content_path(&state, &format!("host-{number}"), &id);
             assert!(!content.exists(), "{}", content.display());
         }
         daemon.stop().await;

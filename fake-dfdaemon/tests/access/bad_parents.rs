@@ -145,20 +145,24 @@ impl DfdaemonUpload for Bad {
     ) -> Result<Response<Self::SyncPersistentCachePiecesStream>, Status> {
         let asked = request.into_inner();
         let numbers = &asked.interested_piece_numbers;
-        let mut told = self.honest.sync(&asked.task_id, numbers).await?;
+        let mut pieces = self.honest.sync(&asked.task_id, numbers).await?;
         // Packets would be those of the honest one.
-        told.iter_mut().for_each(|piece| piece.tcp_port = None);
+        pieces.iter_mut().for_each(|piece| piece.tcp_port = None);
         match self.wrong {
             Wrong::SyncHangs => hang().await,
             Wrong::SyncFails => return Err(Status::internal("no")),
-            Wrong::SyncEndsEarly => told.clear(),
-            Wrong::SyncTellsTwice => told[1] = told[0].clone(),
-            Wrong::SyncTellsOfNoSuchPiece => told.iter_mut().for_each(|piece| piece.number += 2),
-            Wrong::SyncTellsOfAnotherLength => told.iter_mut().for_each(|piece| piece.length += 1),
-            Wrong::SyncTellsOfAnotherOffset => told.iter_mut().for_each(|piece| piece.offset += 1),
+            Wrong::SyncEndsEarly => pieces.clear(),
+            Wrong::SyncTellsTwice => pieces[1] = pieces[0].clone(),
+            Wrong::SyncTellsOfNoSuchPiece => pieces.iter_mut().for_each(|piece| piece.number += 2),
+            Wrong::SyncTellsOfAnotherLength => {
+                pieces.iter_mut().for_each(|piece| piece.length += 1)
+            }
+            Wrong::SyncTellsOfAnotherOffset => {
+                pieces.iter_mut().for_each(|piece| piece.offset += 1)
+            }
             _ => {}
         }
-        Ok(Response::new(stream::iter(told).map(Ok).boxed()))
+        Ok(Response::new(stream::iter(pieces).map(Ok).boxed()))
     }
 
     async fn download_persistent_cache_piece(

@@ -10,9 +10,9 @@ use fake_dfdaemon::{FakeDfdaemon, Quirk};
 use tokio::time::timeout;
 use tonic::Code;
 
+use crate::ground::{Ground, HANGS};
 use crate::support::client::{Client, Export};
 use crate::support::{eventually, requests};
-use crate::world::{HANGS, World};
 
 /// How many imports and exports may wait for files at once.
 const MAY_HANG: usize = 256;
@@ -32,7 +32,7 @@ fn times_open(path: &Path) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn imports_that_hang_leave_threads_for_all_else() {
-    let world = World::new();
+    let world = Ground::new();
     let builder = FakeDfdaemon::builder().hosts(2);
     let daemon = builder.quirks([Quirk::SpecialFiles]).start().await.unwrap();
     let client = Client::connect(daemon.endpoint()).await;
@@ -98,7 +98,7 @@ async fn imports_that_hang_leave_threads_for_all_else() {
 /// A crowd that is at work is not taken for one that hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_waits_for_others_that_come_on() {
-    let world = World::new();
+    let world = Ground::new();
     let builder = FakeDfdaemon::builder().hosts(1);
     let daemon = builder.quirks([Quirk::SpecialFiles]).start().await.unwrap();
     let fifo = world.fifo("fifo");

@@ -6,18 +6,18 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::ground::{Ground, HANGS};
 use crate::stalling::StallingFileSystem;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};
-use crate::world::{HANGS, World};
 
 /// What a call takes at most, also while others wait for the file system, on a busy machine.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_whose_file_system_hangs_stops_nothing() {
-    let world = World::new();
+    let world = Ground::new();
     let test = "a_journal_whose_file_system_hangs_stops_nothing";
     let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
         return;
@@ -46,7 +46,7 @@ async fn a_journal_whose_file_system_hangs_stops_nothing() {
     for _ in 0..10 {
         let answer = timeout(SOON, client.stat("9")).await;
         answer.expect("it hangs").unwrap_err();
-        // What has ended is found and told at once.
+        // Calls that have ended are found at once.
         let query = json!({"task": "9", "count": 1}).to_string();
         let waited = timeout(SOON, control.send("POST", "/journal/wait", &query)).await;
         let waited = waited.expect("it hangs");
@@ -71,7 +71,7 @@ async fn a_journal_whose_file_system_hangs_stops_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_whose_preloaded_files_hang_changes_nothing() {
-    let world = World::new();
+    let world = Ground::new();
     let preload = world.path("preload");
     std::fs::create_dir(&preload).unwrap();
     std::fs::write(preload.join("file"), b"content").unwrap();

@@ -6,15 +6,15 @@ use std::time::Instant;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
+use crate::ground::{Ground, HANGS};
 use crate::stalling::StallingFileSystem;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, refused, serve};
-use crate::world::{HANGS, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
-    let world = World::new();
+    let world = Ground::new();
     let test = "a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone";
     let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
         return;
@@ -49,7 +49,7 @@ async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
-    let world = World::new();
+    let world = Ground::new();
     let test = "a_stale_socket_in_a_file_system_that_hangs_is_left_and_told";
     let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
         return;
@@ -81,7 +81,7 @@ async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
 
 #[test]
 fn a_start_in_a_file_system_that_hangs_fails_and_names_it() {
-    let world = World::new();
+    let world = Ground::new();
     let test = "a_start_in_a_file_system_that_hangs_fails_and_names_it";
     let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
         return;
@@ -117,7 +117,7 @@ fn a_start_in_a_file_system_that_hangs_fails_and_names_it() {
 /// The sweep of what killed daemons left waits for it, and nothing waits for the sweep.
 #[test]
 fn a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_stop() {
-    let world = World::new();
+    let world = Ground::new();
     std::fs::create_dir(world.path("tmp")).unwrap();
     let left = world.path("tmp/fake-dfdaemon-left");
     let test = "a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_stop";

@@ -6,10 +6,10 @@ use fake_dfdaemon::FakeDfdaemon;
 use tokio::time::timeout;
 use tonic::Status;
 
+use crate::ground::{Ground, HANGS, tree};
 use crate::support::client::{Client, Export, Import};
 use crate::support::control::Address;
 use crate::support::peer_client::PeerClient;
-use crate::world::{HANGS, World, tree};
 
 fn odd_ids(known: &str) -> Vec<String> {
     let text = [
@@ -48,7 +48,7 @@ fn odd_ids(known: &str) -> Vec<String> {
 }
 
 struct Fake {
-    world: World,
+    world: Ground,
     daemon: FakeDfdaemon,
     client: Client,
     id: String,
@@ -56,7 +56,7 @@ struct Fake {
 
 impl Fake {
     async fn new() -> Self {
-        let world = World::new();
+        let world = Ground::new();
         let state = world.path("a/b/c/d/state");
         let builder = FakeDfdaemon::builder().hosts(1).state_dir(state);
         let daemon = builder.start().await.unwrap();

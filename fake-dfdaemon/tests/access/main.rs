@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_parents;
+mod ground;
 mod hung;
 mod hung_journal;
 mod hung_sockets;
@@ -19,4 +20,3 @@ mod piece_packets;
 mod places;
 mod stalling;
 mod tcp;
-mod world;

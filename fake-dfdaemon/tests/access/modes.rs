@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use crate::ground::{Ground, tree};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;
 use crate::support::requests::{import, transfer};
-use crate::world::{World, tree};
 
 /// `fake-dfdaemon serve` under a umask.
 fn serve_under(umask: &str) -> Command {
@@ -20,7 +20,7 @@ fn serve_under(umask: &str) -> Command {
 }
 
 /// Has every kind of file made that there is.
-async fn use_it(world: &World, process: &Process) {
+async fn use_it(world: &Ground, process: &Process) {
     let (on_first, on_last) = (
         Client::connect(&process.endpoint(0)).await,
         Client::connect(&process.endpoint(2)).await,
@@ -75,7 +75,7 @@ fn exposed(dir: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn state_is_the_owners_alone_under_any_umask() {
     for umask in ["0", "022", "077"] {
-        let world = World::new();
+        let world = Ground::new();
         fs::create_dir(world.path("tmp")).unwrap();
         let given = world.text("state");
         for state in [&["--state-dir", &given][..], &[]] {
@@ -108,7 +108,7 @@ async fn state_is_the_owners_alone_under_any_umask() {
 #[test]
 fn a_socket_mode_is_what_was_asked_for_under_any_umask() {
     for (umask, mode) in [("077", "0666"), ("0", "0600"), ("0777", "0660")] {
-        let world = World::new();
+        let world = Ground::new();
         let state = world.path("state");
         fs::create_dir(&state).unwrap();
         fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();

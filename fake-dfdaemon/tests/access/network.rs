@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
+use crate::ground::Ground;
 use crate::support::process::{Process, serve};
-use crate::world::World;
 
-fn one_host(world: &World, control_tcp: Option<&str>) -> Command {
+fn one_host(world: &Ground, control_tcp: Option<&str>) -> Command {
     let mut command = serve();
     command.args(["--hosts", "1", "--state-dir", &world.text("state")]);
     if let Some(address) = control_tcp {
@@ -42,7 +42,7 @@ fn network_sockets(process: &Process) -> usize {
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_is_on_the_network_unless_it_was_asked_for() {
-    let world = World::new();
+    let world = Ground::new();
     let process = Process::start(&mut one_host(&world, None));
     assert!(process.ready["control_tcp"].is_null());
     assert_eq!(network_sockets(&process), 0);
@@ -67,7 +67,7 @@ fn an_address_that_the_network_reaches_is_said_at_every_log_level() {
 
 /// The address that the ready line names, and what was said on stderr.
 fn announced(word: &str, address: &str, level: &str) -> (String, String) {
-    let world = World::new();
+    let world = Ground::new();
     let ready = world.text("ready");
     let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));
     command.args([word, "--hosts", "1", "--state-dir", &world.text("state")]);
@@ -108,7 +108,7 @@ fn ask(address: SocketAddr, request: &str, headers: &[&str]) -> (u16, String) {
 
 #[test]
 fn web_pages_are_refused_and_programs_are_not() {
-    let world = World::new();
+    let world = Ground::new();
     let process = Process::start(&mut one_host(&world, Some("127.0.0.1:0")));
     let address: SocketAddr = process.ready["control_tcp"]
         .as_str()

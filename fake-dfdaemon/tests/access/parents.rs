@@ -94,7 +94,7 @@ async fn a_task_of_another_fake_is_exported_in_every_mode() {
         let pair = pair(every).await;
         for length in [0, 5, (8 << 20) + 1] {
             let (id, bytes) = imported(&pair.far, pair.dir.path(), length).await;
-            let told = pair.client.stat(&id).await.unwrap();
+            let seen = pair.client.stat(&id).await.unwrap();
             let other = Client::connect(pair.far.endpoint())
                 .await
                 .stat(&id)
@@ -108,7 +108,7 @@ async fn a_task_of_another_fake_is_exported_in_every_mode() {
                     task.created_at,
                 )
             };
-            assert_eq!(fields(&told), fields(&other));
+            assert_eq!(fields(&seen), fields(&other));
             let exported = pair.client.export(transfer(&id)).await.ok();
             assert_eq!(exported.content(), bytes, "{every:?}");
             let remote = exported

@@ -7,9 +7,9 @@ use fake_dfdaemon::{FakeDfdaemon, Quirk, Release};
 use tokio::time::timeout;
 use tonic::Code;
 
+use crate::ground::{Ground, HANGS, tree};
 use crate::support::client::{Client, Export, Import};
 use crate::support::requests;
-use crate::world::{HANGS, World, tree};
 
 fn import(path: &Path, content_for_id: Option<&str>) -> Import {
     Import {
@@ -20,7 +20,7 @@ fn import(path: &Path, content_for_id: Option<&str>) -> Import {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_regular_files_are_imported() {
-    let world = World::new();
+    let world = Ground::new();
     fs::create_dir(world.path("dir")).unwrap();
     let direct = [
         world.path("dir"),
@@ -63,13 +63,13 @@ async fn only_regular_files_are_imported() {
 }
 
 /// What an export may find where it shall write: all but a missing file.
-struct Outputs(World);
+struct Outputs(Ground);
 
 const OUTPUTS: [&str; 6] = ["link", "dangling", "dir", "fifo", "socket", "victim"];
 
 impl Outputs {
     fn new() -> Self {
-        let world = World::new();
+        let world = Ground::new();
         world.link("link", "victim");
         world.link("dangling", "nowhere");
         fs::create_dir(world.path("dir")).unwrap();

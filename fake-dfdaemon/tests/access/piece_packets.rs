@@ -122,9 +122,9 @@ async fn hosts_tell_where_their_pieces_are_to_be_had() {
         let fake = builder.start().await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (id, _) = imported(&fake, dir.path(), 5).await;
-        let told = told(&fake, &id).await;
+        let announced = announced(&fake, &id).await;
         let port = fake.host(0).unwrap().piece_tcp().unwrap().port();
-        assert_eq!(told, ("127.0.0.1".to_owned(), Some(i32::from(port))));
+        assert_eq!(announced, ("127.0.0.1".to_owned(), Some(i32::from(port))));
         let ports = fake.hosts().map(|host| host.piece_tcp().unwrap().port());
         let ports: std::collections::BTreeSet<_> = ports.collect();
         assert_eq!(ports.len(), 2);
@@ -138,13 +138,13 @@ async fn hosts_tell_where_their_pieces_are_to_be_had() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (id, _) = imported(&fake, dir.path(), 5).await;
-        assert_eq!(told(&fake, &id).await, (String::new(), None));
+        assert_eq!(announced(&fake, &id).await, (String::new(), None));
         assert_eq!(fake.host(0).unwrap().piece_tcp(), None);
     }
 }
 
 /// What the first host says of where the first piece is.
-async fn told(fake: &FakeDfdaemon, id: &str) -> (String, Option<i32>) {
+async fn announced(fake: &FakeDfdaemon, id: &str) -> (String, Option<i32>) {
     let peer = PeerClient::connect(fake.host(0).unwrap().upload_endpoint()).await;
     let piece = peer.sync(id, &[0]).await.unwrap().remove(0);
     (piece.ip, piece.tcp_port)

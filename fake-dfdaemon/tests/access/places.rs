@@ -5,12 +5,12 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
+use crate::ground::{Ground, NOBODY, is_root, tree};
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::process::{Process, names, refused, serve};
-use crate::world::{NOBODY, World, is_root, tree};
 
-fn with_state(world: &World) -> Command {
+fn with_state(world: &Ground) -> Command {
     let mut command = serve();
     command.args(["--hosts", "1", "--state-dir", &world.text("state")]);
     command
@@ -27,7 +27,7 @@ fn assert_refused(command: &mut Command, path: &Path, why: &str) {
 
 #[test]
 fn a_state_directory_that_is_a_link_is_refused_however_it_is_written() {
-    let world = World::new();
+    let world = Ground::new();
     fs::create_dir(world.path("elsewhere")).unwrap();
     world.link("link", "elsewhere");
     for written in ["link", "link/", "link//", "link/.", "./link/"] {
@@ -44,7 +44,7 @@ fn a_state_directory_that_is_a_link_is_refused_however_it_is_written() {
 
 #[test]
 fn a_state_directory_that_others_write_to_is_refused() {
-    let world = World::new();
+    let world = Ground::new();
     let state = world.path("state");
     fs::create_dir(&state).unwrap();
     for mode in [0o777, 0o1777, 0o770, 0o702] {
@@ -59,7 +59,7 @@ fn a_state_directory_of_another_user_is_refused() {
     if !is_root("a_state_directory_of_another_user_is_refused") {
         return;
     }
-    let world = World::new();
+    let world = Ground::new();
     let state = world.path("state");
     fs::create_dir(&state).unwrap();
     chown(&state, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -74,7 +74,7 @@ fn a_state_directory_that_anybody_may_replace_is_refused() {
     if !is_root("a_state_directory_that_anybody_may_replace_is_refused") {
         return;
     }
-    let world = World::new();
+    let world = Ground::new();
     let open = world.path("open");
     fs::create_dir_all(open.join("own")).unwrap();
     fs::set_permissions(open.join("own"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -110,7 +110,7 @@ fn a_state_directory_that_anybody_may_replace_is_refused() {
 
 #[test]
 fn what_lies_in_the_way_of_the_state_is_named() {
-    let world = World::new();
+    let world = Ground::new();
     drop(Process::start(&mut with_state(&world)));
     let tasks = "hosts/host-0/content/persistent-cache-tasks";
     for name in [
@@ -143,7 +143,7 @@ fn what_lies_in_the_way_of_the_state_is_named() {
 
 #[test]
 fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
-    let world = World::new();
+    let world = Ground::new();
     let journal = |path: &Path| {
         let mut command = with_state(&world);
         command.arg("--journal").arg(path);
@@ -191,7 +191,7 @@ fn a_journal_that_another_user_put_there_is_refused() {
     if !is_root("a_journal_that_another_user_put_there_is_refused") {
         return;
     }
-    let world = World::new();
+    let world = Ground::new();
     let theirs = world.path("theirs");
     fs::write(&theirs, "").unwrap();
     fs::set_permissions(&theirs, fs::Permissions::from_mode(0o666)).unwrap();
@@ -204,7 +204,7 @@ fn a_journal_that_another_user_put_there_is_refused() {
 
 #[test]
 fn a_journal_that_is_something_else_of_the_state_is_refused() {
-    let world = World::new();
+    let world = Ground::new();
     let process = Process::start(&mut with_state(&world));
     assert!(process.end(rustix::process::Signal::TERM).success());
     let before = tree(&world.path("state"));
@@ -230,7 +230,7 @@ fn a_journal_that_is_something_else_of_the_state_is_refused() {
 
 #[test]
 fn a_journal_that_another_daemon_writes_is_refused() {
-    let world = World::new();
+    let world = Ground::new();
     let path = world.path("journal");
     let process = Process::start(with_state(&world).arg("--journal").arg(&path));
     assert_refused(serve().arg("--journal").arg(&path), &path, "running fake");
@@ -240,7 +240,7 @@ fn a_journal_that_another_daemon_writes_is_refused() {
 
 #[tokio::test]
 async fn a_journal_that_is_replaced_is_still_the_one_that_was_opened() {
-    let world = World::new();
+    let world = Ground::new();
     let path = world.path("journal");
     let builder = fake_dfdaemon::FakeDfdaemon::builder().hosts(1);
     let daemon = builder.journal(&path).start().await.unwrap();
@@ -257,7 +257,7 @@ async fn a_journal_that_is_replaced_is_still_the_one_that_was_opened() {
 
 #[test]
 fn a_ready_file_replaces_a_link_and_writes_through_none() {
-    let world = World::new();
+    let world = Ground::new();
     let link = world.link("ready", "victim");
     let mut command = with_state(&world);
     let process = Process::start(command.arg("--ready-file").arg(&link));
@@ -271,7 +271,7 @@ fn a_ready_file_replaces_a_link_and_writes_through_none() {
 
 #[test]
 fn a_ready_file_that_is_no_stale_one_is_left_alone() {
-    let world = World::new();
+    let world = Ground::new();
     let path = world.path("ready");
     let mut command = with_state(&world);
     let process = Process::start(command.arg("--ready-file").arg(&path));
@@ -301,7 +301,7 @@ fn a_ready_file_that_is_no_file_is_written_into_and_stays() {
     use std::io::{BufRead as _, BufReader};
     use std::os::unix::fs::FileTypeExt as _;
 
-    let world = World::new();
+    let world = Ground::new();
     let pipe = world.path("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
@@ -341,7 +341,7 @@ fn a_ready_file_that_is_no_file_is_written_into_and_stays() {
 
 #[test]
 fn a_socket_is_bound_over_no_link_and_no_file() {
-    let world = World::new();
+    let world = Ground::new();
     for option in ["--socket", "--control"] {
         for place in [
             world.path("victim"),
@@ -357,7 +357,7 @@ fn a_socket_is_bound_over_no_link_and_no_file() {
 
 #[tokio::test]
 async fn temporary_directories_of_others_are_not_swept() {
-    let world = World::new();
+    let world = Ground::new();
     let tmp = world.path("tmp");
     fs::create_dir_all(tmp.join("fake-dfdaemon-theirs")).unwrap();
     fs::write(tmp.join("fake-dfdaemon-theirs/state.json"), "{}").unwrap();

@@ -1,4 +1,4 @@
-//! A file system with one file or socket, whose server answers until it is told to stop.
+//! A file system with one file or socket, whose server answers until a test stops it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};

@@ -4,7 +4,7 @@
 //! `CONTRACT_ENDPOINT` and `CONTRACT_VERSION` in the environment (`make contract`) the rows run
 //! against that endpoint, which has to see the files of this machine, and a table tells which held.
 
-// A test binary without a harness is not told apart from a program by clippy.
+// Clippy takes a test binary without a harness for a program.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

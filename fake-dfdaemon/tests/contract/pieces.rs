@@ -8,6 +8,7 @@ use tonic::Code;
 
 use crate::row::{Row, row};
 use crate::support::peer_client::PeerClient;
+use crate::support::world;
 use crate::world::{MIB, World, assert_says};
 
 /// How long is for ever.
@@ -31,20 +32,20 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 async fn peer(w: &World) -> PeerClient {
-    PeerClient::connect(w.fake().host(0).unwrap().upload_endpoint()).await
+    world::peer(w.fake(), 0).await
 }
 
 async fn peers_are_told_of_each_piece(w: World) {
     let (id, _) = w.imported(4 * MIB + 1).await;
-    let told = peer(&w).await.sync(&id, &[0, 1]).await.unwrap();
-    let told: Vec<_> = told
+    let announced = peer(&w).await.sync(&id, &[0, 1]).await.unwrap();
+    let announced: Vec<_> = announced
         .iter()
         .map(|piece| (piece.number, piece.offset, piece.length))
         .collect();
     let long = 4 * MIB as u64;
-    assert_eq!(told, [(0, 0, long), (1, long, 1)]);
-    let told = peer(&w).await.sync(&id, &[1]).await.unwrap();
-    assert_eq!(told.len(), 1);
+    assert_eq!(announced, [(0, 0, long), (1, long, 1)]);
+    let announced = peer(&w).await.sync(&id, &[1]).await.unwrap();
+    assert_eq!(announced.len(), 1);
     assert!(peer(&w).await.sync(&id, &[]).await.unwrap().is_empty());
 }
 
@@ -52,8 +53,8 @@ async fn peers_are_not_told_of_what_the_host_lacks(w: World) {
     let (id, _) = w.imported(5).await;
     for (id, numbers) in [(id.as_str(), [0, 1]), ("404", [0, 0])] {
         let peer = peer(&w).await;
-        let told = tokio::time::timeout(PATIENCE, peer.sync(id, &numbers)).await;
-        assert!(told.is_err(), "the stream goes on");
+        let announced = tokio::time::timeout(PATIENCE, peer.sync(id, &numbers)).await;
+        assert!(announced.is_err(), "the stream goes on");
     }
 }
 
@@ -62,8 +63,8 @@ async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: World) {
     let (id, _) = w.imported(5).await;
     let numbers: Vec<u32> = (0..1_000_000).collect();
     let peer = peer(&w).await;
-    let mut told = peer.syncing(&id, &numbers).await.unwrap();
-    assert_eq!(told.message().await.unwrap().unwrap().number, 0);
+    let mut announced = peer.syncing(&id, &numbers).await.unwrap();
+    assert_eq!(announced.message().await.unwrap().unwrap().number, 0);
     let client = w.client().await;
     let stats = async {
         for _ in 0..100 {
@@ -72,7 +73,7 @@ async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: World) {
     };
     let stats = tokio::time::timeout(HANGS, stats).await;
     stats.expect("they wait for the peer");
-    let more = tokio::time::timeout(Duration::ZERO, told.message()).await;
+    let more = tokio::time::timeout(Duration::ZERO, announced.message()).await;
     assert!(more.is_err(), "the stream goes on");
 }
 

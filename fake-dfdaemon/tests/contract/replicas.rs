@@ -7,6 +7,7 @@ use tonic::Code;
 
 use crate::row::{Row, row};
 use crate::support::client::{Exported, Import};
+use crate::support::world::content_path;
 use crate::world::{MIB, World, cache, import, import_as, seconds, transfer};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -293,11 +294,7 @@ async fn an_export_goes_on_when_one_of_its_sources_stops(w: World) {
 /// The scheduler offers a host whose copy turns out to be cut.
 async fn a_transfer_that_loses_its_last_parent_says_so(w: World) {
     let (id, _) = imported(&w, 1).await;
-    let tasks = w
-        .fake()
-        .state_dir()
-        .join("hosts/host-0/content/persistent-cache-tasks");
-    let path = tasks.join(id.get(..3).unwrap()).join(&id);
+    let path = content_path(w.fake().state_dir(), "host-0", &id);
     let content = std::fs::File::options().write(true).open(path).unwrap();
     content.set_len(1).unwrap();
     let exported = w.host(1).await.export(cache(&id)).await;

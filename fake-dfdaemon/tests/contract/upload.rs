@@ -5,6 +5,7 @@ use tonic::Code;
 use crate::row::{Row, row};
 use crate::support::client::Import;
 use crate::support::peer_client::PeerClient;
+use crate::support::world;
 use crate::world::{MIB, World, assert_says, export_to, import, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -46,8 +47,7 @@ async fn other_hosts_are_not_blocked(w: World) {
 }
 
 async fn peer(w: &World, host: usize) -> PeerClient {
-    let host = w.fake().host(host).unwrap();
-    PeerClient::connect(host.upload_endpoint()).await
+    world::peer(w.fake(), host).await
 }
 
 /// Imports a new file on the first host with so many replicas, and lets them be made.

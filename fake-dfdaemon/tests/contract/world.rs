@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 use crate::row::{Row, Runs};
 use crate::support::client::{Client, Import};
 use crate::support::content;
-use crate::support::requests;
 pub(crate) use crate::support::requests::{cache, export_to, seconds, transfer};
+use crate::support::{requests, world};
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -84,7 +84,7 @@ impl World {
 
     /// A client of a host of the fake.
     pub(crate) async fn host(&self, number: usize) -> Client {
-        Client::connect(self.fake().host(number).unwrap().endpoint()).await
+        world::client(self.fake(), number).await
     }
 
     /// A path in the row's directory.

@@ -57,7 +57,7 @@ async fn system_time_is_not_to_be_moved() {
 #[tokio::test]
 async fn a_week_passes_at_once() {
     let w = World::new().await;
-    let (path, _) = w.file(10);
+    let (path, _) = w.new_file(10);
     let mut request = import(&path);
     request.ttl = Some(prost_types::Duration {
         seconds: 7 * 86_400,

@@ -1,4 +1,4 @@
-//! What happens, told as it happens.
+//! Events are sent as they happen.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Reader {
                 return Some(block.trim_end().to_owned());
             }
             let frame = tokio::time::timeout(Duration::from_secs(60), self.body.frame());
-            let frame = frame.await.expect("nothing is told")?.ok()?;
+            let frame = frame.await.expect("nothing is seen")?.ok()?;
             let data = frame.into_data().unwrap();
             self.read.push_str(std::str::from_utf8(&data).unwrap());
         }
@@ -134,24 +134,24 @@ const OF_OTHERS: &str = "/events?kinds=faults,settings,snapshots,journal-cleared
 async fn changes_by_other_clients_are_told() {
     let w = World::new().await;
     let mut reader = Reader::of(&w, OF_OTHERS, None).await;
-    let mut told = async |kind: &str, data: Value| {
+    let mut seen = async |kind: &str, data: Value| {
         let event = reader.next().await;
         assert_eq!((event.kind.as_str(), event.data), (kind, data));
     };
     let guard = w.daemon.fault(Fault::on(Rpc::List).error(Code::Aborted));
-    told("faults", json!({"armed": 1})).await;
+    seen("faults", json!({"armed": 1})).await;
     drop(guard);
-    told("faults", json!({"armed": 0})).await;
+    seen("faults", json!({"armed": 0})).await;
     let given = w.api.get("/settings").await;
     let change = json!({"capacity": 5}).to_string();
     let changed = w.api.send("PATCH", "/settings", &change).await.body;
-    told("settings", changed).await;
+    seen("settings", changed).await;
     w.api.ask("/snapshots/before").await;
-    told("snapshots", json!({"name": "before", "state": "taken"})).await;
+    seen("snapshots", json!({"name": "before", "state": "taken"})).await;
     w.api.send("DELETE", "/snapshots/before", "").await;
-    told("snapshots", json!({"name": "before", "state": "removed"})).await;
+    seen("snapshots", json!({"name": "before", "state": "removed"})).await;
     w.api.send("DELETE", "/journal", "").await;
-    told("journal-cleared", json!({})).await;
+    seen("journal-cleared", json!({})).await;
     w.api.ask("/reset").await;
     // A watcher of the list tells of faults: sooner or later.
     let mut all = Vec::new();
@@ -199,7 +199,8 @@ async fn a_reader_that_comes_back_misses_nothing() {
     }
 }
 
-/// A browser comes back with the last id that it was told: also after it was told that it missed some.
+/// A browser reconnects with the last id that it received, also that of an event which says that it missed
+/// some.
 #[tokio::test]
 async fn a_reader_that_comes_back_too_late_is_told_so_once() {
     let w = World::new().await;
@@ -243,20 +244,20 @@ async fn a_reader_of_a_sample_is_told_how_many_were_left_out() {
         client.list().await.unwrap();
     }
     w.api.post("/clock", json!({"advance": "1h"})).await;
-    let (mut told, mut left_out, mut last) = (Vec::new(), 0, None);
+    let (mut seen, mut left_out, mut last) = (Vec::new(), 0, None);
     let mut is_over = false;
-    while !is_over || told.len() as u64 + left_out < CALLS {
+    while !is_over || seen.len() as u64 + left_out < CALLS {
         let event = reader.next().await;
         match event.kind.as_str() {
-            "call-ended" => told.push(event.data["call"].as_u64().unwrap()),
+            "call-ended" => seen.push(event.data["call"].as_u64().unwrap()),
             "left-out" => left_out += event.data["call-ended"].as_u64().unwrap(),
             _ => is_over = true,
         }
         last = event.id;
     }
-    assert_eq!((told[0], *told.last().unwrap()), (1, CALLS), "{told:?}");
-    assert_eq!(told.len() as u64 + left_out, CALLS);
-    assert!(left_out > 0 && told.is_sorted());
+    assert_eq!((seen[0], *seen.last().unwrap()), (1, CALLS), "{seen:?}");
+    assert_eq!(seen.len() as u64 + left_out, CALLS);
+    assert!(left_out > 0 && seen.is_sorted());
     // It goes on after those that were left out too.
     let mut back = Reader::of(&w, path, last.as_deref()).await;
     client.list().await.unwrap();
@@ -293,19 +294,19 @@ async fn readers_that_stall_are_let_go() {
     w.api.post("/clock", json!({"advance": "1h"})).await;
     assert_eq!(quick.next().await.kind, "clock");
     // It finds that it has been let go, and not all that happened.
-    let mut told = 0;
+    let mut seen = 0;
     while let Some(block) = stalled.block().await {
-        told += 1;
+        seen += 1;
         if block.starts_with("event: missed") {
             break;
         }
     }
     assert!(
-        told < 400,
-        "{told} events were kept for a reader that stalled"
+        seen < 400,
+        "{seen} events were kept for a reader that stalled"
     );
     let mut more = Reader::of(&w, "/events", None).await;
-    tokio::time::timeout(Duration::from_secs(20), w.daemon.stop())
+    tokio::time::timeout(Duration::from_secs(20), w.world.stop())
         .await
         .unwrap();
     while more.block().await.is_some() {}

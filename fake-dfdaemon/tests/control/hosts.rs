@@ -131,7 +131,7 @@ async fn a_host_whose_socket_was_taken_does_not_start() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_goes_on_from_another_replica_when_its_source_stops() {
     let w = World::new().await;
-    let (path, bytes) = w.file(3 * PIECE);
+    let (path, bytes) = w.new_file(3 * PIECE);
     let id = w
         .on_host(0)
         .await

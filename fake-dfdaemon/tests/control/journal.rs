@@ -10,7 +10,7 @@ use crate::world::{PIECE, World, column, empty, import, transfer};
 #[tokio::test]
 async fn a_call_is_told_in_full() {
     let w = World::new().await;
-    let (path, _) = w.file(PIECE + 1);
+    let (path, _) = w.new_file(PIECE + 1);
     let client = w.on_host(0).await;
     let id = client.import(import(&path)).await.unwrap().id;
     w.api.ask("/settle").await;
@@ -125,7 +125,7 @@ async fn a_journal_lies_where_it_was_asked_to() {
     w.on_host(0).await.list().await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
     assert!(!w.daemon.state_dir().join("journal.jsonl").exists());
-    w.daemon.stop().await;
+    w.world.stop().await;
     assert!(path.exists());
 }
 

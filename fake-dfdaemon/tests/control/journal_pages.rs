@@ -83,7 +83,7 @@ async fn calls_are_counted_as_they_are_found() {
     }
 }
 
-/// They are told as far as they have come, and no more when they have ended.
+/// The journal shows them as far as they have come, and no longer as running when they have ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_run_are_told() {
     let w = World::new().await;

@@ -67,17 +67,17 @@ async fn what_does_not_come_is_told_with_what_came_nearest() {
 async fn a_call_that_still_runs_is_a_near_miss() {
     let w = World::new().await;
     let stall = w.daemon.fault(Fault::on(Rpc::Import).stall());
-    let (path, _) = w.file(10);
+    let (path, _) = w.new_file(10);
     let importing = w.on_host(0).await.begin_import(import(&path));
     eventually("it hangs", || async { stall.fired() == 1 }).await;
     let wait = json!({"rpc": "import", "timeout": "1ms"}).to_string();
     let answer = w.api.send("POST", "/journal/wait", &wait).await;
     let near = &answer.body["error"]["near_misses"][0];
     assert_eq!((&near["call"], &near["status"]), (&json!(1), &Value::Null));
-    let told = answer.body["error"]["message"].as_str().unwrap();
+    let reason = answer.body["error"]["message"].as_str().unwrap();
     assert!(
-        told.ends_with("call 1 (import on host-0) has not ended"),
-        "{told}"
+        reason.ends_with("call 1 (import on host-0) has not ended"),
+        "{reason}"
     );
     drop(stall);
     importing.await.unwrap().unwrap();
@@ -133,12 +133,12 @@ async fn a_wait_that_cannot_be_is_refused() {
 /// Who waits does not keep the daemon.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_stops_ends_a_wait() {
-    let World { daemon, api, .. } = World::new().await;
+    let World { world, api } = World::new().await;
     let stopped = async {
         // The daemon tells nobody that a request has begun to wait.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let began = Instant::now();
-        daemon.stop().await;
+        world.stop().await;
         began.elapsed()
     };
     let wait = ("POST", "/journal/wait", "{\"timeout\":\"5m\"}");

@@ -85,8 +85,8 @@ async fn a_call_ends_when_the_time_is_over_that_its_client_gives_it() {
     let client = w.on_host(0).await;
     let stalled = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let status = stat_within(&client, "20m").await;
-    let told = (status.code(), status.message());
-    assert_eq!(told, (Code::Cancelled, "Timeout expired"));
+    let answered = (status.code(), status.message());
+    assert_eq!(answered, (Code::Cancelled, "Timeout expired"));
     let call = &w.daemon.journal().calls(Rpc::Stat)[0];
     let noted = (call.status.code.as_str(), call.status.message.as_str());
     assert_eq!(noted, ("CANCELLED", "Timeout expired"));

@@ -53,9 +53,9 @@ async fn a_long_journal_is_told_bit_by_bit_and_calls_are_answered_meanwhile() {
     let rest = answer.into_body().collect().await.unwrap().to_bytes();
     let took = process.peak_memory() - before;
     assert!(took < MEMORY, "{took} bytes");
-    let told: Value = serde_json::from_slice(&[first, rest].concat()).unwrap();
+    let body: Value = serde_json::from_slice(&[first, rest].concat()).unwrap();
     let numbers: Vec<_> = (1..=CALLS).collect();
-    assert_eq!(json!(column(&told["calls"], "call")), json!(numbers));
+    assert_eq!(json!(column(&body["calls"], "call")), json!(numbers));
     // Numbers go on.
     let last = control.send("GET", "/journal?status=INTERNAL", "").await;
     assert_eq!(column(&last.body["calls"], "call"), [CALLS + 1]);

@@ -54,7 +54,7 @@ async fn calls_faults_hosts_and_bytes_are_counted() {
         .daemon
         .fault(Fault::on(Rpc::Connect).host("host-1").stale());
     w.api.ask("/hosts/host-2/stop").await;
-    let told = samples(&text(&w).await);
+    let shown = samples(&text(&w).await);
     let length = (PIECE + 1) as f64;
     for (sample, value) in [
         ("calls_total{rpc=\"import\",status=\"OK\"}", 1.0),
@@ -85,10 +85,10 @@ async fn calls_faults_hosts_and_bytes_are_counted() {
         ("journal_lost_calls", 0.0),
     ] {
         assert_eq!(
-            told.get(&format!("fake_dfdaemon_{sample}")),
+            shown.get(&format!("fake_dfdaemon_{sample}")),
             Some(&value),
             "{sample}"
         );
     }
-    assert!(told["fake_dfdaemon_open_connections"] >= 1.0);
+    assert!(shown["fake_dfdaemon_open_connections"] >= 1.0);
 }

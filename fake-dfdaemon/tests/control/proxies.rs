@@ -68,12 +68,12 @@ async fn a_proxy_has_faults_journal_events_metrics_and_the_page() {
     assert_eq!(journal["calls"][0]["host"], "upstream");
     assert_eq!(api.get("/journal/count").await["count"], 3);
 
-    let mut told = String::new();
-    while told.matches("event: call-ended").count() < 3
-        || told.matches("event: fault-fired").count() < 2
+    let mut stream_text = String::new();
+    while stream_text.matches("event: call-ended").count() < 3
+        || stream_text.matches("event: fault-fired").count() < 2
     {
         let frame = events.body_mut().frame().await.unwrap().unwrap();
-        told.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+        stream_text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
     }
     for (path, says) in [
         (

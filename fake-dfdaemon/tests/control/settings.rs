@@ -32,7 +32,7 @@ async fn settings_are_told_and_changed_one_by_one() {
     });
     assert_eq!(w.api.get("/settings").await, expected);
     assert_eq!(w.adjust(json!({})).await, expected);
-    for (field, given, told) in [
+    for (field, given, shown) in [
         ("capacity", json!("1mib"), json!(1 << 20)),
         ("capacity", json!(5), json!(5)),
         ("capacity", json!(null), json!(null)),
@@ -54,7 +54,7 @@ async fn settings_are_told_and_changed_one_by_one() {
             json!(["no-local-calls"]),
         ),
     ] {
-        expected[field] = told;
+        expected[field] = shown;
         assert_eq!(w.adjust(json!({ field: given })).await, expected);
     }
     // One that makes no sense changes nothing, also nothing else.
@@ -101,7 +101,7 @@ async fn what_is_changed_counts_from_then_on_and_until_a_reset() {
     let w = World::with(|builder| builder.release(Release::V1_5)).await;
     let given = w.api.get("/settings").await;
     let client = w.on_host(0).await;
-    let (path, _) = w.file(1000);
+    let (path, _) = w.new_file(1000);
     let labelled = Import {
         tag: Some("x".to_owned()),
         ..import(&path)

@@ -24,7 +24,7 @@ async fn state(w: &World) -> [Value; 3] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_hosts_and_clock_come_back_faults_and_journal_stay() {
     let w = World::new().await;
-    let (path, bytes) = w.file(PIECE + 1);
+    let (path, bytes) = w.new_file(PIECE + 1);
     let id = w.on_host(0).await.import(import(&path)).await.unwrap().id;
     w.api.ask("/hosts/host-2/leave").await;
     let kept = state(&w).await;
@@ -66,7 +66,7 @@ async fn a_reset_is_as_after_the_start() {
     let preloaded = w.daemon.preloaded()[0].task_id.clone();
     let at_start = state(&w).await;
     let faults = w.api.get("/faults").await;
-    let (path, bytes) = w.file(100);
+    let (path, bytes) = w.new_file(100);
     let id = w.on_host(0).await.import(import(&path)).await.unwrap().id;
     w.api.post("/clock", json!({"advance": "30m"})).await;
     w.api.ask("/hosts/host-0/leave").await;
@@ -112,7 +112,7 @@ async fn a_reset_without_its_preloaded_files_changes_nothing() {
     std::fs::create_dir(&preload).unwrap();
     std::fs::write(preload.join("file"), b"content").unwrap();
     let w = World::with(|builder| builder.preload(&preload)).await;
-    let (path, _) = w.file(100);
+    let (path, _) = w.new_file(100);
     w.on_host(0).await.import(import(&path)).await.unwrap();
     w.api.ask("/hosts/host-1/leave").await;
     let fault = json!({"on": "stat", "do": {"stall": true}});
@@ -173,7 +173,7 @@ async fn calls_that_are_running_get_unavailable() {
         let w = World::new().await;
         w.api.ask("/snapshots/a").await;
         let id = w.imported(PIECE + 1).await;
-        let (path, _) = w.file(10);
+        let (path, _) = w.new_file(10);
         for fault in [
             json!({"on": "export", "piece": 1, "do": {"stall": true}}),
             json!({"on": "stat", "do": {"delay": "1h"}}),
@@ -221,8 +221,8 @@ async fn calls_that_are_running_get_unavailable() {
         let calls = w.api.get("/journal?status=UNAVAILABLE").await;
         let calls = calls["calls"].as_array().unwrap();
         // A reset forgets them.
-        let told = if verb == "/reset" { 0 } else { 3 };
-        assert!(calls.len() >= told, "{verb}: {calls:#?}");
+        let at_least = if verb == "/reset" { 0 } else { 3 };
+        assert!(calls.len() >= at_least, "{verb}: {calls:#?}");
         assert!(
             calls.iter().all(|call| call["client_gone"] == false),
             "{verb}"
@@ -265,7 +265,7 @@ async fn a_snapshot_that_is_not_there_and_a_name_that_is_none_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_only_the_replaced_state_lacked_is_not_made() {
     let w = World::new().await;
-    let (path, _) = w.file(10);
+    let (path, _) = w.new_file(10);
     let request = Import {
         persistent_replica_count: 2,
         ..import(&path)
@@ -300,7 +300,7 @@ async fn a_restored_state_lives_on() {
     w.api.ask("/settle").await;
     w.api.ask("/snapshots/a").await;
     for _ in 0..5 {
-        let (path, _) = w.file(10);
+        let (path, _) = w.new_file(10);
         w.on_host(1).await.import(import(&path)).await.unwrap();
         w.api.ask("/snapshots/a/restore").await;
     }
@@ -334,7 +334,7 @@ async fn a_restored_state_lives_on() {
 async fn a_thousand_tasks_are_kept_and_brought_back() {
     let w = World::new().await;
     let client = w.on_host(0).await;
-    let (path, _) = w.file(100);
+    let (path, _) = w.new_file(100);
     for number in 0..1000 {
         let request = Import {
             content_for_calculating_task_id: Some(number.to_string()),

@@ -63,7 +63,7 @@ async fn the_same_files_may_be_preloaded_into_a_state_that_has_them() {
         let w =
             World::with(|builder| builder.preload(fixtures.path()).state_dir(state.path())).await;
         ids.push(w.daemon.preloaded()[0].task_id.clone());
-        w.daemon.stop().await;
+        w.world.stop().await;
     }
     assert_eq!(ids[0], ids[1]);
 }
@@ -99,7 +99,7 @@ async fn the_api_is_served_on_tcp_besides() {
     assert_eq!(api.get("/health").await, w.api.get("/health").await);
     api.post("/clock", json!({"advance": "1h"})).await;
     assert_eq!(w.api.get("/clock").await, api.get("/clock").await);
-    w.daemon.stop().await;
+    w.world.stop().await;
     assert!(std::net::TcpStream::connect(address).is_err());
     assert_eq!(
         serde_json::to_value(World::new().await.daemon.ready()).unwrap()["control_tcp"],

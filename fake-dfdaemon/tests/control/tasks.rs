@@ -8,7 +8,7 @@ use crate::world::{PIECE, World, column, empty, import, transfer};
 #[tokio::test]
 async fn a_task_is_the_fields_of_stat_and_its_replicas() {
     let w = World::new().await;
-    let (path, _) = w.file(PIECE + 1);
+    let (path, _) = w.new_file(PIECE + 1);
     let request = Import {
         tag: Some("t".to_owned()),
         ..import(&path)
@@ -47,7 +47,7 @@ async fn tasks_that_lack_replicas_are_told_alone() {
     let w = World::new().await;
     let mut two = [w.imported(10).await, w.imported(20).await];
     two.sort();
-    let (path, _) = w.file(30);
+    let (path, _) = w.new_file(30);
     let one = Import {
         persistent_replica_count: 1,
         ..import(&path)
@@ -82,7 +82,7 @@ async fn tasks_are_found_by_their_text_and_by_their_hosts() {
         (None, None),
     ];
     for (number, (tag, application)) in named.into_iter().enumerate() {
-        let (path, _) = w.file(10 + number);
+        let (path, _) = w.new_file(10 + number);
         let request = Import {
             tag: tag.map(str::to_owned),
             application: application.map(str::to_owned),
@@ -123,7 +123,7 @@ async fn tasks_are_found_by_their_text_and_by_their_hosts() {
 #[tokio::test]
 async fn a_task_that_failed_is_shown_too() {
     let w = World::with(|builder| builder.capacity(100)).await;
-    let (path, _) = w.file(101);
+    let (path, _) = w.new_file(101);
     w.on_host(0).await.import(import(&path)).await.unwrap_err();
     let tasks = w.api.get("/tasks").await;
     assert_eq!(column(&tasks["tasks"], "state"), ["Failed"]);

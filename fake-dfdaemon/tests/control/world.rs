@@ -1,28 +1,34 @@
 //! A fake whose time stands still, and its control API.
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
 use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{Builder, FakeDfdaemon};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::client::{Client, Import};
-use crate::support::content;
+use crate::support::client::Import;
 use crate::support::control::{Address, Answer};
-use crate::support::peer_client::PeerClient;
-use crate::support::requests;
 pub(crate) use crate::support::requests::transfer;
+use crate::support::{requests, world};
 
 pub(crate) const PIECE: usize = 4 << 20;
 
 /// When manual time begins.
 pub(crate) const START: &str = "2026-01-02T03:04:05Z";
 
+/// The world of most tests, and its control API.
 pub(crate) struct World {
-    pub(crate) daemon: FakeDfdaemon,
     pub(crate) api: Api,
-    dir: TempDir,
+    pub(crate) world: world::World,
+}
+
+impl Deref for World {
+    type Target = world::World;
+
+    fn deref(&self) -> &world::World {
+        &self.world
+    }
 }
 
 /// The control API of a daemon, and what it says of itself.
@@ -39,34 +45,16 @@ impl World {
     pub(crate) async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
         let builder =
             FakeDfdaemon::builder().clock(ClockMode::Manual(Some(START.parse().unwrap())));
-        let daemon = configure(builder).start().await.unwrap();
+        let world = world::World::start(configure(builder)).await;
         Self {
-            api: Api::at(Address::socket(daemon.control())).await,
-            daemon,
-            dir: tempfile::tempdir().unwrap(),
+            api: Api::at(Address::socket(world.daemon.control())).await,
+            world,
         }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(crate) async fn on_host(&self, host: usize) -> Client {
-        Client::connect(self.daemon.host(host).unwrap().endpoint()).await
-    }
-
-    pub(crate) async fn peer(&self, host: usize) -> PeerClient {
-        PeerClient::connect(self.daemon.host(host).unwrap().upload_endpoint()).await
-    }
-
-    /// A new file.
-    pub(crate) fn file(&self, length: usize) -> (PathBuf, Vec<u8>) {
-        content::new_file(self.dir.path(), length)
     }
 
     /// Imports a new file on the first host, and returns the task's id.
     pub(crate) async fn imported(&self, length: usize) -> String {
-        let (path, _) = self.file(length);
+        let (path, _) = self.new_file(length);
         let task = self.on_host(0).await.import(import(&path)).await;
         task.unwrap().id
     }

@@ -10,6 +10,7 @@ use tonic::Code;
 
 use crate::support::client::Import;
 use crate::support::requests;
+use crate::support::world::content_path;
 use crate::world::{PIECE, Subject, World, export_to, import, transfer};
 
 const LENGTH: usize = PIECE + 5;
@@ -18,9 +19,7 @@ const LENGTH: usize = PIECE + 5;
 const CHANGES: [i64; 3] = [-1, 1, -(LENGTH as i64)];
 
 fn content_of(w: &World, host: &str, id: &str) -> PathBuf {
-    let host = w.daemon.state_dir().join("hosts").join(host);
-    let tasks = host.join("content/persistent-cache-tasks");
-    tasks.join(id.get(..3).unwrap()).join(id)
+    content_path(w.daemon.state_dir(), host, id)
 }
 
 fn change_length(w: &World, host: &str, subject: &Subject, by: i64) {

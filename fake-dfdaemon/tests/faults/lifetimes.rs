@@ -1,4 +1,4 @@
-//! How long a fault lasts, and what is told of it.
+//! How long a fault lasts, and what its guard and the journal say of it.
 
 use std::time::Duration;
 

@@ -163,7 +163,7 @@ async fn a_replica_whose_host_leaves_says_so() {
     w.fired(&guard, 1).await;
     w.daemon.host(1).unwrap().leave().await;
     let call = w.journaled(fake_dfdaemon::Rpc::Replicate, 1).await;
-    let told = (call.status.code.as_str(), call.status.message.as_str());
-    assert_eq!(told, ("UNAVAILABLE", "host-1 has left"));
+    let noted = (call.status.code.as_str(), call.status.message.as_str());
+    assert_eq!(noted, ("UNAVAILABLE", "host-1 has left"));
     w.daemon.stop().await;
 }

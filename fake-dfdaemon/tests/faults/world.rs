@@ -6,24 +6,18 @@ use std::time::Duration;
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 use fake_dfdaemon::{Action, Builder, FakeDfdaemon, Fault, Rpc};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::client::{Client, Export, Import};
-use crate::support::peer_client::PeerClient;
+use crate::support::client::{Client, Import};
+use crate::support::eventually;
 use crate::support::requests;
-pub(crate) use crate::support::requests::transfer;
-use crate::support::{content, eventually};
+pub(crate) use crate::support::requests::{export_to, transfer};
+pub(crate) use crate::support::world::World;
 
 /// The length of a piece that nobody asked to be another.
 pub(crate) const PIECE: usize = 4 << 20;
 
 /// Much longer than a fault takes to fire.
 const HANGS: Duration = Duration::from_secs(30);
-
-pub(crate) struct World {
-    pub(crate) daemon: FakeDfdaemon,
-    dir: TempDir,
-}
 
 /// A file and the task that an import of it makes.
 #[derive(Clone, Debug)]
@@ -40,31 +34,16 @@ impl World {
 
     pub(crate) async fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = FakeDfdaemon::builder().hosts(2).manual_clock();
-        Self {
-            daemon: configure(builder).start().await.unwrap(),
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        Self::start(configure(builder)).await
     }
 
     pub(crate) async fn client(&self) -> Client {
         self.on_host(0).await
     }
 
-    pub(crate) async fn on_host(&self, host: usize) -> Client {
-        Client::connect(self.daemon.host(host).unwrap().endpoint()).await
-    }
-
-    pub(crate) async fn peer(&self, host: usize) -> PeerClient {
-        PeerClient::connect(self.daemon.host(host).unwrap().upload_endpoint()).await
-    }
-
     /// A new file, not imported yet.
     pub(crate) fn file(&self, length: usize) -> Subject {
-        let (path, bytes) = content::new_file(self.dir.path(), length);
+        let (path, bytes) = self.new_file(length);
         let mut hasher = TaskIdHasher::new(Scheme::Crc32);
         hasher.update(&bytes);
         let id = hasher.finish(Parameters::default());
@@ -93,10 +72,6 @@ impl World {
         replicas
     }
 
-    pub(crate) fn advance(&self, by: Duration) {
-        self.daemon.clock().advance(by).unwrap();
-    }
-
     /// Waits until a fault has fired so often, and no more.
     pub(crate) async fn fired(&self, guard: &fake_dfdaemon::FaultGuard, times: u64) {
         let fires = tokio::time::timeout(HANGS, guard.wait_until_fired(times));
@@ -120,15 +95,6 @@ impl World {
 /// One replica, a day.
 pub(crate) fn import(path: &Path) -> Import {
     requests::import(path, 1, 86_400)
-}
-
-/// An export to a path.
-pub(crate) fn export_to(id: &str, path: &Path) -> Export {
-    Export {
-        task_id: id.to_owned(),
-        output_path: Some(path.to_str().unwrap().to_owned()),
-        ..Export::default()
-    }
 }
 
 /// Where in a call a fault is armed.

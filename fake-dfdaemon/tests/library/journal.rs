@@ -79,7 +79,7 @@ async fn a_call_that_does_not_come_is_given_up_and_what_comes_near_is_named() {
     let given_up = imports().await.unwrap_err();
     let text = "0 of 1 calls ended within 20ms; near misses:\n  call 1 (stat on host-0): rpc is stat, not import";
     assert!(
-        matches!(&given_up, WaitError::TimedOut(told) if told == text),
+        matches!(&given_up, WaitError::TimedOut(message) if message == text),
         "{given_up}"
     );
     assert_eq!(format!("{given_up:?}"), text);

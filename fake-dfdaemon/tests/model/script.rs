@@ -134,7 +134,7 @@ fn command(case: &Case, op: &Op) -> String {
     }
 }
 
-/// A fault as the fake is told it.
+/// A fault in the grammar of the command line.
 pub(crate) fn spec(release: Release, Fault { on, call, what }: &Fault) -> String {
     let on_host =
         |host: Option<usize>| host.map_or(String::new(), |host| format!("host=host-{host},"));

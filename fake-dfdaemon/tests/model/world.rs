@@ -16,6 +16,7 @@ use crate::ops::{HOSTS, Op};
 use crate::script;
 use crate::support::client::{Client, Export, Import};
 use crate::support::control::Address;
+use crate::support::world;
 
 /// How a step has to end for whoever runs it as a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl World {
         if let Some(client) = self.clients.get(&host) {
             return client.clone();
         }
-        let client = Client::connect(self.daemon().host(host).unwrap().endpoint()).await;
+        let client = world::client(self.daemon(), host).await;
         self.clients.insert(host, client.clone());
         client
     }
@@ -312,11 +313,8 @@ impl World {
     }
 
     fn content_path(&self, host: usize, id: &str) -> PathBuf {
-        let prefix = id.get(..3).unwrap_or(id);
-        let host = self.dir.path().join(format!("state/hosts/host-{host}"));
-        host.join("content/persistent-cache-tasks")
-            .join(prefix)
-            .join(id)
+        let state = self.dir.path().join("state");
+        world::content_path(&state, &format!("host-{host}"), id)
     }
 
     /// Lets all that is due happen, in the fake and in the model.

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::world::{PROGRAM, World, ended};
+use crate::sandbox::{PROGRAM, Sandbox, ended};
 
 #[test]
 fn the_command_finds_the_daemon_in_its_environment() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         for name in DFCACHE_ENDPOINT DFCACHE_IMPORT_DFDAEMON_ENDPOINT \
             DFCACHE_EXPORT_DFDAEMON_ENDPOINT DFCACHE_STAT_DFDAEMON_ENDPOINT \
@@ -44,7 +44,7 @@ fn the_command_finds_the_daemon_in_its_environment() {
 
 #[test]
 fn the_command_is_told_the_scheme_of_the_release() {
-    let w = World::new();
+    let w = Sandbox::new();
     for release in ["0.2", "1.5"] {
         let script = r#"echo "$DFCACHE_ID_DFDAEMON_VERSION""#;
         let options = ["--dfdaemon-version", release];
@@ -55,7 +55,7 @@ fn the_command_is_told_the_scheme_of_the_release() {
 
 #[test]
 fn the_command_logs_into_the_state_unless_it_is_told_where() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         for command in IMPORT EXPORT STAT VERIFY DOCTOR; do
             eval "value=\$DFCACHE_${command}_LOG_DIR"
@@ -67,17 +67,17 @@ fn the_command_logs_into_the_state_unless_it_is_told_where() {
     program.env_remove("DFCACHE_LOG_DIR");
     program.env("DFCACHE_LS_LOG_DIR", "here");
     program.env("DFCACHE_STAT_LOG_DIR", "");
-    crate::world::ended(program.output().unwrap()).exits_with(0);
+    crate::sandbox::ended(program.output().unwrap()).exits_with(0);
     let mut program = w.program();
     program.args(["run", "--", "sh", "-c", "env | grep '^DFCACHE.*LOG_DIR'"]);
     program.env("DFCACHE_LOG_DIR", "for all");
-    let ended = crate::world::ended(program.output().unwrap()).exits_with(0);
+    let ended = crate::sandbox::ended(program.output().unwrap()).exits_with(0);
     assert_eq!(ended.stdout, "DFCACHE_LOG_DIR=for all\n");
 }
 
 #[test]
 fn no_variable_sends_a_client_to_another_daemon() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         for command in IMPORT EXPORT STAT LS VERIFY DOCTOR; do
             eval "value=\$DFCACHE_${command}_DFDAEMON_ENDPOINT"
@@ -88,12 +88,12 @@ fn no_variable_sends_a_client_to_another_daemon() {
     for name in ["DFCACHE_VERIFY_DFDAEMON_ENDPOINT", "DFCACHE_ENDPOINT"] {
         program.env(name, "/elsewhere");
     }
-    crate::world::ended(program.output().unwrap()).exits_with(0);
+    crate::sandbox::ended(program.output().unwrap()).exits_with(0);
 }
 
 #[test]
 fn standard_streams_are_the_commands_alone() {
-    let w = World::new();
+    let w = Sandbox::new();
     let watched = w.run(&["--exit-on-stdin-close"], &["true"]);
     watched.exits_with(2).says("for serve");
     let mut program = w.program();
@@ -101,7 +101,7 @@ fn standard_streams_are_the_commands_alone() {
     program.stdin(std::process::Stdio::piped());
     let mut child = program.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in\n").unwrap();
-    let ended = crate::world::ended(child.wait_with_output().unwrap());
+    let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
     assert_eq!(
         (ended.stdout.as_str(), ended.stderr.as_str()),
         ("in\n", "err\n")
@@ -110,7 +110,7 @@ fn standard_streams_are_the_commands_alone() {
 
 #[test]
 fn the_exit_code_is_the_commands() {
-    let w = World::new();
+    let w = Sandbox::new();
     for code in [0, 1, 2, 4, 42, 255] {
         w.run_script(&[], &format!("exit {code}")).exits_with(code);
     }
@@ -123,7 +123,7 @@ fn the_exit_code_is_the_commands() {
 
 #[test]
 fn a_command_that_cannot_be_run_is_told_as_a_shell_does() {
-    let w = World::new();
+    let w = Sandbox::new();
     std::fs::write(w.path("plain"), "no program").unwrap();
     w.run(&[], &["no-such-command"])
         .exits_with(127)
@@ -137,7 +137,7 @@ fn a_command_that_cannot_be_run_is_told_as_a_shell_does() {
 
 #[test]
 fn a_daemon_that_cannot_start_runs_no_command() {
-    let w = World::new();
+    let w = Sandbox::new();
     let long = w.path(&"a".repeat(107));
     let script = "touch ran";
     w.run_script(&["--socket", long.to_str().unwrap()], script)
@@ -161,7 +161,7 @@ fn a_daemon_that_cannot_start_runs_no_command() {
 
 #[test]
 fn the_ready_line_is_in_the_file_only() {
-    let w = World::new();
+    let w = Sandbox::new();
     let ended = w.run_script(&["--ready-file", "ready.json"], "cat ready.json");
     let ended = ended.exits_with(0);
     let ready: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -197,7 +197,7 @@ fn the_ready_line_is_in_the_file_only() {
 /// A shell that starts the fake itself reads what the command of `run` finds.
 #[test]
 fn a_shell_reads_the_variables_from_a_file() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         "$0" serve --env-file "it's env" --ready-file ready --hosts 2 > /dev/null & daemon=$!
         while ! test -s ready; do sleep 0.02; done
@@ -232,7 +232,7 @@ fn a_shell_reads_the_variables_from_a_file() {
 
 #[test]
 fn options_come_from_the_environment_and_not_from_a_daemon_around() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         echo "$FAKE_DFDAEMON_ENDPOINTS" | tr : '\n' | wc -l
         test -n "$FAKE_DFDAEMON_HOSTS" && exit 9
@@ -252,7 +252,7 @@ fn options_come_from_the_environment_and_not_from_a_daemon_around() {
 /// The command line does not show the value, so the error names its variable.
 #[test]
 fn a_bad_value_that_a_variable_gave_names_the_variable() {
-    let w = World::new();
+    let w = Sandbox::new();
     let refused = |arguments: &[&str], (variable, value): (&str, &str)| {
         let mut program = w.program();
         program.args(arguments).env(variable, value);

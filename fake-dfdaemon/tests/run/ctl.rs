@@ -4,11 +4,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::sandbox::{Ended, Sandbox, ended};
 use crate::support::process::Process;
-use crate::world::{Ended, World, ended};
 
 struct Daemon {
-    w: World,
+    w: Sandbox,
     process: Process,
 }
 
@@ -16,7 +16,7 @@ const TIME: &str = "manual=2026-01-02T03:04:05Z";
 
 impl Daemon {
     fn start(options: &[&str]) -> Self {
-        let w = World::new();
+        let w = Sandbox::new();
         std::fs::create_dir(w.path("fixtures")).unwrap();
         std::fs::write(w.path("fixtures/a"), "content").unwrap();
         let mut command = w.program();
@@ -214,7 +214,7 @@ fn what_is_refused_is_told_with_the_right_code() {
         .args(["ctl", "--control", "gone.sock", "health"])
         .output()
         .unwrap();
-    crate::world::ended(gone).exits_with(4).says("gone.sock");
+    crate::sandbox::ended(gone).exits_with(4).says("gone.sock");
 }
 
 /// Calls are shown as they end, those that are asked for, until the daemon is gone.
@@ -230,7 +230,7 @@ fn a_journal_is_followed() {
     command.args(["journal", "--follow", "--rpc", "stat", "--task", "7"]);
     let mut following = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
-    let told = std::thread::spawn(move || lines.next().unwrap().unwrap());
+    let shown = std::thread::spawn(move || lines.next().unwrap().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -239,13 +239,13 @@ fn a_journal_is_followed() {
     runtime.block_on(async {
         let client = Client::connect(&endpoint).await;
         // It sees those that end once it follows.
-        while !told.is_finished() {
+        while !shown.is_finished() {
             client.stat("8").await.unwrap_err();
             client.stat("7").await.unwrap_err();
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     });
-    let line = told.join().unwrap();
+    let line = shown.join().unwrap();
     assert!(
         line.contains("  stat  host-0  INTERNAL  0  0  -  false"),
         "{line}"
@@ -281,7 +281,7 @@ fn the_page_has_an_address_where_it_was_given_one() {
 
 #[test]
 fn where_there_is_a_desktop_the_page_is_opened() {
-    let w = World::new();
+    let w = Sandbox::new();
     // The browser writes where it was sent to; reading the FIFO waits for that.
     let script = r#"
         mkfifo opened
@@ -289,7 +289,7 @@ fn where_there_is_a_desktop_the_page_is_opened() {
         PATH=$PWD:$PATH DISPLAY=:0 "$0" ctl open > printed
         cat printed opened"#;
     let options = ["--control-tcp", "127.0.0.1:0"];
-    let ended = w.run(&options, &["sh", "-ec", script, crate::world::PROGRAM]);
+    let ended = w.run(&options, &["sh", "-ec", script, crate::sandbox::PROGRAM]);
     let ended = ended.exits_with(0);
     let pages: Vec<_> = ended.stdout.lines().collect();
     let [printed, opened] = pages[..] else {
@@ -301,7 +301,7 @@ fn where_there_is_a_desktop_the_page_is_opened() {
 
 #[test]
 fn what_is_watched_is_shown_when_it_has_changed() {
-    let w = World::new();
+    let w = Sandbox::new();
     // The second one ends the daemon, and with it the watching.
     let script = r#"
         "$0" ctl --watch --format json clock > watched & watching=$!
@@ -313,7 +313,7 @@ fn what_is_watched_is_shown_when_it_has_changed() {
         "$0" ctl settings gc-interval=0s; echo "refused: $?"
         "$0" ctl --format json settings"#;
     let options = ["--clock", "manual=2026-01-02T03:04:05Z"];
-    let ended = w.run(&options, &["sh", "-c", script, crate::world::PROGRAM]);
+    let ended = w.run(&options, &["sh", "-c", script, crate::sandbox::PROGRAM]);
     let ended = ended.exits_with(0);
     let lines = ["refused: 2", "refused: 1", "\"max_requests\":3"];
     for line in lines {

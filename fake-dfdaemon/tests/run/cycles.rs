@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use crate::sandbox::Sandbox;
 use crate::support::client::Import;
 use crate::support::client::{Client, Exported};
 use crate::support::process::Process;
 use crate::support::requests::transfer;
-use crate::world::World;
 use rustix::process::Signal;
 
 /// How many; `make cycles` has more.
@@ -32,7 +32,7 @@ async fn round(endpoint: &std::path::Path, file: &std::path::Path) -> Exported {
 
 #[test]
 fn starts_and_stops_in_a_row_leave_nothing() {
-    let w = World::new();
+    let w = Sandbox::new();
     fs::write(w.path("file"), "content").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for cycle in 0..count() {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::PROGRAM;
+use crate::sandbox::PROGRAM;
 
 fn written(arguments: &[&str]) -> String {
     let output = Command::new(PROGRAM).args(arguments).output().unwrap();

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::sandbox::Sandbox;
 use crate::support::skipped;
-use crate::world::World;
 
 #[test]
 fn the_control_api_is_asked_with_curl_alone() {
@@ -14,7 +14,7 @@ fn the_control_api_is_asked_with_curl_alone() {
         skipped("the_control_api_is_asked_with_curl_alone: there is no curl");
         return;
     }
-    let w = World::new();
+    let w = Sandbox::new();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/examples");
     let script = examples.join("control.sh");
     let options = [

@@ -3,11 +3,11 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use crate::sandbox::{PROGRAM, Sandbox};
 use crate::support::skipped;
-use crate::world::{PROGRAM, World};
 
 /// The program in a namespace of processes; none where none can be made.
-fn contained(world: &World, arguments: &[&str]) -> Option<Command> {
+fn contained(world: &Sandbox, arguments: &[&str]) -> Option<Command> {
     let unshare = [
         "--user",
         "--map-root-user",
@@ -29,7 +29,7 @@ fn contained(world: &World, arguments: &[&str]) -> Option<Command> {
     }
     command
         .args(unshare)
-        // What unshare is told, the program is told.
+        // unshare passes its environment on to the program.
         .args(["sh", "-c", "echo $$; exec \"$@\"", "sh", PROGRAM])
         .args(arguments)
         .current_dir(world.path(""))
@@ -41,7 +41,7 @@ fn contained(world: &World, arguments: &[&str]) -> Option<Command> {
 
 #[test]
 fn what_the_command_leaves_behind_is_no_zombie() {
-    let world = World::new();
+    let world = Sandbox::new();
     // The process that the inner shell leaves behind becomes a child of process 1.
     let script = "
         orphan=$(sh -c 'sleep 0.05 >/dev/null & echo $!')
@@ -62,7 +62,7 @@ fn what_the_command_leaves_behind_is_no_zombie() {
 
 #[test]
 fn a_signal_reaches_the_command_through_process_1() {
-    let world = World::new();
+    let world = Sandbox::new();
     let script = "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done";
     let Some(mut command) = contained(&world, &["run", "--", "sh", "-c", script]) else {
         return;
@@ -80,7 +80,7 @@ fn a_signal_reaches_the_command_through_process_1() {
 
 #[test]
 fn a_signal_ends_serve_as_process_1() {
-    let world = World::new();
+    let world = Sandbox::new();
     let Some(mut command) = contained(&world, &["serve"]) else {
         return;
     };

@@ -14,6 +14,6 @@ mod examples;
 mod first_process;
 mod log;
 mod proxy;
+mod sandbox;
 mod signals;
 mod state;
-mod world;

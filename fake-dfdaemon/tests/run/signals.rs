@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::sandbox::{Running, Sandbox, is_alive};
 use crate::support::process::names;
-use crate::world::{Running, World, is_alive};
 
 #[test]
 fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
@@ -19,7 +19,7 @@ fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
         (Signal::ALARM, "ALRM", 14),
     ] {
         // One that does not mind, and one that has something to put away first.
-        let w = World::new();
+        let w = Sandbox::new();
         let running = w.start_script(&[], "echo ready; exec sleep 60");
         running.signal(signal);
         running.wait().exits_with(128 + number);
@@ -37,7 +37,7 @@ fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
 /// From the moment on that others can know of the daemon.
 #[test]
 fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
-    let w = World::new();
+    let w = Sandbox::new();
     for _ in 0..10 {
         let mut program = w.program();
         program.args(["run", "--ready-file", "ready.json", "--", "sleep", "60"]);
@@ -47,7 +47,7 @@ fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
         }
         let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        let ended = crate::world::ended(child.wait_with_output().unwrap());
+        let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
         ended.exits_with(143);
         w.leaves_nothing();
         assert!(!w.path("ready.json").exists());
@@ -68,7 +68,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweeps() {
-    let w = World::new();
+    let w = Sandbox::new();
     let running = w.start_script(&[], "echo $$; exec sleep 60");
     let command = running.line.clone();
     assert!(is_alive(&command));
@@ -86,7 +86,7 @@ fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweep
 
 #[test]
 fn a_daemon_whose_stdin_is_closed_stops_if_it_was_asked_to() {
-    let w = World::new();
+    let w = Sandbox::new();
     let mut program = w.program();
     program
         .args(["serve", "--exit-on-stdin-close"])
@@ -127,7 +127,7 @@ fn every_signal_that_ends_a_process_ends_it_cleanly() {
         Signal::IO,
         Signal::XCPU,
     ] {
-        let w = World::new();
+        let w = Sandbox::new();
         let mut program = w.program();
         program.args(["serve", "--hosts", "1"]);
         let running = Running::start(program);
@@ -149,7 +149,7 @@ fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
         ("run", Signal::INT, 130),
         ("run", Signal::TERM, 143),
     ] {
-        let w = World::new();
+        let w = Sandbox::new();
         std::fs::create_dir(w.path("files")).unwrap();
         let long = std::fs::File::create(w.path("files/long")).unwrap();
         long.set_len(LENGTH).unwrap();
@@ -166,7 +166,7 @@ fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
         });
         let began = Instant::now();
         rustix::process::kill_process(pid, signal).unwrap();
-        let ended = crate::world::ended(child.wait_with_output().unwrap());
+        let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
         let ended = ended.exits_with(code);
         assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(ended.stdout, "", "it said that it is ready");
@@ -178,7 +178,7 @@ fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
 
 #[test]
 fn a_signal_that_it_was_started_to_ignore_is_ignored() {
-    let w = World::new();
+    let w = Sandbox::new();
     let mut program = std::process::Command::new("sh");
     let script = "trap '' HUP; exec \"$0\" serve --hosts 1";
     program.args(["-c", script, env!("CARGO_BIN_EXE_fake-dfdaemon")]);
@@ -198,7 +198,7 @@ fn a_signal_that_it_was_started_to_ignore_is_ignored() {
 /// What the command started goes with it, whether it minds or not.
 #[test]
 fn what_a_command_leaves_behind_ends_with_it() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"
         sleep 60 & echo $! >> pids
         sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; while :; do sleep 0.05; done' &
@@ -217,7 +217,7 @@ fn what_a_command_leaves_behind_ends_with_it() {
 /// A signal comes to all that the command started, as from a terminal.
 #[test]
 fn a_signal_is_passed_on_to_all_that_the_command_started() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"trap 'wait; echo command; exit 7' TERM
         sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' &
         while :; do wait; done"#;

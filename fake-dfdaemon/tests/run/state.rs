@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use crate::sandbox::Sandbox;
 use crate::support::process::names;
-use crate::world::World;
 
 /// The directory that a message names.
 fn kept(said: &str) -> String {
@@ -13,7 +13,7 @@ fn kept(said: &str) -> String {
 
 #[test]
 fn the_state_of_a_command_that_failed_is_kept_and_named_if_asked_for() {
-    let w = World::new();
+    let w = Sandbox::new();
     let script = r#"echo content > file; "$0" ctl faults add 'stat:stall' >&2; exit 3"#;
     let ended = w.run(
         &["--keep-on-failure"],
@@ -40,7 +40,7 @@ fn the_state_of_a_command_that_failed_is_kept_and_named_if_asked_for() {
 
 #[test]
 fn nothing_is_kept_of_a_command_that_ended_well_or_when_not_asked_for() {
-    let w = World::new();
+    let w = Sandbox::new();
     let ended = w.run(&["--keep-on-failure"], &["true"]).exits_with(0);
     assert_eq!(ended.stderr, "");
     let ended = w.run(&[], &["false"]).exits_with(1);
@@ -50,7 +50,7 @@ fn nothing_is_kept_of_a_command_that_ended_well_or_when_not_asked_for() {
 
 #[test]
 fn a_command_that_died_or_is_not_there_has_failed_too() {
-    let w = World::new();
+    let w = Sandbox::new();
     let killed = w
         .run_script(&["--keep-on-failure"], "kill -KILL $$")
         .exits_with(137);
@@ -63,7 +63,7 @@ fn a_command_that_died_or_is_not_there_has_failed_too() {
 
 #[test]
 fn a_given_state_persists_from_run_to_run() {
-    let w = World::new();
+    let w = Sandbox::new();
     let ctl = env!("CARGO_BIN_EXE_fake-dfdaemon");
     fs::create_dir(w.path("fixtures")).unwrap();
     fs::write(w.path("fixtures/a"), "content").unwrap();

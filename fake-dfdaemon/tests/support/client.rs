@@ -77,6 +77,12 @@ impl Connection {
         Ok(Self { sender })
     }
 
+    /// Connects to a socket where somebody listens.
+    pub async fn to(endpoint: &Path) -> Self {
+        let opened = Self::open(endpoint).await;
+        opened.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display()))
+    }
+
     /// Sends a request as it is.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
         let response = {
@@ -114,8 +120,7 @@ pub struct Client(Connection);
 impl Client {
     /// A client of the host with this socket.
     pub async fn connect(endpoint: &Path) -> Self {
-        let connected = Self::try_connect(endpoint).await;
-        connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display()))
+        Self(Connection::to(endpoint).await)
     }
 
     /// A client of the host with this socket, if it runs.

@@ -1,7 +1,7 @@
 //! What the test binaries share: a client of one host, and the verbs to ask it with.
 //!
-//! Written against gRPC and the generated messages alone, not against the fake's library: a
-//! mistake there must not hide here.
+//! Clients and verbs are written against gRPC and the generated messages alone, not against the fake's
+//! library: a mistake there must not hide here. `world` starts a fake by the library.
 
 // Each test binary uses its own part of this.
 #![allow(
@@ -18,6 +18,7 @@ pub mod control;
 pub mod peer_client;
 pub mod process;
 pub mod requests;
+pub mod world;
 
 use std::future::Future;
 use std::time::Duration;

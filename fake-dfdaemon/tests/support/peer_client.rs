@@ -20,8 +20,7 @@ pub struct PeerClient(Connection);
 impl PeerClient {
     /// A client of the host with this upload socket.
     pub async fn connect(endpoint: &Path) -> Self {
-        let connected = Self::try_connect(endpoint).await;
-        connected.unwrap_or_else(|error| panic!("{}: {error}", endpoint.display()))
+        Self(Connection::to(endpoint).await)
     }
 
     /// The same, if one can be made.
@@ -76,11 +75,7 @@ impl PeerClient {
         id: &str,
         number: u32,
     ) -> Result<tonic::Streaming<DownloadPersistentCachePieceResponse>, Status> {
-        let request = DownloadPersistentCachePieceRequest {
-            host_id: "127.0.0.1-peer".to_owned(),
-            task_id: id.to_owned(),
-            piece_number: number,
-        };
+        let request = piece_request(id, number);
         let path = "/dfdaemon.v2.DfdaemonUpload/DownloadPersistentCachePiece";
         let path = http::uri::PathAndQuery::from_static(path);
         let codec = tonic_prost::ProstCodec::default();
@@ -109,11 +104,11 @@ impl PeerClient {
     /// The same, to the end.
     pub async fn sync(&self, id: &str, numbers: &[u32]) -> Result<Vec<PieceToTake>, Status> {
         let mut messages = self.syncing(id, numbers).await?;
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         while let Some(message) = messages.message().await? {
-            told.push(message);
+            sent.push(message);
         }
-        Ok(told)
+        Ok(sent)
     }
 
     /// Takes a piece.
@@ -122,11 +117,7 @@ impl PeerClient {
         id: &str,
         number: u32,
     ) -> Result<DownloadPersistentCachePieceResponse, Status> {
-        let request = DownloadPersistentCachePieceRequest {
-            host_id: "127.0.0.1-peer".to_owned(),
-            task_id: id.to_owned(),
-            piece_number: number,
-        };
+        let request = piece_request(id, number);
         let mut service = self.service();
         let answer = service.download_persistent_cache_piece(request).await;
         answer.map(tonic::Response::into_inner)
@@ -141,5 +132,13 @@ impl PeerClient {
                 ..Exported::default()
             },
         }
+    }
+}
+
+fn piece_request(id: &str, number: u32) -> DownloadPersistentCachePieceRequest {
+    DownloadPersistentCachePieceRequest {
+        host_id: "127.0.0.1-peer".to_owned(),
+        task_id: id.to_owned(),
+        piece_number: number,
     }
 }

@@ -133,14 +133,14 @@ async fn a_ttl_below_zero_is_refused_before_all_other_fields(w: World) {
         content_for_calculating_task_id,
         ..import(&source.path)
     };
-    for (ttl, told) in [(below(-5, 0), "5s"), (below(0, -500_000_000), "500ms")] {
+    for (ttl, shown) in [(below(-5, 0), "5s"), (below(0, -500_000_000), "500ms")] {
         for content in [None, Some(w.unique("negative"))] {
             let refused = w.client().await.import(request(ttl, content)).await;
-            let text = format!("ParseError cause: failed to convert negative duration: {told}");
+            let text = format!("ParseError cause: failed to convert negative duration: {shown}");
             w.assert_internal(&refused.unwrap_err(), &text);
         }
     }
-    // Only with the id at hand it is told before what is wrong with the file.
+    // Only an id that is given comes before what is wrong with the file.
     let missing = Import {
         path: w.path("missing").to_str().unwrap().to_owned(),
         ..request(below(-1, 0), Some(w.unique("negative")))

@@ -105,11 +105,11 @@ async fn seen(
 }
 
 /// What a journal tells of calls, but for numbers, times, and who answered.
-fn told(mut calls: Vec<Call>) -> Vec<Value> {
+fn noted(mut calls: Vec<Call>) -> Vec<Value> {
     calls.sort_by_key(|call| call.call);
-    let told = calls.iter().map(|call| {
-        let mut told = serde_json::to_value(call).unwrap();
-        let fields = told.as_object_mut().unwrap();
+    let noted = calls.iter().map(|call| {
+        let mut noted = serde_json::to_value(call).unwrap();
+        let fields = noted.as_object_mut().unwrap();
         for field in ["call", "at", "host", "duration_ms"] {
             fields.remove(field);
         }
@@ -120,9 +120,9 @@ fn told(mut calls: Vec<Call>) -> Vec<Value> {
         if let Some(fault) = fields["fault"].as_object_mut() {
             fault.remove("id");
         }
-        told
+        noted
     });
-    told.collect()
+    noted.collect()
 }
 
 /// The calls of a journal.
@@ -229,7 +229,7 @@ async fn does_the_same(faults: &[&str]) {
         assert_eq!(found, expected, "{fault}");
         let ended = || async { read(&journal).len() == expected.len() };
         eventually("every call is in the proxy's journal", ended).await;
-        assert_eq!(told(read(&journal)), told(direct), "{fault}");
+        assert_eq!(noted(read(&journal)), noted(direct), "{fault}");
         assert!(read(&journal).iter().all(|call| call.host == "upstream"));
     }
 }

@@ -270,8 +270,8 @@ async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) 
     let going = daemon.go_on();
     let mut answer = answer.await.unwrap().into_body();
     between.signal(Signal::TERM);
-    // It has told the client by then.
-    let told = async {
+    // It has answered the client by then.
+    let answered = async {
         let mut is_refused = async || {
             std::future::poll_fn(|context| client.poll_ready(context))
                 .await
@@ -281,7 +281,7 @@ async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) 
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), told)
+    tokio::time::timeout(Duration::from_secs(10), answered)
         .await
         .unwrap();
     let content = bytes(5, 300_000);

@@ -1,4 +1,4 @@
-//! A directory to meet the fake in, and what lies in it.
+//! The files that a fake meets: a directory with a victim, links, FIFOs and sockets.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,9 +18,9 @@ pub(crate) const NOBODY: u32 = 65534;
 /// Much longer than anything here takes.
 pub(crate) const HANGS: Duration = Duration::from_secs(30);
 
-pub(crate) struct World(TempDir);
+pub(crate) struct Ground(TempDir);
 
-impl World {
+impl Ground {
     /// A directory with a victim in it.
     pub(crate) fn new() -> Self {
         let world = Self(tempfile::tempdir().unwrap());

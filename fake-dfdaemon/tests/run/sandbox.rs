@@ -12,7 +12,7 @@ use crate::support::process::names;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_fake-dfdaemon");
 
-pub(crate) struct World {
+pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-impl World {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["tmp", "work"] {
