@@ -1,6 +1,6 @@
 //! The clock that everything in the fake is handed: TTL, collector, delays.
 //!
-//! System time survives a restart, which a TTL has to; manual time moves only when somebody moves it.
+//! System time survives a restart, which a TTL has to; manual time moves only when a test moves it.
 //! [`FakeDfdaemon::settle`](crate::FakeDfdaemon::settle) waits for what is due then.
 
 use std::sync::Arc;
@@ -29,11 +29,11 @@ pub enum ClockMode {
     /// The machine's wall clock.
     #[default]
     System,
-    /// Time that moves only when somebody moves it; starts at the given time, or now.
+    /// Time that moves only when a test moves it; it starts at the given time, or now.
     Manual(Option<Timestamp>),
 }
 
-/// Tells the time. Clones tell the same time.
+/// A clock. Clones share its time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,7 +55,7 @@ enum Source {
     Manual(Arc<watch::Sender<Timestamp>>),
 }
 
-/// Why a clock was not moved.
+/// Why a clock cannot be moved.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +91,7 @@ impl Clock {
         })
     }
 
-    /// What time it is.
+    /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -100,17 +100,17 @@ impl Clock {
         }
     }
 
-    /// Whether the time moves only when somebody moves it.
+    /// Whether the time moves only by [`advance`](Self::advance) and [`set`](Self::set).
     #[must_use]
     pub fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))
     }
 
-    /// Moves manual time forward, and tells what time it is then.
+    /// Moves a manual clock forward, and returns the new time.
     ///
     /// # Errors
     ///
-    /// If the clock is the system's, or time would run over.
+    /// If the clock is the system's, or the time would overflow.
     pub fn advance(&self, by: Duration) -> Result<Timestamp, ClockError> {
         let time = self.manual()?;
         let mut moved = Err(ClockError::OutOfRange);
@@ -121,7 +121,7 @@ impl Clock {
         moved
     }
 
-    /// Sets manual time, backwards too.
+    /// Sets a manual clock, also to an earlier time.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub(crate) struct Connection {
     pub(crate) closes: CancellationToken,
     /// Whether the time is over that the client gave this call.
     pub(crate) is_late: Arc<AtomicBool>,
-    /// The time that the client gives this call, if it says so.
+    /// The time that the client gives this call, if it gives one.
     pub(crate) limit: Option<Duration>,
     /// What came with this call, as the journal tells it.
     pub(crate) metadata: Arc<Map<String, Value>>,

@@ -56,8 +56,8 @@ impl CallContext {
         let written = armed.fault.to_value();
         let action = written.get("do").cloned().unwrap_or_default();
         self.counters.count_firing(call.rpc, armed.action().name());
-        let told = || json!({"id": armed.id, "call": call.call, "do": action});
-        self.events.tell("fault-fired", told);
+        let data = || json!({"id": armed.id, "call": call.call, "do": action});
+        self.events.tell("fault-fired", data);
         call.fault = Some(CallFault {
             id: armed.id,
             action,

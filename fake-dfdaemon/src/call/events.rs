@@ -64,7 +64,7 @@ pub(crate) struct Events(Arc<Shared>);
 struct Shared {
     /// Tells these events from those of another start.
     name: String,
-    /// Nothing is kept until somebody follows.
+    /// Nothing is kept before the first reader comes.
     is_followed: AtomicBool,
     kept: Mutex<Kept>,
     /// The id of the last event.

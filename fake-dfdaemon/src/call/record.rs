@@ -28,7 +28,7 @@ pub struct Call {
     pub call: u64,
     /// When it arrived, by the daemon's clock.
     pub at: Timestamp,
-    /// What was asked.
+    /// The kind of call.
     pub rpc: Rpc,
     /// The host that was asked.
     pub host: String,
@@ -42,7 +42,7 @@ pub struct Call {
     pub pieces: u64,
     /// Content that was sent, in bytes.
     pub bytes: u64,
-    /// What was answered.
+    /// The status that the client got.
     pub status: CallStatus,
     /// The fault that hit the call, the last if there were several.
     pub fault: Option<CallFault>,
@@ -83,11 +83,11 @@ impl Call {
 
     /// The JSON of a call that is running: it has no status yet.
     pub(crate) fn unanswered(&self) -> Value {
-        let mut told = serde_json::json!(self);
-        if let Some(status) = told.get_mut("status") {
+        let mut fields = serde_json::json!(self);
+        if let Some(status) = fields.get_mut("status") {
             *status = Value::Null;
         }
-        told
+        fields
     }
 
     /// A field of the request that is a text.

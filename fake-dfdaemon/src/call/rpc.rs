@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A call that faults can hit and the journal tells of.
+/// A kind of call, as faults and the journal name it.
 ///
 /// ```
 /// use fake_dfdaemon::Rpc;
@@ -87,7 +87,7 @@ impl fmt::Display for Rpc {
     }
 }
 
-/// A text that names no call.
+/// The text names no kind of call.
 ///
 /// ```
 /// use fake_dfdaemon::{Rpc, UnknownRpc};

@@ -11,8 +11,9 @@ use super::ahead::Ahead;
 use super::clock::{Clock, later};
 use super::connection::{Connection, SCHEDULER_ANSWERS_AFTER};
 use super::context::{CallContext, note_status};
+use super::faults::Phase;
+use super::faults::effect::Effect;
 use super::faults::registry::{Armed, TagAndApplication};
-use super::faults::{Action, Phase};
 use super::gate::GateGuard;
 use super::journal::{SharedCall, Written};
 use super::record::Call;
@@ -64,7 +65,7 @@ impl RunningCall {
         }
     }
 
-    /// Ends when the call is to be broken off.
+    /// Is cancelled when the call must be broken off.
     pub(crate) fn ends(&self) -> CancellationToken {
         self.gate.ends()
     }
@@ -127,51 +128,63 @@ impl RunningCall {
 
     /// Applies a fault, if it is one that hits the call itself.
     pub(crate) async fn apply(&mut self, armed: &Armed) -> Result<(), Status> {
-        let refusal = self.refusal(armed.action());
-        let delay = armed.delay();
-        let hits_the_call = refusal.is_some()
-            || delay.is_some()
-            || matches!(armed.action(), Action::Stall | Action::Reset);
-        // Read before the firing: a test that sees the firing may move the clock on at once.
-        let now = self.calls.clock.now();
-        // Noted before it too: a `settle` that follows the firing names what is waited for.
-        let _waiting = delay.and_then(|delay| self.waiting_until(later(now, delay)));
-        if !hits_the_call || !self.fire(armed) {
-            return Ok(());
-        }
-        if let Some(delay) = delay {
-            let clock = self.calls.clock.clone();
-            return self.wait_for(clock.sleep_until(later(now, delay))).await;
-        }
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        match armed.action() {
-            Action::Stall => self.wait_for(armed.removed().cancelled()).await,
-            Action::Reset => {
-                let reset = connection_reset();
-                // The journal has the call before the client sees its end.
-                self.end(Some(&reset)).wait().await;
-                let Some(connection) = &self.connection else {
-                    // A replica comes by no connection, and nobody would take its call away.
-                    return Err(reset);
-                };
-                connection.closes.cancel();
-                self.was_reset.cancel();
-                self.ends().cancelled_owned().await;
-                Err(reset)
+        match armed.action().effect() {
+            Effect::Wait => {
+                // Read before the firing: a test that sees the firing may move the clock on at once.
+                let due = later(self.calls.clock.now(), armed.delay().unwrap_or_default());
+                // Noted before it too: a `settle` that follows the firing names what is waited for.
+                let _waiting = self.waiting_until(due);
+                if self.fire(armed) {
+                    let clock = self.calls.clock.clone();
+                    return self.wait_for(clock.sleep_until(due)).await;
+                }
             }
-            _ => Ok(()),
+            Effect::Answer(answer) => {
+                if self.fire(armed) {
+                    return Err(answer.status(&self.host(), self.calls.release));
+                }
+            }
+            Effect::Stall => {
+                if self.fire(armed) {
+                    return self.wait_for(armed.removed().cancelled()).await;
+                }
+            }
+            Effect::Reset => {
+                if self.fire(armed) {
+                    return Err(self.reset().await);
+                }
+            }
+            // `StreamFaults` and `StoreFaults` apply these; connections have no call.
+            Effect::Bandwidth(_)
+            | Effect::Piece(_)
+            | Effect::Shuffle
+            | Effect::ContentLength(_)
+            | Effect::Disk(_)
+            | Effect::Refuse
+            | Effect::CloseSockets => {}
         }
+        Ok(())
     }
 
-    /// The status that a fault answers with, if it does.
-    fn refusal(&self, action: &Action) -> Option<Status> {
-        let host = self
-            .call
-            .as_ref()
-            .map(|call| call.with(|call| call.host.clone()));
-        action.refusal(&host.unwrap_or_default(), self.calls.release)
+    /// Closes the connection, and waits for the end that this makes of the call.
+    async fn reset(&mut self) -> Status {
+        let reset = connection_reset();
+        // The journal has the call before the client sees its end.
+        self.end(Some(&reset)).wait().await;
+        let Some(connection) = &self.connection else {
+            // A replica comes by no connection, and nobody would take its call away.
+            return reset;
+        };
+        connection.closes.cancel();
+        self.was_reset.cancel();
+        self.ends().cancelled_owned().await;
+        reset
+    }
+
+    /// The name of the host that answers.
+    fn host(&self) -> String {
+        let name = |call: &Arc<SharedCall>| call.with(|call| call.host.clone());
+        self.call.as_ref().map(name).unwrap_or_default()
     }
 
     /// Waits for a time, unless the call is broken off before.

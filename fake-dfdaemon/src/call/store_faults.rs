@@ -17,7 +17,7 @@ struct Inner {
     /// Set when content is first written: the one of them that fired, if any did.
     met: OnceLock<Option<(Armed, DiskFault)>>,
     /// Whether the call knows of it.
-    told: AtomicBool,
+    taken: AtomicBool,
 }
 
 impl StoreFaults {
@@ -49,7 +49,7 @@ impl StoreFaults {
     /// The fault that has fired, returned once.
     pub(super) fn take_fired(&self) -> Option<Armed> {
         let (armed, _) = self.0.met.get()?.as_ref()?;
-        let told = self.0.told.swap(true, Ordering::Relaxed);
-        (!told).then(|| armed.clone())
+        let taken = self.0.taken.swap(true, Ordering::Relaxed);
+        (!taken).then(|| armed.clone())
     }
 }

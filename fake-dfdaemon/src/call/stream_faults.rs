@@ -1,4 +1,4 @@
-//! The faults that act on the stream of an export, whoever sends it.
+//! The faults that act on the stream of an export, from a fake or a proxy.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::RunningCall;
 use super::clock::later;
-use super::faults::Action;
+use super::faults::effect::Effect;
 use super::faults::piece::{Outgoing, PieceFate, applies, damage};
 use super::faults::registry::Armed;
 
@@ -82,10 +82,10 @@ impl StreamFaults {
         let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
         for armed in due {
             let since = call.clock().now();
-            if let Action::Bandwidth(rate) = armed.action()
+            if let Effect::Bandwidth(rate) = armed.action().effect()
                 && call.fire(&armed)
             {
-                self.limit(*rate, since);
+                self.limit(rate, since);
             }
             call.apply(&armed).await?;
         }
@@ -98,12 +98,16 @@ impl StreamFaults {
         let mut fate = PieceFate::Sent;
         let mut kept = Vec::new();
         for armed in std::mem::take(&mut self.waiting) {
-            let action = armed.action();
-            let is_due = action.hits_pieces() && armed.is_at_piece(number, sent);
-            if !is_due || !applies(action, outgoing) {
+            let due = match armed.action().effect() {
+                Effect::Piece(damage) if armed.is_at_piece(number, sent) => Some(damage),
+                _ => None,
+            };
+            let Some(due) = due.filter(|damage| applies(*damage, outgoing)) else {
                 kept.push(armed);
-            } else if call.fire(&armed) {
-                let damaged = damage(action, outgoing);
+                continue;
+            };
+            if call.fire(&armed) {
+                let damaged = damage(due, outgoing);
                 fate = if damaged == PieceFate::Sent {
                     fate
                 } else {
@@ -122,10 +126,10 @@ impl StreamFaults {
         length: u64,
     ) -> Result<(), Status> {
         let since = call.clock().now();
-        let is_it = |armed: &Armed| matches!(armed.action(), Action::Bandwidth(_));
+        let is_it = |armed: &Armed| matches!(armed.action().effect(), Effect::Bandwidth(_));
         let limited = self.take(call, |armed| is_it(armed) && !armed.is_placed());
-        if let Some(Action::Bandwidth(rate)) = limited.as_ref().map(Armed::action) {
-            self.limit(*rate, since);
+        if let Some(Effect::Bandwidth(rate)) = limited.as_ref().map(|a| a.action().effect()) {
+            self.limit(rate, since);
         }
         let Some(pace) = &mut self.pace else {
             return Ok(());
@@ -134,7 +138,7 @@ impl StreamFaults {
         call.wait_until(due).await
     }
 
-    /// `since` is when the fault fired: whoever has seen that may move the time.
+    /// `since` is when the fault fired: a test that has seen that may move the time.
     fn limit(&mut self, bytes_per_second: u64, since: Timestamp) {
         self.pace = Some(Pace {
             bytes_per_second,
@@ -145,16 +149,17 @@ impl StreamFaults {
 
     /// The content length that the stream begins with.
     pub(crate) fn announced_length(&mut self, call: &mut RunningCall, length: u64) -> u64 {
-        let is_it = |armed: &Armed| matches!(armed.action(), Action::WrongContentLength(_));
-        match self.take(call, is_it).as_ref().map(Armed::action) {
-            Some(Action::WrongContentLength(by)) => length.saturating_add_signed(*by),
+        let is_it = |armed: &Armed| matches!(armed.action().effect(), Effect::ContentLength(_));
+        let taken = self.take(call, is_it);
+        match taken.as_ref().map(|armed| armed.action().effect()) {
+            Some(Effect::ContentLength(by)) => length.saturating_add_signed(by),
             _ => length,
         }
     }
 
     /// The fault that puts the pieces into another order.
     pub(crate) fn shuffles(&mut self, call: &mut RunningCall) -> Option<Armed> {
-        self.take(call, |armed| *armed.action() == Action::ShufflePieces)
+        self.take(call, |armed| armed.action().effect() == Effect::Shuffle)
     }
 
     /// Takes a waiting fault out, if it may still fire.

@@ -1,5 +1,5 @@
-//! Calls that wait for a time of the daemon's clock. `settle` lists them: under
-//! a manual clock they wait until somebody moves it.
+//! Calls that wait for a time of the daemon's clock. `settle` lists them: under a manual clock they
+//! wait until a test moves it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

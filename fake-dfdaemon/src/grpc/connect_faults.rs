@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::service::ServedHost;
 use crate::call::clock::later;
-use crate::call::faults::Action;
+use crate::call::faults::effect::Effect;
 use crate::call::faults::registry::Armed;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
@@ -26,7 +26,7 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
     let (calls, name) = (&host.calls, host.number.name());
     for armed in faults {
         let now = calls.clock.now();
-        // Noted before it fires: whoever sees the firing, and settles, finds it.
+        // Noted before it fires: a test that sees the firing, and settles, finds it.
         let due = armed.delay().map(|delay| later(now, delay));
         let _noted = due.map(|due| {
             let what = format!("serve a connection to {name}");
@@ -36,10 +36,18 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
             continue;
         }
         calls.note_firing(&armed, Call::arriving(Rpc::Connect, &name, json!({})));
-        match (armed.action(), due) {
-            (_, Some(due)) => calls.clock.sleep_until(due).await,
-            (Action::Stall, None) => armed.removed().cancelled().await,
-            _ => return false,
+        match armed.action().effect() {
+            Effect::Wait => calls.clock.sleep_until(due.unwrap_or(now)).await,
+            Effect::Stall => armed.removed().cancelled().await,
+            Effect::Refuse | Effect::CloseSockets => return false,
+            // No connection can have these.
+            Effect::Answer(_)
+            | Effect::Reset
+            | Effect::Bandwidth(_)
+            | Effect::Piece(_)
+            | Effect::Shuffle
+            | Effect::ContentLength(_)
+            | Effect::Disk(_) => {}
         }
     }
     true

@@ -18,8 +18,9 @@ use super::framing::{self, Framed};
 use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::clock::later;
+use crate::call::faults::Phase;
+use crate::call::faults::effect::{Effect, PieceDamage};
 use crate::call::faults::registry::Armed;
-use crate::call::faults::{Action, Phase};
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
 use crate::dfdaemon::limits::RequestPermit;
@@ -109,16 +110,16 @@ async fn damage(
 ) -> Result<Option<u64>, Status> {
     let mut flipped = None;
     for armed in armed {
-        match armed.action() {
-            Action::Bandwidth(rate) => {
-                let takes = Duration::try_from_secs_f64(length as f64 / *rate as f64);
+        match armed.action().effect() {
+            Effect::Bandwidth(rate) => {
+                let takes = Duration::try_from_secs_f64(length as f64 / rate as f64);
                 let takes = takes.unwrap_or(Duration::MAX);
                 if call.fire(armed) {
                     let due = later(call.clock().now(), takes);
                     call.wait_until(due).await?;
                 }
             }
-            Action::CorruptPiece if length > 0 && call.fire(armed) => {
+            Effect::Piece(PieceDamage::FlipBit) if length > 0 && call.fire(armed) => {
                 flipped = Some(piece.range.start + length / 2);
             }
             _ => {}

@@ -1,5 +1,9 @@
-//! What an instance is given at its start: the builder and the program fill it in, and it stays
-//! with the instance.
+//! The settings of an instance: the builder and the program fill them in, and they do not change.
+//!
+//! They are nested by room, since an import goes down and never up: `dfdaemon::adjustable` has those that can
+//! change while the fake runs (public, and copied at each change), `cluster::Settings` those that hosts and
+//! scheduler need, and [`Settings`] the rest. One flat struct would have to lie below the cluster and
+//! name the control API, sockets, faults and the journal there.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +24,7 @@ use crate::store::FailureInjector;
 /// Hosts by default.
 pub const DEFAULT_HOSTS: usize = 3;
 
-/// The most hosts that one process plays.
+/// The most hosts of one fake.
 pub const MAX_HOSTS: usize = 200;
 
 /// How often expired tasks are collected by default.

@@ -73,8 +73,8 @@ mod tests {
     use crate::call::events::{Events, Next};
 
     fn end(events: &Events, call: usize, code: &str) {
-        let told = || json!({"call": call, "status": {"code": code}});
-        events.tell("call-ended", told);
+        let seen = || json!({"call": call, "status": {"code": code}});
+        events.tell("call-ended", seen);
     }
 
     /// The numbers of the calls in the sample, and the last event.
@@ -101,8 +101,8 @@ mod tests {
             end(&events, call, code);
         }
         events.tell("clock", || json!({}));
-        let (told, last) = calls(follower.sample(&[], 3));
-        assert_eq!(told, [7, 98, 99]);
+        let (seen, last) = calls(follower.sample(&[], 3));
+        assert_eq!(seen, [7, 98, 99]);
         let id = events.id(101);
         let left_out = format!("id: {id}\nevent: left-out\ndata: {{\"call-ended\":97}}");
         assert_eq!(last, left_out);
@@ -132,8 +132,8 @@ mod tests {
             events.tell("clock", || json!({}));
         }
         end(&events, 1, "OK");
-        let (told, last) = calls(follower.sample(&["call-ended".to_owned()], 1));
-        assert_eq!(told, [1]);
+        let (seen, last) = calls(follower.sample(&["call-ended".to_owned()], 1));
+        assert_eq!(seen, [1]);
         assert!(!last.contains("left-out"), "{last}");
         assert!(matches!(follower.sample(&[], 1), Next::Nothing));
     }

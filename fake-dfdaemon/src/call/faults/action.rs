@@ -1,15 +1,10 @@
-//! How an action is written, where it acts, and what it does to a call and to the store. The rest is done
-//! where pieces, streams, transfers and connections are.
+//! How an action is written, and where it acts. What it does is its [`effect`](Action::effect).
 
 use serde_json::{Value, json};
-use tonic::{Code, Status};
 
 use super::FaultError;
+use super::effect::Effect;
 use super::table::{Action, ROWS, Row, Scope, Takes};
-use crate::dfdaemon::host_id;
-use crate::dfdaemon::release::{Origin, Release};
-use crate::dfdaemon::statuses::{connection_reset, no_scheduler, overloaded, sockets_closed};
-use crate::store::DiskFault;
 
 impl Action {
     /// The name of every action on calls.
@@ -43,42 +38,7 @@ impl Action {
 
     /// Whether it hits single pieces: it fires once a call, at its place or at the first piece.
     pub(crate) fn hits_pieces(&self) -> bool {
-        self.scope() == Scope::Piece && !matches!(self, Self::Bandwidth(_))
-    }
-
-    /// The status that a call is answered with, if it is answered at once.
-    pub(crate) fn refusal(&self, host: &str, release: Release) -> Option<Status> {
-        match self {
-            Self::Error(error) => Some(error.status()),
-            Self::NoHost => {
-                let text = format!("host {} not found", host_id(host));
-                Some(release.wrapped(Origin::Scheduler, Code::NotFound, &text))
-            }
-            Self::NoScheduler => Some(no_scheduler()),
-            Self::Overloaded => Some(overloaded("CPU/memory thresholds are exceeded")),
-            _ => None,
-        }
-    }
-
-    /// The status that the journal notes of what is no call: a piece on its way, a connection, a host's
-    /// sockets.
-    pub(crate) fn noted_status(&self) -> Option<Status> {
-        match self {
-            Self::Error(error) => Some(error.status()),
-            Self::Reset | Self::Refuse => Some(connection_reset()),
-            Self::Stale => Some(sockets_closed()),
-            _ => None,
-        }
-    }
-
-    /// What is wrong with the store's disk.
-    pub(crate) fn disk_fault(&self) -> Option<DiskFault> {
-        match self {
-            Self::NoSpace => Some(DiskFault::NoSpace),
-            Self::DiskError => Some(DiskFault::Error),
-            Self::TornWrite => Some(DiskFault::TornWrite),
-            _ => None,
-        }
+        matches!(self.effect(), Effect::Piece(_))
     }
 
     /// Reads `NAME` or `NAME=ARGUMENT`.

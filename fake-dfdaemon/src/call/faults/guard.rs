@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::registry::Faults;
 
-/// A fault that lasts as long as this does.
+/// An armed fault. Dropping the guard removes the fault.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc};
@@ -38,8 +38,8 @@ impl fmt::Debug for Removed {
 }
 
 impl FaultGuard {
-    /// Leaves the fault armed for as long as the fake runs. A reset removes it, as all faults that are
-    /// not of the start.
+    /// Leaves the fault armed until the fake stops. A reset removes it, like every fault that was added
+    /// after the start.
     pub fn keep(mut self) {
         self.is_kept = true;
     }
@@ -73,8 +73,8 @@ impl FaultGuard {
         *self.fired.borrow()
     }
 
-    /// Waits until the fault has fired so often: before a test moves the clock past what it delays, for
-    /// example. If it never does, this waits for ever.
+    /// Waits until the fault has fired `times` times, for example before a test moves the clock past a
+    /// delay. If it never does, this waits for ever.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,9 +1,10 @@
-//! Faults: what shall go wrong, in which call, and where.
+//! Faults: what goes wrong, in which call, and where.
 //!
 //! A [`Fault`] is a value, written as JSON or as `ON[@KEY=VALUE,…]:DO[=ARG]`. What a fault does to a
 //! call is done where the call is answered; the [`registry`] decides which call it hits.
 
 mod action;
+pub(crate) mod effect;
 mod error;
 mod guard;
 pub(crate) mod piece;
@@ -22,7 +23,7 @@ pub(crate) use self::status::is_code_name;
 pub use self::table::Action;
 use super::rpc::Rpc;
 
-/// Something that goes wrong in the calls that it matches.
+/// A fault: what goes wrong, and in which calls.
 ///
 /// ```
 /// use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
@@ -82,7 +83,8 @@ impl Fault {
     }
 }
 
-/// Narrows a fault down; what it does completes it. Each action of the grammar has a method.
+/// Selects the calls that a fault hits. The method of an action, such as [`error`](Self::error),
+/// completes the fault.
 ///
 /// ```
 /// use fake_dfdaemon::{Action, Code, Fault, Rpc};
@@ -138,43 +140,44 @@ impl FaultBuilder {
         self
     }
 
-    /// Only the n-th call that matches, from 1. It fires once.
+    /// Hits only the n-th matching call, counted from 1, once.
     pub fn call(mut self, number: u64) -> Self {
         self.0.call = Some(number);
         self
     }
 
-    /// At most so many times.
+    /// Fires at most `times` times.
     pub fn times(mut self, times: u64) -> Self {
         self.0.times = Some(times);
         self
     }
 
-    /// In this share of the calls that match, from 0 to 1; which ones depends on the daemon's seed.
+    /// Hits each matching call with this probability, from 0 to 1. The daemon's fault seed decides
+    /// which ones.
     pub fn probability(mut self, probability: f64) -> Self {
         self.0.probability = Some(probability);
         self
     }
 
-    /// Once the call has had its effect, so that only the answer is lost.
+    /// Acts after the call has had its effect: only the answer is lost.
     pub fn after(mut self) -> Self {
         self.0.phase = Some(Phase::After);
         self
     }
 
-    /// At this piece of an export, by number.
+    /// Acts at the piece of an export with this number.
     pub fn piece(mut self, number: u32) -> Self {
         self.0.piece = Some(number);
         self
     }
 
-    /// Once an export has sent so much content, in bytes.
+    /// Acts when an export has sent `sent` bytes of content.
     pub fn bytes(mut self, sent: u64) -> Self {
         self.0.bytes = Some(sent);
         self
     }
 
-    /// Any action.
+    /// Completes the fault with any action.
     pub fn action(mut self, action: Action) -> Fault {
         self.0.action = action;
         self.0

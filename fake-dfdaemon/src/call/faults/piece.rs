@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;
 use dfdaemon_api::digest::{parse_piece_digest, piece_digest};
 
-use super::Action;
+use super::effect::PieceDamage;
 
 /// A piece on its way out, without the content itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A part of the content, from `start` on, with the bit flipped that is to be.
+    /// A part of the content, from `start` on, with the flipped bit if it lies there.
     pub(crate) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
         let place = self.flipped.and_then(|flipped| flipped.checked_sub(start));
         let place = place.and_then(|place| usize::try_from(place).ok());
@@ -42,34 +42,33 @@ pub(crate) enum PieceFate {
     End,
 }
 
-/// Whether an action could do anything to this very piece.
-pub(crate) fn applies(action: &Action, outgoing: &Outgoing) -> bool {
-    match action {
-        Action::CorruptPiece | Action::NoContent => outgoing.content.is_some(),
-        Action::CorruptDigest | Action::EmptyDigest => !outgoing.piece.digest.is_empty(),
-        _ => true,
+/// Whether this very piece has what the damage would hit.
+pub(crate) fn applies(damage: PieceDamage, outgoing: &Outgoing) -> bool {
+    match damage {
+        PieceDamage::FlipBit | PieceDamage::NoContent => outgoing.content.is_some(),
+        PieceDamage::WrongDigest | PieceDamage::NoDigest => !outgoing.piece.digest.is_empty(),
+        PieceDamage::Skip | PieceDamage::Repeat | PieceDamage::End | PieceDamage::Length(_) => true,
     }
 }
 
 /// Damages a piece.
-pub(crate) fn damage(action: &Action, outgoing: &mut Outgoing) -> PieceFate {
+pub(crate) fn damage(damage: PieceDamage, outgoing: &mut Outgoing) -> PieceFate {
     let piece = &mut outgoing.piece;
-    match action {
-        Action::SkipPiece => return PieceFate::Skipped,
-        Action::RepeatPiece => return PieceFate::Repeated,
-        Action::End => return PieceFate::End,
-        Action::CorruptPiece => {
+    match damage {
+        PieceDamage::Skip => return PieceFate::Skipped,
+        PieceDamage::Repeat => return PieceFate::Repeated,
+        PieceDamage::End => return PieceFate::End,
+        PieceDamage::FlipBit => {
             let content = outgoing.content.clone().unwrap_or_default();
             outgoing.flipped = Some(content.start + (content.end - content.start) / 2);
         }
-        Action::CorruptDigest => {
+        PieceDamage::WrongDigest => {
             let digest = parse_piece_digest(&piece.digest).unwrap_or_default();
             piece.digest = piece_digest(!digest);
         }
-        Action::EmptyDigest => piece.digest.clear(),
-        Action::NoContent => outgoing.content = None,
-        Action::WrongLength(by) => piece.length = piece.length.saturating_add_signed(*by),
-        _ => {}
+        PieceDamage::NoDigest => piece.digest.clear(),
+        PieceDamage::NoContent => outgoing.content = None,
+        PieceDamage::Length(by) => piece.length = piece.length.saturating_add_signed(by),
     }
     PieceFate::Sent
 }
@@ -79,6 +78,8 @@ mod tests {
     use dfdaemon_api::digest::crc32;
 
     use super::*;
+    use crate::call::faults::Action;
+    use crate::call::faults::effect::Effect;
     use crate::call::faults::table::Takes;
 
     fn outgoing() -> Outgoing {
@@ -94,15 +95,15 @@ mod tests {
         }
     }
 
-    fn damaged(action: &Action) -> (PieceFate, Outgoing) {
+    fn damaged(with: PieceDamage) -> (PieceFate, Outgoing) {
         let mut outgoing = outgoing();
-        (damage(action, &mut outgoing), outgoing)
+        (damage(with, &mut outgoing), outgoing)
     }
 
     #[test]
     fn each_fault_spoils_what_it_says_and_nothing_else() {
         let sound = outgoing();
-        let (fate, bad) = damaged(&Action::CorruptPiece);
+        let (fate, bad) = damaged(PieceDamage::FlipBit);
         assert_eq!(
             (fate, bad),
             (
@@ -113,14 +114,14 @@ mod tests {
                 }
             )
         );
-        let bad = damaged(&Action::CorruptDigest).1;
+        let bad = damaged(PieceDamage::WrongDigest).1;
         assert!(bad.piece.digest != sound.piece.digest);
         assert!(parse_piece_digest(&bad.piece.digest).is_ok());
         let digest = |digest: &str| Piece {
             digest: digest.to_owned(),
             ..sound.piece.clone()
         };
-        let bad = damaged(&Action::EmptyDigest).1;
+        let bad = damaged(PieceDamage::NoDigest).1;
         assert_eq!(
             bad,
             Outgoing {
@@ -128,7 +129,7 @@ mod tests {
                 ..sound.clone()
             }
         );
-        let bad = damaged(&Action::NoContent).1;
+        let bad = damaged(PieceDamage::NoContent).1;
         assert_eq!(
             bad,
             Outgoing {
@@ -136,7 +137,7 @@ mod tests {
                 ..sound.clone()
             }
         );
-        let bad = damaged(&Action::WrongLength(-1)).1;
+        let bad = damaged(PieceDamage::Length(-1)).1;
         assert_eq!(
             bad.piece,
             Piece {
@@ -144,18 +145,18 @@ mod tests {
                 ..sound.piece.clone()
             }
         );
-        for (action, fate) in [
-            (Action::SkipPiece, PieceFate::Skipped),
-            (Action::RepeatPiece, PieceFate::Repeated),
-            (Action::End, PieceFate::End),
+        for (damage, fate) in [
+            (PieceDamage::Skip, PieceFate::Skipped),
+            (PieceDamage::Repeat, PieceFate::Repeated),
+            (PieceDamage::End, PieceFate::End),
         ] {
-            assert_eq!(damaged(&action), (fate, sound.clone()));
+            assert_eq!(damaged(damage), (fate, sound.clone()));
         }
     }
 
     #[test]
     fn the_flipped_bit_is_in_one_chunk() {
-        let bad = damaged(&Action::CorruptPiece).1;
+        let bad = damaged(PieceDamage::FlipBit).1;
         let chunk = |bytes: &'static [u8], start| bad.with_flipped_bit(bytes.into(), start);
         assert_eq!(chunk(b"abc", 10), &b"acc"[..]);
         assert_eq!(chunk(b"acc", 10), &b"abc"[..]);
@@ -170,12 +171,12 @@ mod tests {
     fn the_flipped_bit_is_in_the_middle() {
         let mut outgoing = outgoing();
         outgoing.content = Some(10..20);
-        damage(&Action::CorruptPiece, &mut outgoing);
+        damage(PieceDamage::FlipBit, &mut outgoing);
         assert_eq!(outgoing.flipped, Some(15));
     }
 
     #[test]
-    fn what_spoils_a_piece_or_ends_the_stream_at_one_hits_pieces() {
+    fn what_damages_a_piece_changes_it_or_its_fate() {
         let sound = (PieceFate::Sent, outgoing());
         for row in Action::rows() {
             let text = match &row.takes {
@@ -183,7 +184,13 @@ mod tests {
                 Takes::Argument(argument) => format!("{}={}", row.name, argument.example),
             };
             let action = Action::from_text(&text).unwrap();
-            assert_eq!(action.hits_pieces(), damaged(&action) != sound, "{text}");
+            assert_eq!(
+                action.hits_pieces(),
+                matches!(action.effect(), Effect::Piece(_))
+            );
+            if let Effect::Piece(damage) = action.effect() {
+                assert_ne!(damaged(damage), sound, "{text}");
+            }
         }
     }
 
@@ -192,15 +199,15 @@ mod tests {
         let mut bare = outgoing();
         bare.content = None;
         bare.piece.digest.clear();
-        for action in [
-            Action::CorruptPiece,
-            Action::NoContent,
-            Action::CorruptDigest,
-            Action::EmptyDigest,
+        for damage in [
+            PieceDamage::FlipBit,
+            PieceDamage::NoContent,
+            PieceDamage::WrongDigest,
+            PieceDamage::NoDigest,
         ] {
             assert!(
-                applies(&action, &outgoing()) && !applies(&action, &bare),
-                "{action:?}"
+                applies(damage, &outgoing()) && !applies(damage, &bare),
+                "{damage:?}"
             );
         }
     }

@@ -180,7 +180,7 @@ impl Faults {
             .map(Registered::to_json)
     }
 
-    /// How often a fault has fired; 0 if there is none.
+    /// How often a fault has fired; 0 if there is no such fault.
     #[cfg(test)]
     pub(crate) fn fired(&self, id: u64) -> u64 {
         let count = self.count_of(id).unwrap_or_default();

@@ -37,7 +37,7 @@ impl Fault {
     /// If a field is unknown, missing or has a bad value; it is named.
     pub(crate) fn from_value(value: &Value) -> Result<Self, FaultError> {
         let mut fields = value.as_object().into_iter().flatten();
-        // Taken for a field that is left out, it would hit more calls than somebody meant.
+        // Taken for a field that is left out, it would hit more calls than was meant.
         if let Some((name, _)) = fields.find(|(_, value)| value.is_null()) {
             return Err(FaultError::new(format!("{name}: null is no value")));
         }
@@ -47,7 +47,7 @@ impl Fault {
         Self::from_written(written, action)
     }
 
-    /// The fault as JSON, the fields that were given. It parses to the same fault.
+    /// The fault as JSON, with the fields that were given. Parsed, it is the same fault.
     #[must_use]
     pub fn to_json(&self) -> String {
         self.to_value().to_string()

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use super::FaultError;
 
-/// A status to answer with.
+/// The status that [`Action::Error`](super::Action::Error) answers with.
 ///
 /// ```
 /// use fake_dfdaemon::{Action, Code, ErrorAction, Fault, Rpc};

@@ -177,7 +177,7 @@ actions! {
     Error(ErrorAction) = "error" in Call also Transfer => ERROR;
     /// Waits, by the daemon's clock, then goes on.
     Delay(Duration) = "delay" in Call also Transfer, Connection => DELAY;
-    /// The same for a time between these two, which the seed draws for each call.
+    /// Waits for a time between these two, which the fault seed draws for each call, then goes on.
     DelayBetween(Duration, Duration) = "delay" in Call also Transfer, Connection => DELAY;
     /// Sends content at so many bytes a second, by the daemon's clock.
     Bandwidth(u64) = "bandwidth" in Piece also Transfer => BANDWIDTH;

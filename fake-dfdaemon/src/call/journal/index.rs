@@ -183,7 +183,7 @@ impl Index {
         task: Option<&str>,
         place: u64,
     ) {
-        // There are 17 status codes and 200 hosts; a file that has more of them is none of ours.
+        // There are 17 status codes and 200 hosts; a file with more of them is not ours.
         let (Some(status), Some(host)) = (
             self.statuses.number_or_new(status),
             self.hosts.number_or_new(host),

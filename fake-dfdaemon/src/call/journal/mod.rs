@@ -116,7 +116,7 @@ impl Journal {
     /// # Panics
     ///
     /// If the file cannot be read, or calls are [lost](Self::lost): a test that counts calls must not
-    /// take them for calls that were not made.
+    /// mistake lost calls for calls that were never made.
     #[must_use]
     #[track_caller]
     #[allow(clippy::panic)]
@@ -129,7 +129,7 @@ impl Journal {
         calls
     }
 
-    /// Every call of a kind that has ended, oldest first: so many that `count` contains their number.
+    /// Every call of a kind that has ended, oldest first. Their number must be in `count`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -143,8 +143,8 @@ impl Journal {
     ///
     /// # Panics
     ///
-    /// If there are more or fewer: the message names the calls that come near, and what differs. And
-    /// as of [`Self::calls`].
+    /// If there are more or fewer: the message names the calls that come near, and what differs. Also
+    /// where [`Self::calls`] panics.
     #[track_caller]
     #[allow(clippy::panic)]
     pub fn expect(&self, rpc: Rpc, count: impl RangeBounds<usize> + fmt::Debug) -> Vec<Call> {
@@ -158,7 +158,7 @@ impl Journal {
         panic!("{came} {rpc} calls have ended, expected {count:?}; near misses:{near}")
     }
 
-    /// The calls that are asked for and have ended, oldest first.
+    /// The calls that match `query` and have ended, oldest first.
     ///
     /// # Errors
     ///
@@ -201,14 +201,13 @@ impl Journal {
         &self.running
     }
 
-    /// How many calls are missing: the oldest, which a limit forgets, and those that could not be
-    /// written.
+    /// How many calls are missing: the oldest, beyond the limit, and calls that could not be written.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared.held().lost
     }
 
-    /// Forgets every call, also that some were lost. Numbers go on.
+    /// Removes every call, and sets [`lost`](Self::lost) to 0. The numbers of calls go on.
     ///
     /// # Errors
     ///
@@ -231,7 +230,7 @@ impl Journal {
 
     /// The number of a call that arrives.
     pub(crate) fn number(&self) -> u64 {
-        // What a file says that somebody else wrote may be the last number there is.
+        // A file that another program wrote may have the highest possible number.
         self.last_call
             .fetch_add(1, Ordering::Relaxed)
             .wrapping_add(1)

@@ -7,7 +7,7 @@ use crate::call::faults::code_name;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
-/// Which calls are asked for. A kind of call is a query for all of its calls.
+/// Selects calls of the journal. An [`Rpc`] converts into a query for all calls of its kind.
 ///
 /// ```
 /// use fake_dfdaemon::{Code, FakeDfdaemon, Query, Rpc};

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// How many may read the file at once.
 const READERS: usize = 32;
 
-/// How long somebody waits for a free thread, and then for its work.
+/// How long a reader waits for a free thread, and then for its work.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 /// Those who read, or want to.

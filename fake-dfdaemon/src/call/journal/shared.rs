@@ -28,7 +28,7 @@ const WRITTEN_WITHIN: Duration = Duration::from_millis(500);
 /// How long a stop waits for the lines that are not written yet.
 const FINISHED_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long somebody waits who clears the journal.
+/// How long a `clear` waits.
 const CLEARED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the writer shares.
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) work: Condvar,
     /// How many lines have been dealt with.
     pub(super) dealt: watch::Sender<u64>,
-    /// Whether the writer let somebody wait for too long, and has not come on since.
+    /// Whether the writer kept a caller waiting for too long, and has made no progress since.
     pub(super) is_behind: AtomicBool,
     /// Cancelled when the writer has ended.
     pub(super) ended: CancellationToken,
@@ -69,7 +69,7 @@ pub(super) struct Held {
     pub(super) is_finished: bool,
 }
 
-/// Somebody who waits for the journal to be cleared, until a time.
+/// A wait until the journal is cleared, up to a time.
 #[derive(Debug)]
 pub(super) struct Clear {
     pub(super) reply: SyncSender<io::Result<()>>,

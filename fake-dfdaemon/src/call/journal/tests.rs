@@ -175,8 +175,8 @@ fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
         runtime.block_on(written.dealt_with());
     }
     assert_eq!(journal.lost(), 1);
-    let told = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(told.lines().count(), 2, "{told}");
+    let on_disk = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(on_disk.lines().count(), 2, "{on_disk}");
     let found = journal.query(&Query::default()).unwrap();
     assert_eq!(found, [first.clone(), second.clone()]);
     journal.clear().unwrap();

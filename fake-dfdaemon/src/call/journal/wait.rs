@@ -13,7 +13,7 @@ use super::{Call, Journal, Query};
 /// How long calls are waited for by default.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for calls that a query asks for: [`Journal::wait_for`] makes it.
+/// A wait for calls, to be awaited: [`Journal::wait_for`] returns it.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,8 +37,7 @@ pub struct WaitFor<'a> {
     patience: Duration,
 }
 
-/// Why calls that were waited for are not returned. It reads the same with `{}` and with `{:?}`, over
-/// several lines.
+/// Why a wait for calls failed. It reads the same with `{}` and with `{:?}`, over several lines.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,13 +67,13 @@ impl fmt::Debug for WaitError {
 }
 
 impl WaitFor<'_> {
-    /// Waits until so many calls have ended, instead of one.
+    /// Waits until `calls` calls have ended; by default one.
     pub fn count(mut self, calls: u64) -> Self {
         self.count = calls;
         self
     }
 
-    /// Waits so long at most, by the machine's clock. By default 30 seconds.
+    /// Waits at most this long, by the machine's clock; by default 30 seconds.
     pub fn within(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -121,8 +120,8 @@ impl<'a> IntoFuture for WaitFor<'a> {
 }
 
 impl Journal {
-    /// Waits until a call has ended that is asked for, and returns all of those, oldest first. Calls
-    /// that have ended before count. It works in any runtime, and with
+    /// Waits until a call that matches `query` has ended, and returns all calls that match, oldest
+    /// first. Calls that ended before the wait count too. It works in any runtime, and with
     /// [`block_on`](crate::block_on) in none.
     ///
     /// ```

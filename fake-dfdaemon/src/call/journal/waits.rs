@@ -13,7 +13,7 @@ pub(super) struct Waits {
     last: u64,
 }
 
-/// Somebody who waits for `count` calls with numbers above `after`.
+/// A wait for `count` calls with numbers above `after`.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) query: Query,
@@ -25,7 +25,7 @@ pub(super) struct Wait {
 }
 
 impl Waits {
-    /// Takes somebody in; the number is for [`Self::remove`].
+    /// Adds a wait; the number is for [`Self::remove`].
     pub(super) fn add(&mut self, wait: Wait) -> u64 {
         self.last += 1;
         self.waits.push((self.last, wait));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Fetch;
 use crate::call::clock::later;
-use crate::call::faults::Action;
+use crate::call::faults::effect::{Effect, PieceDamage};
 use crate::call::faults::registry::{Armed, TagAndApplication};
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
@@ -54,28 +54,40 @@ impl Fetch {
     ) -> Result<(), Error> {
         for armed in faults {
             let now = cluster.scheduler().now();
-            match armed.action() {
-                Action::Delay(_) | Action::DelayBetween(..) => {
-                    // Noted before it fires: whoever sees the firing, and settles, finds it.
+            match armed.action().effect() {
+                Effect::Wait => {
+                    // Noted before it fires: a test that sees the firing, and settles, finds it.
                     let due = later(now, armed.delay().unwrap_or_default());
                     let _noted = self.note_wait(due);
                     if self.fires(armed, from) {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::Stall if self.fires(armed, from) => {
-                    while !armed.removed().is_cancelled() {
+                Effect::Stall => {
+                    let fires = self.fires(armed, from);
+                    while fires && !armed.removed().is_cancelled() {
                         self.check_wanted(cluster)?;
                         std::thread::sleep(POLL);
                     }
                 }
-                Action::Error(_) if self.fires(armed, from) => {
-                    return Err(Error::TransferFault("an injected error"));
+                Effect::Answer(_) => {
+                    if self.fires(armed, from) {
+                        return Err(Error::TransferFault("an injected error"));
+                    }
                 }
-                Action::Reset if self.fires(armed, from) => {
-                    return Err(Error::TransferFault("the connection was reset"));
+                Effect::Reset => {
+                    if self.fires(armed, from) {
+                        return Err(Error::TransferFault("the connection was reset"));
+                    }
                 }
-                _ => {}
+                // When the piece has come; see `damage`.
+                Effect::Bandwidth(_) | Effect::Piece(_) => {}
+                // No piece on its way can have these.
+                Effect::Shuffle
+                | Effect::ContentLength(_)
+                | Effect::Refuse
+                | Effect::CloseSockets
+                | Effect::Disk(_) => {}
             }
         }
         Ok(())
@@ -93,9 +105,9 @@ impl Fetch {
         let length = range.end - range.start;
         let mut crc = crc;
         for armed in faults {
-            match armed.action() {
-                Action::Bandwidth(rate) => {
-                    let takes = length as f64 / *rate as f64;
+            match armed.action().effect() {
+                Effect::Bandwidth(rate) => {
+                    let takes = length as f64 / rate as f64;
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
                     let due = later(cluster.scheduler().now(), takes);
                     let _noted = self.note_wait(due);
@@ -103,7 +115,7 @@ impl Fetch {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Action::CorruptPiece if length > 0 && self.fires(armed, from) => {
+                Effect::Piece(PieceDamage::FlipBit) if length > 0 && self.fires(armed, from) => {
                     let middle = range.start + length / 2;
                     let mut byte = [0];
                     self.file.read_exact_at(&mut byte, middle)?;
@@ -111,13 +123,14 @@ impl Fetch {
                     self.file.write_all_at(&byte, middle)?;
                     crc = crc32_of(&self.disk, &self.file, range.clone())?;
                 }
+                // Before the piece came; see `apply`.
                 _ => {}
             }
         }
         Ok(crc)
     }
 
-    /// Tells whoever settles that the transfer waits.
+    /// Notes for `settle` that the transfer waits.
     fn note_wait(&self, due: Timestamp) -> Option<crate::call::Waiting> {
         let host = self.key.host.name();
         let what = format!("transfer task {} to {host}", self.task.task_id);

@@ -1,6 +1,8 @@
 use std::collections::HashSet;
 
 use super::*;
+use tonic::Code;
+
 use crate::call::faults::ErrorAction;
 use crate::call::faults::status::{code_name, is_code_name};
 

@@ -112,7 +112,8 @@ impl FaultBuilder {
         self.action(Action::Delay(delay))
     }
 
-    /// The same for a time between these two, which the seed draws for each call.
+    /// Waits for a time between `least` and `most`, which the fault seed draws for each call, then goes
+    /// on.
     pub fn delay_between(self, least: Duration, most: Duration) -> Fault {
         self.action(Action::DelayBetween(least, most))
     }
