@@ -52,8 +52,8 @@
 //! An [`Error`] has a kind, sources and a [`Remedy`], and says whether the same call
 //! [may succeed later](Error::is_retryable).
 //!
-//! The default feature `cli` is the program `dfcache`, a user of the library. Libraries and programs
-//! of others need none of it: `default-features = false`.
+//! The default feature `cli` is the program `dfcache`, a user of the library. Other programs do not
+//! need it: `default-features = false`.
 
 pub mod blocking;
 #[cfg(feature = "cli")]

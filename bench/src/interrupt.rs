@@ -32,10 +32,10 @@ fn left() -> MutexGuard<'static, Left> {
 /// From now on, the signals that end this process take along what it has made.
 pub(crate) fn clean_up_on_signals() -> Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        let (mut told, tell) = UnixStream::pair()?;
+        let (mut listener, tell) = UnixStream::pair()?;
         signal_hook::low_level::pipe::register(signal, tell)?;
         std::thread::spawn(move || {
-            if told.read_exact(&mut [0]).is_ok() {
+            if listener.read_exact(&mut [0]).is_ok() {
                 clean_up();
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             }

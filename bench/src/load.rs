@@ -37,7 +37,7 @@ pub(crate) async fn stats(
             while next.fetch_add(1, Ordering::Relaxed) < calls {
                 let task = client.stat(&id).await?;
                 if task.task_id != id {
-                    return Err(format!("asked for {id}, told of {}", task.task_id).into());
+                    return Err(format!("asked for {id}, got {}", task.task_id).into());
                 }
             }
             Result::Ok(())

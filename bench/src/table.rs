@@ -151,7 +151,7 @@ fn cpu(figures: &Figures) -> String {
     }
 }
 
-/// Memory is told in tenths of a MiB, whatever it is.
+/// Memory is always shown in tenths of a MiB.
 pub(crate) fn memory(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

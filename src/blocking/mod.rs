@@ -73,7 +73,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that, and [`ErrorKind::Failure`] if there can be no further thread.
+    /// Those of that method, and [`ErrorKind::Failure`] if no thread can be started.
     pub fn connect<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -91,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that, and [`ErrorKind::Failure`] if there can be no further thread.
+    /// Those of that method, and [`ErrorKind::Failure`] if no thread can be started.
     pub fn lazy<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -116,7 +116,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn import(&self, request: impl Into<ImportRequest>) -> Result<Imported> {
         self.runtime.wait_for(self.client.import(request))
     }
@@ -125,7 +125,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn export_to_path(
         &self,
         request: impl Into<ExportRequest>,
@@ -136,11 +136,11 @@ impl Client {
     }
 
     /// As [`crate::Client::export_to_writer`]. The writer is used on this thread; while it blocks, the
-    /// request's timeout is not looked at.
+    /// request's timeout does not apply.
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn export_to_writer(
         &self,
         request: impl Into<ExportRequest>,
@@ -154,7 +154,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn verify<I>(&self, task_id: I, path: impl AsRef<Path>) -> Result<Verified>
     where
         I: TryInto<TaskId>,
@@ -167,7 +167,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn stat<I>(&self, task_id: I) -> Result<Task>
     where
         I: TryInto<TaskId>,
@@ -180,7 +180,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn wait_for_replicas<I, C>(&self, task_id: I, count: C) -> Result<Task>
     where
         I: TryInto<TaskId>,
@@ -195,7 +195,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn list(&self) -> Result<Vec<LocalTask>> {
         self.runtime.wait_for(self.client.list())
     }
@@ -214,7 +214,7 @@ impl Client {
 ///
 /// # Errors
 ///
-/// As of that.
+/// Those of that method.
 pub fn task_id(request: impl Into<ImportRequest>, scheme: TaskIdScheme) -> Result<TaskId> {
     let request = request.into();
     crate::import::id_of(request, scheme)

@@ -15,7 +15,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn import_staged(
         &self,
         request: impl Into<ImportRequest>,
@@ -42,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn import_reader(
         &self,
         request: impl Into<ImportRequest>,
@@ -76,7 +76,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn import_tree(&self, tree: &ImportTree) -> Result<ImportedTree> {
         self.runtime.wait_for(self.client.import_tree(tree))
     }
@@ -85,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As of that.
+    /// Those of that method.
     pub fn export_tree(&self, tree: &ExportTree, path: impl AsRef<Path>) -> Result<ExportedTree> {
         self.runtime.wait_for(self.client.export_tree(tree, path))
     }
@@ -104,8 +104,8 @@ impl Client {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Failure`](crate::ErrorKind::Failure) if there can be no further thread. What is wrong is
-/// in the checks.
+/// [`ErrorKind::Failure`](crate::ErrorKind::Failure) if no thread can be started. What is wrong is in
+/// the checks.
 pub fn diagnose(endpoint: &Endpoint) -> Result<Vec<Check>> {
     let runtime = Runtime::start()?;
     runtime.wait_for(async {

@@ -41,11 +41,11 @@ pub(crate) struct Connection {
     #[arg(short, long, value_name = "ENDPOINT", default_value = DEFAULT_ENDPOINT, value_parser = endpoint_parser(), value_hint = ValueHint::FilePath)]
     pub(crate) endpoint: Endpoint,
 
-    /// How often a command is tried again that a retry may help
+    /// How often to try again after a failure that a retry may help
     ///
-    /// While dfdaemon cannot be reached, the connection is lost, dfdaemon is overloaded or no host has
-    /// the content: exit code 5. The pauses in between are random and grow from 0.1s to 10s; the
-    /// timeout bounds all of it.
+    /// Such failures have exit code 5: dfdaemon cannot be reached, the connection is lost, dfdaemon is
+    /// overloaded, or no host has the content. The pauses are random and grow from 0.1s to 10s; the
+    /// timeout includes them.
     #[arg(
         long,
         allow_hyphen_values = true,
@@ -156,8 +156,8 @@ pub(crate) struct Identity {
     /// Text to calculate the task's id from, instead of the file
     ///
     /// Without it, the id is a hash of the file's content, the piece length, the tag and the
-    /// application, which takes time for large files. With it, the text alone decides: it must be
-    /// as unique as the file is, as a file name may be.
+    /// application, which takes time for large files. With it, the text alone decides the id, so each
+    /// file needs a text of its own, such as a name with a version.
     #[arg(long, value_name = "CONTENT_FOR_CALCULATING_TASK_ID", value_parser = NonEmptyStringValueParser::new(), help_heading = "Task")]
     pub(crate) content_for_calculating_task_id: Option<String>,
 

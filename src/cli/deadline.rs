@@ -84,7 +84,7 @@ struct Watched {
     signals: Signals,
     /// Breaks the operation off, which then fails with this error.
     break_off: oneshot::Sender<Error>,
-    /// Whether somebody has begun to report how it ended. Only one thread does.
+    /// Whether a thread has begun to report how it ended. Only one does.
     reporting: Arc<AtomicBool>,
     ended: mpsc::Receiver<ExitCode>,
     leftovers: Leftovers,
@@ -182,7 +182,7 @@ impl Watched {
             return ended.unwrap_or_else(|_| died());
         }
         if self.reporting.swap(true, Ordering::SeqCst) {
-            // It has ended, and hangs where it says so.
+            // It has ended, and hangs in its report.
             return code;
         }
         let (sender, attempts) = mpsc::channel();

@@ -30,9 +30,9 @@ const ROUND_TRIP: u64 = 1 << 20;
 
 /// Find out what is wrong between this user and dfdaemon
 ///
-/// One line a check, ✓ or ✗ with what to do: the socket, who listens there, whether dfdaemon answers,
-/// like which release, whether it reaches its scheduler, and where logs go. The exit code is 1 if a
-/// check fails.
+/// One line a check, ✓ or ✗ with what to do: whether the endpoint is a socket, which user listens,
+/// whether dfdaemon answers, which release it resembles, whether it reaches its scheduler, and whether
+/// logs can be written. The exit code is 1 if a check fails.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArguments {

@@ -37,8 +37,8 @@ In a container:
 /// Export a task to a file and print the file's absolute path
 ///
 /// By default dfdaemon makes the file: a hard link to its cache, or a copy on another file system.
-/// A hard link shares its content with the cache; --transfer-from-dfdaemon makes a file of one's
-/// own. After a failure the output is as it was before.
+/// A hard link shares its content with the cache; a file made with --transfer-from-dfdaemon does not.
+/// If the export fails, the output stays as it was before.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExportArguments {
@@ -55,17 +55,17 @@ pub(crate) struct ExportArguments {
 
     /// Replace the file if it exists
     ///
-    /// The old file stays whole until the new one is, and hands on its permission bits if the
-    /// content is transferred. The name is replaced: other hard links of the old file keep the
-    /// old content, and a symbolic link is replaced itself, not followed. Directories, FIFOs,
-    /// sockets and devices are never replaced.
+    /// The old file stays until the new one is complete. A file that is transferred gets the
+    /// permission bits of the old one. Only the name is replaced: other hard links of the old file keep
+    /// the old content, and a symbolic link is replaced, not followed. Directories, FIFOs, sockets and
+    /// devices are never replaced.
     #[arg(long, help_heading = "Output")]
     overwrite: bool,
 
     /// Digest that the content must have
     ///
-    /// sha256:HEX, sha512:HEX, or crc32: and a decimal number or 8 hex digits. Checked here,
-    /// whatever dfdaemon checks.
+    /// sha256:HEX, sha512:HEX, or crc32: and a decimal number or 8 hex digits. dfcache
+    /// checks it itself, whatever dfdaemon checks.
     #[arg(long, value_name = "DIGEST", value_parser = digest, help_heading = "Output")]
     digest: Option<Digest>,
 
@@ -78,23 +78,23 @@ pub(crate) struct ExportArguments {
 
     /// Get the content over dfdaemon's socket
     ///
-    /// dfdaemon then needs no access to the output's directory, as from within a container, and
-    /// the output is a file of one's own. Otherwise dfdaemon makes the file itself.
+    /// dfdaemon then needs no access to the output's directory, for example from a container, and the
+    /// output shares nothing with the cache. Otherwise dfdaemon makes the file itself.
     #[arg(long, help_heading = "Transfer")]
     transfer_from_dfdaemon: bool,
 
     /// Fail if the file cannot be a hard link to dfdaemon's cache
     ///
-    /// Otherwise dfdaemon copies where it cannot link, as to another file system. Says nothing if
+    /// Otherwise dfdaemon copies where it cannot link, for example to another file system. Ignored if
     /// the content is transferred.
     #[arg(long, help_heading = "Transfer")]
     force_hard_link: bool,
 
-    /// Export a tree: the directory that import --recursive made an id of
+    /// Export a directory that import --recursive imported
     ///
-    /// The output is a directory that does not exist. It appears when all of it is there, and not at
-    /// all otherwise. Every file that is transferred, and with --verify every file, is checked against
-    /// the SHA-256 in the manifest.
+    /// The output is a directory that does not exist yet. It appears when it is complete, or not at
+    /// all. Every transferred file, and with --verify every file, is checked against the SHA-256 in the
+    /// manifest.
     #[arg(long, help_heading = "Tree")]
     recursive: bool,
 
@@ -124,9 +124,9 @@ pub(crate) struct ExportArguments {
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
-    /// How long nothing may come from dfdaemon; 0s for ever
+    /// How long dfdaemon may send nothing; 0s for ever
     ///
-    /// No byte and no piece for so long is exit code 8.
+    /// If no byte and no piece comes for this long, the exit code is 8.
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = StallTimeout::DEFAULT, help_heading = "Connection")]
     stall_timeout: StallTimeout,
 

@@ -99,7 +99,7 @@ fn zsh_with_ids(script: &[u8]) -> Vec<u8> {
     script.replacen("_dfcache() {", ZSH_IDS, 1).into_bytes()
 }
 
-/// Print the manual page, or that of a command; or write them all
+/// Print a manual page, or write those of all commands
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
     /// The command; dfcache itself if none is named

@@ -35,9 +35,9 @@ Examples:
 pub(crate) struct ImportArguments {
     /// The file to import, or the directory with --recursive; - for standard input
     ///
-    /// Standard input needs --staging-dir; the import begins when it ends.
-    /// A regular file, or a symbolic link to one. dfdaemon reads it, so it must exist in
-    /// dfdaemon's file system and be readable for dfdaemon's user.
+    /// A regular file, or a symbolic link to one. dfdaemon reads it: it must exist in dfdaemon's file
+    /// system, and dfdaemon's user must be able to read it. Standard input is imported when it ends
+    /// (--staging-dir is required).
     #[arg(value_name = "PATH")]
     path: PathBuf,
 
@@ -54,19 +54,19 @@ pub(crate) struct ImportArguments {
     #[arg(long, allow_hyphen_values = true, value_name = "TTL", default_value = Ttl::DEFAULT, help_heading = "Task")]
     ttl: Ttl,
 
-    /// Take a task that is there already for a success
+    /// Succeed if the task already exists
     ///
-    /// If it is complete and as long as the file; its id is printed as usual. Another TTL or replica
-    /// count than was asked for is said on stderr.
+    /// The task must be complete and as long as the file. Its id is printed as usual. stderr reports a
+    /// TTL or a replica count that differs from what was asked for.
     #[arg(long, help_heading = "Task")]
     skip_existing: bool,
 
     /// Import a directory: each of its files, and a manifest whose id is that of the tree
     ///
-    /// Every regular file is a task of its own, and tasks that exist already are fine: run again, it
-    /// imports what is missing. Links that stay inside the directory stay links, and others are
-    /// followed. Anything else is refused before the first import. The same tree has the same id;
-    /// export --recursive makes the directory of it again.
+    /// Every regular file is a task of its own. Tasks that already exist are kept, so that a second run
+    /// imports only the missing files. Links to places inside the directory stay links; other links are
+    /// followed. FIFOs, sockets and devices are refused before the first import. The same tree has the
+    /// same id; export --recursive makes the directory again.
     #[arg(long, help_heading = "Tree")]
     recursive: bool,
 

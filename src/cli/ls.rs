@@ -19,7 +19,7 @@ Examples:
 /// List the tasks of this host
 ///
 /// What this host's dfdaemon has in its own cache: tasks imported here, and replicas of others.
-/// A dfdaemon of release 0.2 cannot tell.
+/// dfdaemon 0.2 does not know this call.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct LsArguments {
@@ -47,7 +47,7 @@ enum Sort {
     /// By their ids.
     #[default]
     Id,
-    /// What expires first comes first; last, what never does.
+    /// The task that expires first comes first, tasks that never expire last.
     Expiry,
     /// The largest comes first.
     Size,

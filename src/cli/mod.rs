@@ -208,7 +208,7 @@ impl Command {
 /// Below it, texts beside the names of options would be columns of single words.
 const COMFORTABLE_WIDTH: usize = 80;
 
-/// How wide help is going to be, if anything says so.
+/// The width of help, if it is known.
 fn terminal_width() -> Option<usize> {
     let columns = std::env::var("COLUMNS").ok();
     columns

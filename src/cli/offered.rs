@@ -14,7 +14,7 @@ use crate::types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 /// What stands in the place of a command when a shell asks.
 pub(super) const COMMAND: &str = "__ids";
 
-/// How long somebody who pressed a key may be kept waiting.
+/// How long a user who pressed a key may wait.
 const WITHIN: Duration = Duration::from_millis(500);
 
 /// The ids, one a line; none if the line has one already. `words` are those of the line before the one

@@ -163,7 +163,7 @@ fn stdout_failed(source: io::Error) -> Error {
 
 fn failure(error: &Error, format: Format) -> ExitCode {
     let kind = error.kind();
-    // Whoever closed the pipe knows.
+    // The reader that closed the pipe knows.
     if kind != ErrorKind::Interrupted(Interruption::ReaderGone) {
         let lines = match format {
             Format::Text => text::error(error, coloured(&io::stderr())),

@@ -25,7 +25,7 @@ pub(crate) struct StatArguments {
     #[arg(value_name = "ID")]
     pub(crate) id: TaskId,
 
-    /// Wait until there are so many persistent replicas
+    /// Wait until the task has this many persistent replicas
     #[arg(long, allow_hyphen_values = true, value_name = "N")]
     pub(crate) wait_for_replicas: Option<ReplicaCount>,
 

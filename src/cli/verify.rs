@@ -22,10 +22,10 @@ Examples:
 
 /// Check that a file is the content that a task's id was made from
 ///
-/// The id is a hash of the content, tag, application and piece length. dfdaemon is asked for the
-/// last three; the file is read here. Another content is exit code 7, and so is an id that was made
-/// from a text, since it says nothing about the content. An id of dfdaemon up to 1.0.14 is a
-/// CRC-32, which finds damage, but no forgery.
+/// The id is a hash of the content, tag, application and piece length. dfcache asks dfdaemon for the
+/// last three and reads the file itself. If the content differs, the exit code is 7. It is 7 too for
+/// an id that was made from a text, which says nothing about the content. An id of dfdaemon up to
+/// 1.0.14 is a CRC-32, which finds damage, but no forgery.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct VerifyArguments {

@@ -22,13 +22,13 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// An id that no task has: neither a number nor a hash.
 const NO_TASK: &str = "dfcache-doctor";
 
-/// One thing that was looked at.
+/// One check of [`diagnose`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Check {
-    /// What was looked at, in snake case.
+    /// The name of the check, in snake case.
     pub name: &'static str,
-    /// What was found, or what is wrong.
+    /// The finding, or what is wrong.
     pub result: Result<String>,
 }
 
@@ -38,8 +38,8 @@ impl Check {
     }
 }
 
-/// Looks for what is wrong with the daemon at `endpoint`. What depends on a check that failed is not
-/// looked at. A client is returned if there is a connection.
+/// Checks the daemon at `endpoint`. Checks that depend on a failed one are left out. A client is
+/// returned if there is a connection.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -72,7 +72,7 @@ pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
         }
     };
     let user = client.daemon_user().await.ok().flatten();
-    let user = user.map_or("somebody".to_owned(), |user| format!("user {user}"));
+    let user = user.map_or("a process".to_owned(), |user| format!("user {user}"));
     checks.push(Check::new("connection", Ok(format!("{user} listens"))));
     let request = StatPersistentCacheTaskRequest {
         task_id: NO_TASK.to_owned(),

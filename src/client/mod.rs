@@ -214,8 +214,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::Integrity`] if
-    /// the answer is about another one, and whatever a connection can do.
+    /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::Integrity`] if the
+    /// answer is about another one, and the errors of the connection.
     pub async fn stat<I>(&self, task_id: I) -> Result<Task>
     where
         I: TryInto<TaskId>,
@@ -296,8 +296,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::Refused`] from a daemon of release 0.2, which does not know the call,
-    /// and whatever a connection can do.
+    /// [`crate::ErrorKind::Refused`] from a daemon of release 0.2, which does not know the call, and
+    /// the errors of the connection.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
         let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
         let list = async {

@@ -34,7 +34,8 @@ pub async fn retry<T>(retries: u32, operation: impl AsyncFnMut(u32) -> Result<T>
     retry_if(retries, |_, error| is_retryable(error), operation).await
 }
 
-/// The same for errors of which `again` says so; its argument is how often the operation was run before.
+/// The same for errors for which `again` returns true; its argument is how often the operation was run
+/// before.
 pub(crate) async fn retry_if<T>(
     retries: u32,
     again: impl Fn(u32, &Error) -> bool,

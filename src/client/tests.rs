@@ -235,26 +235,6 @@ async fn replicas_are_waited_for_until_they_are_there_or_never_will_be() {
     assert_eq!(task.current_persistent_replica_count, 3);
 }
 
-#[tokio::test(start_paused = true)]
-async fn replicas_that_do_not_come_in_time_are_counted_in_the_error() {
-    let daemon = ScriptedDaemon::start(Answers {
-        stat: Arc::new(move |request| {
-            Ok(PersistentCacheTask {
-                id: request.task_id.clone(),
-                current_persistent_replica_count: 1,
-                ..PersistentCacheTask::default()
-            })
-        }),
-        ..Answers::default()
-    });
-    let client = connected(&daemon).await;
-    let client = client.with_timeout(Duration::from_secs(60));
-    let error = client.wait_for_replicas("7", 3).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    let why = "it took longer than 1m: the task had 1 persistent replica, and 3 were asked for";
-    assert_eq!(error.causes(), [why]);
-}
-
 #[tokio::test]
 async fn a_value_that_is_none_is_told_when_the_request_is_used() {
     let client = Client::lazy("/nowhere.sock").unwrap();

@@ -343,7 +343,7 @@ fn spill_failed(source: io::Error) -> Error {
         .hint("TMPDIR names another directory for temporary files")
 }
 
-/// The error of whoever takes the content.
+/// The error of the writer that takes the content.
 pub(crate) fn stream_failed(source: io::Error) -> Error {
     let kind = match source.kind() {
         io::ErrorKind::BrokenPipe => ErrorKind::Interrupted(Interruption::ReaderGone),

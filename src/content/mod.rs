@@ -65,7 +65,7 @@ pub(crate) enum ContentWriter<D> {
 }
 
 impl<D: Destination> ContentWriter<D> {
-    /// One that may block whoever uses it.
+    /// A writer that may block its caller.
     pub(crate) fn here(destination: D) -> Self {
         Self::Here {
             piece: Piece::default(),
@@ -73,7 +73,7 @@ impl<D: Destination> ContentWriter<D> {
         }
     }
 
-    /// One that blocks nobody.
+    /// A writer that blocks nobody.
     pub(crate) fn apart(destination: D) -> Result<Self> {
         Queue::start(destination).map(Self::Apart)
     }

@@ -93,8 +93,8 @@ async fn export_to_target(
     })
 }
 
-/// What is at the target after the daemon said that it wrote it; removed when dropped, unless it
-/// was accepted. Whatever is there if the daemon failed or is still at it may be somebody else's.
+/// What is at the target after the daemon said that it wrote it; removed when dropped, unless it was
+/// accepted. If the daemon failed or is still writing, the file may not be ours.
 struct Arrived<'a> {
     target: &'a Target,
     file: Option<File>,
@@ -130,7 +130,7 @@ impl Written {
 
 fn not_text(path: &Path) -> Error {
     Error::local_file(format!("cannot write {}", path.display()))
-        .because("dfdaemon is told the path as text, and this one is not UTF-8")
+        .because("dfdaemon gets the path as text, and this one is not UTF-8")
         .with_remedy(Remedy::Transfer)
 }
 

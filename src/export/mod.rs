@@ -41,10 +41,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LocalFile`] if the file cannot be written there, [`ErrorKind::Integrity`] if
-    /// the content is not what was promised, [`ErrorKind::NotFound`] if there is no such task,
-    /// [`ErrorKind::Unavailable`] if no host has the content, [`ErrorKind::Timeout`] if it takes
-    /// longer than the request's timeout, and whatever a connection can do.
+    /// [`ErrorKind::LocalFile`] if the file cannot be written there, [`ErrorKind::Integrity`] if the
+    /// content is not what was promised, [`ErrorKind::NotFound`] if there is no such task,
+    /// [`ErrorKind::Unavailable`] if no host has the content, [`ErrorKind::Timeout`] if it takes longer
+    /// than the request's timeout, and the errors of the connection.
     pub async fn export_to_path(
         &self,
         request: impl Into<ExportRequest>,
@@ -71,9 +71,8 @@ impl Client {
         exported.map_err(|error| cannot_export(request, error))
     }
 
-    /// Exports a task into `writer`, in order. Nothing is taken back after an error: what was
-    /// written then is a prefix of the content, or damaged. A writer that is slow slows the
-    /// daemon down.
+    /// Exports a task into `writer`, in order. After an error the writer has a prefix of the content,
+    /// or damaged content. A slow writer slows the daemon down.
     ///
     /// # Errors
     ///
@@ -176,7 +175,7 @@ impl Client {
     }
 }
 
-/// Hands what is written on a thread to whoever receives.
+/// Hands what is written on a thread to the receiving side.
 #[derive(Debug)]
 struct QueueWriter(mpsc::Sender<Bytes>);
 

@@ -16,8 +16,7 @@ use crate::wire::convert::wire_timeout;
 
 /// What to export, and how.
 ///
-/// Values convert from what Rust has. The first one that is invalid is reported when the request
-/// is used.
+/// Values convert from Rust's own types; the first invalid one is reported when the request is used.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -101,7 +100,7 @@ impl ExportRequest {
         }
     }
 
-    /// How the file is made; by the daemon without it. Content for a writer is always transferred.
+    /// How the file is made; by default by the daemon. Content for a writer is always transferred.
     pub fn mode(mut self, mode: ExportMode) -> Self {
         self.mode = mode;
         self
@@ -131,7 +130,7 @@ impl ExportRequest {
         self
     }
 
-    /// What the content must hash to, besides the digests of its pieces.
+    /// The digest that the content must have, besides those of its pieces.
     pub fn digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
         self
@@ -144,13 +143,13 @@ impl ExportRequest {
         self
     }
 
-    /// How long nothing may come from the daemon; without it, for ever.
+    /// How long the daemon may send nothing; by default for ever.
     pub fn stall_timeout(mut self, stall: Duration) -> Self {
         self.stall_timeout = (!stall.is_zero()).then_some(stall);
         self
     }
 
-    /// What is called with the progress of the export, between two pieces: it must not block.
+    /// Calls `report` with the progress of the export, between two pieces. `report` must not block.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(OnProgress::new(report));
         self
@@ -218,7 +217,7 @@ impl From<&TaskId> for ExportRequest {
     }
 }
 
-/// How far an export is. Lengths are in bytes; repeated pieces count once.
+/// The progress of an export. Lengths are in bytes; repeated pieces count once.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -247,11 +246,11 @@ impl From<&TaskId> for ExportRequest {
 pub struct Progress {
     /// Length of the whole content, once it is known.
     pub content_length: Option<u64>,
-    /// How much of it has come.
+    /// How much content was received.
     pub received: u64,
 }
 
-/// An export that is done.
+/// The result of an export.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -273,11 +272,11 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exported {
-    /// The absolute path that was written; none if the content went to a writer.
+    /// The absolute path of the file; `None` if the content went to a writer.
     pub path: Option<PathBuf>,
     /// Length of the content, in bytes.
     pub content_length: u64,
-    /// How many pieces came.
+    /// The number of pieces.
     pub piece_count: usize,
     /// Whether the content came over the socket: the daemon did not write the file.
     pub transferred: bool,

@@ -32,8 +32,7 @@ use unchanged::State;
 
 /// What to import, and how.
 ///
-/// Values convert from what Rust has. The first one that is invalid is reported when the request
-/// is used.
+/// Values convert from Rust's own types; the first invalid one is reported when the request is used.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -106,7 +105,7 @@ impl ImportRequest {
         self
     }
 
-    /// The number of persistent replicas; two without it.
+    /// The number of persistent replicas; by default 2.
     pub fn persistent_replica_count<C>(mut self, count: C) -> Self
     where
         C: TryInto<ReplicaCount>,
@@ -118,7 +117,7 @@ impl ImportRequest {
         self
     }
 
-    /// The length of pieces; the daemon chooses one without it.
+    /// The length of pieces; by default the daemon chooses it.
     pub fn piece_length<L>(mut self, length: L) -> Self
     where
         L: TryInto<PieceLength>,
@@ -140,7 +139,7 @@ impl ImportRequest {
         self
     }
 
-    /// How long the task lives; an hour without it.
+    /// How long the task lives; by default an hour.
     pub fn ttl<T>(mut self, ttl: T) -> Self
     where
         T: TryInto<Ttl>,
@@ -188,7 +187,7 @@ impl ImportRequest {
         }
         let resolved = source::resolved(&path).map_err(source::failed)?;
         let wire_path = resolved.into_os_string().into_string().map_err(|_| {
-            let why = "dfdaemon is told the path as text, and this one is not UTF-8";
+            let why = "dfdaemon gets the path as text, and this one is not UTF-8";
             Error::local_file(why).hint("rename the file, or the directory that it is in")
         })?;
         let before = match fs::metadata(&path) {
@@ -269,7 +268,7 @@ impl CheckedImport {
     }
 }
 
-/// What an import has done.
+/// The result of an import.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -306,7 +305,7 @@ impl Client {
     /// symbolic link at its end resolved, is not UTF-8, which the protocol asks for; if the daemon
     /// cannot read it, or it changed meanwhile. [`ErrorKind::AlreadyExists`] if the task exists,
     /// [`ErrorKind::Refused`] if it exceeds the daemon's limits, [`ErrorKind::Timeout`] if it takes
-    /// longer than the request's timeout, and whatever a connection can do.
+    /// longer than the request's timeout, and the errors of the connection.
     pub async fn import(&self, request: impl Into<ImportRequest>) -> Result<Imported> {
         let request = request.into();
         let (timeout, attempt) = (request.timeout, Attempt::Import(request.path.clone()));

@@ -55,9 +55,9 @@ impl Client {
         self.bounded(timeout, attempt.clone(), imported).await
     }
 
-    /// Imports what `reader` gives until its end. `request` names it in errors alone. It is read on a
-    /// thread of its own, which may outlive a call that is dropped until its read returns. A reader that
-    /// fails imports nothing.
+    /// Imports what `reader` returns until its end. The path of `request` is only used in errors. It is
+    /// read on a thread of its own, which may outlive a call that is dropped until its read returns. A
+    /// reader that fails imports nothing.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Client {
         let metadata = staged.file().metadata().map_err(cannot)?;
         let wire_path = staged.path().to_str().ok_or_else(|| {
             let why =
-                "dfdaemon is told the path as text, and that of the staging directory is not UTF-8";
+                "dfdaemon gets the path as text, and that of the staging directory is not UTF-8";
             Error::local_file(why)
         })?;
         let import = CheckedImport {

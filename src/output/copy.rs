@@ -10,7 +10,7 @@ use rustix::io::Errno;
 /// How much is copied at once, in bytes, before it is asked whether to go on.
 const STEP: usize = 1 << 20;
 
-/// Copies `from` to `to`, which is empty, as long as `goes_on` says so. Blocks.
+/// Copies `from` to `to`, which is empty, while `goes_on` returns true. Blocks.
 pub(crate) fn copy(from: &File, to: &File, goes_on: impl Fn() -> bool) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if rustix::fs::ioctl_ficlone(to, from).is_ok() {

@@ -123,7 +123,7 @@ impl Disk {
             }
             Err(error) => Err(error.into()),
             Ok(()) => {
-                // From here on the file is where it shall be: a second name is no failure.
+                // From here on the file is in its place: a second name is no failure.
                 let _ = rustix::fs::unlinkat(directory, from, AtFlags::empty());
                 Ok(())
             }
@@ -183,7 +183,7 @@ impl Disk {
         Ok(renamed?)
     }
 
-    /// Takes a step; fails where a test says so.
+    /// Takes a step, which a test can make fail.
     #[cfg_attr(not(test), allow(clippy::unused_self, clippy::unnecessary_wraps))]
     fn step(&self, _name: &'static str) -> rustix::io::Result<()> {
         #[cfg(test)]
@@ -196,14 +196,14 @@ impl Disk {
 
 /// How many bytes this user may still write where the file is, if the file system says.
 pub(crate) fn room(file: &File) -> Option<u64> {
-    let told = rustix::fs::fstatvfs(file).ok()?;
+    let space = rustix::fs::fstatvfs(file).ok()?;
     let blocks = if rustix::process::geteuid().is_root() {
-        told.f_bfree
+        space.f_bfree
     } else {
-        told.f_bavail
+        space.f_bavail
     };
     // Some tell of no blocks at all.
-    (told.f_blocks > 0).then(|| blocks.saturating_mul(told.f_frsize))
+    (space.f_blocks > 0).then(|| blocks.saturating_mul(space.f_frsize))
 }
 
 /// Whether the path leads to the file that is held.

@@ -303,8 +303,8 @@ fn check_link(path: &Path) -> std::result::Result<(), String> {
 
 #[cfg(target_os = "linux")]
 fn attributes(at: &File, name: impl rustix::path::Arg, flags: AtFlags) -> StatxAttributes {
-    let told = rustix::fs::statx(at, name, flags, StatxFlags::empty());
-    told.map_or(StatxAttributes::empty(), |told| told.stx_attributes)
+    let stat = rustix::fs::statx(at, name, flags, StatxFlags::empty());
+    stat.map_or(StatxAttributes::empty(), |stat| stat.stx_attributes)
 }
 
 /// Whether another file system, or one file, is mounted at `name`.

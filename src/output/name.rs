@@ -81,8 +81,8 @@ fn boot() -> io::Result<&'static str> {
     if let Some(boot) = BOOT.get() {
         return Ok(boot);
     }
-    let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let mut digits: String = told.chars().filter(char::is_ascii_hexdigit).collect();
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mut digits: String = id.chars().filter(char::is_ascii_hexdigit).collect();
     digits.truncate(BOOT_DIGITS);
     if digits.len() < BOOT_DIGITS {
         digits = random_digits(BOOT_DIGITS)?;

@@ -99,7 +99,7 @@ impl PrivateDirectory {
         &self.target
     }
 
-    /// Where the daemon shall write: a name that nobody else can guess.
+    /// Where the daemon writes: a name that nobody else can guess.
     pub(crate) fn inner(&self) -> &Path {
         &self.inner
     }
@@ -164,7 +164,7 @@ fn open_new_directory(target: &Target, name: &str) -> io::Result<File> {
         return Ok(directory);
     }
     Err(io::Error::other(
-        "somebody replaced the private directory beside it",
+        "another process replaced the private directory beside it",
     ))
 }
 

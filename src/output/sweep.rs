@@ -91,7 +91,7 @@ fn remove_leftover(directory: impl AsFd, name: &CStr, maker: Maker) -> rustix::i
 }
 
 /// Removes the one file or tree that a private directory may hold. A directory of anything else is not
-/// one: somebody gave it such a name.
+/// one: another program gave it such a name.
 fn remove_inner(directory: &File, stat: &Stat) {
     let mode = stat.st_mode & 0o1777;
     let Ok(entries) = Dir::read_from(directory) else {

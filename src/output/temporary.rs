@@ -16,7 +16,7 @@ use super::sweep::{remove, sweep};
 use crate::output::leftovers::Leftover;
 use crate::types::error::Result;
 
-/// Read and written by its owner alone: as long as it is not known what the target shall be.
+/// Only its owner can read and write it, until the permissions of the target are known.
 const PRIVATE_FILE: u32 = 0o600;
 /// What a new file gets, less the umask.
 const ORDINARY_FILE: u32 = 0o666;

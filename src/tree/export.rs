@@ -57,9 +57,9 @@ pub struct ExportTree {
 }
 
 impl ExportTree {
-    /// The export of the tree whose manifest is the task of `request`. Its files are exported as the
-    /// rest of it says. A transferred file is checked against the SHA-256 that the manifest has of it;
-    /// one that the daemon writes, only if the request is to be verified.
+    /// The export of the tree whose manifest is the task of `request`. Its files are exported with the
+    /// other settings of `request`. A transferred file is checked against the SHA-256 that the manifest
+    /// has of it; one that the daemon writes, only if the request is to be verified.
     #[must_use]
     pub fn new(request: impl Into<ExportRequest>) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl ExportTree {
         Self { jobs, ..self }
     }
 
-    /// What is called with the progress of the tree, whenever it changes: it must not block.
+    /// Calls `report` with the progress of the tree whenever it changes. `report` must not block.
     #[must_use]
     pub fn on_progress(self, report: impl Fn(TreeProgress) + Send + Sync + 'static) -> Self {
         Self {
@@ -104,13 +104,13 @@ impl ExportedTree {
 }
 
 impl Client {
-    /// Exports a tree to a new directory at `path`. The directory appears when all of it is there, and
-    /// not at all otherwise.
+    /// Exports a tree to a new directory at `path`. The directory appears when it is complete, or not
+    /// at all.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::LocalFile`] if something is at `path`, [`ErrorKind::Integrity`] if the task is no
-    /// tree, or one that would write elsewhere, and whatever an export can do. The error names the file.
+    /// tree, or would write elsewhere, and the errors of an export. The error names the file.
     pub async fn export_tree(
         &self,
         tree: &ExportTree,

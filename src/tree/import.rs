@@ -59,8 +59,8 @@ pub struct ImportTree {
 }
 
 impl ImportTree {
-    /// The import of the directory that `request` names as its path. Each file becomes a task by what
-    /// else it says; tasks that exist already are fine.
+    /// The import of the directory that `request` names as its path. Each file becomes a task with the
+    /// other settings of `request`; tasks that already exist are kept.
     #[must_use]
     pub fn new(request: impl Into<ImportRequest>) -> Self {
         Self {
@@ -86,7 +86,7 @@ impl ImportTree {
         }
     }
 
-    /// What is called with the progress of the tree, whenever it changes: it must not block.
+    /// Calls `report` with the progress of the tree whenever it changes. `report` must not block.
     #[must_use]
     pub fn on_progress(self, report: impl Fn(TreeProgress) + Send + Sync + 'static) -> Self {
         Self {
@@ -110,7 +110,7 @@ pub struct ImportedTree {
     pub summary: TreeSummary,
     /// How many tasks of files existed already. Files of the same content share one.
     pub existing_count: usize,
-    /// Existing tasks that expire before the time to live that was asked for, if there are any.
+    /// The existing tasks that expire before the requested TTL ends, if there are any.
     pub expires_early: Option<ExpiresEarly>,
     entries: Vec<Entry>,
 }
@@ -122,11 +122,11 @@ impl ImportedTree {
     }
 }
 
-/// Tasks that existed and expire early.
+/// Existing tasks that expire before the requested TTL ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExpiresEarly {
-    /// How many.
+    /// How many there are.
     pub count: usize,
     /// When the first expires.
     pub first: Timestamp,

@@ -21,17 +21,17 @@ use crate::types::error::{Error, Result};
 /// How many files of a tree are on their way at a time by default.
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// How far the import or export of a tree is. Lengths are in bytes.
+/// The progress of an import or export of a tree. Lengths are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeProgress {
-    /// How many files there are, once that is known.
+    /// How many files the tree has, once that is known.
     pub file_count: Option<usize>,
     /// How many are done.
     pub files_done: usize,
     /// The length of all files together.
     pub content_length: u64,
-    /// How much of it is done.
+    /// How many bytes are done.
     pub bytes_done: u64,
     /// The path of the file that began last.
     pub current_file: Option<Arc<str>>,
@@ -64,8 +64,8 @@ pub struct TreeSummary {
 }
 
 impl TreeSummary {
-    /// What a manifest is of, the content of a tree's task. It is checked as before an export: every
-    /// path is there once and stays below the tree's directory, also by way of links.
+    /// The summary of a manifest, which is the content of a tree's task. It is checked as before an
+    /// export: every path is there once and stays below the tree's directory, also by way of links.
     ///
     /// ```
     /// use dfcache::{ErrorKind, TreeSummary};

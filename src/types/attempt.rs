@@ -49,7 +49,7 @@ impl Attempt {
     }
 }
 
-/// How many persistent replicas the last answer told, if there was one. Clones share it.
+/// How many persistent replicas the last answer counted, if there was one. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReplicasSeen(Arc<Mutex<Option<u64>>>);
 

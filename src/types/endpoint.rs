@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::types::value_error::{MAX_ENDPOINT_LENGTH, ValueError};
 
-/// The socket where a daemon listens if nothing else is said.
+/// The socket where a daemon listens by default.
 pub const DEFAULT_ENDPOINT: &str = "/var/run/dragonfly/dfdaemon.sock";
 
 /// Where a daemon listens: the path of its Unix socket.

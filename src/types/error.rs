@@ -15,7 +15,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong, coarsely: programs decide by it.
+/// The kind of an error, for programs to decide by.
 ///
 /// ```
 /// use dfcache::{Endpoint, Error, ErrorKind};
@@ -27,9 +27,9 @@ type Source = Box<dyn StdError + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Anything that no other kind names.
+    /// Any other failure.
     Failure,
-    /// A command line or a value that makes no sense.
+    /// A command line or a value is invalid.
     Usage,
     /// There is no such task, or it has expired.
     NotFound,
@@ -37,15 +37,15 @@ pub enum ErrorKind {
     LocalFile,
     /// No daemon, a lost connection, no host with the content: a retry may help.
     Unavailable,
-    /// The daemon does not want to: limits, blocklist, full disk, unsupported.
+    /// The daemon refuses the call: limits, blocklist, full disk, unsupported.
     Refused,
     /// The content is not what was promised.
     Integrity,
-    /// The time given for the whole operation is over.
+    /// The operation took longer than its timeout.
     Timeout,
     /// The task to be imported exists already.
     AlreadyExists,
-    /// A signal, or a reader that went away.
+    /// A signal, or a reader that went away, ended the operation.
     Interrupted(Interruption),
 }
 
@@ -62,7 +62,7 @@ pub enum ErrorKind {
 pub enum Interruption {
     /// A signal that ends a process, by its number.
     Signal(u8),
-    /// Whoever read the output closed it.
+    /// The reader of the output closed it.
     ReaderGone,
 }
 
@@ -171,7 +171,7 @@ impl Error {
         }
     }
 
-    /// What went wrong, coarsely.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -190,7 +190,7 @@ impl Error {
         self.remedy.as_ref()
     }
 
-    /// The number of the system's error behind it, if there is one: of this side, or of the
+    /// The number of the system's error that caused it, if there is one: on this side, or on the
     /// daemon's.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
@@ -241,7 +241,11 @@ impl From<ValueError> for Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::types::attempt::ReplicasSeen;
+    use crate::types::options::TaskId;
 
     #[test]
     fn an_operation_around_a_failure_keeps_its_kind_and_remedy() {
@@ -254,5 +258,20 @@ mod tests {
         assert_eq!(error.causes(), ["/x exists", "File exists"]);
         let remedy = Remedy::Other("move it away".to_owned());
         assert_eq!(error.remedy(), Some(&remedy));
+    }
+
+    #[test]
+    fn a_wait_that_is_over_counts_the_replicas_that_were_seen_last() {
+        let seen = ReplicasSeen::default();
+        let attempt = Attempt::WaitForReplicas(TaskId::unchecked("7".to_owned()), 3, seen.clone());
+        let causes = || {
+            let timeout = Timeout::from(Duration::from_secs(60));
+            Error::timed_out(attempt.clone(), timeout).causes()
+        };
+        assert_eq!(causes(), ["it took longer than 1m"]);
+        seen.note(2);
+        seen.note(1);
+        let why = "it took longer than 1m: the task had 1 persistent replica, and 3 were asked for";
+        assert_eq!(causes(), [why]);
     }
 }

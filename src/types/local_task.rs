@@ -42,17 +42,17 @@ pub struct LocalTask {
     /// How long it lives after it was created.
     #[serde(rename = "ttl_seconds", serialize_with = "whole_seconds")]
     pub ttl: Option<Duration>,
-    /// When this host started to have it.
+    /// When this host began to receive it.
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
     /// When it was complete.
     pub finished_at: Option<Timestamp>,
-    /// When it broke.
+    /// When its transfer failed.
     pub failed_at: Option<Timestamp>,
-    /// When it will be gone.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// How many hosts are being sent pieces of it.
+    /// How many hosts receive pieces of it now.
     pub uploading_count: u64,
     /// How often it was sent to other hosts.
     pub uploaded_count: u64,

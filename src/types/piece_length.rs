@@ -24,7 +24,7 @@ impl PieceLength {
     /// The shortest: 4 MiB.
     pub const MIN: Self = Self(MIN_PIECE_LENGTH);
 
-    /// So many mebibytes.
+    /// A length in mebibytes.
     ///
     /// # Panics
     ///

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// What to do about an [`Error`](crate::Error).
 ///
-/// Remedies that a request has a setter for are variants of their own, so that a program can offer
-/// them in its own words; its text says the same in the words of this library.
+/// A remedy that is a setter of a request has its own variant, so that a program can word it for its
+/// users. The text of a variant words it for users of this library.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -23,7 +23,7 @@ pub enum Remedy {
     Overwrite,
     /// Accept the task that exists.
     SkipExisting,
-    /// Give it more time.
+    /// Set a longer timeout.
     MoreTime,
     /// Transfer the content over the connection.
     Transfer,
@@ -48,11 +48,11 @@ pub enum Remedy {
     WriteToStream,
     /// Import the directory as a tree.
     ImportTree,
-    /// Wait for longer until something comes.
+    /// Set a longer stall timeout.
     MorePatience,
     /// Import a copy of the file in a directory that both sides see.
     Stage,
-    /// Anything that no setter does, as a sentence.
+    /// Any other remedy, as a sentence.
     Other(String),
 }
 

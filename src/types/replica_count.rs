@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::value_error::ValueError;
 
-/// How many persistent replicas a task is to have: at least one.
+/// How many persistent replicas a task gets: at least one.
 ///
 /// ```
 /// use dfcache::ReplicaCount;

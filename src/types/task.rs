@@ -41,9 +41,9 @@ pub struct Task {
     pub state: TaskState,
     /// How many persistent replicas were asked for.
     pub persistent_replica_count: u64,
-    /// How many persistent replicas there are.
+    /// How many persistent replicas exist.
     pub current_persistent_replica_count: u64,
-    /// How many replicas there are, persistent or not.
+    /// How many replicas exist, persistent or not.
     pub current_replica_count: u64,
     /// The tag it was imported with.
     pub tag: Option<String>,
@@ -62,7 +62,7 @@ pub struct Task {
     pub created_at: Option<Timestamp>,
     /// When it last changed.
     pub updated_at: Option<Timestamp>,
-    /// When it will be gone.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::types::value_error::ValueError;
 
-/// The id of a task. Only the daemon knows which ids there are, so any text that is not empty is one.
+/// The id of a task. Any text that is not empty can be one; only the daemon knows which exist.
 ///
 /// ```
 /// use dfcache::TaskId;
@@ -22,7 +22,7 @@ use crate::types::value_error::ValueError;
 pub struct TaskId(String);
 
 impl TaskId {
-    /// As a daemon wrote it, which may be empty: whoever takes it from an answer looks.
+    /// An id as a daemon wrote it, which may be empty: the caller must check.
     pub(crate) fn unchecked(raw: String) -> Self {
         Self(raw)
     }

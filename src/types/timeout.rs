@@ -65,7 +65,7 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// How long nothing may come while content is awaited; 0 is for ever.
+/// How long the daemon may send nothing during an export; 0 is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StallTimeout(Option<Duration>);
 
@@ -73,7 +73,7 @@ impl StallTimeout {
     /// The default of an export in the program, as it is written.
     pub const DEFAULT: &str = "15m";
 
-    /// As a duration; none is for ever.
+    /// As a duration; `None` is for ever.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
         self.0

@@ -30,7 +30,7 @@ impl Ttl {
     /// The default of an import, as it is written.
     pub const DEFAULT: &str = "1h";
 
-    /// So many minutes.
+    /// A TTL in minutes.
     ///
     /// # Panics
     ///
@@ -44,7 +44,7 @@ impl Ttl {
         Self(Duration::from_secs(minutes * 60))
     }
 
-    /// So many hours.
+    /// A TTL in hours.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! Why a value was not taken.
+//! Why a value is invalid.
 
 use std::convert::Infallible;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 /// The longest path that a Unix socket can have, in bytes.
 pub(crate) const MAX_ENDPOINT_LENGTH: usize = 107;
 
-/// Why a value was not taken.
+/// Why a value is invalid.
 ///
 /// ```
 /// use dfcache::{Endpoint, ValueError};

@@ -1,8 +1,8 @@
 //! Decodes the stream of an export as its bytes arrive, however they are cut.
 //!
-//! A piece is one message, as long as the piece. Its content is handed on in the parts in which
-//! it was received, neither copied nor collected; so whoever takes them must not trust them
-//! before the message has ended. Nothing is allocated by an announced length.
+//! A piece is one message, as long as the piece. Its content is handed on in the parts in which it was
+//! received, neither copied nor collected; so their receiver must not trust them before the message has
+//! ended. Nothing is allocated by an announced length.
 
 use bytes::{Buf as _, Bytes};
 use thiserror::Error;
@@ -38,7 +38,7 @@ pub(crate) enum Event {
 /// Why bytes are not the messages of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Malformed {
-    #[error("a message is compressed, which nobody asked for")]
+    #[error("a message is compressed, which was not asked for")]
     Compressed,
     #[error("a number goes on for too long")]
     Number,

@@ -39,7 +39,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Serves until told to stop; then every connection is closed as it is, with the runtime.
+    /// Serves until it is stopped; then every connection is closed as it is, with the runtime.
     pub(crate) fn serve(self, listener: UnixListener) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

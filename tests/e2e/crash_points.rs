@@ -209,7 +209,7 @@ impl Place {
             assert!(self.content.starts_with(written), "{run}");
             assert!(!succeeded || written.len() == self.content.len(), "{run}");
         } else if !run.stdout().is_empty() {
-            // It told of its output, which is whole then.
+            // It printed the path of its output, which is whole then.
             assert!(may_be_done, "{run}");
             assert!(output.as_ref() == Some(&self.content), "{run}");
         }

@@ -71,7 +71,7 @@ fn of_many_imports_of_one_file_exactly_one_succeeds() {
     }
 }
 
-/// Each comes with a file of its own, so that whose file it is in the end can be told.
+/// Each has a file of its own, so that the file that is there in the end shows who wrote it.
 #[test]
 fn of_many_exports_to_one_target_one_wins_and_the_file_is_whole() {
     for mode in [&[][..], &["--transfer-from-dfdaemon"]] {

@@ -194,7 +194,7 @@ fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
     world.holds_only(&[]);
 }
 
-/// What the fake does not show: tag, application and timeout are what the daemon is told.
+/// The fake does not show that tag, application and timeout are sent to the daemon.
 #[test]
 fn the_request_carries_defaults_and_options() {
     let world = World::new();

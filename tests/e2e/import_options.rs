@@ -192,7 +192,7 @@ fn import_needs_one_path_and_knows_its_options() {
     }
 }
 
-/// What the fake does not show: the daemon is told how long it may take.
+/// The fake does not show that the timeout is sent to the daemon.
 #[test]
 fn the_request_carries_defaults_and_options() {
     let world = World::new();

@@ -124,7 +124,7 @@ fn a_signal_that_it_was_started_to_ignore_is_ignored() {
     let line = "export --transfer-from-dfdaemon -O new 7";
     let running = command.args(words(line)).start();
     daemon.wait_until_reached();
-    // Lower numbers would be told of first.
+    // Signals with lower numbers are delivered first.
     for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
         running.signal(signal);
     }

@@ -26,8 +26,8 @@ fn is_empty(world: &World) {
     assert!(names_in(&world.path("staging")).is_empty());
 }
 
-/// The paths that the daemon was told.
-fn told(world: &World) -> Vec<String> {
+/// The paths that the daemon was asked to import.
+fn imported_paths(world: &World) -> Vec<String> {
     let calls = world.daemon().journal().calls(Rpc::Import);
     let path = |call: &Call| call.request("path").unwrap();
     calls.iter().map(path).collect()
@@ -44,7 +44,7 @@ fn a_copy_is_imported_and_removed_and_the_file_is_not_linked() {
         assert_eq!(imported["path"], file.display().to_string());
         let id = imported["task_id"].as_str().unwrap();
         let staging = world.path("staging").display().to_string();
-        assert!(told(&world)[0].starts_with(&staging));
+        assert!(imported_paths(&world)[0].starts_with(&staging));
         is_empty(&world);
         assert_eq!(fs::metadata(&file).unwrap().nlink(), 1);
         world.export(1, &["--verify"], id, "out").succeeds();
@@ -76,14 +76,14 @@ fn standard_input_becomes_a_task() {
         assert_eq!(world.dfcache().args(words(&line)).run().line(), id);
         is_empty(&world);
     }
-    let before = told(&world).len();
+    let before = imported_paths(&world).len();
     let unreadable = File::open(world.work()).unwrap();
     let command = world.dfcache().args(words(IMPORT)).arg("-");
     let run = command.stdin(unreadable).run();
     run.fails_with(4)
         .says("cannot import -")
         .says("Is a directory");
-    assert_eq!(told(&world).len(), before);
+    assert_eq!(imported_paths(&world).len(), before);
     is_empty(&world);
     for line in ["import -", "import --recursive --staging-dir staging -"] {
         world.dfcache().args(words(line)).run().fails_with(2);
@@ -102,8 +102,12 @@ fn a_tree_is_staged_file_by_file() {
     let run = command.args(["--recursive", "tree"]).run();
     let id = run.succeeds().line();
     let staging = world.path("staging").display().to_string();
-    assert_eq!(told(&world).len(), 3);
-    assert!(told(&world).iter().all(|path| path.starts_with(&staging)));
+    assert_eq!(imported_paths(&world).len(), 3);
+    assert!(
+        imported_paths(&world)
+            .iter()
+            .all(|path| path.starts_with(&staging))
+    );
     is_empty(&world);
     assert_eq!(fs::metadata(&file).unwrap().nlink(), 1);
     let line = format!("export --recursive -O out {id}");
@@ -138,7 +142,7 @@ fn what_cannot_be_staged_is_said_before_dfdaemon_is_asked() {
     let run = command.arg("file").run();
     run.fails_with(4).says("no room for a copy");
     is_empty(&world);
-    assert!(told(&world).is_empty());
+    assert!(imported_paths(&world).is_empty());
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn a_staged_import_leaves_nothing_whatever_ends_it_wherever_it_is() {
                 assert_eq!(run.code(), Some(128 + signal.as_raw()), "{at:?}\n{run}");
             }
             is_empty(&world);
-            assert!(told(&world).len() <= 30, "{at:?}");
+            assert!(imported_paths(&world).len() <= 30, "{at:?}");
         }
     }
 }

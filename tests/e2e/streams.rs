@@ -125,7 +125,7 @@ fn a_stdout_that_is_closed_or_full_is_no_silent_success() {
         run.succeeds();
         let _ = std::fs::remove_file(world.path("out"));
     }
-    // A task that nobody was told of would be in the way of the next import.
+    // A task whose id nobody got would be in the way of the next import.
     world.file("another", 30);
     let command = world.dfcache_after("exec 1>&-").at(&world.endpoint(0));
     command.args(["import", "another"]).run().exits_with(4);

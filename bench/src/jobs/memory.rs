@@ -135,7 +135,7 @@ fn to_a_file(bench: &Bench, daemon: &Daemon, id: &str) -> Result<Peaks> {
     let fake = process::peak(daemon.id())?;
     let usage = bench.checked(&daemon.content(id), output, usage)?;
     Ok(Peaks {
-        client: usage.peak.ok_or("the runner told no peak")?,
+        client: usage.peak.ok_or("the runner reported no peak")?,
         fake,
     })
 }

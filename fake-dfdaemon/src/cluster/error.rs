@@ -97,8 +97,8 @@ pub(crate) enum Error {
 
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        // What breaks work off says so without an error of the system, which may have been
-        // interrupted by anything.
+        // Work that is broken off has no error of the system, which may have been interrupted by
+        // anything.
         if error.kind() == io::ErrorKind::Interrupted && error.raw_os_error().is_none() {
             return Self::Cancelled;
         }

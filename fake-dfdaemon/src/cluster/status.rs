@@ -70,7 +70,7 @@ mod tests {
     use crate::dfdaemon::limits::{TtlLimits, check_fields};
     use crate::store::TaskState;
 
-    fn told(release: Release, error: &Error) -> (Code, String) {
+    fn answered(release: Release, error: &Error) -> (Code, String) {
         let status = error.status(release);
         (status.code(), status.message().to_owned())
     }
@@ -157,7 +157,7 @@ mod tests {
             (Error::Cancelled, Code::Cancelled, "the call was cancelled"),
         ] {
             for release in [Release::V0_2, Release::V1_5] {
-                assert_eq!(told(release, &error), (code, text.to_owned()));
+                assert_eq!(answered(release, &error), (code, text.to_owned()));
             }
         }
     }
@@ -169,8 +169,8 @@ mod tests {
             let text = format!("server is overloaded: {os}, please retry later");
             for error in [Error::SourceUnreadable(Arc::clone(&os)), Error::Io(os)] {
                 let expected = (Code::ResourceExhausted, text.clone());
-                assert_eq!(told(Release::V0_2, &error), expected);
-                assert_eq!(told(Release::V1_5, &error), expected);
+                assert_eq!(answered(Release::V0_2, &error), expected);
+                assert_eq!(answered(Release::V1_5, &error), expected);
             }
         }
     }
@@ -244,8 +244,8 @@ mod tests {
             let expected = format!(
                 "status: {inner}, message: \"{text}\", details: [], metadata: MetadataMap {{ headers: {headers} }}"
             );
-            assert_eq!(told(Release::V0_2, &error), (Code::Internal, expected));
-            let (code, message) = told(Release::V1_5, &error);
+            assert_eq!(answered(Release::V0_2, &error), (Code::Internal, expected));
+            let (code, message) = answered(Release::V1_5, &error);
             assert_eq!(code, Code::Internal);
             assert!(
                 message.ends_with(&format!("', message: \"{text}\"")),

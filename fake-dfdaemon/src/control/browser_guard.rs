@@ -96,7 +96,7 @@ mod tests {
             let page = headers(&[("host", own), ("origin", origin)]);
             assert!(all.iter().all(|at| check(&page, *at).is_ok()), "{own}");
         }
-        // Whoever owns the name can point it here.
+        // The owner of the name can point it here.
         let page = headers(&[
             ("host", "evil.example:9"),
             ("origin", "http://evil.example:9"),

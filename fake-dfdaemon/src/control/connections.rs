@@ -86,7 +86,7 @@ impl Connections {
                     Ok(stream) => connections.begin(stream, &router),
                     Err(error) => {
                         tracing::debug!(%error, "cannot accept a control connection for now");
-                        // Who waits is better turned away than left waiting.
+                        // A client is better refused than left waiting.
                         let closing = tokio::time::timeout(ACCEPT_PAUSE, listener.next());
                         drop(connections.limit.with_spare(closing).await);
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -156,7 +156,7 @@ impl Connections {
     }
 }
 
-/// What a connection too many is told; it is closed then.
+/// The answer to a connection over the limit, which is then closed.
 async fn too_many() -> impl axum::response::IntoResponse {
     let close = [(http::header::CONNECTION, "close")];
     let error = ApiError::new(
@@ -205,11 +205,11 @@ mod tests {
         /// What a new connection gets.
         async fn asks(&self) -> String {
             let mut stream = self.connect().await;
-            let mut told = vec![0; 1 << 10];
+            let mut received = vec![0; 1 << 10];
             // It may have been closed already.
             let _ = stream.write_all(ASKS).await;
-            let read = stream.read(&mut told).await.unwrap_or(0);
-            String::from_utf8(told[..read].to_vec()).unwrap()
+            let read = stream.read(&mut received).await.unwrap_or(0);
+            String::from_utf8(received[..read].to_vec()).unwrap()
         }
     }
 
@@ -221,14 +221,14 @@ mod tests {
         half.write_all(&ASKS[..20]).await.unwrap();
         let mut asked = listening.connect().await;
         asked.write_all(ASKS).await.unwrap();
-        let mut told = [Vec::new(), Vec::new(), Vec::new()];
-        for (stream, told) in [&mut silent, &mut half, &mut asked]
+        let mut received = [Vec::new(), Vec::new(), Vec::new()];
+        for (stream, received) in [&mut silent, &mut half, &mut asked]
             .into_iter()
-            .zip(&mut told)
+            .zip(&mut received)
         {
-            stream.read_to_end(told).await.unwrap();
+            stream.read_to_end(received).await.unwrap();
         }
-        assert!(told[2].ends_with(b"well"));
+        assert!(received[2].ends_with(b"well"));
     }
 
     #[tokio::test]
@@ -238,9 +238,12 @@ mod tests {
         for _ in 0..8 {
             silent.push(listening.connect().await);
         }
-        let told = listening.asks().await;
-        assert!(told.starts_with("HTTP/1.1 503"), "{told}");
-        assert!(told.contains("too many control connections"), "{told}");
+        let received = listening.asks().await;
+        assert!(received.starts_with("HTTP/1.1 503"), "{received}");
+        assert!(
+            received.contains("too many control connections"),
+            "{received}"
+        );
         silent.clear();
         while !listening.asks().await.starts_with("HTTP/1.1 200") {
             tokio::task::yield_now().await;

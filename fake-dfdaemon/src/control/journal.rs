@@ -117,13 +117,13 @@ async fn calls(
 ) -> Result<Response, ApiError> {
     let calls = journal.find(query.clone(), after);
     let last = Arc::new(std::sync::atomic::AtomicU64::new(after));
-    let told = Arc::clone(&last);
+    let sent = Arc::clone(&last);
     let readers = journal.readers().clone();
     let calls = calls
         .take(limit.unwrap_or(usize::MAX))
         .inspect(move |call| {
             if let Ok(call) = call {
-                told.store(call.call, std::sync::atomic::Ordering::Relaxed);
+                sent.store(call.call, std::sync::atomic::Ordering::Relaxed);
             }
         });
     let fields = move || {
@@ -198,9 +198,9 @@ pub(super) async fn wait(
         return calls(journal, query, after, None).await;
     }
     let readers = journal.readers().clone();
-    let told = move || not_come(&journal, &query, after, (count, patience));
-    let told = readers.run(told).await;
-    told.map_err(|error| ApiError::internal(&error))
+    let waiting = move || not_come(&journal, &query, after, (count, patience));
+    let missing = readers.run(waiting).await;
+    missing.map_err(|error| ApiError::internal(&error))
 }
 
 /// The answer about calls that did not come: the calls that came nearest to them.

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    async fn told<T: Serialize>(
+    async fn collected<T: Serialize>(
         items: impl Iterator<Item = io::Result<T>> + Send + 'static,
         field: Option<Field>,
     ) -> Result<Value, axum::Error> {
@@ -121,11 +121,11 @@ mod tests {
         let items = |count: usize| (0..count).map(|n| Ok(n.to_string().repeat(50)));
         for count in [0, 1, 2, 10_000] {
             let expected: Vec<_> = items(count).map(Result::unwrap).collect();
-            let told = told(items(count), None).await.unwrap();
-            assert_eq!(told, json!({ "items": expected }));
+            let collected = collected(items(count), None).await.unwrap();
+            assert_eq!(collected, json!({ "items": expected }));
         }
-        let told = told(items(1), Some(("lost", json!(3)))).await.unwrap();
-        assert_eq!(told, json!({"items": ["0".repeat(50)], "lost": 3}));
+        let collected = collected(items(1), Some(("lost", json!(3)))).await.unwrap();
+        assert_eq!(collected, json!({"items": ["0".repeat(50)], "lost": 3}));
     }
 
     #[tokio::test]
@@ -135,7 +135,7 @@ mod tests {
             .await
             .unwrap_err();
         let late = [Ok("x".repeat(PART)), failed()].into_iter();
-        told(late, None).await.unwrap_err();
+        collected(late, None).await.unwrap_err();
     }
 
     /// What nobody takes is not made.

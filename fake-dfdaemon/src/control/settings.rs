@@ -13,7 +13,7 @@ use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::Quirks;
 
-/// A change: what is left out stays as it is, and null is none.
+/// A change: a field that is left out keeps its value, and null means none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {

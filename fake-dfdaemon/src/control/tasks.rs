@@ -1,4 +1,4 @@
-//! The tasks over the API: all of them or those that somebody asks for, one of them, and its removal.
+//! The tasks over the API: all or selected ones, one of them, and its removal.
 
 use std::io;
 

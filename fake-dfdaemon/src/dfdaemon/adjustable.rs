@@ -1,4 +1,4 @@
-//! What can be changed of a daemon while it runs.
+//! The settings of a daemon that can change while it runs.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::limits::Block;
 use super::quirks::{Quirk, Quirks};
 
-/// The settings that can change while a fake runs. What a request or a replica has begun with stays.
+/// The settings that can change while a fake runs. Requests and replicas that have begun keep the
+/// settings that they began with.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,21 +31,21 @@ use super::quirks::{Quirk, Quirks};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdjustableSettings {
-    /// What each host can hold, in bytes; `None` for as much as the file system.
+    /// How many bytes each host can store; `None` for as much as the file system.
     pub capacity: Option<u64>,
-    /// How many requests a host has in hand before it refuses more; `None` for any number.
+    /// How many requests a host serves at once; `None` for any number.
     pub max_requests: Option<usize>,
     /// The blocklist.
     pub blocks: Vec<Block>,
-    /// How long after an import the further replicas are made.
+    /// The time between an import and the creation of its other replicas.
     pub replication_delay: Duration,
     /// How often expired tasks are collected.
     pub gc_interval: Duration,
-    /// The real behaviours where the fake otherwise differs.
+    /// The real behaviours that replace the fake's own.
     pub quirks: Quirks,
 }
 
-/// Settings that cannot be. Nothing has changed.
+/// The settings are invalid. Nothing has changed.
 ///
 /// ```
 /// use std::time::Duration;

@@ -159,7 +159,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// A text that is no row of a blocklist.
+/// The text is no row of a blocklist.
 ///
 /// ```
 /// use fake_dfdaemon::{Block, ParseBlockError};
@@ -199,7 +199,7 @@ impl FromStr for Block {
     }
 }
 
-/// Counts the requests that a host has in hand, and refuses the one too many.
+/// Counts the requests that a host serves, and refuses requests over the limit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestLimit {
     running: Arc<AtomicUsize>,

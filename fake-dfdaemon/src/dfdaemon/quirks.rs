@@ -211,7 +211,7 @@ impl Quirk {
         row.map_or(("", ""), |(_, name, about)| (name, about))
     }
 
-    /// The name to ask for it by.
+    /// Its name on the command line and in the control API.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().0
@@ -265,7 +265,7 @@ impl Extend<Quirk> for Quirks {
     }
 }
 
-/// A text that names no quirk.
+/// The text names no quirk.
 ///
 /// ```
 /// use fake_dfdaemon::{Quirks, UnknownQuirk};

@@ -95,7 +95,7 @@ impl fmt::Display for Release {
     }
 }
 
-/// A text that names no release we emulate.
+/// The text names no release that the fake imitates.
 ///
 /// ```
 /// use fake_dfdaemon::{Release, UnknownRelease};

@@ -1,4 +1,4 @@
-//! How a fake shall be, and its start.
+//! The settings of a fake, and its start.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::instance::error::StartError;
 use crate::instance::own_thread::{OwnThread, block_on};
 use crate::instance::settings::Settings;
 
-/// How long a start that fails or is ended is given to remove what it made.
+/// How long a start that fails or is dropped may take to remove what it made.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How a fake shall be; [`Builder::start`] starts it.
+/// The settings of a fake; [`Builder::start`] starts it.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Release};
@@ -60,7 +60,7 @@ impl FakeDfdaemon {
 }
 
 impl Builder {
-    /// Where everything lives. By default a temporary directory, which goes with the fake.
+    /// The directory of all files. By default a temporary directory, removed with the fake.
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.state_dir = Some(path.into());
         self
@@ -84,13 +84,13 @@ impl Builder {
         self
     }
 
-    /// The release of dfdaemon that is played. By default 0.2.
+    /// The release of dfdaemon to imitate. By default 0.2.
     pub fn release(mut self, release: Release) -> Self {
         self.settings.cluster.release = release;
         self
     }
 
-    /// What each host can hold, in bytes. By default as much as the file system.
+    /// How many bytes each host can store. By default as much as the file system.
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.settings.cluster.adjustable.capacity = Some(bytes);
         self
@@ -120,25 +120,25 @@ impl Builder {
         self
     }
 
-    /// A clock that starts now and moves only when somebody moves it.
+    /// A clock that starts now and moves only when the test moves it.
     pub fn manual_clock(self) -> Self {
         self.clock(ClockMode::Manual(None))
     }
 
-    /// How long after an import the further replicas are made. By default at once.
+    /// The time between an import and the creation of its other replicas. By default none.
     pub fn replication_delay(mut self, delay: Duration) -> Self {
         self.settings.cluster.adjustable.replication_delay = delay;
         self
     }
 
-    /// How many requests a host has in hand before it answers that it is overloaded.
+    /// How many requests a host serves at once; further requests fail with RESOURCE_EXHAUSTED.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.settings.cluster.adjustable.max_requests = Some(requests);
         self
     }
 
     /// How many requests a host takes in a second. Up to 50 more wait for the next second; further
-    /// ones are answered that it is overloaded. A dfdaemon takes 400.
+    /// requests fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400.
     pub fn max_rate(mut self, requests: usize) -> Self {
         self.settings.max_rate = Some(requests);
         self
@@ -150,25 +150,26 @@ impl Builder {
         self
     }
 
-    /// Whether what is stored survives the machine, not only the process.
+    /// Whether stored files are synced, so that they survive a crash of the machine too.
     pub fn fsync(mut self, fsync: bool) -> Self {
         self.settings.fsync = fsync;
         self
     }
 
-    /// Adds real behaviours where the fake deliberately differs. By default there are none.
+    /// Adds real behaviours that the fake does not have by default.
     pub fn quirks(mut self, quirks: impl IntoIterator<Item = Quirk>) -> Self {
         self.settings.cluster.adjustable.quirks.extend(quirks);
         self
     }
 
-    /// Adds a fault that is there from the start.
+    /// Adds a fault that is armed at the start.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.settings.faults.push(fault);
         self
     }
 
-    /// What decides chance in faults. By default another one at each start.
+    /// The seed of the faults: the same seed fires the same faults on the same calls. By default
+    /// random.
     pub fn fault_seed(mut self, seed: u64) -> Self {
         self.settings.fault_seed = Some(seed);
         self
@@ -180,16 +181,17 @@ impl Builder {
         self
     }
 
-    /// How many calls the journal keeps, at least 1: the oldest are forgotten, and counted as lost. By
+    /// How many calls the journal keeps, at least 1: older calls are dropped, and counted as lost. By
     /// default a million.
     pub fn journal_limit(mut self, calls: usize) -> Self {
         self.settings.journal_limit = calls.max(1);
         self
     }
 
-    /// Serves the hosts on TCP addresses besides: each has two ports in a row from this one on, for
-    /// programs and for other hosts, or any two if the port is 0. Hosts of 1.5 have one more, where others
-    /// take pieces by packets. Any program that can connect reads and writes files as this one can.
+    /// Serves the hosts on TCP too. From this port on, each host has two ports in a row, one for
+    /// programs and one for other hosts; with port 0, any two. Hosts of 1.5 have one more, where other
+    /// hosts take pieces by packets. Any program that can connect reads and writes files as this one
+    /// can.
     pub fn tcp(mut self, address: std::net::SocketAddr) -> Self {
         self.settings.tcp = Some(address);
         self
@@ -212,7 +214,7 @@ impl Builder {
         self
     }
 
-    /// How long a parent of another process has for an answer, by the machine's time. By default
+    /// How long a parent of another process may take for an answer, by the machine's time. By default
     /// [`DEFAULT_PARENT_TIMEOUT`](crate::DEFAULT_PARENT_TIMEOUT).
     pub fn parent_timeout(mut self, timeout: Duration) -> Self {
         self.settings.cluster.peers.timeout = timeout;
@@ -225,9 +227,8 @@ impl Builder {
         self
     }
 
-    /// Lets the state directory and the journal stay if the thread panics that drops the fake, as that
-    /// of a test does that fails, and names both on stderr. By default a temporary directory goes
-    /// with the fake whatever happens.
+    /// Keeps the state directory and the journal if a test fails (the thread that drops the fake
+    /// panics), and names both on stderr. By default a temporary directory is removed whatever happens.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -244,7 +245,7 @@ impl Builder {
         self
     }
 
-    /// Starts the fake, on a thread of its own. When this returns, every socket accepts.
+    /// Starts the fake, on a thread of its own. When this returns, every socket accepts connections.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ impl Builder {
         self
     }
 
-    /// Serves the control API on a TCP address besides: whoever reaches it controls the fake.
+    /// Serves the control API on a TCP address too: any program that can connect controls the fake.
     pub fn control_tcp(mut self, address: SocketAddr) -> Self {
         self.settings.control_tcp = Some(address);
         self
@@ -33,7 +33,7 @@ impl FakeDfdaemon {
             .map_or(Path::new(""), ControlServer::path)
     }
 
-    /// The address at which the control API is served besides, if that was asked for.
+    /// The TCP address of the control API, if it has one.
     #[must_use]
     pub fn control_tcp(&self) -> Option<SocketAddr> {
         self.running.control.as_ref().and_then(ControlServer::tcp)

@@ -108,7 +108,7 @@ impl FakeDfdaemon {
         self.instance().hosts.iter().map(Host)
     }
 
-    /// One host, or `None` if there is none with this number.
+    /// One host, or `None` if no host has this number.
     #[must_use]
     pub fn host(&self, number: usize) -> Option<Host<'_>> {
         self.hosts().nth(number)
@@ -120,19 +120,19 @@ impl FakeDfdaemon {
         &self.running.preloaded
     }
 
-    /// The clock, to be moved if it is a manual one.
+    /// The clock. A test can move a manual one.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.instance().calls.clock
     }
 
-    /// The directory that everything lives in.
+    /// The directory of all files.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.instance().cluster.state_dir().path()
     }
 
-    /// The release of dfdaemon that is played.
+    /// The release of dfdaemon that the fake imitates.
     #[must_use]
     pub fn release(&self) -> Release {
         self.instance().cluster.release()
@@ -144,7 +144,7 @@ impl FakeDfdaemon {
         &self.instance().calls.journal
     }
 
-    /// The tasks that the cluster has and that have not expired, ordered by id.
+    /// The tasks of the cluster that have not expired, ordered by id.
     ///
     /// ```
     /// use fake_dfdaemon::{FakeDfdaemon, TaskState};
@@ -166,18 +166,19 @@ impl FakeDfdaemon {
         ids.filter_map(|id| cluster.scheduler().task(&id)).collect()
     }
 
-    /// Adds a fault, which lasts as long as what is returned.
+    /// Arms a fault until the returned guard is dropped.
     ///
     /// # Panics
     ///
-    /// If the parts of the fault do not go together; [`FakeDfdaemon::try_fault`] tells so instead.
+    /// If the parts of the fault do not go together; [`FakeDfdaemon::try_fault`] returns an error
+    /// instead.
     #[allow(clippy::panic)]
     pub fn fault(&self, fault: Fault) -> FaultGuard {
         self.try_fault(fault)
             .unwrap_or_else(|error| panic!("no fault: {error}"))
     }
 
-    /// Adds a fault, which lasts as long as what is returned.
+    /// Arms a fault until the returned guard is dropped.
     ///
     /// # Errors
     ///
@@ -205,8 +206,7 @@ impl FakeDfdaemon {
         AdjustableSettings::clone(&self.instance().cluster.adjusted())
     }
 
-    /// Changes settings for what comes from now on; a [`reset`](Self::reset) brings back those of the
-    /// start.
+    /// Changes settings for later requests; a [`reset`](Self::reset) restores those of the start.
     ///
     /// ```
     /// use fake_dfdaemon::FakeDfdaemon;
@@ -219,7 +219,7 @@ impl FakeDfdaemon {
     ///
     /// # Errors
     ///
-    /// If it cannot run with them. Then nothing has changed.
+    /// If the settings are invalid. Nothing has changed then.
     pub fn change_settings(
         &self,
         change: impl FnOnce(&mut AdjustableSettings),
@@ -232,8 +232,8 @@ impl FakeDfdaemon {
         Ok(())
     }
 
-    /// Waits until all replication, collection and eviction that is due has ended, and tells what
-    /// only time can bring.
+    /// Waits until all replication, collection and eviction that is due has ended, and returns the work
+    /// that waits for the clock.
     ///
     /// ```
     /// use std::time::Duration;
@@ -268,7 +268,7 @@ impl FakeDfdaemon {
             .await
     }
 
-    /// Keeps tasks, hosts and clock under a name, in place of an earlier snapshot.
+    /// Takes a snapshot of tasks, hosts and clock. It replaces an earlier one of the same name.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl FakeDfdaemon {
             .await
     }
 
-    /// Brings tasks, hosts and clock back to a snapshot. Calls that are running get UNAVAILABLE.
+    /// Restores tasks, hosts and clock from a snapshot. Running calls fail with UNAVAILABLE.
     ///
     /// # Errors
     ///
@@ -290,9 +290,9 @@ impl FakeDfdaemon {
             .await
     }
 
-    /// Brings all back to how it was after the start on an empty state: preloaded files are there
-    /// again, the faults of the start are armed again and no others, the journal is empty. Snapshots
-    /// stay. Calls that are running get UNAVAILABLE.
+    /// Returns to the state after a start with an empty state directory: preloaded files are imported
+    /// again, only the faults of the start are armed, the journal is empty. Snapshots stay. Running
+    /// calls fail with UNAVAILABLE.
     ///
     /// # Errors
     ///
@@ -302,7 +302,8 @@ impl FakeDfdaemon {
             .await
     }
 
-    /// Stops: breaks off what is running, closes and removes the sockets, and waits for all of it.
+    /// Stops the fake: breaks off running calls, closes and removes the sockets, and waits until all
+    /// has ended.
     pub async fn stop(mut self) {
         let stopping = self.running.stop();
         run_on(&self.instance().runtime, stopping).await;

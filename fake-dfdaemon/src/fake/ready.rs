@@ -59,7 +59,7 @@ impl ReadyHost {
 }
 
 impl FakeDfdaemon {
-    /// What there is to know of a fake that is ready.
+    /// The ready line of this fake.
     #[must_use]
     pub fn ready(&self) -> Ready {
         Ready {

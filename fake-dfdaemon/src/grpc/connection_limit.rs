@@ -1,8 +1,8 @@
 //! How many connections there is room for: each takes a file descriptor, and calls take more. The
 //! control API has room of its own, so that a crowd of clients does not keep it out.
 //!
-//! A process that has none left cannot accept, so whoever comes then would wait. Some are kept back
-//! to tell them that they are one too many.
+//! A process that has none left cannot accept, so new clients would wait. Some are kept back to refuse
+//! them with RESOURCE_EXHAUSTED.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,7 +87,7 @@ impl ConnectionLimit {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Gives the spare descriptor up while one who waits is turned away with it.
+    /// Gives the spare descriptor up to refuse a waiting client.
     pub(crate) async fn with_spare<T>(&self, turn_away: impl Future<Output = T>) -> T {
         drop(self.spare().take());
         let turned_away = turn_away.await;
@@ -130,8 +130,8 @@ mod tests {
                 .all(|place| matches!(place, Admitted::Served(_)))
         );
         let refused = [limit.take(), limit.take()];
-        let told = |place: &Admitted| matches!(place, Admitted::Refused(_));
-        assert!(refused.iter().all(told));
+        let is_refused = |place: &Admitted| matches!(place, Admitted::Refused(_));
+        assert!(refused.iter().all(is_refused));
         assert!(matches!(limit.take(), Admitted::None));
         drop(served);
         assert!(matches!(limit.take(), Admitted::Served(_)));

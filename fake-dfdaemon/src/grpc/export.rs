@@ -146,7 +146,8 @@ impl Sending {
             export.abandon().await;
         }
         match sent {
-            // First the journal, then the end: who has seen the end finds the call in the journal.
+            // First the journal, then the end: a client that has seen the end finds the call in the
+            // journal.
             Some(sent) => {
                 self.call.answered(sent.as_ref().err()).wait().await;
                 self.parts.end(sent.err()).await;
@@ -316,7 +317,7 @@ impl Sending {
 
     async fn send_bytes(&self, bytes: Bytes) {
         if !self.parts.send(bytes).await && !self.goes_on_alone() {
-            // The client is gone: whoever waits for that breaks this off.
+            // The client is gone: the task that waits for that breaks this off.
             std::future::pending::<()>().await;
         }
     }

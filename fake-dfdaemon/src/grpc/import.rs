@@ -52,7 +52,7 @@ struct Unbegun<'a> {
 }
 
 impl Unbegun<'_> {
-    /// Cancelled when the call is to be broken off.
+    /// Cancelled when the call must be broken off.
     fn ends(&self) -> CancellationToken {
         let arrived = self.arrived.as_ref();
         arrived.map(|(gate, _)| gate.ends()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! Connections: accepts them on a socket, speaks HTTP/2 on each or the packets of pieces, and ends them when
-//! they are to end. One over the limit gets an answer that says so.
+//! Connections: accepts them on a socket, speaks HTTP/2 on each or the packets of pieces, and ends them
+//! when they are to end. A connection over the limit is answered with RESOURCE_EXHAUSTED.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long to wait before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a connection that is one too many may take to ask for something and be refused.
+/// How long a connection over the limit may take to ask for something and be refused.
 const REFUSAL: Duration = Duration::from_secs(2);
 
 /// How long an answer may take that asks nobody.
@@ -256,7 +256,7 @@ async fn holding(_place: Slot, connection: impl Future<Output = ()>) {
     connection.await;
 }
 
-/// Answers what a connection that is one too many asks first, and ends it.
+/// Answers the first request of a connection over the limit, and ends it.
 async fn refuse(stream: Stream, executor: Tracked, abrupt: CancellationToken) {
     let asked = CancellationToken::new();
     let refused = asked.clone();

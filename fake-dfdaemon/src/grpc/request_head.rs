@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// The header with the time that a client gives a call.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// How long a client gives a call, if it says so.
+/// How long a client gives a call, if it gives a time.
 pub(super) fn time_limit(headers: &http::HeaderMap) -> Option<Duration> {
     headers.get(GRPC_TIMEOUT).and_then(duration)
 }
@@ -44,17 +44,17 @@ pub(crate) fn metadata(headers: &http::HeaderMap) -> Map<String, Value> {
         .keys()
         .map(http::HeaderName::as_str)
         .filter(|key| !NO_METADATA.contains(key));
-    let told = keys.map(|key| {
+    let shown = keys.map(|key| {
         let values = headers.get_all(key).into_iter();
         let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
         let mut texts: Vec<Value> = texts.collect();
-        let told = match texts.len() {
+        let shown = match texts.len() {
             1 => texts.remove(0),
             _ => Value::Array(texts),
         };
-        (key.to_owned(), told)
+        (key.to_owned(), shown)
     });
-    told.collect()
+    shown.collect()
 }
 
 #[cfg(test)]

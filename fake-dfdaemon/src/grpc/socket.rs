@@ -67,8 +67,8 @@ pub enum SocketError {
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A bound socket's name. Dropped, the name is removed, unless it has become somebody else's: as long
-/// as the file is open, no other one has its inode. The name may outlive the socket.
+/// A bound socket's name. Dropped, the name is removed, unless another process has taken it: as long as
+/// the file is open, no other one has its inode. The name may outlive the socket.
 #[derive(Debug)]
 pub(crate) struct SocketFile(Option<Name>);
 
@@ -207,7 +207,7 @@ fn sweep(path: &Path) -> Result<(), SocketError> {
             std::fs::remove_file(&path).map_err(|source| SocketError::Bind { path, source })
         }
         Err(Errno::NOENT) => Ok(()),
-        // Accepted, or alive and too busy to: whoever it is, it is not ours to replace.
+        // It accepted, or is alive and too busy to: it is not ours to replace.
         _ => Err(SocketError::InUse { path }),
     }
 }

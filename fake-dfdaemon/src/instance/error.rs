@@ -70,7 +70,7 @@ pub enum StartError {
     /// The fault specification is invalid.
     #[error(transparent)]
     Fault(#[from] FaultError),
-    /// A cassette cannot be written, or is none.
+    /// A cassette cannot be written, or the directory is no cassette.
     #[error(transparent)]
     Cassette(Box<dyn std::error::Error + Send + Sync>),
     /// Anything else.

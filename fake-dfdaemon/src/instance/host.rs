@@ -87,13 +87,13 @@ impl Host<'_> {
         let _ = self.become_status(HostStatus::Stopped).await;
     }
 
-    /// Stops the host and takes it out of the cluster: its replicas do not count any more, and
-    /// persistent ones are made again elsewhere.
+    /// Stops the host and removes it from the scheduler: its replicas no longer count, and persistent
+    /// ones are made again on other hosts.
     pub async fn leave(&self) {
         let _ = self.become_status(HostStatus::Left).await;
     }
 
-    /// Undoes a stop or a leave. What was made elsewhere stays.
+    /// Undoes a stop or a leave. Replicas that were made on other hosts stay.
     ///
     /// # Errors
     ///

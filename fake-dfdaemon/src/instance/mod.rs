@@ -40,7 +40,7 @@ pub(crate) struct Instance {
     pub(crate) calls: Arc<CallContext>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) started_at: Timestamp,
-    /// Held by whoever keeps a state or brings one back.
+    /// Held while a snapshot is taken or restored.
     pub(crate) snapshots: tokio::sync::Mutex<()>,
     pub(crate) settings: Settings,
     /// The address of the control API, if it has one.
@@ -92,7 +92,7 @@ impl Instance {
         Ok(self.on_preload(work).await?.unwrap_or_default())
     }
 
-    /// Fails where what is to be preloaded is not there any more, or its file system hangs.
+    /// Fails if the files to preload are gone, or their file system hangs.
     pub(crate) async fn look_at_preload(&self) -> Result<(), StartError> {
         let looked = self.on_preload(|_, dir, _, cancel| preload::look(dir, cancel));
         match tokio::time::timeout(CALLS_END_WITHIN, looked).await {
@@ -104,7 +104,7 @@ impl Instance {
         }
     }
 
-    /// Does blocking work on what is to be preloaded, if there is something.
+    /// Does blocking work on the files to preload, if there are any.
     async fn on_preload<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Arc<Cluster>, &Path, Duration, &CancelFlag) -> Result<T, StartError>

@@ -111,7 +111,7 @@ impl Settings {
         } = &self.cluster;
         if !(1..=MAX_HOSTS).contains(hosts) {
             return wrong(format!(
-                "{hosts} hosts cannot be: there are 1 to {MAX_HOSTS}"
+                "{hosts} hosts are not possible: a fake has 1 to {MAX_HOSTS}"
             ));
         }
         let min_ttl = min_ttl.unwrap_or_else(|| default_min_ttl(adjustable.quirks));

@@ -20,7 +20,7 @@ pub(crate) fn share_arenas() {
     }
 }
 
-/// Counts the threads that work for somebody.
+/// Counts the threads that are at work.
 #[derive(Debug, Default)]
 pub(crate) struct Workers(AtomicUsize);
 
@@ -38,7 +38,7 @@ impl Workers {
     }
 }
 
-/// What is free is kept for whoever wants some next, for good unless this is called.
+/// The allocator keeps free memory for the next allocation, for good unless this is called.
 fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it may be called at any time, from any thread, see malloc_trim(3).

@@ -121,7 +121,7 @@ pub(crate) fn prepare(
         }
     }
     let endpoints: Vec<_> = endpoints.iter().map(|path| path.as_os_str()).collect();
-    // What was given to this daemon is none of one that the command starts.
+    // The options of this daemon are not those of a daemon that the command starts.
     for name in super::environment::variables(&super::grammar()) {
         child.env_remove(name);
     }

@@ -1,4 +1,4 @@
-//! `ctl`: the control API from a shell, in the words of its paths.
+//! `ctl`: the control API from a shell, one command for each path.
 //!
 //! What was typed becomes a request; [`table`](super::table) makes lines to read of the answer.
 //! Printing is the program's business.
@@ -78,7 +78,7 @@ pub(crate) enum CtlError {
     NothingToWatch,
     #[error("the page has no address: start the daemon with --control-tcp 127.0.0.1:0")]
     NoPage,
-    #[error("{} calls were not shown: whoever reads this is too slow", count.map_or("some".to_owned(), |n| n.to_string()))]
+    #[error("{} calls were not shown: the reader of this output is too slow", count.map_or("some".to_owned(), |n| n.to_string()))]
     Missed { count: Option<u64> },
 }
 
@@ -113,7 +113,7 @@ impl Ctl {
     }
 }
 
-/// What is to be done with the answers.
+/// What to do with the answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     Once,

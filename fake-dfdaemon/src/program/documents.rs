@@ -131,7 +131,7 @@ impl Completions {
     }
 }
 
-/// Print the manual page, or that of a command; or write them all.
+/// Print a manual page, or write those of all commands.
 #[derive(Args, Debug)]
 pub(crate) struct Manual {
     /// The command, such as `serve` or `ctl hosts stop`; fake-dfdaemon itself if none is named

@@ -89,7 +89,7 @@ fn is_typed(arguments: &[OsString], long: &str) -> bool {
     })
 }
 
-/// How somebody would have typed it. An option that can come more than once has a line for each.
+/// The option as it would be typed. A repeatable option has a value a line.
 fn typed(option: &Arg, long: &str, value: &OsStr) -> Vec<OsString> {
     let with = |value: &[u8]| OsString::from_vec([b"--", long.as_bytes(), b"=", value].concat());
     match option.get_action() {
@@ -136,13 +136,13 @@ mod tests {
                 let long = option.get_long().unwrap();
                 let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
                 let name = format!("FAKE_DFDAEMON_{}", long.to_uppercase().replace('-', "_"));
-                let told = read(&["x", command, "--", "y"], &[(&name, "true")]);
+                let parsed = read(&["x", command, "--", "y"], &[(&name, "true")]);
                 let expected = if is_flag {
                     format!("--{long}")
                 } else {
                     format!("--{long}=true")
                 };
-                assert_eq!(told, ["x", command, &expected, "--", "y"]);
+                assert_eq!(parsed, ["x", command, &expected, "--", "y"]);
                 assert!(variables(&grammar).contains(&name));
             }
         }

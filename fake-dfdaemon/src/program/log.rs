@@ -173,7 +173,7 @@ impl Log {
         }
     }
 
-    /// What is to be written next; after the lines that waited, how many found no room among them.
+    /// The next text to write: the lines that waited, then the number of lines that were dropped.
     fn next(&self) -> Box<[u8]> {
         let mut waiting = self.waiting();
         loop {
@@ -257,8 +257,8 @@ mod tests {
         }
         let lines = read.iter().filter(|byte| **byte == b'a').count() >> 10;
         let said = String::from_utf8(read).unwrap();
-        let told = format!("{} lines of the log were dropped", 4096 - lines);
-        assert!(said.contains(&told), "{told} is not what was said");
+        let expected = format!("{} lines of the log were dropped", 4096 - lines);
+        assert!(said.contains(&expected), "{expected} is not what was said");
     }
 
     #[test]

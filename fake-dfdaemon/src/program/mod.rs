@@ -237,7 +237,7 @@ async fn run_command(options: &Run) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(ran?))
 }
 
-/// At every log level: whoever reaches the control API can delete tasks, and sees every path.
+/// At every log level: any program that reaches the control API can delete tasks, and sees every path.
 fn warn_of_network(daemon: &FakeDfdaemon) {
     let reachable = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
     let hosts = daemon.hosts().find_map(|host| host.tcp());
@@ -249,7 +249,7 @@ fn warn_of_network(daemon: &FakeDfdaemon) {
     }
     if let Some(address) = daemon.control_tcp().filter(reachable) {
         log::say(&format!(
-            "warning: the control API is reachable from the network, at {address}: whoever reaches it controls the fake\n"
+            "warning: the control API is reachable from the network, at {address}: any program that reaches it controls the fake\n"
         ));
         // It comes before the ready line, if anybody reads it.
         log::flush(WARNED_WITHIN);
@@ -262,7 +262,7 @@ fn open(address: &str) {
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     if has_desktop {
-        // The address is printed: who has no such program can open it.
+        // The address is printed, for users without such a program.
         let _ = std::process::Command::new("xdg-open")
             .arg(address)
             .stdin(std::process::Stdio::null())
@@ -357,7 +357,7 @@ async fn claim(options: &Serve) -> Result<ReadyFiles, Failure> {
     })
 }
 
-/// Writes the files. The line comes last: who waits for it finds the other.
+/// Writes the files. The ready file comes last: a program that waits for it finds the other.
 async fn announce(daemon: &FakeDfdaemon, files: &mut ReadyFiles) -> io::Result<()> {
     if let Some(file) = &mut files.variables {
         file.write(child::script(daemon)?).await?;

@@ -48,8 +48,8 @@ const CTL_EXAMPLES: &str = "Examples:
 pub(crate) enum Command {
     /// Serve N hosts, one Unix socket each, until SIGTERM, SIGINT, SIGHUP or SIGQUIT.
     ///
-    /// When every socket accepts, one line of JSON is printed on stdout: the endpoints, the state
-    /// directory, the process id. On a terminal it is a text for people.
+    /// When every socket accepts connections, stdout gets one line of JSON with the endpoints, the
+    /// state directory and the process id; on a terminal, a text for people.
     #[command(after_help = quirks_help())]
     Serve(Box<Serve>),
 
@@ -57,13 +57,13 @@ pub(crate) enum Command {
     ///
     /// The command finds DFCACHE_ENDPOINT (and the endpoint variable of each dfcache command),
     /// FAKE_DFDAEMON_CONTROL, FAKE_DFDAEMON_STATE_DIR and FAKE_DFDAEMON_ENDPOINTS, and
-    /// DFCACHE_ID_DFDAEMON_VERSION for `dfcache id`; unless it is set, the log directory
-    /// of each dfcache command is one in the state directory. Signals are passed on to it, and it
-    /// does not outlive the daemon. Standard output is the command's alone.
+    /// DFCACHE_ID_DFDAEMON_VERSION for `dfcache id`. dfcache logs into the state directory, unless its
+    /// variables name another one. The command gets the signals that `run` gets, and does not outlive
+    /// the daemon. Only the command writes to stdout.
     #[command(after_help = quirks_help())]
     Run(Box<Run>),
 
-    /// The control API of a running daemon, in the words of its paths.
+    /// Use the control API of a running daemon: one command for each path.
     #[command(after_help = CTL_EXAMPLES)]
     Ctl(Ctl),
 
@@ -76,7 +76,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What is to be logged.
+    /// The log level.
     pub(crate) fn level(&self) -> LevelFilter {
         match self {
             Self::Serve(serve) => serve.level(),
@@ -93,7 +93,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) serve: Serve,
 
-    /// When the command fails, leave the state directory and the journal, and say where
+    /// If the command fails, keep the state directory and the journal, and print where they are
     #[arg(long)]
     pub(crate) keep_on_failure: bool,
 
@@ -104,8 +104,8 @@ pub(crate) struct Run {
 
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Where everything lives. Given, it persists and is locked against a second daemon
-    /// [default: a temporary directory, removed at exit]
+    /// The directory of all files. If it is given, it stays at the end, and is locked against a second
+    /// daemon [default: a temporary directory, removed at exit]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
@@ -121,11 +121,11 @@ pub(crate) struct Serve {
     #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_HOSTS, value_parser = values::hosts)]
     hosts: usize,
 
-    /// The release of dfdaemon that is played
+    /// The release of dfdaemon to imitate
     #[arg(long, value_name = "RELEASE", default_value = "0.2", value_parser = values::release())]
     dfdaemon_version: Release,
 
-    /// What each host can hold, such as `1gib`; decides no-space and eviction
+    /// How many bytes each host can store, such as `1gib`; a full host evicts, then fails imports
     /// [default: what the file system holds]
     #[arg(long, allow_hyphen_values = true, value_name = "SIZE", value_parser = values::size)]
     capacity: Option<u64>,
@@ -142,16 +142,16 @@ pub(crate) struct Serve {
     #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "15m", value_parser = values::duration)]
     gc_interval: Duration,
 
-    /// How long after an import the further replicas are made
+    /// The time between an import and the creation of its other replicas
     #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "0s", value_parser = values::duration)]
     replication_delay: Duration,
 
-    /// How many requests a host has in hand before it answers RESOURCE_EXHAUSTED
+    /// How many requests a host serves at once; further requests fail with RESOURCE_EXHAUSTED
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_requests: Option<usize>,
 
-    /// How many requests a host takes in a second, such as a dfdaemon's 400; 50 more wait for the
-    /// next second, the rest is answered RESOURCE_EXHAUSTED
+    /// How many requests a host takes in a second; 50 more wait for the next second, further requests
+    /// fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_rate: Option<usize>,
 
@@ -159,17 +159,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "import|export:tag|application=VALUE")]
     block: Vec<Block>,
 
-    /// Sync what is stored, so that it survives the machine and not only the process
+    /// Sync stored files, so that they survive a crash of the machine too
     #[arg(long)]
     fsync: bool,
 
-    /// Real behaviours where the fake deliberately differs; repeatable. `all,-NAME` is all but
-    /// that. They are listed below
+    /// Behave as a real dfdaemon in a point where the fake differs on purpose; repeatable. `all,-NAME` is
+    /// all but that. The list is below
     #[arg(long, value_name = "NAME|all")]
     quirk: Vec<Quirks>,
 
-    /// What time it is: the system's, or manual time that starts now or as given and moves only
-    /// through the control API
+    /// The clock: the system's, or a manual one that starts now or at TIME and moves only through the
+    /// control API
     #[arg(long, value_name = "system|manual[=TIME]", default_value = "system", value_parser = parse_clock)]
     clock: ClockMode,
 
@@ -177,23 +177,23 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 
-    /// Serve the control API on this address besides, such as `127.0.0.1:0`; a program that
-    /// reaches it controls the fake
+    /// Serve the control API on this address too, such as `127.0.0.1:0`. Any program that can connect
+    /// controls the fake
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     control_tcp: Option<SocketAddr>,
 
-    /// Serve the hosts on TCP besides, from this address on: each has two ports in a row, for
-    /// programs and for other hosts, or any two with port 0; hosts of 1.5 have one more, for pieces.
-    /// A program that reaches one reads and writes files as the fake can
+    /// Serve the hosts on TCP too, from this address on. Each host has two ports in a row, one for
+    /// programs and one for other hosts; with port 0, any two. Hosts of 1.5 have one more, for pieces.
+    /// Any program that can connect reads and writes files as the fake can
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     tcp: Option<SocketAddr>,
 
-    /// A host that another process runs, by its upload service: its tasks are found there, and their
-    /// pieces taken from it; repeatable
+    /// The upload service of a host that another process runs; repeatable. Stats and exports look for
+    /// unknown tasks there, and take their pieces from there
     #[arg(long, value_name = "HOST:PORT|PATH")]
     parent: Vec<PeerAddress>,
 
-    /// How long a parent has for an answer
+    /// How long a parent may take for an answer
     #[arg(long, allow_hyphen_values = true, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
     parent_timeout: Duration,
 
@@ -201,11 +201,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     preload: Option<PathBuf>,
 
-    /// Something that shall go wrong, as `ON[@KEY=VALUE,…]:DO[=ARG]` or as JSON; repeatable
+    /// A fault to arm at the start, as `ON[@KEY=VALUE,…]:DO[=ARG]` or as JSON; repeatable
     #[arg(long, value_name = "SPEC")]
     fault: Vec<Fault>,
 
-    /// What decides chance in faults: the same seed fires the same faults, call by call
+    /// The seed of the faults: the same seed fires the same faults on the same calls
     /// [default: random, in the ready line]
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
     fault_seed: Option<u64>,
@@ -214,30 +214,30 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PATH")]
     journal: Option<PathBuf>,
 
-    /// How many calls the journal keeps; the oldest are forgotten, and counted as lost
+    /// How many calls the journal keeps; older calls are dropped, and counted as lost
     #[arg(long, allow_hyphen_values = true, value_name = "N", default_value_t = DEFAULT_JOURNAL_LIMIT, value_parser = values::journal_limit)]
     journal_limit: usize,
 
-    /// Stop when standard input is closed; of `serve` only
+    /// Stop when standard input is closed; only for `serve`
     #[arg(long)]
     pub(crate) exit_on_stdin_close: bool,
 
-    /// Write the ready line to this file too, atomically; into it if it is a pipe or a device. A
-    /// stale one is removed first, another daemon's or any other file refused
+    /// Write the ready line to this file too, atomically, or into it if it is a pipe or a device. A stale
+    /// ready file is removed first; the file of a running daemon, or any other file, is refused
     #[arg(long, value_name = "PATH")]
     pub(crate) ready_file: Option<PathBuf>,
 
-    /// Write the variables of `run` to this file when all is ready, for a shell that reads it with
-    /// `. PATH`; as of --ready-file
+    /// When every socket accepts connections, write the variables of `run` to this file, for a shell that
+    /// reads it with `. PATH`. The rules of --ready-file apply
     #[arg(long, value_name = "PATH")]
     pub(crate) env_file: Option<PathBuf>,
 
-    /// How to say that all is ready: a line of JSON, or a text for people; of `serve` only
+    /// The form of the ready line: a line of JSON, or a text for people; only for `serve`
     /// [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
 
-    /// What to log, to stderr; `info` says a line for each call
+    /// What to log to stderr; `info` logs a line for each call
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: LogLevel,
 }

@@ -93,7 +93,7 @@ impl Written {
             if error.error.kind() != io::ErrorKind::AlreadyExists {
                 return Err(error.error);
             }
-            // Somebody has put one there since the start.
+            // Another process has put one there since the start.
             remove_stale(&path, is_stale)?;
             let placed = error.file.persist_noclobber(&path);
             placed.map_err(|error| error.error)

@@ -14,7 +14,7 @@ use prost_reflect::{
 };
 use serde_json::{Map, Value};
 
-/// How deep messages may be nested in JSON that somebody has edited.
+/// How deep messages may be nested in edited JSON.
 const MAX_DEPTH: usize = 32;
 
 /// The types that are known. Empty if their description cannot be read, which a test excludes.

@@ -79,7 +79,7 @@ pub(crate) fn roots(state: &Path, hosts: usize) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The snapshots, and beside them what is to be removed or exchanged.
+/// The snapshots, and directories that wait to be removed or exchanged.
 pub(crate) fn snapshots(state: &Path) -> PathBuf {
     state.join(SNAPSHOTS)
 }

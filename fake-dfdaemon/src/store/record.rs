@@ -44,7 +44,7 @@ impl TaskRecord {
     }
 }
 
-/// What has become of a task.
+/// The state of a task.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, TaskState};

@@ -43,7 +43,7 @@ impl TaskStore {
         parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir), take)
     }
 
-    /// The records in a directory, and what is none.
+    /// The records in a directory, and the files that are no records.
     fn read(&self, dir: &Path) -> io::Result<(Vec<TaskRecord>, Vec<PathBuf>)> {
         let directory = self.disk.directory(dir)?;
         let (mut records, mut ignored) = (Vec::new(), Vec::new());

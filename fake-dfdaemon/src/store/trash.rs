@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Disk, layout};
 
-/// How the names of what is to be removed begin: no snapshot's does.
+/// How the names of directories to remove begin; no snapshot's name does.
 const OLD: &str = ".old-";
 
-/// A path that nothing is at, for a directory that is to be removed.
+/// An unused path for a directory that will be removed.
 pub(crate) fn place(state_dir: &Path) -> PathBuf {
     let name = format!("{OLD}{}", uuid::Uuid::new_v4());
     layout::snapshots(state_dir).join(name)

@@ -157,7 +157,7 @@ pub(super) fn by_code(code: Code, operation: Operation) -> Meaning {
         Code::NotFound => (ErrorKind::NotFound, None),
         Code::AlreadyExists => (ErrorKind::AlreadyExists, None),
         Code::DeadlineExceeded => (ErrorKind::Timeout, Some(Remedy::MoreTime)),
-        // Not by us: whoever waits for an answer has not cancelled.
+        // Not by us: we still wait for an answer.
         Code::Cancelled | Code::Unavailable | Code::ResourceExhausted => {
             (ErrorKind::Unavailable, other(HINT_RETRY))
         }

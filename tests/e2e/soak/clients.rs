@@ -129,7 +129,7 @@ fn wrong(what: impl Into<String>) -> (Option<ErrorKind>, String) {
     (None, what.into())
 }
 
-fn told(error: Error) -> (Option<ErrorKind>, String) {
+fn failure(error: Error) -> (Option<ErrorKind>, String) {
     let causes = error.causes().join(": ");
     (Some(error.kind()), format!("{error}: {causes}"))
 }
@@ -140,7 +140,7 @@ impl Customer<'_> {
         let known = self.client.as_ref().map(|(host, _)| *host);
         if known != Some(host) || self.draw.below(8) == 0 {
             let endpoint = Endpoint::new(self.field.endpoint(host)).unwrap();
-            let client = Client::connect(&endpoint).await.map_err(told)?;
+            let client = Client::connect(&endpoint).await.map_err(failure)?;
             self.client = Some((host, client));
         }
         let (_, client) = self.client.clone().unwrap();
@@ -167,7 +167,7 @@ impl Customer<'_> {
             Op::Stat => self.stat(&client).await,
             Op::StatUnknown => match client.stat("404").await {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                Err(error) => Err(told(error)),
+                Err(error) => Err(failure(error)),
                 Ok(task) => Err(wrong(format!("there is a task 404: {task:?}"))),
             },
             Op::Delete => self.delete().await,
@@ -209,7 +209,7 @@ impl Customer<'_> {
         }
         let imported = client.import(request).await;
         fs::remove_file(source).unwrap();
-        let task = imported.map_err(told)?.task;
+        let task = imported.map_err(failure)?.task;
         let id = task.task_id.to_string();
         self.own.push_back(Known { id, content });
         if task.content_length != content.length as u64 || task.state != TaskState::Succeeded {
@@ -235,7 +235,7 @@ impl Customer<'_> {
             if output.exists() {
                 return Err(wrong(format!("a failed export left its output: {error}")));
             }
-            return Err(told(error));
+            return Err(failure(error));
         }
         let got = fs::read(&output).unwrap();
         fs::remove_file(&output).unwrap();
@@ -248,7 +248,7 @@ impl Customer<'_> {
         let mut got = Vec::new();
         let request = self.request(&known);
         let exported = client.export_to_writer(&request, &mut got).await;
-        exported.map_err(told)?;
+        exported.map_err(failure)?;
         let same = compare(&got, self.field.contents.of(known.content));
         same.map_err(|difference| wrong(format!("{known:?} differs: {difference}")))
     }
@@ -264,7 +264,7 @@ impl Customer<'_> {
         match exported {
             _ if kept != b"mine" => Err(wrong("a file was replaced that was there")),
             Err(error) if error.kind() == ErrorKind::LocalFile => Ok(()),
-            Err(error) => Err(told(error)),
+            Err(error) => Err(failure(error)),
             Ok(_) => Err(wrong("it replaced a file")),
         }
     }
@@ -272,7 +272,7 @@ impl Customer<'_> {
     async fn stat(&mut self, client: &Client) -> Ended {
         let known = self.any_task();
         let task = client.stat(&*known.id).await;
-        let task = task.map_err(told)?;
+        let task = task.map_err(failure)?;
         let length = known.content.length as u64;
         if task.content_length == length && task.state == TaskState::Succeeded {
             return Ok(());

@@ -91,7 +91,7 @@ impl Target for ProxiedStreams {
         });
         match number {
             0 => assert!(read == answer, "what passed is not what was sent"),
-            // Of a message that is cut, no more has to come than is told apart.
+            // Of a message that is cut, only whole parts have to come.
             1 => assert!(answer.starts_with(&read), "what passed was not sent"),
             _ => {}
         }

@@ -25,7 +25,7 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, CancelOnDrop, TaskRecord};
 
-/// What is to be exported, and how.
+/// What to export, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct ExportRequest {
     pub(crate) task_id: String,

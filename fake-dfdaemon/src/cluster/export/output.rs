@@ -277,7 +277,7 @@ struct Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         if !self.renamed {
-            // It lies in somebody else's directory: not ours to come back to.
+            // It lies in a directory that is not ours: there is no second try.
             let _ = self.disk.remove(&self.path);
         }
     }

@@ -23,7 +23,7 @@ use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Disk, ReplicaRecord, TaskRecord, TaskState, id_of, ingest};
 
-/// What is to be imported, and how.
+/// What to import, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct ImportRequest {
     pub(crate) path: PathBuf,
@@ -44,7 +44,7 @@ pub(crate) struct ImportRequest {
 pub(crate) enum RequestedTtl {
     /// None was given.
     Absent,
-    /// Below zero: how the daemon says so.
+    /// Below zero: the text of the daemon's error.
     Negative(String),
     Given(Duration),
 }

@@ -87,7 +87,7 @@ impl Source {
         found.is_symlink().then_some(&self.path)
     }
 
-    /// Refuses a directory, now that it is to be read.
+    /// Refuses a directory, before it is read.
     pub(super) fn check_readable(&self) -> Result<(), Error> {
         if self.metadata.is_dir() {
             return Err(io::Error::from(Errno::ISDIR).into());

@@ -101,7 +101,7 @@ impl StartedUpload {
         Ok(view)
     }
 
-    /// Marks the task Failed. The host keeps a record of it, unless nothing shall be left.
+    /// Marks the task Failed. The host keeps a record of it, unless nothing is to stay.
     fn fail(&self, leaves_a_trace: bool) -> Result<(), Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;

@@ -15,7 +15,7 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::trash;
 
-/// Work that only time can bring.
+/// Work that waits for the clock, or for the end of a fault or an export.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,8 +38,7 @@ use crate::store::trash;
 pub struct Waiting {
     /// What will be done, in words.
     pub what: String,
-    /// When it is due, by the daemon's clock; `None` if not time but the end of a fault or of an
-    /// export brings it.
+    /// When it is due, by the daemon's clock; `None` if it waits for the end of a fault or an export.
     pub due: Option<Timestamp>,
 }
 

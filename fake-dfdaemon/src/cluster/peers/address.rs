@@ -23,7 +23,7 @@ pub enum PeerAddress {
     Socket(PathBuf),
 }
 
-/// A text that names no peer.
+/// The text is no address of a peer.
 ///
 /// ```
 /// use fake_dfdaemon::{ParsePeerAddressError, PeerAddress};

@@ -133,7 +133,7 @@ fn record(task: PersistentCacheTask, id: &TaskId, now: Timestamp) -> Result<Task
 mod tests {
     use super::*;
 
-    fn told(content_length: u64, piece_length: u64) -> PersistentCacheTask {
+    fn task_of(content_length: u64, piece_length: u64) -> PersistentCacheTask {
         PersistentCacheTask {
             id: "7".to_owned(),
             state: TaskState::Succeeded.as_str().to_owned(),
@@ -165,7 +165,7 @@ mod tests {
             (u64::MAX, u64::MAX, false),
         ] {
             let record = record(
-                told(content, piece),
+                task_of(content, piece),
                 &TaskId::of("7"),
                 Timestamp::UNIX_EPOCH,
             );

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use self::address::{ParsePeerAddressError, PeerAddress};
 pub(super) use self::parent::RemoteParent;
 
-/// How long a parent has for an answer by default.
+/// How long a parent may take for an answer, by default.
 pub const DEFAULT_PARENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The hosts that other processes run, and how long each has for an answer.

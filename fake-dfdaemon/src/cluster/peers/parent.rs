@@ -43,7 +43,7 @@ struct Connected {
     reached: Option<IpAddr>,
     /// Where it sends pieces by packets, if it does.
     packets: Option<PacketConnection>,
-    told: Streaming<SyncPersistentCachePiecesResponse>,
+    announced: Streaming<SyncPersistentCachePiecesResponse>,
     /// The pieces that it has said it has.
     has: HashSet<u32>,
 }
@@ -104,8 +104,8 @@ impl RemoteParent {
                 return Err(format!("it does not have piece {number}"));
             };
             let expected = self.layout.range(piece.number);
-            let told = piece.offset..piece.offset.saturating_add(piece.length);
-            if expected != Some(told) {
+            let announced = piece.offset..piece.offset.saturating_add(piece.length);
+            if expected != Some(announced) {
                 let (number, offset, length) = (piece.number, piece.offset, piece.length);
                 return Err(format!(
                     "it tells of a piece {number} of {length} bytes at {offset}"
@@ -130,8 +130,8 @@ impl RemoteParent {
         let Some(connected) = &mut self.connected else {
             return Ok(None);
         };
-        let told = in_time(self.timeout, connected.told.message()).await?;
-        told.map_err(|status| status.message().to_owned())
+        let announced = in_time(self.timeout, connected.announced.message()).await?;
+        announced.map_err(|status| status.message().to_owned())
     }
 
     async fn connect(&self) -> Result<Connected, String> {
@@ -142,13 +142,13 @@ impl RemoteParent {
             task_id: self.task_id.clone(),
             interested_piece_numbers: (0..self.layout.count()).collect(),
         };
-        let told = client.sync_persistent_cache_pieces(request).await;
-        let told = told.map_err(|status| status.message().to_owned())?;
+        let announced = client.sync_persistent_cache_pieces(request).await;
+        let announced = announced.map_err(|status| status.message().to_owned())?;
         Ok(Connected {
             client,
             reached,
             packets: None,
-            told: told.into_inner(),
+            announced: announced.into_inner(),
             has: HashSet::new(),
         })
     }

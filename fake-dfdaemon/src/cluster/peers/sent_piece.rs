@@ -6,14 +6,14 @@ use dfdaemon_api::digest::{crc32, parse_piece_digest};
 
 /// What a parent says of a piece, its number, offset and length, must be what was asked for.
 pub(super) fn check_place(
-    told: (u32, u64, u64),
+    announced: (u32, u64, u64),
     number: u32,
     range: &Range<u64>,
 ) -> Result<(), String> {
-    if told == (number, range.start, range.end - range.start) {
+    if announced == (number, range.start, range.end - range.start) {
         return Ok(());
     }
-    let (other, offset, length) = told;
+    let (other, offset, length) = announced;
     Err(format!(
         "it sends piece {other} of {length} bytes at {offset} for {number}"
     ))
@@ -22,7 +22,7 @@ pub(super) fn check_place(
 /// The CRC-32 of the content, which must have the digest that the parent says, if it says one.
 pub(super) fn check_content(content: &[u8], digest: &str, number: u32) -> Result<u32, String> {
     let actual = crc32(content);
-    // Of content that nobody has read there is none.
+    // There is no digest of content that nobody has read.
     if !digest.is_empty() && parse_piece_digest(digest) != Ok(actual) {
         return Err(format!("piece {number} has not the digest {digest}"));
     }

@@ -72,7 +72,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes == 0 {
-            // Handed over, by somebody who holds the lock.
+            // Handed over, by a holder of the lock.
             return;
         }
         if let Some(host_state) = self.scheduler.state().hosts.get_mut(self.host.index()) {

@@ -1,4 +1,4 @@
-//! Which tasks there are: all of them, or those that somebody asks for.
+//! Lists of tasks: all, or selected ones.
 
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,7 @@ impl Scheduler {
             if is_over {
                 return;
             }
-            // Who waits for the lock gets it only if it is free for longer than waking up takes.
+            // A waiting thread gets the lock only if it is free for longer than waking up takes.
             std::thread::sleep(WAKING_UP);
         }
     }

@@ -138,8 +138,8 @@ impl Scheduler {
         }
         drop(state);
         let name = host.name();
-        let told = || json!({"name": name, "state": status});
-        self.events.tell("host", told);
+        let data = || json!({"name": name, "state": status});
+        self.events.tell("host", data);
     }
 
     /// How many tasks a host has, and their content in bytes.

@@ -1,4 +1,4 @@
-//! What is to be done, and when: replication, collection, eviction.
+//! The jobs and when they are due: replication, collection, eviction.
 //!
 //! The schedule knows which jobs are due and which are running, so that somebody can wait until all
 //! that is due has been done. It does none of it, and has no clock: callers pass the time.

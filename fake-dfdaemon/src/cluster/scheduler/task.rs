@@ -28,13 +28,13 @@ use crate::store::TaskState;
 pub struct Task {
     /// Its id, as `dfcache import` prints it.
     pub id: String,
-    /// Whether it is being imported, there, or failed.
+    /// Whether it is being imported, has succeeded or has failed.
     pub state: TaskState,
-    /// The persistent replicas that the importer asked for.
+    /// The number of persistent replicas that the importer asked for.
     pub persistent_replica_count: u64,
-    /// The persistent replicas that there are.
+    /// The number of persistent replicas that exist.
     pub current_persistent_replica_count: u64,
-    /// All replicas that there are.
+    /// The number of all replicas that exist.
     pub current_replica_count: u64,
     /// The tag that the importer gave.
     pub tag: Option<String>,
@@ -52,9 +52,9 @@ pub struct Task {
     pub created_at: Timestamp,
     /// When its state changed last.
     pub updated_at: Timestamp,
-    /// When it will be gone.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// Each host that has something of it.
+    /// The hosts that have a replica, complete or not.
     pub replicas: Vec<Replica>,
 }
 

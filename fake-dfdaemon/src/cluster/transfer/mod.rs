@@ -1,7 +1,7 @@
 //! The transfer of a task from other hosts to one that lacks it, a piece at a time, in any order.
 //!
-//! Whoever wants the task on the same host at the same time shares one transfer. It goes on while
-//! somebody waits for it, takes each piece from a host that runs, and becomes a replica at its end.
+//! Callers that want the task on the same host at the same time share one transfer. It goes on while a
+//! caller waits for it, takes each piece from a host that runs, and becomes a replica at its end.
 
 mod faults;
 mod parents;
@@ -35,10 +35,10 @@ use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord};
 /// How long to wait for a link before looking again whether the transfer is wanted.
 const LINK_POLL: Duration = Duration::from_millis(20);
 
-/// What somebody wants of a transfer.
+/// What a caller wants of a transfer.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// Whether the replica shall be a persistent one.
+    /// Whether the replica becomes a persistent one.
     pub(super) persistent: bool,
     /// Whether it begins only when its [`Subscription`] lets it: when the export's link is made.
     pub(super) held_back: bool,

@@ -1,4 +1,4 @@
-//! Somebody's interest in a transfer: what has come of it, and its end with the last interest.
+//! A subscription of a transfer: its progress, and its end with the last subscription.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Arrival, Fetch, Progress};
 use crate::cluster::Error;
 
-/// Somebody's interest in a transfer. With the last one the transfer ends.
+/// A subscription of a transfer. The transfer ends with the last one.
 #[derive(Debug)]
 pub(in crate::cluster) struct Subscription {
     fetch: Arc<Fetch>,

@@ -1,4 +1,4 @@
-//! How a proxy, a recorder or a replay shall be.
+//! The settings of a proxy, a recorder or a replay.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::proxy::{
     CallSettings, ContentMode, Order, PathMapping, Pattern, RecordSettings, ReplaySettings, Speed,
 };
 
-/// How a [`Proxy`] shall be; [`ProxyBuilder::start`] starts it.
+/// The settings of a [`Proxy`]; [`ProxyBuilder::start`] starts it.
 ///
 /// ```
 /// use fake_dfdaemon::{Fault, Proxy, Rpc};
@@ -34,7 +34,7 @@ pub struct ProxyBuilder {
     wrong: Option<String>,
 }
 
-/// How a [`Recorder`] shall be; [`RecorderBuilder::start`] starts it.
+/// The settings of a [`Recorder`]; [`RecorderBuilder::start`] starts it.
 ///
 /// ```
 /// use fake_dfdaemon::Recorder;
@@ -55,7 +55,7 @@ pub struct RecorderBuilder {
     wrong: Option<String>,
 }
 
-/// How a [`Replay`] shall be; [`ReplayBuilder::start`] starts it.
+/// The settings of a [`Replay`]; [`ReplayBuilder::start`] starts it.
 ///
 /// ```
 /// use fake_dfdaemon::{Replay, StartError};
@@ -108,13 +108,14 @@ macro_rules! builder {
                 self
             }
 
-            /// Adds a fault that is there from the start.
+            /// Adds a fault that is armed at the start.
             pub fn fault(mut self, fault: Fault) -> Self {
                 self.calls().faults.push(fault);
                 self
             }
 
-            /// What decides chance in faults. By default another one at each start.
+            /// The seed of the faults: the same seed fires the same faults on the same calls. By
+            /// default random.
             pub fn fault_seed(mut self, seed: u64) -> Self {
                 self.calls().fault_seed = Some(seed);
                 self
@@ -132,17 +133,17 @@ macro_rules! builder {
                 self
             }
 
-            /// Serves the control API on a TCP address besides.
+            /// Serves the control API on a TCP address too.
             pub fn control_tcp(mut self, address: SocketAddr) -> Self {
                 self.setup.control_tcp = Some(address);
                 self
             }
 
-            /// Starts it, on a thread of its own. When this returns, the socket accepts.
+            /// Starts it, on a thread of its own. When this returns, the socket accepts connections.
             ///
             /// # Errors
             ///
-            /// If a setting cannot be, or a socket, the journal or the cassette is unusable.
+            /// If a setting is invalid, or a socket, the journal or the cassette is unusable.
             pub async fn start(self) -> Result<$handle, StartError> {
                 if let Some(wrong) = self.wrong {
                     return Err(StartError::Setting(wrong));
@@ -182,7 +183,8 @@ impl Proxy {
 }
 
 impl Recorder {
-    /// A recorder in front of the dfdaemon with this socket. The cassette's directory is new or empty.
+    /// A recorder in front of the dfdaemon with this socket. The directory of the cassette must be new
+    /// or empty.
     pub fn builder(upstream: impl Into<PathBuf>, cassette: impl Into<PathBuf>) -> RecorderBuilder {
         RecorderBuilder::new(Role::Record {
             upstream: upstream.into(),
@@ -199,7 +201,7 @@ impl RecorderBuilder {
         }
     }
 
-    /// Keeps only length and SHA-256 of content. By default all of it is kept.
+    /// Keeps only the length and the SHA-256 of content. By default content is kept.
     pub fn hash_content(mut self) -> Self {
         self.settings(|settings| settings.content = ContentMode::Hash);
         self
@@ -242,30 +244,32 @@ impl ReplayBuilder {
         }
     }
 
-    /// Lets any call come at any time, also again. By default calls come as they were recorded.
+    /// Lets calls come in any order, and more than once. By default they must come in the recorded
+    /// order.
     pub fn any_order(mut self) -> Self {
         self.settings(|settings| settings.order = Order::Any);
         self
     }
 
-    /// Answers so many times as fast as it was recorded. By default at once.
+    /// Answers `times` times as fast as the recorded daemon. By default at once.
     pub fn speed(mut self, times: f64) -> Self {
         if times.is_finite() && times > 0.0 {
             self.settings(|settings| settings.speed = Speed::Times(times));
         } else {
-            self.wrong.get_or_insert(format!("speed: {times} is none"));
+            self.wrong
+                .get_or_insert(format!("speed: {times} is not a positive number"));
         }
         self
     }
 
-    /// Lets the dfdaemon with this socket answer what is not recorded. By default that fails.
+    /// Lets the dfdaemon with this socket answer calls that are not recorded. By default they fail.
     pub fn on_miss(mut self, upstream: impl Into<PathBuf>) -> Self {
         let upstream = upstream.into();
         self.settings(|settings| settings.on_miss = Some(upstream));
         self
     }
 
-    /// What was recorded below `from` is below `to` here.
+    /// Reads recorded paths below `from` as paths below `to`.
     pub fn path(mut self, from: impl Into<PathBuf>, to: impl Into<PathBuf>) -> Self {
         let mapping = PathMapping::new(from.into(), to.into());
         self.settings(|settings| settings.paths.push(mapping));

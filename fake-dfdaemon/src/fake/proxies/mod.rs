@@ -97,8 +97,8 @@ pub struct Proxy(Standing);
 
 /// Passes calls on to any dfdaemon, and records them into a cassette.
 ///
-/// Stopped, it tells how many calls are in the cassette. Dropped, it breaks all connections; the
-/// calls that had ended are in the cassette.
+/// [`stop`](Self::stop) returns how many calls are in the cassette. Dropped, it breaks all connections;
+/// the calls that had ended are in the cassette.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Recorder, Replay, block_on};
@@ -156,23 +156,23 @@ macro_rules! handle {
                 self.0.control().map(ControlServer::path)
             }
 
-            /// The address at which the control API is served besides, if that was asked for.
+            /// The TCP address of the control API, if it has one.
             #[must_use]
             pub fn control_tcp(&self) -> Option<std::net::SocketAddr> {
                 self.0.control().and_then(ControlServer::tcp)
             }
 
-            /// The calls that have passed and ended.
+            /// The journal of the calls that have passed and ended.
             #[must_use]
             pub fn journal(&self) -> &Journal {
                 &self.0.calls.calls.journal
             }
 
-            /// Adds a fault, which lasts as long as what is returned.
+            /// Arms a fault until the returned guard is dropped.
             ///
             /// # Panics
             ///
-            /// If the fault cannot act on what passes; [`Self::try_fault`] tells so instead.
+            /// If the fault cannot act on what passes; [`Self::try_fault`] returns an error instead.
             #[allow(clippy::panic)]
             #[track_caller]
             pub fn fault(&self, fault: Fault) -> FaultGuard {
@@ -180,7 +180,7 @@ macro_rules! handle {
                     .unwrap_or_else(|error| panic!("no fault: {error}"))
             }
 
-            /// Adds a fault, which lasts as long as what is returned.
+            /// Arms a fault until the returned guard is dropped.
             ///
             /// # Errors
             ///
@@ -200,14 +200,15 @@ handle! { Recorder }
 handle! { Replay }
 
 impl Proxy {
-    /// Lets calls end for a moment, closes every connection, and waits until all has ended.
+    /// Lets running calls end for a moment, closes every connection, and waits until all has ended.
     pub async fn stop(self) {
         self.0.stop().await;
     }
 }
 
 impl Recorder {
-    /// Lets calls end for a moment, and waits until they are in the cassette: so many are.
+    /// Lets running calls end for a moment, waits until all are in the cassette, and returns how many
+    /// it has.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn told(seconds: i64) -> Option<prost_types::Timestamp> {
+fn sent_time(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds, nanos: 0 })
 }
 
@@ -33,8 +33,8 @@ fn a_ttl_below_zero_is_told_as_the_daemon_does() {
         nanos: 0,
     };
     assert_eq!(requested_ttl(None), RequestedTtl::Absent);
-    let told = "failed to convert negative duration: 1s".to_owned();
-    assert_eq!(requested_ttl(Some(negative)), RequestedTtl::Negative(told));
+    let text = "failed to convert negative duration: 1s".to_owned();
+    assert_eq!(requested_ttl(Some(negative)), RequestedTtl::Negative(text));
     let hour = prost_types::Duration {
         seconds: 3600,
         nanos: 0,
@@ -153,8 +153,8 @@ fn only_the_schedulers_answer_has_a_tag_and_an_application_that_nobody_gave() {
         piece_count: 3,
         state: "Uploading".to_owned(),
         ttl: lasting(1, 500_000_000),
-        created_at: told(1),
-        updated_at: told(2),
+        created_at: sent_time(1),
+        updated_at: sent_time(2),
     };
     assert_eq!(imported_task(view.clone()), expected);
     let expected = PersistentCacheTask {
@@ -189,10 +189,10 @@ fn a_hosts_answer_is_its_record() {
         content_length: Some(9),
         uploading_count: 5,
         uploaded_count: 6,
-        created_at: told(2),
-        updated_at: told(3),
+        created_at: sent_time(2),
+        updated_at: sent_time(3),
         failed_at: None,
-        finished_at: told(4),
+        finished_at: sent_time(4),
     };
     assert_eq!(local_task(&replica), expected);
 }
@@ -216,7 +216,7 @@ fn a_piece_says_where_it_belongs_and_where_it_came_from() {
         content: None,
         traffic_type: Some(TrafficType::RemotePeer.into()),
         cost: lasting(1, 500_000_000),
-        created_at: told(1),
+        created_at: sent_time(1),
     };
     assert_eq!(piece(&arrival(Some("p"), Some(7))), expected);
     let expected = Piece {

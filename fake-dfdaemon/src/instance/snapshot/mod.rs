@@ -26,7 +26,7 @@ const NEW: (&str, &str) = (".", ".new");
 /// The longest name, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Why there is no such snapshot.
+/// Why a snapshot cannot be taken, restored or removed.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, block_on};

@@ -8,10 +8,10 @@ use crate::program::values;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Word {
-    /// What the daemon is
+    /// Show version, release, number of hosts and fault seed
     #[command(after_help = "Example:\n  fake-dfdaemon ctl health")]
     Health,
-    /// Show the hosts, or stop, start or take one out
+    /// Show the hosts; stop or start one, or let it leave
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl hosts\n  fake-dfdaemon ctl hosts stop host-1"
     )]
@@ -19,7 +19,7 @@ pub(super) enum Word {
         #[command(subcommand)]
         word: Option<HostWord>,
     },
-    /// Show the tasks or one of them, or remove one everywhere
+    /// Show all tasks or one; remove one from all hosts
     #[command(args_conflicts_with_subcommands = true)]
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl tasks --lacking\n  fake-dfdaemon ctl tasks --text nightly --host host-1\n  fake-dfdaemon ctl tasks 1572644798\n  fake-dfdaemon ctl tasks delete 1572644798"
@@ -27,19 +27,19 @@ pub(super) enum Word {
     Tasks {
         /// The task to show
         id: Option<String>,
-        /// Only those that lack persistent replicas
+        /// Only tasks that lack persistent replicas
         #[arg(long, conflicts_with = "id")]
         lacking: bool,
-        /// Only those whose id, tag or application contains it
+        /// Only tasks whose id, tag or application contains TEXT
         #[arg(long, conflicts_with = "id")]
         text: Option<String>,
-        /// Only those that the host has a replica of, or a part
+        /// Only tasks that this host has a replica of, or a part
         #[arg(long, conflicts_with = "id")]
         host: Option<String>,
         #[command(subcommand)]
         word: Option<TaskWord>,
     },
-    /// Show the time, or move manual time
+    /// Show the time, or move a manual clock
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl clock\n  fake-dfdaemon ctl clock advance 2h"
     )]
@@ -61,7 +61,7 @@ pub(super) enum Word {
         #[command(subcommand)]
         word: Option<FaultWord>,
     },
-    /// Show the calls that have ended or those that run, count them, wait for some, or forget them
+    /// Show calls that have ended or still run; count them, wait for them, or clear the journal
     #[command(args_conflicts_with_subcommands = true)]
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl journal --rpc stat --status NOT_FOUND\n  fake-dfdaemon ctl journal --follow --host host-1\n  fake-dfdaemon ctl journal wait --rpc export --count 2"
@@ -69,10 +69,10 @@ pub(super) enum Word {
     Journal {
         #[command(flatten)]
         which: Box<Which>,
-        /// At most so many of them
+        /// At most N calls
         #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
         limit: Option<u64>,
-        /// Those that have not ended
+        /// Calls that have not ended
         #[arg(long)]
         running: bool,
         /// Show each call as it ends, from now on
@@ -81,7 +81,7 @@ pub(super) enum Word {
         #[command(subcommand)]
         word: Option<JournalWord>,
     },
-    /// Show the settings that can change while the daemon runs, or change some
+    /// Show or change the settings that can change while the daemon runs
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl settings\n  fake-dfdaemon ctl settings capacity=1gib max_requests=none block=import:tag=x"
     )]
@@ -90,7 +90,7 @@ pub(super) enum Word {
         #[arg(value_name = "NAME=VALUE", value_parser = setting)]
         change: Vec<(String, String)>,
     },
-    /// Show the snapshots; keep tasks, hosts and clock under a name, bring them back, or remove one
+    /// Show the snapshots; take a snapshot of tasks, hosts and clock, restore or remove one
     #[command(
         after_help = "Examples:\n  fake-dfdaemon ctl snapshots take before\n  fake-dfdaemon ctl snapshots restore before"
     )]
@@ -98,10 +98,10 @@ pub(super) enum Word {
         #[command(subcommand)]
         word: Option<SnapshotWord>,
     },
-    /// Print the address of the page that shows the daemon, and open it where there is a desktop
+    /// Print the address of the daemon's page, and open it where there is a desktop
     #[command(after_help = "Example:\n  fake-dfdaemon ctl open")]
     Open,
-    /// Go back to how it was after the start; snapshots stay
+    /// Return to the state after the start; snapshots stay
     #[command(after_help = "Example:\n  fake-dfdaemon ctl reset")]
     Reset,
 }
@@ -114,28 +114,28 @@ pub(super) enum HostWord {
     /// Undo a stop or a leave
     #[command(after_help = "Example:\n  fake-dfdaemon ctl hosts start host-1")]
     Start { name: String },
-    /// Stop it and take it out of the cluster
+    /// Stop it and remove it from the scheduler: its replicas no longer count
     #[command(after_help = "Example:\n  fake-dfdaemon ctl hosts leave host-1")]
     Leave { name: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TaskWord {
-    /// Remove a task everywhere
+    /// Remove a task from all hosts
     #[command(after_help = "Example:\n  fake-dfdaemon ctl tasks delete 1572644798")]
     Delete { id: String },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ClockWord {
-    /// Move time forward, such as by `2h`
+    /// Move the clock forward, for example by `2h`
     #[command(after_help = "Example:\n  fake-dfdaemon ctl clock advance 2h")]
     Advance {
         // A step back is the daemon's to refuse, in words.
         #[arg(allow_hyphen_values = true)]
         by: String,
     },
-    /// Set the time, RFC 3339
+    /// Set the clock to a time in RFC 3339
     #[command(after_help = "Example:\n  fake-dfdaemon ctl clock set 2030-01-02T03:04:05Z")]
     Set { to: String },
 }
@@ -161,7 +161,7 @@ pub(super) struct Which {
     /// Only calls of this kind, such as `import`
     #[arg(long)]
     rpc: Option<String>,
-    /// Only calls that ended so, such as `NOT_FOUND`
+    /// Only calls with this status, such as `NOT_FOUND`
     #[arg(long)]
     status: Option<String>,
     /// Only calls for this task
@@ -207,7 +207,7 @@ impl Which {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalWord {
-    /// How many calls have ended
+    /// Count the calls that have ended
     #[command(after_help = "Example:\n  fake-dfdaemon ctl journal count --rpc export --status OK")]
     Count {
         #[command(flatten)]
@@ -220,24 +220,24 @@ pub(super) enum JournalWord {
     Wait {
         #[command(flatten)]
         which: Box<Which>,
-        /// How many [default: 1]
+        /// How many calls [default: 1]
         #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
         count: Option<u64>,
-        /// How long at most [default: 30s]
+        /// How long to wait at most [default: 30s]
         #[arg(long, value_name = "DURATION")]
         timeout: Option<String>,
     },
-    /// Forget the calls
+    /// Clear the journal
     #[command(after_help = "Example:\n  fake-dfdaemon ctl journal clear")]
     Clear,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SnapshotWord {
-    /// Keep the state under a name
+    /// Take a snapshot under a name
     #[command(after_help = "Example:\n  fake-dfdaemon ctl snapshots take before")]
     Take { name: String },
-    /// Bring the state back
+    /// Restore a snapshot
     #[command(after_help = "Example:\n  fake-dfdaemon ctl snapshots restore before")]
     Restore { name: String },
     /// Remove a snapshot

@@ -125,11 +125,11 @@ async fn differences(options: &Diff) -> Result<ExitCode, ProxyError> {
         report = diff(&cassette, options.settings()?) => report?,
         signal = signals.next() => return Ok(exit_code_of(signal)),
     };
-    let told = match options.format {
+    let shown = match options.format {
         Format::Text => report.text(),
         Format::Json => report.json(),
     };
-    print(told.as_bytes())?;
+    print(shown.as_bytes())?;
     Ok(match report.differences.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

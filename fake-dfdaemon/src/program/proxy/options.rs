@@ -19,27 +19,27 @@ use crate::proxy::{
 pub(crate) enum ProxyCommand {
     /// Stand between clients and any dfdaemon, and pass every call through as it is.
     ///
-    /// When the socket accepts, one line of JSON is printed on stdout: the endpoint, the upstream, the
-    /// process id. It ends with SIGTERM, SIGINT, SIGHUP or SIGQUIT.
+    /// When the socket accepts connections, stdout gets one line of JSON with the endpoint, the upstream
+    /// and the process id. SIGTERM, SIGINT, SIGHUP and SIGQUIT end it.
     Proxy(Proxy),
 
     /// Stand between clients and any dfdaemon, and record each call into a cassette.
     ///
     /// A cassette is a directory that a person can read, edit and commit, and that `replay` answers
-    /// from. With a command, it finds the variables that `run` sets, and record ends and exits as it
-    /// did; standard output is the command's alone.
+    /// from. A command gets the variables that `run` sets; when it ends, record ends with its exit
+    /// code. Only the command writes to stdout.
     Record(Record),
 
     /// Answer from a cassette: no daemon, no network, the same messages in the same order.
     ///
     /// A call that the cassette does not have fails with FAILED_PRECONDITION, and stderr names the
-    /// nearest one that it has. With a command, replay ends and exits as it did.
+    /// nearest call that it has. When a command ends, replay ends with its exit code.
     Replay(Replay),
 
-    /// Put the recorded requests to another dfdaemon, and list what differs in its answers.
+    /// Send the recorded requests to another dfdaemon, and list how its answers differ.
     ///
-    /// Exits with 1 if anything does. Times, host ids and peer ids do not count. Files that imports
-    /// named are made anew from the cassette, in a temporary directory, and outputs go there too.
+    /// The exit code is 1 if anything differs. Times, host ids and peer ids are not compared. The files
+    /// of imports are made again from the cassette, in a temporary directory; outputs go there too.
     Diff(Diff),
 }
 
@@ -57,11 +57,11 @@ pub(crate) struct Diff {
     #[arg(long, value_enum, value_name = "text|json", default_value = "text")]
     pub(crate) format: Format,
 
-    /// A field that does not count, such as `uploaded_count` or `output.kind`; repeatable
+    /// A field that is not compared, such as `uploaded_count` or `output.kind`; repeatable
     #[arg(long, value_name = "FIELD")]
     ignore: Vec<String>,
 
-    /// What was recorded below FROM is below TO here; repeatable
+    /// Read recorded paths below FROM as paths below TO; repeatable
     #[arg(long, value_name = "FROM=TO")]
     path: Vec<PathMapping>,
 }
@@ -88,15 +88,15 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "DIR")]
     pub(crate) cassette: PathBuf,
 
-    /// Whether calls come as they were recorded, or any call at any time, also again
+    /// Whether calls must come in the recorded order, or may come in any order and more than once
     #[arg(long, value_enum, value_name = "strict|any", default_value = "strict")]
     pub(crate) order: Order,
 
-    /// What becomes of a call that is not recorded: an error, or the daemon at this socket answers
+    /// How to answer a call that is not recorded: with an error, or by the daemon at this socket
     #[arg(long, value_name = "error|upstream=SOCKET", default_value = "error", value_parser = parse_miss)]
     pub(crate) on_miss: OnMiss,
 
-    /// Answer at once, or so many times as fast as it was recorded
+    /// Answer at once, or N times as fast as the recorded daemon
     #[arg(
         long,
         allow_hyphen_values = true,
@@ -105,7 +105,7 @@ pub(crate) struct Replay {
     )]
     pub(crate) speed: Speed,
 
-    /// What was recorded below FROM is below TO here; repeatable
+    /// Read recorded paths below FROM as paths below TO; repeatable
     #[arg(long, value_name = "FROM=TO")]
     pub(crate) path: Vec<PathMapping>,
 
@@ -164,12 +164,11 @@ pub(crate) struct Record {
     )]
     pub(crate) content: ContentMode,
 
-    /// Keep the metadata of this name, of requests and answers; repeatable. No other is kept
+    /// Keep the metadata of this name, in requests and answers; repeatable. Other metadata is left out
     #[arg(long, value_name = "NAME", value_parser = parse_name, requires = "cassette")]
     pub(crate) keep_metadata: Vec<String>,
 
-    /// Leave out text that this regular expression matches, wherever it stands but in content;
-    /// repeatable
+    /// Leave out text that this regular expression matches, everywhere but in content; repeatable
     #[arg(long, value_name = "PATTERN", requires = "cassette")]
     pub(crate) redact: Vec<Pattern>,
 
@@ -216,11 +215,11 @@ pub(crate) struct Proxy {
 /// What is done to calls, and where it is noted. Without any of it, nothing looks into them.
 #[derive(Args, Debug)]
 pub(crate) struct Looked {
-    /// A fault, as `ON[@KEY=VALUE,…]:DO[=ARG]`; repeatable. It lies between the clients and what answers
+    /// A fault, as `ON[@KEY=VALUE,…]:DO[=ARG]`; repeatable. It acts between the clients and the daemon or the cassette
     #[arg(long, value_name = "SPEC")]
     fault: Vec<Fault>,
 
-    /// What decides chance in faults [default: random, in the ready line]
+    /// The seed of the faults [default: random, in the ready line]
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<u64>)]
     fault_seed: Option<u64>,
 
@@ -232,7 +231,7 @@ pub(crate) struct Looked {
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
 
-    /// Serve the control API on this address, such as `127.0.0.1:0`; a program that reaches it
+    /// Serve the control API on this address, such as `127.0.0.1:0`. Any program that can connect
     /// controls the proxy
     #[arg(long, value_name = "ADDRESS", value_parser = values::address)]
     control_tcp: Option<SocketAddr>,

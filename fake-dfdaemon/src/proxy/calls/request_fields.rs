@@ -80,7 +80,8 @@ fn message(read: &[u8]) -> Option<&[u8]> {
     read.get(PREFIX..)?.get(..length)
 }
 
-/// The fields of a request that begins with these bytes. Of one that is none, only the method is known.
+/// The fields of a request that begins with these bytes. Of bytes that are no request, only the method
+/// is known.
 pub(super) fn fields_of(rpc: Rpc, method: &str, read: &[u8]) -> Value {
     let is_plain = read.first() == Some(&0);
     let message = message(read).filter(|_| is_plain);

@@ -293,7 +293,7 @@ impl Stream {
         Ok(Some(()))
     }
 
-    /// Sends a piece whose message says something else than it said.
+    /// Sends a piece whose message has changed.
     async fn send_spoiled(&mut self, waiting: &Waiting, outgoing: &Outgoing) -> Result<(), Status> {
         if let Some(content) = &outgoing.content {
             let framed = framing::piece_message(&waiting.envelope, &outgoing.piece, content.end)?;
@@ -387,7 +387,7 @@ impl Stream {
 
     async fn send(&self, bytes: Bytes) {
         if !bytes.is_empty() && self.frames.send(Ok(Frame::data(bytes))).await.is_err() {
-            // The client is gone: whoever waits for that breaks this off.
+            // The client is gone: the task that waits for that breaks this off.
             std::future::pending::<()>().await;
         }
     }

@@ -187,7 +187,7 @@ pub(crate) enum End {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Status {
-    /// By name, such as `NOT_FOUND`; as it was sent if it is none of gRPC's; null if it was not.
+    /// By name, such as `NOT_FOUND`; as it was sent if it is no name of gRPC's; null if it was not.
     pub(crate) code: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,

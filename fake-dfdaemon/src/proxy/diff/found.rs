@@ -199,11 +199,11 @@ fn ends(recorded: &End, other: &End, placed: &Placed) -> Vec<Difference> {
         (End::Status(was), End::Status(is)) => (was, is),
         (was, is) if was == is => return Vec::new(),
         (was, is) => {
-            let told = |end: &End| match end {
+            let worded = |end: &End| match end {
                 End::ClientGone => json!("no end in time"),
                 end => json!(end),
             };
-            return vec![difference("end", Some(&told(was)), Some(&told(is)))];
+            return vec![difference("end", Some(&worded(was)), Some(&worded(is)))];
         }
     };
     let mut found = Vec::new();
@@ -257,8 +257,8 @@ fn outputs(
     other: Option<&FileSeen>,
     tolerance: &Tolerance,
 ) -> Vec<Difference> {
-    let told = |seen: Option<&FileSeen>| json!({ "output": seen });
-    tolerance.differences(&told(recorded), &told(other))
+    let worded = |seen: Option<&FileSeen>| json!({ "output": seen });
+    tolerance.differences(&worded(recorded), &worded(other))
 }
 
 #[cfg(test)]

@@ -160,7 +160,8 @@ impl Stage {
         Ok(named)
     }
 
-    /// Where an output goes: where there is one, or no directory, if the recorded daemon says so.
+    /// Where an output goes. If the recorded daemon answered that the file exists, or that its directory
+    /// is missing, to such a place.
     fn output(&self, call: &Call) -> io::Result<PathBuf> {
         let said = match &call.answer.end {
             End::Status(status) => status.message.as_str(),

@@ -173,7 +173,7 @@ impl Frames {
 #[derive(Debug, Default)]
 pub(super) struct Open {
     calls: Mutex<HashSet<u32>>,
-    /// Told when there are none.
+    /// Is notified when there are none.
     pub(super) emptied: Notify,
 }
 

@@ -136,19 +136,19 @@ async fn a_connection_without_calls_ends_when_it_is_to_end_and_one_with_calls_be
             client.read_exact(&mut [0; 10]).await.unwrap();
         }
         graceful.cancel();
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         if asks {
             let silent = tokio::time::timeout(Duration::from_millis(20), client.read_u8()).await;
             assert!(silent.is_err(), "something came in the middle of a frame");
             daemon.write_all(&ANSWER[10..]).await.unwrap();
         }
-        client.read_to_end(&mut told).await.unwrap();
+        client.read_to_end(&mut received).await.unwrap();
         let rest = if asks { &ANSWER[10..] } else { &[] };
-        assert!(told.starts_with(rest), "{told:?}");
+        assert!(received.starts_with(rest), "{received:?}");
         // No more calls are taken: GOAWAY.
-        let goaway = told.get(rest.len() + 3);
-        assert_eq!(goaway.is_some(), answers, "{told:?}");
-        assert!(goaway.is_none_or(|kind| *kind == 7), "{told:?}");
+        let goaway = received.get(rest.len() + 3);
+        assert_eq!(goaway.is_some(), answers, "{received:?}");
+        assert!(goaway.is_none_or(|kind| *kind == 7), "{received:?}");
         passing.await.unwrap();
     }
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());

@@ -19,7 +19,7 @@ impl fmt::Debug for Pattern {
     }
 }
 
-/// A pattern that is none.
+/// The text is no pattern.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ParsePatternError(String);

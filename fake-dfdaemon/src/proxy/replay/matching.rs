@@ -100,7 +100,7 @@ impl Calls {
         script.is_some_and(|script| script.call.answer.end == End::ClientGone)
     }
 
-    /// Why there is none: the nearest recorded call, and where it differs.
+    /// Why no call matches: the nearest recorded call, and where it differs.
     pub(super) fn explain(&self, method: &str, asked: &[Asked]) -> String {
         let next = {
             let played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +126,7 @@ impl Calls {
 
     fn describe(&self, method: &str, nearest: &Script, asked: &[Asked]) -> String {
         let differences = self.differences(nearest, asked);
-        let told: Vec<_> = differences
+        let shown: Vec<_> = differences
             .iter()
             .map(|found| {
                 format!(
@@ -138,7 +138,7 @@ impl Calls {
         let number = nearest.call.call;
         format!(
             "{method}: the nearest recorded call, {number}, differs in {}",
-            told.join("; ")
+            shown.join("; ")
         )
     }
 

@@ -123,7 +123,7 @@ impl Script {
         let output = left.map(|(left, content)| {
             Ok::<_, String>(Output {
                 content: content_of(content, cassette)?,
-                // No bit that would make somebody else of who runs it.
+                // No set-user-ID or set-group-ID bit.
                 mode: u32::from_str_radix(&left.mode, 8).unwrap_or(0o644) & 0o777,
             })
         });

@@ -89,7 +89,7 @@ impl Disk {
         position: u64,
         length: u64,
     ) -> io::Result<Next> {
-        // Where writing shall fail, this would be the way round it.
+        // A test that makes writing fail must not be bypassed here.
         if self.fault.is_some() {
             return Ok(Next::Data(length));
         }
@@ -155,7 +155,7 @@ impl Disk {
     ///
     /// `UnexpectedEof` if the source is shorter.
     pub(crate) fn share(&self, source: &File, target: &File, length: u64) -> io::Result<bool> {
-        // Where writing shall fail, this would be the way round it.
+        // A test that makes writing fail must not be bypassed here.
         if self.fault.is_some() {
             return Ok(false);
         }

@@ -1,5 +1,5 @@
-//! Files that shall go and could not be removed yet: their last chance before the next start, which
-//! sweeps them by itself.
+//! Files that could not be removed yet: their last chance before the next start, which sweeps them by
+//! itself.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ impl DeferredRemovals {
         self.lock().insert(path.to_owned());
     }
 
-    /// Says that somebody has use for a path again. Comes before whatever is put there.
+    /// Notes that a path is used again. Called before anything is put there.
     pub(in crate::store) fn forget(&self, path: &Path) {
         self.lock().remove(path);
     }

@@ -52,7 +52,7 @@ pub(crate) trait FailureInjector: fmt::Debug + Send + Sync {
     fn skip_syncs(&self) -> bool;
 }
 
-/// Something that is wrong with the disk for whoever writes content in one call.
+/// A failure of the disk for the content that one call writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskFault {
     /// Nothing can be written: no space.

@@ -304,7 +304,7 @@ impl Disk {
     /// A further name for an open file, whatever has become of the one that it was opened by.
     pub(crate) fn link_open(&self, file: &File, to: &Path) -> io::Result<()> {
         use std::os::fd::AsRawFd as _;
-        // Where writing shall fail, a link would be the way round it.
+        // A test that makes writing fail must not be bypassed by a link.
         self.check_sound()?;
         self.step(DiskOp::Link)?;
         let from = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -1,4 +1,4 @@
-//! What made a state directory: a file in it says so.
+//! The file in a state directory that says what made it.
 
 use std::io;
 use std::path::Path;

@@ -24,13 +24,13 @@ impl Drop for Lock {
     }
 }
 
-/// Locks the directory itself; `None` if somebody else has.
+/// Locks the directory itself; `None` if another process has locked it.
 pub(super) fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     lock_open(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Locks a directory that is open; `None` if somebody else has.
+/// Locks a directory that is open; `None` if another process has locked it.
 pub(crate) fn lock_open(dir: File) -> io::Result<Option<Lock>> {
     match dir.try_lock() {
         Ok(()) => Ok(Some(Lock(dir))),

@@ -22,7 +22,7 @@ const DEPTH: usize = 16;
 const WORTH_A_THREAD: usize = 32;
 const MAX_THREADS: usize = 16;
 
-/// How a directory is opened that somebody else may exchange for anything.
+/// How to open a directory that another process may replace by anything.
 pub(super) const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
@@ -154,7 +154,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Removes the files, and leaves the directories to whoever is next.
+    /// Removes the files, and leaves the directories to the next thread.
     fn empty<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,

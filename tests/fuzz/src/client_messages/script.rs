@@ -52,7 +52,7 @@ pub(super) struct Frame {
     pub(super) opening: Rarely<Opening>,
     /// How it ends; well if it is not said.
     pub(super) end: Rarely<End>,
-    /// What a daemon writes that was told to; the content if it is not said.
+    /// What the daemon writes to the output; by default the content.
     pub(super) written: Rarely<Written>,
     cuts: [u8; 8],
 }

@@ -23,7 +23,7 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     pub(crate) hosts: Vec<HostState>,
     last_generation: Generation,
-    /// Told what changes, once this is the state that is served.
+    /// Receives every change, once this is the state that is served.
     pub(crate) events: Option<Events>,
 }
 
@@ -143,7 +143,7 @@ impl State {
         entry.filter(|entry| !entry.is_expired(now))
     }
 
-    /// The very task that somebody has seen before.
+    /// The same task as before, not a later one of the same id.
     pub(crate) fn current(&mut self, id: &str, generation: Generation) -> Option<&mut TaskEntry> {
         let entry = self.tasks.get_mut(id);
         entry.filter(|entry| entry.generation == generation)
