@@ -69,7 +69,8 @@ cmp "$work/tmp/file" "$work/tmp/copy"
 [[ $(stat -c %u "$work/tmp/copy") == 65532 ]] || fail 'the copy is of another user'
 
 # As `stop` of a runtime does: SIGTERM to process 1.
-kill -TERM "$(pgrep -P "$daemon")"
+# The newest of its children: what read the configuration may not have been reaped.
+kill -TERM "$(pgrep -n -P "$daemon")"
 wait "$daemon" || fail "the fake ended with $?"
 daemon=
 [[ -z $(find "$work/sockets" -name '*.sock') ]] || fail 'sockets were left'
