@@ -21,6 +21,9 @@ for name in dfcache fake-dfdaemon; do
         "share/doc/$name/proto/dfdaemon.proto" "share/doc/$name/$name.cdx.json"; do
         [[ -s $tree/$file ]] || fail "$name: $file is missing or empty"
     done
+    components=$(sed -n 's/^ *"name": "\(.*\)",$/\1/p' "$tree/share/doc/$name/$name.cdx.json")
+    grep -qx tokio <<<"$components" && ! grep -qxE 'proptest|testkit' <<<"$components" || fail "$name: its list is not of what is in it"
+    [[ $name != dfcache ]] || ! grep -qx axum <<<"$components" || fail "$name: the tests' servers are in its list"
     file --brief "$tree/bin/$name" | grep -Eq 'static(ally|-pie) linked' || fail "$name is not static"
     ! grep -aqE "$PWD|$HOME" "$tree/bin/$name" || fail "$name names where it was built"
     cp "$tree/bin/$name" "$root/bare/"

@@ -29,6 +29,11 @@ packaging/documents.sh "$binaries" "$work/documents"
 # The tool writes beside each Cargo.toml and names where that lies: a copy of the manifests is enough for it.
 mkdir "$work/sources"
 git ls-files -z '*Cargo.toml' '*Cargo.lock' '*.rs' | xargs -0 cp --parents -t "$work/sources"
+# Of the programs alone: what tests ask of dependencies would be in the list too.
+for manifest in {,proto/,fake-dfdaemon/}Cargo.toml; do
+    awk '/^\[/ { of_tests = $0 == "[dev-dependencies]" } !of_tests' "$manifest" >"$work/sources/$manifest"
+done
+sed -i 's|^members = .*|members = [".", "proto", "fake-dfdaemon"]|' "$work/sources/Cargo.toml"
 (cd "$work/sources" && "$cargo" cyclonedx --quiet --format json --target "$(rustc -vV | sed -n 's/^host: //p')")
 
 rm -rf "$target/dist"
