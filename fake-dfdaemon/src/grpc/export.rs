@@ -1,6 +1,8 @@
 //! The stream of an export: *started*, a message a piece, then the end, which comes only after
 //! link, copy and digest are done.
 
+use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -294,12 +296,22 @@ impl Sending {
         while start < content.end {
             let end = content.end.min(start + self.call.ahead().chunk());
             self.faults.throttle(&mut self.call, end - start).await?;
-            let chunk = export.content(start..end, content.end).await;
-            let chunk = chunk.map_err(|error| self.host.status(&error))?;
-            let chunk = outgoing.with_flipped_bit(chunk, start);
-            self.send_bytes(self.call.ahead().count(chunk)).await;
+            let file = match outgoing.is_told_by_digest() {
+                true => export.sent_by_kernel(&(start..end)),
+                false => Ok(None),
+            };
+            if let Some(file) = file.map_err(|error| self.host.status(&error))? {
+                self.send_file(file, start..end).await;
+            } else {
+                let chunk = export.content(start..end, content.end).await;
+                let chunk = chunk.map_err(|error| self.host.status(&error))?;
+                let chunk = outgoing.with_flipped_bit(chunk, start);
+                self.send_bytes(self.call.ahead().count(chunk)).await;
+            }
             start = end;
         }
+        // From here on a change of the file is one of content that was sent.
+        self.parts.files_are_sent().await;
         self.send_bytes(framed.tail).await;
         self.call.count_piece(length);
         Ok(())
@@ -316,7 +328,15 @@ impl Sending {
     }
 
     async fn send_bytes(&self, bytes: Bytes) {
-        if !self.parts.send(bytes).await && !self.goes_on_alone() {
+        self.sent(self.parts.send(bytes).await).await;
+    }
+
+    async fn send_file(&self, file: Arc<File>, range: Range<u64>) {
+        self.sent(self.parts.send_file(file, range).await).await;
+    }
+
+    async fn sent(&self, is_read: bool) {
+        if !is_read && !self.goes_on_alone() {
             // The client is gone: the task that waits for that breaks this off.
             std::future::pending::<()>().await;
         }

@@ -14,10 +14,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accepting::{Accepting, Reached, Stream};
+use super::chunk::Outlet;
 use super::connect_faults;
 use super::connection_limit::{Admitted, ConnectionLimit, Slot};
+use super::content_body::AnswerBody;
 use super::piece_packets;
 use super::request_head::{metadata, time_limit};
+use super::sending_socket::SendingSocket;
 use super::service::ServedHost;
 use super::services::Services;
 use crate::call::connection::{Connection, SCHEDULER_ANSWERS_AFTER};
@@ -291,6 +294,8 @@ async fn serve(
     let reset = abrupt.child_token();
     let closes = reset.clone();
     let reached = Reached::by(&stream);
+    let outlet = Outlet::default();
+    let sending = SendingSocket::new(stream, outlet.clone());
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         if let Some(reached) = reached {
             request.extensions_mut().insert(reached);
@@ -302,7 +307,11 @@ async fn serve(
             limit: time_limit(request.headers()),
             metadata: Arc::new(metadata(request.headers())),
         };
-        async move { Ok::<_, Infallible>(answer(services, request, connection).await) }
+        let outlet = outlet.clone();
+        async move {
+            let answer = answer(services, request, connection).await;
+            Ok::<_, Infallible>(answer.map(|body| body.sent_by(outlet)))
+        }
     });
     let connection = http2::Builder::new(executor)
         .timer(TokioTimer::new())
@@ -313,7 +322,7 @@ async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(PING_AFTER)
         .keep_alive_timeout(PONG_WITHIN)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(sending), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
@@ -336,7 +345,7 @@ async fn answer(
     services: Services,
     request: http::Request<Incoming>,
     connection: Connection,
-) -> http::Response<tonic::body::Body> {
+) -> http::Response<AnswerBody> {
     let is_late = Arc::clone(&connection.is_late);
     let limit = connection.limit;
     let mut request = request.map(tonic::body::Body::new);
@@ -360,7 +369,7 @@ async fn answer(
             is_late.store(true, Ordering::Relaxed);
             // First the journal, then the answer.
             drop(answering);
-            timed_out().into_http()
+            timed_out().into_http::<tonic::body::Body>().map(Into::into)
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A service translates between messages and the cluster; it decides nothing about tasks.
 
 pub(crate) mod accepting;
+mod chunk;
 mod connect_faults;
 pub(crate) mod connection_limit;
 mod content_body;
@@ -20,6 +21,7 @@ mod piece_packets;
 mod pieces;
 pub(crate) mod request_head;
 mod router;
+mod sending_socket;
 mod service;
 mod services;
 pub(crate) mod socket;

@@ -17,7 +17,7 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::content_body::ContentBody;
+use super::content_body::{AnswerBody, ContentBody};
 use super::service::ServedHost;
 use super::services::Answering;
 use crate::dfdaemon::statuses::{compressed, no_message};
@@ -40,7 +40,7 @@ macro_rules! service {
         }
 
         impl tower_service::Service<http::Request<Body>> for $service {
-            type Response = http::Response<Body>;
+            type Response = http::Response<AnswerBody>;
             type Error = Infallible;
             type Future = Answering;
 
@@ -57,9 +57,9 @@ macro_rules! service {
                             in_parts(host, request, super::export::answer).await
                         }
                         $($parted => in_parts(host, request, $parts).await,)*
-                        $($method => unary(host, request, $answer).await,)*
-                        $($streamed => streaming(host, request, $stream).await,)*
-                        _ => super::unserved::answer(host, request).await,
+                        $($method => unary(host, request, $answer).await.map(Into::into),)*
+                        $($streamed => streaming(host, request, $stream).await.map(Into::into),)*
+                        _ => super::unserved::answer(host, request).await.map(Into::into),
                     })
                 })
             }
@@ -156,7 +156,7 @@ async fn in_parts<Q, F>(
     host: ServedHost,
     request: http::Request<Body>,
     answer: fn(ServedHost, Request<Q>) -> F,
-) -> http::Response<Body>
+) -> http::Response<AnswerBody>
 where
     Q: Message + Default + Send + 'static,
     F: Future<Output = Result<ContentBody, Status>> + Send,
@@ -172,9 +172,8 @@ where
         *request.extensions_mut() = parts.extensions;
         answer(host, request).await
     };
-    answered
-        .await
-        .map_or_else(|status: Status| status.into_http(), streamed)
+    let refused = |status: Status| status.into_http::<Body>().map(Into::into);
+    answered.await.map_or_else(refused, streamed)
 }
 
 /// Refuses a request that is compressed, as tonic does where it decodes the request itself.
@@ -189,8 +188,8 @@ fn check_encoding(headers: &http::HeaderMap) -> Result<(), Status> {
     Err(compressed(&encoding))
 }
 
-fn streamed(body: ContentBody) -> http::Response<Body> {
-    let mut response = http::Response::new(Body::new(body));
+fn streamed(body: ContentBody) -> http::Response<AnswerBody> {
+    let mut response = http::Response::new(AnswerBody::Content(body));
     let grpc = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, grpc);
     response

@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::body::Body as _;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tower_service::Service;
 
+use super::content_body::AnswerBody;
 use super::service::ServedHost;
 use super::unserved;
 
 /// A response on its way.
 pub(super) type Answering =
-    Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+    Pin<Box<dyn Future<Output = Result<http::Response<AnswerBody>, Infallible>> + Send>>;
 
 /// Calls one service.
 pub(super) type Call = Box<dyn Fn(http::Request<Body>) -> Answering + Send + Sync>;
@@ -36,7 +36,7 @@ impl Services {
         let served = Some(host.clone());
         let unserved = move |request| -> Answering {
             let host = host.clone();
-            Box::pin(async { Ok(unserved::answer(host, request).await) })
+            Box::pin(async { Ok(unserved::answer(host, request).await.map(Into::into)) })
         };
         Self {
             named: named.into(),
@@ -60,13 +60,13 @@ impl Services {
         }
     }
 
-    pub(super) async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
+    pub(super) async fn answer(&self, request: http::Request<Body>) -> http::Response<AnswerBody> {
         let called = service_name(request.uri().path());
         let named = called.and_then(|name| self.named.iter().find(|(named, _)| *named == name));
         let call = named.map_or(&*self.other, |(_, call)| call);
         let mut response = call(request).await.unwrap_or_else(|never| match never {});
         // As a dfdaemon does it: what no service answered has a length.
-        if named.is_none() && response.body().size_hint().exact() == Some(0) {
+        if named.is_none() && response.body().is_empty() {
             let headers = response.headers_mut();
             headers
                 .entry(CONTENT_LENGTH)
@@ -85,14 +85,18 @@ impl fmt::Debug for Services {
 }
 
 /// A service by its name, as [`Services`] takes it.
-pub(super) fn named<S>(service: S) -> (&'static str, Call)
+pub(super) fn named<S, B>(service: S) -> (&'static str, Call)
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>,
+    B: Into<AnswerBody>,
     S: NamedService + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
     // Services that tonic generates are always ready, and so are ours.
-    let call = move |request| -> Answering { Box::pin(service.clone().call(request)) };
+    let call = move |request| -> Answering {
+        let mut service = service.clone();
+        Box::pin(async move { Ok(service.call(request).await?.map(Into::into)) })
+    };
     (S::NAME, Box::new(call))
 }
 

@@ -19,6 +19,11 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Whether the receiver can tell its content from any other by the digest that goes with it.
+    pub(crate) fn is_told_by_digest(&self) -> bool {
+        self.flipped.is_none() && !self.piece.digest.is_empty()
+    }
+
     /// A part of the content, from `start` on, with the flipped bit if it lies there.
     pub(crate) fn with_flipped_bit(&self, chunk: Bytes, start: u64) -> Bytes {
         let place = self.flipped.and_then(|flipped| flipped.checked_sub(start));

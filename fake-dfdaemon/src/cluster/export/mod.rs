@@ -164,6 +164,21 @@ impl Export {
             .await
     }
 
+    /// The file that a part is in, if the kernel can send it from there without waiting for a device.
+    pub(crate) fn sent_by_kernel(&self, range: &Range<u64>) -> Result<Option<Arc<File>>, Error> {
+        let Some(file) = self.source.file() else {
+            return Ok(None);
+        };
+        if self.holes.part(range) != Part::Data {
+            return Ok(None);
+        }
+        let can_send = self.cluster.workers().if_not_stopping(|| {
+            let disk = self.cluster.node(self.host)?.store().disk();
+            Ok(disk.can_send(file, range)?)
+        })?;
+        Ok(can_send.then(|| Arc::clone(file)))
+    }
+
     async fn look_for_holes(
         &self,
         file: &Arc<File>,

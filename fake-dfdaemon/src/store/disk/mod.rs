@@ -3,6 +3,7 @@
 //! All that touches content, records and snapshots goes through a [`Disk`]: this is where a disk can
 //! be made to fail, at any step.
 
+mod cached;
 mod content;
 mod deferred_removals;
 mod directory;
