@@ -48,7 +48,8 @@ pub enum Quirk {
     OrphanedExports,
     /// An export that fails on a host without the task leaves a record and a file, and counts as a replica.
     FailedExportsCount,
-    /// After a content export that its client left, other hosts wait for that copy until an export there ends well.
+    /// After a content export that its client left with more than 12 pieces to come, other hosts wait for that copy
+    /// until an export there ends well (1.5).
     PoisonedCopies,
     /// A local export makes the importer's copy a non-persistent one.
     ExportClearsPersistent,
@@ -156,7 +157,7 @@ const QUIRKS: [(Quirk, &str, &str); 25] = [
     (
         Quirk::PoisonedCopies,
         "poisoned-copies",
-        "after a content export that its client left, other hosts wait for that copy until an export there ends well",
+        "after a content export that its client left with more than 12 pieces to come, other hosts wait for that copy until an export there ends well (1.5)",
     ),
     (
         Quirk::ExportClearsPersistent,

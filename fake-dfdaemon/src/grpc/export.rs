@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
@@ -24,6 +25,7 @@ use crate::call::stream_faults::{StreamFaults, shuffle};
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
 use crate::dfdaemon::limits::{Blocked, RequestPermit};
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::release::Release;
 use crate::dfdaemon::statuses::stopping;
 use crate::store::CancelFlag;
 
@@ -43,6 +45,9 @@ pub(super) async fn answer(
         }
     }
 }
+
+/// How many messages a dfdaemon 1.5 makes ahead of its client.
+const MESSAGES_AHEAD: u32 = 12;
 
 /// An export that has started, and what is needed to send it.
 struct StartedExport {
@@ -109,6 +114,7 @@ impl StartedExport {
             },
             parts,
             with_content: self.with_content,
+            unsent: Arc::new(AtomicU32::new(self.export.piece_count())),
         };
         host.cluster.spawn(async move {
             sending.run(self.export).await;
@@ -127,6 +133,8 @@ struct Sending {
     envelope: DownloadPersistentCacheTaskResponse,
     parts: Parts,
     with_content: bool,
+    /// How many pieces have not begun to be sent.
+    unsent: Arc<AtomicU32>,
 }
 
 /// Whether there is more to send.
@@ -142,7 +150,7 @@ impl Sending {
         let mut export = Some(export);
         let sent = self.send(&mut export).await;
         if let Some(mut export) = export {
-            if sent.is_none() && self.gives_up() {
+            if sent.is_none() && self.client_gone().gives_up() {
                 export.leave_output();
             }
             export.abandon().await;
@@ -155,40 +163,40 @@ impl Sending {
                 self.parts.end(sent.err()).await;
             }
             // The call notes by itself that its client is gone.
-            None => self.poison(held),
+            None if self.client_gone().gives_up() => self.poison(held),
+            None => {}
         }
     }
 
     /// Sends an export, and takes it when it is finished. `None` if its client is gone.
     async fn send(&mut self, export: &mut Option<Export>) -> Option<Result<(), Status>> {
         let (ends, parts) = (self.call.ends(), self.parts.clone());
-        let goes_on_alone = self.goes_on_alone();
+        let client_gone = self.client_gone();
         let was_reset = self.call.was_reset();
         tokio::select! {
             sent = self.send_all(export) => Some(sent),
             () = ends.cancelled() => Some(Err(stopping())),
-            () = parts.unread(), if !goes_on_alone => None,
+            () = async { parts.unread().await; client_gone.ends_export().await } => None,
             // Also an export that goes on without its client ends when a fault closed its
             // connection: the fault waits until the call is taken away.
             () = async { was_reset.cancelled().await; parts.unread().await } => None,
         }
     }
 
-    /// Whether the export does its work also when its client is gone.
-    fn goes_on_alone(&self) -> bool {
-        self.host.cluster.has_quirk(Quirk::OrphanedExports) && !self.gives_up()
-    }
-
-    /// Whether the export fails when its client is gone, as a real one does with content that nobody
-    /// takes.
-    fn gives_up(&self) -> bool {
-        self.with_content && self.host.cluster.has_quirk(Quirk::PoisonedCopies)
+    fn client_gone(&self) -> ClientGone {
+        let cluster = &self.host.cluster;
+        let may_fail = self.with_content && cluster.release() != Release::V0_2;
+        ClientGone {
+            goes_on_alone: cluster.has_quirk(Quirk::OrphanedExports),
+            fails: may_fail && cluster.has_quirk(Quirk::PoisonedCopies),
+            unsent: Arc::clone(&self.unsent),
+        }
     }
 
     /// Marks the replica that was sent, as a real dfdaemon does when the client goes away.
     fn poison(&self, held: Option<Generation>) {
         let (host, cluster) = (self.host.number, &self.host.cluster);
-        if let Some(generation) = held.filter(|_| cluster.has_quirk(Quirk::PoisonedCopies)) {
+        if let Some(generation) = held {
             let id = &self.envelope.task_id;
             cluster.scheduler().poison(host, id, generation);
         }
@@ -286,6 +294,8 @@ impl Sending {
                 .await;
         };
         let length = content.end - content.start;
+        let unsent = self.unsent.load(Ordering::Relaxed).saturating_sub(1);
+        self.unsent.store(unsent, Ordering::Relaxed);
         let framed = framing::piece_message(&self.envelope, &outgoing.piece, length)?;
         export.count_piece();
         export
@@ -336,8 +346,35 @@ impl Sending {
     }
 
     async fn sent(&self, is_read: bool) {
-        if !is_read && !self.goes_on_alone() {
+        if !is_read && self.client_gone().breaks_off() {
             // The client is gone: the task that waits for that breaks this off.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What becomes of an export when its client has gone away.
+struct ClientGone {
+    /// Whether it does its work all the same.
+    goes_on_alone: bool,
+    /// Whether it fails, as a real one does with content that nobody takes, unless the rest has room ahead of
+    /// the client.
+    fails: bool,
+    unsent: Arc<AtomicU32>,
+}
+
+impl ClientGone {
+    fn gives_up(&self) -> bool {
+        self.fails && self.unsent.load(Ordering::Relaxed) > MESSAGES_AHEAD
+    }
+
+    fn breaks_off(&self) -> bool {
+        !self.goes_on_alone || self.gives_up()
+    }
+
+    /// Ends if the export does.
+    async fn ends_export(&self) {
+        if !self.breaks_off() {
             std::future::pending::<()>().await;
         }
     }

@@ -223,6 +223,12 @@ impl Export {
         Err(Error::EarlyEof)
     }
 
+    /// How many pieces the task has.
+    pub(crate) fn piece_count(&self) -> u32 {
+        let task = &self.task;
+        PieceLayout::new(task.content_length, task.piece_length).map_or(0, |layout| layout.count())
+    }
+
     /// The generation of the task, if this host had all of it when the export began.
     pub(crate) fn held(&self) -> Option<Generation> {
         let held = matches!(self.source, Source::Held { .. });

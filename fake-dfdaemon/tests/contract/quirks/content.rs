@@ -1,14 +1,20 @@
-//! Quirks that show in content: whose digest is looked at, and what comes of content that was cut.
+//! Quirks that show in content: whose digest is looked at, what comes of content that was cut, and of
+//! content that nobody takes.
 
 use std::fs;
+use std::time::Duration;
 
-use fake_dfdaemon::{FakeDfdaemon, Release};
+use fake_dfdaemon::{FakeDfdaemon, Fault, Quirk, Release, Rpc};
 use tonic::Code;
 
 use super::{client_of, imported};
-use crate::support::client::Client;
+use crate::support::client::{Client, LocalTask};
+use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
-use crate::world::{World, export_to, transfer};
+use crate::world::{MIB, World, export_to, import_as, transfer};
+
+/// How many pieces a real dfdaemon reads ahead of its client.
+const PIECES_AHEAD: usize = 12;
 
 /// An export by the service of peers, with a digest that is wrong.
 pub(super) async fn digest_of_peers(w: &World, fake: &FakeDfdaemon) -> bool {
@@ -59,4 +65,76 @@ pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
     let exported = other.export(transfer(&id)).await;
     w.assert_internal(&exported.status, &gone);
     true
+}
+
+/// A client that goes away while it is sent content, and another host that wants the task then.
+pub(super) async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+    if has {
+        short_exports_end_well(w).await;
+    }
+    let id = leave_export(w, fake, PIECES_AHEAD + 1).await;
+    let left = local(fake, &id).await;
+    let ends = (left.finished_at.is_some(), left.failed_at.is_some());
+    assert_eq!(ends, (true, has && w.release == Release::V1_5));
+    let mut neither = transfer(&id);
+    neither.need_piece_content = false;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let child = other.export(neither.clone());
+    tokio::pin!(child);
+    // Where the copy serves, the child ends by itself.
+    let waits = left.failed_at.is_some();
+    let patience = Duration::from_millis(if waits { 300 } else { 30_000 });
+    let served = tokio::time::timeout(patience, &mut child).await;
+    let is_poisoned = served.is_err();
+    let served = match served {
+        Ok(exported) => exported,
+        Err(_) => {
+            // An export with neither output nor content puts it right.
+            client_of(fake).await.export(neither).await.ok();
+            child.await
+        }
+    };
+    assert_eq!(served.ok().pieces.len(), PIECES_AHEAD + 1);
+    is_poisoned
+}
+
+/// What there is room for ahead of the client is read also when the client has gone.
+async fn short_exports_end_well(w: &World) {
+    let fake = FakeDfdaemon::builder().release(w.release).hosts(1);
+    let quirks = [Quirk::PoisonedCopies, Quirk::OrphanedExports];
+    let fake = fake.quirks(quirks).start().await.unwrap();
+    let id = leave_export(w, &fake, PIECES_AHEAD).await;
+    let left = local(&fake, &id).await;
+    let ends = (left.finished_at.is_some(), left.failed_at.is_some());
+    assert_eq!(ends, (true, false));
+    assert_eq!(left.uploaded_count, PIECES_AHEAD as u64);
+}
+
+async fn local(fake: &FakeDfdaemon, id: &str) -> LocalTask {
+    client_of(fake).await.stat_local(id).await.unwrap()
+}
+
+/// Imports pieces of holes, and leaves the export of their content at the first one.
+async fn leave_export(w: &World, fake: &FakeDfdaemon, pieces: usize) -> String {
+    let text = w.unique("holes");
+    let path = w.path(&text);
+    let holes = fs::File::create(&path).unwrap();
+    holes.set_len((pieces * 4 * MIB) as u64).unwrap();
+    let client = client_of(fake).await;
+    let id = client.import(import_as(&path, &text)).await.unwrap().id;
+    let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
+    let mut content = transfer(&id);
+    content.need_piece_content = true;
+    let stream = client.begin_export(content).await.unwrap();
+    eventually("it is in the middle", || async { guard.fired() == 1 }).await;
+    drop((stream, client));
+    if pieces <= PIECES_AHEAD {
+        // It goes on alone.
+        drop(guard);
+    }
+    eventually("the call has ended", || async {
+        fake.journal().calls(Rpc::Export).len() == 1
+    })
+    .await;
+    id
 }

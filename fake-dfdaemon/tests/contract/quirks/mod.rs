@@ -81,7 +81,9 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::FailedExportsCount => {
             left_behind::failed_exports(w, &start(|fake| fake.hosts(2)).await).await
         }
-        Quirk::PoisonedCopies => poisoned(w, &start(|fake| fake.hosts(2)).await, has).await,
+        Quirk::PoisonedCopies => {
+            content::poisoned(w, &start(|fake| fake.hosts(2)).await, has).await
+        }
         Quirk::ExportClearsPersistent => export_here(w, &start(plain).await).await,
         Quirk::UntoldChanges => {
             left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await
@@ -378,45 +380,6 @@ async fn orphan(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
         eventually("nothing is left", || async { !out.exists() }).await;
     }
     fs::read(&out).is_ok_and(|written| written == bytes)
-}
-
-/// A client that goes away while it is sent content, and another host that wants the task then.
-async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
-    let (id, bytes) = imported(w, fake, 4 * MIB + 1).await;
-    let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
-    let client = client_of(fake).await;
-    let mut content = transfer(&id);
-    content.need_piece_content = true;
-    let stream = client.begin_export(content.clone()).await.unwrap();
-    eventually("it is in the middle", || async { guard.fired() == 1 }).await;
-    drop((stream, client));
-    eventually("the call has ended", || async {
-        fake.journal().calls(Rpc::Export).len() == 1
-    })
-    .await;
-    drop(guard);
-    let left = client_of(fake).await.stat_local(&id).await.unwrap();
-    let ends = (left.finished_at.is_some(), left.failed_at.is_some());
-    assert_eq!(ends, (true, has));
-    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    let child = other.export(content);
-    tokio::pin!(child);
-    // Where the copy serves, the child ends by itself.
-    let patience = Duration::from_millis(if has { 300 } else { 30_000 });
-    match tokio::time::timeout(patience, &mut child).await {
-        Ok(exported) => {
-            assert_eq!(exported.ok().content(), bytes);
-            false
-        }
-        Err(_) => {
-            // An export with neither output nor content puts it right.
-            let mut neither = transfer(&id);
-            neither.need_piece_content = false;
-            client_of(fake).await.export(neither).await.ok();
-            assert_eq!(child.await.ok().content(), bytes);
-            true
-        }
-    }
 }
 
 async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {

@@ -3,15 +3,19 @@
 
 use std::cell::OnceCell;
 
-use fake_dfdaemon::{Fault, FaultGuard, Rpc};
+use fake_dfdaemon::{Fault, FaultGuard, Release, Rpc};
 use rustix::fs::{Mode, OFlags};
 
 use super::files::HUGE;
+use super::model::Transfer;
 use super::ops::{Import, Source};
 use super::texts;
 use super::world::World;
 use crate::support::client::{Export as Request, Import as ImportRequest};
 use crate::support::eventually;
+
+/// How many pieces of content are read ahead of a client, and also when it has gone.
+const PIECES_AHEAD: usize = 12;
 
 impl World {
     /// Imports a FIFO without a name for it, and leaves while it is read: nobody has heard of a task.
@@ -80,8 +84,9 @@ impl World {
         self.filled(import, asked, HUGE);
     }
 
-    /// Begins an export without output, and leaves at its first piece. With content the copy of the
-    /// host serves no other host from then on; without, the export goes on alone.
+    /// Begins an export without output, and leaves at its first piece. With content, and more pieces to
+    /// come than are read ahead of a client, the copy of a 1.5 serves no other host from then on. All else goes
+    /// on alone.
     pub(super) async fn leave_export(
         &mut self,
         host: usize,
@@ -89,13 +94,14 @@ impl World {
         id: &str,
         with_content: bool,
     ) {
-        let is_whole = self.model.live(id).is_some_and(|task| {
-            let copy = task.whole(host);
+        let Some(task) = self.model.live(id).filter(|task| task.length > 0) else {
             // Without a piece there is nothing to leave at.
-            copy.is_some() && task.length > 0
-        });
-        if !is_whole {
-            // What a real one does about a transfer that its client left is not known.
+            return;
+        };
+        let (is_held, pieces) = (task.whole(host).is_some(), task.piece_count());
+        let is_long = pieces > PIECES_AHEAD;
+        if !is_held && (is_long || !self.comes_whole(host, id)) {
+            // Of what comes from elsewhere, it is a race what is read ahead.
             return;
         }
         let request = Request {
@@ -115,22 +121,40 @@ impl World {
         fires(&fault).await;
         leaving.abort();
         let _ = leaving.await;
-        if !with_content {
+        let fails = with_content && is_long && self.model.release != Release::V0_2;
+        if !fails {
             // The export goes on without its client.
             drop(fault);
         }
         self.left(Rpc::Export, before).await;
+        if !is_held {
+            self.model.take(&mut self.files, id, host, false);
+        }
         self.model.make_target(id, host);
         let task = self.model.tasks.get_mut(id).unwrap();
-        if with_content {
+        if is_held {
+            task.flag(host, false);
+        }
+        if fails {
             let copy = task.copies.get_mut(&host).unwrap();
             // Whether the piece was read before its client was gone is not known.
             (copy.failed, copy.uploaded) = (true, None);
-            task.flag(host, false);
-        } else {
-            task.flag(host, false);
-            self.model.cure(id, host);
+            return;
         }
+        if with_content {
+            task.count_uploads(host, pieces);
+        }
+        self.model.cure(id, host);
+    }
+
+    /// Whether a task comes to a host that lacks it, and at once.
+    fn comes_whole(&self, host: usize, id: &str) -> bool {
+        let transfer = self.model.transfer(&self.files, id, host);
+        let waits = self
+            .model
+            .waits_for(id, host)
+            .or(self.model.stalls(id, host));
+        matches!(transfer, Transfer::Whole(_)) && waits.is_none() && !self.is_unknown(host, id)
     }
 
     /// Exports with neither output nor content, which puts a copy right that serves nobody.
