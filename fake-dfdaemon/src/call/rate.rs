@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::clock::later;
 
-/// How many requests wait at a host for their turn; a dfdaemon keeps as many.
-pub(crate) const MAX_WAITING: usize = 50;
+/// How many requests wait at a host for their turn: a dfdaemon keeps 50, and has one in hand.
+pub(crate) const MAX_WAITING: usize = 51;
 
 /// What the rate is counted in.
 const WINDOW: Duration = Duration::from_secs(1);

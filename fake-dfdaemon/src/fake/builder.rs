@@ -137,8 +137,8 @@ impl Builder {
         self
     }
 
-    /// How many requests a host takes in a second. Up to 50 more wait for the next second; further
-    /// requests fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400.
+    /// How many requests each service of a host takes in a second. Up to 51 more wait for the next
+    /// second; further requests fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400.
     pub fn max_rate(mut self, requests: usize) -> Self {
         self.settings.max_rate = Some(requests);
         self

@@ -62,6 +62,7 @@ fn for_peers(host: &ServedHost) -> ServedHost {
     let mut host = host.clone();
     // What other hosts ask for is not blocked.
     host.admission.is_blocking = false;
+    host.admission.rate = host.admission.rate_of_peers.clone();
     host.is_for_peers = true;
     host
 }

@@ -28,6 +28,8 @@ pub(crate) struct Admission {
     pub(crate) is_blocking: bool,
     pub(crate) requests: RequestLimit,
     pub(crate) rate: RateLimit,
+    /// Of the service of peers, which has one of its own.
+    pub(crate) rate_of_peers: RateLimit,
 }
 
 /// One host, as its services see it.

@@ -71,6 +71,7 @@ fn host_servers(
             is_blocking: true,
             requests: RequestLimit::default(),
             rate: RateLimit::new(settings.max_rate),
+            rate_of_peers: RateLimit::new(settings.max_rate),
         };
         let mode = settings.socket_mode;
         let tcp = tcp_of(settings, number)?;

@@ -150,8 +150,8 @@ pub(crate) struct Serve {
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_requests: Option<usize>,
 
-    /// How many requests a host takes in a second; 50 more wait for the next second, further requests
-    /// fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400
+    /// How many requests each service of a host takes in a second; 51 more wait for the next second,
+    /// further requests fail with RESOURCE_EXHAUSTED. A real dfdaemon takes 400
     #[arg(long, allow_hyphen_values = true, value_name = "N", value_parser = values::number::<usize>)]
     max_rate: Option<usize>,
 
