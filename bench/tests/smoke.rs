@@ -18,6 +18,7 @@ fn bench(directory: &Path) -> Command {
         "`make test` builds the binaries of the workspace first, \
          `cargo build --workspace --bins` does it by hand"
     );
+    testkit::signals::as_in_a_terminal();
     let mut command = Command::new(BENCH);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

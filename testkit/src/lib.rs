@@ -1,4 +1,5 @@
-//! A daemon that says what a test tells it to, however odd, and remembers what it was asked.
+//! A daemon that says what a test tells it to, however odd, and remembers what it was asked; and
+//! [`signals`] as programs under test expect them.
 //!
 //! The unit tests of dfcache and the tests of its program share it. Tests of what an honest daemon
 //! does take fake-dfdaemon instead.
@@ -9,6 +10,7 @@
 )]
 
 mod service;
+pub mod signals;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;

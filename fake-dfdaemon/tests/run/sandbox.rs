@@ -43,6 +43,7 @@ impl Sandbox {
     }
 
     pub(crate) fn program(&self) -> Command {
+        testkit::signals::as_in_a_terminal();
         let mut command = Command::new(PROGRAM);
         command
             .env_clear()

@@ -16,6 +16,7 @@ pub struct Process {
 
 /// `fake-dfdaemon serve`, to be given options.
 pub fn serve() -> Command {
+    testkit::signals::as_in_a_terminal();
     let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));
     command.arg("serve");
     command

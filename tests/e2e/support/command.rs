@@ -112,6 +112,7 @@ impl Dfcache {
             mut command,
             directory,
         } = self;
+        testkit::signals::as_in_a_terminal();
         let child = command.spawn();
         Running {
             child: child.unwrap_or_else(|error| panic!("{DFCACHE}: {error}")),

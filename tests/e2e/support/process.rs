@@ -37,6 +37,7 @@ impl DaemonProcess {
 
     pub fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        testkit::signals::as_in_a_terminal();
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();

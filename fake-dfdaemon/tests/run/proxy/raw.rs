@@ -41,6 +41,7 @@ impl Accepted {
 }
 
 pub(super) fn program() -> Command {
+    testkit::signals::as_in_a_terminal();
     Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"))
 }
 
