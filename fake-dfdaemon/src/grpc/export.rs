@@ -300,6 +300,7 @@ impl Sending {
         export.count_piece();
         export
             .check_piece(&content)
+            .await
             .map_err(|error| self.host.status(&error))?;
         self.send_bytes(framed.head).await;
         let mut start = content.start;

@@ -15,7 +15,7 @@ pub(crate) mod state_dir;
 mod tasks;
 pub(crate) mod trash;
 
-pub(crate) use disk::{Disk, DiskFault, FailureInjector, FoundData, with_path};
+pub(crate) use disk::{Disk, DiskFault, FailureInjector, FoundData, Waiting, with_path};
 #[cfg(test)]
 pub(crate) use disk::{DiskFailure, DiskOp};
 pub(crate) use host::{Content, HostStore};

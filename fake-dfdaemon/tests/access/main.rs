@@ -9,6 +9,7 @@ mod support;
 mod bad_parents;
 mod ground;
 mod hung;
+mod hung_content;
 mod hung_journal;
 mod hung_sockets;
 mod ids;

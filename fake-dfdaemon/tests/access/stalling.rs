@@ -241,7 +241,7 @@ impl Server {
             ROOT => (0o040_755_u32, 0),
             _ => (self.mode, self.content.as_ref().map_or(0, Vec::len)),
         };
-        let long = [node, length as u64, 0, 0, 0, 0];
+        let long = [node, length as u64, length.div_ceil(512) as u64, 0, 0, 0];
         let short = [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0];
         let long = long.iter().flat_map(|word| word.to_ne_bytes());
         let short = short.iter().flat_map(|word: &u32| word.to_ne_bytes());

@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, Error, Lease};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
-use crate::store::{CancelFlag, TaskRecord, TaskState};
+use crate::store::{CancelFlag, TaskRecord, TaskState, Waiting};
 
 impl Cluster {
     /// Begins an export: looks the task up, starts its transfer if this host lacks it, and links
@@ -89,6 +89,9 @@ impl Cluster {
             Source::Held { file, .. } => Holes::of(file)?,
             Source::Fetched { .. } | Source::Nowhere => Holes::unknown(),
         };
+        let waiting = source
+            .file()
+            .map_or(Waiting::Possible, |file| Waiting::on(file));
         let cancel = CancelFlag::default();
         Ok(Export {
             task,
@@ -100,6 +103,7 @@ impl Cluster {
             source,
             buffers: BufferPool::default(),
             holes: Arc::new(holes),
+            waiting,
             output,
             _cancels: cancel.drop_guard(),
             cancel,

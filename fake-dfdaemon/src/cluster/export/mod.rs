@@ -23,7 +23,7 @@ use super::{Cluster, Error, Generation, Lease};
 use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
-use crate::store::{CancelFlag, CancelOnDrop, TaskRecord};
+use crate::store::{CancelFlag, CancelOnDrop, TaskRecord, Waiting};
 
 /// What to export, and how.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ pub(crate) struct Export {
     source: Source,
     buffers: BufferPool,
     holes: Arc<Holes>,
+    waiting: Waiting,
     output: Option<Output>,
     cancel: CancelFlag,
     /// Stops blocking work of an export that is gone.
@@ -144,7 +145,7 @@ impl Export {
         // longer than reading it.
         let was_cached = self.cluster.workers().if_not_stopping(|| {
             let disk = self.cluster.node(self.host)?.store().disk();
-            Ok(disk.try_read_cached(&file, &range, &mut bytes)?)
+            Ok(disk.try_read_cached(&file, self.waiting, &range, &mut bytes)?)
         })?;
         if was_cached {
             return Ok(self.buffers.give_back_after(bytes));
@@ -174,7 +175,7 @@ impl Export {
         }
         let can_send = self.cluster.workers().if_not_stopping(|| {
             let disk = self.cluster.node(self.host)?.store().disk();
-            Ok(disk.can_send(file, range)?)
+            Ok(disk.can_send(file, self.waiting, range)?)
         })?;
         Ok(can_send.then(|| Arc::clone(file)))
     }
@@ -205,17 +206,23 @@ impl Export {
 
     /// Whether the content of a piece is there, with the quirk for content that was cut. Where it is not,
     /// the copy has failed.
-    pub(crate) fn check_piece(&mut self, range: &Range<u64>) -> Result<(), Error> {
-        let held = self.held();
+    pub(crate) async fn check_piece(&mut self, range: &Range<u64>) -> Result<(), Error> {
         if !self.cluster.has_quirk(Quirk::UnnoticedCuts) {
             return Ok(());
         }
-        let file = self.source.file();
-        let is_cut = |file: &Arc<File>| file.metadata().is_ok_and(|file| file.len() < range.end);
-        if !file.is_some_and(is_cut) {
+        let Some(file) = self.source.file().cloned() else {
+            return Ok(());
+        };
+        let end = range.end;
+        let is_cut = move || file.metadata().is_ok_and(|file| file.len() < end);
+        let is_cut = match self.waiting {
+            Waiting::Possible => self.cluster.blocking(move |_| Ok(is_cut())).await?,
+            Waiting::Never | Waiting::Announced => is_cut(),
+        };
+        if !is_cut {
             return Ok(());
         }
-        if let Some(generation) = held {
+        if let Some(generation) = self.held() {
             let id = &self.task.task_id;
             self.cluster.scheduler().poison(self.host, id, generation);
         }

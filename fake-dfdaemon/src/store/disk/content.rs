@@ -1,12 +1,11 @@
 //! The bytes of content: copied from file to file, shared, read, a step at a time.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FsWord, fstatfs};
-use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::Disk;
 use super::failure::{DiskFailure, DiskOp};
@@ -201,37 +200,6 @@ impl Disk {
         }
     }
 
-    /// Reads a part of a file into memory that may have held another, unless it would have to wait
-    /// for a device. Whether it did not.
-    pub(crate) fn try_read_cached(
-        &self,
-        file: &File,
-        range: &Range<u64>,
-        bytes: &mut Vec<u8>,
-    ) -> io::Result<bool> {
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        // What is used again has that length already.
-        bytes.resize(length, 0);
-        let mut rest = bytes.as_mut_slice();
-        while !rest.is_empty() {
-            let position = range.end - rest.len() as u64;
-            let into = &mut [IoSliceMut::new(rest)];
-            match preadv2(file, into, position, ReadWriteFlags::NOWAIT) {
-                Ok(read @ 1..) => rest = rest.split_at_mut(read).1,
-                Err(Errno::OPNOTSUPP)
-                    if is_tmpfs(file) && file.read_exact_at(rest, position).is_ok() =>
-                {
-                    break;
-                }
-                // The read that waits reports the error.
-                _ => return Ok(false),
-            }
-        }
-        // Only now, lest it be counted twice by who then waits.
-        self.step(DiskOp::Read)?;
-        Ok(true)
-    }
-
     /// A part of a file, in memory that may have held another.
     pub(crate) fn read_range(
         &self,
@@ -300,12 +268,6 @@ impl Way {
             return Ok(passed.len() as u64);
         }
     }
-}
-
-/// Whether the file's system has no device: such systems do not know of reading without waiting.
-fn is_tmpfs(file: &File) -> bool {
-    const TMPFS_MAGIC: FsWord = 0x0102_1994;
-    fstatfs(file).is_ok_and(|system| system.f_type == TMPFS_MAGIC)
 }
 
 fn copy_by_kernel(

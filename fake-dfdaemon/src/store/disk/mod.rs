@@ -24,6 +24,7 @@ pub(in crate::store) use self::directory::{Directory, RECORD_END};
 pub(crate) use self::failure::{DiskFailure, DiskFault, DiskOp, FailureInjector};
 use super::private_files;
 
+pub(crate) use cached::Waiting;
 pub(crate) use content::Buffer;
 pub(crate) use holes::FoundData;
 

@@ -1,5 +1,4 @@
 use std::fs;
-use std::path::Path;
 
 use super::*;
 use crate::store::DiskFault;
@@ -81,38 +80,6 @@ fn a_copy_has_the_holes_of_its_source_and_what_was_there_is_overwritten() {
             "{name}"
         );
         assert!(is_sparse(&target) || name == "again", "{name}");
-    }
-}
-
-/// Whether a file system can read without waiting: some refuse (`RWF_NOWAIT`).
-fn says_what_is_at_hand(file: &File) -> bool {
-    let mut byte = [0];
-    let mut buffers = [io::IoSliceMut::new(&mut byte)];
-    rustix::io::preadv2(file, &mut buffers, 0, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
-}
-
-/// On the file system of temporary files, and in memory where there is such a one.
-#[test]
-fn what_was_just_written_is_at_hand() {
-    let in_memory = Path::new("/dev/shm");
-    let places = [
-        Some(std::env::temp_dir()),
-        in_memory.is_dir().then(|| in_memory.into()),
-    ];
-    for place in places.into_iter().flatten() {
-        let dir = tempfile::tempdir_in(&place).unwrap();
-        let disk = Disk::new(false);
-        let file = disk.create(&dir.path().join("file")).unwrap();
-        file.write_all_at(b"0123456789", 0).unwrap();
-        let mut bytes = b"of another, longer".to_vec();
-        let at_hand = disk.try_read_cached(&file, &(2..5), &mut bytes).unwrap();
-        let expected = place == in_memory || says_what_is_at_hand(&file);
-        assert_eq!(at_hand, expected, "{}", place.display());
-        if at_hand {
-            assert_eq!(bytes, b"234", "{}", place.display());
-        }
-        let beyond = disk.try_read_cached(&file, &(8..11), &mut bytes);
-        assert!(!beyond.unwrap_or(false), "{}", place.display());
     }
 }
 
