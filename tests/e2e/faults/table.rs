@@ -96,7 +96,7 @@ pub(super) const COLUMNS: [Column; 8] = [
     },
 ];
 
-/// What the table expects of a fault that there is.
+/// The table's expectation for an existing fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     Exit(i32),

@@ -46,8 +46,8 @@ impl Waiting {
 }
 
 impl Disk {
-    /// Reads a part of a file into memory that may have held another, unless it would have to wait. Whether
-    /// it did not.
+    /// Reads a part of a file into memory that may have held another. False where it would
+    /// have to wait, or fails: the memory then holds anything.
     pub(crate) fn try_read_cached(
         &self,
         file: &File,
@@ -63,7 +63,7 @@ impl Disk {
             Waiting::Announced => read_cached(file, range, bytes),
             Waiting::Possible => false,
         };
-        // Only then, lest it be counted twice by who then waits.
+        // Otherwise the read that waits counts.
         if was_read {
             self.step(DiskOp::Read)?;
         }
@@ -101,19 +101,20 @@ fn read_cached(file: &File, range: &Range<u64>, mut rest: &mut [u8]) -> bool {
     true
 }
 
-/// Whether the system has all of a part in memory. Holes it has not.
+/// Whether the system has all of a part in memory. It never has holes there.
 fn is_cached(file: &File, range: &Range<u64>) -> bool {
-    /// The number of cachestat(2), which came with Linux 6.5. An older one says of nothing that it is in memory.
+    /// The number of cachestat(2), which came with Linux 6.5. On an older one the call fails, and nothing
+    /// counts as in memory.
     const CACHESTAT: libc::c_long = 451;
 
-    /// What it is asked, as Linux lays it out.
+    /// Its argument, as Linux lays it out.
     #[repr(C)]
     struct Asked {
         offset: u64,
         length: u64,
     }
 
-    /// What it tells: of pages in memory, dirty ones, those being written, and those that were there.
+    /// Its answer: the numbers of pages that are in memory, dirty, being written, evicted, and evicted lately.
     type Told = [u64; 5];
 
     let page = rustix::param::page_size() as u64;
@@ -123,7 +124,7 @@ fn is_cached(file: &File, range: &Range<u64>) -> bool {
         length: (end - first) * page,
     };
     let mut told: Told = [0; 5];
-    // SAFETY: it reads the one and fills the other, both of which are as long as it takes them to be.
+    // SAFETY: the call reads `asked` and fills `told`, which have the layout and length of cachestat(2).
     #[allow(unsafe_code)]
     let result = unsafe {
         libc::syscall(
