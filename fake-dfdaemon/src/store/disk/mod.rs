@@ -86,10 +86,19 @@ impl Disk {
     }
 
     pub(crate) fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => {
+                let taken = io::Error::from(io::ErrorKind::NotADirectory);
+                return Err(with_path(path)(taken));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Whether the directory is there cannot be known: neither can it of those above it.
+            Err(error) => return Err(with_path(path)(error)),
         }
-        let parent = path.parent().unwrap_or(Path::new("/"));
+        let Some(parent) = path.parent() else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         self.create_dir_all(parent)?;
         self.step(DiskOp::CreateDir)?;
         match private_files::create_dir(path) {
@@ -363,6 +372,23 @@ pub(crate) fn with_path(path: &Path) -> impl Fn(io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Not that a directory above it exists already.
+    #[test]
+    fn a_directory_below_what_is_none_fails_with_what_is_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, circle) = (dir.path().join("file"), dir.path().join("circle"));
+        fs::write(&file, b"").unwrap();
+        std::os::unix::fs::symlink(&circle, &circle).unwrap();
+        let errno = |path: &Path| fs::metadata(path).unwrap_err().to_string();
+        for below in [file.join("a/b"), circle.join("a/b")] {
+            let error = Disk::new(false).create_dir_all(&below).unwrap_err();
+            let wanted = format!("{}: {}", below.display(), errno(&below));
+            assert_eq!(error.to_string(), wanted);
+        }
+        let error = Disk::new(false).create_dir_all(&file).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
 
     #[test]
     fn a_rename_makes_the_directory_it_needs() {
