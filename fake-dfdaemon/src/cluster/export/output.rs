@@ -45,7 +45,8 @@ pub(in crate::cluster) struct OutputContent {
     pub(in crate::cluster) task_id: TaskId,
     /// In bytes, as the task's record says.
     pub(in crate::cluster) length: u64,
-    /// Where the content lies, if it is a symbolic link: outputs are further names of the link.
+    /// Where the content lies, if it is a symbolic link: outputs are further names of the link, and
+    /// `file` is what it leads to from there.
     pub(in crate::cluster) link: Option<PathBuf>,
 }
 
@@ -64,6 +65,16 @@ impl OutputContent {
             None => self.file.metadata(),
         };
         metadata.is_ok_and(|content| is_same(&content, path))
+    }
+
+    /// Whether a path leads to the content. One name of a relative link does, another one need not.
+    fn is_reached_from(&self, path: &Path) -> bool {
+        let reached = fs::metadata(path);
+        let is_content = |reached: &fs::Metadata| {
+            let content = self.file.metadata();
+            content.is_ok_and(|content| is_one(&content, reached))
+        };
+        reached.is_ok_and(|reached| is_content(&reached))
     }
 }
 
@@ -100,7 +111,7 @@ impl Output {
         let linked = content.link_to(&disk, &request.path);
         let link = match linked {
             Ok(()) => Link::Made,
-            Err(_) if content.is_at(&request.path) => Link::AlreadyThere,
+            Err(_) if content.is_reached_from(&request.path) => Link::AlreadyThere,
             Err(error) if request.force_hard_link => return Err(error.into()),
             Err(_) => Link::Refused,
         };
@@ -120,6 +131,10 @@ impl Output {
 
     /// Checks the digest and makes the output, if it is not there yet. Blocks on the disk.
     pub(in crate::cluster) fn finish(mut self, cancel: &CancelFlag) -> Result<(), Error> {
+        if self.content.link.is_some() {
+            self.link = Link::Finished;
+            return self.finish_through_link(cancel);
+        }
         if self.link == Link::Refused
             && self.request.overwrite
             && self.quirks.has(Quirk::OverwriteInPlace)
@@ -128,7 +143,7 @@ impl Output {
             self.link = Link::Finished;
             return self.overwrite_in_place(cancel);
         }
-        let checked = self.check_digest(cancel);
+        let checked = self.check_digest(&self.content.file, cancel);
         let keeps = self.quirks.has(Quirk::KeepMismatch);
         if checked.is_ok() || keeps {
             // The content may have been cut while its digest was computed.
@@ -143,6 +158,27 @@ impl Output {
         checked
     }
 
+    /// Finishes an output of content that is a symbolic link, as a dfdaemon does that knows of no links:
+    /// it looks, writes and reads through the output, whatever the link leads to from there.
+    fn finish_through_link(&self, cancel: &CancelFlag) -> Result<(), Error> {
+        let path = &self.request.path;
+        if !self.request.force_hard_link && !self.content.is_reached_from(path) {
+            let exists = path.exists();
+            if exists && !self.request.overwrite {
+                return Err(Error::OutputExists { path: path.clone() });
+            }
+            self.copy_to(&self.disk.create_through(path)?, cancel)?;
+            if exists {
+                // As with every overwritten output.
+                return Ok(());
+            }
+        }
+        match self.request.digest {
+            Some(_) => self.check_digest(&File::open(path)?, cancel),
+            None => Ok(()),
+        }
+    }
+
     fn check_length(&self) -> Result<(), Error> {
         if self.quirks.has(Quirk::UnnoticedCuts) {
             return Ok(());
@@ -151,14 +187,14 @@ impl Output {
         check_length(&content.file, &content.task_id, content.length)
     }
 
-    fn check_digest(&self, cancel: &CancelFlag) -> Result<(), Error> {
+    fn check_digest(&self, file: &File, cancel: &CancelFlag) -> Result<(), Error> {
         let Some(raw) = &self.request.digest else {
             return Ok(());
         };
         let expected = parse_digest(raw)?;
         let mut hasher = expected.hasher();
-        let whole = 0..self.content.file.metadata()?.len();
-        for_each_chunk(&self.disk, &self.content.file, whole, |chunk| {
+        let whole = 0..file.metadata()?.len();
+        for_each_chunk(&self.disk, file, whole, |chunk| {
             hasher.update(chunk);
             cancel.check()
         })?;
@@ -300,6 +336,9 @@ pub(in crate::cluster) fn parse_digest(raw: &str) -> Result<Digest, Error> {
 }
 
 fn is_same(content: &fs::Metadata, path: &Path) -> bool {
-    fs::symlink_metadata(path)
-        .is_ok_and(|path| (content.dev(), content.ino()) == (path.dev(), path.ino()))
+    fs::symlink_metadata(path).is_ok_and(|path| is_one(content, &path))
+}
+
+fn is_one(content: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (content.dev(), content.ino()) == (other.dev(), other.ino())
 }

@@ -1,80 +1,19 @@
 //! Quirks that show in what imports and exports leave in the store and at the scheduler.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::{FakeDfdaemon, Release};
 use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
-use crate::world::{MIB, World, export_to, import, import_as, transfer};
+use crate::world::{MIB, World, export_to, import_as, transfer};
 
 /// So many that one of them would end before a link is tried, if it did not wait for the link.
 const QUICK_TRANSFERS: usize = 10;
-
-/// Imports through links: an absolute one, one within a directory, one to another directory.
-pub(super) async fn import_of_links(w: &World, fake: &FakeDfdaemon) -> bool {
-    let client = client_of(fake).await;
-    let dir = w.path(&w.unique("links"));
-    fs::create_dir(&dir).unwrap();
-    let imported = async |target: &Path, name: &str| {
-        let link = dir.join(name);
-        std::os::unix::fs::symlink(target, &link).unwrap();
-        client.import(import(&link)).await.unwrap().id
-    };
-    let source = w.file(10);
-    let id = imported(&source.path, "absolute").await;
-    let out = w.path(&w.unique("out"));
-    client.export(export_to(&id, &out)).await.ok();
-    assert_eq!(fs::read(&out).unwrap(), source.bytes);
-    let is_link = fs::symlink_metadata(&out).unwrap().is_symlink();
-
-    let beside = w.file(11);
-    fs::rename(&beside.path, dir.join("beside")).unwrap();
-    let id = imported(Path::new("beside"), "relative").await;
-    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
-    if is_link {
-        // It leads nowhere until an export on its host makes what it leads to.
-        let exported = other.export(transfer(&id)).await;
-        w.assert_internal(&exported.status, &gone);
-    }
-    for client in [&client, &other] {
-        let content = client.export(transfer(&id)).await.ok().content();
-        let expected = match is_link {
-            true => vec![0; 11],
-            false => beside.bytes.clone(),
-        };
-        assert_eq!(content, expected);
-    }
-
-    let elsewhere = w.file(12);
-    let blobs = w.unique("blobs");
-    fs::create_dir(w.path(&blobs)).unwrap();
-    fs::rename(&elsewhere.path, w.path(&blobs).join("blob")).unwrap();
-    let target = Path::new("..").join(&blobs).join("blob");
-    let id = imported(&target, "elsewhere").await;
-    let exported = client.export(transfer(&id)).await;
-    if is_link {
-        let text = "No such file or directory (os error 2)";
-        w.assert_internal(&exported.status, text);
-        let exported = other.export(transfer(&id)).await;
-        w.assert_internal(&exported.status, &gone);
-        // What an absolute link leads to is the copy.
-        fs::remove_file(&source.path).unwrap();
-        let id = w.id_of(&source.bytes, Parameters::default());
-        let exported = client.export(transfer(&id)).await;
-        w.assert_internal(&exported.status, text);
-        assert!(!source.path.exists());
-    } else {
-        assert_eq!(exported.ok().content(), elsewhere.bytes);
-    }
-    is_link
-}
 
 /// Exports that fail on a host that had nothing of the task.
 pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {

@@ -3,6 +3,7 @@
 
 mod content;
 mod left_behind;
+mod links;
 
 use std::fs;
 use std::io::Write as _;
@@ -63,10 +64,8 @@ async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
         Quirk::SpecialFiles => fifo(w, &start(plain).await).await,
         Quirk::UnnoticedChanges => changes(w, &start(plain).await, has).await,
         Quirk::UnnoticedCuts => content::cut_copy(w, &start(|fake| fake.hosts(2)).await).await,
-        Quirk::LinkedLinks => {
-            left_behind::import_of_links(w, &start(|fake| fake.hosts(2)).await).await
-        }
-        Quirk::ThroughLinks => dangling_link(w, &start(plain).await).await,
+        Quirk::LinkedLinks => links::imports(w, &start(|fake| fake.hosts(2)).await).await,
+        Quirk::ThroughLinks => links::dangling_output(w, &start(plain).await).await,
         Quirk::RestartWipes => restart(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::OneTryReplication => {
             let three = |fake: Builder| fake.hosts(3).capacity(100);
@@ -225,35 +224,6 @@ async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
         assert_eq!(fs::read(&new).unwrap(), bytes);
     }
     fs::read(&other).unwrap() == bytes
-}
-
-/// Exports to a link whose target does not exist.
-async fn dangling_link(w: &World, fake: &FakeDfdaemon) -> bool {
-    let (id, bytes) = imported(w, fake, 10).await;
-    let (link, target) = (w.path(&w.unique("link")), w.path(&w.unique("target")));
-    std::os::unix::fs::symlink(&target, &link).unwrap();
-    let status = client_of(fake)
-        .await
-        .export(export_to(&id, &link))
-        .await
-        .status;
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    if status.code() == Code::Ok {
-        assert_eq!(fs::read(&target).unwrap(), bytes);
-        return true;
-    }
-    assert!(status.message().contains("is already exists"), "{status:?}");
-    assert!(!target.exists());
-    // One whose target exists is refused in either case.
-    fs::write(&target, "old").unwrap();
-    let status = client_of(fake)
-        .await
-        .export(export_to(&id, &link))
-        .await
-        .status;
-    assert!(status.message().contains("is already exists"), "{status:?}");
-    assert_eq!(fs::read(&target).unwrap(), b"old");
-    false
 }
 
 /// Stops the host that has a task, and starts it again.

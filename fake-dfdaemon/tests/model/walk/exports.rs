@@ -1,41 +1,21 @@
 //! Exports: what they ask, what has to come, how they have to end, and what they leave.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use dfdaemon_api::common::v2::TrafficType;
-use dfdaemon_api::digest::crc32;
-use fake_dfdaemon::Release;
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::files::Node;
 use super::model::{Copy, Transfer};
-use super::ops::{Digest, Export, HOSTS, Output};
-use super::texts::{self, EXISTS, NO_FILE, Refusal, by_dfdaemon, by_scheduler, internal};
+use super::ops::{Export, HOSTS};
+use super::outputs::{Link, Place};
+use super::texts::{self, Refusal, by_scheduler, internal};
 use super::world::World;
 use crate::support::client::{Export as Request, Exported};
 
 /// How long an export is given that has to wait, before it is looked at.
 const LOOKS_AFTER: Duration = Duration::from_millis(30);
-
-/// Where an output goes.
-enum Place {
-    None,
-    /// By its place among the outputs.
-    At(usize),
-    NoParent(PathBuf),
-}
-
-/// What happens when an output is linked, before any piece.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Made,
-    AlreadyThere,
-    Refused(&'static str),
-}
 
 /// That an export waits for a host.
 async fn waits(exporting: &JoinHandle<Exported>, parent: usize) {
@@ -57,7 +37,7 @@ impl World {
         if self.is_unknown(export.host, &id) {
             return;
         }
-        let digest = self.digest(export, &id, &place);
+        let digest = self.digest(export, &id);
         let request = Request {
             task_id: id.clone(),
             persistent: export.persistent,
@@ -187,91 +167,9 @@ impl World {
         task.count_uploads(host, task.piece_count());
     }
 
-    /// Where the output goes. `None` where behaviour does not say what comes of it.
-    fn place(&mut self, export: &Export, id: &str) -> Option<Place> {
-        let wants_digest = export.digest != Digest::None;
-        let place = match export.output {
-            Output::None => Place::None,
-            Output::New => Place::At(self.files.new_output()),
-            Output::Earlier(at) => {
-                let made = self.files.outputs.iter().enumerate();
-                let made: Vec<_> = made.filter(|(_, (_, node))| node.is_some()).collect();
-                let (output, (_, node)) = made.get(at % made.len().max(1))?;
-                let is_held = self
-                    .content(export.host, id)
-                    .is_some_and(|held| Some(held) == *node);
-                match node {
-                    Some(Node::File(file)) if export.overwrite && !is_held => {
-                        self.may_be_overwritten(*file, id)?;
-                    }
-                    // Beside outputs it leads to nothing: such links are `Output::Dangling`.
-                    Some(Node::Relative(_)) if !is_held => return None,
-                    // Which error comes first is not known.
-                    _ if (wants_digest || export.overwrite) && !is_held => return None,
-                    _ => {}
-                }
-                Place::At(*output)
-            }
-            Output::Directory | Output::Dangling | Output::LinkToFile
-                if wants_digest || export.overwrite =>
-            {
-                return None;
-            }
-            Output::Directory => {
-                let output = self.files.new_output();
-                fs::create_dir(&self.files.outputs[output].0).unwrap();
-                self.files.outputs[output].1 = Some(Node::Directory);
-                Place::At(output)
-            }
-            Output::Dangling | Output::LinkToFile => {
-                let (target, link) = (self.files.new_output(), self.files.new_output());
-                let [(at, there), (path, node)] = &mut self.files.outputs[target..=link] else {
-                    unreachable!()
-                };
-                std::os::unix::fs::symlink(&at, path).unwrap();
-                *node = Some(Node::Dangling);
-                if export.output == Output::LinkToFile {
-                    *node = Some(Node::LinkToFile);
-                    fs::write(&at, "other").unwrap();
-                    let file = b"other".to_vec();
-                    *there = Some(Node::File(usize::MAX));
-                    let file = self.files.add(file);
-                    self.files.outputs[target].1 = Some(Node::File(file));
-                }
-                Place::At(link)
-            }
-            Output::NoParent if wants_digest => return None,
-            Output::NoParent => Place::NoParent(self.files.dir.join("no-parent/output")),
-        };
-        Some(place)
-    }
-
-    /// A file that is written into must not be the content of a task with another length: what
-    /// comes of that task then is not known.
-    fn may_be_overwritten(&self, file: usize, id: &str) -> Option<()> {
-        let length = self.model.tasks.get(id).map(|task| task.length);
-        let is_content = |copy: &Copy| copy.content == Some(Node::File(file));
-        let mut others = self.model.tasks.values();
-        let cut =
-            others.any(|task| Some(task.length) != length && task.copies.values().any(is_content));
-        (!cut && !self.files.sources.contains(&file)).then_some(())
-    }
-
-    fn content(&self, host: usize, id: &str) -> Option<Node> {
+    pub(super) fn content(&self, host: usize, id: &str) -> Option<Node> {
         let task = self.model.live(id)?;
         task.whole(host)?.content
-    }
-
-    fn link(&self, place: &Place, content: Option<Node>) -> Option<Link> {
-        match place {
-            Place::None => None,
-            Place::NoParent(_) => Some(Link::Refused(NO_FILE)),
-            Place::At(output) => Some(match self.files.outputs[*output].1 {
-                None => Link::Made,
-                there if there == content => Link::AlreadyThere,
-                Some(_) => Link::Refused(EXISTS),
-            }),
-        }
     }
 
     /// An export that failed leaves the link that it made at first.
@@ -286,108 +184,6 @@ impl World {
         if let Some(Link::Refused(text)) = link {
             assert!(!exported.opened);
             texts::assert_refused(&exported.status, &internal(text));
-        }
-    }
-
-    /// Makes the output, as it has to be after the pieces, and tells how the export ends.
-    fn finish(
-        &mut self,
-        export: &Export,
-        id: &str,
-        place: &Place,
-        link: Option<Link>,
-        digest: Option<String>,
-    ) -> Result<(), Refusal> {
-        let newer = self.model.release != Release::V0_2;
-        let task = &self.model.tasks[id];
-        let content = task.copies[&export.host].content.unwrap();
-        let bytes = self.files.served(content, task.length as usize);
-        let output = match (place, link) {
-            (Place::None, _) | (_, None) => return Ok(()),
-            (Place::NoParent(_), _) => return Err(internal(NO_FILE)),
-            (Place::At(output), _) => *output,
-        };
-        let there = self.files.outputs[output].1;
-        match (link, there) {
-            (Some(Link::AlreadyThere), _) => {}
-            (_, Some(Node::File(file))) if export.overwrite && newer => {
-                // Without a look at the digest.
-                self.files.set(file, bytes);
-                return Ok(());
-            }
-            (Some(Link::Made), _) => self.files.outputs[output].1 = Some(content),
-            (_, Some(Node::Dangling)) => {
-                let file = self.files.add(bytes.clone());
-                self.files.outputs[output - 1].1 = Some(Node::File(file));
-                self.files.outputs[output].1 = Some(Node::LinkToFile);
-            }
-            _ => {
-                let path = self.files.outputs[output].0.display();
-                let text = format!("output path {path} is already exists");
-                return Err(by_dfdaemon(self.model.release, Code::Internal, &text));
-            }
-        }
-        // Peers have none checked.
-        match digest.filter(|_| newer && !export.by_peer) {
-            Some(digest) => self.check_digest(export.digest, &digest, &bytes),
-            None => Ok(()),
-        }
-    }
-
-    fn check_digest(&self, kind: Digest, raw: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        let actual = crc32(bytes);
-        match kind {
-            Digest::None | Digest::Sha256 | Digest::Crc32 => Ok(()),
-            Digest::Crc32InHex | Digest::Wrong => {
-                let text = format!("digest mismatch expected: {raw}, actual: crc32:{actual}");
-                Err(internal(text))
-            }
-            Digest::Malformed => {
-                let text = format!("invalid digest({raw}): invalid digest algorithm: md5");
-                Err(by_dfdaemon(
-                    self.model.release,
-                    Code::InvalidArgument,
-                    &text,
-                ))
-            }
-        }
-    }
-
-    /// The digest that is asked for, of what has to come.
-    fn digest(&self, export: &Export, id: &str, place: &Place) -> Option<String> {
-        let bytes = self.model.live(id).and_then(|task| {
-            let held = task.whole(export.host).and_then(|copy| copy.content);
-            match held {
-                Some(content) => Some(self.files.served(content, task.length as usize)),
-                None => match self.model.transfer(&self.files, id, export.host) {
-                    Transfer::Whole(bytes) => Some(bytes),
-                    Transfer::Bad | Transfer::Gone | Transfer::Nowhere => None,
-                },
-            }
-        });
-        let bytes = bytes.unwrap_or_default();
-        let hex = || {
-            let hex = format!("{:08x}", crc32(&bytes));
-            // One without a letter would be a decimal one.
-            hex.bytes()
-                .any(|digit| !digit.is_ascii_digit())
-                .then(|| format!("crc32:{hex}"))
-        };
-        if matches!(place, Place::None) && export.digest == Digest::Malformed {
-            // Without an output it is not looked at.
-            return Some("md5:1".to_owned());
-        }
-        match export.digest {
-            Digest::None => None,
-            Digest::Sha256 => {
-                let sum = Sha256::digest(&bytes);
-                let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-                Some(format!("sha256:{hex}"))
-            }
-            Digest::Crc32 => Some(format!("crc32:{}", crc32(&bytes))),
-            Digest::Crc32InHex => Some(hex().unwrap_or_else(|| "crc32:0000000a".to_owned())),
-            Digest::Wrong => Some(format!("crc32:{}", !crc32(&bytes))),
-            Digest::Malformed => Some("md5:1".to_owned()),
         }
     }
 

@@ -30,9 +30,8 @@ pub(crate) enum Node {
     /// A symbolic link to a source in its own directory.
     Relative(usize),
     Directory,
-    /// A symbolic link to nothing, and to a file of its own.
-    Dangling,
-    LinkToFile,
+    /// A symbolic link to the output of that place.
+    Link(usize),
 }
 
 /// The files that the walk made.
@@ -46,6 +45,8 @@ pub(crate) struct Files {
     pub(crate) sources: [usize; LENGTHS.len()],
     /// Outputs by path, all that there ever were.
     pub(crate) outputs: Vec<(PathBuf, Option<Node>)>,
+    /// What relative links to each source lead to from beside the outputs, if something is there.
+    beside: [Option<usize>; LENGTHS.len()],
     edits: u8,
     /// When long files were changed last that hold what they should: they are not read again.
     read: RefCell<BTreeMap<usize, (i64, i64)>>,
@@ -59,6 +60,7 @@ impl Files {
             unknown: BTreeSet::new(),
             sources: [0; LENGTHS.len()],
             outputs: Vec::new(),
+            beside: [None; LENGTHS.len()],
             edits: 0,
             read: RefCell::default(),
         };
@@ -108,6 +110,45 @@ impl Files {
             .join(format!("outputs/output-{}", self.outputs.len()));
         self.outputs.push((path, None));
         self.outputs.len() - 1
+    }
+
+    /// The file that an output leads to.
+    pub(crate) fn reached(&self, output: usize) -> Option<usize> {
+        match self.outputs[output].1? {
+            Node::File(file) => Some(file),
+            Node::Absolute(source) => Some(self.sources[source]),
+            Node::Relative(source) => self.beside[source],
+            Node::Link(target) => self.reached(target),
+            Node::Directory => None,
+        }
+    }
+
+    /// Notes that something was written through an output that leads to nothing.
+    pub(crate) fn write_through(&mut self, output: usize, bytes: Vec<u8>) {
+        let file = self.add(bytes);
+        match self.outputs[output].1 {
+            Some(Node::Relative(source)) => self.beside[source] = Some(file),
+            Some(Node::Link(target)) => self.outputs[target].1 = Some(Node::File(file)),
+            _ => self.outputs[output].1 = Some(Node::File(file)),
+        }
+    }
+
+    fn beside(&self) -> impl Iterator<Item = (PathBuf, usize)> {
+        let beside = self.beside.iter().enumerate();
+        beside.filter_map(|(source, file)| {
+            let path = self.dir.join(format!("outputs/source-{source}"));
+            Some((path, (*file)?))
+        })
+    }
+
+    /// Names of outputs that are files, and of files that outputs lead to.
+    pub(crate) fn editable(&self) -> Vec<(PathBuf, usize)> {
+        let outputs = self.outputs.iter();
+        let files = outputs.filter_map(|(path, node)| match node {
+            Some(Node::File(file)) => Some((path.clone(), *file)),
+            _ => None,
+        });
+        files.chain(self.beside()).collect()
     }
 
     /// The bytes that a copy serves, which are as many as its task has.
@@ -198,6 +239,8 @@ impl Files {
         let sources = sources.map(|(number, file)| (self.source(number), Node::File(*file)));
         let outputs = self.outputs.iter();
         let outputs = outputs.filter_map(|(path, node)| Some((path.clone(), (*node)?)));
+        let beside = self.beside();
+        let outputs = outputs.chain(beside.map(|(path, file)| (path, Node::File(file))));
         let mut inodes = BTreeMap::new();
         let mut known = BTreeMap::new();
         for (path, node) in sources.chain(outputs).chain(others.iter().cloned()) {
@@ -215,7 +258,7 @@ impl Files {
                     let same = is_unknown || self.holds(&path, file, &found);
                     assert!(same, "content of {} {when}", path.display());
                 }
-                Node::Absolute(_) | Node::Relative(_) | Node::Dangling | Node::LinkToFile => {
+                Node::Absolute(_) | Node::Relative(_) | Node::Link(_) => {
                     assert!(found.is_symlink(), "{} {when}", path.display());
                 }
                 Node::Directory => assert!(found.is_dir(), "{} {when}", path.display()),
@@ -227,7 +270,8 @@ impl Files {
         }
         let listed = fs::read_dir(self.dir.join("outputs")).unwrap().count();
         let made = self.outputs.iter().filter(|(_, node)| node.is_some());
-        assert_eq!(listed, made.count(), "files beside outputs {when}");
+        let made = made.count() + self.beside().count();
+        assert_eq!(listed, made, "files beside outputs {when}");
     }
 }
 

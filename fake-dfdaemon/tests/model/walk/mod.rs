@@ -12,6 +12,7 @@ mod imports;
 mod left;
 mod model;
 mod ops;
+mod outputs;
 mod texts;
 mod world;
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use super::counted::Counted;
-use super::files::{CAPACITY, Files, NAMES, Node};
+use super::files::{CAPACITY, Files, NAMES};
 use super::model::{Model, START};
 use super::ops::{HOSTS, Op, Target};
 use super::texts;
@@ -173,12 +173,7 @@ impl World {
             }
             Op::ReplaceSource(source) => self.files.replace(*source),
             Op::EditOutput(at) => {
-                let outputs = self.files.outputs.iter();
-                let files = outputs.filter_map(|(path, node)| match node {
-                    Some(Node::File(file)) => Some((path.clone(), *file)),
-                    _ => None,
-                });
-                let files: Vec<_> = files.collect();
+                let files = self.files.editable();
                 if let Some((path, file)) = files.get(at % files.len().max(1)) {
                     self.files.edit(path, *file);
                 }
