@@ -129,7 +129,7 @@ impl RunningCall {
     /// Applies a fault, if it is one that hits the call itself.
     pub(crate) async fn apply(&mut self, armed: &Armed) -> Result<(), Status> {
         match armed.action().effect() {
-            Effect::Wait => {
+            Effect::Wait(..) => {
                 // Read before the firing: a test that sees the firing may move the clock on at once.
                 let due = later(self.calls.clock.now(), armed.delay().unwrap_or_default());
                 // Noted before it too: a `settle` that follows the firing names what is waited for.

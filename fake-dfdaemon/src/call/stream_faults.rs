@@ -7,19 +7,34 @@ use tonic::Status;
 
 use super::RunningCall;
 use super::clock::later;
-use super::faults::effect::Effect;
+use super::faults::effect::{Effect, PieceDamage};
 use super::faults::piece::{Outgoing, PieceFate, applies, damage};
 use super::faults::registry::Armed;
 
-/// The faults of one stream, and how far it has come.
-#[derive(Debug)]
+/// The faults of one stream, and how far it has come. Each list has the faults that have not acted yet.
+#[derive(Debug, Default)]
 pub(crate) struct StreamFaults {
-    /// Faults that have not acted yet.
-    waiting: Vec<Armed>,
+    /// Those with a place in the stream that do not act on a piece.
+    placed: Vec<(Armed, Placed)>,
+    damages: Vec<(Armed, PieceDamage)>,
+    /// In bytes a second, from the first content on.
+    bandwidths: Vec<(Armed, u64)>,
+    /// What is added to the content length.
+    lengths: Vec<(Armed, i64)>,
+    shuffles: Vec<(Armed, ())>,
     /// Once a fault has limited the bandwidth.
     pace: Option<Pace>,
     /// Content that the pieces sent so far stand for, in bytes.
     sent: u64,
+}
+
+/// What a fault with a place in the stream does there.
+#[derive(Clone, Copy, Debug)]
+enum Placed {
+    /// Acts on the call.
+    OnCall,
+    /// Limits the bandwidth, in bytes a second.
+    Bandwidth(u64),
 }
 
 /// How fast content may go out, from a time on.
@@ -40,25 +55,42 @@ impl Pace {
     }
 }
 
-/// Whether a fault acts on the stream, or at a place in it.
-fn is_of_the_stream(armed: &Armed) -> bool {
-    armed.is_placed() || armed.action().hits_streams()
-}
-
 impl StreamFaults {
     /// Those of a call.
     pub(crate) fn of(call: &RunningCall) -> Self {
-        let armed = call.armed.iter();
-        Self {
-            waiting: armed.filter(|a| is_of_the_stream(a)).cloned().collect(),
-            pace: None,
-            sent: 0,
+        let mut faults = Self::default();
+        for armed in &call.armed {
+            faults.add(armed.clone());
+        }
+        faults
+    }
+
+    fn add(&mut self, armed: Armed) {
+        match armed.action().effect() {
+            Effect::Answer(_) | Effect::Wait(..) | Effect::Stall | Effect::Reset => {
+                if armed.is_placed() {
+                    self.placed.push((armed, Placed::OnCall));
+                }
+            }
+            Effect::Bandwidth(rate) if armed.is_placed() => {
+                self.placed.push((armed, Placed::Bandwidth(rate)));
+            }
+            Effect::Bandwidth(rate) => self.bandwidths.push((armed, rate)),
+            Effect::Piece(damage) => self.damages.push((armed, damage)),
+            Effect::Shuffle => self.shuffles.push((armed, ())),
+            Effect::ContentLength(by) => self.lengths.push((armed, by)),
+            // These act on no stream.
+            Effect::Refuse | Effect::CloseSockets | Effect::Disk(_) => {}
         }
     }
 
     /// Whether a fault has not acted yet.
-    pub(crate) fn lie_in_wait(&self) -> bool {
-        !self.waiting.is_empty()
+    pub(crate) fn are_waiting(&self) -> bool {
+        !(self.placed.is_empty()
+            && self.damages.is_empty()
+            && self.bandwidths.is_empty()
+            && self.lengths.is_empty()
+            && self.shuffles.is_empty())
     }
 
     /// Counts the content that a piece stands for, whether it was sent or not.
@@ -77,17 +109,20 @@ impl StreamFaults {
             Some(number) => armed.is_at_piece(number, sent),
             None => armed.fault.piece.is_none() && armed.is_at_piece(0, sent),
         };
-        let is_due =
-            |armed: &Armed| armed.is_placed() && !armed.action().hits_pieces() && is_here(armed);
-        let due: Vec<_> = self.waiting.extract_if(.., |armed| is_due(armed)).collect();
-        for armed in due {
-            let since = call.clock().now();
-            if let Effect::Bandwidth(rate) = armed.action().effect()
-                && call.fire(&armed)
-            {
-                self.limit(rate, since);
+        let due: Vec<_> = self
+            .placed
+            .extract_if(.., |(armed, _)| is_here(armed))
+            .collect();
+        for (armed, does) in due {
+            match does {
+                Placed::OnCall => call.apply(&armed).await?,
+                Placed::Bandwidth(rate) => {
+                    let since = call.clock().now();
+                    if call.fire(&armed) {
+                        self.limit(rate, since);
+                    }
+                }
             }
-            call.apply(&armed).await?;
         }
         Ok(())
     }
@@ -96,26 +131,18 @@ impl StreamFaults {
     pub(crate) fn damage(&mut self, call: &mut RunningCall, outgoing: &mut Outgoing) -> PieceFate {
         let (number, sent) = (outgoing.piece.number, self.sent);
         let mut fate = PieceFate::Sent;
-        let mut kept = Vec::new();
-        for armed in std::mem::take(&mut self.waiting) {
-            let due = match armed.action().effect() {
-                Effect::Piece(damage) if armed.is_at_piece(number, sent) => Some(damage),
-                _ => None,
-            };
-            let Some(due) = due.filter(|damage| applies(*damage, outgoing)) else {
-                kept.push(armed);
-                continue;
-            };
-            if call.fire(&armed) {
-                let damaged = damage(due, outgoing);
-                fate = if damaged == PieceFate::Sent {
-                    fate
-                } else {
-                    damaged
-                };
+        self.damages.retain(|(armed, due)| {
+            if !armed.is_at_piece(number, sent) || !applies(*due, outgoing) {
+                return true;
             }
-        }
-        self.waiting = kept;
+            if call.fire(armed) {
+                match damage(*due, outgoing) {
+                    PieceFate::Sent => {}
+                    other => fate = other,
+                }
+            }
+            false
+        });
         fate
     }
 
@@ -126,9 +153,7 @@ impl StreamFaults {
         length: u64,
     ) -> Result<(), Status> {
         let since = call.clock().now();
-        let is_it = |armed: &Armed| matches!(armed.action().effect(), Effect::Bandwidth(_));
-        let limited = self.take(call, |armed| is_it(armed) && !armed.is_placed());
-        if let Some(Effect::Bandwidth(rate)) = limited.as_ref().map(|a| a.action().effect()) {
+        if let Some((_, rate)) = take_first(&mut self.bandwidths, call) {
             self.limit(rate, since);
         }
         let Some(pace) = &mut self.pace else {
@@ -149,25 +174,23 @@ impl StreamFaults {
 
     /// The content length that the stream begins with.
     pub(crate) fn announced_length(&mut self, call: &mut RunningCall, length: u64) -> u64 {
-        let is_it = |armed: &Armed| matches!(armed.action().effect(), Effect::ContentLength(_));
-        let taken = self.take(call, is_it);
-        match taken.as_ref().map(|armed| armed.action().effect()) {
-            Some(Effect::ContentLength(by)) => length.saturating_add_signed(by),
-            _ => length,
-        }
+        let by = take_first(&mut self.lengths, call).map_or(0, |(_, by)| by);
+        length.saturating_add_signed(by)
     }
 
     /// The fault that puts the pieces into another order.
     pub(crate) fn shuffles(&mut self, call: &mut RunningCall) -> Option<Armed> {
-        self.take(call, |armed| armed.action().effect() == Effect::Shuffle)
+        take_first(&mut self.shuffles, call).map(|(armed, ())| armed)
     }
+}
 
-    /// Takes a waiting fault out, if it may still fire.
-    fn take(&mut self, call: &mut RunningCall, is_it: impl Fn(&Armed) -> bool) -> Option<Armed> {
-        let position = self.waiting.iter().position(is_it)?;
-        let armed = self.waiting.remove(position);
-        call.fire(&armed).then_some(armed)
+/// Takes the first fault, if it may still fire.
+fn take_first<T>(waiting: &mut Vec<(Armed, T)>, call: &mut RunningCall) -> Option<(Armed, T)> {
+    if waiting.is_empty() {
+        return None;
     }
+    let (armed, does) = waiting.remove(0);
+    call.fire(&armed).then_some((armed, does))
 }
 
 /// Puts pieces into another order than that of their numbers.

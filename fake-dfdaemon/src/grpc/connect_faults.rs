@@ -37,7 +37,7 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
         }
         calls.note_firing(&armed, Call::arriving(Rpc::Connect, &name, json!({})));
         match armed.action().effect() {
-            Effect::Wait => calls.clock.sleep_until(due.unwrap_or(now)).await,
+            Effect::Wait(..) => calls.clock.sleep_until(due.unwrap_or(now)).await,
             Effect::Stall => armed.removed().cancelled().await,
             Effect::Refuse | Effect::CloseSockets => return false,
             // No connection can have these.

@@ -19,7 +19,7 @@ use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::clock::later;
 use crate::call::faults::Phase;
-use crate::call::faults::effect::{Effect, PieceDamage};
+use crate::call::faults::effect::TransferDamage;
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
@@ -110,8 +110,8 @@ async fn damage(
 ) -> Result<Option<u64>, Status> {
     let mut flipped = None;
     for armed in armed {
-        match armed.action().effect() {
-            Effect::Bandwidth(rate) => {
+        match armed.action().transfer_damage() {
+            Some(TransferDamage::Bandwidth(rate)) => {
                 let takes = Duration::try_from_secs_f64(length as f64 / rate as f64);
                 let takes = takes.unwrap_or(Duration::MAX);
                 if call.fire(armed) {
@@ -119,10 +119,10 @@ async fn damage(
                     call.wait_until(due).await?;
                 }
             }
-            Effect::Piece(PieceDamage::FlipBit) if length > 0 && call.fire(armed) => {
+            Some(TransferDamage::FlipBit) if length > 0 && call.fire(armed) => {
                 flipped = Some(piece.range.start + length / 2);
             }
-            _ => {}
+            Some(TransferDamage::FlipBit) | None => {}
         }
     }
     Ok(flipped)

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::FaultError;
-use super::effect::Effect;
 use super::table::{Action, ROWS, Row, Scope, Takes};
 
 impl Action {
@@ -29,16 +28,6 @@ impl Action {
             Some((last, names)) => format!("{} and {last}", names.join(", ")),
             None => String::new(),
         }
-    }
-
-    /// Whether it acts on the stream of an export, or at a place in it.
-    pub(crate) fn hits_streams(&self) -> bool {
-        matches!(self.scope(), Scope::Piece | Scope::Stream)
-    }
-
-    /// Whether it hits single pieces: it fires once a call, at its place or at the first piece.
-    pub(crate) fn hits_pieces(&self) -> bool {
-        matches!(self.effect(), Effect::Piece(_))
     }
 
     /// Reads `NAME` or `NAME=ARGUMENT`.

@@ -3,6 +3,8 @@
 //! Every action is named here: a new one does not compile before it has an effect. Where effects happen,
 //! every effect is named too: a new one does not compile before each place does it or says that it does not.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 
 use super::status::ErrorAction;
@@ -17,8 +19,8 @@ use crate::store::DiskFault;
 pub(crate) enum Effect<'a> {
     /// Answers the call with a status.
     Answer(Answer<'a>),
-    /// Waits for a time, which the armed fault knows.
-    Wait,
+    /// Waits for a time between these two, which the armed fault draws.
+    Wait(Duration, Duration),
     /// Waits until the fault is removed.
     Stall,
     /// Closes the connection.
@@ -63,6 +65,14 @@ pub(crate) enum PieceDamage {
     Length(i64),
 }
 
+/// What is wrong with a piece between hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransferDamage {
+    /// It comes at so many bytes a second.
+    Bandwidth(u64),
+    FlipBit,
+}
+
 impl Action {
     /// What it does.
     pub(crate) fn effect(&self) -> Effect<'_> {
@@ -71,7 +81,8 @@ impl Action {
             Self::NoHost => Effect::Answer(Answer::NoHost),
             Self::NoScheduler => Effect::Answer(Answer::NoScheduler),
             Self::Overloaded => Effect::Answer(Answer::Overloaded),
-            Self::Delay(_) | Self::DelayBetween(..) => Effect::Wait,
+            Self::Delay(delay) => Effect::Wait(*delay, *delay),
+            Self::DelayBetween(least, most) => Effect::Wait(*least, *most),
             Self::Stall => Effect::Stall,
             Self::Reset => Effect::Reset,
             Self::Bandwidth(rate) => Effect::Bandwidth(*rate),
@@ -97,7 +108,42 @@ impl Action {
     pub(crate) fn disk_fault(&self) -> Option<DiskFault> {
         match self.effect() {
             Effect::Disk(fault) => Some(fault),
-            _ => None,
+            Effect::Answer(_)
+            | Effect::Wait(..)
+            | Effect::Stall
+            | Effect::Reset
+            | Effect::Bandwidth(_)
+            | Effect::Piece(_)
+            | Effect::Shuffle
+            | Effect::ContentLength(_)
+            | Effect::Refuse
+            | Effect::CloseSockets => None,
+        }
+    }
+
+    /// What it does to a piece between hosts once the piece is there. What it does before, it does to the
+    /// call or to the transfer.
+    pub(crate) fn transfer_damage(&self) -> Option<TransferDamage> {
+        match self.effect() {
+            Effect::Bandwidth(rate) => Some(TransferDamage::Bandwidth(rate)),
+            Effect::Piece(PieceDamage::FlipBit) => Some(TransferDamage::FlipBit),
+            // No piece between hosts can have these.
+            Effect::Piece(
+                PieceDamage::Skip
+                | PieceDamage::Repeat
+                | PieceDamage::End
+                | PieceDamage::WrongDigest
+                | PieceDamage::NoDigest
+                | PieceDamage::NoContent
+                | PieceDamage::Length(_),
+            )
+            | Effect::Shuffle
+            | Effect::ContentLength(_)
+            | Effect::Refuse
+            | Effect::CloseSockets
+            | Effect::Disk(_) => None,
+            // Before.
+            Effect::Answer(_) | Effect::Wait(..) | Effect::Stall | Effect::Reset => None,
         }
     }
 
@@ -109,7 +155,7 @@ impl Action {
             Effect::Reset | Effect::Refuse => Some(connection_reset()),
             Effect::CloseSockets => Some(sockets_closed()),
             Effect::Answer(Answer::NoHost | Answer::NoScheduler | Answer::Overloaded)
-            | Effect::Wait
+            | Effect::Wait(..)
             | Effect::Stall
             | Effect::Bandwidth(_)
             | Effect::Piece(_)

@@ -189,10 +189,6 @@ mod tests {
                 Takes::Argument(argument) => format!("{}={}", row.name, argument.example),
             };
             let action = Action::from_text(&text).unwrap();
-            assert_eq!(
-                action.hits_pieces(),
-                matches!(action.effect(), Effect::Piece(_))
-            );
             if let Effect::Piece(damage) = action.effect() {
                 assert_ne!(damaged(damage), sound, "{text}");
             }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::effect::Effect;
 use super::reach::Reach;
 use super::{Action, Fault, FaultError, Phase};
 use crate::call::random::Random;
@@ -372,20 +373,16 @@ impl Armed {
 
     /// How long it holds the call up, if it is a delay: the same whenever it is asked.
     pub(crate) fn delay(&self) -> Option<Duration> {
-        match self.action() {
-            Action::Delay(delay) => Some(*delay),
-            Action::DelayBetween(least, most) => {
-                let more = most.saturating_sub(*least);
-                Some(*least + more.mul_f64(self.random.clone().fraction()))
-            }
-            _ => None,
-        }
+        let Effect::Wait(least, most) = self.action().effect() else {
+            return None;
+        };
+        let more = most.saturating_sub(least);
+        Some(least + more.mul_f64(self.random.clone().fraction()))
     }
 
     /// Whether the fault is armed at the call itself, not in its stream.
     pub(crate) fn is_at(&self, phase: Phase) -> bool {
-        let placed = self.fault.piece.is_some() || self.fault.bytes.is_some();
-        !placed && self.fault.phase.unwrap_or(Phase::Before) == phase
+        !self.is_placed() && self.fault.phase.unwrap_or(Phase::Before) == phase
     }
 
     /// Whether the fault is armed at a piece that is about to be sent. One without a place does

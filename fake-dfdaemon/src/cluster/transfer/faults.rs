@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Fetch;
 use crate::call::clock::later;
-use crate::call::faults::effect::{Effect, PieceDamage};
+use crate::call::faults::effect::{Effect, TransferDamage};
 use crate::call::faults::registry::{Armed, TagAndApplication};
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
@@ -55,7 +55,7 @@ impl Fetch {
         for armed in faults {
             let now = cluster.scheduler().now();
             match armed.action().effect() {
-                Effect::Wait => {
+                Effect::Wait(..) => {
                     // Noted before it fires: a test that sees the firing, and settles, finds it.
                     let due = later(now, armed.delay().unwrap_or_default());
                     let _noted = self.note_wait(due);
@@ -105,8 +105,8 @@ impl Fetch {
         let length = range.end - range.start;
         let mut crc = crc;
         for armed in faults {
-            match armed.action().effect() {
-                Effect::Bandwidth(rate) => {
+            match armed.action().transfer_damage() {
+                Some(TransferDamage::Bandwidth(rate)) => {
                     let takes = length as f64 / rate as f64;
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
                     let due = later(cluster.scheduler().now(), takes);
@@ -115,7 +115,7 @@ impl Fetch {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Effect::Piece(PieceDamage::FlipBit) if length > 0 && self.fires(armed, from) => {
+                Some(TransferDamage::FlipBit) if length > 0 && self.fires(armed, from) => {
                     let middle = range.start + length / 2;
                     let mut byte = [0];
                     self.file.read_exact_at(&mut byte, middle)?;
@@ -123,8 +123,7 @@ impl Fetch {
                     self.file.write_all_at(&byte, middle)?;
                     crc = crc32_of(&self.disk, &self.file, range.clone())?;
                 }
-                // Before the piece came; see `apply`.
-                _ => {}
+                Some(TransferDamage::FlipBit) | None => {}
             }
         }
         Ok(crc)

@@ -182,7 +182,7 @@ impl Stream {
     async fn take(&mut self, part: Owned) -> Result<Option<()>, Status> {
         match part {
             Owned::Begin(message, length, tail) => {
-                self.goes_through = self.shuffling.is_none() && !self.faults.lie_in_wait();
+                self.goes_through = self.shuffling.is_none() && !self.faults.are_waiting();
                 if self.goes_through {
                     self.send_head(&message, length, tail).await?;
                 }
