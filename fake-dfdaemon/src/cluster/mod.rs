@@ -43,6 +43,7 @@ pub(crate) use self::scheduler::TaskFilter;
 pub(crate) use self::scheduler::{Generation, ReplicaState, ServedPiece, TaskView};
 pub use self::scheduler::{HostStatus, Replica, Task};
 use self::scheduler::{Lease, Reservation, Scheduler, State};
+pub use self::settings::DEFAULT_HOSTS;
 use self::settings::Rules;
 pub(crate) use self::settings::Settings;
 use self::threads::Workers;

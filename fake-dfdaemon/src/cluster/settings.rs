@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::{Cluster, PeerSettings};
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted, SettingsError};
-use crate::dfdaemon::limits::{TtlLimits, default_min_ttl};
+use crate::dfdaemon::limits::{MAX_TTL, TtlLimits, default_min_ttl};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
+
+/// Hosts by default.
+pub const DEFAULT_HOSTS: usize = 3;
 
 /// The settings that a cluster starts with.
 #[derive(Clone, Debug)]
@@ -19,6 +22,19 @@ pub(crate) struct Settings {
     pub(crate) max_ttl: Duration,
     pub(crate) adjustable: AdjustableSettings,
     pub(crate) peers: PeerSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            release: Release::default(),
+            hosts: DEFAULT_HOSTS,
+            min_ttl: None,
+            max_ttl: MAX_TTL,
+            adjustable: AdjustableSettings::default(),
+            peers: PeerSettings::default(),
+        }
+    }
 }
 
 /// What was given at the start, and what of it can change while the cluster runs.

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::limits::Block;
 use super::quirks::{Quirk, Quirks};
 
+/// How often expired tasks are collected by default.
+pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
 /// The settings that can change while a fake runs. Requests and replicas that have begun keep the
 /// settings that they began with.
 ///
@@ -75,6 +78,20 @@ pub enum SettingsError {
         /// The longest one.
         max: Duration,
     },
+}
+
+impl Default for AdjustableSettings {
+    /// Those of a fake whose builder sets none of them.
+    fn default() -> Self {
+        Self {
+            capacity: None,
+            max_requests: None,
+            blocks: Vec::new(),
+            replication_delay: Duration::ZERO,
+            gc_interval: DEFAULT_GC_INTERVAL,
+            quirks: Quirks::default(),
+        }
+    }
 }
 
 impl AdjustableSettings {

@@ -1,35 +1,26 @@
 //! The settings of an instance: the builder and the program fill them in, and they do not change.
 //!
-//! They are nested by room, since an import goes down and never up: `dfdaemon::adjustable` has those that can
-//! change while the fake runs (public, and copied at each change), `cluster::Settings` those that hosts and
-//! scheduler need, and [`Settings`] the rest. One flat struct would have to lie below the cluster and
-//! name the control API, sockets, faults and the journal there.
+//! Each setting is one field, and its default, in the room that needs it: [`AdjustableSettings`] has those
+//! that can change while the fake runs, [`cluster::Settings`] the others of hosts and scheduler, [`Settings`] the
+//! rest. In one flat struct those of the first two would be fields twice: an import goes down and never
+//! up, so these rooms cannot read a struct that names sockets, faults and the journal.
+//!
+//! [`AdjustableSettings`]: crate::dfdaemon::adjustable::AdjustableSettings
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::error::StartError;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::cluster;
-use crate::dfdaemon::adjustable::AdjustableSettings;
-use crate::dfdaemon::limits::{MAX_TTL, default_min_ttl};
-use crate::dfdaemon::quirks::Quirks;
-use crate::dfdaemon::release::Release;
+use crate::dfdaemon::limits::default_min_ttl;
 use crate::store::FailureInjector;
-
-/// Hosts by default.
-pub const DEFAULT_HOSTS: usize = 3;
 
 /// The most hosts of one fake.
 pub const MAX_HOSTS: usize = 200;
-
-/// How often expired tasks are collected by default.
-pub const DEFAULT_GC_INTERVAL: Duration = Duration::from_secs(15 * 60);
-
 /// Every setting of an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -64,21 +55,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            cluster: cluster::Settings {
-                release: Release::default(),
-                hosts: DEFAULT_HOSTS,
-                min_ttl: None,
-                max_ttl: MAX_TTL,
-                adjustable: AdjustableSettings {
-                    capacity: None,
-                    max_requests: None,
-                    blocks: Vec::new(),
-                    replication_delay: Duration::ZERO,
-                    gc_interval: DEFAULT_GC_INTERVAL,
-                    quirks: Quirks::default(),
-                },
-                peers: cluster::PeerSettings::default(),
-            },
+            cluster: cluster::Settings::default(),
             state_dir: None,
             socket: None,
             socket_mode: 0o600,

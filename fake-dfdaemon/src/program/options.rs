@@ -19,13 +19,13 @@ use super::values;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
-use crate::cluster::{self, PeerAddress};
+use crate::cluster::{self, DEFAULT_HOSTS, PeerAddress};
 use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::limits::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
 use crate::fake::Builder;
-use crate::instance::settings::{DEFAULT_HOSTS, Settings};
+use crate::instance::settings::Settings;
 
 /// A dfdaemon with its scheduler and its peers in one small process, for tests.
 ///
@@ -338,6 +338,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_have_the_defaults_of_the_library() {
+        let Cli { command } = Cli::parse_from(["fake-dfdaemon", "serve"]);
+        let Command::Serve(serve) = command else {
+            panic!("{command:?}");
+        };
+        assert_eq!(
+            format!("{:#?}", serve.builder()),
+            format!("{:#?}", Builder::from(Settings::default()))
+        );
     }
 
     #[test]
