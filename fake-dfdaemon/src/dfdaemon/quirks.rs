@@ -3,198 +3,81 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A behaviour of real daemons that the fake has only when it is asked for.
-///
-/// ```
-/// use fake_dfdaemon::{FakeDfdaemon, Quirk};
-///
-/// let daemon = FakeDfdaemon::builder().quirks([Quirk::TtlLimits]).start_blocking()?;
-/// assert_eq!(Quirk::TtlLimits.name(), "ttl-limits");
-/// # Ok::<(), fake_dfdaemon::StartError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quirk {
-    /// A broken import ends Succeeded, without content.
-    FailedAsSucceeded,
-    /// An import that was cancelled, killed or out of space stays Uploading until its TTL ends.
-    StuckUploading,
-    /// The shortest TTL is 5m unless --min-ttl says otherwise.
-    TtlLimits,
-    /// FIFOs and devices are imported: read to their end, then stored as empty.
-    SpecialFiles,
-    /// A file that changes while it is read is imported.
-    UnnoticedChanges,
-    /// Content that is longer or shorter than its record says is taken for what it was.
-    UnnoticedCuts,
-    /// An import through a symbolic link stores the link: exports are links, zeros or errors (1.5).
-    LinkedLinks,
-    /// An output that is a symbolic link to nothing is written through: the link's target is made.
-    ThroughLinks,
-    /// A host that is started again has lost its content, and the scheduler still counts it.
-    RestartWipes,
-    /// Hosts for replicas are drawn at random, and then looked at for room; nobody tries again.
-    OneTryReplication,
-    /// Overwrite writes into the output that is there, through hard links, without a digest check (1.5).
-    OverwriteInPlace,
-    /// An output whose digest is wrong stays (1.5).
-    KeepMismatch,
-    /// A malformed digest is found after the transfer (1.5).
-    LateDigestCheck,
-    /// A crc32 digest in hex never matches (1.5).
-    Crc32DecimalOnly,
-    /// An export by the service of peers checks no digest (1.5).
-    NoPeerDigest,
-    /// An export goes on when its client has gone away.
-    OrphanedExports,
-    /// An export that fails on a host without the task leaves a record and a file, and counts as a replica.
-    FailedExportsCount,
-    /// After a content export that its client left with more than 12 pieces to come, other hosts wait for that copy
-    /// until an export there ends well (1.5).
-    PoisonedCopies,
-    /// A local export makes the importer's copy a non-persistent one.
-    ExportClearsPersistent,
-    /// What Delete, Update and exports change of a host's copy is not told to the scheduler: counts stay.
-    UntoldChanges,
-    /// Copies of an empty task do not count, but for the importer's.
-    UntoldEmptyCopies,
-    /// An expired task is collected under a running export.
-    ExpiryUnderExports,
-    /// StatLocal and List are UNIMPLEMENTED (0.2).
-    NoLocalCalls,
-    /// Blocklist and overload are ignored (0.2).
-    NoAdmission,
-    /// The scheduler forgets a replica 8 s after its last change, as 2.3.4 to 2.4.3 do; not part of `all`.
-    ForgottenReplicas,
+/// Makes [`Quirk`] and [`QUIRKS`] of the table below. What a quirk does is a sentence of one line: rustdoc and
+/// `--help` show it.
+macro_rules! quirks {
+    ($(#[doc = $about:literal] $quirk:ident = $name:literal;)+) => {
+        /// A behaviour of real daemons that the fake has only when it is asked for.
+        ///
+        /// ```
+        /// use fake_dfdaemon::{FakeDfdaemon, Quirk};
+        ///
+        /// let daemon = FakeDfdaemon::builder().quirks([Quirk::TtlLimits]).start_blocking()?;
+        /// assert_eq!(Quirk::TtlLimits.name(), "ttl-limits");
+        /// # Ok::<(), fake_dfdaemon::StartError>(())
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Quirk {
+            $(#[doc = $about] $quirk,)+
+        }
+
+        /// Every quirk, its name and what it does.
+        const QUIRKS: &[(Quirk, &str, &str)] = &[$((Quirk::$quirk, $name, $about),)+];
+    };
 }
 
-/// Every quirk, its name and what it does.
-const QUIRKS: [(Quirk, &str, &str); 25] = [
-    (
-        Quirk::FailedAsSucceeded,
-        "failed-as-succeeded",
-        "a broken import ends Succeeded, without content",
-    ),
-    (
-        Quirk::StuckUploading,
-        "stuck-uploading",
-        "an import that was cancelled, killed or out of space stays Uploading until its TTL ends",
-    ),
-    (
-        Quirk::TtlLimits,
-        "ttl-limits",
-        "the shortest TTL is 5m unless --min-ttl says otherwise",
-    ),
-    (
-        Quirk::SpecialFiles,
-        "special-files",
-        "FIFOs and devices are imported: read to their end, then stored as empty",
-    ),
-    (
-        Quirk::UnnoticedChanges,
-        "unnoticed-changes",
-        "a file that changes while it is read is imported",
-    ),
-    (
-        Quirk::UnnoticedCuts,
-        "unnoticed-cuts",
-        "content that was cut or has grown is exported as it is; its pieces end in `early eof`",
-    ),
-    (
-        Quirk::LinkedLinks,
-        "linked-links",
-        "an import through a symbolic link stores the link: exports are links, zeros or errors (1.5)",
-    ),
-    (
-        Quirk::ThroughLinks,
-        "through-links",
-        "an output that is a symbolic link to nothing is written through: the link's target is made",
-    ),
-    (
-        Quirk::RestartWipes,
-        "restart-wipes",
-        "a host that is started again has lost its content, and the scheduler still counts it",
-    ),
-    (
-        Quirk::OneTryReplication,
-        "one-try-replication",
-        "hosts for replicas are drawn at random, and then looked at for room; nobody tries again",
-    ),
-    (
-        Quirk::OverwriteInPlace,
-        "overwrite-in-place",
-        "overwrite writes into the output that is there, through hard links, without a digest check (1.5)",
-    ),
-    (
-        Quirk::KeepMismatch,
-        "keep-mismatch",
-        "an output whose digest is wrong stays (1.5)",
-    ),
-    (
-        Quirk::LateDigestCheck,
-        "late-digest-check",
-        "a malformed digest is found after the transfer (1.5)",
-    ),
-    (
-        Quirk::Crc32DecimalOnly,
-        "crc32-decimal-only",
-        "a crc32 digest in hex never matches (1.5)",
-    ),
-    (
-        Quirk::NoPeerDigest,
-        "no-peer-digest",
-        "an export by the service of peers checks no digest (1.5)",
-    ),
-    (
-        Quirk::OrphanedExports,
-        "orphaned-exports",
-        "an export goes on when its client has gone away",
-    ),
-    (
-        Quirk::FailedExportsCount,
-        "failed-exports-count",
-        "an export that fails on a host without the task leaves a record and a file, and counts as a replica",
-    ),
-    (
-        Quirk::PoisonedCopies,
-        "poisoned-copies",
-        "after a content export that its client left with more than 12 pieces to come, other hosts wait for that copy until an export there ends well (1.5)",
-    ),
-    (
-        Quirk::ExportClearsPersistent,
-        "export-clears-persistent",
-        "a local export makes the importer's copy a non-persistent one",
-    ),
-    (
-        Quirk::UntoldChanges,
-        "untold-changes",
-        "what Delete, Update and exports change of a host's copy is not told to the scheduler: counts stay",
-    ),
-    (
-        Quirk::UntoldEmptyCopies,
-        "untold-empty-copies",
-        "copies of an empty task do not count, but for the importer's",
-    ),
-    (
-        Quirk::ExpiryUnderExports,
-        "expiry-under-exports",
-        "an expired task is collected under a running export",
-    ),
-    (
-        Quirk::NoLocalCalls,
-        "no-local-calls",
-        "StatLocal and List are UNIMPLEMENTED (0.2)",
-    ),
-    (
-        Quirk::NoAdmission,
-        "no-admission",
-        "blocklist and overload are ignored (0.2)",
-    ),
-    (
-        Quirk::ForgottenReplicas,
-        "forgotten-replicas",
-        "the scheduler forgets a replica 8 s after its last change, as 2.3.4 to 2.4.3 do; not part of `all`",
-    ),
-];
+quirks! {
+    /// A broken import ends Succeeded, without content.
+    FailedAsSucceeded = "failed-as-succeeded";
+    /// An import that was cancelled, killed or out of space stays Uploading until its TTL ends.
+    StuckUploading = "stuck-uploading";
+    /// The shortest TTL is 5m unless --min-ttl says otherwise.
+    TtlLimits = "ttl-limits";
+    /// FIFOs and devices are read to their end, and imported as empty.
+    SpecialFiles = "special-files";
+    /// A file that changes while it is read is imported.
+    UnnoticedChanges = "unnoticed-changes";
+    /// Content that was cut or has grown is exported as it is; its pieces end in `early eof`.
+    UnnoticedCuts = "unnoticed-cuts";
+    /// An import through a symbolic link stores the link: exports are links, zeros or errors (1.5).
+    LinkedLinks = "linked-links";
+    /// An output that is a dangling symbolic link is written through: the link's target is created.
+    ThroughLinks = "through-links";
+    /// A host that is started again has lost its content, and the scheduler still counts its replicas.
+    RestartWipes = "restart-wipes";
+    /// The scheduler draws the hosts for replicas at random, full ones too, and does not try again.
+    OneTryReplication = "one-try-replication";
+    /// Overwrite writes into the existing output, through hard links, and checks no digest (1.5).
+    OverwriteInPlace = "overwrite-in-place";
+    /// An output with a wrong digest is kept (1.5).
+    KeepMismatch = "keep-mismatch";
+    /// A malformed digest fails after the transfer (1.5).
+    LateDigestCheck = "late-digest-check";
+    /// A crc32 digest in hex never matches (1.5).
+    Crc32DecimalOnly = "crc32-decimal-only";
+    /// An export by the service of peers checks no digest (1.5).
+    NoPeerDigest = "no-peer-digest";
+    /// An export continues after its client has left.
+    OrphanedExports = "orphaned-exports";
+    /// An export that fails on a host without the task leaves a record and a file, and counts as a replica.
+    FailedExportsCount = "failed-exports-count";
+    /// When a client leaves a content export with more than 12 pieces to come, no other host gets a piece from that replica until an export on its host ends well (1.5).
+    PoisonedCopies = "poisoned-copies";
+    /// A local export makes the importer's replica non-persistent.
+    ExportClearsPersistent = "export-clears-persistent";
+    /// The scheduler does not learn what Delete, Update and exports change of a replica: counts stay.
+    UntoldChanges = "untold-changes";
+    /// Replicas of an empty task do not count, except the importer's.
+    UntoldEmptyCopies = "untold-empty-copies";
+    /// An expired task is collected while an export of it runs.
+    ExpiryUnderExports = "expiry-under-exports";
+    /// StatLocal and List are UNIMPLEMENTED (0.2).
+    NoLocalCalls = "no-local-calls";
+    /// Blocklist and overload are ignored (0.2).
+    NoAdmission = "no-admission";
+    /// The scheduler forgets a replica 8 s after its last change, as 2.3.4 to 2.4.3 do; not part of `all`.
+    ForgottenReplicas = "forgotten-replicas";
+}
 
 impl Quirk {
     /// Every quirk.
@@ -221,7 +104,7 @@ impl Quirk {
     /// What it does, in one line.
     #[must_use]
     pub fn about(self) -> &'static str {
-        self.row().1
+        self.row().1.trim().trim_end_matches('.')
     }
 
     const fn bit(self) -> u32 {
