@@ -40,27 +40,27 @@ pub(super) enum Chunk {
 pub(super) struct FilePart {
     file: Arc<File>,
     range: Range<u64>,
-    outlet: Outlet,
+    handoff: Handoff,
     /// Its first bytes, once they were asked for.
     read: OnceCell<Vec<u8>>,
     /// Given back when the part has been sent, or is not going to be.
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl FilePart {
-    /// To be sent by the socket that has this outlet.
+    /// For the socket at the other end of the handoff.
     pub(super) fn new(
         file: Arc<File>,
         range: Range<u64>,
-        outlet: Outlet,
-        room: OwnedSemaphorePermit,
+        handoff: Handoff,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             file,
             range,
-            outlet,
+            handoff,
             read: OnceCell::new(),
-            _room: room,
+            _permit: permit,
         }
     }
 
@@ -71,8 +71,8 @@ impl FilePart {
     fn read(&self) -> Vec<u8> {
         let mut bytes = vec![0; READ.min(self.length())];
         if let Err(error) = self.file.read_exact_at(&mut bytes, self.range.start) {
-            // The caller cannot be told. The socket sends nothing more.
-            self.outlet.lock().failed = Some(error);
+            // There is no error to return here. The socket sends nothing more.
+            self.handoff.lock().failed = Some(error);
         }
         bytes
     }
@@ -93,7 +93,7 @@ impl Buf for FilePart {
         match (slices.first_mut(), PLACE.get(..self.length())) {
             (Some(slice), Some(place)) if !place.is_empty() => {
                 *slice = IoSlice::new(place);
-                self.outlet.lock().next = Some((Arc::clone(&self.file), self.range.start));
+                self.handoff.lock().next = Some((Arc::clone(&self.file), self.range.start));
                 1
             }
             _ => 0,
@@ -137,20 +137,20 @@ impl Buf for Chunk {
     }
 }
 
-/// What the parts of one connection tell its socket. Clones share it.
+/// Hands parts of files from the bodies of one connection to its socket. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outlet(Arc<Mutex<Told>>);
+pub(super) struct Handoff(Arc<Mutex<HandedOver>>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct HandedOver {
     /// The file, and where in it the part begins that was asked for last.
     next: Option<(Arc<File>, u64)>,
     /// Why bytes that were copied are not those of the file.
     failed: Option<io::Error>,
 }
 
-impl Outlet {
-    fn lock(&self) -> MutexGuard<'_, Told> {
+impl Handoff {
+    fn lock(&self) -> MutexGuard<'_, HandedOver> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn room() -> OwnedSemaphorePermit {
+    fn permit() -> OwnedSemaphorePermit {
         Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
     }
 
@@ -185,8 +185,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let content: Vec<u8> = (0..3_000_u32).map(|at| (at % 251) as u8 | 1).collect();
         file.write_all_at(&content, 0).unwrap();
-        let outlet = Outlet::default();
-        let mut part = FilePart::new(Arc::new(file), 100..2_900, outlet.clone(), room());
+        let handoff = Handoff::default();
+        let mut part = FilePart::new(Arc::new(file), 100..2_900, handoff.clone(), permit());
         let mut copied = vec![0; 1_000];
         part.copy_to_slice(&mut copied);
         assert_eq!(copied, content[100..1_100]);
@@ -194,17 +194,17 @@ mod tests {
         let mut slices = [IoSlice::new(&[])];
         assert_eq!(part.chunks_vectored(&mut slices), 1);
         assert!(stands_for_file(&slices[0]) && slices[0].len() == 1_800);
-        let (_, start) = outlet.next().unwrap();
-        assert_eq!((start, outlet.next().is_none()), (1_100, true));
-        outlet.check().unwrap();
+        let (_, start) = handoff.next().unwrap();
+        assert_eq!((start, handoff.next().is_none()), (1_100, true));
+        handoff.check().unwrap();
     }
 
     #[test]
     fn nothing_is_sent_after_bytes_that_could_not_be_read() {
-        let outlet = Outlet::default();
+        let handoff = Handoff::default();
         let file = Arc::new(tempfile::tempfile().unwrap());
-        let part = FilePart::new(file, 0..9, outlet.clone(), room());
+        let part = FilePart::new(file, 0..9, handoff.clone(), permit());
         assert_eq!(part.chunk().len(), 9);
-        outlet.check().unwrap_err();
+        handoff.check().unwrap_err();
     }
 }

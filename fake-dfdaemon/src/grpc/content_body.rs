@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Code, Status};
 
-use super::chunk::{Chunk, FilePart, Outlet};
+use super::chunk::{Chunk, FilePart, Handoff};
 
 /// Parts of the body that are made before the connection has taken them. With the one in the
 /// making and what the connection holds, this bounds the memory of an answer, however slow the reader.
@@ -60,11 +60,11 @@ impl Parts {
         if range.is_empty() {
             return true;
         }
-        let room = Arc::clone(&self.files).acquire_owned().await;
-        match room {
-            Ok(room) => self
+        let permit = Arc::clone(&self.files).acquire_owned().await;
+        match permit {
+            Ok(permit) => self
                 .sender
-                .send(Part::File(file, range, room))
+                .send(Part::File(file, range, permit))
                 .await
                 .is_ok(),
             Err(_) => false,
@@ -89,21 +89,24 @@ impl Parts {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) enum AnswerBody {
+pub(super) enum ServedBody {
     Messages(tonic::body::Body),
     Content(ContentBody),
 }
 
-impl From<tonic::body::Body> for AnswerBody {
+impl From<tonic::body::Body> for ServedBody {
     fn from(body: tonic::body::Body) -> Self {
         Self::Messages(body)
     }
 }
 
-impl AnswerBody {
-    /// The body as a connection sends it that has this outlet.
-    pub(super) fn sent_by(self, outlet: Outlet) -> SentBody {
-        SentBody { body: self, outlet }
+impl ServedBody {
+    /// The body for a connection, whose socket takes parts of files from the handoff.
+    pub(super) fn sent_by(self, handoff: Handoff) -> SentBody {
+        SentBody {
+            body: self,
+            handoff,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -114,8 +117,8 @@ impl AnswerBody {
 /// A body on its connection.
 #[derive(Debug)]
 pub(super) struct SentBody {
-    body: AnswerBody,
-    outlet: Outlet,
+    body: ServedBody,
+    handoff: Handoff,
 }
 
 impl Body for SentBody {
@@ -128,16 +131,16 @@ impl Body for SentBody {
     ) -> Poll<Option<Result<Frame<Chunk>, Status>>> {
         let this = self.get_mut();
         let part = match &mut this.body {
-            AnswerBody::Messages(body) => {
+            ServedBody::Messages(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(Chunk::Bytes))));
             }
-            AnswerBody::Content(body) => ready!(body.0.poll_recv(context)),
+            ServedBody::Content(body) => ready!(body.0.poll_recv(context)),
         };
         Poll::Ready(part.map(|part| match part {
             Part::Bytes(bytes) => Ok(Frame::data(Chunk::Bytes(bytes))),
-            Part::File(file, range, room) => {
-                let part = FilePart::new(file, range, this.outlet.clone(), room);
+            Part::File(file, range, permit) => {
+                let part = FilePart::new(file, range, this.handoff.clone(), permit);
                 Ok(Frame::data(Chunk::File(part)))
             }
             Part::End(status) => trailers(status).map(Frame::trailers),
@@ -146,15 +149,15 @@ impl Body for SentBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
-            AnswerBody::Messages(body) => body.is_end_stream(),
-            AnswerBody::Content(_) => false,
+            ServedBody::Messages(body) => body.is_end_stream(),
+            ServedBody::Content(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            AnswerBody::Messages(body) => body.size_hint(),
-            AnswerBody::Content(_) => SizeHint::default(),
+            ServedBody::Messages(body) => body.size_hint(),
+            ServedBody::Content(_) => SizeHint::default(),
         }
     }
 }

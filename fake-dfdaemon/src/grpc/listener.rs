@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accepting::{Accepting, Reached, Stream};
-use super::chunk::Outlet;
+use super::chunk::Handoff;
 use super::connect_faults;
 use super::connection_limit::{Admitted, ConnectionLimit, Slot};
-use super::content_body::AnswerBody;
+use super::content_body::ServedBody;
 use super::piece_packets;
 use super::request_head::{metadata, time_limit};
 use super::sending_socket::SendingSocket;
@@ -294,8 +294,8 @@ async fn serve(
     let reset = abrupt.child_token();
     let closes = reset.clone();
     let reached = Reached::by(&stream);
-    let outlet = Outlet::default();
-    let sending = SendingSocket::new(stream, outlet.clone());
+    let handoff = Handoff::default();
+    let sending = SendingSocket::new(stream, handoff.clone());
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         if let Some(reached) = reached {
             request.extensions_mut().insert(reached);
@@ -307,10 +307,10 @@ async fn serve(
             limit: time_limit(request.headers()),
             metadata: Arc::new(metadata(request.headers())),
         };
-        let outlet = outlet.clone();
+        let handoff = handoff.clone();
         async move {
             let answer = answer(services, request, connection).await;
-            Ok::<_, Infallible>(answer.map(|body| body.sent_by(outlet)))
+            Ok::<_, Infallible>(answer.map(|body| body.sent_by(handoff)))
         }
     });
     let connection = http2::Builder::new(executor)
@@ -345,7 +345,7 @@ async fn answer(
     services: Services,
     request: http::Request<Incoming>,
     connection: Connection,
-) -> http::Response<AnswerBody> {
+) -> http::Response<ServedBody> {
     let is_late = Arc::clone(&connection.is_late);
     let limit = connection.limit;
     let mut request = request.map(tonic::body::Body::new);

@@ -17,7 +17,7 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::content_body::{AnswerBody, ContentBody};
+use super::content_body::{ContentBody, ServedBody};
 use super::service::ServedHost;
 use super::services::Answering;
 use crate::dfdaemon::statuses::{compressed, no_message};
@@ -40,7 +40,7 @@ macro_rules! service {
         }
 
         impl tower_service::Service<http::Request<Body>> for $service {
-            type Response = http::Response<AnswerBody>;
+            type Response = http::Response<ServedBody>;
             type Error = Infallible;
             type Future = Answering;
 
@@ -156,7 +156,7 @@ async fn in_parts<Q, F>(
     host: ServedHost,
     request: http::Request<Body>,
     answer: fn(ServedHost, Request<Q>) -> F,
-) -> http::Response<AnswerBody>
+) -> http::Response<ServedBody>
 where
     Q: Message + Default + Send + 'static,
     F: Future<Output = Result<ContentBody, Status>> + Send,
@@ -188,8 +188,8 @@ fn check_encoding(headers: &http::HeaderMap) -> Result<(), Status> {
     Err(compressed(&encoding))
 }
 
-fn streamed(body: ContentBody) -> http::Response<AnswerBody> {
-    let mut response = http::Response::new(AnswerBody::Content(body));
+fn streamed(body: ContentBody) -> http::Response<ServedBody> {
+    let mut response = http::Response::new(ServedBody::Content(body));
     let grpc = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, grpc);
     response

@@ -1,6 +1,7 @@
 //! The socket of a connection. It sends bytes, and parts of files that the kernel moves by itself.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio_util::either::Either;
 
 use super::accepting::Stream;
-use super::chunk::{Outlet, stands_for_file};
+use super::chunk::{Handoff, stands_for_file};
 
 /// How much is read at once where the kernel does not move it, in bytes.
 const READ: usize = 64 << 10;
@@ -20,39 +21,37 @@ const READ: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct SendingSocket {
     stream: Stream,
-    outlet: Outlet,
+    handoff: Handoff,
     /// Bytes of a part of a file that the kernel does not move.
     read: Vec<u8>,
 }
 
 impl SendingSocket {
-    pub(super) fn new(stream: Stream, outlet: Outlet) -> Self {
+    pub(super) fn new(stream: Stream, handoff: Handoff) -> Self {
         let read = Vec::new();
         Self {
             stream,
-            outlet,
+            handoff,
             read,
         }
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
-        let Some((file, start)) = self.outlet.next() else {
+        let Some((file, start)) = self.handoff.next() else {
             return Poll::Ready(Err(io::Error::other("nobody said which part of a file")));
         };
         loop {
-            let mut offset = start;
+            let send = |socket: BorrowedFd<'_>| -> io::Result<usize> {
+                Ok(sendfile(socket, &file, Some(&mut start.clone()), most)?)
+            };
             let sent = match &self.stream {
                 Either::Left(stream) => {
                     ready!(stream.poll_write_ready(context))?;
-                    stream.try_io(Interest::WRITABLE, || {
-                        Ok(sendfile(stream, &file, Some(&mut offset), most)?)
-                    })
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
                 }
                 Either::Right(stream) => {
                     ready!(stream.poll_write_ready(context))?;
-                    stream.try_io(Interest::WRITABLE, || {
-                        Ok(sendfile(stream, &file, Some(&mut offset), most)?)
-                    })
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
                 }
             };
             match sent {
@@ -99,7 +98,7 @@ impl AsyncWrite for SendingSocket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.outlet.check()?;
+        self.handoff.check()?;
         let place = slices.iter().position(|slice| stands_for_file(slice));
         match place {
             None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),

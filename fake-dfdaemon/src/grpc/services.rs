@@ -10,13 +10,13 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tower_service::Service;
 
-use super::content_body::AnswerBody;
+use super::content_body::ServedBody;
 use super::service::ServedHost;
 use super::unserved;
 
 /// A response on its way.
 pub(super) type Answering =
-    Pin<Box<dyn Future<Output = Result<http::Response<AnswerBody>, Infallible>> + Send>>;
+    Pin<Box<dyn Future<Output = Result<http::Response<ServedBody>, Infallible>> + Send>>;
 
 /// Calls one service.
 pub(super) type Call = Box<dyn Fn(http::Request<Body>) -> Answering + Send + Sync>;
@@ -60,7 +60,7 @@ impl Services {
         }
     }
 
-    pub(super) async fn answer(&self, request: http::Request<Body>) -> http::Response<AnswerBody> {
+    pub(super) async fn answer(&self, request: http::Request<Body>) -> http::Response<ServedBody> {
         let called = service_name(request.uri().path());
         let named = called.and_then(|name| self.named.iter().find(|(named, _)| *named == name));
         let call = named.map_or(&*self.other, |(_, call)| call);
@@ -88,7 +88,7 @@ impl fmt::Debug for Services {
 pub(super) fn named<S, B>(service: S) -> (&'static str, Call)
 where
     S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>,
-    B: Into<AnswerBody>,
+    B: Into<ServedBody>,
     S: NamedService + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

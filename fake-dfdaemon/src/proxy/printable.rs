@@ -2,7 +2,7 @@
 
 /// Text from elsewhere on one line, and without what a terminal would take for a command.
 pub(crate) fn printable(text: &str) -> String {
-    let shown = |c| if is_command(c) { '\u{fffd}' } else { c };
+    let shown = |c| if needs_escape(c) { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 
@@ -12,7 +12,7 @@ pub(crate) fn printable(text: &str) -> String {
 pub(crate) fn printable_json(json: &serde_json::Value) -> String {
     let mut printable = String::new();
     for c in json.to_string().chars() {
-        if is_command(c) {
+        if needs_escape(c) {
             printable.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             printable.push(c);
@@ -23,7 +23,7 @@ pub(crate) fn printable_json(json: &serde_json::Value) -> String {
 
 /// Whether a terminal would do something with it rather than show it: control characters, what
 /// breaks a line, and what turns the direction of the text around.
-fn is_command(c: char) -> bool {
+fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -48,7 +48,7 @@ mod tests {
     fn json_stays_what_it_is() {
         let value = serde_json::json!({"text": HOSTILE, "number": 1});
         let shown = printable_json(&value);
-        assert!(!shown.chars().any(is_command), "{shown}");
+        assert!(!shown.chars().any(needs_escape), "{shown}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
             value

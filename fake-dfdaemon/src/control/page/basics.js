@@ -29,18 +29,18 @@ async function ask(method, path, body) {
   const options = { method, headers: { "content-type": "application/json" } };
   if (body !== undefined) options.body = JSON.stringify(body);
   const answer = await fetch(path, options);
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.error ? told.error.message : answer.statusText);
-  return told;
+  const reply = await answer.json();
+  if (!answer.ok) throw new Error(reply.error ? reply.error.message : answer.statusText);
+  return reply;
 }
 
 async function act(what, method, path, body) {
   say(what + " …");
   try {
-    const told = await ask(method, path, body);
+    const reply = await ask(method, path, body);
     say(what + ": done", "good");
     refresh();
-    return told;
+    return reply;
   } catch (error) {
     say(what + ": " + error.message, "bad");
     return undefined;
@@ -57,10 +57,10 @@ async function submit(form, what, method, path, body) {
   for (const field of form.elements) field.removeAttribute("aria-invalid");
   say(what + " …");
   try {
-    const told = await ask(method, path, body);
+    const reply = await ask(method, path, body);
     say(what + ": done", "good");
     refresh();
-    return told;
+    return reply;
   } catch (error) {
     say("");
     output.textContent = plain(error.message);

@@ -17,17 +17,17 @@ async function refresh() {
   try {
     // Each is drawn as soon as it comes: of many tasks some take a while.
     const drawn = [
-      ask("GET", "/faults").then((told) => showFaults(told.faults)),
-      ask("GET", "/clock").then((told) => {
-        clock = told;
+      ask("GET", "/faults").then((reply) => showFaults(reply.faults)),
+      ask("GET", "/clock").then((reply) => {
+        clock = reply;
         clockAt = performance.now();
         showClock();
       }),
     ];
     if (isProxy) showGlance();
     else {
-      const withHosts = ask("GET", "/hosts").then((told) => {
-        hosts = told.hosts;
+      const withHosts = ask("GET", "/hosts").then((reply) => {
+        hosts = reply.hosts;
         showHosts();
         showGlance();
       });
@@ -38,14 +38,14 @@ async function refresh() {
       });
       drawn.push(
         withHosts,
-        listed.then(([query, told]) => showTasksOf(query, told)),
-        ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`).then((told) => {
-          shortTasks = told.tasks;
-          shortTotal = told.total;
+        listed.then(([query, reply]) => showTasksOf(query, reply)),
+        ask("GET", `/tasks?lacking=true&limit=${MOST_LACKING}`).then((reply) => {
+          shortTasks = reply.tasks;
+          shortTotal = reply.total;
           showGlance();
         }),
-        ask("GET", "/snapshots").then((told) => showSnapshots(told.snapshots)),
-        ask("GET", "/settings").then((told) => showSettings(told)),
+        ask("GET", "/snapshots").then((reply) => showSnapshots(reply.snapshots)),
+        ask("GET", "/settings").then((reply) => showSettings(reply)),
       );
     }
     await Promise.all(drawn);

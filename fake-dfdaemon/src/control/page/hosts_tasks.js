@@ -13,9 +13,9 @@ function hostItem(host) {
   item.append(el("div", host.endpoint, { class: "dim mono endpoint" }));
   const row = el("div", null, { class: "row" });
   const change = (word) => button(word, `${word} ${host.name}`, async () => {
-    const told = await act(`${word} ${host.name}`, "POST", `/hosts/${part(host.name)}/${word}`);
-    if (!told) return;
-    hosts = hosts.map((one) => (one.name === told.name ? told : one));
+    const reply = await act(`${word} ${host.name}`, "POST", `/hosts/${part(host.name)}/${word}`);
+    if (!reply) return;
+    hosts = hosts.map((one) => (one.name === reply.name ? reply : one));
     showHosts();
     showGlance();
   });
@@ -47,7 +47,7 @@ const kindOf = (replica) => (!replica.complete ? "partial" : replica.persistent 
 const hasLeft = (replica) => hosts.some((host) => host.name === replica.host && host.state === "left");
 const named = (replica) => replica.host + (hasLeft(replica) ? " (has left)" : kindOf(replica) === "persistent" ? "" : ` (${kindOf(replica)})`);
 
-/** What is told of a replica. */
+/** What the page shows of a replica. */
 const shown = (task, replica) => ({
   host: replica.host,
   name: named(replica),
@@ -95,10 +95,10 @@ function tasksQuery() {
   const { text, host } = filtered();
   return new URLSearchParams({ limit: MOST_TASKS, ...(text && { text }), ...(host && { host }) }).toString();
 }
-function showTasksOf(query, told) {
+function showTasksOf(query, reply) {
   // What comes into the list by another filter is not new.
   if (query !== tasksAsked) replicasShown = null;
-  [tasks, taskTotal, taskCount, tasksAsked] = [told.tasks, told.total, told.all, query];
+  [tasks, taskTotal, taskCount, tasksAsked] = [reply.tasks, reply.total, reply.all, query];
   showTasks();
 }
 const drawTasks = drawer(taskRow);

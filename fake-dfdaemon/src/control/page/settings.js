@@ -21,8 +21,8 @@ function settingForm(name, title, field, hint) {
   return form;
 }
 const send = async (form, title, name, wanted) => {
-  const told = await submit(form, `change ${title}`, "PATCH", "/settings", { [name]: wanted });
-  if (told) showSettings(told, name);
+  const reply = await submit(form, `change ${title}`, "PATCH", "/settings", { [name]: wanted });
+  if (reply) showSettings(reply, name);
 };
 
 for (const [name, setting] of Object.entries(SETTINGS)) {
@@ -56,16 +56,16 @@ async function nameQuirks() {
 }
 
 /** Shows how they are now. What a person has typed and not yet sent stays, but in the one just sent. */
-function showSettings(told, sent) {
+function showSettings(reply, sent) {
   for (const [name, setting] of Object.entries(SETTINGS)) {
     const form = $(`setting-${name}`), field = form.elements[name];
-    const shown = setting.shown(told[name]);
+    const shown = setting.shown(reply[name]);
     const isTouched = settings && field.value !== setting.shown(settings[name]);
     if (!isTouched || name === sent) field.value = shown;
     form.querySelector(".present").textContent = plain(`Now: ${shown.replaceAll("\n", ", ") || "none"} (${setting.hint})`);
   }
   const isTouched = settings && chosenQuirks().join() !== [...settings.quirks].sort().join();
-  if (!isTouched || sent === "quirks") for (const box of quirks.querySelectorAll("input")) box.checked = told.quirks.includes(box.value);
-  quirkForm.querySelector(".present").textContent = `Now: ${told.quirks.join(", ") || "none"}`;
-  settings = told;
+  if (!isTouched || sent === "quirks") for (const box of quirks.querySelectorAll("input")) box.checked = reply.quirks.includes(box.value);
+  quirkForm.querySelector(".present").textContent = `Now: ${reply.quirks.join(", ") || "none"}`;
+  settings = reply;
 }

@@ -8,8 +8,8 @@ $("snapshot").addEventListener("submit", (event) => {
   submit($("snapshot"), "take a snapshot", "POST", "/snapshots/" + part($("snapshot").elements.name.value.trim()));
 });
 $("settle").addEventListener("click", async () => {
-  const told = await act("settle", "POST", "/settle");
-  if (told && told.waiting.length) say(`settled; only time can bring: ${told.waiting.map(({ what, due }) => `${what} at ${due}`).join(", ")}`);
+  const reply = await act("settle", "POST", "/settle");
+  if (reply && reply.waiting.length) say(`settled; only time can bring: ${reply.waiting.map(({ what, due }) => `${what} at ${due}`).join(", ")}`);
 });
 $("gc").addEventListener("click", () => act("collect", "POST", "/gc"));
 $("reset").addEventListener("click", () => { if (confirm("Bring everything back to how it was after the start?")) act("reset", "POST", "/reset"); });

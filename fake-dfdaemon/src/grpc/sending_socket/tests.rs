@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 
 use super::*;
 use crate::grpc::chunk::MOST;
-use crate::grpc::content_body::{AnswerBody, ContentBody, Parts, channel};
+use crate::grpc::content_body::{ContentBody, Parts, ServedBody, channel};
 
 /// What a receiver takes at a time, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +23,9 @@ struct Windows {
 /// A connection over which one answer comes, which has this body.
 async fn answer(body: ContentBody, windows: Windows) -> h2::RecvStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let outlet = Outlet::default();
-    let socket = SendingSocket::new(Stream::Left(ours), outlet.clone());
-    let body = std::sync::Mutex::new(Some(AnswerBody::Content(body).sent_by(outlet)));
+    let handoff = Handoff::default();
+    let socket = SendingSocket::new(Stream::Left(ours), handoff.clone());
+    let body = std::sync::Mutex::new(Some(ServedBody::Content(body).sent_by(handoff)));
     let service = hyper::service::service_fn(move |_: http::Request<Incoming>| {
         let body = body.lock().unwrap().take().unwrap();
         std::future::ready(Ok::<_, Infallible>(http::Response::new(body)))

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::proxy::cassette::content::ContentStore;
 use crate::proxy::cassette::{Call, End, Metadata};
-use crate::proxy::record::{Begin, Data, Found, Place, RecordSettings, Recording, Sinks, look};
+use crate::proxy::record::{Begin, Data, FileRole, Found, RecordSettings, Recording, Sinks, look};
 use crate::proxy::relay::reset_reason;
 use crate::proxy::tap::Ended;
 
@@ -67,7 +67,7 @@ pub(super) async fn ask(asking: Asking<'_>, mut sender: SendRequest<Full<Bytes>>
             let found = look(&output).filter(is_new)?;
             found.read(&content).ok()
         });
-        recording.file(Place::Output(began), seen.await.ok().flatten());
+        recording.file(FileRole::Output(began), seen.await.ok().flatten());
     }
     recording.finish(&settings).0
 }

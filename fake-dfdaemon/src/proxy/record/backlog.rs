@@ -16,29 +16,29 @@ struct State {
     waiting: Vec<Waker>,
 }
 
-/// Bytes that wait. Dropped, they do not.
+/// Bytes that count as waiting until this is dropped.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct BacklogPermit {
     backlog: Arc<Backlog>,
     bytes: usize,
 }
 
-impl Room {
-    /// That of bytes which were added before.
+impl BacklogPermit {
+    /// For bytes that were added before.
     pub(super) fn of(backlog: &Arc<Backlog>, bytes: usize) -> Self {
         let backlog = Arc::clone(backlog);
         Self { backlog, bytes }
     }
 }
 
-impl Drop for Room {
+impl Drop for BacklogPermit {
     fn drop(&mut self) {
         self.backlog.remove(self.bytes);
     }
 }
 
 impl Backlog {
-    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.bytes < MOST {
             return Poll::Ready(());

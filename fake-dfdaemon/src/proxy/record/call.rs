@@ -10,7 +10,7 @@ use prost_reflect::MessageDescriptor;
 use tonic::Code;
 
 use super::RecordSettings;
-use super::event::{Begin, Place, Slot};
+use super::event::{Begin, FileRole, Slot};
 use super::hashing::{Data, Sink, Sinks};
 use super::redact::{self, Pattern};
 use crate::call::faults::code_name;
@@ -177,10 +177,10 @@ impl Recording {
         Ok(())
     }
 
-    pub(crate) fn file(&mut self, place: Place, seen: Option<FileSeen>) {
-        match place {
-            Place::Source => self.call.source = seen,
-            Place::Output(_) => self.call.output = seen,
+    pub(crate) fn file(&mut self, role: FileRole, seen: Option<FileSeen>) {
+        match role {
+            FileRole::Source => self.call.source = seen,
+            FileRole::Output(_) => self.call.output = seen,
         }
     }
 

@@ -36,8 +36,8 @@ pub(crate) enum What {
     /// A file is looked at: the call is complete when it was read.
     FileBegins,
     /// `None` if nobody can tell.
-    File(Place, Option<Found>),
-    FileRead(Place, io::Result<Option<FileSeen>>),
+    File(FileRole, Option<Found>),
+    FileRead(FileRole, io::Result<Option<FileSeen>>),
     /// The content of a message has its hash.
     Hashed(Slot, io::Result<ContentRef>),
 }
@@ -58,7 +58,7 @@ pub(crate) struct Begin {
 
 /// What a file is to its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FileRole {
     Source,
     /// Of a call that began then.
     Output(SystemTime),

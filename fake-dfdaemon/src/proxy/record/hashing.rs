@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::backlog::Room;
+use super::backlog::BacklogPermit;
 use super::event::{Event, Slot, What};
 use crate::proxy::cassette::ContentRef;
 use crate::proxy::cassette::content::{ContentSink, ContentStore};
@@ -22,7 +22,7 @@ const MOST: usize = 4;
 #[derive(Clone)]
 pub(crate) struct Data {
     bytes: Bytes,
-    room: Option<Arc<Room>>,
+    permit: Option<Arc<BacklogPermit>>,
 }
 
 /// Where content goes.
@@ -70,9 +70,9 @@ enum Job {
 }
 
 impl Data {
-    pub(super) fn waiting(bytes: Bytes, room: Room) -> Self {
-        let room = Some(Arc::new(room));
-        Self { bytes, room }
+    pub(super) fn waiting(bytes: Bytes, permit: BacklogPermit) -> Self {
+        let permit = Some(Arc::new(permit));
+        Self { bytes, permit }
     }
 
     /// A part of them, or of what came before them.
@@ -83,14 +83,17 @@ impl Data {
                 true => self.bytes.slice_ref(part),
                 false => Bytes::copy_from_slice(part),
             },
-            room: self.room.clone(),
+            permit: self.permit.clone(),
         }
     }
 }
 
 impl From<Bytes> for Data {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, room: None }
+        Self {
+            bytes,
+            permit: None,
+        }
     }
 }
 
@@ -301,8 +304,8 @@ mod tests {
         let backlog = Arc::<Backlog>::default();
         let bytes = Bytes::from(vec![1; 32 << 20]);
         backlog.add(bytes.len());
-        let room = Room::of(&backlog, bytes.len());
-        let data = Data::waiting(bytes, room);
+        let permit = BacklogPermit::of(&backlog, bytes.len());
+        let data = Data::waiting(bytes, permit);
         let mut dropped = sinks.sink().unwrap();
         dropped.write(&data, &data[..5]).unwrap();
         let mut sink = sinks.sink().unwrap();
@@ -310,7 +313,7 @@ mod tests {
         drop(data);
         drop(dropped);
         sink.finish(Slot::Request(0)).unwrap();
-        std::future::poll_fn(|context| backlog.poll_room(context)).await;
+        std::future::poll_fn(|context| backlog.poll_ready(context)).await;
         assert!(received.recv().is_ok());
         // The threads end with the last that has work for them, and what they held is gone.
         drop(sinks);

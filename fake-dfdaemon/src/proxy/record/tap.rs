@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::Shared;
-use super::event::{Begin, Event, Place, What};
+use super::event::{Begin, Event, FileRole, What};
 use super::files::{Found, look, look_through};
 use crate::proxy::paths::{RequestPaths, is_export, is_import};
 use crate::proxy::tap::{CallTap, Ended, Tap, Waiting};
@@ -76,7 +76,7 @@ impl RecordCall {
     /// Looks at a file beside the call, and tells of it, whether anybody waits or not.
     fn look_at(
         &self,
-        place: Place,
+        role: FileRole,
         path: PathBuf,
         look: fn(&std::path::Path) -> Option<Found>,
     ) -> Waiting {
@@ -91,7 +91,7 @@ impl RecordCall {
             let _ = events.send(Event::Of {
                 call,
                 at,
-                what: What::File(place, found),
+                what: What::File(role, found),
             });
         });
         Box::pin(async move {
@@ -103,13 +103,13 @@ impl RecordCall {
     /// Opens what an export by path has left, before the client knows that it is there.
     fn look_at_output(&mut self) -> Option<Waiting> {
         let path = self.output.take()?;
-        Some(self.look_at(Place::Output(self.began_at), path, look))
+        Some(self.look_at(FileRole::Output(self.began_at), path, look))
     }
 }
 
 impl CallTap for RecordCall {
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.shared.backlog.poll_room(context)
+        self.shared.backlog.poll_ready(context)
     }
 
     fn request_data(&mut self, data: &Bytes) {
@@ -132,7 +132,7 @@ impl CallTap for RecordCall {
         self.output = paths.output;
         if let Some(source) = paths.source {
             // Beside the call: it goes on at once.
-            drop(self.look_at(Place::Source, source, look_through));
+            drop(self.look_at(FileRole::Source, source, look_through));
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use super::backlog::{Backlog, Room};
+use super::backlog::{Backlog, BacklogPermit};
 use super::call::Recording;
-use super::event::{Event, Place, What};
+use super::event::{Event, FileRole, What};
 use super::files::Found;
 use super::hashing::{Data, Hashers, Sinks};
 use super::{Outcome, RecordSettings};
@@ -63,14 +63,20 @@ impl Writer {
             What::RequestData(data) | What::ResponseData(data) => data.len(),
             _ => 0,
         };
-        // Whatever becomes of them: others wait for the room.
-        let room = Room::of(&self.backlog, bytes);
-        if let Err(error) = self.record(number, at, what, room) {
+        // Whatever becomes of them: others wait for it.
+        let permit = BacklogPermit::of(&self.backlog, bytes);
+        if let Err(error) = self.record(number, at, what, permit) {
             self.failed(number, error);
         }
     }
 
-    fn record(&mut self, number: u64, at: Duration, what: What, room: Room) -> io::Result<()> {
+    fn record(
+        &mut self,
+        number: u64,
+        at: Duration,
+        what: What,
+        permit: BacklogPermit,
+    ) -> io::Result<()> {
         if let What::Begin(begin) = what {
             let sinks = Sinks::Aside {
                 store: self.cassette.content(),
@@ -87,21 +93,23 @@ impl Writer {
         };
         match what {
             What::Begin(_) => {}
-            What::RequestData(data) => recording.request_data(at, &Data::waiting(data, room))?,
-            What::ResponseData(data) => recording.response_data(at, &Data::waiting(data, room))?,
+            What::RequestData(data) => recording.request_data(at, &Data::waiting(data, permit))?,
+            What::ResponseData(data) => {
+                recording.response_data(at, &Data::waiting(data, permit))?
+            }
             What::Head(status, headers, is_whole) => {
                 recording.head(at, status, &headers, is_whole, &self.settings);
             }
             What::Trailers(trailers) => recording.trailers(&trailers, &self.settings),
             What::Ended(how) => recording.ended(at, how)?,
             What::FileBegins => recording.files_open += 1,
-            What::File(place, found) => {
+            What::File(role, found) => {
                 // A long file does not keep other calls waiting.
                 let content = self.cassette.content();
                 let events = self.events.clone();
                 let read = move || {
-                    let read = read(place, found, &content);
-                    let what = What::FileRead(place, read);
+                    let read = read(role, found, &content);
+                    let what = What::FileRead(role, read);
                     // The recorder has ended, if nobody receives this.
                     let _ = events.send(Event::Of {
                         call: number,
@@ -113,9 +121,9 @@ impl Writer {
                     .name("file".to_owned())
                     .spawn(read)?;
             }
-            What::FileRead(place, seen) => {
+            What::FileRead(role, seen) => {
                 recording.files_open -= 1;
-                recording.file(place, seen?);
+                recording.file(role, seen?);
             }
             What::Hashed(slot, content) => recording.hashed(slot, content?),
         }
@@ -141,14 +149,14 @@ impl Writer {
 }
 
 fn read(
-    place: Place,
+    role: FileRole,
     found: Option<Found>,
     content: &crate::proxy::cassette::content::ContentStore,
 ) -> io::Result<Option<FileSeen>> {
     let Some(found) = found else {
         return Ok(None);
     };
-    if let Place::Output(began) = place
+    if let FileRole::Output(began) = role
         && found.is_older_than(began)
     {
         // The daemon left no file, or the one that was there.

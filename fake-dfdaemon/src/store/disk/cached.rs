@@ -115,7 +115,7 @@ fn is_cached(file: &File, range: &Range<u64>) -> bool {
     }
 
     /// Its answer: the numbers of pages that are in memory, dirty, being written, evicted, and evicted lately.
-    type Told = [u64; 5];
+    type Counts = [u64; 5];
 
     let page = rustix::param::page_size() as u64;
     let (first, end) = (range.start / page, range.end.div_ceil(page));
@@ -123,19 +123,19 @@ fn is_cached(file: &File, range: &Range<u64>) -> bool {
         offset: first * page,
         length: (end - first) * page,
     };
-    let mut told: Told = [0; 5];
-    // SAFETY: the call reads `asked` and fills `told`, which have the layout and length of cachestat(2).
+    let mut counts: Counts = [0; 5];
+    // SAFETY: the call reads `asked` and fills `counts`, which have the layout and length of cachestat(2).
     #[allow(unsafe_code)]
     let result = unsafe {
         libc::syscall(
             CACHESTAT,
             file.as_raw_fd(),
             &raw const asked,
-            &raw mut told,
+            &raw mut counts,
             0u32,
         )
     };
-    let [in_memory, ..] = told;
+    let [in_memory, ..] = counts;
     result == 0 && in_memory >= end - first
 }
 

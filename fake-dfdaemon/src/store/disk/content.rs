@@ -45,11 +45,11 @@ impl Disk {
         length: u64,
         go_on: &dyn Fn() -> bool,
     ) -> io::Result<()> {
-        let mut way = Way::ByKernel;
+        let mut method = CopyMethod::ByKernel;
         self.in_steps(offset, length, go_on, |position, step| {
             match self.next(source, target, position, step)? {
                 Next::Hole(length) => Ok(length),
-                Next::Data(length) => way.copy(source.0, target, position, length),
+                Next::Data(length) => method.copy(source.0, target, position, length),
             }
         })?;
         // Behind the last data there may be a hole.
@@ -234,13 +234,13 @@ impl Disk {
 }
 
 /// How content gets from one file into another.
-enum Way {
+enum CopyMethod {
     ByKernel,
     /// Across file systems, or where either does not offer it (overlayfs, FUSE, procfs).
     ReadWrite(Buffer),
 }
 
-impl Way {
+impl CopyMethod {
     /// Copies up to `length` bytes, at least one.
     fn copy(
         &mut self,

@@ -17,8 +17,8 @@ fn a_copied_range_lands_at_its_own_place() {
                 .copy_range((&source, &found), &target, 4, 3, &|| true)
                 .unwrap(),
             "hand" => {
-                let mut way = Way::ReadWrite(Buffer::new(3));
-                assert_eq!(way.copy(&source, &target, 4, 3).unwrap(), 3);
+                let mut method = CopyMethod::ReadWrite(Buffer::new(3));
+                assert_eq!(method.copy(&source, &target, 4, 3).unwrap(), 3);
             }
             _ => {
                 let mut shown = Vec::new();
