@@ -61,7 +61,7 @@ pub(crate) enum Error {
         expected: u64,
         found: u64,
     },
-    /// A copy was cut on the disk, with the quirk for it.
+    /// The content of a replica was cut on the disk, with the quirk for it.
     #[error("early eof")]
     EarlyEof,
     /// A place that is another one for the client, or is the daemon's own.

@@ -13,7 +13,7 @@ use tonic::Code;
 
 use crate::row::{Row, Runs};
 use crate::support::client::Client;
-use crate::world::World;
+use crate::tested_daemon::TestedDaemon;
 
 /// How long a daemon may take to answer the simplest question.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -127,8 +127,8 @@ impl Endpoint {
         if let Some(what) = row.impossible() {
             return (Outcome::Skipped(what), String::new());
         }
-        let world = || World::of_endpoint(self.release, &self.path);
-        match (catch_unwind(AssertUnwindSafe(|| row.run(world))), row.ours) {
+        let daemon = || TestedDaemon::of_endpoint(self.release, &self.path);
+        match (catch_unwind(AssertUnwindSafe(|| row.run(daemon))), row.ours) {
             (Ok(()), _) => (Outcome::Held, String::new()),
             (Err(panic), Some(why)) => (Outcome::Differs(why), text(&*panic)),
             (Err(panic), None) => (Outcome::Broken, text(&*panic)),

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::row::{Row, row};
 use crate::support::client::{Exported, Import};
-use crate::world::{MIB, World, cache, export_to, import, import_as, seconds, transfer};
+use crate::tested_daemon::{
+    MIB, TestedDaemon, cache, export_to, import, import_as, seconds, transfer,
+};
 
 const COLLECTOR: Duration = Duration::from_secs(15 * 60);
 
@@ -40,7 +42,7 @@ fn clock(fake: Builder) -> Builder {
 }
 
 /// An import for this many seconds.
-async fn imported_for(w: &World, ttl: i64, length: usize) -> (Import, String, Vec<u8>) {
+async fn imported_for(w: &TestedDaemon, ttl: i64, length: usize) -> (Import, String, Vec<u8>) {
     let source = w.file(length);
     let request = Import {
         ttl: Some(seconds(ttl)),
@@ -51,7 +53,7 @@ async fn imported_for(w: &World, ttl: i64, length: usize) -> (Import, String, Ve
 }
 
 /// Moves time to the second at which a task expires, or so much before it.
-async fn go_to_expiry(w: &World, id: &str, before: Duration) {
+async fn go_to_expiry(w: &TestedDaemon, id: &str, before: Duration) {
     let task = w.client().await.stat(id).await.unwrap();
     let at = task.created_at.unwrap().seconds + task.ttl.unwrap().seconds;
     let at = Timestamp::from_second(at)
@@ -83,7 +85,7 @@ fn files_of(daemon: &FakeDfdaemon, id: &str) -> usize {
         .count()
 }
 
-async fn a_task_is_gone_at_its_second(w: World) {
+async fn a_task_is_gone_at_its_second(w: TestedDaemon) {
     let (_, id, bytes) = imported_for(&w, 100, 9).await;
     let client = w.client().await;
     go_to_expiry(&w, &id, Duration::from_nanos(1)).await;
@@ -97,7 +99,7 @@ async fn a_task_is_gone_at_its_second(w: World) {
     assert!(!exported.opened && !output.exists());
 }
 
-async fn an_expired_task_may_be_imported_again(w: World) {
+async fn an_expired_task_may_be_imported_again(w: TestedDaemon) {
     let (request, id, bytes) = imported_for(&w, 100, 9).await;
     let client = w.client().await;
     let old = client.stat(&id).await.unwrap();
@@ -120,7 +122,7 @@ async fn an_expired_task_may_be_imported_again(w: World) {
     assert_eq!(client.export(transfer(&id)).await.ok().content(), bytes);
 }
 
-async fn an_expired_task_lies_on_disk_until_it_is_collected(w: World) {
+async fn an_expired_task_lies_on_disk_until_it_is_collected(w: TestedDaemon) {
     let (_, id, _) = imported_for(&w, 100, 9).await;
     go_to_expiry(&w, &id, Duration::ZERO).await;
     assert_eq!(files_of(w.fake(), &id), 2);
@@ -128,7 +130,7 @@ async fn an_expired_task_lies_on_disk_until_it_is_collected(w: World) {
     assert_eq!(files_of(w.fake(), &id), 0);
 }
 
-async fn the_collector_removes_record_and_content_on_every_host(w: World) {
+async fn the_collector_removes_record_and_content_on_every_host(w: TestedDaemon) {
     let source = w.file(9);
     let request = Import {
         persistent_replica_count: 2,
@@ -150,7 +152,7 @@ async fn the_collector_removes_record_and_content_on_every_host(w: World) {
     assert_eq!(w.client().await.listed().await, [longer]);
 }
 
-async fn a_failed_task_expires_too(w: World) {
+async fn a_failed_task_expires_too(w: TestedDaemon) {
     let client = w.client().await;
     let (text, too_big) = (w.unique("failed"), w.file(MIB + 1));
     client
@@ -166,7 +168,7 @@ async fn a_failed_task_expires_too(w: World) {
     assert_eq!(files_of(w.fake(), &id), 0);
 }
 
-async fn exported_links_outlive_their_task(w: World) {
+async fn exported_links_outlive_their_task(w: TestedDaemon) {
     let (_, id, bytes) = imported_for(&w, 100, 9).await;
     let output = w.path("output");
     w.client().await.export(export_to(&id, &output)).await.ok();
@@ -176,7 +178,7 @@ async fn exported_links_outlive_their_task(w: World) {
 }
 
 /// Lets a task expire while a host exports it: the content comes all the same, then it is gone.
-async fn assert_expiry_waits(w: &World, host: usize) {
+async fn assert_expiry_waits(w: &TestedDaemon, host: usize) {
     let (_, id, bytes) = imported_for(w, 100, 24 * MIB).await;
     let client = w.host(host).await;
     // Content that nobody reads keeps the export running.
@@ -198,15 +200,15 @@ async fn assert_expiry_waits(w: &World, host: usize) {
     assert!(client.listed().await.is_empty());
 }
 
-async fn expiry_waits_for_a_running_export(w: World) {
+async fn expiry_waits_for_a_running_export(w: TestedDaemon) {
     assert_expiry_waits(&w, 0).await;
 }
 
-async fn expiry_waits_for_a_running_transfer(w: World) {
+async fn expiry_waits_for_a_running_transfer(w: TestedDaemon) {
     assert_expiry_waits(&w, 1).await;
 }
 
-async fn expiry_survives_a_restart(w: World) {
+async fn expiry_survives_a_restart(w: TestedDaemon) {
     let state = w.path("state");
     let start = |now: Timestamp| {
         let clock = fake_dfdaemon::clock::ClockMode::Manual(Some(now));

@@ -27,10 +27,10 @@ mod row;
 mod scheduler;
 mod space;
 mod stat;
+mod tested_daemon;
 mod timeouts;
 mod upload;
 mod wire;
-mod world;
 mod writer;
 
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ use fake_dfdaemon::Release;
 use libtest_mimic::{Arguments, Trial};
 
 use self::row::Row;
-use self::world::World;
+use self::tested_daemon::TestedDaemon;
 
 /// Every row, with the table that it stands in.
 fn contract() -> Vec<(&'static str, Row)> {
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
             let name = format!("{table}::{} [{release}]", row.claim);
             let impossible = row.impossible().is_some();
             let trial = Trial::test(name, move || {
-                row.run(|| World::of_fake(release, &row));
+                row.run(|| TestedDaemon::of_fake(release, &row));
                 Ok(())
             });
             trials.push(trial.with_ignored_flag(impossible));

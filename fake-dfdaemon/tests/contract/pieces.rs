@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::row::{Row, row};
 use crate::support::peer_client::PeerClient;
 use crate::support::world;
-use crate::world::{MIB, World, assert_says};
+use crate::tested_daemon::{MIB, TestedDaemon, assert_says};
 
 /// How long is for ever.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -31,11 +31,11 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.into_iter().map(on_a_fake).collect()
 }
 
-async fn peer(w: &World) -> PeerClient {
+async fn peer(w: &TestedDaemon) -> PeerClient {
     world::peer(w.fake(), 0).await
 }
 
-async fn peers_are_told_of_each_piece(w: World) {
+async fn peers_are_told_of_each_piece(w: TestedDaemon) {
     let (id, _) = w.imported(4 * MIB + 1).await;
     let announced = peer(&w).await.sync(&id, &[0, 1]).await.unwrap();
     let announced: Vec<_> = announced
@@ -49,7 +49,7 @@ async fn peers_are_told_of_each_piece(w: World) {
     assert!(peer(&w).await.sync(&id, &[]).await.unwrap().is_empty());
 }
 
-async fn peers_are_not_told_of_what_the_host_lacks(w: World) {
+async fn peers_are_not_told_of_what_the_host_lacks(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     for (id, numbers) in [(id.as_str(), [0, 1]), ("404", [0, 0])] {
         let peer = peer(&w).await;
@@ -59,7 +59,7 @@ async fn peers_are_not_told_of_what_the_host_lacks(w: World) {
 }
 
 /// Nobody waits for a peer that asks for as many as a request can hold.
-async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: World) {
+async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     let numbers: Vec<u32> = (0..1_000_000).collect();
     let peer = peer(&w).await;
@@ -77,7 +77,7 @@ async fn a_peer_that_names_a_million_pieces_holds_nobody_up(w: World) {
     assert!(more.is_err(), "the stream goes on");
 }
 
-async fn a_piece_comes_with_its_content_and_digests(w: World) {
+async fn a_piece_comes_with_its_content_and_digests(w: TestedDaemon) {
     let (id, bytes) = w.imported(4 * MIB + 1).await;
     let answer = peer(&w).await.piece(&id, 1).await.unwrap();
     let piece = answer.piece.unwrap();
@@ -103,7 +103,7 @@ async fn a_piece_comes_with_its_content_and_digests(w: World) {
     assert_eq!(unset, (None, None, None));
 }
 
-async fn a_piece_that_the_host_lacks_is_not_found(w: World) {
+async fn a_piece_that_the_host_lacks_is_not_found(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     for (id, number) in [
         (id.as_str(), 1),
@@ -117,7 +117,7 @@ async fn a_piece_that_the_host_lacks_is_not_found(w: World) {
     }
 }
 
-async fn a_piece_for_a_peer_counts_as_uploaded(w: World) {
+async fn a_piece_for_a_peer_counts_as_uploaded(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     peer(&w).await.piece(&id, 0).await.unwrap();
     peer(&w).await.sync(&id, &[0]).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_piece_for_a_peer_counts_as_uploaded(w: World) {
     assert_eq!(local.uploaded_count, 1);
 }
 
-async fn faults_of_transfers_hit_a_piece_for_a_peer(w: World) {
+async fn faults_of_transfers_hit_a_piece_for_a_peer(w: TestedDaemon) {
     let (id, bytes) = w.imported(5).await;
     let fault = |spec: &str| w.fake().fault(spec.parse().unwrap());
     let corrupts = fault("transfer@piece=0,call=1:corrupt_piece");

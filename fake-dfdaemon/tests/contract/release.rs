@@ -8,7 +8,7 @@ use fake_dfdaemon::Release;
 
 use crate::row::{Row, row};
 use crate::support::client::{Export, Import};
-use crate::world::{World, cache, export_to, import, import_as, transfer};
+use crate::tested_daemon::{TestedDaemon, cache, export_to, import, import_as, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -24,7 +24,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn ids_are_the_published_ones(w: World) {
+async fn ids_are_the_published_ones(w: TestedDaemon) {
     let path = w.path("file");
     fs::write(&path, "This is a test file").unwrap();
     let (tag, application) = (Some("tag1".to_owned()), Some("app1".to_owned()));
@@ -62,7 +62,7 @@ async fn ids_are_the_published_ones(w: World) {
 }
 
 /// The inode of a file that is imported, and that of its export.
-async fn inodes(w: &World) -> (u64, u64) {
+async fn inodes(w: &TestedDaemon) -> (u64, u64) {
     let (source, output) = (w.file(9), w.path("output"));
     let task = w.client().await.import(import(&source.path)).await.unwrap();
     w.client()
@@ -74,18 +74,18 @@ async fn inodes(w: &World) -> (u64, u64) {
     (inode(&source.path), inode(&output))
 }
 
-async fn an_import_copies_its_source(w: World) {
+async fn an_import_copies_its_source(w: TestedDaemon) {
     let (source, output) = inodes(&w).await;
     assert_ne!(source, output);
 }
 
-async fn an_import_hard_links_its_source(w: World) {
+async fn an_import_hard_links_its_source(w: TestedDaemon) {
     let (source, output) = inodes(&w).await;
     assert_eq!(source, output);
 }
 
 /// What is exported after the source was edited in place, what it was before and after.
-async fn edited(w: &World) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+async fn edited(w: &TestedDaemon) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let source = w.file(9);
     let task = w.client().await.import(import(&source.path)).await.unwrap();
     let after: Vec<u8> = source.bytes.iter().map(|byte| !byte).collect();
@@ -94,17 +94,17 @@ async fn edited(w: &World) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     (exported.content(), source.bytes, after)
 }
 
-async fn editing_the_source_leaves_the_content_alone(w: World) {
+async fn editing_the_source_leaves_the_content_alone(w: TestedDaemon) {
     let (exported, before, _) = edited(&w).await;
     assert_eq!(exported, before);
 }
 
-async fn editing_the_source_edits_the_content(w: World) {
+async fn editing_the_source_edits_the_content(w: TestedDaemon) {
     let (exported, _, after) = edited(&w).await;
     assert_eq!(exported, after);
 }
 
-async fn imported_pieces_have_a_digest(w: World) {
+async fn imported_pieces_have_a_digest(w: TestedDaemon) {
     let (id, bytes) = w.imported(4 * (1 << 20) + 5).await;
     let exported = w.client().await.export(cache(&id)).await.ok();
     for (piece, bytes) in exported.pieces.iter().zip(bytes.chunks(4 << 20)) {
@@ -112,20 +112,20 @@ async fn imported_pieces_have_a_digest(w: World) {
     }
 }
 
-async fn imported_pieces_have_no_digest(w: World) {
+async fn imported_pieces_have_no_digest(w: TestedDaemon) {
     let (id, _) = w.imported(9).await;
     let exported = w.client().await.export(cache(&id)).await.ok();
     assert!(exported.pieces.iter().all(|piece| piece.digest.is_empty()));
 }
 
-async fn local_records_are_served(w: World) {
+async fn local_records_are_served(w: TestedDaemon) {
     let (id, _) = w.imported(9).await;
     let client = w.client().await;
     assert_eq!(client.stat_local(&id).await.unwrap().task_id, id);
     assert!(client.listed().await.contains(&id));
 }
 
-async fn remote_ip_changes_nothing(w: World) {
+async fn remote_ip_changes_nothing(w: TestedDaemon) {
     let source = w.file(9);
     let remote_ip = Some("192.0.2.7".to_owned());
     let request = Import {

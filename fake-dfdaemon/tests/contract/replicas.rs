@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::row::{Row, row};
 use crate::support::client::{Exported, Import};
 use crate::support::world::content_path;
-use crate::world::{MIB, World, cache, import, import_as, seconds, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, cache, import, import_as, seconds, transfer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -51,7 +51,7 @@ fn delayed(fake: Builder) -> Builder {
 }
 
 /// Imports on the first host, asking for so many replicas, and settles.
-async fn imported(w: &World, replicas: u64) -> (String, Vec<u8>) {
+async fn imported(w: &TestedDaemon, replicas: u64) -> (String, Vec<u8>) {
     let source = w.file(MIB + 1);
     let request = Import {
         persistent_replica_count: replicas,
@@ -64,7 +64,7 @@ async fn imported(w: &World, replicas: u64) -> (String, Vec<u8>) {
 }
 
 /// The counts: persistent, all.
-async fn counts(w: &World, id: &str) -> (u64, u64) {
+async fn counts(w: &TestedDaemon, id: &str) -> (u64, u64) {
     for host in w.fake().hosts() {
         if host.endpoint().exists() {
             let client = w.host(number(&host.name())).await;
@@ -82,13 +82,13 @@ fn number(name: &str) -> usize {
     name.trim_start_matches("host-").parse().unwrap()
 }
 
-/// Whether a host has a copy, and a persistent one.
-async fn copy(w: &World, host: usize, id: &str) -> Option<bool> {
+/// Whether a host has a replica, and a persistent one.
+async fn replica(w: &TestedDaemon, host: usize, id: &str) -> Option<bool> {
     let local = w.host(host).await.stat_local(id).await.ok()?;
     local.finished_at.map(|_| local.persistent)
 }
 
-async fn replicas_are_made_after_the_import(w: World) {
+async fn replicas_are_made_after_the_import(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
     assert_eq!(counts(&w, &id).await, (1, 1));
     w.advance(HOUR - Duration::from_secs(1)).await;
@@ -97,23 +97,23 @@ async fn replicas_are_made_after_the_import(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn hosts_have_one_replica_each(w: World) {
+async fn hosts_have_one_replica_each(w: TestedDaemon) {
     let (id, _) = imported(&w, 3).await;
     assert_eq!(counts(&w, &id).await, (3, 3));
     for host in 0..3 {
-        assert_eq!(copy(&w, host, &id).await, Some(true));
+        assert_eq!(replica(&w, host, &id).await, Some(true));
         assert_eq!(w.host(host).await.listed().await, [id.as_str()]);
     }
 }
 
-async fn too_few_hosts_have_fewer(w: World) {
+async fn too_few_hosts_have_fewer(w: TestedDaemon) {
     let (id, _) = imported(&w, 9).await;
     assert_eq!(counts(&w, &id).await, (2, 2));
     let task = w.client().await.stat(&id).await.unwrap();
     assert_eq!(task.persistent_replica_count, 9);
 }
 
-async fn a_copy_is_promoted_before_any_transfer(w: World) {
+async fn a_copy_is_promoted_before_any_transfer(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
     w.host(2).await.export(cache(&id)).await.ok();
     assert_eq!(counts(&w, &id).await, (1, 2));
@@ -127,7 +127,7 @@ async fn a_copy_is_promoted_before_any_transfer(w: World) {
     w.advance(HOUR).await;
     assert_eq!(counts(&w, &id).await, (2, 2));
     assert_eq!(
-        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (replica(&w, 1, &id).await, replica(&w, 2, &id).await),
         (None, Some(true))
     );
     let after = w
@@ -140,15 +140,15 @@ async fn a_copy_is_promoted_before_any_transfer(w: World) {
     assert_eq!(after, transfers, "something was transferred");
 }
 
-async fn an_export_elsewhere_makes_a_replica_that_counts(w: World) {
+async fn an_export_elsewhere_makes_a_replica_that_counts(w: TestedDaemon) {
     let (id, _) = imported(&w, 1).await;
     assert_eq!(counts(&w, &id).await, (1, 1));
     w.host(1).await.export(cache(&id)).await.ok();
     assert_eq!(counts(&w, &id).await, (1, 2));
-    assert_eq!(copy(&w, 1, &id).await, Some(false));
+    assert_eq!(replica(&w, 1, &id).await, Some(false));
 }
 
-async fn a_local_export_adds_none_and_keeps_the_persistent_flag(w: World) {
+async fn a_local_export_adds_none_and_keeps_the_persistent_flag(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     let client = w.client().await;
     for _ in 0..2 {
@@ -165,10 +165,10 @@ async fn a_local_export_adds_none_and_keeps_the_persistent_flag(w: World) {
     }
 }
 
-async fn a_host_that_leaves_is_replaced(w: World) {
+async fn a_host_that_leaves_is_replaced(w: TestedDaemon) {
     let (id, bytes) = imported(&w, 2).await;
     assert_eq!(counts(&w, &id).await, (2, 2));
-    let leaver = if copy(&w, 1, &id).await.is_some() {
+    let leaver = if replica(&w, 1, &id).await.is_some() {
         1
     } else {
         2
@@ -177,7 +177,7 @@ async fn a_host_that_leaves_is_replaced(w: World) {
     w.fake().host(leaver).unwrap().leave().await;
     w.fake().settle().await;
     assert_eq!(counts(&w, &id).await, (2, 2));
-    assert_eq!(copy(&w, heir, &id).await, Some(true));
+    assert_eq!(replica(&w, heir, &id).await, Some(true));
     w.fake().host(0).unwrap().leave().await;
     w.fake().settle().await;
     assert_eq!(counts(&w, &id).await, (1, 1), "there is no other host");
@@ -185,21 +185,21 @@ async fn a_host_that_leaves_is_replaced(w: World) {
     assert!(exported.content() == bytes);
 }
 
-async fn a_host_that_leaves_is_replaced_by_a_promotion(w: World) {
+async fn a_host_that_leaves_is_replaced_by_a_promotion(w: TestedDaemon) {
     let (id, _) = imported(&w, 1).await;
     w.host(2).await.export(cache(&id)).await.ok();
     w.fake().host(0).unwrap().leave().await;
     w.fake().settle().await;
     assert_eq!(counts(&w, &id).await, (1, 1));
     assert_eq!(
-        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (replica(&w, 1, &id).await, replica(&w, 2, &id).await),
         (None, Some(true))
     );
 }
 
-async fn what_was_made_elsewhere_stays(w: World) {
+async fn what_was_made_elsewhere_stays(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
-    let leaver = if copy(&w, 1, &id).await.is_some() {
+    let leaver = if replica(&w, 1, &id).await.is_some() {
         1
     } else {
         2
@@ -211,7 +211,7 @@ async fn what_was_made_elsewhere_stays(w: World) {
     assert_eq!(counts(&w, &id).await, (3, 3));
 }
 
-async fn replicas_of_a_stopped_host_still_count(w: World) {
+async fn replicas_of_a_stopped_host_still_count(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
     for host in [1, 2] {
         w.fake().host(host).unwrap().stop().await;
@@ -220,7 +220,7 @@ async fn replicas_of_a_stopped_host_still_count(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn a_stopped_host_gets_its_replica_when_it_starts(w: World) {
+async fn a_stopped_host_gets_its_replica_when_it_starts(w: TestedDaemon) {
     w.fake().host(1).unwrap().stop().await;
     let (id, _) = imported(&w, 2).await;
     assert_eq!(counts(&w, &id).await, (1, 1));
@@ -229,18 +229,18 @@ async fn a_stopped_host_gets_its_replica_when_it_starts(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn a_host_without_room_gets_none(w: World) {
+async fn a_host_without_room_gets_none(w: TestedDaemon) {
     let full = w.file(2 * MIB);
     w.host(1).await.import(import(&full.path)).await.unwrap();
     let (id, _) = imported(&w, 3).await;
     assert_eq!(counts(&w, &id).await, (2, 2));
     assert_eq!(
-        (copy(&w, 1, &id).await, copy(&w, 2, &id).await),
+        (replica(&w, 1, &id).await, replica(&w, 2, &id).await),
         (None, Some(true))
     );
 }
 
-async fn a_host_gets_its_replica_when_room_comes_free(w: World) {
+async fn a_host_gets_its_replica_when_room_comes_free(w: TestedDaemon) {
     let full = w.file(2 * MIB);
     let short = Import {
         ttl: Some(seconds(60)),
@@ -253,7 +253,7 @@ async fn a_host_gets_its_replica_when_room_comes_free(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn every_replica_has_the_content(w: World) {
+async fn every_replica_has_the_content(w: TestedDaemon) {
     let (id, bytes) = imported(&w, 3).await;
     for host in 0..3 {
         let exported = w.host(host).await.export(transfer(&id)).await.ok();
@@ -267,14 +267,14 @@ async fn every_replica_has_the_content(w: World) {
     }
 }
 
-async fn an_export_goes_on_when_one_of_its_sources_stops(w: World) {
+async fn an_export_goes_on_when_one_of_its_sources_stops(w: TestedDaemon) {
     let request = Import {
         persistent_replica_count: 2,
         ..import_as(&w.long_file(96 * MIB), &w.unique("long"))
     };
     let id = w.host(0).await.import(request).await.unwrap().id;
     w.fake().settle().await;
-    let (source, target) = if copy(&w, 1, &id).await.is_some() {
+    let (source, target) = if replica(&w, 1, &id).await.is_some() {
         (1, 2)
     } else {
         (2, 1)
@@ -291,8 +291,8 @@ async fn an_export_goes_on_when_one_of_its_sources_stops(w: World) {
     assert_eq!(numbers, (0..24).collect::<Vec<_>>());
 }
 
-/// The scheduler offers a host whose copy turns out to be cut.
-async fn a_transfer_that_loses_its_last_parent_says_so(w: World) {
+/// The scheduler offers a host whose replica turns out to be cut.
+async fn a_transfer_that_loses_its_last_parent_says_so(w: TestedDaemon) {
     let (id, _) = imported(&w, 1).await;
     let path = content_path(w.fake().state_dir(), "host-0", &id);
     let content = std::fs::File::options().write(true).open(path).unwrap();
@@ -303,7 +303,7 @@ async fn a_transfer_that_loses_its_last_parent_says_so(w: World) {
     w.assert_internal(&exported.status, &text);
 }
 
-async fn a_host_that_starts_again_has_counted_no_upload(w: World) {
+async fn a_host_that_starts_again_has_counted_no_upload(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
     let uploaded = async || {
         w.host(0)

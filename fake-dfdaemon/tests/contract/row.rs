@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Builder, Release};
 
-use crate::world::World;
+use crate::tested_daemon::TestedDaemon;
 
 /// A row that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Machine = (&'static str, fn() -> bool);
 
 type Tried = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Try = dyn Fn(World) -> Tried + Send + Sync;
+type Try = dyn Fn(TestedDaemon) -> Tried + Send + Sync;
 
 /// A claim and how it is tried.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ pub(crate) use row;
 impl Row {
     pub(crate) fn new<F>(
         claim: &'static str,
-        attempt: impl Fn(World) -> F + Send + Sync + 'static,
+        attempt: impl Fn(TestedDaemon) -> F + Send + Sync + 'static,
     ) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -65,7 +65,7 @@ impl Row {
             hurts: None,
             only: None,
             machine: None,
-            attempt: Arc::new(move |world| Box::pin(attempt(world))),
+            attempt: Arc::new(move |daemon| Box::pin(attempt(daemon))),
         }
     }
 
@@ -108,15 +108,15 @@ impl Row {
         self.only.is_none_or(|only| only == release)
     }
 
-    /// Tries the row in a world of its own. Panics if it does not hold.
-    pub(crate) fn run<F: Future<Output = World>>(&self, world: impl FnOnce() -> F) {
+    /// Tries the row with a daemon and files of its own. Panics if it does not hold.
+    pub(crate) fn run<F: Future<Output = TestedDaemon>>(&self, daemon: impl FnOnce() -> F) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let tried = async { (self.attempt)(world().await).await };
+            let tried = async { (self.attempt)(daemon().await).await };
             let tried = tokio::time::timeout(PATIENCE, tried).await;
             tried.unwrap_or_else(|_| panic!("it hangs"));
         });

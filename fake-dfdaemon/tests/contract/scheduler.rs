@@ -4,7 +4,7 @@ use fake_dfdaemon::Builder;
 use tonic::Code;
 
 use crate::row::{Row, row};
-use crate::world::{World, assert_says, import, transfer};
+use crate::tested_daemon::{TestedDaemon, assert_says, import, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -26,7 +26,7 @@ fn faulty(fake: Builder, action: &str) -> Builder {
 }
 
 /// What an import, a stat and an export answer.
-async fn refused(w: &World) -> [tonic::Status; 3] {
+async fn refused(w: &TestedDaemon) -> [tonic::Status; 3] {
     let client = w.client().await;
     [
         client.import(import(&w.file(1).path)).await.unwrap_err(),
@@ -35,20 +35,20 @@ async fn refused(w: &World) -> [tonic::Status; 3] {
     ]
 }
 
-async fn a_host_that_is_not_announced_yet_is_not_found(w: World) {
+async fn a_host_that_is_not_announced_yet_is_not_found(w: TestedDaemon) {
     let text = w.by_scheduler(Code::NotFound, "host 127.0.0.1-host-0 not found");
     for status in refused(&w).await {
         w.assert_internal(&status, &text);
     }
 }
 
-async fn without_a_scheduler_nothing_is_answered(w: World) {
+async fn without_a_scheduler_nothing_is_answered(w: TestedDaemon) {
     for status in refused(&w).await {
         w.assert_internal(&status, "available schedulers not found");
     }
 }
 
-async fn a_machine_without_cpu_or_memory_says_so(w: World) {
+async fn a_machine_without_cpu_or_memory_says_so(w: TestedDaemon) {
     let text = "server is overloaded: CPU/memory thresholds are exceeded, please retry later";
     for status in refused(&w).await {
         assert_says(&status, Code::ResourceExhausted, text);

@@ -8,7 +8,7 @@ use fake_dfdaemon::Builder;
 
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported};
-use crate::world::{MIB, World, cache, export_to, import, import_as, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, cache, export_to, import, import_as, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -34,7 +34,7 @@ fn tight(fake: Builder) -> Builder {
 }
 
 /// Imports files of so many MiB on the first host and caches them on the second, one a second.
-async fn cached(w: &World, mebibytes: &[usize]) -> Vec<String> {
+async fn cached(w: &TestedDaemon, mebibytes: &[usize]) -> Vec<String> {
     let mut ids = Vec::new();
     for length in mebibytes {
         let (id, _) = w.imported(length * MIB).await;
@@ -45,7 +45,7 @@ async fn cached(w: &World, mebibytes: &[usize]) -> Vec<String> {
     ids
 }
 
-async fn above_80_percent_the_oldest_copies_go_until_60_percent(w: World) {
+async fn above_80_percent_the_oldest_copies_go_until_60_percent(w: TestedDaemon) {
     // 9 of 10 after the last: the first two go, and leave 6.
     let ids = cached(&w, &[1, 2, 1, 3, 2]).await;
     let mut left = ids.get(2..).unwrap().to_vec();
@@ -61,12 +61,12 @@ async fn above_80_percent_the_oldest_copies_go_until_60_percent(w: World) {
     );
 }
 
-async fn at_80_percent_nothing_is_evicted(w: World) {
+async fn at_80_percent_nothing_is_evicted(w: TestedDaemon) {
     let ids = cached(&w, &[3, 3, 2]).await;
     assert_eq!(w.host(1).await.listed().await.len(), ids.len());
 }
 
-async fn persistent_copies_are_never_evicted(w: World) {
+async fn persistent_copies_are_never_evicted(w: TestedDaemon) {
     let (first, _) = w.imported(5 * MIB).await;
     let (second, _) = w.imported(4 * MIB).await;
     w.fake().settle().await;
@@ -82,7 +82,7 @@ async fn persistent_copies_are_never_evicted(w: World) {
     assert_eq!(w.host(1).await.listed().await, [first]);
 }
 
-async fn a_copy_is_not_evicted_under_its_export_but_after_it(w: World) {
+async fn a_copy_is_not_evicted_under_its_export_but_after_it(w: TestedDaemon) {
     let (id, bytes) = w.imported(27 * MIB).await;
     let client = w.host(1).await;
     // Content that nobody reads keeps the export running.
@@ -101,7 +101,7 @@ async fn a_copy_is_not_evicted_under_its_export_but_after_it(w: World) {
     );
 }
 
-async fn exported_links_outlive_eviction(w: World) {
+async fn exported_links_outlive_eviction(w: TestedDaemon) {
     let (id, bytes) = w.imported(9 * MIB).await;
     let output = w.path("output");
     w.host(1).await.export(export_to(&id, &output)).await.ok();
@@ -110,7 +110,7 @@ async fn exported_links_outlive_eviction(w: World) {
     assert!(fs::read(output).unwrap() == bytes);
 }
 
-async fn an_evicted_task_is_fetched_again(w: World) {
+async fn an_evicted_task_is_fetched_again(w: TestedDaemon) {
     let (id, bytes) = w.imported(9 * MIB).await;
     for _ in 0..2 {
         let exported = w.host(1).await.export(transfer(&id)).await.ok();
@@ -125,7 +125,7 @@ async fn an_evicted_task_is_fetched_again(w: World) {
     }
 }
 
-fn content_of(w: &World, host: usize, prefix: &str, id: &str) -> std::path::PathBuf {
+fn content_of(w: &TestedDaemon, host: usize, prefix: &str, id: &str) -> std::path::PathBuf {
     let host = w
         .fake()
         .state_dir()
@@ -136,13 +136,13 @@ fn content_of(w: &World, host: usize, prefix: &str, id: &str) -> std::path::Path
         .join(id)
 }
 
-async fn content_lies_where_the_real_daemon_has_it(w: World) {
+async fn content_lies_where_the_real_daemon_has_it(w: TestedDaemon) {
     let (id, bytes) = w.imported(4 * MIB + 1).await;
     let path = content_of(&w, 0, id.get(..3).unwrap(), &id);
     assert!(fs::read(path).unwrap() == bytes);
 }
 
-async fn a_short_id_is_its_own_prefix(w: World) {
+async fn a_short_id_is_its_own_prefix(w: TestedDaemon) {
     // Made to have this CRC-32.
     let (text, id) = ("short id 3 S4vi", "37");
     let source = w.file(9);
@@ -160,7 +160,7 @@ async fn a_short_id_is_its_own_prefix(w: World) {
     );
 }
 
-async fn an_output_has_the_inode_of_the_content(w: World) {
+async fn an_output_has_the_inode_of_the_content(w: TestedDaemon) {
     let (id, _) = w.imported(9).await;
     for host in [0, 1] {
         let output = w.path(&format!("output-{host}"));
@@ -175,7 +175,7 @@ async fn an_output_has_the_inode_of_the_content(w: World) {
     }
 }
 
-async fn what_failed_leaves_no_content(w: World) {
+async fn what_failed_leaves_no_content(w: TestedDaemon) {
     let id = w.failed(MIB).await;
     w.client()
         .await

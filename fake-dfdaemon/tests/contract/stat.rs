@@ -4,7 +4,7 @@ use tonic::Code;
 
 use crate::row::{Row, row};
 use crate::support::client::Import;
-use crate::world::{MIB, World, assert_says, export_to, import, seconds, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, assert_says, export_to, import, seconds, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -26,7 +26,7 @@ fn small(fake: fake_dfdaemon::Builder) -> fake_dfdaemon::Builder {
     fake.capacity(MIB as u64)
 }
 
-async fn stat_is_what_the_import_answered(w: World) {
+async fn stat_is_what_the_import_answered(w: TestedDaemon) {
     let client = w.client().await;
     let request = Import {
         tag: Some("t".to_owned()),
@@ -46,7 +46,7 @@ async fn stat_is_what_the_import_answered(w: World) {
     assert_eq!(task, imported);
 }
 
-async fn stat_gives_tag_and_application_as_strings(w: World) {
+async fn stat_gives_tag_and_application_as_strings(w: TestedDaemon) {
     let (id, _) = w.imported(7).await;
     let task = w.client().await.stat(&id).await.unwrap();
     assert_eq!(task.tag.as_deref(), Some(""));
@@ -55,14 +55,14 @@ async fn stat_gives_tag_and_application_as_strings(w: World) {
     assert_eq!(task.updated_at.unwrap().nanos, 0);
 }
 
-async fn stat_of_an_unknown_id_is_not_found(w: World) {
+async fn stat_of_an_unknown_id_is_not_found(w: TestedDaemon) {
     let client = w.client().await;
     for id in ["4", "../../etc/passwd", "an \"id\"\n"] {
         w.assert_not_found(&client.stat(id).await.unwrap_err(), id);
     }
 }
 
-async fn an_empty_id_is_refused_as_such(w: World) {
+async fn an_empty_id_is_refused_as_such(w: TestedDaemon) {
     let client = w.client().await;
     let out = w.path("out");
     let text = w.by_scheduler(
@@ -78,7 +78,7 @@ async fn an_empty_id_is_refused_as_such(w: World) {
     assert!(!out.exists());
 }
 
-async fn stat_answers_of_a_failed_task(w: World) {
+async fn stat_answers_of_a_failed_task(w: TestedDaemon) {
     let id = w.failed(MIB).await;
     let task = w.client().await.stat(&id).await.unwrap();
     assert_eq!(task.state, "Failed");
@@ -91,7 +91,7 @@ async fn stat_answers_of_a_failed_task(w: World) {
     );
 }
 
-async fn stat_local_is_the_hosts_own_record(w: World) {
+async fn stat_local_is_the_hosts_own_record(w: TestedDaemon) {
     let (id, _) = w.imported(4 * MIB + 9).await;
     let client = w.client().await;
     let (task, local) = (
@@ -109,21 +109,21 @@ async fn stat_local_is_the_hosts_own_record(w: World) {
     assert_eq!(local.failed_at, None);
 }
 
-async fn stat_local_tells_when_a_task_failed(w: World) {
+async fn stat_local_tells_when_a_task_failed(w: TestedDaemon) {
     let id = w.failed(MIB).await;
     let local = w.client().await.stat_local(&id).await.unwrap();
     assert!(local.failed_at.is_some());
     assert_eq!(local.finished_at, None);
 }
 
-async fn stat_local_of_an_unknown_id_is_not_found(w: World) {
+async fn stat_local_of_an_unknown_id_is_not_found(w: TestedDaemon) {
     for id in ["", "4", "../../etc/passwd"] {
         let refused = w.client().await.stat_local(id).await.unwrap_err();
         assert_says(&refused, Code::Internal, &format!("task {id} not found"));
     }
 }
 
-async fn the_list_holds_what_stat_local_tells(w: World) {
+async fn the_list_holds_what_stat_local_tells(w: TestedDaemon) {
     let client = w.client().await;
     for length in [1, 5] {
         let (id, _) = w.imported(length).await;
@@ -132,7 +132,7 @@ async fn the_list_holds_what_stat_local_tells(w: World) {
     }
 }
 
-async fn the_list_is_in_the_order_of_the_ids(w: World) {
+async fn the_list_is_in_the_order_of_the_ids(w: TestedDaemon) {
     for length in 1..6 {
         w.imported(length).await;
     }
@@ -144,7 +144,7 @@ async fn the_list_is_in_the_order_of_the_ids(w: World) {
     assert!(listed.len() >= 5);
 }
 
-async fn a_host_without_a_copy_has_no_record(w: World) {
+async fn a_host_without_a_copy_has_no_record(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     let other = w.host(1).await;
     assert!(other.list().await.unwrap().is_empty());

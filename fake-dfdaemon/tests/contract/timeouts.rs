@@ -10,7 +10,7 @@ use tonic::{Code, Request};
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported, Import, origin};
 use crate::support::eventually;
-use crate::world::{World, assert_says, import, import_as, transfer};
+use crate::tested_daemon::{TestedDaemon, assert_says, import, import_as, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -21,7 +21,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn the_timeout_of_a_request_is_not_enforced(w: World) {
+async fn the_timeout_of_a_request_is_not_enforced(w: TestedDaemon) {
     let at_once = prost_types::Duration {
         seconds: 0,
         nanos: 1,
@@ -48,7 +48,7 @@ fn in_time<T>(message: T, time: &'static str) -> Request<T> {
 }
 
 /// A scheduler that is elsewhere takes a millisecond. What needs none has its answer at once.
-async fn a_call_whose_time_no_scheduler_keeps_is_cancelled(w: World) {
+async fn a_call_whose_time_no_scheduler_keeps_is_cancelled(w: TestedDaemon) {
     let (id, _) = w.imported(5).await;
     let source = w.file(5);
     let connection = w.client().await.connection();
@@ -79,7 +79,7 @@ async fn a_call_whose_time_no_scheduler_keeps_is_cancelled(w: World) {
     }
 }
 
-async fn a_call_past_its_time_is_cancelled(w: World) {
+async fn a_call_past_its_time_is_cancelled(w: TestedDaemon) {
     let _hangs = w.fake().fault("stat:stall".parse().unwrap());
     let connection = w.client().await.connection();
     let mut client = DfdaemonDownloadClient::with_origin(connection, origin());
@@ -89,7 +89,7 @@ async fn a_call_past_its_time_is_cancelled(w: World) {
     assert_says(&refused, Code::Cancelled, "Timeout expired");
 }
 
-async fn a_stream_whose_head_was_sent_has_no_time(w: World) {
+async fn a_stream_whose_head_was_sent_has_no_time(w: TestedDaemon) {
     let (id, bytes) = w.imported(5).await;
     let hangs = w.fake().fault("export@piece=0:stall".parse().unwrap());
     let connection = w.client().await.connection();

@@ -6,7 +6,7 @@ use crate::row::{Row, row};
 use crate::support::client::Import;
 use crate::support::peer_client::PeerClient;
 use crate::support::world;
-use crate::world::{MIB, World, assert_says, export_to, import, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, assert_says, export_to, import, transfer};
 
 pub(crate) fn rows() -> Vec<Row> {
     let rows = vec![
@@ -30,7 +30,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.into_iter().map(on_a_fake).chain([blocked]).collect()
 }
 
-async fn other_hosts_are_not_blocked(w: World) {
+async fn other_hosts_are_not_blocked(w: TestedDaemon) {
     let (id, bytes) = w.imported(5).await;
     let request = crate::support::client::Export {
         tag: Some("bad".to_owned()),
@@ -46,12 +46,12 @@ async fn other_hosts_are_not_blocked(w: World) {
     assert_eq!(exported.content(), bytes);
 }
 
-async fn peer(w: &World, host: usize) -> PeerClient {
+async fn peer(w: &TestedDaemon, host: usize) -> PeerClient {
     world::peer(w.fake(), host).await
 }
 
 /// Imports a new file on the first host with so many replicas, and lets them be made.
-async fn replicated(w: &World, count: u64) -> (String, Vec<u8>) {
+async fn replicated(w: &TestedDaemon, count: u64) -> (String, Vec<u8>) {
     let source = w.file(4 * MIB + 1);
     let request = Import {
         persistent_replica_count: count,
@@ -63,7 +63,7 @@ async fn replicated(w: &World, count: u64) -> (String, Vec<u8>) {
 }
 
 /// Persistent replicas and all.
-async fn counts(w: &World, id: &str) -> (u64, u64) {
+async fn counts(w: &TestedDaemon, id: &str) -> (u64, u64) {
     w.fake().settle().await;
     let task = w.client().await.stat(id).await.unwrap();
     (
@@ -72,7 +72,7 @@ async fn counts(w: &World, id: &str) -> (u64, u64) {
     )
 }
 
-async fn a_download_is_the_same_stream(w: World) {
+async fn a_download_is_the_same_stream(w: TestedDaemon) {
     let (id, bytes) = replicated(&w, 1).await;
     let exported = peer(&w, 0).await.export(transfer(&id)).await.ok();
     assert_eq!(exported.started, Some(bytes.len() as u64));
@@ -82,7 +82,7 @@ async fn a_download_is_the_same_stream(w: World) {
     w.assert_not_found(&unknown.status, "4");
 }
 
-async fn a_download_to_a_path_is_one_too(w: World) {
+async fn a_download_to_a_path_is_one_too(w: TestedDaemon) {
     let (id, bytes) = replicated(&w, 1).await;
     let out = w.path("out");
     peer(&w, 1).await.export(export_to(&id, &out)).await.ok();
@@ -90,7 +90,7 @@ async fn a_download_to_a_path_is_one_too(w: World) {
     assert_eq!(counts(&w, &id).await, (1, 2));
 }
 
-async fn a_stat_is_the_schedulers_view_here_too(w: World) {
+async fn a_stat_is_the_schedulers_view_here_too(w: TestedDaemon) {
     let (id, _) = replicated(&w, 2).await;
     let peer = peer(&w, 2).await;
     let task = w.client().await.stat(&id).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_stat_is_the_schedulers_view_here_too(w: World) {
     w.assert_not_found(&peer.stat("4").await.unwrap_err(), "4");
 }
 
-async fn an_update_makes_a_copy_persistent_and_counts(w: World) {
+async fn an_update_makes_a_copy_persistent_and_counts(w: TestedDaemon) {
     let (id, _) = replicated(&w, 1).await;
     let host = w.host(2).await;
     host.export(transfer(&id)).await.ok();
@@ -108,7 +108,7 @@ async fn an_update_makes_a_copy_persistent_and_counts(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn an_update_to_not_persistent_does_nothing(w: World) {
+async fn an_update_to_not_persistent_does_nothing(w: TestedDaemon) {
     let (id, _) = replicated(&w, 2).await;
     let before = w.client().await.stat_local(&id).await.unwrap();
     peer(&w, 0).await.update(&id, false).await.unwrap();
@@ -116,7 +116,7 @@ async fn an_update_to_not_persistent_does_nothing(w: World) {
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn an_update_of_what_the_host_lacks_is_not_found_unless_it_asks_for_nothing(w: World) {
+async fn an_update_of_what_the_host_lacks_is_not_found_unless_it_asks_for_nothing(w: TestedDaemon) {
     let (id, _) = replicated(&w, 1).await;
     for id in [id.as_str(), "4", "", "../../etc/passwd"] {
         let refused = peer(&w, 1).await.update(id, true).await.unwrap_err();
@@ -125,23 +125,23 @@ async fn an_update_of_what_the_host_lacks_is_not_found_unless_it_asks_for_nothin
     }
 }
 
-async fn a_delete_removes_the_hosts_copy_and_not_the_task(w: World) {
+async fn a_delete_removes_the_hosts_copy_and_not_the_task(w: TestedDaemon) {
     let (id, bytes) = replicated(&w, 3).await;
     peer(&w, 0).await.delete(&id).await.unwrap();
     assert!(w.client().await.stat(&id).await.is_ok());
-    // All hosts have one, so that it is made again here: from the copies that are left.
+    // All hosts have one, so that it is made again here: from the replicas that are left.
     w.fake().settle().await;
     let exported = w.client().await.export(transfer(&id)).await.ok();
     assert_eq!(exported.content(), bytes);
 }
 
-async fn a_deleted_persistent_copy_is_made_again_elsewhere(w: World) {
+async fn a_deleted_persistent_copy_is_made_again_elsewhere(w: TestedDaemon) {
     let (id, _) = replicated(&w, 2).await;
     peer(&w, 0).await.delete(&id).await.unwrap();
     assert_eq!(counts(&w, &id).await, (2, 2));
 }
 
-async fn the_last_copy_that_is_deleted_is_not_made_again(w: World) {
+async fn the_last_copy_that_is_deleted_is_not_made_again(w: TestedDaemon) {
     let (id, _) = replicated(&w, 1).await;
     peer(&w, 0).await.delete(&id).await.unwrap();
     assert_eq!(counts(&w, &id).await, (0, 0));
@@ -156,14 +156,14 @@ async fn the_last_copy_that_is_deleted_is_not_made_again(w: World) {
     );
 }
 
-async fn a_deleted_copy_that_was_not_persistent_is_not_made_again(w: World) {
+async fn a_deleted_copy_that_was_not_persistent_is_not_made_again(w: TestedDaemon) {
     let (id, _) = replicated(&w, 1).await;
     w.host(1).await.export(transfer(&id)).await.ok();
     peer(&w, 1).await.delete(&id).await.unwrap();
     assert_eq!(counts(&w, &id).await, (1, 1));
 }
 
-async fn a_delete_of_what_the_host_lacks_has_nothing_to_do(w: World) {
+async fn a_delete_of_what_the_host_lacks_has_nothing_to_do(w: TestedDaemon) {
     let (id, _) = replicated(&w, 1).await;
     for id in [id.as_str(), "4", "", "../../etc/passwd"] {
         peer(&w, 1).await.delete(id).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_delete_of_what_the_host_lacks_has_nothing_to_do(w: World) {
     assert_eq!(counts(&w, &id).await, (1, 1));
 }
 
-async fn the_import_is_not_for_peers(w: World) {
+async fn the_import_is_not_for_peers(w: TestedDaemon) {
     let endpoint = w.fake().host(0).unwrap().upload_endpoint().to_owned();
     let client = crate::support::client::Client::connect(&endpoint).await;
     let refused = client.import(import(&w.file(1).path)).await.unwrap_err();

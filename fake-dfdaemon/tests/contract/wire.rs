@@ -16,7 +16,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::row::{Row, row};
 use crate::support::client::origin;
-use crate::world::{World, assert_says};
+use crate::tested_daemon::{TestedDaemon, assert_says};
 
 const SERVICE: &str = "dfdaemon.v2.DfdaemonDownload";
 
@@ -51,7 +51,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn health(w: &World, service: &str) -> Result<i32, Status> {
+async fn health(w: &TestedDaemon, service: &str) -> Result<i32, Status> {
     let mut client = HealthClient::with_origin(w.client().await.connection(), origin());
     let request = HealthCheckRequest {
         service: service.to_owned(),
@@ -62,14 +62,14 @@ async fn health(w: &World, service: &str) -> Result<i32, Status> {
         .map(|answer| answer.into_inner().status)
 }
 
-async fn the_server_and_its_service_are_serving(w: World) {
+async fn the_server_and_its_service_are_serving(w: TestedDaemon) {
     for service in ["", SERVICE] {
         let status = health(&w, service).await.unwrap();
         assert_eq!(status, i32::from(ServingStatus::Serving), "{service:?}");
     }
 }
 
-async fn the_health_of_anything_else_is_not_found(w: World) {
+async fn the_health_of_anything_else_is_not_found(w: TestedDaemon) {
     for service in ["dfdaemon.v2.DfdaemonNothing", "dfdaemon"] {
         assert_eq!(
             health(&w, service).await.unwrap_err().code(),
@@ -78,7 +78,7 @@ async fn the_health_of_anything_else_is_not_found(w: World) {
     }
 }
 
-async fn health_can_be_watched(w: World) {
+async fn health_can_be_watched(w: TestedDaemon) {
     let mut client = HealthClient::with_origin(w.client().await.connection(), origin());
     for service in ["", SERVICE, "dfdaemon.v2.DfdaemonNothing"] {
         let service = service.to_owned();
@@ -98,7 +98,7 @@ async fn health_can_be_watched(w: World) {
     }
 }
 
-async fn reflection_v1_lists_what_a_dfdaemon_has(w: World) {
+async fn reflection_v1_lists_what_a_dfdaemon_has(w: TestedDaemon) {
     let connection = w.client().await.connection();
     let mut client = ServerReflectionClient::with_origin(connection, origin());
     let request = ServerReflectionRequest {
@@ -127,7 +127,7 @@ async fn reflection_v1_lists_what_a_dfdaemon_has(w: World) {
     assert_eq!(names, LISTED);
 }
 
-async fn reflection_v1alpha_answers_too(w: World) {
+async fn reflection_v1alpha_answers_too(w: TestedDaemon) {
     use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
@@ -155,11 +155,16 @@ async fn reflection_v1alpha_answers_too(w: World) {
 }
 
 /// Sends bytes as the one message of a call.
-async fn call(w: &World, uri: &str, message: &[u8]) -> Status {
+async fn call(w: &TestedDaemon, uri: &str, message: &[u8]) -> Status {
     call_with(w, uri, message, &[]).await
 }
 
-async fn call_with(w: &World, uri: &str, message: &[u8], headers: &[(&str, &str)]) -> Status {
+async fn call_with(
+    w: &TestedDaemon,
+    uri: &str,
+    message: &[u8],
+    headers: &[(&str, &str)],
+) -> Status {
     let (head, body) = respond(w, uri, message, headers).await.into_parts();
     if let Some(status) = Status::from_header_map(&head.headers) {
         return status;
@@ -169,7 +174,7 @@ async fn call_with(w: &World, uri: &str, message: &[u8], headers: &[(&str, &str)
 }
 
 async fn respond(
-    w: &World,
+    w: &TestedDaemon,
     uri: &str,
     message: &[u8],
     headers: &[(&str, &str)],
@@ -190,7 +195,7 @@ async fn respond(
     connection.send(request).await.unwrap()
 }
 
-async fn only_what_no_service_answers_has_a_length(w: World) {
+async fn only_what_no_service_answers_has_a_length(w: TestedDaemon) {
     for (method, length) in [
         (format!("{SERVICE}/StatPersistentCacheTask"), None), // of no task
         (format!("{SERVICE}/DownloadPersistentCacheTask"), None),
@@ -205,17 +210,17 @@ async fn only_what_no_service_answers_has_a_length(w: World) {
     }
 }
 
-async fn an_unknown_method_is_unimplemented(w: World) {
+async fn an_unknown_method_is_unimplemented(w: TestedDaemon) {
     let uri = format!("http://localhost/{SERVICE}/MakeCoffee");
     assert_eq!(call(&w, &uri, b"").await.code(), Code::Unimplemented);
 }
 
-async fn an_unknown_service_is_unimplemented(w: World) {
+async fn an_unknown_service_is_unimplemented(w: TestedDaemon) {
     let uri = "http://localhost/dfdaemon.v2.DfdaemonNothing/StatPersistentCacheTask";
     assert_eq!(call(&w, uri, b"").await.code(), Code::Unimplemented);
 }
 
-async fn the_answer_to_an_unserved_method_names_it(w: World) {
+async fn the_answer_to_an_unserved_method_names_it(w: TestedDaemon) {
     for method in [
         "dfdaemon.v2.DfdaemonDownload/StatCacheTask",
         "dfdaemon.v2.DfdaemonDownload/DownloadCacheTask",
@@ -232,7 +237,7 @@ async fn the_answer_to_an_unserved_method_names_it(w: World) {
     }
 }
 
-async fn an_unserved_method_is_in_the_journal(w: World) {
+async fn an_unserved_method_is_in_the_journal(w: TestedDaemon) {
     for method in [
         "dfdaemon.v2.DfdaemonDownload/DownloadTask",
         "a.Nothing/Does",
@@ -244,7 +249,7 @@ async fn an_unserved_method_is_in_the_journal(w: World) {
     }
 }
 
-async fn a_request_over_4_mib_is_out_of_range(w: World) {
+async fn a_request_over_4_mib_is_out_of_range(w: TestedDaemon) {
     for method in ["StatPersistentCacheTask", "DownloadPersistentCacheTask"] {
         let uri = format!("http://localhost/{SERVICE}/{method}");
         let message = vec![0; (4 << 20) + 1];
@@ -255,7 +260,7 @@ async fn a_request_over_4_mib_is_out_of_range(w: World) {
     }
 }
 
-async fn a_compressed_request_is_refused(w: World) {
+async fn a_compressed_request_is_refused(w: TestedDaemon) {
     for method in ["StatPersistentCacheTask", "DownloadPersistentCacheTask"] {
         let uri = format!("http://localhost/{SERVICE}/{method}");
         let gzip = [("grpc-encoding", "gzip")];
@@ -268,7 +273,7 @@ async fn a_compressed_request_is_refused(w: World) {
     }
 }
 
-async fn a_message_that_does_not_decode_is_internal(w: World) {
+async fn a_message_that_does_not_decode_is_internal(w: TestedDaemon) {
     for method in ["StatPersistentCacheTask", "DownloadPersistentCacheTask"] {
         let uri = format!("http://localhost/{SERVICE}/{method}");
         // A string of 9 bytes, of which one comes.
@@ -277,7 +282,7 @@ async fn a_message_that_does_not_decode_is_internal(w: World) {
     }
 }
 
-async fn any_valid_authority_will_do(w: World) {
+async fn any_valid_authority_will_do(w: TestedDaemon) {
     for authority in ["localhost", "127.0.0.1:65001", "some.host"] {
         let uri = format!("http://{authority}/{SERVICE}/StatPersistentCacheTask");
         let status = call(&w, &uri, &[0x0a, 1, b'4']).await;

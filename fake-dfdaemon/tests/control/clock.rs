@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::world::{START, World, column, empty, import, transfer};
+use crate::controlled::{Controlled, START, column, empty, import, transfer};
 
 #[tokio::test]
 async fn manual_time_moves_as_it_is_told_to() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let at = |now: &str| json!({"mode": "manual", "now": now});
     assert_eq!(w.api.get("/clock").await, at(START));
     let moved = w.api.post("/clock", json!({"advance": "2h 30m"})).await;
@@ -23,7 +23,7 @@ async fn manual_time_moves_as_it_is_told_to() {
 
 #[tokio::test]
 async fn a_move_that_makes_no_sense_is_refused_by_name() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (body, says) in [
         ("", &["advance", "set"][..]),
         (
@@ -44,7 +44,8 @@ async fn a_move_that_makes_no_sense_is_refused_by_name() {
 
 #[tokio::test]
 async fn system_time_is_not_to_be_moved() {
-    let w = World::with(|builder| builder.clock(fake_dfdaemon::clock::ClockMode::System)).await;
+    let w =
+        Controlled::with(|builder| builder.clock(fake_dfdaemon::clock::ClockMode::System)).await;
     assert_eq!(w.api.get("/clock").await["mode"], "system");
     for body in ["{\"advance\":\"1s\"}", "{\"set\":\"2026-01-01T00:00:00Z\"}"] {
         w.api
@@ -56,7 +57,7 @@ async fn system_time_is_not_to_be_moved() {
 /// Seven days of TTL, the collector and the answers, without seven days.
 #[tokio::test]
 async fn a_week_passes_at_once() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, _) = w.new_file(10);
     let mut request = import(&path);
     request.ttl = Some(prost_types::Duration {
@@ -92,7 +93,7 @@ async fn a_week_passes_at_once() {
 
 #[tokio::test]
 async fn settling_names_what_only_time_can_bring() {
-    let w = World::with(|builder| builder.replication_delay(Duration::from_secs(60))).await;
+    let w = Controlled::with(|builder| builder.replication_delay(Duration::from_secs(60))).await;
     let id = w.imported(10).await;
     let waiting = w.api.ask("/settle").await;
     let expected = json!([
@@ -125,7 +126,7 @@ async fn settling_names_what_only_time_can_bring() {
 /// Settled means settled: when it returns, all that was due is there to be seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_under_way_when_settling_returns() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for _ in 0..20 {
         let id = w.imported(100_000).await;
         w.api.ask("/settle").await;

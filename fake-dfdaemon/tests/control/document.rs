@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fake_dfdaemon::{Action, Rpc};
 use serde_json::{Value, json};
 
-use crate::world::{World, empty};
+use crate::controlled::{Controlled, empty};
 
 /// The table of the API: what there is, and a request that is answered well.
 const TABLE: [(&str, &str, &str, &str); 28] = [
@@ -74,7 +74,7 @@ fn documented(document: &Value) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn the_document_lists_the_table_and_nothing_else() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let document = w.api.document();
     assert_eq!(document["openapi"], "3.1.0");
     let table = TABLE.map(|(method, path, ..)| (method.to_owned(), path.to_owned()));
@@ -86,7 +86,7 @@ async fn the_document_lists_the_table_and_nothing_else() {
 /// Programs are made of the document: they call what has a name, once.
 #[tokio::test]
 async fn every_operation_has_a_name_of_its_own_a_tag_and_examples() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let document = w.api.document();
     let tags = document["tags"].as_array().unwrap();
     let mut names = BTreeSet::new();
@@ -111,7 +111,7 @@ async fn every_operation_has_a_name_of_its_own_a_tag_and_examples() {
 /// A link leads from an answer to an operation, by a parameter that it has.
 #[tokio::test]
 async fn every_link_leads_somewhere() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.post("/snapshots/before", empty()).await;
     w.api
@@ -161,10 +161,10 @@ async fn every_link_leads_somewhere() {
     }
 }
 
-/// [`crate::world::Api::send`] holds each answer against its schema.
+/// [`crate::controlled::Api::send`] holds each answer against its schema.
 #[tokio::test]
 async fn every_operation_of_the_document_answers() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     for (method, _, path, body) in TABLE {
         let (method, path) = (method.to_uppercase(), path.replace("ID", &id));
@@ -175,7 +175,7 @@ async fn every_operation_of_the_document_answers() {
 
 #[tokio::test]
 async fn whatever_is_no_operation_is_refused_by_name() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let paths: BTreeSet<_> = TABLE.map(|(_, path, ..)| path).into();
     for path in paths {
         for method in ["GET", "POST", "DELETE", "PUT", "PATCH"] {
@@ -206,7 +206,7 @@ async fn whatever_is_no_operation_is_refused_by_name() {
 /// What the document says of faults is what the daemon reads.
 #[tokio::test]
 async fn the_schema_of_a_fault_names_every_call_and_every_action() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let schemas = &w.api.document()["components"]["schemas"];
     let calls = schemas["NewFault"]["properties"]["on"]["enum"]
         .as_array()
@@ -228,7 +228,7 @@ async fn the_schema_of_a_fault_names_every_call_and_every_action() {
 
 #[tokio::test]
 async fn a_body_that_is_none_is_refused_by_name() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     for (method, _, path, _) in TABLE {
         if method != "post" {
@@ -254,7 +254,7 @@ async fn a_body_that_is_none_is_refused_by_name() {
 
 #[tokio::test]
 async fn health_tells_what_the_daemon_is() {
-    let w = World::with(|builder| {
+    let w = Controlled::with(|builder| {
         let release = fake_dfdaemon::Release::V1_5;
         builder.hosts(2).release(release).fault_seed(7)
     })

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::world::World;
+use crate::controlled::Controlled;
 
 /// A reader of events.
 struct Reader {
@@ -24,7 +24,7 @@ struct Event {
 }
 
 impl Reader {
-    async fn of(w: &World, path: &str, last: Option<&str>) -> Self {
+    async fn of(w: &Controlled, path: &str, last: Option<&str>) -> Self {
         let mut headers = vec![("host", "localhost")];
         headers.extend(last.map(|id| ("last-event-id", id)));
         let address = w.api.address();
@@ -82,7 +82,7 @@ impl Reader {
 
 #[tokio::test]
 async fn everything_that_happens_is_told() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let mut reader = Reader::of(&w, "/events", None).await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
@@ -132,7 +132,7 @@ const OF_OTHERS: &str = "/events?kinds=faults,settings,snapshots,journal-cleared
 /// A page that is open shows at once what other clients of the API change.
 #[tokio::test]
 async fn changes_by_other_clients_are_told() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let mut reader = Reader::of(&w, OF_OTHERS, None).await;
     let mut seen = async |kind: &str, data: Value| {
         let event = reader.next().await;
@@ -170,7 +170,7 @@ async fn changes_by_other_clients_are_told() {
 
 #[tokio::test]
 async fn a_reader_that_comes_back_misses_nothing() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let path = "/events?kinds=call-ended";
     let mut reader = Reader::of(&w, path, None).await;
@@ -203,7 +203,7 @@ async fn a_reader_that_comes_back_misses_nothing() {
 /// some.
 #[tokio::test]
 async fn a_reader_that_comes_back_too_late_is_told_so_once() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let mut reader = Reader::of(&w, "/events", None).await;
     client.list().await.unwrap();
@@ -235,7 +235,7 @@ async fn a_reader_that_comes_back_too_late_is_told_so_once() {
 #[tokio::test]
 async fn a_reader_of_a_sample_is_told_how_many_were_left_out() {
     const CALLS: u64 = 300;
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let path = "/events?kinds=call-ended,clock&sample=2";
     let mut reader = Reader::of(&w, path, None).await;
@@ -266,7 +266,7 @@ async fn a_reader_of_a_sample_is_told_how_many_were_left_out() {
 
 #[tokio::test]
 async fn events_that_there_are_none_of_are_refused() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (query, says) in [
         ("kinds=call-ended,weather", "weather"),
         ("color=red", "color"),
@@ -282,7 +282,7 @@ async fn events_that_there_are_none_of_are_refused() {
 /// A reader that takes nothing keeps neither calls nor the daemon's end, and is let go.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_that_stall_are_let_go() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let mut stalled = Reader::of(&w, "/events", None).await;
     let mut quick = Reader::of(&w, "/events?kinds=clock", None).await;
     let client = w.on_host(0).await;

@@ -6,12 +6,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use serde_json::json;
 use tonic::Code;
 
+use crate::controlled::{Controlled, column, empty};
 use crate::support::eventually;
-use crate::world::{World, column, empty};
 
 #[tokio::test]
 async fn a_fault_is_shown_as_it_was_given_with_id_and_count() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     let given = json!({
         "on": "export", "call": 2, "piece": 3,
@@ -42,7 +42,7 @@ async fn a_fault_is_shown_as_it_was_given_with_id_and_count() {
 /// What is answered is held against the document.
 #[tokio::test]
 async fn amounts_of_time_and_bytes_are_shown_as_the_document_says() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (given, shown) in [
         (json!({"delay": "200ms"}), json!({"delay": "200ms"})),
         (json!({"delay": "2d 3h"}), json!({"delay": "2days 3h"})),
@@ -76,7 +76,7 @@ async fn amounts_of_time_and_bytes_are_shown_as_the_document_says() {
 
 #[tokio::test]
 async fn a_fault_that_is_none_is_refused_by_name() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (body, says) in [
         ("", "missing field `on`"),
         ("{\"on\":\"stat\"}", "missing field `do`"),
@@ -138,7 +138,7 @@ async fn a_fault_that_is_none_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_call_goes_on_when_its_fault_is_deleted() {
     for path in ["/faults/1", "/faults"] {
-        let w = World::new().await;
+        let w = Controlled::new().await;
         let id = w.imported(10).await;
         w.api
             .post("/faults", json!({"on": "stat", "do": {"stall": true}}))
@@ -157,7 +157,7 @@ async fn a_stalled_call_goes_on_when_its_fault_is_deleted() {
 
 #[tokio::test]
 async fn a_host_whose_sockets_a_fault_closed_serves_again_when_the_answer_comes() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let endpoint = w.daemon.endpoint().to_owned();
     let knock = || UnixStream::connect(&endpoint).map_err(|error| error.kind());
     let stale = || json!({"on": "connect", "host": "host-0", "do": {"stale": true}});

@@ -5,16 +5,16 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::world::{PIECE, World, column, transfer};
+use crate::controlled::{Controlled, PIECE, column, transfer};
 
-async fn replicas(w: &World, id: &str) -> Vec<Value> {
+async fn replicas(w: &Controlled, id: &str) -> Vec<Value> {
     let task = w.api.get(&format!("/tasks/{id}")).await;
     column(&task["replicas"], "host")
 }
 
 #[tokio::test]
 async fn hosts_are_shown_with_their_load() {
-    let w = World::with(|builder| builder.capacity(1000)).await;
+    let w = Controlled::with(|builder| builder.capacity(1000)).await;
     w.imported(10).await;
     w.api.ask("/settle").await;
     let hosts = w.api.get("/hosts").await;
@@ -34,7 +34,7 @@ async fn hosts_are_shown_with_their_load() {
         hosts,
         json!({"hosts": [host(0, 10), host(1, 10), host(2, 0)]})
     );
-    let unbounded = World::new().await;
+    let unbounded = Controlled::new().await;
     assert_eq!(
         unbounded.api.get("/hosts").await["hosts"][0]["capacity_bytes"],
         Value::Null
@@ -43,7 +43,7 @@ async fn hosts_are_shown_with_their_load() {
 
 #[tokio::test]
 async fn a_host_that_stops_keeps_its_replicas() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     let sockets = [0, 1].map(|number| {
@@ -72,7 +72,7 @@ async fn a_host_that_stops_keeps_its_replicas() {
 
 #[tokio::test]
 async fn replicas_of_a_host_that_leaves_are_made_elsewhere_and_stay() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     assert_eq!(w.api.ask("/hosts/host-1/leave").await["state"], "left");
@@ -90,7 +90,7 @@ async fn replicas_of_a_host_that_leaves_are_made_elsewhere_and_stay() {
 /// Asked for twice, it is as it is.
 #[tokio::test]
 async fn what_is_asked_for_again_changes_nothing() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (verb, state) in [
         ("stop", "stopped"),
         ("leave", "left"),
@@ -114,7 +114,7 @@ async fn what_is_asked_for_again_changes_nothing() {
 /// The socket of a stopped host may be somebody else's by now.
 #[tokio::test]
 async fn a_host_whose_socket_was_taken_does_not_start() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     w.api.ask("/hosts/host-1/stop").await;
     let socket = w.daemon.host(1).unwrap().endpoint().to_owned();
     let taken = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -130,12 +130,12 @@ async fn a_host_whose_socket_was_taken_does_not_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_goes_on_from_another_replica_when_its_source_stops() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, bytes) = w.new_file(3 * PIECE);
     let id = w
         .on_host(0)
         .await
-        .import(crate::world::import(&path))
+        .import(crate::controlled::import(&path))
         .await
         .unwrap()
         .id;
@@ -162,7 +162,7 @@ async fn an_export_goes_on_from_another_replica_when_its_source_stops() {
 /// All of its own calls break with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_to_a_host_that_stops_break() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api
         .post("/faults", json!({"on": "stat", "do": {"stall": true}}))

@@ -5,11 +5,11 @@ use std::fs;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::world::{PIECE, World, column, empty, import, transfer};
+use crate::controlled::{Controlled, PIECE, column, empty, import, transfer};
 
 #[tokio::test]
 async fn a_call_is_told_in_full() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, _) = w.new_file(PIECE + 1);
     let client = w.on_host(0).await;
     let id = client.import(import(&path)).await.unwrap().id;
@@ -67,7 +67,7 @@ async fn a_call_is_told_in_full() {
 
 #[tokio::test]
 async fn calls_are_found_by_kind_status_task_and_host() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     w.on_host(1).await.stat(&id).await.unwrap();
@@ -101,7 +101,7 @@ async fn calls_are_found_by_kind_status_task_and_host() {
 
 #[tokio::test]
 async fn a_cleared_journal_counts_on() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     w.imported(10).await;
     w.api.ask("/settle").await;
     assert_eq!(w.api.delete("/journal").await, empty());
@@ -121,7 +121,7 @@ async fn a_cleared_journal_counts_on() {
 async fn a_journal_lies_where_it_was_asked_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("calls.jsonl");
-    let w = World::with(|builder| builder.journal(&path)).await;
+    let w = Controlled::with(|builder| builder.journal(&path)).await;
     w.on_host(0).await.list().await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
     assert!(!w.daemon.state_dir().join("journal.jsonl").exists());
@@ -132,7 +132,7 @@ async fn a_journal_lies_where_it_was_asked_to() {
 /// A watch is a call that runs until its client goes away, or it is broken off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_of_the_health_is_a_call() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let mut watched = client.watch_health().await.unwrap();
     assert_eq!(watched.message().await.unwrap().unwrap().status, 1);

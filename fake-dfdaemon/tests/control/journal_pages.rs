@@ -3,9 +3,9 @@
 use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 
+use crate::controlled::{Controlled, column};
 use crate::support::client::Client;
 use crate::support::eventually;
-use crate::world::{World, column};
 
 /// So many calls of a kind, one after the other.
 async fn listed(client: &Client, times: usize) {
@@ -16,7 +16,7 @@ async fn listed(client: &Client, times: usize) {
 
 #[tokio::test]
 async fn pages_follow_each_other_until_there_are_no_more() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(1).await;
     for _ in 0..5 {
         listed(&client, 1).await;
@@ -56,7 +56,7 @@ async fn pages_follow_each_other_until_there_are_no_more() {
 
 #[tokio::test]
 async fn calls_are_counted_as_they_are_found() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     listed(&w.on_host(0).await, 3).await;
     w.on_host(1).await.stat("7").await.unwrap_err();
     for (query, count) in [
@@ -86,7 +86,7 @@ async fn calls_are_counted_as_they_are_found() {
 /// The journal shows them as far as they have come, and no longer as running when they have ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_run_are_told() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let stall = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let (client, other) = (w.on_host(0).await, w.on_host(1).await);
     let first = tokio::spawn(async move { client.stat("7").await });
@@ -125,7 +125,7 @@ async fn metadata_is_told() {
     use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
     use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let connection = w.on_host(0).await.connection();
     let origin = crate::support::client::origin();
     let mut service = DfdaemonDownloadClient::with_origin(connection, origin);

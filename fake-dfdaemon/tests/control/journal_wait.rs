@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 
+use crate::controlled::{Controlled, column, import};
 use crate::support::eventually;
-use crate::world::{World, column, import};
 
 /// An import that hangs has an end in view: who waits for it waits no longer than it takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_ends_when_the_calls_have() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let stall = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let clients = [w.on_host(0).await, w.on_host(1).await];
     let calls = clients.map(|client| tokio::spawn(async move { client.stat("7").await }));
@@ -37,7 +37,7 @@ async fn a_wait_ends_when_the_calls_have() {
 
 #[tokio::test]
 async fn what_does_not_come_is_told_with_what_came_nearest() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     w.on_host(0).await.stat(&id).await.unwrap();
@@ -65,7 +65,7 @@ async fn what_does_not_come_is_told_with_what_came_nearest() {
 /// A call that still runs is the likeliest reason why a wait is in vain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_still_runs_is_a_near_miss() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let stall = w.daemon.fault(Fault::on(Rpc::Import).stall());
     let (path, _) = w.new_file(10);
     let importing = w.on_host(0).await.begin_import(import(&path));
@@ -86,7 +86,7 @@ async fn a_call_that_still_runs_is_a_near_miss() {
 /// The clock of the fake stands still meanwhile.
 #[tokio::test]
 async fn a_cleared_journal_lets_a_wait_begin_again() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     client.list().await.unwrap();
     let wait = json!({"rpc": "list", "count": 2, "timeout": "200ms"}).to_string();
@@ -108,7 +108,7 @@ async fn a_cleared_journal_lets_a_wait_begin_again() {
 
 #[tokio::test]
 async fn a_wait_that_cannot_be_is_refused() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (body, says) in [
         ("{\"rpc\":\"upload\"}", "rpc"),
         ("{\"status\":\"BROKEN\"}", "BROKEN"),
@@ -133,7 +133,7 @@ async fn a_wait_that_cannot_be_is_refused() {
 /// Who waits does not keep the daemon.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_stops_ends_a_wait() {
-    let World { world, api } = World::new().await;
+    let Controlled { world, api } = Controlled::new().await;
     let stopped = async {
         // The daemon tells nobody that a request has begun to wait.
         tokio::time::sleep(Duration::from_millis(50)).await;

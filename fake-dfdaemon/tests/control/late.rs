@@ -7,14 +7,14 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
 
+use crate::controlled::{Controlled, PIECE, column, transfer};
 use crate::support::client::{Client, origin};
 use crate::support::eventually;
-use crate::world::{PIECE, World, column, transfer};
 use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 
 /// What is waited for, besides the collector.
-async fn waiting(w: &World) -> Vec<Value> {
+async fn waiting(w: &Controlled) -> Vec<Value> {
     let settled = w.api.ask("/settle").await;
     let mut waiting = settled["waiting"].as_array().unwrap().clone();
     waiting.retain(|waiting| waiting["what"] != "collect expired tasks");
@@ -23,7 +23,7 @@ async fn waiting(w: &World) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_waits_for_a_manual_clock_is_named() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let delayed = w
         .daemon
         .fault(Fault::on(Rpc::Stat).delay(Duration::from_secs(10)));
@@ -43,7 +43,7 @@ async fn a_call_that_waits_for_a_manual_clock_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn content_that_is_held_back_is_named() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(PIECE).await;
     w.api.ask("/settle").await;
     let slow = w.daemon.fault("export:bandwidth=4MiB".parse().unwrap());
@@ -81,7 +81,7 @@ async fn stat_within(client: &Client, time: &'static str) -> Status {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_ends_when_the_time_is_over_that_its_client_gives_it() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let stalled = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let status = stat_within(&client, "20m").await;
@@ -99,7 +99,7 @@ async fn a_call_ends_when_the_time_is_over_that_its_client_gives_it() {
 /// A stream is on time when it begins on time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_has_its_time_to_begin() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     let client = w.on_host(0).await;
     let limited = || {

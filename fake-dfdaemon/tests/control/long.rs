@@ -7,10 +7,10 @@ use std::path::Path;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use crate::controlled::column;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};
-use crate::world::column;
 
 /// Calls in the journal, and how long each is at least.
 const CALLS: usize = 10_000;

@@ -7,6 +7,7 @@
 mod support;
 
 mod clock;
+mod controlled;
 mod document;
 mod events;
 mod faults;
@@ -23,4 +24,3 @@ mod settings;
 mod snapshots;
 mod starts;
 mod tasks;
-mod world;

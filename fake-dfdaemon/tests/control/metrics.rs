@@ -6,9 +6,9 @@ use fake_dfdaemon::{Fault, Rpc};
 use http_body_util::BodyExt as _;
 use tonic::Code;
 
-use crate::world::{PIECE, World, transfer};
+use crate::controlled::{Controlled, PIECE, transfer};
 
-async fn text(w: &World) -> String {
+async fn text(w: &Controlled) -> String {
     let answer = w.api.address().begin("GET", "/metrics", "").await;
     assert_eq!(answer.status(), 200);
     let kind = answer.headers()["content-type"].to_str().unwrap();
@@ -43,7 +43,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn calls_faults_hosts_and_bytes_are_counted() {
-    let w = World::with(|builder| builder.capacity(1 << 30)).await;
+    let w = Controlled::with(|builder| builder.capacity(1 << 30)).await;
     let id = w.imported(PIECE + 1).await;
     w.api.ask("/settle").await;
     let client = w.on_host(0).await;

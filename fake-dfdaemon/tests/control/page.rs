@@ -2,12 +2,12 @@
 
 use http_body_util::BodyExt as _;
 
+use crate::controlled::Controlled;
 use crate::support::control::Address;
-use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_is_served_and_lets_nothing_in() {
-    let w = World::with(|builder| builder.control_tcp("127.0.0.1:0".parse().unwrap())).await;
+    let w = Controlled::with(|builder| builder.control_tcp("127.0.0.1:0".parse().unwrap())).await;
     let tcp = w.daemon.control_tcp().unwrap();
     let own = tcp.to_string();
     let address = Address::Tcp(tcp);

@@ -6,13 +6,13 @@ use std::process::Command;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+use crate::controlled::{Api, Controlled};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;
-use crate::world::{Api, World};
 
 /// A proxy in front of the first host, with its API.
-async fn proxy(w: &World, options: &[&str]) -> (Process, Api) {
+async fn proxy(w: &Controlled, options: &[&str]) -> (Process, Api) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));
     command
         .arg("proxy")
@@ -31,7 +31,7 @@ async fn proxy(w: &World, options: &[&str]) -> (Process, Api) {
 
 #[tokio::test]
 async fn a_proxy_has_faults_journal_events_metrics_and_the_page() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     let (_proxy, api) = proxy(&w, &["--fault", "list:error=ABORTED", "--fault-seed", "7"]).await;
     let health = api.get("/health").await;
@@ -106,7 +106,7 @@ async fn a_proxy_has_faults_journal_events_metrics_and_the_page() {
 
 #[tokio::test]
 async fn what_a_proxy_cannot_know_is_refused_by_name_and_not_in_the_document() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (_proxy, api) = proxy(&w, &[]).await;
     let paths: BTreeSet<_> = api.document()["paths"]
         .as_object()
@@ -160,7 +160,7 @@ async fn what_a_proxy_cannot_know_is_refused_by_name_and_not_in_the_document() {
 /// A fault that stalls a call can be removed, and the call goes on to the daemon.
 #[tokio::test]
 async fn a_call_that_is_stalled_before_a_daemon_goes_on_when_its_fault_is_removed() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     let (process, api) = proxy(&w, &["--fault", "stat:stall"]).await;
     let client = Client::connect(&w.path("in")).await;
@@ -194,7 +194,7 @@ async fn a_call_that_is_stalled_before_a_daemon_goes_on_when_its_fault_is_remove
 /// The words of `ctl` are those of a fake's.
 #[tokio::test]
 async fn ctl_speaks_to_a_proxy_too() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (_proxy, api) = proxy(&w, &[]).await;
     let ctl = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fake-dfdaemon"));

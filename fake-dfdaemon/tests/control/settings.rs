@@ -6,10 +6,10 @@ use fake_dfdaemon::{Quirk, Release};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use crate::controlled::{Controlled, import, transfer};
 use crate::support::client::Import;
-use crate::world::{World, import, transfer};
 
-impl World {
+impl Controlled {
     async fn adjust(&self, change: Value) -> Value {
         let body = change.to_string();
         let answer = self.api.send("PATCH", "/settings", &body).await;
@@ -21,7 +21,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_are_told_and_changed_one_by_one() {
-    let w = World::with(|builder| {
+    let w = Controlled::with(|builder| {
         let builder = builder.capacity(1 << 30).quirks([Quirk::TtlLimits]);
         builder.block("import:tag=x".parse().unwrap())
     })
@@ -89,7 +89,7 @@ async fn settings_are_told_and_changed_one_by_one() {
 /// With this quirk the shortest TTL is 5 minutes: nothing could be imported any more.
 #[tokio::test]
 async fn quirks_that_leave_no_ttl_are_refused() {
-    let w = World::with(|builder| builder.max_ttl(Duration::from_secs(120))).await;
+    let w = Controlled::with(|builder| builder.max_ttl(Duration::from_secs(120))).await;
     let change = json!({"quirks": ["ttl-limits"]}).to_string();
     let request = ("PATCH", "/settings", change.as_str());
     w.api.refuses(400, request, &["quirks", "5m", "2m"]).await;
@@ -98,7 +98,7 @@ async fn quirks_that_leave_no_ttl_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_changed_counts_from_then_on_and_until_a_reset() {
-    let w = World::with(|builder| builder.release(Release::V1_5)).await;
+    let w = Controlled::with(|builder| builder.release(Release::V1_5)).await;
     let given = w.api.get("/settings").await;
     let client = w.on_host(0).await;
     let (path, _) = w.new_file(1000);

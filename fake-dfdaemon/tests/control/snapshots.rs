@@ -6,13 +6,13 @@ use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use crate::controlled::{Controlled, PIECE, START, column, empty, import, transfer};
 use crate::support::client::Import;
 use crate::support::control::Address;
 use crate::support::eventually;
-use crate::world::{PIECE, START, World, column, empty, import, transfer};
 
 /// Tasks, hosts and clock.
-async fn state(w: &World) -> [Value; 3] {
+async fn state(w: &Controlled) -> [Value; 3] {
     w.api.ask("/settle").await;
     let mut states = [Value::Null, Value::Null, Value::Null];
     for (state, path) in states.iter_mut().zip(["/tasks", "/hosts", "/clock"]) {
@@ -23,7 +23,7 @@ async fn state(w: &World) -> [Value; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_hosts_and_clock_come_back_faults_and_journal_stay() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, bytes) = w.new_file(PIECE + 1);
     let id = w.on_host(0).await.import(import(&path)).await.unwrap().id;
     w.api.ask("/hosts/host-2/leave").await;
@@ -62,7 +62,7 @@ async fn a_reset_is_as_after_the_start() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("preloaded"), b"content").unwrap();
     let refused = Fault::on(Rpc::Delete).call(1).error(Code::Aborted);
-    let w = World::with(|builder| builder.preload(dir.path()).fault(refused)).await;
+    let w = Controlled::with(|builder| builder.preload(dir.path()).fault(refused)).await;
     let preloaded = w.daemon.preloaded()[0].task_id.clone();
     let at_start = state(&w).await;
     let faults = w.api.get("/faults").await;
@@ -111,7 +111,7 @@ async fn a_reset_without_its_preloaded_files_changes_nothing() {
     let preload = dir.path().join("preload");
     std::fs::create_dir(&preload).unwrap();
     std::fs::write(preload.join("file"), b"content").unwrap();
-    let w = World::with(|builder| builder.preload(&preload)).await;
+    let w = Controlled::with(|builder| builder.preload(&preload)).await;
     let (path, _) = w.new_file(100);
     w.on_host(0).await.import(import(&path)).await.unwrap();
     w.api.ask("/hosts/host-1/leave").await;
@@ -140,7 +140,7 @@ async fn a_reset_without_its_preloaded_files_changes_nothing() {
 /// Numbers begin anew with a reset: a guard of before has nothing to do with a fault of after.
 #[tokio::test]
 async fn a_guard_of_before_a_reset_removes_nothing_after_it() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let fault = || Fault::on(Rpc::Stat).stall();
     let before = w.daemon.fault(fault());
     w.daemon.reset().await.unwrap();
@@ -155,7 +155,7 @@ async fn a_guard_of_before_a_reset_removes_nothing_after_it() {
 /// What cannot be brought back breaks nothing off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_of_what_is_not_there_leaves_calls_running() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let fault = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let client = w.on_host(0).await;
     let stating = tokio::spawn(async move { client.stat("7").await });
@@ -170,7 +170,7 @@ async fn a_restore_of_what_is_not_there_leaves_calls_running() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_are_running_get_unavailable() {
     for verb in ["/reset", "/snapshots/a/restore"] {
-        let w = World::new().await;
+        let w = Controlled::new().await;
         w.api.ask("/snapshots/a").await;
         let id = w.imported(PIECE + 1).await;
         let (path, _) = w.new_file(10);
@@ -234,7 +234,7 @@ async fn calls_that_are_running_get_unavailable() {
 
 #[tokio::test]
 async fn a_snapshot_is_replaced_by_one_of_the_same_name() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     w.api.ask("/snapshots/a").await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
@@ -246,7 +246,7 @@ async fn a_snapshot_is_replaced_by_one_of_the_same_name() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_not_there_and_a_name_that_is_none_are_refused() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     let missing = ("POST", "/snapshots/nothing/restore", "");
     w.api.refuses(404, missing, &["nothing"]).await;
@@ -264,7 +264,7 @@ async fn a_snapshot_that_is_not_there_and_a_name_that_is_none_are_refused() {
 /// lacks is put down at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_only_the_replaced_state_lacked_is_not_made() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, _) = w.new_file(10);
     let request = Import {
         persistent_replica_count: 2,
@@ -295,7 +295,7 @@ async fn a_replica_that_only_the_replaced_state_lacked_is_not_made() {
 /// A restored state is one like any other: it can be imported into, expires and settles.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_state_lives_on() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     w.api.ask("/snapshots/a").await;
@@ -332,7 +332,7 @@ async fn a_restored_state_lives_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_tasks_are_kept_and_brought_back() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let client = w.on_host(0).await;
     let (path, _) = w.new_file(100);
     for number in 0..1000 {
@@ -363,7 +363,7 @@ async fn a_thousand_tasks_are_kept_and_brought_back() {
 
 #[tokio::test]
 async fn snapshots_are_listed_and_removed() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let none = json!({"snapshots": []});
     assert_eq!(w.api.get("/snapshots").await, none);
     let id = w.imported(10).await;

@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
+use crate::controlled::{Api, Controlled, column, transfer};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};
-use crate::world::{Api, World, column, transfer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_are_there_from_the_start_that_were_to_be_preloaded() {
@@ -25,7 +25,7 @@ async fn files_are_there_from_the_start_that_were_to_be_preloaded() {
         fs::write(dir.join(name), content).unwrap();
     }
     std::os::unix::fs::symlink("a", dir.join("c")).unwrap();
-    let w = World::with(|builder| builder.preload(dir)).await;
+    let w = Controlled::with(|builder| builder.preload(dir)).await;
     let ready = serde_json::to_value(w.daemon.ready()).unwrap();
     let preloaded = &ready["preloaded"];
     let paths = ["a", "b/deep/file", "b/empty", "c", "z"].map(|name| json!(dir.join(name)));
@@ -61,7 +61,8 @@ async fn the_same_files_may_be_preloaded_into_a_state_that_has_them() {
     let mut ids = Vec::new();
     for _ in 0..2 {
         let w =
-            World::with(|builder| builder.preload(fixtures.path()).state_dir(state.path())).await;
+            Controlled::with(|builder| builder.preload(fixtures.path()).state_dir(state.path()))
+                .await;
         ids.push(w.daemon.preloaded()[0].task_id.clone());
         w.world.stop().await;
     }
@@ -91,7 +92,7 @@ async fn a_file_that_cannot_be_preloaded_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_is_served_on_tcp_besides() {
-    let w = World::with(|builder| builder.control_tcp("127.0.0.1:0".parse().unwrap())).await;
+    let w = Controlled::with(|builder| builder.control_tcp("127.0.0.1:0".parse().unwrap())).await;
     let ready = serde_json::to_value(w.daemon.ready()).unwrap();
     let address: SocketAddr = ready["control_tcp"].as_str().unwrap().parse().unwrap();
     assert_ne!(address.port(), 0);
@@ -102,7 +103,7 @@ async fn the_api_is_served_on_tcp_besides() {
     w.world.stop().await;
     assert!(std::net::TcpStream::connect(address).is_err());
     assert_eq!(
-        serde_json::to_value(World::new().await.daemon.ready()).unwrap()["control_tcp"],
+        serde_json::to_value(Controlled::new().await.daemon.ready()).unwrap()["control_tcp"],
         Value::Null
     );
 }

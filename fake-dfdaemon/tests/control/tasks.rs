@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use crate::controlled::{Controlled, PIECE, column, empty, import, transfer};
 use crate::support::client::Import;
-use crate::world::{PIECE, World, column, empty, import, transfer};
 
 #[tokio::test]
 async fn a_task_is_the_fields_of_stat_and_its_replicas() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (path, _) = w.new_file(PIECE + 1);
     let request = Import {
         tag: Some("t".to_owned()),
@@ -15,7 +15,7 @@ async fn a_task_is_the_fields_of_stat_and_its_replicas() {
     };
     let id = w.on_host(0).await.import(request).await.unwrap().id;
     w.api.ask("/settle").await;
-    // A copy that nobody asked to keep.
+    // A replica that nobody asked to keep.
     w.on_host(2).await.export(transfer(&id)).await.ok();
     let expected = json!({
         "task_id": id,
@@ -44,7 +44,7 @@ async fn a_task_is_the_fields_of_stat_and_its_replicas() {
 
 #[tokio::test]
 async fn tasks_that_lack_replicas_are_told_alone() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let mut two = [w.imported(10).await, w.imported(20).await];
     two.sort();
     let (path, _) = w.new_file(30);
@@ -74,7 +74,7 @@ async fn tasks_that_lack_replicas_are_told_alone() {
 
 #[tokio::test]
 async fn tasks_are_found_by_their_text_and_by_their_hosts() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let mut ids = Vec::new();
     let named = [
         (Some("nightly & <b>"), None),
@@ -122,7 +122,7 @@ async fn tasks_are_found_by_their_text_and_by_their_hosts() {
 
 #[tokio::test]
 async fn a_task_that_failed_is_shown_too() {
-    let w = World::with(|builder| builder.capacity(100)).await;
+    let w = Controlled::with(|builder| builder.capacity(100)).await;
     let (path, _) = w.new_file(101);
     w.on_host(0).await.import(import(&path)).await.unwrap_err();
     let tasks = w.api.get("/tasks").await;
@@ -133,7 +133,7 @@ async fn a_task_that_failed_is_shown_too() {
 
 #[tokio::test]
 async fn a_deleted_task_is_gone_everywhere() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let (id, other) = (w.imported(10).await, w.imported(20).await);
     w.api.ask("/settle").await;
     let path = format!("/tasks/{id}");
@@ -147,7 +147,7 @@ async fn a_deleted_task_is_gone_everywhere() {
     );
     let used = column(&w.api.get("/hosts").await["hosts"], "used_bytes");
     let used: u64 = used.iter().filter_map(serde_json::Value::as_u64).sum();
-    assert_eq!(used, 40, "the other's two copies");
+    assert_eq!(used, 40, "the other's two replicas");
     for host in 0..3 {
         let client = w.on_host(host).await;
         client.stat(&id).await.unwrap_err();
@@ -165,7 +165,7 @@ async fn a_deleted_task_is_gone_everywhere() {
 /// Ids that clients choose reach the path percent-encoded, and name nothing of the file system.
 #[tokio::test]
 async fn any_text_is_an_id_that_is_not_there() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     for (id, escaped) in [
         ("7", "7"),
         ("../x", "..%2Fx"),
@@ -181,7 +181,7 @@ async fn any_text_is_an_id_that_is_not_there() {
 
 #[tokio::test]
 async fn what_one_host_deletes_is_seen() {
-    let w = World::new().await;
+    let w = Controlled::new().await;
     let id = w.imported(10).await;
     w.api.ask("/settle").await;
     w.peer(0).await.delete(&id).await.unwrap();

@@ -145,7 +145,7 @@ impl Promises {
         let state = self.state();
         assert_eq!(names(&state.join("scheduler/tmp")), [""; 0]);
         assert_eq!(records(&state.join("scheduler/tasks")), promised);
-        let mut copies = Vec::new();
+        let mut replicas = Vec::new();
         for host in 0..HOSTS {
             let host = state.join(format!("hosts/host-{host}"));
             assert_eq!(names(&host.join("tmp")), [""; 0]);
@@ -157,11 +157,11 @@ impl Promises {
                 let whole = content::bytes(promise.seed, promise.length);
                 assert!(content.unwrap() == whole, "{promise:?} is damaged");
             }
-            copies.extend(found);
+            replicas.extend(found);
         }
         for promise in &self.promised {
-            let copies = copies.iter().filter(|id| **id == promise.id).count();
-            assert!(copies >= promise.replicas, "{promise:?} has {copies}");
+            let replicas = replicas.iter().filter(|id| **id == promise.id).count();
+            assert!(replicas >= promise.replicas, "{promise:?} has {replicas}");
         }
         let snapshots = state.join("snapshots");
         if snapshots.exists() {

@@ -11,7 +11,7 @@ use crate::world::{Kind, PIECE, Place, Subject, World, export_to, faults, import
 /// How long an action has to let a call go on that it shall not hold up.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A file for a call: imported, unless the call imports; where an update finds a copy to promote.
+/// A file for a call: imported, unless the call imports; where an update finds a replica to promote.
 async fn subject(w: &World, rpc: Rpc) -> Subject {
     if rpc == Rpc::Import {
         return w.file(100);

@@ -61,7 +61,7 @@ async fn a_copy_of_another_length_serves_nobody() {
                 let task = client.stat(&subject.id).await.unwrap();
                 assert_eq!(task.current_replica_count, 0);
                 assert!(!content_of(&w, "host-0", &subject.id).exists());
-                // There is nothing that another copy could be made from.
+                // There is nothing that another replica could be made from.
                 w.daemon.settle().await;
                 let made = w.daemon.journal().calls(Rpc::Replicate);
                 assert!(made.is_empty(), "{made:?}");

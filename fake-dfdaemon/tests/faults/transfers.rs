@@ -67,7 +67,7 @@ async fn without_another_parent_the_export_fails_and_leaves_nothing() {
     }
 }
 
-/// A copy that was imported by hard link has no digests to compare with.
+/// A replica that was imported by hard link has no digests to compare with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_digests_a_corrupted_piece_arrives() {
     let w = World::with(|builder| builder.hosts(3).release(Release::V1_5)).await;

@@ -58,7 +58,7 @@ impl World {
         subject
     }
 
-    /// The whole copies of a task, by the hosts' names, and whether they are persistent.
+    /// The whole replicas of a task, by the hosts' names, and whether they are persistent.
     pub(crate) async fn replicas(&self, id: &str) -> Vec<(String, bool)> {
         let mut replicas = Vec::new();
         for host in self.daemon.hosts() {

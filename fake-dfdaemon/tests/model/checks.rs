@@ -9,9 +9,9 @@ use dfdaemon_api::common::v2::{PersistentCacheTask, TrafficType};
 use tonic::{Code, Status};
 
 use crate::files::{LENGTHS, bytes};
+use crate::lockstep::{Lockstep, Outcome};
 use crate::model::Hit;
 use crate::support::client::Exported;
-use crate::world::{Outcome, World};
 
 pub(crate) fn import_ended(
     expected: Outcome,
@@ -87,28 +87,28 @@ pub(crate) fn exported_whole(
 }
 
 /// Compares all that can be seen.
-pub(crate) async fn compare(world: &mut World, when: &str) {
-    for (position, host) in world.model.running().into_iter().enumerate() {
-        let client = world.client(host).await;
+pub(crate) async fn compare(pair: &mut Lockstep, when: &str) {
+    for (position, host) in pair.model.running().into_iter().enumerate() {
+        let client = pair.client(host).await;
         let listed = client.list().await.unwrap().into_iter();
         let listed: BTreeMap<_, _> = listed
             .map(|task| (task.task_id, (task.persistent, task.finished_at.is_some())))
             .collect();
-        let tasks = world.model.tasks.iter();
+        let tasks = pair.model.tasks.iter();
         let expected = tasks.filter_map(|(id, task)| {
-            let persistent = task.copies.get(&host)?;
+            let persistent = task.replicas.get(&host)?;
             Some((id.clone(), (*persistent, task.succeeded)))
         });
         assert_eq!(listed, expected.collect(), "records of host-{host} {when}");
         // Every host says the same of the scheduler.
         if position == 0 {
-            for id in world.model.tasks.keys() {
+            for id in pair.model.tasks.keys() {
                 let stat = client.stat(id).await;
-                compare_task(world, id, stat, when);
+                compare_task(pair, id, stat, when);
             }
         }
     }
-    let state = world.dir.path().join("state");
+    let state = pair.dir.path().join("state");
     for host in ["host-0", "host-1", "host-2"] {
         let tmp = state.join("hosts").join(host).join("tmp");
         let left = fs::read_dir(tmp).unwrap().count();
@@ -116,8 +116,8 @@ pub(crate) async fn compare(world: &mut World, when: &str) {
     }
 }
 
-fn compare_task(world: &World, id: &str, stat: Result<PersistentCacheTask, Status>, when: &str) {
-    let Some(task) = world.model.live(id) else {
+fn compare_task(pair: &Lockstep, id: &str, stat: Result<PersistentCacheTask, Status>, when: &str) {
+    let Some(task) = pair.model.live(id) else {
         let gone = stat.unwrap_err();
         assert!(gone.message().contains("not found"), "{id} {when}");
         return;
@@ -133,7 +133,7 @@ fn compare_task(world: &World, id: &str, stat: Result<PersistentCacheTask, Statu
         stat.current_persistent_replica_count,
         stat.current_replica_count,
     );
-    assert_eq!(counts, world.model.counts(task), "counts of {id} {when}");
+    assert_eq!(counts, pair.model.counts(task), "counts of {id} {when}");
     assert_eq!(stat.persistent_replica_count, task.wanted);
     assert_eq!(stat.content_length, LENGTHS[task.file] as u64);
     assert_eq!(stat.ttl.unwrap().seconds, task.ttl);

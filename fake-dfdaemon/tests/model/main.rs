@@ -11,19 +11,19 @@ mod support;
 
 mod checks;
 mod files;
+mod lockstep;
 mod model;
 mod ops;
 mod printed;
 mod script;
 mod walk;
-mod world;
 
 use fake_dfdaemon::Release;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
+use lockstep::Lockstep;
 use ops::{Case, cases_of};
-use world::World;
 
 /// Cases per release; more with `PROPTEST_CASES`.
 fn cases() -> u32 {
@@ -34,9 +34,9 @@ fn cases() -> u32 {
 fn run(case: &Case) {
     let runtime = support::runtime();
     runtime.block_on(async {
-        let mut world = World::new(case.release).await;
-        world.run(&case.ops).await;
-        world.stop().await;
+        let mut pair = Lockstep::new(case.release).await;
+        pair.run(&case.ops).await;
+        pair.stop().await;
     });
 }
 

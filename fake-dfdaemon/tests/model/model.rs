@@ -29,9 +29,9 @@ pub(crate) struct Task {
     pub(crate) created: i64,
     pub(crate) ttl: i64,
     pub(crate) wanted: u64,
-    /// Hosts with a record, and whether it is of a persistent copy. Of a Failed task: the host of
-    /// the import, without a copy.
-    pub(crate) copies: BTreeMap<usize, bool>,
+    /// Hosts with a record, and whether it is of a persistent replica. Of a Failed task: the host of
+    /// the import, without a replica.
+    pub(crate) replicas: BTreeMap<usize, bool>,
 }
 
 impl Task {
@@ -136,7 +136,7 @@ impl Model {
             return (0, 0);
         }
         let counted = || {
-            task.copies
+            task.replicas
                 .iter()
                 .filter(|(host, _)| self.hosts[**host] != Status::Left)
         };
@@ -240,7 +240,7 @@ impl Model {
     fn short_of_replicas(&self) -> Vec<String> {
         let could_help = |task: &Task| {
             let mut hosts = self.running().into_iter();
-            hosts.any(|host| task.copies.get(&host) != Some(&true))
+            hosts.any(|host| task.replicas.get(&host) != Some(&true))
         };
         let short = self.tasks.keys().filter(|id| {
             let task = self.live(id).filter(|task| task.succeeded);
@@ -263,10 +263,10 @@ impl Model {
             return made;
         };
         let running = self.running();
-        let with = |copy: Option<bool>| {
+        let with = |replica: Option<bool>| {
             let hosts = running.iter();
             hosts
-                .filter(|host| task.copies.get(host).copied() == copy)
+                .filter(|host| task.replicas.get(host).copied() == replica)
                 .count() as u64
         };
         // Somebody has to have it to give it, if there is anything to give.

@@ -10,11 +10,11 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 
+use crate::lockstep::{Lockstep, Outcome};
 use crate::ops::{Case, Op, cases_of};
 use crate::script;
 use crate::support::control::Address;
 use crate::support::skipped;
-use crate::world::{Outcome, World};
 
 /// Cases of each release.
 const CASES: usize = 1;
@@ -49,12 +49,12 @@ fn some_cases(release: Release) -> Vec<Case> {
 fn in_the_library(case: &Case) -> (Vec<Outcome>, [Value; 2]) {
     let runtime = crate::support::runtime();
     runtime.block_on(async {
-        let mut world = World::new(case.release).await;
-        let outcomes = world.run(&case.ops).await;
-        let api = Address::socket(world.daemon().control());
+        let mut pair = Lockstep::new(case.release).await;
+        let outcomes = pair.run(&case.ops).await;
+        let api = Address::socket(pair.daemon().control());
         let tasks = api.send("GET", "/tasks", "").await.body;
         let hosts = api.send("GET", "/hosts", "").await.body;
-        world.stop().await;
+        pair.stop().await;
         (outcomes, [tasks, hosts])
     })
 }

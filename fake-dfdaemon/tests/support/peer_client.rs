@@ -38,7 +38,7 @@ impl PeerClient {
         self.0.clone()
     }
 
-    /// Makes the host's copy persistent, or does nothing.
+    /// Makes the host's replica persistent, or does nothing.
     pub async fn update(&self, id: &str, persistent: bool) -> Result<(), Status> {
         let request = UpdatePersistentCacheTaskRequest {
             task_id: id.to_owned(),
@@ -49,7 +49,7 @@ impl PeerClient {
         answer.map(tonic::Response::into_inner)
     }
 
-    /// Removes the host's copy.
+    /// Removes the host's replica.
     pub async fn delete(&self, id: &str) -> Result<(), Status> {
         let request = DeletePersistentCacheTaskRequest {
             task_id: id.to_owned(),

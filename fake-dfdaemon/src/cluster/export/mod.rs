@@ -205,7 +205,7 @@ impl Export {
     }
 
     /// Whether the content of a piece is there, with the quirk for content that was cut. Where it is not,
-    /// the copy has failed.
+    /// the replica has failed.
     pub(crate) async fn check_piece(&mut self, range: &Range<u64>) -> Result<(), Error> {
         if !self.cluster.has_quirk(Quirk::UnnoticedCuts) {
             return Ok(());

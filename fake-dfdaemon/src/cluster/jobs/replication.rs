@@ -38,7 +38,7 @@ impl Jobs {
             let taken = match step {
                 None => return Ok(()),
                 Some(Step::Promote(host)) => self.promote(host, id, &gate).await,
-                Some(Step::Copy(host)) => self.replicate_to(host, id, gate).await,
+                Some(Step::Create(host)) => self.replicate_to(host, id, gate).await,
             };
             if replaced.is_cancelled() {
                 return Ok(());

@@ -1,10 +1,10 @@
-//! Peers of a task that the scheduler counts although their hosts have no copy for it, with the quirks
-//! that have it so.
+//! Peers of a task that the scheduler counts although their hosts have no replica, with the quirks for
+//! that.
 
 use crate::dfdaemon::HostNumber;
 
-/// Exports that run or have failed, an import that broke, copies that were lost on hosts that have
-/// taken the task again since. They count until the task is gone or their host leaves.
+/// Exports that run or have failed, an import that broke, replicas that were lost on hosts that have
+/// fetched the task again since. They count until the task is gone or their host leaves.
 #[derive(Debug, Default)]
 pub(crate) struct CountedPeers(Box<[CountedPeer]>);
 
@@ -12,7 +12,7 @@ pub(crate) struct CountedPeers(Box<[CountedPeer]>);
 struct CountedPeer {
     host: HostNumber,
     persistent: bool,
-    /// Whether it is a parent for others, as far as the scheduler knows: a copy that was lost.
+    /// Whether it is a parent for others, as far as the scheduler knows: a replica that was lost.
     is_offered: bool,
 }
 
@@ -26,7 +26,7 @@ impl CountedPeers {
         });
     }
 
-    /// Adds a copy that was lost.
+    /// Adds a replica that was lost.
     pub(crate) fn add_lost(&mut self, host: HostNumber, persistent: bool) {
         self.push(CountedPeer {
             host,
@@ -63,7 +63,7 @@ impl CountedPeers {
         self.0 = left.filter(|peer| peer.host != host).collect();
     }
 
-    /// The hosts whose copies were lost and are offered to this one.
+    /// The hosts whose replicas were lost and are offered to this one.
     pub(crate) fn offered_to(&self, host: HostNumber) -> impl Iterator<Item = HostNumber> {
         let peers = self.0.iter();
         let offered = peers.filter(move |peer| peer.is_offered && peer.host != host);

@@ -33,7 +33,7 @@ pub(crate) enum Step {
     /// This host's replica becomes persistent. Nothing is transferred.
     Promote(HostNumber),
     /// This host gets a persistent replica.
-    Copy(HostNumber),
+    Create(HostNumber),
 }
 
 /// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
@@ -53,11 +53,11 @@ pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
         .iter()
         .filter(|candidate| candidate.replica == Some(Retention::Evictable))
         .map(|candidate| Step::Promote(candidate.host));
-    let copied = usable
+    let created = usable
         .iter()
         .filter(|candidate| candidate.replica.is_none() && candidate.has_room)
-        .map(|candidate| Step::Copy(candidate.host));
-    promoted.chain(copied).take(missing).collect()
+        .map(|candidate| Step::Create(candidate.host));
+    promoted.chain(created).take(missing).collect()
 }
 
 /// The same as a scheduler decides that draws exactly as many hosts as are missing, and looks at
@@ -76,8 +76,8 @@ pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -
         .iter()
         .take_while(|step| matches!(step, Step::Promote(_)))
         .count();
-    if let Some(copies) = steps.get_mut(promoted..) {
-        random.shuffle(copies);
+    if let Some(created) = steps.get_mut(promoted..) {
+        random.shuffle(created);
     }
     steps.truncate(missing);
     let has_room = |host: HostNumber| {
@@ -87,7 +87,7 @@ pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -
     };
     steps.retain(|step| match step {
         Step::Promote(_) => true,
-        Step::Copy(host) => has_room(*host),
+        Step::Create(host) => has_room(*host),
     });
     steps
 }
@@ -113,12 +113,12 @@ mod tests {
         Step::Promote(HostNumber::of(index))
     }
 
-    fn copy(index: usize) -> Step {
-        Step::Copy(HostNumber::of(index))
+    fn create(index: usize) -> Step {
+        Step::Create(HostNumber::of(index))
     }
 
     #[test]
-    fn copies_that_exist_are_promoted_before_any_transfer() {
+    fn replicas_that_exist_are_promoted_before_any_transfer() {
         let hosts = [
             host(0, Some(Retention::Persistent)),
             host(1, None),
@@ -126,8 +126,8 @@ mod tests {
             host(3, None),
         ];
         assert_eq!(plan(2, &hosts), [promote(2)]);
-        assert_eq!(plan(3, &hosts), [promote(2), copy(1)]);
-        assert_eq!(plan(9, &hosts), [promote(2), copy(1), copy(3)]);
+        assert_eq!(plan(3, &hosts), [promote(2), create(1)]);
+        assert_eq!(plan(9, &hosts), [promote(2), create(1), create(3)]);
         assert_eq!(plan(1, &hosts), []);
     }
 
@@ -144,7 +144,7 @@ mod tests {
                 ..host(2, None)
             },
         ];
-        assert_eq!(plan(2, &hosts), [copy(2)]);
+        assert_eq!(plan(2, &hosts), [create(2)]);
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
             },
             host(4, None),
         ];
-        assert_eq!(plan(2, &hosts), [copy(4)]);
+        assert_eq!(plan(2, &hosts), [create(4)]);
     }
 
     proptest! {
@@ -178,9 +178,9 @@ mod tests {
             let candidates: Vec<_> = hosts
                 .iter()
                 .enumerate()
-                .map(|(number, &(copy, counts, runs, has_room, used))| Candidate {
+                .map(|(number, &(replica, counts, runs, has_room, used))| Candidate {
                     host: HostNumber::of(number),
-                    replica: match copy { 0 => None, 1 => Some(Retention::Persistent), _ => Some(Retention::Evictable) },
+                    replica: match replica { 0 => None, 1 => Some(Retention::Persistent), _ => Some(Retention::Evictable) },
                     counts, runs, has_room, used,
                 })
                 .collect();
@@ -189,7 +189,7 @@ mod tests {
             prop_assert!(steps.is_empty() || persistent + steps.len() <= usize::try_from(wanted).unwrap());
             let mut touched = Vec::new();
             for step in steps {
-                let (Step::Promote(number) | Step::Copy(number)) = step;
+                let (Step::Promote(number) | Step::Create(number)) = step;
                 let candidate = candidates[number.index()];
                 prop_assert!(candidate.runs && candidate.counts && candidate.replica != Some(Retention::Persistent));
                 prop_assert!(!touched.contains(&number));

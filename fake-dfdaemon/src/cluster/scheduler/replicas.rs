@@ -18,8 +18,8 @@ pub(crate) struct ReplicaState {
     pub(crate) uploading: u64,
     /// Pieces that were read for somebody: another host, or a client that wants the content.
     pub(crate) uploaded: u64,
-    /// Whether the scheduler takes it for a persistent one, if its host has changed that and told
-    /// nobody, with the quirks for it.
+    /// Whether the scheduler takes it for a persistent one, if the scheduler did not learn of a change of
+    /// that, with the quirks for it.
     pub(crate) told_persistent: Option<bool>,
     /// Whether its content is gone and only the scheduler still counts it, with the quirk for it.
     pub(crate) lost: bool,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::row::{Row, row};
 use crate::support::client::Export;
-use crate::world::{World, export_to, has_other_file_system, transfer};
+use crate::tested_daemon::{TestedDaemon, export_to, has_other_file_system, transfer};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -45,7 +45,7 @@ fn overwriting(id: &str, output: &Path) -> Export {
     }
 }
 
-async fn overwrite_is_unknown(w: World) {
+async fn overwrite_is_unknown(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     fs::write(&output, "precious").unwrap();
@@ -53,7 +53,7 @@ async fn overwrite_is_unknown(w: World) {
     assert_eq!(fs::read(&output).unwrap(), b"precious");
 }
 
-async fn overwrite_gives_the_new_content(w: World) {
+async fn overwrite_gives_the_new_content(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     fs::write(&output, "old").unwrap();
@@ -67,7 +67,7 @@ async fn overwrite_gives_the_new_content(w: World) {
     assert!(fs::read(&output).unwrap() == bytes);
 }
 
-async fn overwrite_never_writes_through_a_hard_link(w: World) {
+async fn overwrite_never_writes_through_a_hard_link(w: TestedDaemon) {
     let ((first, content), (second, other)) = (w.imported(5).await, w.imported(7).await);
     let output = w.path("output");
     let client = w.client().await;
@@ -82,7 +82,7 @@ async fn overwrite_never_writes_through_a_hard_link(w: World) {
     );
 }
 
-async fn overwrite_with_a_wrong_digest_keeps_the_file(w: World) {
+async fn overwrite_with_a_wrong_digest_keeps_the_file(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     fs::write(&output, "precious").unwrap();
@@ -100,7 +100,7 @@ async fn overwrite_with_a_wrong_digest_keeps_the_file(w: World) {
     assert_eq!(fs::read(&output).unwrap(), b"precious");
 }
 
-async fn overwrite_replaces_a_file_on_another_file_system(w: World) {
+async fn overwrite_replaces_a_file_on_another_file_system(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let other = w.other_file_system();
     let output = other.path().join("output");
@@ -118,7 +118,7 @@ async fn overwrite_replaces_a_file_on_another_file_system(w: World) {
     );
 }
 
-async fn a_forced_hard_link_is_one(w: World) {
+async fn a_forced_hard_link_is_one(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let (output, other) = (w.path("output"), w.path("other"));
     let exported = w.client().await.export(forced(&id, &output)).await.ok();
@@ -128,7 +128,7 @@ async fn a_forced_hard_link_is_one(w: World) {
     assert_eq!(inode(&output), inode(&other));
 }
 
-async fn a_forced_hard_link_to_another_file_system_has_no_stream(w: World) {
+async fn a_forced_hard_link_to_another_file_system_has_no_stream(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let other = w.other_file_system();
     let exported = w
@@ -141,7 +141,7 @@ async fn a_forced_hard_link_to_another_file_system_has_no_stream(w: World) {
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
 }
 
-async fn a_forced_hard_link_over_a_file_has_no_stream(w: World) {
+async fn a_forced_hard_link_over_a_file_has_no_stream(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     fs::write(&output, "precious").unwrap();
@@ -157,7 +157,7 @@ async fn a_forced_hard_link_over_a_file_has_no_stream(w: World) {
     }
 }
 
-async fn a_forced_hard_link_that_is_there_is_fine(w: World) {
+async fn a_forced_hard_link_that_is_there_is_fine(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     for _ in 0..2 {
@@ -166,7 +166,7 @@ async fn a_forced_hard_link_that_is_there_is_fine(w: World) {
     assert!(fs::read(&output).unwrap() == bytes);
 }
 
-async fn a_missing_parent_of_a_forced_hard_link_is_found_at_once(w: World) {
+async fn a_missing_parent_of_a_forced_hard_link_is_found_at_once(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let exported = w
         .client()

@@ -11,7 +11,7 @@ use tonic::Code;
 use super::{TWO_PIECES, assert_both_pieces, assert_no_stream};
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported};
-use crate::world::{World, export_to, transfer};
+use crate::tested_daemon::{TestedDaemon, export_to, transfer};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -34,7 +34,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn a_right_digest_is_fine(w: World) {
+async fn a_right_digest_is_fine(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     for digest in [
         format!("sha256:{}", hex(&Sha256::digest(&bytes))),
@@ -51,7 +51,7 @@ async fn a_right_digest_is_fine(w: World) {
     }
 }
 
-async fn a_crc32_digest_in_hex_is_fine(w: World) {
+async fn a_crc32_digest_in_hex_is_fine(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let request = Export {
         digest: Some(format!("crc32:{:08x}", crc32(&bytes))),
@@ -61,7 +61,7 @@ async fn a_crc32_digest_in_hex_is_fine(w: World) {
 }
 
 /// Exports with a digest that the content does not have.
-async fn export_with_wrong_digest(w: &World, output: &Path) -> (Exported, String) {
+async fn export_with_wrong_digest(w: &TestedDaemon, output: &Path) -> (Exported, String) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let (wrong, right) = ("0".repeat(64), hex(&Sha256::digest(&bytes)));
     let request = Export {
@@ -72,20 +72,20 @@ async fn export_with_wrong_digest(w: &World, output: &Path) -> (Exported, String
     (w.client().await.export(request).await, text)
 }
 
-async fn a_wrong_digest_is_a_mismatch(w: World) {
+async fn a_wrong_digest_is_a_mismatch(w: TestedDaemon) {
     let (exported, text) = export_with_wrong_digest(&w, &w.path("output")).await;
     assert_both_pieces(&exported);
     w.assert_internal(&exported.status, &text);
 }
 
-async fn a_wrong_digest_leaves_no_output(w: World) {
+async fn a_wrong_digest_leaves_no_output(w: TestedDaemon) {
     let output = w.path("output");
     let (exported, _) = export_with_wrong_digest(&w, &output).await;
     assert_eq!(exported.status.code(), Code::Internal);
     assert!(!output.exists());
 }
 
-async fn the_digest_is_checked_of_an_output_that_is_the_content_already(w: World) {
+async fn the_digest_is_checked_of_an_output_that_is_the_content_already(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     w.client().await.export(export_to(&id, &output)).await.ok();
@@ -111,7 +111,7 @@ async fn the_digest_is_checked_of_an_output_that_is_the_content_already(w: World
     }
 }
 
-async fn a_malformed_digest_has_no_stream(w: World) {
+async fn a_malformed_digest_has_no_stream(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     for (raw, why) in [
@@ -135,7 +135,7 @@ async fn a_malformed_digest_has_no_stream(w: World) {
     }
 }
 
-async fn digests_are_unknown(w: World) {
+async fn digests_are_unknown(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     for (name, digest) in [("wrong", "crc32:1"), ("malformed", "md5")] {
         let request = Export {
@@ -147,7 +147,7 @@ async fn digests_are_unknown(w: World) {
     }
 }
 
-async fn a_digest_without_output_is_ignored(w: World) {
+async fn a_digest_without_output_is_ignored(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     for digest in ["crc32:1", "md5", ""] {
         let request = Export {

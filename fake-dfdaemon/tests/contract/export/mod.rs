@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::row::Row;
 use crate::support::client::{Export, Exported};
-use crate::world::{MIB, World, export_to};
+use crate::tested_daemon::{MIB, TestedDaemon, export_to};
 
 pub(crate) fn rows() -> Vec<Row> {
     [
@@ -58,7 +58,7 @@ fn assert_no_stream(exported: &Exported) {
 }
 
 /// That all pieces come, and then that the output exists.
-async fn assert_exists(w: &World, request: Export) {
+async fn assert_exists(w: &TestedDaemon, request: Export) {
     let output = request.output_path.clone().unwrap();
     let exported = w.client().await.export(request).await;
     assert_both_pieces(&exported);

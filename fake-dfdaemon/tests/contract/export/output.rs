@@ -10,7 +10,9 @@ use super::{
 use crate::row::{Row, row};
 use crate::support::client::Export;
 use crate::support::eventually;
-use crate::world::{MIB, World, export_to, has_other_file_system, import_as, transfer};
+use crate::tested_daemon::{
+    MIB, TestedDaemon, export_to, has_other_file_system, import_as, transfer,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -30,7 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn an_output_is_a_hard_link_of_the_content(w: World) {
+async fn an_output_is_a_hard_link_of_the_content(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let (first, second) = (w.path("first"), w.path("second"));
     for output in [&first, &second] {
@@ -41,7 +43,7 @@ async fn an_output_is_a_hard_link_of_the_content(w: World) {
     assert_eq!(inode(&first), inode(&second));
 }
 
-async fn an_output_on_another_host_is_a_hard_link_too(w: World) {
+async fn an_output_on_another_host_is_a_hard_link_too(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let (first, second, own) = (w.path("first"), w.path("second"), w.path("own"));
     for output in [&first, &second] {
@@ -54,7 +56,7 @@ async fn an_output_on_another_host_is_a_hard_link_too(w: World) {
     assert_ne!(inode(&first), inode(&own));
 }
 
-async fn editing_an_output_edits_the_cached_content(w: World) {
+async fn editing_an_output_edits_the_cached_content(w: TestedDaemon) {
     let (id, mut bytes) = w.imported(5).await;
     let output = w.path("output");
     w.client().await.export(export_to(&id, &output)).await.ok();
@@ -64,7 +66,7 @@ async fn editing_an_output_edits_the_cached_content(w: World) {
     assert!(exported.content() == bytes);
 }
 
-async fn an_output_on_another_file_system_is_a_copy(w: World) {
+async fn an_output_on_another_file_system_is_a_copy(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let other = w.other_file_system();
     let output = other.path().join("output");
@@ -79,7 +81,7 @@ async fn an_output_on_another_file_system_is_a_copy(w: World) {
     );
 }
 
-async fn an_empty_task_gives_an_empty_output(w: World) {
+async fn an_empty_task_gives_an_empty_output(w: TestedDaemon) {
     let client = w.client().await;
     let request = import_as(&w.file(0).path, &w.unique("empty"));
     let task = client.import(request).await.unwrap();
@@ -88,7 +90,7 @@ async fn an_empty_task_gives_an_empty_output(w: World) {
     assert_eq!(fs::read(&output).unwrap(), b"");
 }
 
-async fn an_output_that_exists_is_kept(w: World) {
+async fn an_output_that_exists_is_kept(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     fs::write(&output, "precious").unwrap();
@@ -98,7 +100,7 @@ async fn an_output_that_exists_is_kept(w: World) {
     assert_eq!(inode(&output), before);
 }
 
-async fn an_output_that_is_a_directory_is_kept(w: World) {
+async fn an_output_that_is_a_directory_is_kept(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("directory");
     fs::create_dir(&output).unwrap();
@@ -106,7 +108,7 @@ async fn an_output_that_is_a_directory_is_kept(w: World) {
     assert_eq!(fs::read_dir(&output).unwrap().count(), 0);
 }
 
-async fn an_output_that_is_the_content_already_is_fine(w: World) {
+async fn an_output_that_is_the_content_already_is_fine(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     for _ in 0..2 {
@@ -115,7 +117,7 @@ async fn an_output_that_is_the_content_already_is_fine(w: World) {
     assert!(fs::read(&output).unwrap() == bytes);
 }
 
-async fn a_missing_parent_is_found_after_the_pieces(w: World) {
+async fn a_missing_parent_is_found_after_the_pieces(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let output = w.path("missing/output");
     let exported = w.client().await.export(export_to(&id, &output)).await;
@@ -124,7 +126,7 @@ async fn a_missing_parent_is_found_after_the_pieces(w: World) {
     assert!(!w.path("missing").exists());
 }
 
-async fn a_failed_output_of_another_host_leaves_nothing(w: World) {
+async fn a_failed_output_of_another_host_leaves_nothing(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let host = w.host(1).await;
     let exported = host.export(forced(&id, &w.path("missing/output"))).await;
@@ -134,7 +136,7 @@ async fn a_failed_output_of_another_host_leaves_nothing(w: World) {
     assert!(exported.content() == bytes);
 }
 
-async fn a_client_that_goes_away_leaves_no_output(w: World) {
+async fn a_client_that_goes_away_leaves_no_output(w: TestedDaemon) {
     let (id, bytes) = w.imported(16 * MIB).await;
     let output = w.path("output");
     let request = Export {

@@ -11,7 +11,9 @@ use super::{TWO_PIECES, assert_both_pieces, assert_no_stream, small, two_hosts};
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported};
 use crate::support::eventually;
-use crate::world::{MIB, World, assert_says, cache, export_to, import, import_as, transfer};
+use crate::tested_daemon::{
+    MIB, TestedDaemon, assert_says, cache, export_to, import, import_as, transfer,
+};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -50,7 +52,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn own_pieces_come_in_order_and_say_so(w: World) {
+async fn own_pieces_come_in_order_and_say_so(w: TestedDaemon) {
     let (id, bytes) = w.imported(9 * MIB).await;
     let exported = w.client().await.export(transfer(&id)).await.ok();
     assert_eq!(exported.started, Some(9 << 20));
@@ -63,7 +65,7 @@ async fn own_pieces_come_in_order_and_say_so(w: World) {
     assert!(exported.content() == bytes);
 }
 
-async fn every_message_names_host_task_and_a_new_peer(w: World) {
+async fn every_message_names_host_task_and_a_new_peer(w: TestedDaemon) {
     let (id, _) = w.imported(3).await;
     let mut peers = Vec::new();
     for _ in 0..2 {
@@ -79,7 +81,7 @@ async fn every_message_names_host_task_and_a_new_peer(w: World) {
     }
 }
 
-async fn pieces_of_other_hosts_say_so(w: World) {
+async fn pieces_of_other_hosts_say_so(w: TestedDaemon) {
     let (id, bytes) = w.imported(9 * MIB).await;
     let exported = w.host(1).await.export(transfer(&id)).await.ok();
     let mut numbers = exported.numbers();
@@ -105,7 +107,7 @@ async fn pieces_of_other_hosts_say_so(w: World) {
     assert!(exported.content() == bytes);
 }
 
-async fn pieces_that_were_read_for_somebody_are_counted(w: World) {
+async fn pieces_that_were_read_for_somebody_are_counted(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let client = w.client().await;
     client.export(transfer(&id)).await.ok();
@@ -117,7 +119,7 @@ async fn pieces_that_were_read_for_somebody_are_counted(w: World) {
     assert_eq!(client.stat_local(&id).await.unwrap().uploaded_count, 2);
 }
 
-async fn pieces_come_from_three_parents_at_most(w: World) {
+async fn pieces_come_from_three_parents_at_most(w: TestedDaemon) {
     let path = w.long_file(36 * MIB);
     let request = crate::support::client::Import {
         persistent_replica_count: 5,
@@ -140,7 +142,7 @@ async fn pieces_come_from_three_parents_at_most(w: World) {
     panic!("no host is left without the task");
 }
 
-async fn a_host_keeps_what_it_fetched(w: World) {
+async fn a_host_keeps_what_it_fetched(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let host = w.host(1).await;
     let first = host.export(cache(&id)).await.ok();
@@ -160,7 +162,7 @@ async fn a_host_keeps_what_it_fetched(w: World) {
     );
 }
 
-async fn exports_at_once_share_their_content(w: World) {
+async fn exports_at_once_share_their_content(w: TestedDaemon) {
     let (id, bytes) = w.imported(9 * MIB).await;
     let mut running = Vec::new();
     for _ in 0..6 {
@@ -181,7 +183,7 @@ async fn exports_at_once_share_their_content(w: World) {
     );
 }
 
-async fn a_piece_that_is_in_flight_comes_without_digest_and_cost(w: World) {
+async fn a_piece_that_is_in_flight_comes_without_digest_and_cost(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let stalls = w.fake().fault("transfer@times=1:stall".parse().unwrap());
     let other = w.host(1).await;
@@ -202,14 +204,14 @@ async fn a_piece_that_is_in_flight_comes_without_digest_and_cost(w: World) {
     }
 }
 
-async fn content_comes_only_when_it_is_asked_for(w: World) {
+async fn content_comes_only_when_it_is_asked_for(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let exported = w.client().await.export(cache(&id)).await.ok();
     assert_both_pieces(&exported);
     assert!(exported.pieces.iter().all(|piece| piece.content.is_none()));
 }
 
-async fn content_may_come_besides_an_output(w: World) {
+async fn content_may_come_besides_an_output(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let output = w.path("output");
     let request = Export {
@@ -220,7 +222,7 @@ async fn content_may_come_besides_an_output(w: World) {
     assert!(exported.content() == bytes && fs::read(output).unwrap() == bytes);
 }
 
-async fn an_empty_task_has_no_pieces(w: World) {
+async fn an_empty_task_has_no_pieces(w: TestedDaemon) {
     let client = w.client().await;
     let request = import_as(&w.file(0).path, &w.unique("empty"));
     let task = client.import(request).await.unwrap();
@@ -228,7 +230,7 @@ async fn an_empty_task_has_no_pieces(w: World) {
     assert_eq!((exported.started, exported.pieces.len()), (Some(0), 0));
 }
 
-async fn an_empty_task_comes_from_no_host(w: World) {
+async fn an_empty_task_comes_from_no_host(w: TestedDaemon) {
     let request = import_as(&w.file(0).path, &w.unique("empty"));
     let task = w.client().await.import(request).await.unwrap();
     w.fake().host(0).unwrap().stop().await;
@@ -238,7 +240,7 @@ async fn an_empty_task_comes_from_no_host(w: World) {
     assert_eq!(fs::read(&output).unwrap(), b"");
 }
 
-async fn an_unknown_id_has_no_stream(w: World) {
+async fn an_unknown_id_has_no_stream(w: TestedDaemon) {
     let output = w.path("output");
     for id in ["4", "../../etc/passwd"] {
         for force_hard_link in [false, true] {
@@ -255,7 +257,7 @@ async fn an_unknown_id_has_no_stream(w: World) {
 }
 
 /// That an export starts, and then finds nobody who has a piece.
-async fn assert_nobody_has_it(w: &World, host: usize, id: &str) {
+async fn assert_nobody_has_it(w: &TestedDaemon, host: usize, id: &str) {
     let output = w.path("output");
     let exported = w.host(host).await.export(export_to(id, &output)).await;
     assert!(exported.opened && exported.started.is_some());
@@ -265,7 +267,7 @@ async fn assert_nobody_has_it(w: &World, host: usize, id: &str) {
     assert!(!output.exists());
 }
 
-async fn an_upload_under_way_has_no_pieces(w: World) {
+async fn an_upload_under_way_has_no_pieces(w: TestedDaemon) {
     let client = w.client().await;
     let text = w.unique("long");
     let id = w.scheme().of_content(&text);
@@ -279,19 +281,19 @@ async fn an_upload_under_way_has_no_pieces(w: World) {
     running.await.unwrap().unwrap();
 }
 
-async fn a_failed_task_has_no_pieces(w: World) {
+async fn a_failed_task_has_no_pieces(w: TestedDaemon) {
     let id = w.failed(MIB).await;
     assert_nobody_has_it(&w, 0, &id).await;
 }
 
-async fn what_no_host_holds_is_not_found(w: World) {
+async fn what_no_host_holds_is_not_found(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     w.fake().host(0).unwrap().stop().await;
     assert_nobody_has_it(&w, 1, &id).await;
     assert_eq!(w.host(1).await.stat(&id).await.unwrap().state, "Succeeded");
 }
 
-async fn what_does_not_fit_has_no_stream(w: World) {
+async fn what_does_not_fit_has_no_stream(w: TestedDaemon) {
     let (id, _) = w.imported(TWO_PIECES).await;
     let full = w.file(2 * MIB);
     w.host(1).await.import(import(&full.path)).await.unwrap();
@@ -308,7 +310,7 @@ async fn what_does_not_fit_has_no_stream(w: World) {
     assert!(!output.exists());
 }
 
-async fn blocked_tags_and_applications_are_refused(w: World) {
+async fn blocked_tags_and_applications_are_refused(w: TestedDaemon) {
     let (id, _) = w.imported(2).await;
     let client = w.client().await;
     let bad = Some("bad".to_owned());
@@ -334,7 +336,7 @@ async fn blocked_tags_and_applications_are_refused(w: World) {
     client.export(cache(&id)).await.ok();
 }
 
-async fn the_blocklist_comes_before_the_id(w: World) {
+async fn the_blocklist_comes_before_the_id(w: TestedDaemon) {
     let request = Export {
         tag: Some("bad".to_owned()),
         ..cache("4")
@@ -347,7 +349,7 @@ async fn the_blocklist_comes_before_the_id(w: World) {
     );
 }
 
-async fn an_overloaded_daemon_says_so(w: World) {
+async fn an_overloaded_daemon_says_so(w: TestedDaemon) {
     let (id, bytes) = w.imported(24 * MIB).await;
     let client = w.client().await;
     // Content that nobody reads keeps the request in hand.
@@ -373,7 +375,7 @@ async fn an_overloaded_daemon_says_so(w: World) {
     .await;
 }
 
-async fn an_export_with_persistent_makes_a_persistent_copy(w: World) {
+async fn an_export_with_persistent_makes_a_persistent_copy(w: TestedDaemon) {
     let (id, bytes) = w.imported(TWO_PIECES).await;
     let persistent = Export {
         persistent: true,

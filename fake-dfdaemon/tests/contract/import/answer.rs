@@ -6,7 +6,7 @@ use dfdaemon_api::task_id::Parameters;
 
 use crate::row::{Row, row};
 use crate::support::client::Import;
-use crate::world::{MIB, World, import, import_as, seconds, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, import, import_as, seconds, transfer};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -26,7 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn success_answers_with_the_request_and_the_file(w: World) {
+async fn success_answers_with_the_request_and_the_file(w: TestedDaemon) {
     let source = w.file(9);
     let request = Import {
         tag: Some("a tag".to_owned()),
@@ -48,7 +48,7 @@ async fn success_answers_with_the_request_and_the_file(w: World) {
     assert!(updated.seconds >= created.seconds);
 }
 
-async fn the_answer_counts_the_importer_alone(w: World) {
+async fn the_answer_counts_the_importer_alone(w: TestedDaemon) {
     let source = w.file(1);
     let request = Import {
         persistent_replica_count: 3,
@@ -59,13 +59,13 @@ async fn the_answer_counts_the_importer_alone(w: World) {
     assert_eq!(task.current_replica_count, 1);
 }
 
-async fn absent_tag_and_application_stay_absent(w: World) {
+async fn absent_tag_and_application_stay_absent(w: TestedDaemon) {
     let source = w.file(1);
     let task = w.client().await.import(import(&source.path)).await.unwrap();
     assert_eq!((task.tag, task.application), (None, None));
 }
 
-async fn an_empty_file_is_a_task_without_pieces(w: World) {
+async fn an_empty_file_is_a_task_without_pieces(w: TestedDaemon) {
     // Every empty file has the same id, which an endpoint may know already.
     let source = w.file(0);
     assert_pieces(
@@ -77,28 +77,28 @@ async fn an_empty_file_is_a_task_without_pieces(w: World) {
     .await;
 }
 
-async fn one_byte_is_one_piece(w: World) {
+async fn one_byte_is_one_piece(w: TestedDaemon) {
     let source = w.file(1);
     let request = import_as(&source.path, &w.unique("byte"));
     assert_pieces(&w, request, &source.bytes, 1).await;
 }
 
-async fn one_byte_less_than_a_piece_is_one_piece(w: World) {
+async fn one_byte_less_than_a_piece_is_one_piece(w: TestedDaemon) {
     let source = w.file(4 * MIB - 1);
     assert_pieces(&w, import(&source.path), &source.bytes, 1).await;
 }
 
-async fn exactly_one_piece_is_one_piece(w: World) {
+async fn exactly_one_piece_is_one_piece(w: TestedDaemon) {
     let source = w.file(4 * MIB);
     assert_pieces(&w, import(&source.path), &source.bytes, 1).await;
 }
 
-async fn one_byte_more_than_a_piece_is_two_pieces(w: World) {
+async fn one_byte_more_than_a_piece_is_two_pieces(w: TestedDaemon) {
     let source = w.file(4 * MIB + 1);
     assert_pieces(&w, import(&source.path), &source.bytes, 2).await;
 }
 
-async fn a_requested_piece_length_cuts_the_content(w: World) {
+async fn a_requested_piece_length_cuts_the_content(w: TestedDaemon) {
     let source = w.file(11 * MIB);
     let request = Import {
         piece_length: Some(5 << 20),
@@ -110,7 +110,7 @@ async fn a_requested_piece_length_cuts_the_content(w: World) {
 
 /// Imports, and finds the content cut as it should be.
 async fn assert_pieces(
-    w: &World,
+    w: &TestedDaemon,
     request: Import,
     bytes: &[u8],
     pieces: u32,
@@ -129,7 +129,7 @@ async fn assert_pieces(
     task
 }
 
-async fn the_id_is_computed_from_bytes_tag_application_and_piece_length(w: World) {
+async fn the_id_is_computed_from_bytes_tag_application_and_piece_length(w: TestedDaemon) {
     let source = w.file(33);
     let (tag, application) = (Some("tag1"), Some("app1"));
     for (tag, application, piece_length) in [
@@ -159,7 +159,7 @@ async fn the_id_is_computed_from_bytes_tag_application_and_piece_length(w: World
     }
 }
 
-async fn the_id_is_computed_from_the_content_given_for_it_alone(w: World) {
+async fn the_id_is_computed_from_the_content_given_for_it_alone(w: TestedDaemon) {
     let text = w.unique("content");
     let request = Import {
         tag: Some("tag1".to_owned()),
@@ -170,7 +170,7 @@ async fn the_id_is_computed_from_the_content_given_for_it_alone(w: World) {
     assert_eq!(task.id, w.scheme().of_content(&text));
 }
 
-async fn the_source_is_never_changed(w: World) {
+async fn the_source_is_never_changed(w: TestedDaemon) {
     let source = w.file(4 * MIB + 1);
     let before = fs::metadata(&source.path).unwrap();
     w.client().await.import(import(&source.path)).await.unwrap();
@@ -180,7 +180,7 @@ async fn the_source_is_never_changed(w: World) {
     assert_eq!(before.permissions(), after.permissions());
 }
 
-async fn a_symbolic_link_stands_for_its_target(w: World) {
+async fn a_symbolic_link_stands_for_its_target(w: TestedDaemon) {
     let (source, link) = (w.file(77), w.path("link"));
     std::os::unix::fs::symlink(&source.path, &link).unwrap();
     assert_pieces(&w, import(&link), &source.bytes, 1).await;

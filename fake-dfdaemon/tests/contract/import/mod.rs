@@ -6,7 +6,7 @@ mod refusal;
 mod under_way;
 
 use crate::row::Row;
-use crate::world::MIB;
+use crate::tested_daemon::MIB;
 
 pub(crate) fn rows() -> Vec<Row> {
     [

@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::{EISDIR, ENOENT};
 use crate::row::{Row, row};
-use crate::world::{World, assert_says, import, import_as};
+use crate::tested_daemon::{TestedDaemon, assert_says, import, import_as};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -28,22 +28,22 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn a_missing_path_is_invalid(w: World) {
+async fn a_missing_path_is_invalid(w: TestedDaemon) {
     let refused = w.client().await.import(import(&w.path("missing"))).await;
     assert_says(&refused.unwrap_err(), Code::InvalidArgument, ENOENT);
 }
 
-async fn an_empty_path_is_invalid(w: World) {
+async fn an_empty_path_is_invalid(w: TestedDaemon) {
     let refused = w.client().await.import(import(Path::new(""))).await;
     assert_says(&refused.unwrap_err(), Code::InvalidArgument, ENOENT);
 }
 
-async fn a_directory_is_invalid(w: World) {
+async fn a_directory_is_invalid(w: TestedDaemon) {
     let refused = w.client().await.import(import(w.dir.path())).await;
     assert_says(&refused.unwrap_err(), Code::InvalidArgument, EISDIR);
 }
 
-async fn an_unreadable_path_is_internal_when_the_id_is_given(w: World) {
+async fn an_unreadable_path_is_internal_when_the_id_is_given(w: TestedDaemon) {
     for (path, text) in [
         (w.path("missing"), ENOENT),
         (Path::new("").to_owned(), ENOENT),
@@ -55,7 +55,7 @@ async fn an_unreadable_path_is_internal_when_the_id_is_given(w: World) {
     }
 }
 
-async fn the_scheduler_refuses_before_a_directory_is_found_to_be_one(w: World) {
+async fn the_scheduler_refuses_before_a_directory_is_found_to_be_one(w: TestedDaemon) {
     let text = w.unique("directory");
     let bad = crate::support::client::Import {
         persistent_replica_count: 0,
@@ -81,7 +81,7 @@ async fn the_scheduler_refuses_before_a_directory_is_found_to_be_one(w: World) {
     );
 }
 
-async fn what_is_not_a_regular_file_is_refused_at_once(w: World) {
+async fn what_is_not_a_regular_file_is_refused_at_once(w: TestedDaemon) {
     let (fifo, socket) = (w.path("fifo"), w.path("socket"));
     let made = std::process::Command::new("mkfifo").arg(&fifo).status();
     assert!(made.unwrap().success());
@@ -91,15 +91,15 @@ async fn what_is_not_a_regular_file_is_refused_at_once(w: World) {
     }
 }
 
-async fn a_device_is_refused_at_once(w: World) {
+async fn a_device_is_refused_at_once(w: TestedDaemon) {
     assert_not_regular(&w, Path::new("/dev/zero")).await;
 }
 
-async fn a_file_that_says_it_is_empty_and_is_not_is_refused(w: World) {
+async fn a_file_that_says_it_is_empty_and_is_not_is_refused(w: TestedDaemon) {
     assert_not_regular(&w, Path::new("/proc/version")).await;
 }
 
-async fn assert_not_regular(w: &World, path: &Path) {
+async fn assert_not_regular(w: &TestedDaemon, path: &Path) {
     let with_content = import_as(path, &w.unique("odd"));
     for request in [import(path), with_content] {
         let refused = w.client().await.import(request).await.unwrap_err();

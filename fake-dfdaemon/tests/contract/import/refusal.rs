@@ -11,7 +11,7 @@ use crate::row::{Row, row};
 use crate::support::client::Import;
 use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
-use crate::world::{MIB, World, assert_says, import, import_as, seconds, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, assert_says, import, import_as, seconds, transfer};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -54,7 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn a_task_that_succeeded_is_not_imported_again(w: World) {
+async fn a_task_that_succeeded_is_not_imported_again(w: TestedDaemon) {
     let source = w.file(3);
     let client = w.client().await;
     let task = client.import(import(&source.path)).await.unwrap();
@@ -72,13 +72,13 @@ async fn a_task_that_succeeded_is_not_imported_again(w: World) {
 }
 
 /// That a request is refused for a field, and why.
-async fn assert_refused(w: &World, request: Import, field_and_why: &str) {
+async fn assert_refused(w: &TestedDaemon, request: Import, field_and_why: &str) {
     let refused = w.client().await.import(request).await.unwrap_err();
     let text = format!("invalid UploadPersistentCacheTaskStartedRequest.{field_and_why}");
     w.assert_internal(&refused, &w.by_scheduler(Code::InvalidArgument, &text));
 }
 
-async fn no_replica_is_refused(w: World) {
+async fn no_replica_is_refused(w: TestedDaemon) {
     let request = Import {
         persistent_replica_count: 0,
         ..import(&w.file(1).path)
@@ -87,7 +87,7 @@ async fn no_replica_is_refused(w: World) {
     assert_refused(&w, request, why).await;
 }
 
-async fn a_short_piece_length_is_refused(w: World) {
+async fn a_short_piece_length_is_refused(w: TestedDaemon) {
     for piece_length in [1, (4 << 20) - 1] {
         let request = Import {
             piece_length: Some(piece_length),
@@ -98,7 +98,7 @@ async fn a_short_piece_length_is_refused(w: World) {
     }
 }
 
-async fn limits_are_checked_in_order(w: World) {
+async fn limits_are_checked_in_order(w: TestedDaemon) {
     let all_wrong = Import {
         persistent_replica_count: 0,
         piece_length: Some(1),
@@ -115,7 +115,7 @@ async fn limits_are_checked_in_order(w: World) {
     assert_refused(&w, two_wrong, why).await;
 }
 
-async fn many_replicas_are_allowed(w: World) {
+async fn many_replicas_are_allowed(w: TestedDaemon) {
     let request = Import {
         persistent_replica_count: u64::MAX,
         ..import(&w.file(6).path)
@@ -124,7 +124,7 @@ async fn many_replicas_are_allowed(w: World) {
     assert_eq!(task.persistent_replica_count, u64::MAX);
 }
 
-async fn a_ttl_below_zero_is_refused_before_all_other_fields(w: World) {
+async fn a_ttl_below_zero_is_refused_before_all_other_fields(w: TestedDaemon) {
     let source = w.file(1);
     let below = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
     let request = |ttl, content_for_calculating_task_id| Import {
@@ -156,7 +156,7 @@ async fn a_ttl_below_zero_is_refused_before_all_other_fields(w: World) {
     assert_says(&refused, Code::InvalidArgument, super::ENOENT);
 }
 
-async fn a_ttl_outside_the_limits_is_refused(w: World) {
+async fn a_ttl_outside_the_limits_is_refused(w: TestedDaemon) {
     for ttl in [0, 59, 604_801, i64::MAX] {
         let request = Import {
             ttl: Some(seconds(ttl)),
@@ -171,7 +171,7 @@ async fn a_ttl_outside_the_limits_is_refused(w: World) {
     }
 }
 
-async fn a_ttl_at_the_limits_is_allowed(w: World) {
+async fn a_ttl_at_the_limits_is_allowed(w: TestedDaemon) {
     for ttl in [60, 604_800] {
         let request = Import {
             ttl: Some(seconds(ttl)),
@@ -182,7 +182,7 @@ async fn a_ttl_at_the_limits_is_allowed(w: World) {
     }
 }
 
-async fn the_text_names_the_limits_in_force(w: World) {
+async fn the_text_names_the_limits_in_force(w: TestedDaemon) {
     let request = Import {
         ttl: Some(seconds(89)),
         ..import(&w.file(1).path)
@@ -195,7 +195,7 @@ async fn the_text_names_the_limits_in_force(w: World) {
     .await;
 }
 
-async fn no_ttl_is_an_unexpected_response(w: World) {
+async fn no_ttl_is_an_unexpected_response(w: TestedDaemon) {
     let request = Import {
         ttl: None,
         ..import(&w.file(1).path)
@@ -204,7 +204,7 @@ async fn no_ttl_is_an_unexpected_response(w: World) {
     w.assert_internal(&refused, "unexpected response");
 }
 
-async fn no_ttl_is_a_day(w: World) {
+async fn no_ttl_is_a_day(w: TestedDaemon) {
     let request = Import {
         ttl: None,
         ..import(&w.file(5).path)
@@ -213,7 +213,7 @@ async fn no_ttl_is_a_day(w: World) {
     assert_eq!(task.ttl, Some(seconds(24 * 60 * 60)));
 }
 
-async fn what_does_not_fit_is_refused(w: World) {
+async fn what_does_not_fit_is_refused(w: TestedDaemon) {
     let source = w.file(MIB + 1);
     let text = w.unique("big");
     for request in [import(&source.path), import_as(&source.path, &text)] {
@@ -231,7 +231,7 @@ async fn what_does_not_fit_is_refused(w: World) {
     w.imported(MIB).await;
 }
 
-async fn what_does_not_fit_is_refused_after_its_task_is_known_to_exist(w: World) {
+async fn what_does_not_fit_is_refused_after_its_task_is_known_to_exist(w: TestedDaemon) {
     let source = w.file(MIB);
     let client = w.client().await;
     let task = client.import(import(&source.path)).await.unwrap();
@@ -243,7 +243,7 @@ async fn what_does_not_fit_is_refused_after_its_task_is_known_to_exist(w: World)
     w.assert_internal(&refused, &w.by_scheduler(Code::AlreadyExists, &text));
 }
 
-async fn a_failed_task_may_be_imported_again(w: World) {
+async fn a_failed_task_may_be_imported_again(w: TestedDaemon) {
     let text = w.unique("again");
     let client = w.client().await;
     let too_big = w.file(MIB + 1);
@@ -271,7 +271,7 @@ async fn a_failed_task_may_be_imported_again(w: World) {
     assert!(exported.content() == fits.bytes);
 }
 
-async fn blocked_tags_and_applications_are_refused(w: World) {
+async fn blocked_tags_and_applications_are_refused(w: TestedDaemon) {
     let client = w.client().await;
     let bad = Some("bad".to_owned());
     let (tagged, applied) = (
@@ -299,7 +299,7 @@ async fn blocked_tags_and_applications_are_refused(w: World) {
     client.import(other).await.unwrap();
 }
 
-async fn the_blocklist_comes_before_the_file(w: World) {
+async fn the_blocklist_comes_before_the_file(w: TestedDaemon) {
     let request = Import {
         tag: Some("bad".to_owned()),
         ..import(&w.path("missing"))
@@ -312,20 +312,20 @@ async fn the_blocklist_comes_before_the_file(w: World) {
     );
 }
 
-async fn an_overloaded_daemon_is_healthy(w: World) {
+async fn an_overloaded_daemon_is_healthy(w: TestedDaemon) {
     let client = w.client().await;
     for service in ["", "dfdaemon.v2.DfdaemonDownload"] {
         assert_eq!(client.health(service).await.unwrap(), 1, "{service:?}");
     }
 }
 
-async fn an_overloaded_daemon_says_so(w: World) {
+async fn an_overloaded_daemon_says_so(w: TestedDaemon) {
     let text = "server is overloaded: too many requests, please retry later";
     let refused = w.client().await.import(import(&w.file(1).path)).await;
     assert_says(&refused.unwrap_err(), Code::ResourceExhausted, text);
 }
 
-async fn requests_over_the_rate_wait_and_beyond_fifty_one_are_refused(w: World) {
+async fn requests_over_the_rate_wait_and_beyond_fifty_one_are_refused(w: TestedDaemon) {
     let client = w.client().await;
     for _ in 0..2 {
         w.assert_not_found(&client.stat("4").await.unwrap_err(), "4");

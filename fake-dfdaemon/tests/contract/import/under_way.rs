@@ -11,7 +11,7 @@ use super::LONG;
 use crate::row::{Row, row};
 use crate::support::client::{Client, Import};
 use crate::support::eventually;
-use crate::world::{MIB, World, assert_says, import, import_as};
+use crate::tested_daemon::{MIB, TestedDaemon, assert_says, import, import_as};
 use crate::writer::{COMES_TO_WRITE, Writer};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -33,7 +33,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 /// Imports in the background, and returns when the scheduler says that it is under way.
 async fn begin_long_import(
-    w: &World,
+    w: &TestedDaemon,
     client: &Client,
 ) -> (
     String,
@@ -58,7 +58,7 @@ async fn begin_long_import(
     (id, request, running)
 }
 
-async fn a_task_that_is_uploading_is_not_imported_again(w: World) {
+async fn a_task_that_is_uploading_is_not_imported_again(w: TestedDaemon) {
     let client = w.client().await;
     let (id, request, running) = begin_long_import(&w, &client).await;
     let refused = client.import(request).await.unwrap_err();
@@ -67,7 +67,7 @@ async fn a_task_that_is_uploading_is_not_imported_again(w: World) {
     running.await.unwrap().unwrap();
 }
 
-async fn of_several_imports_at_once_exactly_one_succeeds(w: World) {
+async fn of_several_imports_at_once_exactly_one_succeeds(w: TestedDaemon) {
     let source = w.file(4 * MIB + 5);
     let mut running = Vec::new();
     for _ in 0..8 {
@@ -92,7 +92,7 @@ async fn of_several_imports_at_once_exactly_one_succeeds(w: World) {
     assert_eq!(succeeded, 1);
 }
 
-async fn a_file_that_changes_while_it_is_read_is_refused(w: World) {
+async fn a_file_that_changes_while_it_is_read_is_refused(w: TestedDaemon) {
     let path = w.long_file(32 * MIB);
     let writer = Writer::of(&path);
     let (_, refused) = refused_for_a_change(&w, &path).await;
@@ -102,7 +102,7 @@ async fn a_file_that_changes_while_it_is_read_is_refused(w: World) {
 }
 
 /// Imports a file that is being written to, until the writer gets its turn during an import.
-async fn refused_for_a_change(w: &World, path: &Path) -> (String, Status) {
+async fn refused_for_a_change(w: &TestedDaemon, path: &Path) -> (String, Status) {
     let client = w.client().await;
     let began = Instant::now();
     while began.elapsed() < COMES_TO_WRITE {
@@ -114,7 +114,7 @@ async fn refused_for_a_change(w: &World, path: &Path) -> (String, Status) {
     panic!("no import saw a change");
 }
 
-async fn a_change_ends_the_task_failed(w: World) {
+async fn a_change_ends_the_task_failed(w: TestedDaemon) {
     let path = w.long_file(32 * MIB);
     let writer = Writer::of(&path);
     let client = w.client().await;
@@ -127,7 +127,7 @@ async fn a_change_ends_the_task_failed(w: World) {
     client.import(import_as(&path, &text)).await.unwrap();
 }
 
-async fn a_client_that_goes_away_ends_the_task_failed(w: World) {
+async fn a_client_that_goes_away_ends_the_task_failed(w: TestedDaemon) {
     let (client, leaver) = (w.client().await, w.client().await);
     let (id, request, running) = begin_long_import(&w, &leaver).await;
     running.abort();

@@ -11,13 +11,13 @@ use super::{client_of, imported};
 use crate::support::client::{Client, LocalTask};
 use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
-use crate::world::{MIB, World, export_to, import_as, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, export_to, import_as, transfer};
 
 /// How many pieces a real dfdaemon reads ahead of its client.
 const PIECES_AHEAD: usize = 12;
 
 /// An export by the service of peers, with a digest that is wrong.
-pub(super) async fn digest_of_peers(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn digest_of_peers(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, _) = imported(w, fake, 10).await;
     let peer = PeerClient::connect(fake.host(0).unwrap().upload_endpoint()).await;
     let mut unchecked = Vec::new();
@@ -36,8 +36,8 @@ pub(super) async fn digest_of_peers(w: &World, fake: &FakeDfdaemon) -> bool {
     unchecked[0] && w.release == Release::V1_5
 }
 
-/// A copy that was cut through its output.
-pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
+/// A replica that was cut through its output.
+pub(super) async fn cut_copy(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let client = client_of(fake).await;
     let out = w.path(&w.unique("out"));
@@ -68,7 +68,7 @@ pub(super) async fn cut_copy(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// A client that goes away while it is sent content, and another host that wants the task then.
-pub(super) async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+pub(super) async fn poisoned(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -> bool {
     if has {
         short_exports_end_well(w).await;
     }
@@ -81,7 +81,7 @@ pub(super) async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool 
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     let child = other.export(neither.clone());
     tokio::pin!(child);
-    // Where the copy serves, the child ends by itself.
+    // Where the replica serves, the child ends by itself.
     let waits = left.failed_at.is_some();
     let patience = Duration::from_millis(if waits { 300 } else { 30_000 });
     let served = tokio::time::timeout(patience, &mut child).await;
@@ -99,7 +99,7 @@ pub(super) async fn poisoned(w: &World, fake: &FakeDfdaemon, has: bool) -> bool 
 }
 
 /// What there is room for ahead of the client is read also when the client has gone.
-async fn short_exports_end_well(w: &World) {
+async fn short_exports_end_well(w: &TestedDaemon) {
     let fake = FakeDfdaemon::builder().release(w.release).hosts(1);
     let quirks = [Quirk::PoisonedCopies, Quirk::OrphanedExports];
     let fake = fake.quirks(quirks).start().await.unwrap();
@@ -115,7 +115,7 @@ async fn local(fake: &FakeDfdaemon, id: &str) -> LocalTask {
 }
 
 /// Imports pieces of holes, and leaves the export of their content at the first one.
-async fn leave_export(w: &World, fake: &FakeDfdaemon, pieces: usize) -> String {
+async fn leave_export(w: &TestedDaemon, fake: &FakeDfdaemon, pieces: usize) -> String {
     let text = w.unique("holes");
     let path = w.path(&text);
     let holes = fs::File::create(&path).unwrap();

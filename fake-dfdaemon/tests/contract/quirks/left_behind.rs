@@ -10,17 +10,17 @@ use tonic::Code;
 use super::{client_of, imported};
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
-use crate::world::{MIB, World, export_to, import_as, transfer};
+use crate::tested_daemon::{MIB, TestedDaemon, export_to, import_as, transfer};
 
 /// So many that one of them would end before a link is tried, if it did not wait for the link.
 const QUICK_TRANSFERS: usize = 10;
 
 /// Exports that fail on a host that had nothing of the task.
-pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     let count = async |id: &str| other.stat(id).await.unwrap().current_replica_count;
     // A link that is refused: the record of the host neither ended well nor failed. The link is tried
-    // before any piece, so that no copy comes, however quick a transfer is.
+    // before any piece, so that no replica comes, however quick a transfer is.
     let (mut id, _) = imported(w, fake, 10).await;
     for _ in 0..QUICK_TRANSFERS {
         (id, _) = imported(w, fake, 10).await;
@@ -63,7 +63,7 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     let is_left = failed;
     let failed = left.is_some_and(|left| left.failed_at.is_some() && left.finished_at.is_none());
     assert_eq!(failed, is_left);
-    // The copy of the importer is no longer one.
+    // What the importer has is no replica any more.
     assert_eq!(count(&id).await, if failed { 1 } else { 0 });
     let file = content_path(fake, "host-1", &id);
     assert_eq!(
@@ -93,8 +93,8 @@ pub(super) async fn failed_exports(w: &World, fake: &FakeDfdaemon) -> bool {
     failed
 }
 
-/// Changes a host's copy without its scheduler.
-pub(super) async fn changes_of_a_host(w: &World, fake: &FakeDfdaemon) -> bool {
+/// Changes a host's replica without its scheduler.
+pub(super) async fn changes_of_a_host(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     let counts = async |id: &str| {
         fake.settle().await;
@@ -108,7 +108,7 @@ pub(super) async fn changes_of_a_host(w: &World, fake: &FakeDfdaemon) -> bool {
         let host = fake.host(number).unwrap();
         PeerClient::connect(host.upload_endpoint()).await
     };
-    // A copy that is made persistent, by a call or by an export there.
+    // A replica that is made persistent, by a call or by an export there.
     let (id, _) = imported(w, fake, 10).await;
     other.export(transfer(&id)).await.ok();
     peer(1).await.update(&id, true).await.unwrap();
@@ -121,7 +121,7 @@ pub(super) async fn changes_of_a_host(w: &World, fake: &FakeDfdaemon) -> bool {
         other.export(persistent.clone()).await.ok();
     }
     assert_eq!(counts(&id).await, if untold { (1, 2) } else { (2, 2) });
-    // A copy that is deleted: it is offered as a parent all the same.
+    // A replica that is deleted: it is offered as a parent all the same.
     let (id, _) = imported(w, fake, 10).await;
     peer(0).await.delete(&id).await.unwrap();
     assert!(!content_path(fake, "host-0", &id).exists());
@@ -148,7 +148,7 @@ pub(super) async fn changes_of_a_host(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// An empty task on two hosts.
-pub(super) async fn empty_copies(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn empty_copies(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let client = client_of(fake).await;
     let mut request = import_as(&w.file(0).path, &w.unique("empty"));
     request.persistent_replica_count = 2;
@@ -175,7 +175,7 @@ fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {
 }
 
 /// Lets 8 seconds pass after an import, and in the middle of another one.
-pub(super) async fn forgetting(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn forgetting(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let client = client_of(fake).await;
     fake.clock().advance(Duration::from_secs(9)).unwrap();
@@ -202,7 +202,7 @@ pub(super) async fn forgetting(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// Lets time pass in the middle of an import, if it is caught there. Whether it was forgotten.
-async fn forgets_an_import(w: &World, fake: &FakeDfdaemon, client: &Client) -> bool {
+async fn forgets_an_import(w: &TestedDaemon, fake: &FakeDfdaemon, client: &Client) -> bool {
     let text = w.unique("long");
     let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
     while !running.is_finished() {

@@ -10,10 +10,10 @@ use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::{Client, Export};
-use crate::world::{World, export_to, import, transfer};
+use crate::tested_daemon::{TestedDaemon, export_to, import, transfer};
 
 /// Imports through links: an absolute one, one within a directory, one to another directory.
-pub(super) async fn imports(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn imports(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let client = client_of(fake).await;
     let dir = w.path(&w.unique("links"));
     fs::create_dir(&dir).unwrap();
@@ -77,7 +77,7 @@ pub(super) async fn imports(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// Outputs of a link to `beside`, 11 bytes long: further names of the link, that are followed from there.
-async fn outputs_of_relative_link(w: &World, client: &Client, id: &str) {
+async fn outputs_of_relative_link(w: &TestedDaemon, client: &Client, id: &str) {
     let dir = w.path(&w.unique("outputs"));
     fs::create_dir(&dir).unwrap();
     let export = async |name: &str, change: fn(&mut Export)| {
@@ -135,7 +135,7 @@ async fn outputs_of_relative_link(w: &World, client: &Client, id: &str) {
 }
 
 /// Exports to a link whose target does not exist.
-pub(super) async fn dangling_output(w: &World, fake: &FakeDfdaemon) -> bool {
+pub(super) async fn dangling_output(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let (link, target) = (w.path(&w.unique("link")), w.path(&w.unique("target")));
     std::os::unix::fs::symlink(&target, &link).unwrap();

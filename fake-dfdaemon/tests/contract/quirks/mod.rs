@@ -17,15 +17,15 @@ use tonic::{Code, Status};
 use crate::row::Row;
 use crate::support::client::{Client, Exported, Import};
 use crate::support::eventually;
-use crate::world::{
-    MIB, World, export_to, has_other_file_system, import, import_as, seconds, transfer,
+use crate::tested_daemon::{
+    MIB, TestedDaemon, export_to, has_other_file_system, import, import_as, seconds, transfer,
 };
 use crate::writer::{COMES_TO_WRITE, Writer};
 
 /// One row a quirk: one that is new fails until somebody says how it shows.
 pub(crate) fn rows() -> Vec<Row> {
     let row = |quirk: Quirk| {
-        let attempt = move |w: World| async move {
+        let attempt = move |w: TestedDaemon| async move {
             for has in [false, true] {
                 let really = shows(&w, quirk, has).await;
                 let expected = has && is_of(quirk, w.release);
@@ -47,7 +47,7 @@ fn is_of(quirk: Quirk, release: Release) -> bool {
 }
 
 /// Whether a fake that has the quirk, or has not, behaves as a real dfdaemon does.
-async fn shows(w: &World, quirk: Quirk, has: bool) -> bool {
+async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
     let start = async |configure: fn(Builder) -> Builder| {
         let quirks = Some(quirk).filter(|_| has);
         let builder = FakeDfdaemon::builder().release(w.release).hosts(1);
@@ -111,14 +111,14 @@ async fn client_of(fake: &FakeDfdaemon) -> Client {
     Client::connect(fake.endpoint()).await
 }
 
-async fn imported(w: &World, fake: &FakeDfdaemon, length: usize) -> (String, Vec<u8>) {
+async fn imported(w: &TestedDaemon, fake: &FakeDfdaemon, length: usize) -> (String, Vec<u8>) {
     let source = w.file(length);
     let task = client_of(fake).await.import(import(&source.path)).await;
     (task.unwrap().id, source.bytes)
 }
 
 /// Imports what there is no room for.
-async fn failed_import(w: &World, fake: &FakeDfdaemon, real: &str) -> bool {
+async fn failed_import(w: &TestedDaemon, fake: &FakeDfdaemon, real: &str) -> bool {
     let client = client_of(fake).await;
     let text = w.unique("failed");
     let request = import_as(&w.file(101).path, &text);
@@ -139,7 +139,7 @@ async fn failed_import(w: &World, fake: &FakeDfdaemon, real: &str) -> bool {
     shows
 }
 
-async fn short_ttl(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn short_ttl(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let request = Import {
         ttl: Some(seconds(60)),
         ..import(&w.file(1).path)
@@ -151,7 +151,7 @@ async fn short_ttl(w: &World, fake: &FakeDfdaemon) -> bool {
     })
 }
 
-async fn fifo(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn fifo(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let path = w.path(&w.unique("fifo"));
     rustix::fs::mkfifoat(CWD, &path, Mode::RWXU).unwrap();
     let importing = client_of(fake).await.begin_import(import(&path));
@@ -177,7 +177,7 @@ async fn fifo(w: &World, fake: &FakeDfdaemon) -> bool {
     }
 }
 
-async fn changes(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+async fn changes(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -> bool {
     let path = w.long_file(32 * MIB);
     let _writer = Writer::of(&path);
     let client = client_of(fake).await;
@@ -196,7 +196,7 @@ async fn changes(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
 }
 
 /// Exports over a file that has another name.
-async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn overwrite(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let (out, other) = (w.path(&w.unique("out")), w.path(&w.unique("other")));
     fs::write(&out, "old").unwrap();
@@ -227,7 +227,7 @@ async fn overwrite(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// Stops the host that has a task, and starts it again.
-async fn restart(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn restart(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     fake.settle().await;
     let host = fake.host(0).unwrap();
@@ -242,7 +242,7 @@ async fn restart(w: &World, fake: &FakeDfdaemon) -> bool {
         task.current_persistent_replica_count,
         task.current_replica_count,
     );
-    assert_eq!(counts, (1, 1), "the scheduler is not told");
+    assert_eq!(counts, (1, 1), "the scheduler does not learn of it");
     let exported = client.export(transfer(&id)).await;
     if !wiped {
         assert_eq!(exported.ok().content(), bytes);
@@ -261,7 +261,7 @@ async fn restart(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// Imports tasks that fit one of the two other hosts alone.
-async fn replication(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn replication(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     // Host 1 is full.
     let full = Client::connect(fake.endpoints().nth(1).unwrap()).await;
     full.import(import(&w.file(95).path)).await.unwrap();
@@ -283,7 +283,7 @@ async fn replication(w: &World, fake: &FakeDfdaemon) -> bool {
     fewer > 0
 }
 
-async fn mismatch(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn mismatch(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let out = w.path(&w.unique("out"));
     let mut request = export_to(&id, &out);
@@ -298,7 +298,7 @@ async fn mismatch(w: &World, fake: &FakeDfdaemon) -> bool {
     checks && out.exists()
 }
 
-async fn malformed_digest(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn malformed_digest(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, _) = imported(w, fake, 10).await;
     let mut request = export_to(&id, &w.path(&w.unique("out")));
     request.digest = Some("md5:1".to_owned());
@@ -313,7 +313,7 @@ async fn malformed_digest(w: &World, fake: &FakeDfdaemon) -> bool {
     checks && exported.pieces.len() == 1
 }
 
-async fn hex_digest(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn hex_digest(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     loop {
         let (id, bytes) = imported(w, fake, 10).await;
         let hex = format!("{:08x}", dfdaemon_api::digest::crc32(&bytes));
@@ -329,7 +329,7 @@ async fn hex_digest(w: &World, fake: &FakeDfdaemon) -> bool {
 }
 
 /// A client that goes away in the middle.
-async fn orphan(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
+async fn orphan(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -> bool {
     let (id, bytes) = imported(w, fake, 4 * MIB + 1).await;
     let out = w.path(&w.unique("out"));
     let guard = fake.fault(Fault::on(Rpc::Export).piece(1).stall());
@@ -352,7 +352,7 @@ async fn orphan(w: &World, fake: &FakeDfdaemon, has: bool) -> bool {
     fs::read(&out).is_ok_and(|written| written == bytes)
 }
 
-async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn export_here(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, _) = imported(w, fake, 10).await;
     // Whoever makes replicas would find one missing after the export, and bring it back.
     fake.settle().await;
@@ -367,7 +367,7 @@ async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
     let is_persistent = async || client.stat_local(&id).await.unwrap().persistent;
     client.export(transfer(&id)).await.ok();
     let cleared = !is_persistent().await;
-    assert_eq!(counts().await, (1, 1), "the scheduler is not told");
+    assert_eq!(counts().await, (1, 1), "the scheduler does not learn of it");
     let mut again = transfer(&id);
     again.persistent = true;
     client.export(again).await.ok();
@@ -380,11 +380,11 @@ async fn export_here(w: &World, fake: &FakeDfdaemon) -> bool {
     let status = client.export(refused).await.status;
     assert_eq!(status.message(), "File exists (os error 17)");
     assert_eq!(!is_persistent().await, cleared);
-    assert_eq!(counts().await, (1, 1), "the scheduler is not told");
+    assert_eq!(counts().await, (1, 1), "the scheduler does not learn of it");
     cleared
 }
 
-async fn expiry(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn expiry(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;
     let client = client_of(fake).await;
     let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
@@ -411,7 +411,7 @@ async fn local_calls(fake: &FakeDfdaemon) -> bool {
         == [true; 2]
 }
 
-async fn admission(w: &World, fake: &FakeDfdaemon) -> bool {
+async fn admission(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let answer: Result<_, Status> = client_of(fake).await.import(import(&w.file(1).path)).await;
     answer.map_or_else(
         |status| {

@@ -10,8 +10,8 @@ use super::files::Node;
 use super::model::{Copy, Transfer};
 use super::ops::{Export, HOSTS};
 use super::outputs::{Link, Place};
+use super::quirk_walk::QuirkWalk;
 use super::texts::{self, Refusal, by_scheduler, internal};
-use super::world::World;
 use crate::support::client::{Export as Request, Exported};
 
 /// How long an export is given that has to wait, before it is looked at.
@@ -23,7 +23,7 @@ async fn waits(exporting: &JoinHandle<Exported>, parent: usize) {
     assert!(!exporting.is_finished(), "host-{parent} serves nobody");
 }
 
-impl World {
+impl QuirkWalk {
     pub(super) async fn export(&mut self, export: &Export) {
         let id = self.id_of(export.task);
         let Some(place) = self.place(export, &id) else {

@@ -12,8 +12,8 @@ use tonic::Code;
 use super::files::{NAMES, Node};
 use super::model::{Copy, Task, piece_length};
 use super::ops::{Import, Source, Ttl};
+use super::quirk_walk::QuirkWalk;
 use super::texts::{self, IS_DIRECTORY, NO_FILE, Refusal, by_scheduler, internal};
-use super::world::World;
 use crate::support::client::Import as Request;
 
 /// What the scheduler does with what it is asked to begin.
@@ -23,7 +23,7 @@ pub(super) struct Asked {
     ttl: (i64, i32),
 }
 
-impl World {
+impl QuirkWalk {
     pub(super) async fn import(&mut self, import: &Import) {
         let request = self.import_request(import);
         let expected = self.expected_import(import);

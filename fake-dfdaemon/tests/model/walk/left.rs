@@ -9,15 +9,15 @@ use rustix::fs::{Mode, OFlags};
 use super::files::HUGE;
 use super::model::Transfer;
 use super::ops::{Import, Source};
+use super::quirk_walk::QuirkWalk;
 use super::texts;
-use super::world::World;
 use crate::support::client::{Export as Request, Import as ImportRequest};
 use crate::support::eventually;
 
 /// How many pieces of content are read ahead of a client, and also when it has gone.
 const PIECES_AHEAD: usize = 12;
 
-impl World {
+impl QuirkWalk {
     /// Imports a FIFO without a name for it, and leaves while it is read: nobody has heard of a task.
     pub(super) async fn leave_import(&mut self, host: usize) {
         let path = self.files.dir.join("fifo");

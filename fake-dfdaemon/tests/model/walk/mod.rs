@@ -13,22 +13,22 @@ mod left;
 mod model;
 mod ops;
 mod outputs;
+mod quirk_walk;
 mod texts;
-mod world;
 
 use fake_dfdaemon::Release;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use ops::{Walk, walks};
-use world::World;
+use quirk_walk::QuirkWalk;
 
 fn run(release: Release, Walk(ops): &Walk) {
     let runtime = crate::support::runtime();
     runtime.block_on(async {
-        let mut world = World::new(release).await;
-        world.run(ops).await;
-        world.stop().await;
+        let mut walk = QuirkWalk::new(release).await;
+        walk.run(ops).await;
+        walk.stop().await;
     });
 }
 

@@ -11,8 +11,8 @@ use tonic::Code;
 use super::files::Node;
 use super::model::{Copy, Transfer};
 use super::ops::{Digest, Export, Output};
+use super::quirk_walk::QuirkWalk;
 use super::texts::{EXISTS, IS_DIRECTORY, NO_FILE, Refusal, by_dfdaemon, internal};
-use super::world::World;
 
 /// Where an output goes.
 pub(super) enum Place {
@@ -30,7 +30,7 @@ pub(super) enum Link {
     Refused(&'static str),
 }
 
-impl World {
+impl QuirkWalk {
     /// Where the output goes. `None` where behaviour does not say what comes of it.
     pub(super) fn place(&mut self, export: &Export, id: &str) -> Option<Place> {
         let place = match export.output {

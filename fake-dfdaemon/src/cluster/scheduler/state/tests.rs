@@ -214,7 +214,7 @@ proptest! {
             (0..5u8, 0..3usize, 0..3usize, 1..100u64, any::<bool>()), 0..40),
     ) {
         let mut state = State::new(3);
-        // What each copy of each task is to its host.
+        // What each replica of each task is to its host.
         let mut model: BTreeMap<&str, BTreeMap<HostNumber, (usize, u64)>> = BTreeMap::new();
         for (operation, id, host, content_length, finished) in operations {
             let (id, host) = (["a", "b", "c"][id], HostNumber::of(host));
@@ -233,28 +233,28 @@ proptest! {
                 }
                 2 => {
                     state.insert_replica(host, record);
-                    model.entry(id).and_modify(|copies| { copies.insert(host, load); });
+                    model.entry(id).and_modify(|replicas| { replicas.insert(host, load); });
                 }
                 3 => {
                     let removed = state.remove_replica(id, host).map(|replica| replica.load());
-                    let expected = model.get_mut(id).and_then(|copies| copies.remove(&host));
+                    let expected = model.get_mut(id).and_then(|replicas| replicas.remove(&host));
                     prop_assert_eq!(removed, expected);
                 }
                 _ => if let Some(replica) = state.remove_replica(id, host) {
                     state.put_back(id, host, replica);
                 }
             }
-            for (id, copies) in &model {
+            for (id, expected) in &model {
                 let replicas = &state.tasks.get(id).unwrap().replicas;
                 let there: BTreeMap<_, _> =
                     replicas.hosts().map(|host| (host, replicas.get(host).unwrap().load())).collect();
-                prop_assert_eq!(&there, copies);
+                prop_assert_eq!(&there, expected);
                 prop_assert!(replicas.hosts().is_sorted());
             }
             prop_assert_eq!(state.tasks.len(), model.len());
             for (number, host) in HostNumber::all(3).zip(&state.hosts) {
-                let copies = model.values().filter_map(|copies| copies.get(&number));
-                let load = copies.fold((0, 0), |sum, copy| (sum.0 + copy.0, sum.1 + copy.1));
+                let replicas = model.values().filter_map(|replicas| replicas.get(&number));
+                let load = replicas.fold((0, 0), |sum, replica| (sum.0 + replica.0, sum.1 + replica.1));
                 prop_assert_eq!((host.tasks, host.used), load);
             }
         }

@@ -1,4 +1,4 @@
-//! What a row is tried in: an endpoint, files of its own, and a fake behind it or not.
+//! The daemon that a row is tried with: an endpoint, files of its own, and a fake behind it or not.
 
 use std::fs;
 use std::io::Write as _;
@@ -25,8 +25,8 @@ const OTHER_FILE_SYSTEM: &str = "/dev/shm";
 /// Tells the content of one row and run from that of all others: an endpoint keeps tasks.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(0);
 
-/// What a row is tried in.
-pub(crate) struct World {
+/// The daemon that a row is tried with, and the row's files.
+pub(crate) struct TestedDaemon {
     pub(crate) release: Release,
     endpoint: PathBuf,
     /// Where the row's files are.
@@ -40,7 +40,7 @@ pub(crate) struct Source {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl World {
+impl TestedDaemon {
     /// A fake with a state of its own.
     pub(crate) async fn of_fake(release: Release, row: &Row) -> Self {
         let mut builder = FakeDfdaemon::builder().release(release).hosts(1);

@@ -27,7 +27,7 @@ const NEVER: Duration = Duration::from_secs(100 * 24 * 60 * 60);
 /// Much longer than a step takes.
 const HANGS: Duration = Duration::from_secs(30);
 
-pub(crate) struct World {
+pub(crate) struct QuirkWalk {
     dir: TempDir,
     pub(super) daemon: FakeDfdaemon,
     clients: BTreeMap<usize, (Client, PeerClient)>,
@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(super) files: Files,
 }
 
-impl World {
+impl QuirkWalk {
     pub(crate) async fn new(release: Release) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());

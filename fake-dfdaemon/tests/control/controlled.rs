@@ -17,13 +17,13 @@ pub(crate) const PIECE: usize = 4 << 20;
 /// When manual time begins.
 pub(crate) const START: &str = "2026-01-02T03:04:05Z";
 
-/// The world of most tests, and its control API.
-pub(crate) struct World {
+/// A [`world::World`] and the control API of its fake.
+pub(crate) struct Controlled {
     pub(crate) api: Api,
     pub(crate) world: world::World,
 }
 
-impl Deref for World {
+impl Deref for Controlled {
     type Target = world::World;
 
     fn deref(&self) -> &world::World {
@@ -37,7 +37,7 @@ pub(crate) struct Api {
     document: Value,
 }
 
-impl World {
+impl Controlled {
     pub(crate) async fn new() -> Self {
         Self::with(|builder| builder).await
     }

@@ -33,7 +33,7 @@ pub(crate) const NOT_FOUND: Outcome = Outcome::Failed(&[3]);
 /// Of a fault: whose disk it is depends on the call.
 const DISK: Outcome = Outcome::Failed(&[1, 4, 6]);
 
-pub(crate) struct World {
+pub(crate) struct Lockstep {
     pub(crate) release: Release,
     pub(crate) dir: TempDir,
     daemon: Option<FakeDfdaemon>,
@@ -43,9 +43,9 @@ pub(crate) struct World {
     outputs: usize,
 }
 
-impl World {
+impl Lockstep {
     pub(crate) async fn new(release: Release) -> Self {
-        let mut world = Self {
+        let mut pair = Self {
             release,
             dir: tempfile::tempdir().unwrap(),
             daemon: None,
@@ -54,10 +54,10 @@ impl World {
             faults: Vec::new(),
             outputs: 0,
         };
-        files::make(world.dir.path());
-        world.open().await;
-        world.settle().await;
-        world
+        files::make(pair.dir.path());
+        pair.open().await;
+        pair.settle().await;
+        pair
     }
 
     fn builder(&self) -> Builder {
@@ -251,7 +251,7 @@ impl World {
                 created: self.model.now,
                 ttl,
                 wanted: replicas,
-                copies: BTreeMap::from([(host, true)]),
+                replicas: BTreeMap::from([(host, true)]),
             };
             self.model.insert(id, task);
         }
@@ -286,9 +286,12 @@ impl World {
             assert!(!output.exists());
             return NOT_FOUND;
         };
-        let held = task.succeeded && task.copies.contains_key(&host);
+        let held = task.succeeded && task.replicas.contains_key(&host);
         let fetched = !held && task.succeeded && {
-            let mut others = task.copies.keys().filter(|other| self.model.runs(**other));
+            let mut others = task
+                .replicas
+                .keys()
+                .filter(|other| self.model.runs(**other));
             task.is_empty() || others.next().is_some()
         };
         if !held && !fetched {
@@ -299,7 +302,7 @@ impl World {
         let broken = hit.disk() && (to_path || fetched);
         if held || !broken {
             let task = self.model.tasks.get_mut(&id).unwrap();
-            *task.copies.entry(host).or_insert(false) |= persistent;
+            *task.replicas.entry(host).or_insert(false) |= persistent;
         }
         if broken {
             checks::broken_by_disk(&exported);
@@ -322,7 +325,7 @@ impl World {
         self.daemon().settle().await;
         self.model.collect_if_due();
         for id in self.model.due() {
-            let before = self.model.tasks.get(&id).map(|task| task.copies.clone());
+            let before = self.model.tasks.get(&id).map(|task| task.replicas.clone());
             let expected = self.model.replicate(&id);
             self.take_over_replicas(&id, before.unwrap_or_default(), expected)
                 .await;
@@ -348,14 +351,14 @@ impl World {
             };
             match (before.get(&host), local.persistent) {
                 (None, true) => made.copied += 1,
-                (None, false) => panic!("a copy that nobody asked for on host-{host}"),
+                (None, false) => panic!("a replica that nobody asked for on host-{host}"),
                 (Some(false), true) => made.promoted += 1,
                 _ => {}
             }
             after.insert(host, local.persistent);
         }
         assert_eq!(made, expected, "replication of {id} from {before:?}");
-        self.model.tasks.get_mut(id).unwrap().copies = after;
+        self.model.tasks.get_mut(id).unwrap().replicas = after;
     }
 }
 
