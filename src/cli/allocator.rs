@@ -24,7 +24,7 @@ pub(crate) fn share_heap() {
 /// when they are next used. How much it keeps follows from the largest block that it mapped and
 /// that has been freed, see `M_TRIM_THRESHOLD` in mallopt(3): so one is, whose pages are never
 /// touched. Other allocators go their own way.
-pub(crate) fn keep_for_content() {
+pub(crate) fn retain_freed_buffers() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HALF)));
 }
 
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn content_comes_in_the_memory_of_what_came_before() {
         let faults = std::thread::spawn(|| {
-            keep_for_content();
+            retain_freed_buffers();
             for _ in 0..50 {
                 let parts: Vec<_> = (0..PARTS)
                     .map(|number| vec![number as u8 | 1; PART])

@@ -27,7 +27,7 @@ use crate::types::options::Timeout;
 
 /// How long an operation that was broken off may take to take back what it had begun. One that
 /// hangs in a system call never does.
-const TAKES_BACK: Duration = Duration::from_secs(2);
+const CLEANUP_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a further signal does not end the process. Some senders send each signal twice, as
 /// timeout(1) does: to the process, and to its group.
@@ -73,14 +73,14 @@ where
 {
     let report = Arc::new(report);
     let jobs = bounds.as_ref().map_or(1, |bounds| bounds.jobs);
-    match Watched::start(jobs, operation, Arc::clone(&report)) {
-        Ok(watched) => watched.watch(bounds.as_ref(), report),
+    match CommandThread::start(jobs, operation, Arc::clone(&report)) {
+        Ok(command) => command.watch(bounds.as_ref(), report),
         Err(error) => report(Err(error)),
     }
 }
 
 /// A command that runs on its own thread.
-struct Watched {
+struct CommandThread {
     signals: Signals,
     /// Breaks the operation off, which then fails with this error.
     break_off: oneshot::Sender<Error>,
@@ -90,7 +90,7 @@ struct Watched {
     leftovers: Leftovers,
 }
 
-impl Watched {
+impl CommandThread {
     fn start<T: 'static, F: Future<Output = Result<T>>>(
         jobs: usize,
         operation: impl FnOnce() -> F + Send + 'static,
@@ -173,7 +173,7 @@ impl Watched {
         let patience = if self.reporting() {
             REPORTED
         } else {
-            TAKES_BACK
+            CLEANUP_GRACE
         };
         let (sender, _) = oneshot::channel();
         // Nobody listens if it is done.

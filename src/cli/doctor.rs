@@ -48,7 +48,7 @@ pub(crate) struct DoctorArguments {
     staging_dir: Option<PathBuf>,
 
     /// How long all checks may take
-    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_STAT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     #[command(flatten)]

@@ -176,7 +176,7 @@ impl ExportArguments {
         let hides_content = self.to_stdout() && io::stdout().is_terminal();
         let hidden = self.no_progress || self.common.logs.on_stderr() || hides_content;
         if request.mode == ExportMode::ByTransfer {
-            allocator::keep_for_content();
+            allocator::retain_freed_buffers();
         }
         let name = match &target {
             Some(target) => progress::name(target.path()),
@@ -191,7 +191,7 @@ impl ExportArguments {
                 progress::bar(name.clone(), receiver)
             });
             let client = Client::connect(&self.common.connection.endpoint).await?;
-            let client = client.that_may_block();
+            let client = client.writing_inline();
             let exported = match target {
                 None => {
                     let writer = Stdout::after(printed)?;

@@ -34,7 +34,7 @@ pub(crate) struct LsArguments {
     sort: Sort,
 
     /// How long the answer may take
-    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_STAT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     #[command(flatten)]

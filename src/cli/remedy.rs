@@ -20,7 +20,7 @@ pub(super) fn hint(remedy: &Remedy) -> String {
         Remedy::TtlWithin { minimum, maximum } => {
             format!("this dfdaemon takes a --ttl from {minimum} to {maximum}")
         }
-        Remedy::AnotherTag => "dfdaemon's copy on this host is cut short: export on another host, or import the file with another --tag".to_owned(),
+        Remedy::AnotherTag => "dfdaemon's replica on this host is cut short: export on another host, or import the file with another --tag".to_owned(),
         Remedy::NameEndpoint => {
             "no socket is there: start dfdaemon, or name its socket with --endpoint or DFCACHE_ENDPOINT"
                 .to_owned()

@@ -30,7 +30,7 @@ pub(crate) struct StatArguments {
     pub(crate) wait_for_replicas: Option<ReplicaCount>,
 
     /// How long the answer may take, waiting included
-    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_QUESTION, help_heading = "Connection")]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_STAT, help_heading = "Connection")]
     pub(crate) timeout: Timeout,
 
     #[command(flatten)]

@@ -77,7 +77,7 @@ const MAX_LIST_LENGTH: usize = 256 << 20;
 pub struct Client {
     link: Arc<Link>,
     timeout: Option<Timeout>,
-    may_block: bool,
+    writes_inline: bool,
     /// Whether only one transfer at a time uses the connection.
     has_own_connection: bool,
 }
@@ -133,7 +133,7 @@ impl Client {
         Self {
             link: Arc::new(Link { endpoint, made }),
             timeout: None,
-            may_block: false,
+            writes_inline: false,
             has_own_connection: false,
         }
     }
@@ -181,7 +181,7 @@ impl Client {
     /// The client of one transfer, with a connection of its own: a reader that stalls fills the window
     /// of its connection, and would stop every other call on it.
     pub(crate) async fn for_transfer(&self) -> Result<Self> {
-        if self.may_block || self.has_own_connection {
+        if self.writes_inline || self.has_own_connection {
             // Nothing else is on it.
             return Ok(self.clone());
         }
@@ -197,17 +197,17 @@ impl Client {
         })
     }
 
-    /// The same for a thread that does nothing else: writes of files may block it.
+    /// A client for a thread that does nothing else: it writes files itself, which may block it.
     #[cfg(any(feature = "cli", test))]
-    pub(crate) fn that_may_block(self) -> Self {
+    pub(crate) fn writing_inline(self) -> Self {
         Self {
-            may_block: true,
+            writes_inline: true,
             ..self
         }
     }
 
-    pub(crate) fn may_block(&self) -> bool {
-        self.may_block
+    pub(crate) fn writes_inline(&self) -> bool {
+        self.writes_inline
     }
 
     /// The state of a task, as the scheduler sees it.

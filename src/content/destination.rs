@@ -31,7 +31,7 @@ const READ_LENGTH: usize = 256 << 10;
 
 /// A file that content is written into as it comes, hashed as far as there is no gap.
 #[derive(Debug)]
-pub(crate) struct FileDestination {
+pub(crate) struct PositionedWriter {
     file: Arc<File>,
     disk: Disk,
     shown: String,
@@ -49,7 +49,7 @@ pub(crate) struct FileDestination {
     sync: bool,
 }
 
-impl FileDestination {
+impl PositionedWriter {
     /// `shown` is the file's name for errors.
     pub(crate) fn new(file: Arc<File>, disk: Disk, shown: String) -> Self {
         Self {
@@ -137,7 +137,7 @@ fn fits(room: Option<u64>, data: usize, leaves: u64) -> bool {
     data == 0 || room.is_none_or(|room| room >= leaves.saturating_add(data as u64))
 }
 
-impl Destination for FileDestination {
+impl Destination for PositionedWriter {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
         let written = self.write_at(offset, &content);
         written.map_err(|source| self.failed(source))?;
@@ -192,7 +192,7 @@ const TINY: usize = 4 << 10;
 /// A stream that gets the content in order, whatever order it comes in, and none of a piece before
 /// the piece is verified: what a stream got cannot be taken back.
 #[derive(Debug)]
-pub(crate) struct StreamDestination<W> {
+pub(crate) struct OrderedWriter<W> {
     writer: W,
     /// The piece that is being received.
     unverified: Vec<(u64, Bytes)>,
@@ -215,7 +215,7 @@ enum Waiting {
     OnDisk { offset: u64, length: u64 },
 }
 
-impl<W: Write + Send + 'static> StreamDestination<W> {
+impl<W: Write + Send + 'static> OrderedWriter<W> {
     pub(crate) fn new(writer: W, check: Option<ContentCheck>) -> Self {
         Self {
             writer,
@@ -286,7 +286,7 @@ impl<W: Write + Send + 'static> StreamDestination<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Destination for StreamDestination<W> {
+impl<W: Write + Send + 'static> Destination for OrderedWriter<W> {
     fn write(&mut self, offset: u64, content: Bytes) -> Result<()> {
         let (start, tiny) = &mut self.tiny;
         let follows = *start + tiny.len() as u64 == offset;

@@ -25,7 +25,7 @@ use crate::content::thread::{finished, on_thread, thread_died};
 use crate::types::error::{Error, Result};
 
 pub(crate) use content_check::ContentCheck;
-pub(crate) use destination::{Destination, FileDestination, StreamDestination, stream_failed};
+pub(crate) use destination::{Destination, OrderedWriter, PositionedWriter, stream_failed};
 pub(crate) use id_check::IdCheck;
 pub(crate) use piece::Piece;
 pub(crate) use reader::ContentReader;
@@ -59,46 +59,46 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) enum ContentWriter<D> {
     /// At once, on the thread that hands them over.
-    Here { piece: Piece, destination: D },
+    Inline { piece: Piece, destination: D },
     /// On a thread of its own.
-    Apart(Queue),
+    OnThread(Queue),
 }
 
 impl<D: Destination> ContentWriter<D> {
     /// A writer that may block its caller.
-    pub(crate) fn here(destination: D) -> Self {
-        Self::Here {
+    pub(crate) fn inline(destination: D) -> Self {
+        Self::Inline {
             piece: Piece::default(),
             destination,
         }
     }
 
     /// A writer that blocks nobody.
-    pub(crate) fn apart(destination: D) -> Result<Self> {
-        Queue::start(destination).map(Self::Apart)
+    pub(crate) fn on_thread(destination: D) -> Result<Self> {
+        Queue::start(destination).map(Self::OnThread)
     }
 
     /// Takes a step; waits while there is no room for it.
     pub(crate) async fn write(&mut self, step: Step) -> Result<()> {
         match self {
-            Self::Here { piece, destination } => piece.take(step, destination),
-            Self::Apart(queue) => queue.write(step).await,
+            Self::Inline { piece, destination } => piece.take(step, destination),
+            Self::OnThread(queue) => queue.write(step).await,
         }
     }
 
     /// Waits for it to fail, which it may do while nothing is received.
     pub(crate) async fn failed(&mut self) -> Error {
         match self {
-            Self::Here { .. } => std::future::pending().await,
-            Self::Apart(queue) => queue.failed().await,
+            Self::Inline { .. } => std::future::pending().await,
+            Self::OnThread(queue) => queue.failed().await,
         }
     }
 
     /// Waits until all pieces are written and the whole is verified.
     pub(crate) async fn finish(self) -> Result<()> {
         match self {
-            Self::Here { destination, .. } => destination.finish(),
-            Self::Apart(queue) => queue.finish().await,
+            Self::Inline { destination, .. } => destination.finish(),
+            Self::OnThread(queue) => queue.finish().await,
         }
     }
 }

@@ -12,7 +12,7 @@ use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use rustix::io::Errno;
 use tracing::info;
 
-use super::local_copy::LocalCopy;
+use super::local_replica::LocalReplica;
 use super::piece_stream::{PieceStream, Watched};
 use super::{ExportMode, ExportRequest, Exported};
 use crate::client::Client;
@@ -34,7 +34,7 @@ pub(super) async fn export(
         return Err(not_text(target.path()));
     }
     let check = request.check(client).await?;
-    let persistent = LocalCopy::ask(client, request).await.persistent;
+    let persistent = LocalReplica::ask(client, request).await.persistent;
     let directory = match PrivateDirectory::create(target.clone(), client.daemon_user().await?) {
         Ok(directory) => directory,
         // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.

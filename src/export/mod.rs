@@ -4,7 +4,7 @@
 //! content by `content`, and the output only takes its place in `output` when all is well.
 
 mod by_daemon;
-mod local_copy;
+mod local_replica;
 mod piece_stream;
 mod request;
 mod verify;
@@ -19,16 +19,16 @@ use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
-use crate::content::{ContentWriter, FileDestination, StreamDestination, stream_failed};
+use crate::content::{ContentWriter, OrderedWriter, PositionedWriter, stream_failed};
 use crate::output::{Target, TemporaryFile};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::wire::status::Operation;
 
-use local_copy::{LocalCopy, Mender};
+use local_replica::{LocalReplica, Mender};
 use piece_stream::PieceStream;
 
-pub(crate) use local_copy::mended;
+pub(crate) use local_replica::mended;
 pub(crate) use request::OnProgress;
 pub use request::{ExportMode, ExportRequest, Exported, Progress};
 pub use verify::Verified;
@@ -111,8 +111,10 @@ impl Client {
         let exported = async {
             let check = request.check(self).await?;
             let (mender, stream) = self.transfer(request).await?;
-            let destination = StreamDestination::new(writer, check);
-            let coverage = stream.write_to(ContentWriter::apart(destination)?).await?;
+            let destination = OrderedWriter::new(writer, check);
+            let coverage = stream
+                .write_to(ContentWriter::on_thread(destination)?)
+                .await?;
             mender.disarm();
             Ok(Exported {
                 path: None,
@@ -142,14 +144,14 @@ impl Client {
         let disk = target.disk().clone();
         let sync = target.must_be_synced();
         let temporary = TemporaryFile::create(target)?;
-        let destination = FileDestination::new(temporary.file(), disk, shown)
+        let destination = PositionedWriter::new(temporary.file(), disk, shown)
             .of_length(stream.content_length())
             .checked(check)
             .synced(sync);
-        let writer = if self.may_block() && !hashes {
-            ContentWriter::here(destination)
+        let writer = if self.writes_inline() && !hashes {
+            ContentWriter::inline(destination)
         } else {
-            ContentWriter::apart(destination)?
+            ContentWriter::on_thread(destination)?
         };
         let coverage = stream.write_to(writer).await?;
         mender.disarm();
@@ -164,12 +166,12 @@ impl Client {
     /// The mender must be dropped after the stream, as it is when both are bound in this order.
     async fn transfer<'a>(&self, request: &'a ExportRequest) -> Result<(Mender, PieceStream<'a>)> {
         let client = self.for_transfer().await?;
-        let copy = LocalCopy::ask(&client, request).await;
+        let replica = LocalReplica::ask(&client, request).await;
         let wire = DownloadPersistentCacheTaskRequest {
             need_piece_content: true,
-            ..request.wire(copy.persistent)
+            ..request.wire(replica.persistent)
         };
-        let mender = Mender::new(&client, request, copy);
+        let mender = Mender::new(&client, request, replica);
         let stream = PieceStream::open(&client, request, wire, Operation::ExportByTransfer).await?;
         Ok((mender, stream))
     }

@@ -81,12 +81,12 @@ type Outcome = std::result::Result<Vec<u8>, (ErrorKind, String)>;
 /// What a transfer of these steps came to, whichever thread writes.
 async fn outcome(steps: Vec<Step>) -> Outcome {
     let daemon = ScriptedDaemon::exporting(steps.clone());
-    let apart = outcome_of(&connected(&daemon).await).await;
+    let on_thread = outcome_of(&connected(&daemon).await).await;
     let daemon = ScriptedDaemon::exporting(steps);
-    let here = outcome_of(&connected(&daemon).await.that_may_block()).await;
+    let inline = outcome_of(&connected(&daemon).await.writing_inline()).await;
     // Where there is more than one reason to fail, either may be found first.
-    assert_eq!(here.ok(), apart.clone().ok());
-    apart
+    assert_eq!(inline.ok(), on_thread.clone().ok());
+    on_thread
 }
 
 /// After a failure nothing may be left.

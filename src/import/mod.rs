@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
-use crate::types::escape::is_command;
+use crate::types::escape::needs_escape;
 use crate::types::options::{PieceLength, ReplicaCount, TaskId, Timeout, Ttl, ValueError, taken};
 use crate::types::remedy::Remedy;
 use crate::types::task::{Task, given};
@@ -400,7 +400,7 @@ fn wire_request(import: &CheckedImport) -> UploadPersistentCacheTaskRequest {
 fn check(task: &Task, import: &CheckedImport) -> Result<()> {
     // The id is printed for scripts, alone on a line: it must be one word.
     let id = task.task_id.as_str();
-    if id.is_empty() || id.chars().any(|c| is_command(c) || c.is_whitespace()) {
+    if id.is_empty() || id.chars().any(|c| needs_escape(c) || c.is_whitespace()) {
         let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
         return Err(Error::integrity(message));
     }

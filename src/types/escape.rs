@@ -5,7 +5,7 @@
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .fold(String::new(), |mut printable, character| {
-            if is_command(character) {
+            if needs_escape(character) {
                 printable.extend(character.escape_default());
             } else {
                 printable.push(character);
@@ -16,7 +16,7 @@ pub(crate) fn printable(text: &str) -> String {
 
 /// Whether a terminal would do something with it rather than show it: control characters, what
 /// breaks a line, and what turns the direction of the text around.
-pub(crate) fn is_command(character: char) -> bool {
+pub(crate) fn needs_escape(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -71,7 +71,7 @@ impl fmt::Display for Remedy {
                 return write!(f, "this dfdaemon takes a TTL from {minimum} to {maximum}");
             }
             Self::AnotherTag => {
-                "dfdaemon's copy on this host is cut short: export on another host, or import the file with another tag"
+                "dfdaemon's replica on this host is cut short: export on another host, or import the file with another tag"
             }
             Self::NameEndpoint => "no socket is there: start dfdaemon, or name its socket",
             Self::NameSocket => "it is not a socket: name dfdaemon's",

@@ -27,8 +27,8 @@ impl Timeout {
     pub const DEFAULT_IMPORT: &str = "30m";
     /// The default of an export, as it is written.
     pub const DEFAULT_EXPORT: &str = "2h";
-    /// The default of a question, as it is written.
-    pub const DEFAULT_QUESTION: &str = "30s";
+    /// The default of stat, ls and doctor, as it is written.
+    pub const DEFAULT_STAT: &str = "30s";
 
     /// As a duration.
     #[must_use]

@@ -237,7 +237,7 @@ fn exit_5_is_content_whose_last_parent_is_lost() {
             let world = World::with(|builder| builder.release(release));
             let file = world.file("file", PIECE + 1);
             let id = world.import_with(&["--persistent-replica-count", "1"], &file);
-            // The scheduler offers the copy of this host, and the transfer finds it cut.
+            // The scheduler offers the replica of this host, and the transfer finds it cut.
             let hosts = world.daemon().state_dir().join("hosts");
             let files = crate::support::files::files_below(&hosts).unwrap();
             let content = files.iter().find(|path| path.ends_with(&id)).unwrap();

@@ -41,7 +41,7 @@ mod import_options;
 mod interruptions;
 mod kills;
 mod library;
-mod local_copies;
+mod local_replicas;
 mod logs;
 mod manners;
 mod mounts;

@@ -46,7 +46,7 @@ fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
     };
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(removed.try_recv(), Ok(()));
-    assert!(began.elapsed() < 10 * TAKES_BACK);
+    assert!(began.elapsed() < 10 * CLEANUP_GRACE);
 }
 
 /// A write that never returns, into a file beside an output.

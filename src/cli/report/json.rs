@@ -11,7 +11,7 @@ use crate::cli::remedy::hint;
 use crate::client::doctor::Check;
 use crate::tree::{TreeFile, TreeSummary};
 use crate::types::error::{Error, ErrorKind, Result};
-use crate::types::escape::is_command;
+use crate::types::escape::needs_escape;
 use crate::types::task::Task;
 
 #[derive(Serialize)]
@@ -235,7 +235,7 @@ fn line(value: &impl Serialize) -> Result<String> {
 /// JSON need not escape all that a terminal takes for a command. Outside its strings there is none.
 fn escaped(json: &str) -> String {
     json.chars().fold(String::new(), |mut escaped, character| {
-        if is_command(character) {
+        if needs_escape(character) {
             // Writing to a string cannot fail; none of them needs a surrogate.
             let _ = write!(escaped, "\\u{:04x}", u32::from(character));
         } else {

@@ -42,7 +42,7 @@ proptest! {
         max_waiting in 0usize..2000,
     ) {
         let collected = Collected::default();
-        let mut stream = StreamDestination::new(collected.clone(), Some(check_of(&content)));
+        let mut stream = OrderedWriter::new(collected.clone(), Some(check_of(&content)));
         stream.max_waiting = max_waiting;
         for (offset, piece) in pieces {
             stream.write(offset as u64, piece.into()).unwrap();
@@ -57,7 +57,7 @@ proptest! {
     fn a_file_is_hashed_in_order_however_it_is_written((content, pieces) in shuffled()) {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let check = Some(check_of(&content));
-        let mut destination = FileDestination::new(Arc::clone(&file), Disk::default(), "out".into())
+        let mut destination = PositionedWriter::new(Arc::clone(&file), Disk::default(), "out".into())
             .of_length(content.len() as u64)
             .checked(check);
         for (offset, piece) in pieces {
@@ -73,7 +73,7 @@ proptest! {
 
 #[test]
 fn a_wrong_digest_is_found_at_the_end() {
-    let mut stream = StreamDestination::new(Collected::default(), Some(check_of(b"other")));
+    let mut stream = OrderedWriter::new(Collected::default(), Some(check_of(b"other")));
     stream.write(0, Bytes::from_static(b"content")).unwrap();
     stream.verified().unwrap();
     let error = stream.finish().unwrap_err();
@@ -88,7 +88,7 @@ fn a_disk_that_fails_while_pieces_are_put_aside_fails_the_export_and_damages_not
         let fails = move |step, _| (step == broken).then_some(rustix::io::Errno::NOSPC);
         let (disk, failure) = Disk::failing(fails);
         let collected = Collected::default();
-        let mut stream = StreamDestination::new(collected.clone(), None);
+        let mut stream = OrderedWriter::new(collected.clone(), None);
         stream.max_waiting = 0;
         stream.disk = disk;
         let failed = pieces.iter().find_map(|(offset, piece)| {
@@ -113,7 +113,7 @@ fn a_disk_that_fails_while_pieces_are_put_aside_fails_the_export_and_damages_not
 #[test]
 fn tiny_parts_of_a_piece_are_joined() {
     let collected = Collected::default();
-    let mut stream = StreamDestination::new(collected.clone(), None);
+    let mut stream = OrderedWriter::new(collected.clone(), None);
     let content: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     for (offset, byte) in (0..).zip(&content) {
         stream

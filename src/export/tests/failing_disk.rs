@@ -147,9 +147,9 @@ impl Case {
 async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
     for case in CASES {
         let daemon = case.daemon();
-        let apart = connected(&daemon).await;
-        let here = apart.clone().that_may_block();
-        for client in [&apart, &here] {
+        let on_thread = connected(&daemon).await;
+        let inline = on_thread.clone().writing_inline();
+        for client in [&on_thread, &inline] {
             let (exported, steps) = case.run(client, None).await;
             exported.unwrap();
             assert_eq!(steps, case.steps, "{case:?}");
@@ -157,7 +157,7 @@ async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
         for (step, name) in case.steps.iter().enumerate() {
             let each = ERRORS
                 .iter()
-                .flat_map(|errno| [(*errno, &apart), (*errno, &here)]);
+                .flat_map(|errno| [(*errno, &on_thread), (*errno, &inline)]);
             for (errno, client) in each {
                 let (exported, taken) = case.run(client, Some((step, errno))).await;
                 let what = format!("{case:?}: {errno} at {step}");

@@ -35,7 +35,7 @@ async fn a_transfer_is_verified_by_its_id_whatever_order_pieces_come_in() {
         let daemon = daemon(order);
         for client in [
             connected(&daemon).await,
-            connected(&daemon).await.that_may_block(),
+            connected(&daemon).await.writing_inline(),
         ] {
             let mut request = ExportRequest::new(id(CONTENT))
                 .mode(ExportMode::ByTransfer)

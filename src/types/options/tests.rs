@@ -72,7 +72,7 @@ fn timeouts_are_longer_than_nothing_and_fit_the_wire() {
     for raw in [
         Timeout::DEFAULT_IMPORT,
         Timeout::DEFAULT_EXPORT,
-        Timeout::DEFAULT_QUESTION,
+        Timeout::DEFAULT_STAT,
         "1ms",
         "10000y",
     ] {

@@ -64,7 +64,7 @@ pub(super) async fn imports(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
         w.assert_internal(&exported.status, text);
         let exported = other.export(transfer(&id)).await;
         w.assert_internal(&exported.status, &gone);
-        // What an absolute link leads to is the copy.
+        // What an absolute link leads to is the content.
         fs::remove_file(&source.path).unwrap();
         let id = w.id_of(&source.bytes, Parameters::default());
         let exported = client.export(transfer(&id)).await;

@@ -1,4 +1,4 @@
-//! An export leaves the copy of the daemon's own host as it was.
+//! An export leaves the replica of the daemon's own host as it was.
 
 use fake_dfdaemon::{Fault, Quirk, Release, Rpc};
 
@@ -11,7 +11,7 @@ fn is_persistent(world: &World, host: usize) -> bool {
 }
 
 #[test]
-fn a_local_export_leaves_the_copy_persistent() {
+fn a_local_export_leaves_the_replica_persistent() {
     let world = World::with(|builder| {
         let builder = builder.release(Release::V1_5);
         builder.quirks([Quirk::ExportClearsPersistent])
@@ -33,7 +33,7 @@ fn a_local_export_leaves_the_copy_persistent() {
 }
 
 #[test]
-fn an_export_that_is_broken_off_leaves_a_copy_that_serves_other_hosts() {
+fn an_export_that_is_broken_off_leaves_a_replica_that_serves_other_hosts() {
     for release in [Release::V0_2, Release::V1_5] {
         let world = World::with(|builder| {
             let builder = builder.hosts(4).release(release);

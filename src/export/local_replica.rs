@@ -1,9 +1,9 @@
-//! The daemon's own copy of a task, which an export leaves as it was.
+//! The daemon's own replica of a task, which an export leaves as it was.
 //!
-//! A dfdaemon of release 1.5 sets the `persistent` flag of its copy to that of the last export, and
-//! gives the copy to no other host after an export with content whose client went away. So the flag
+//! A dfdaemon of release 1.5 sets the `persistent` flag of its replica to that of the last export, and
+//! gives the replica to no other host after an export with content whose client went away. So the flag
 //! is asked for first, and an export with content that does not end well is followed by one that
-//! asks for neither content nor an output, which mends the copy.
+//! asks for neither content nor an output, which mends the replica.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,20 +20,20 @@ use crate::client::Client;
 use crate::types::error::Result;
 use crate::wire::status::{self, Operation};
 
-/// How long the daemon may take to tell of its copy. An export does not depend on it.
-const TELLS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the daemon may take to report its replica. An export does not depend on it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the daemon may take to mend its copy.
+/// How long the daemon may take to mend its replica.
 const MENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the daemon has of a task before an export. A daemon that does not tell has nothing.
+/// What the daemon has of a task before an export. Of a daemon that does not say, nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct LocalCopy {
+pub(super) struct LocalReplica {
     pub(super) persistent: bool,
     is_complete: bool,
 }
 
-impl LocalCopy {
+impl LocalReplica {
     pub(super) async fn ask(client: &Client, request: &ExportRequest) -> Self {
         let asked = StatLocalPersistentCacheTaskRequest {
             task_id: request.task_id.to_string(),
@@ -44,10 +44,10 @@ impl LocalCopy {
             let answer = service.stat_local_persistent_cache_task(asked).await;
             answer.ok().map(tonic::Response::into_inner)
         };
-        match timeout(TELLS_WITHIN, answer).await {
-            Ok(Some(copy)) => Self {
-                persistent: copy.persistent,
-                is_complete: copy.finished_at.is_some(),
+        match timeout(ANSWERS_WITHIN, answer).await {
+            Ok(Some(replica)) => Self {
+                persistent: replica.persistent,
+                is_complete: replica.finished_at.is_some(),
             },
             // Release 0.2 does not know the call. Anything else the export itself will meet.
             _ => Self::default(),
@@ -55,7 +55,7 @@ impl LocalCopy {
     }
 }
 
-/// Mends the daemon's copy when it is dropped before the export with content has ended well. It keeps
+/// Mends the daemon's replica when it is dropped before the export with content has ended well. It keeps
 /// the connection of the export open meanwhile.
 #[derive(Debug)]
 #[must_use]
@@ -66,11 +66,11 @@ pub(super) struct Mender {
 }
 
 impl Mender {
-    pub(super) fn new(client: &Client, request: &ExportRequest, copy: LocalCopy) -> Self {
-        let wire = || request.wire(copy.persistent);
+    pub(super) fn new(client: &Client, request: &ExportRequest, replica: LocalReplica) -> Self {
+        let wire = || request.wire(replica.persistent);
         Self {
             client: client.clone(),
-            wire: copy.is_complete.then(wire),
+            wire: replica.is_complete.then(wire),
         }
     }
 
@@ -86,7 +86,7 @@ impl Drop for Mender {
             return;
         };
         let client = self.client.clone();
-        // On the same connection: the daemon hears of the end of the export before this.
+        // On the same connection: the daemon learns of the end of the export before this.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -94,8 +94,8 @@ impl Drop for Mender {
         runtime.spawn(async move {
             let _running = running;
             match timeout(MENDS_WITHIN, mend(client, wire)).await {
-                Ok(Ok(())) => info!("the daemon's copy was asked for again"),
-                failed => warn!(?failed, "the daemon's copy may serve no other host"),
+                Ok(Ok(())) => info!("the daemon's replica was asked for again"),
+                failed => warn!(?failed, "the daemon's replica may serve no other host"),
             }
         });
     }
