@@ -14,7 +14,7 @@
 //! assert_eq!(gone.fired(), 0);
 //! daemon.clock().advance(Duration::from_secs(3600))?;
 //! daemon.settle().await; // what was due by then is done
-//! daemon.journal().expect(Rpc::Stat, 0..=0); // the calls that have ended, so many
+//! daemon.journal().expect(Rpc::Stat, 0..=0); // this many stats have ended
 //! # Ok(())
 //! # }
 //! ```

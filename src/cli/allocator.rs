@@ -1,14 +1,14 @@
-//! What the allocator does with memory that is freed. What is allocated is elsewhere.
+//! Settings of the allocator: one heap for all threads, and how much freed memory it keeps.
 
-/// Half of the free memory that the allocator may then keep, in bytes: as much as a connection may
-/// send ahead.
+/// Half of the free memory that the allocator keeps then, in bytes: as much as a connection may send
+/// ahead.
 const HALF: usize = 8 << 20;
 
-/// Has all threads allocate from one heap.
+/// Makes all threads allocate from one heap.
 ///
-/// glibc makes one for each thread, by half a dozen system calls and page by page: a command that asks one
-/// question would take its memory anew for the thread that asks it. Transfers allocate little beside what
-/// they copy, so that their threads do not wait for each other here.
+/// glibc makes a heap for each thread, by half a dozen system calls and page by page: a short command would
+/// pay that for the one thread that does its work. Transfers allocate little beside what they copy, so their
+/// threads do not wait for each other here.
 pub(crate) fn share_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: it sets a number that is looked at when a thread first allocates.
@@ -18,12 +18,12 @@ pub(crate) fn share_heap() {
     }
 }
 
-/// Has memory that content came in kept for the content that follows.
+/// Makes malloc keep freed buffers for reuse.
 ///
-/// glibc gives what is free at the end of a heap back to the system, which clears its pages anew
-/// when they are next used. How much it keeps follows from the largest block that it mapped and
-/// that has been freed, see `M_TRIM_THRESHOLD` in mallopt(3): so one is, whose pages are never
-/// touched. Other allocators go their own way.
+/// glibc returns free memory at the end of a heap to the system, which clears the pages again at their next
+/// use. How much glibc keeps follows from the largest mapped block that was freed, see `M_TRIM_THRESHOLD` in
+/// mallopt(3). So a block is allocated and freed here; its pages are never touched. Other allocators have
+/// rules of their own.
 pub(crate) fn retain_freed_buffers() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(HALF)));
 }

@@ -4,8 +4,8 @@
 //! main thread touches none: it waits for the command's end, for a signal, and for the deadline.
 //!
 //! The operation of a command is a future. When its time is over or a signal comes, it is dropped,
-//! and its destructors take back what it had begun. If it hangs, the main thread has it taken back
-//! by another thread, and ends the process.
+//! and its destructors clean up. If it hangs, another thread cleans up, and the main thread ends the
+//! process.
 
 use std::future::Future;
 use std::os::fd::AsFd as _;
@@ -25,8 +25,8 @@ use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::options::Timeout;
 
-/// How long an operation that was broken off may take to take back what it had begun. One that
-/// hangs in a system call never does.
+/// How long an operation that was broken off may take to clean up. One that hangs in a system call
+/// never does.
 const CLEANUP_GRACE: Duration = Duration::from_secs(2);
 
 /// How long a further signal does not end the process. Some senders send each signal twice, as

@@ -111,7 +111,7 @@ pub(crate) struct ExportArguments {
     )]
     application: String,
 
-    /// Tag that the export is accounted to
+    /// Tag of the export, for dfdaemon's statistics and access control
     #[arg(
         long,
         value_name = "TAG",

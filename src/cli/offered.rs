@@ -1,7 +1,7 @@
 //! Ids that a shell offers after `stat`, `export` and `verify`: those of the daemon that the line names.
 //!
-//! The scripts of `dfcache completions` ask for them. A shell waits meanwhile, so there are ids at
-//! once or none, and nothing is said about why.
+//! The scripts of `dfcache completions` ask for them. The shell waits for the answer, so ids that do not
+//! come at once are left out, without an error.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::mpsc;

@@ -7,7 +7,7 @@ pub(super) fn hint(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Overwrite => "--overwrite replaces it".to_owned(),
         Remedy::SkipExisting => {
-            "--skip-existing takes a task that is already there for a success".to_owned()
+            "use --skip-existing to accept an existing task".to_owned()
         }
         Remedy::MoreTime => "--timeout gives it more time".to_owned(),
         Remedy::Transfer => {

@@ -1,7 +1,7 @@
-//! The signals that end a process, heard by a thread that waits for nothing else that can hang.
+//! The signals that end a process, read by a thread that waits for nothing that can hang.
 //!
-//! All threads block them, so that they wait to be read. A handler for each of the forty would take a
-//! third of what a short command calculates.
+//! All threads block these signals, so that they stay pending until they are read. To install a handler for
+//! each of the forty signals would take a third of the CPU time of a short command.
 
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter};

@@ -1,4 +1,4 @@
-//! Trying again what may succeed later.
+//! Retries calls that may succeed later.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;

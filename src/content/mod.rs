@@ -2,11 +2,11 @@
 //!
 //! A piece comes in parts, which are written as they come; it is verified when it has ended.
 //!
-//! A thread of its own does that while the next bytes are received. The queue between the two sides
-//! is counted in bytes, so that memory does not depend on how long pieces are. The thread is never
-//! waited for without a deadline: it may hang in a write, and then dies with the process. Where the
-//! receiving thread may hang as well, it writes by itself: bytes that one core has just received
-//! are written from its cache, and nobody has to be woken.
+//! A second thread does that while the next bytes are received. The queue between the two threads is
+//! bounded in bytes, so that memory does not depend on the length of pieces. Nothing waits for the second
+//! thread without a deadline: it may hang in a write, and then ends with the process. Where the receiving
+//! thread may hang too, it writes itself: the bytes are still in its core's cache, and no thread has to
+//! be woken.
 
 mod content_check;
 pub(crate) mod coverage;

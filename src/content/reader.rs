@@ -1,5 +1,5 @@
-//! A file's content, read from its beginning to its end. Holes are not read: the system would fill
-//! its cache with their zeros.
+//! Reads a file from its beginning to its end, but not its holes: their zeros would fill the system's
+//! cache.
 
 use std::fs::File;
 use std::io::{self, Read as _};

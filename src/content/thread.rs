@@ -1,4 +1,4 @@
-//! Work that may block, on a thread that does nothing else meanwhile.
+//! Runs work that may block on a thread of its own.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};

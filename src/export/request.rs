@@ -1,4 +1,4 @@
-//! What is asked of an export, and what it tells.
+//! The request of an export, its progress, and its result.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -50,7 +50,7 @@ fn names(directory: &Path) -> Vec<String> {
     entries.map(|entry| name(entry.unwrap())).collect()
 }
 
-/// Waits until so many bytes have come, which must not take for ever.
+/// Waits until this many bytes have come, which must not take for ever.
 async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
     let come = progress.wait_for(|progress| progress.received == bytes);
     let come = tokio::time::timeout(Duration::from_secs(10), come).await;

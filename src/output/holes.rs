@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Holes are looked for in blocks of so many bytes: those of most file systems.
+/// Holes are looked for in blocks of this many bytes: those of most file systems.
 const BLOCK: u64 = 4 << 10;
 
 /// The parts of `bytes`, which go to `offset`, that are not zeros from one block of the file to the

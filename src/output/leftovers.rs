@@ -1,7 +1,7 @@
-//! What must not stay when the process ends while one of its threads hangs.
+//! Temporary files that must be removed although the thread that made them hangs.
 //!
-//! Destructors remove what was begun. A thread that hangs in a system call never gets to them:
-//! then another thread removes it, and the process ends.
+//! Normally destructors remove them. A thread that hangs in a system call never gets to its
+//! destructors: then another thread removes the files, and the process ends.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

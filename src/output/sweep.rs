@@ -1,8 +1,8 @@
 //! Removing what was made beside a target: one's own, and what killed processes left.
 //!
-//! Another user may be allowed to rename what lies there, so no name and no path says what is
-//! removed: it is held open, and the name is only taken away while it still leads there. Nothing
-//! is removed recursively but a tree in a private directory.
+//! Another user may be allowed to rename what lies there, so a name does not tell what is removed: the file
+//! is held open, and its name is removed only while it still leads to that file. Only a tree in a private
+//! directory is removed recursively.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;

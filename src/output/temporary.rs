@@ -1,7 +1,7 @@
 //! What is made beside a target and must not stay: temporary files and private directories.
 //!
-//! Their destructors remove them. A process that is killed has none: while they are in use they
-//! are locked, and the next export into the same directory first removes those without a lock.
+//! Their destructors remove them. A process that is killed runs no destructors. So they are locked while
+//! they are in use, and the next export into the same directory first removes those without a lock.
 
 use std::fs::File;
 use std::io;

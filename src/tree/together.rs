@@ -1,4 +1,4 @@
-//! Work that goes on side by side on one thread. A crate for it would be two of those that the library takes.
+//! Futures that run side by side on one thread. A dependency for this would be two crates.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -11,7 +11,7 @@ pub(crate) enum Attempt {
     Import(PathBuf),
     Export(TaskId),
     Stat(TaskId),
-    /// Waiting until the task has so many persistent replicas.
+    /// Waiting until the task has this many persistent replicas.
     WaitForReplicas(TaskId, u64, ReplicasSeen),
     Verify(TaskId),
     List,

@@ -1,5 +1,5 @@
-//! The daemon's socket. While content pours in, a reader that finds it empty asks again for a
-//! moment before it sleeps: to sleep and be woken takes longer than the daemon takes to go on.
+//! The daemon's socket. During a transfer, a reader that finds the socket empty polls it for a moment
+//! before it sleeps: to sleep and be woken takes longer than the daemon takes to send more.
 
 use std::future::Future as _;
 use std::io;

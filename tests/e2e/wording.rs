@@ -204,7 +204,7 @@ fn a_task_that_exists() {
     --- stderr
     error: cannot import [DIR]/file
     caused by: persistent cache task 3116048757 is Succeeded cannot upload
-    hint: --skip-existing takes a task that is already there for a success
+    hint: use --skip-existing to accept an existing task
     ");
 }
 

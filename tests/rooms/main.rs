@@ -226,7 +226,6 @@ fn the_rooms_of_fake_dfdaemon_are_in_order() {
     assert_in_order("fake-dfdaemon/src", FAKE);
 }
 
-/// What this file reports of two rooms with these modules.
 /// A hint in the library is a `Remedy`; only the program words it as an option.
 #[test]
 fn nothing_but_the_program_names_an_option_prints_or_exits() {
@@ -267,6 +266,7 @@ fn nothing_but_the_program_names_an_option_prints_or_exits() {
     assert!(looked_at > 30, "{looked_at} files");
 }
 
+/// What this file reports of two rooms with these modules.
 fn faults_of(modules: &[(&str, &str)]) -> Vec<String> {
     let put = |read: Crate, (module, text): &(&str, &str)| read.with(module, text);
     let read = modules.iter().fold(Crate::default(), put);

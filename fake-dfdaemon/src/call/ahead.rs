@@ -1,5 +1,5 @@
-//! Content that was read for clients that have not taken it yet. However many there are, it stays
-//! within bounds: the more there is of it, the less is read at once.
+//! How much content is in memory for clients that have not taken it yet. It stays bounded for any number
+//! of clients: the more there is, the less is read at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

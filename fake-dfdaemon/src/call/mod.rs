@@ -1,7 +1,7 @@
 //! One call on its way: the faults that hit it, and what the journal says of it.
 //!
 //! Every call of a client, and every replica that the scheduler makes, goes through here. What a
-//! call does is the services' and the cluster's business. A call is a [`Call`](record::Call), from its
+//! call does is in the services and the cluster. A call is a [`Call`](record::Call), from its
 //! arrival until it stands in the journal; while it runs, a [`RunningCall`] holds it.
 
 mod ahead;

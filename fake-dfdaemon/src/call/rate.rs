@@ -1,5 +1,5 @@
-//! How many requests a host takes in a second: those over it wait for the next one, up to so many,
-//! and the rest is refused. Pure: callers pass the time.
+//! How many requests a host takes in a second. Requests over the rate wait for the next second, up to
+//! a limit; further requests are refused. Pure: callers pass the time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

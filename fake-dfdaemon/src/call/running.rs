@@ -254,7 +254,7 @@ impl RunningCall {
         }
     }
 
-    /// Counts a piece that was sent, with so many bytes of content.
+    /// Counts a piece that was sent, with this many bytes of content.
     pub(crate) fn count_piece(&mut self, bytes: u64) {
         if let Some(call) = &self.call {
             call.with(|call| {

@@ -1,5 +1,5 @@
-//! The faults of a call that the store is to have. They are counted when content is first written,
-//! so that none is spent on a call that does not get that far.
+//! The faults of a call that hit its store. They count as fired when content is first written, so that
+//! a call that writes nothing uses none up.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

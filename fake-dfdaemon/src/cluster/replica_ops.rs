@@ -1,4 +1,4 @@
-//! What is done to single replicas of a task from outside: made persistent, removed, looked at.
+//! Operations on single replicas of a task: make persistent, remove, look at.
 
 use std::fs::File;
 use std::io;

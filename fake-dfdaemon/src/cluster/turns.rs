@@ -1,5 +1,5 @@
-//! Replicas that fall due at once are made a few at a time, and again where file descriptors were
-//! lacking: no client comes back for a replica.
+//! Replicas that are due at once are made a few at a time, and tried again where file descriptors were
+//! lacking: unlike a call, a replica has no client that would retry.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ mod tests {
     use crate::dfdaemon::HostNumber;
     use crate::store::{CancelFlag, DiskFailure, DiskOp, FailureInjector};
 
-    /// A process whose descriptors are all in use for so many attempts to make a file.
+    /// A process whose descriptors are all in use for this many attempts to make a file.
     #[derive(Debug, Default)]
     struct NoDescriptors(AtomicUsize);
 

@@ -1,5 +1,5 @@
-//! Keeps web pages out, but for the fake's own: a browser on this machine reaches what listens on TCP, and a page of any
-//! site can have it send requests there.
+//! Refuses requests of web pages other than the fake's own. A browser on this machine reaches what listens
+//! on TCP here, and a page of any site can make it send requests.
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;

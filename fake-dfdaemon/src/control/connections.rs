@@ -1,5 +1,5 @@
-//! The connections of the control API. They count, and one on which nothing happens is closed: what
-//! they take of the process's descriptors is not there for calls and files.
+//! The connections of the control API. Their number is limited, and idle ones are closed: each takes a
+//! file descriptor that calls and files then lack.
 
 use std::io;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What happens, as server-sent events.
 //!
-//! Each reader has its own place in what is kept. A reader that has lost its place learns how much
-//! it missed and let go; one that takes nothing meanwhile loses its connection.
+//! Each reader has its own position in the kept events. A reader that is too far behind gets the number of
+//! events that it missed, and its connection ends.
 
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
@@ -42,7 +42,7 @@ pub(super) const SAMPLES: RangeInclusive<usize> = 1..=1000;
 pub(super) struct Wanted {
     /// Kinds of events, with commas between them; all of them by default.
     kinds: Option<String>,
-    /// At most so many events of each kind at a time.
+    /// At most this many events of each kind at a time.
     sample: Option<usize>,
 }
 
@@ -187,7 +187,7 @@ impl Reader {
     }
 }
 
-/// That events are missing: so many, or nobody knows how many. Its id is that of the last of them: a
+/// Events are missing: this many, or an unknown number. Its id is that of the last of them: a
 /// reader that comes back with it goes on behind them, and does not get the same again.
 fn missed(count: Option<u64>, follower: &Follower) -> String {
     let (id, missed) = (follower.last_id(), json!({ "missed": count }));

@@ -1,4 +1,4 @@
-//! What the paths of the control API do that have no file of their own.
+//! The handlers of the paths of the control API that have no file of their own.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Long lists as answers. They are made in parts, each beside the asynchronous runtime and after the
-//! one before it was taken: neither memory nor what others wait for depends on their length.
+//! Answers that are long lists. They are made in parts, each off the asynchronous runtime and only when the
+//! part before it was sent: neither memory nor the delay of other requests depends on their length.
 
 use std::io;
 

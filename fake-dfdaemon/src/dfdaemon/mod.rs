@@ -17,7 +17,7 @@ pub(crate) struct HostNumber(usize);
 impl HostNumber {
     pub(crate) const FIRST: Self = Self(0);
 
-    /// The numbers of so many hosts.
+    /// The numbers of this many hosts.
     pub(crate) fn all(hosts: usize) -> impl Iterator<Item = Self> + Clone {
         (0..hosts).map(Self)
     }

@@ -1,13 +1,13 @@
 //! What an answer is made of: bytes, or a part of a file that the kernel moves to the socket by itself.
 //!
-//! The library of HTTP/2 takes both for bytes. It copies what is short and the beginning of each frame:
-//! then the part is read. What it means to write it asks for in another way, and is handed a place in
-//! memory that stands for the part: the socket knows that place, and sends the part instead. So the
+//! The HTTP/2 library takes both for bytes. It copies short chunks and the beginning of each frame; for
+//! that the part is read. For what it writes without a copy it asks by `chunks_vectored`, and gets a place in
+//! memory that stands for the part. The socket recognises that place, and sends the part instead. So the
 //! content is neither read nor held.
 //!
-//! What is in the socket still is the file's: a receiver gets what somebody writes there before it reads, and
-//! zeros behind a cut, up to the end of a page. So only content that goes with its digest is sent like this:
-//! its receiver can tell. A file that was cut before the socket has a part breaks the connection.
+//! Until the receiver reads, the socket refers to the pages of the file: a receiver gets what is written to
+//! the file meanwhile, and zeros behind a cut, up to the end of a page. So only content with a digest is sent
+//! this way: its receiver notices. A file that is cut before the socket has the part breaks the connection.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -25,7 +25,7 @@ pub(super) const MOST: usize = 256 << 10;
 /// How much of a part is read where bytes are asked for, in bytes: what the library copies at once.
 const READ: usize = 256;
 
-/// Stands for parts of files where they are to be written. Its bytes are never sent.
+/// Stands for a part of a file in a vectored write. Its bytes are never sent.
 static PLACE: [u8; MOST] = [0; MOST];
 
 /// A part of an answer.

@@ -1,8 +1,8 @@
-//! How many connections there is room for: each takes a file descriptor, and calls take more. The
-//! control API has room of its own, so that a crowd of clients does not keep it out.
+//! The limit of connections: each takes a file descriptor, and calls take more. The control API has a limit
+//! of its own, so that many clients do not keep it out.
 //!
-//! A process that has none left cannot accept, so new clients would wait. Some are kept back to refuse
-//! them with RESOURCE_EXHAUSTED.
+//! A process without descriptors cannot accept, so new clients would wait. Some descriptors are kept back
+//! to refuse new clients with RESOURCE_EXHAUSTED.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ const REFUSED_OF: usize = 16;
 const CONTROL_OF: usize = 8;
 const MOST_CONTROL: usize = 1024;
 
-/// The room for connections of one kind: those to all hosts of a fake, or those to its control API.
+/// The limit of connections of one kind: those to all hosts of a fake, or those to its control API.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimit {
     taken: Arc<AtomicUsize>,
@@ -51,7 +51,7 @@ impl ConnectionLimit {
         Self::of(descriptors())
     }
 
-    /// For the control API of a process that may have so many descriptors.
+    /// For the control API of a process that may have this many descriptors.
     pub(crate) fn of_control(descriptors: usize) -> Self {
         Self::with(
             (descriptors / CONTROL_OF).min(MOST_CONTROL),

@@ -1,5 +1,5 @@
-//! What a host says over gRPC: its listeners, one file a service, and one for each answer that takes
-//! some telling.
+//! What a host says over gRPC: its listeners, one file for each service, and one for each longer
+//! answer.
 //!
 //! A service translates between messages and the cluster; it decides nothing about tasks.
 

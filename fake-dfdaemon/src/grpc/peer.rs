@@ -1,4 +1,4 @@
-//! The answers to what the scheduler has done to a host's replica of a task.
+//! The answers to calls of the scheduler about a host's replica of a task.
 
 use dfdaemon_api::dfdaemon::v2::{
     DeletePersistentCacheTaskRequest, UpdatePersistentCacheTaskRequest,

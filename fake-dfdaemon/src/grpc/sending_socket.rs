@@ -1,4 +1,4 @@
-//! The socket of a connection. It sends bytes, and parts of files that the kernel moves by itself.
+//! The socket of a connection. It sends bytes, and parts of files by sendfile(2).
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd};

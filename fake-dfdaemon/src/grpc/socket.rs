@@ -1,4 +1,4 @@
-//! Unix sockets that are bound so that nobody else gets in, and never over a daemon that lives.
+//! Binds Unix sockets that only their user can connect to, and never replaces the socket of a daemon that runs.
 
 use std::fs::{File, Permissions};
 use std::io;

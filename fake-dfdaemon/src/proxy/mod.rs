@@ -1,8 +1,8 @@
 //! Between a client and any dfdaemon, real or fake: calls pass through as they are.
 //!
 //! [`server`] accepts clients, [`connection`] pairs each with a connection of its own to the daemon.
-//! Where nobody looks into its calls, the bytes [pass](passage) as they are. Else [`relay`] moves the
-//! bytes of one call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what it sees, and
+//! If no calls are looked into, the bytes [pass](passage) as they are. Otherwise [`relay`] moves the
+//! bytes of each call, and a [`tap`] sees them. [`record`] makes a [`cassette`] of what it sees, and
 //! [`replay`] answers from one.
 
 mod calls;

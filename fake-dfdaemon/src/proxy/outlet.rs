@@ -1,5 +1,5 @@
-//! A client's socket that tells whether it is full: what is written before a connection is closed
-//! still gets to the client.
+//! A client's socket that reports whether it is full: before a connection is closed, what was written to it
+//! gets time to reach the client.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

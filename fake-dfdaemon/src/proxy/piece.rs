@@ -1,4 +1,4 @@
-//! What stands around the content of a piece, from the JSON of its message.
+//! The bytes around the content of a piece, from the JSON of its message.
 
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskResponse;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;

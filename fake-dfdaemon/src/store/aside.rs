@@ -1,4 +1,4 @@
-//! Steps on a file system that may hang, beside the thread that serves.
+//! Runs steps on a file system that may hang on a thread other than the one that serves.
 
 use std::io;
 use std::sync::mpsc;

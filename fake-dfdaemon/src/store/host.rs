@@ -212,7 +212,7 @@ impl HostStore {
         self.disk.open(&self.content_path(id))
     }
 
-    /// Opens content of so many bytes. Where it is a symbolic link that leads to nothing, its target
+    /// Opens content of this many bytes. Where it is a symbolic link that leads to nothing, its target
     /// is made, full of zeros, as a dfdaemon does that opens it to write.
     pub(crate) fn open_content_of(&self, id: &TaskId, length: u64) -> io::Result<File> {
         let opened = self.open_content(id);

@@ -125,7 +125,7 @@ pub(crate) fn ingest(
     Ok(crc32.collect())
 }
 
-/// How many threads so many pieces are worth.
+/// How many threads to use for this many pieces.
 fn workers(pieces: u32) -> usize {
     if pieces <= 1 {
         // Asking for the machine's cores reads files, as many as the import of a small one.
@@ -195,7 +195,7 @@ impl Pass<'_> {
     }
 }
 
-/// The CRC-32 of so many zeros, without looking at them.
+/// The CRC-32 of this many zeros, without looking at them.
 fn crc32_of_zeros(length: u64) -> u32 {
     let one = (crc32(&[0]), 1);
     let (crc32, _) = (0..u64::BITS - length.leading_zeros()).rev().fold(

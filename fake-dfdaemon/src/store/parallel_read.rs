@@ -1,8 +1,8 @@
 //! The directories below a root that records lie in, by the prefix of a task's id: read side by side
 //! on the machine's cores.
 //!
-//! What was read of a directory is taken at once, by one core at a time: collected first, it would lie
-//! in memory between what stays of it, whose holes nothing else fills.
+//! What was read of a directory is taken over at once, by one core at a time. Collected first, it would
+//! fragment the memory of what stays.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -59,7 +59,7 @@ pub(super) fn read_each<T>(
     first.map_or(Ok(()), |(_, error)| Err(error))
 }
 
-/// How many threads so many directories are worth.
+/// How many threads to use for this many directories.
 fn workers(dirs: usize) -> usize {
     let worth = dirs / WORTH_A_THREAD;
     if worth <= 1 {

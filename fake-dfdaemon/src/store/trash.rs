@@ -1,5 +1,5 @@
-//! Directories that were replaced: put out of the way at once, removed while nobody waits, since
-//! that takes longer than all the rest.
+//! Directories that were replaced: renamed at once, and removed in the background, since that takes
+//! longer than everything else.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What of the progress fits into a line.
+//! Which parts of the progress fit into a line.
 
 use std::time::Duration;
 

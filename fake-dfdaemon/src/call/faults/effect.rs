@@ -25,7 +25,7 @@ pub(crate) enum Effect<'a> {
     Stall,
     /// Closes the connection.
     Reset,
-    /// Sends content at so many bytes a second.
+    /// Sends content at this many bytes a second.
     Bandwidth(u64),
     /// Damages a piece, or ends the stream at one.
     Piece(PieceDamage),
@@ -68,7 +68,7 @@ pub(crate) enum PieceDamage {
 /// What is wrong with a piece between hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransferDamage {
-    /// It comes at so many bytes a second.
+    /// It comes at this many bytes a second.
     Bandwidth(u64),
     FlipBit,
 }

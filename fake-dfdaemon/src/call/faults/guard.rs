@@ -1,4 +1,4 @@
-//! What holds a fault armed in a test.
+//! The guard of a fault: it keeps the fault armed until it is dropped.
 
 use std::fmt;
 use std::sync::Arc;

@@ -45,7 +45,7 @@ pub struct Fault {
     pub(crate) application: Option<String>,
     /// The n-th matching call, from 1.
     pub(crate) call: Option<u64>,
-    /// At most so many firings.
+    /// At most this many firings.
     pub(crate) times: Option<u64>,
     /// From 0 to 1.
     pub(crate) probability: Option<f64>,

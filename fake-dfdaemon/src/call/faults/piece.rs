@@ -1,4 +1,4 @@
-//! What faults do to the messages of an export.
+//! Damage to a piece of an export.
 
 use std::ops::Range;
 

@@ -8,7 +8,7 @@ use crate::dfdaemon::HostNumber;
 /// Where calls pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// A fake of so many hosts.
+    /// A fake of this many hosts.
     Hosts(usize),
     /// Between clients and another daemon, which may be a cassette.
     Proxy,

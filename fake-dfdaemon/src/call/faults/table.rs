@@ -179,7 +179,7 @@ actions! {
     Delay(Duration) = "delay" in Call also Transfer, Connection => DELAY;
     /// Waits for a time between these two, which the fault seed draws for each call, then goes on.
     DelayBetween(Duration, Duration) = "delay" in Call also Transfer, Connection => DELAY;
-    /// Sends content at so many bytes a second, by the daemon's clock.
+    /// Sends content at this many bytes a second, by the daemon's clock.
     Bandwidth(u64) = "bandwidth" in Piece also Transfer => BANDWIDTH;
     /// Adds this to a piece's length.
     WrongLength(i64) = "wrong_length" in Piece => LENGTH;

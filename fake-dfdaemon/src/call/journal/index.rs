@@ -1,9 +1,9 @@
-//! Where each call stands in the journal's file, and by what it is asked for: a count reads nothing of
-//! the file, and a page reads only the lines that it tells.
+//! Where each call stands in the journal's file, with the fields that queries select by: a count reads
+//! nothing of the file, and a page reads only its own lines.
 //!
 //! A call takes 30 bytes, in columns, so that a count goes through little memory. The columns are cut
-//! into chunks that readers share: a reader keeps the chunks as they were, and who writes copies the
-//! one chunk that changes.
+//! into chunks that readers share: a reader keeps the chunks as they were, and the writer copies the
+//! one chunk that it changes.
 
 mod chunk;
 

@@ -1,5 +1,5 @@
-//! Threads that read the journal's file. They hang if its file system does, so there are few, and each
-//! is waited for within a bound.
+//! Threads that read the journal's file. They hang if its file system hangs, so there are few of them, and
+//! each read has a deadline.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! What is known of the journal: what those who end calls and those who ask for them share with the
-//! thread that writes its file.
+//! The state of the journal, shared by the calls that end, the readers, and the thread that writes its
+//! file.
 //!
-//! A call is found as soon as it is appended; its line follows, and the answer to the client waits for
-//! it, but not for long. No lock is held over a step of the disk.
+//! Readers find a call as soon as it is appended. Its line is written afterwards; the answer to the
+//! client waits for that, but not for long. No lock is held during a step on the disk.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

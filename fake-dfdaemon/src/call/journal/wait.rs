@@ -1,4 +1,4 @@
-//! Waiting for calls, as a test does it.
+//! How a test waits for calls.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Waiting for calls, and what comes nearest to those that did not come.
+//! Waits for calls, and finds near misses when they do not come.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Returns when so many calls have ended.
+    /// Returns when this many calls have ended.
     pub(crate) async fn came(&self) {
         self.came.notified().await;
     }

@@ -1,4 +1,4 @@
-//! Those who wait for calls, and how many more each of them waits for.
+//! The waiters for calls, and how many more calls each waits for.
 
 use std::sync::Arc;
 

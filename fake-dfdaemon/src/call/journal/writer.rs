@@ -1,5 +1,5 @@
-//! The thread that writes the journal's file. Nobody else touches the file to write it: a file system
-//! that hangs keeps this thread alone.
+//! The thread that writes the journal's file. No other thread writes to it, so that a file system that
+//! hangs stops this thread only.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};

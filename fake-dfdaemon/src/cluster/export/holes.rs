@@ -1,4 +1,4 @@
-//! Holes of content that is sent: nobody reads their zeros. Read, they would fill the system's cache.
+//! Holes of content that is sent. They are not read: their zeros would fill the system's cache.
 
 use std::fs::File;
 use std::io;

@@ -1,7 +1,7 @@
 //! Hosts that other processes run, as parents of the hosts of this one: their tasks are found there,
 //! and pieces are taken from them.
 //!
-//! A parent is not trusted: whatever it says is held against what the task must be.
+//! A parent is not trusted: whatever it sends is checked against the task.
 
 mod address;
 mod client;

@@ -1,5 +1,5 @@
-//! A parent of one transfer that another process runs: which pieces it has, and their content, held
-//! against what the task must be.
+//! A parent of one transfer that another process runs: which pieces it has, and their content, checked
+//! against the task.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What a piece that a parent sends is held against, however it comes.
+//! The checks of a piece that a parent sends, by a call or by packets.
 
 use std::ops::Range;
 

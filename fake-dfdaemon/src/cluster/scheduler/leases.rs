@@ -1,4 +1,5 @@
-//! Holds on what others could take away: room on a host, and a task. They end when they are dropped.
+//! Leases: a reservation of space on a host, and a task that must not be removed. They end when they are
+//! dropped.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The replicas of one task by the host that has them.
 //!
-//! Hosts are few and tasks are many: a tree's smallest node would hold room for eleven replicas for
-//! each task, ten times what is in it.
+//! Hosts are few and tasks are many: the smallest node of a `BTreeMap` has space for eleven replicas, ten
+//! times what a task needs.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A task as those see it who look at the cluster from outside.
+//! A task as it looks from outside the cluster.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The pieces of a transfer: each is copied from the first host that has it as it should be.
+//! The pieces of a transfer: each is copied from the first host that has it undamaged.
 
 use std::ops::Range;
 use std::sync::Arc;

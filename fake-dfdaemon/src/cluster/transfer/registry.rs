@@ -1,4 +1,4 @@
-//! The transfers that run to one host, so that a second wish for a task joins the first.
+//! The transfers that run to one host, so that a second request for a task joins the first.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

@@ -13,7 +13,7 @@ struct Imported {
 }
 
 impl Imported {
-    /// The task has so many bytes. Every step of a disk passes `failures`, if there are any.
+    /// The task has this many bytes. Every step of a disk passes `failures`, if there are any.
     async fn new(length: u64, failures: Option<Arc<dyn FailureInjector>>) -> Self {
         let mut builder = FakeDfdaemon::builder().hosts(2);
         builder.settings.failures = failures;

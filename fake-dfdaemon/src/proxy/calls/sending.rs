@@ -1,7 +1,7 @@
-//! The stream of an export that faults are armed for.
+//! The stream of an export that has armed faults.
 //!
-//! As long as one does, each piece is put into a file before it goes out: it is known then to its
-//! end, can go out twice or later, and memory stays as it is.
+//! While a fault is still to act, each piece is first written to a file. Then all of the piece is known, it
+//! can be sent twice or later, and memory stays bounded.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;

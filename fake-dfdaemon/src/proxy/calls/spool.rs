@@ -58,7 +58,7 @@ impl Spool {
         Ok(())
     }
 
-    /// At most so many bytes of what lies there, from `from` on.
+    /// At most this many bytes of what lies there, from `from` on.
     pub(super) async fn read(&self, place: Place, from: u64, most: usize) -> io::Result<Bytes> {
         let left = usize::try_from(place.length.saturating_sub(from)).unwrap_or(usize::MAX);
         let Some(file) = self.file.clone().filter(|_| left > 0) else {

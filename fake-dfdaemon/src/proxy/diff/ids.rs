@@ -1,5 +1,5 @@
-//! Ids of tasks that the other daemon makes otherwise: by another scheme, or since a part of what they
-//! are made of was redacted. The import tells of it once; later calls mean the same task.
+//! Task ids that differ at the other daemon: it has another scheme, or a part of the hashed text was
+//! redacted. The difference is reported once, at the import; later calls mean the same task.
 
 use prost_reflect::{DynamicMessage, Value as Reflected};
 use serde_json::Value;

@@ -116,7 +116,7 @@ impl Frames {
         }
     }
 
-    /// Takes so many bytes of the present frame, and not more than are left of it.
+    /// Takes this many bytes of the present frame, and not more than are left of it.
     pub(super) fn skip(&mut self, bytes: usize, changes: &mut Vec<Change>) {
         if bytes > 0 {
             self.left -= bytes;

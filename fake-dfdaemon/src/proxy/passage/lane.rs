@@ -18,7 +18,7 @@ const HEAD: usize = 512;
 /// What a pipe holds, in bytes.
 const PIPE: usize = 256 << 10;
 
-/// After so many bytes, others have their turn.
+/// After this many bytes, others have their turn.
 const TURN: usize = 1 << 20;
 
 /// That no more calls are taken, and that none was left out: a frame that a daemon sends before it

@@ -1,4 +1,4 @@
-//! How much waits to be recorded: a call whose bytes would be too many waits.
+//! How many bytes wait to be recorded. A call whose bytes would exceed the limit waits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};

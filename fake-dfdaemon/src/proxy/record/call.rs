@@ -57,7 +57,7 @@ struct Direction {
 /// The most that the messages of a call may take, their content apart: some ten thousand.
 const MOST_HELD: usize = 32 << 20;
 
-/// What a message takes as JSON: so many times its bytes, and this.
+/// What a message takes as JSON: this many times its bytes, and this.
 const FACTOR: usize = 8;
 const OWN: usize = 512;
 

@@ -1,5 +1,5 @@
-//! Content on its way to its hash. A recorder has that calculated by threads of their own, each message's
-//! by one of them: it takes longer than the content takes to come.
+//! Hashes of content. Threads of their own calculate them, one thread for each message: that takes longer
+//! than the content takes to arrive.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Text that is not to be published.
+//! Removes text that must not be published.
 
 use std::fmt;
 use std::str::FromStr;

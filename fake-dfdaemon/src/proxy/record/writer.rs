@@ -1,4 +1,4 @@
-//! The thread that makes lines of a cassette of what the taps tell.
+//! The thread that writes the lines of a cassette from the events of the taps.
 
 use std::collections::HashMap;
 use std::io;

@@ -348,7 +348,7 @@ fn with_digest(json: &Value, content: &Content) -> Value {
 }
 
 impl Content {
-    /// At most so many bytes from `at` on; none at the end. Blocks on the disk.
+    /// At most this many bytes from `at` on; none at the end. Blocks on the disk.
     pub(super) fn read(&self, at: u64, most: usize) -> std::io::Result<Bytes> {
         let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; left.min(most)];

@@ -1,4 +1,4 @@
-//! Whether the content of a file lies in memory, so that a thread that must not wait can read it, or have
+//! Whether the content of a file is in memory, so that a thread that must not block can read it, or let
 //! the kernel send it.
 
 use std::fs::File;

@@ -1,8 +1,7 @@
-//! Removal of temporary state directories: of one's own at the end, and of those that daemons left
-//! which were killed.
+//! Removal of temporary state directories: one's own at the end, and those of fakes that were killed.
 //!
-//! A name is nothing to go by, since others may choose the same one. Only what carries the mark is
-//! swept, only while it is locked, and only through the directory that is open.
+//! A name proves nothing, since other programs may choose the same one. A directory is only swept if it has
+//! the mark, only while it is locked, and only through its open descriptor.
 
 use std::fs::File;
 use std::io;

@@ -118,7 +118,7 @@ impl FaultBuilder {
         self.action(Action::DelayBetween(least, most))
     }
 
-    /// Sends content at so many bytes a second, by the daemon's clock.
+    /// Sends content at this many bytes a second, by the daemon's clock.
     pub fn bandwidth(self, bytes_per_second: u64) -> Fault {
         self.action(Action::Bandwidth(bytes_per_second))
     }

@@ -1,5 +1,5 @@
-//! The tasks by their ids. An id lies in its task alone: of a million places in a table a half may be empty, and
-//! each has room for what lies in it.
+//! The tasks by their ids. The table stores no ids beside those in the tasks: up to half of its places are
+//! empty, and each place would take the memory of an id.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -71,7 +71,7 @@ fn is_of(id: &str) -> impl Fn(&Box<TaskEntry>) -> bool {
     move |entry| &*entry.task.task_id == id
 }
 
-/// The capacity that a table of so many tasks should have instead, if its own is far too large.
+/// The capacity that a table of this many tasks should have instead, if its own is far too large.
 pub(super) fn less_capacity(capacity: usize, tasks: usize) -> Option<usize> {
     const SPARSE: usize = 8;
     const FEW: usize = 128;
