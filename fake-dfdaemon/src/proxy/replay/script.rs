@@ -355,14 +355,37 @@ impl Content {
         match &self.file {
             Some(file) => file.read_exact_at(&mut bytes, at)?,
             None => {
-                let start = usize::try_from(at % self.seed.len() as u64).unwrap_or(0);
-                let pattern = self.seed.iter().cycle().skip(start);
-                bytes
-                    .iter_mut()
-                    .zip(pattern)
-                    .for_each(|(byte, seed)| *byte = *seed);
+                // The pattern as it goes on from here, a whole one at a time.
+                let mut pattern = self.seed;
+                let start = usize::try_from(at % pattern.len() as u64).unwrap_or(0);
+                pattern.rotate_left(start);
+                for part in bytes.chunks_mut(pattern.len()) {
+                    let (begun, _) = pattern.split_at(part.len());
+                    part.copy_from_slice(begun);
+                }
             }
         }
         Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_content_is_the_same_in_whatever_parts_it_is_read() {
+        let content = Content {
+            file: None,
+            seed: std::array::from_fn(|at| at as u8),
+            length: 200,
+        };
+        let whole: Vec<u8> = (0..200).map(|at| at % 32).collect();
+        for at in 0..=200 {
+            for most in [1, 31, 32, 33, 300] {
+                let part = content.read(at as u64, most).unwrap();
+                assert_eq!(part, whole[at..(at + most).min(200)], "{most} from {at}");
+            }
+        }
     }
 }
