@@ -58,6 +58,7 @@ mod staging;
 mod stat_options;
 mod streams;
 mod targets;
+mod threads;
 mod trees;
 mod users;
 mod verify;

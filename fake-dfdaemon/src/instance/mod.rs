@@ -8,6 +8,7 @@ mod open;
 pub(crate) mod own_thread;
 pub(crate) mod preload;
 mod restore;
+pub(crate) mod runtime;
 pub(crate) mod settings;
 pub(crate) mod snapshot;
 

@@ -15,6 +15,8 @@ use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::runtime;
+
 /// How the threads are named.
 const NAME: &str = "fake-dfdaemon";
 
@@ -53,11 +55,7 @@ impl OwnThread {
         let main = move || {
             let _ends = ends;
             // Built and dropped here: a runtime must not be dropped inside of another one.
-            let runtime = match Builder::new_current_thread()
-                .enable_all()
-                .thread_name(NAME)
-                .build()
-            {
+            let runtime = match runtime::build(Builder::new_current_thread().thread_name(NAME)) {
                 Ok(runtime) => runtime,
                 Err(error) => {
                     let _ = built.send(Err(error));

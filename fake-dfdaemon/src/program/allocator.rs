@@ -30,9 +30,9 @@ impl Workers {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One ends. With the last, memory that is free goes back to the system.
+    /// One ends. When one is left, which stays, memory that is free goes back to the system.
     pub(crate) fn ends(&self) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 2 {
             give_back();
         }
     }

@@ -27,8 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
+use futures_util::future::OptionFuture;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-use tokio::io::AsyncReadExt as _;
+use tokio::sync::oneshot;
 
 use self::allocator::{Workers, share_arenas};
 use self::child::run;
@@ -41,6 +42,7 @@ use self::signals::{SIGNALLED, Signals};
 use crate::fake::FakeDfdaemon;
 use crate::fake::Ready;
 use crate::instance::error::StartError;
+use crate::instance::runtime;
 use crate::proxy::{printable, printable_json};
 
 /// What was typed cannot be done.
@@ -94,9 +96,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::try_parse_from(arguments)
         .unwrap_or_else(|error| environment::blamed(error, &grammar(), &typed).exit());
     let started = log::start(cli.command.level());
+    let is_logging = started.is_ok();
     let ended = started
-        .and_then(|()| runtime())
-        .map_err(Failure::from)
+        .and_then(|()| new_runtime())
+        .map_err(|error| StartError::Other(error.into()).into())
         .and_then(|runtime| {
             let ended = runtime.block_on(execute(cli.command));
             // What is still blocked in a system call is not worth waiting for.
@@ -104,7 +107,12 @@ pub fn main() -> ExitCode {
             ended
         });
     let code = ended.unwrap_or_else(|failure| {
-        report(&failure);
+        match is_logging {
+            true => log::say(&reported(&failure)),
+            false => {
+                let _ = io::stderr().write_all(reported(&failure).as_bytes());
+            }
+        }
         exit_code(&failure)
     });
     log::flush(READ_WITHIN);
@@ -113,16 +121,16 @@ pub fn main() -> ExitCode {
 
 /// One thread moves what is in memory, and those for blocking work wait for disks. A second one
 /// would take over connections from the first in the middle of a stream, which costs more than it
-/// brings. Those for blocking work end when there has been none for some seconds, and with the last of
-/// them memory goes back.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
+/// brings. Those for blocking work end when there has been none for some seconds, but for one, and
+/// memory goes back when that one is left.
+fn new_runtime() -> io::Result<tokio::runtime::Runtime> {
     let workers = Arc::new(Workers::default());
     let ending = Arc::clone(&workers);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_start(move || workers.begins())
-        .on_thread_stop(move || ending.ends())
-        .build()
+    runtime::build(
+        tokio::runtime::Builder::new_current_thread()
+            .on_thread_start(move || workers.begins())
+            .on_thread_stop(move || ending.ends()),
+    )
 }
 
 async fn execute(command: Command) -> Result<ExitCode, Failure> {
@@ -159,10 +167,12 @@ async fn serve(options: &Serve) -> Result<ExitCode, Failure> {
     allow_many_files();
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::listen()?;
+    let stdin = options.exit_on_stdin_close.then(read_stdin).transpose();
+    let mut stdin = OptionFuture::from(stdin.map_err(|error| StartError::Other(error.into()))?);
     let ended = async {
         tokio::select! {
             _ = signals.next() => {}
-            () = stdin_closed(), if options.exit_on_stdin_close => {}
+            Some(_) = &mut stdin => {}
         }
     };
     tokio::pin!(ended);
@@ -321,10 +331,17 @@ fn show(text: &[u8]) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn stdin_closed() {
-    let mut stdin = tokio::io::stdin();
-    let mut buffer = [0; 1024];
-    while stdin.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+/// Reads the standard input to its end, on a thread of its own: it would keep one of those for blocking work for
+/// good, and there may be no other.
+fn read_stdin() -> io::Result<oneshot::Receiver<()>> {
+    let (ends, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            let _ = ends.send(());
+        })?;
+    Ok(ended)
 }
 
 impl Ready {
@@ -374,14 +391,14 @@ fn print(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-fn report(failure: &Failure) {
+fn reported(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", printable(&failure.to_string()));
     let mut cause = failure.source();
     while let Some(error) = cause {
         text.push_str(&format!("  caused by: {}\n", printable(&error.to_string())));
         cause = error.source();
     }
-    log::say(&text);
+    text
 }
 
 /// As a shell gives it for a command that died by the signal.

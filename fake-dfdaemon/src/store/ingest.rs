@@ -108,7 +108,8 @@ pub(crate) fn ingest(
     // The others end with the scope, which passes a panic of theirs on.
     thread::scope(|scope| {
         for _ in 1..workers {
-            scope.spawn(|| pass.work());
+            // Where there is no thread, those that there are do its part.
+            let _ = thread::Builder::new().spawn_scoped(scope, || pass.work());
         }
         pass.work();
     });

@@ -47,7 +47,11 @@ pub(super) fn read_each<T>(
         }
     };
     let failed = thread::scope(|scope| {
-        let others = (1..workers(dirs.len())).map(|_| scope.spawn(work));
+        // Where there is no thread, those that there are do its part.
+        let others = (1..workers(dirs.len())).map_while(|_| {
+            let thread = thread::Builder::new();
+            thread.spawn_scoped(scope, work).ok()
+        });
         let others: Vec<_> = others.collect();
         let mut failed = Vec::from_iter(work());
         for other in others {

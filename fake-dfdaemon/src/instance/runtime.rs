@@ -1,0 +1,78 @@
+//! The runtime that a fake runs on: one thread that moves what is in memory, and others for work that may wait for a
+//! disk. Whose thread it is, is elsewhere.
+
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+
+/// How long a thread for blocking work stays when there is none.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
+/// Builds a runtime that always has a thread for blocking work. Where the system gives it no further one, as in a
+/// container with a bound for processes, such work waits for that one: tokio panics where there is none at all.
+///
+/// # Errors
+///
+/// The system gives no thread, or no descriptors.
+pub(crate) fn build(builder: &mut Builder) -> io::Result<Runtime> {
+    build_with(builder, IDLE_FOR)
+}
+
+fn build_with(builder: &mut Builder, idle_for: Duration) -> io::Result<Runtime> {
+    let runtime = builder.enable_all().thread_keep_alive(idle_for).build()?;
+    // Asked first, since tokio answers a refusal with a panic; and for one more, since a thread that has ended may
+    // be counted for a while.
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = thread::Builder::new().spawn(move || _ = ended.recv())?;
+        asked.push((end, thread));
+    }
+    for (end, thread) in asked {
+        drop(end);
+        let _ = thread.join();
+    }
+    let kept = runtime.spawn_blocking(|| ());
+    runtime.spawn(async move {
+        let _ = kept.await;
+        loop {
+            tokio::time::sleep(idle_for / 3).await;
+            let _ = spawn_blocking(|| ()).await;
+        }
+    });
+    Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Whether a runtime that is idle for longer than its threads may be ends the last of them.
+    fn loses_its_last() -> bool {
+        let idle_for = Duration::from_millis(300);
+        let (begun, ended) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let (begins, ends) = (Arc::clone(&begun), Arc::clone(&ended));
+        let mut builder = Builder::new_current_thread();
+        builder.on_thread_start(move || _ = begins.fetch_add(1, Ordering::SeqCst));
+        builder.on_thread_stop(move || _ = ends.fetch_add(1, Ordering::SeqCst));
+        let runtime = build_with(&mut builder, idle_for).unwrap();
+        runtime.block_on(async {
+            spawn_blocking(|| ()).await.unwrap();
+            tokio::time::sleep(3 * idle_for).await;
+        });
+        begun.load(Ordering::SeqCst) == ended.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn a_thread_for_blocking_work_stays_while_there_is_none() {
+        // A machine that is busy for longer than a thread stays shows nothing.
+        assert!((0..5).any(|_| !loses_its_last()));
+    }
+}
