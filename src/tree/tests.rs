@@ -65,6 +65,10 @@ impl World {
         ImportTree::new(ImportRequest::new(root))
     }
 
+    async fn imported(&self, root: &Path) -> ImportedTree {
+        self.client.import_tree(&self.import(root)).await.unwrap()
+    }
+
     async fn export(
         &self,
         id: &str,
@@ -93,11 +97,7 @@ async fn a_tree_is_the_same_tree_again_in_every_mode_with_both_releases() {
     for release in [Release::V0_2, Release::V1_5] {
         let world = World::new(release).await;
         let root = world.tree();
-        let imported = world
-            .client
-            .import_tree(&world.import(&root))
-            .await
-            .unwrap();
+        let imported = world.imported(&root).await;
         let summary = imported.summary;
         assert_eq!(
             (
@@ -149,11 +149,7 @@ async fn a_tree_is_the_same_tree_again_in_every_mode_with_both_releases() {
 async fn a_tree_that_is_imported_again_is_asked_for_and_only_what_is_missing_is_sent() {
     let world = World::new(Release::V1_5).await;
     let root = world.tree();
-    let first = world
-        .client
-        .import_tree(&world.import(&root))
-        .await
-        .unwrap();
+    let first = world.imported(&root).await;
     world.daemon.journal().clear().unwrap();
     let tree = world.import(&root).jobs(NonZeroUsize::MIN);
     let again = world.client.import_tree(&tree).await.unwrap();
@@ -164,11 +160,7 @@ async fn a_tree_that_is_imported_again_is_asked_for_and_only_what_is_missing_is_
     // The first and the manifest; after the first, the others are asked for.
     assert_eq!(imports.len(), 2);
     fs::write(root.join("new"), "new").unwrap();
-    let more = world
-        .client
-        .import_tree(&world.import(&root))
-        .await
-        .unwrap();
+    let more = world.imported(&root).await;
     assert_ne!(more.task.task_id, first.task.task_id);
     assert_eq!(more.existing_count, 3);
     world.daemon.stop().await;
@@ -178,11 +170,7 @@ async fn a_tree_that_is_imported_again_is_asked_for_and_only_what_is_missing_is_
 async fn tasks_that_expire_before_the_ttl_are_told() {
     let world = World::new(Release::V0_2).await;
     let root = world.tree();
-    world
-        .client
-        .import_tree(&world.import(&root))
-        .await
-        .unwrap();
+    world.imported(&root).await;
     let request = ImportRequest::new(&root).ttl(Duration::from_secs(7200));
     let again = world
         .client
@@ -201,11 +189,7 @@ async fn one_missing_file_is_named_and_nothing_appears() {
         let root = world.tree();
         let early = ImportRequest::new(root.join("sub/b")).ttl(Duration::from_secs(300));
         world.client.import(early).await.unwrap();
-        let imported = world
-            .client
-            .import_tree(&world.import(&root))
-            .await
-            .unwrap();
+        let imported = world.imported(&root).await;
         world
             .daemon
             .clock()
@@ -269,11 +253,7 @@ async fn what_is_no_tree_or_hostile_writes_nothing() {
 async fn a_file_that_is_not_what_the_manifest_says_is_damage() {
     let world = World::new(Release::V0_2).await;
     let root = world.tree();
-    let imported = world
-        .client
-        .import_tree(&world.import(&root))
-        .await
-        .unwrap();
+    let imported = world.imported(&root).await;
     let request = ExportRequest::new(&imported.task.task_id);
     let mut manifest = Vec::new();
     let exported = world.client.export_to_writer(&request, &mut manifest);

@@ -13,7 +13,7 @@ use crate::support::world::Directory;
 #[track_caller]
 fn assert_unavailable(directory: &Directory, endpoint: &Path, why: &str) {
     for line in COMMANDS {
-        let run = directory.dfcache().at(endpoint).args(words(line)).run();
+        let run = directory.at(endpoint).args(words(line)).run();
         let run = run.fails_with(5).says(why);
         let names_it = run.stderr().contains(endpoint.to_str().unwrap());
         // Once connected, the error names what was to be done.

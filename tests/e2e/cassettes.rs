@@ -94,7 +94,7 @@ fn session(lines: &[&str], directory: &Directory, endpoint: &Path) -> Vec<Came> 
     for line in lines {
         let line = line.replace("ID", &id);
         let stdin = File::open(directory.path("file2")).unwrap();
-        let command = directory.dfcache().at(endpoint).args(words(&line));
+        let command = directory.at(endpoint).args(words(&line));
         let run = command.stdin(stdin).run();
         if came.is_empty() && run.code() == Some(0) {
             id = run.line();
@@ -293,7 +293,7 @@ fn the_cassettes_in_fixtures_are_replayed_and_do_not_differ() {
         std::fs::write(directory.path("vector.txt"), &content).unwrap();
         let replay = start("replay", &socket, &["--order", "any", "--cassette", named]);
         let dfcache = |line: &str| {
-            let run = directory.dfcache().at(&socket).args(words(line)).run();
+            let run = directory.at(&socket).args(words(line)).run();
             run.succeeds()
         };
         let imported = dfcache("import vector.txt --application app1");

@@ -310,7 +310,7 @@ fn a_killed_fake(release: &str) {
             };
             let daemon = serve(&[]);
             let import = ["import", "--persistent-replica-count", "1", "../file"];
-            let command = place.directory.dfcache().at(&daemon.endpoint(0));
+            let command = place.directory.at(&daemon.endpoint(0));
             let id = command.args(import).run().succeeds().line();
             drop(daemon);
             for (fault, taken) in [

@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(5);
 #[track_caller]
 fn assert_in_time(directory: &Directory, endpoint: &Path, line: &str) {
     let started = Instant::now();
-    let command = directory.dfcache().at(endpoint).args(words(line));
+    let command = directory.at(endpoint).args(words(line));
     let run = command.args(["--timeout", "300ms"]).run();
     let elapsed = started.elapsed();
     run.exits_with(8).says("it took longer than 300ms");

@@ -134,12 +134,7 @@ fn d10_a_malformed_digest_is_found_before_anything_is_transferred() {
     let daemon = ScriptedDaemon::answering(whole(b"content"));
     for digest in ["sha256:xyz", "md5:0", "nonsense"] {
         let line = ["export", "--digest", digest, "-O", "out", "7"];
-        world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .args(line)
-            .run()
-            .fails_with(2);
+        world.at(&daemon.endpoint).args(line).run().fails_with(2);
     }
     assert!(daemon.requests().exports.is_empty());
 }
@@ -154,11 +149,7 @@ fn d11_a_failed_stream_keeps_the_old_file_and_tells_its_own_error() {
     let before = fs::read(&old).unwrap();
     for mode in MODES {
         for output in ["old", "new"] {
-            let command = world
-                .dfcache()
-                .at(&daemon.endpoint)
-                .arg("export")
-                .args(mode);
+            let command = world.at(&daemon.endpoint).arg("export").args(mode);
             let run = command.args(["--overwrite", "-O", output, "7"]).run();
             run.fails_with(1)
                 .says("the disk caught fire")
@@ -180,11 +171,7 @@ fn d12_the_output_is_not_written_in_place() {
         let daemon = ScriptedDaemon::answering(steps.clone());
         let old = world.file("old", 10);
         let before = (fs::read(&old).unwrap(), identity(&old));
-        let command = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .arg("export")
-            .args(mode);
+        let command = world.at(&daemon.endpoint).arg("export").args(mode);
         let running = command.args(["--overwrite", "-O", "old", "7"]).start();
         daemon.wait_until_reached();
         assert!((fs::read(&old).unwrap(), identity(&old)) == before);
@@ -223,11 +210,7 @@ fn d19_the_timeout_bounds_the_whole_operation() {
     let daemon = ScriptedDaemon::answering(steps);
     for mode in MODES {
         let started = Instant::now();
-        let command = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .arg("export")
-            .args(mode);
+        let command = world.at(&daemon.endpoint).arg("export").args(mode);
         let run = command.args(["--timeout", "400ms", "-O", "out", "7"]).run();
         run.fails_with(8).says("400ms").does_not_say("ancelled");
         assert!(started.elapsed() < Duration::from_secs(20));
@@ -245,7 +228,6 @@ fn d24_each_piece_is_counted_once() {
     let daemon = ScriptedDaemon::answering(steps);
     let line = "export --transfer-from-dfdaemon --format json -O out 7";
     let run = world
-        .dfcache()
         .at(&daemon.endpoint)
         .args(words(line))
         .run()
@@ -265,12 +247,7 @@ fn d25_a_piece_that_comes_twice_is_a_complete_file() {
     let daemon = ScriptedDaemon::answering(steps);
     for output in ["out", "-"] {
         let line = ["export", "--transfer-from-dfdaemon", "-O", output, "7"];
-        let run = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .args(line)
-            .run()
-            .succeeds();
+        let run = world.at(&daemon.endpoint).args(line).run().succeeds();
         assert!(
             output == "out" || run.stdout_bytes() == content,
             "{} bytes",
@@ -294,7 +271,7 @@ fn d26_binary_status_details_are_no_panic() {
         let steps = vec![Step::Started(10), Step::Fail(status.clone())];
         let daemon = ScriptedDaemon::answering(steps);
         for line in ["import file", "stat 7", "export -O out 7", "export -O - 7"] {
-            let run = world.dfcache().at(&daemon.endpoint).args(words(line)).run();
+            let run = world.at(&daemon.endpoint).args(words(line)).run();
             run.fails_with(1).says("odd").does_not_say("panicked");
         }
     }

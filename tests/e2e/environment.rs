@@ -219,7 +219,6 @@ fn variables_of_import_reach_dfdaemon() {
     world.file("file", 1);
     let daemon = scripted();
     let command = world
-        .dfcache()
         .at(&daemon.endpoint)
         .env("DFCACHE_IMPORT_CONTENT_FOR_CALCULATING_TASK_ID", "text")
         .env("DFCACHE_IMPORT_PERSISTENT_REPLICA_COUNT", "5")
@@ -252,7 +251,6 @@ fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
     let daemon = scripted();
     fs::write(world.path("out"), "old").unwrap();
     let command = world
-        .dfcache()
         .at(&daemon.endpoint)
         .env("DFCACHE_EXPORT_TRANSFER_FROM_DFDAEMON", "yes")
         .env("DFCACHE_EXPORT_APPLICATION", "a")
@@ -270,7 +268,7 @@ fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
     assert!(request.need_piece_content);
 
     let export = |name, value| {
-        let command = world.dfcache().at(&daemon.endpoint).env(name, value);
+        let command = world.at(&daemon.endpoint).env(name, value);
         command.args(["export", "-O", "other", "7"]).run()
     };
     export("DFCACHE_EXPORT_FORCE_HARD_LINK", "true").fails_with(7);
@@ -282,7 +280,6 @@ fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
         .json_error();
     let digest = "crc32:1";
     let command = world
-        .dfcache()
         .at(&daemon.endpoint)
         .env("DFCACHE_EXPORT_DIGEST", digest);
     let run = command

@@ -17,7 +17,7 @@ fn exit_1_is_what_no_other_row_names() {
     let daemon = ScriptedDaemon::answering(vec![Step::Fail(Status::internal("odd"))]);
     world.file("file", 1);
     for line in ["import file", "export -O out 7", "stat 7"] {
-        let run = world.dfcache().at(&daemon.endpoint).args(words(line)).run();
+        let run = world.at(&daemon.endpoint).args(words(line)).run();
         run.fails_with(1).says("odd");
     }
 }
@@ -108,11 +108,7 @@ fn exit_4_is_also_dfdaemons_word_about_a_path_that_we_sent() {
     world.file("file", 1);
     let daemon = Status::invalid_argument("No such file or directory (os error 2)");
     let daemon = ScriptedDaemon::answering(vec![Step::Fail(daemon)]);
-    let run = world
-        .dfcache()
-        .at(&daemon.endpoint)
-        .args(["import", "file"])
-        .run();
+    let run = world.at(&daemon.endpoint).args(["import", "file"]).run();
     run.fails_with(4).says("hint:").says("dfdaemon");
 }
 
@@ -122,11 +118,7 @@ fn exit_4_is_a_file_that_changed_while_it_was_read() {
     let path = world.file("file", 1);
     let aborted = Status::aborted(format!("{} changed while it was read", path.display()));
     let daemon = ScriptedDaemon::answering(vec![Step::Fail(aborted)]);
-    let run = world
-        .dfcache()
-        .at(&daemon.endpoint)
-        .args(["import", "file"])
-        .run();
+    let run = world.at(&daemon.endpoint).args(["import", "file"]).run();
     run.fails_with(4).says("changed");
 }
 
@@ -143,7 +135,7 @@ fn exit_5_is_no_daemon_at_the_endpoint() {
         world.work(),
     ] {
         for line in ["import file", "export -O out 7", "stat 7", "ls"] {
-            let run = world.dfcache().at(&endpoint).args(words(line)).run();
+            let run = world.at(&endpoint).args(words(line)).run();
             run.fails_with(5)
                 .says(endpoint.to_str().unwrap())
                 .says("hint:");
@@ -164,7 +156,7 @@ fn exit_5_is_a_server_that_speaks_something_else() {
         let _ = connection.read(&mut [0; 64]);
         let _ = connection.write_all(b"220 mail.example.org ESMTP\r\n");
     });
-    let run = world.dfcache().at(&endpoint).args(["stat", "7"]).run();
+    let run = world.at(&endpoint).args(["stat", "7"]).run();
     server.join().unwrap();
     run.fails_with(5);
 }
@@ -181,11 +173,7 @@ fn exit_5_is_a_lost_connection() {
     ] {
         let steps = vec![Step::Started(100), Step::Reached, Step::Hang];
         let daemon = ScriptedDaemon::answering(steps);
-        let running = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .args(words(line))
-            .start();
+        let running = world.at(&daemon.endpoint).args(words(line)).start();
         daemon.wait_until_reached();
         fs::remove_file(&daemon.endpoint).unwrap();
         drop(daemon);
@@ -205,11 +193,7 @@ fn exit_5_is_a_daemon_that_asks_for_a_retry() {
     for code in [Code::Unavailable, Code::ResourceExhausted] {
         let steps = vec![Step::Fail(Status::new(code, "gone fishing"))];
         let daemon = ScriptedDaemon::answering(steps);
-        let run = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .args(["stat", "7"])
-            .run();
+        let run = world.at(&daemon.endpoint).args(["stat", "7"]).run();
         run.fails_with(5).says("gone fishing");
         fs::remove_file(&daemon.endpoint).unwrap();
     }
@@ -332,10 +316,7 @@ fn exit_7_is_content_that_is_not_what_was_promised() {
         let daemon = ScriptedDaemon::answering(steps);
         fs::write(world.path("old"), "old").unwrap();
         for output in ["new", "old"] {
-            let command = world
-                .dfcache()
-                .at(&daemon.endpoint)
-                .args(["export", "--overwrite"]);
+            let command = world.at(&daemon.endpoint).args(["export", "--overwrite"]);
             let options = ["--transfer-from-dfdaemon", "-O", output, "7"];
             let run = command.args(options).run();
             assert_eq!(run.code(), Some(7), "{what}\n{run}");
@@ -343,7 +324,6 @@ fn exit_7_is_content_that_is_not_what_was_promised() {
         world.holds_only(&["old"]);
         assert_eq!(fs::read_to_string(world.path("old")).unwrap(), "old");
         let run = world
-            .dfcache()
             .at(&daemon.endpoint)
             .args(["export", "-O", "-", "7"])
             .run();
@@ -359,7 +339,6 @@ fn exit_7_is_also_a_file_that_dfdaemon_wrote_wrongly() {
         steps.push(Step::Write(written.to_vec()));
         let daemon = ScriptedDaemon::answering(steps);
         let run = world
-            .dfcache()
             .at(&daemon.endpoint)
             .args(["export", "-O", "out", "7"])
             .run();
@@ -369,7 +348,6 @@ fn exit_7_is_also_a_file_that_dfdaemon_wrote_wrongly() {
     let world = World::new();
     let daemon = ScriptedDaemon::answering(whole(b"content"));
     let run = world
-        .dfcache()
         .at(&daemon.endpoint)
         .args(["export", "-O", "out", "7"])
         .run();

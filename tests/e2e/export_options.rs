@@ -180,12 +180,12 @@ fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
     ] {
         for value in values {
             let argument = format!("{option}={value}");
-            let command = world.dfcache().at(&daemon.endpoint);
+            let command = world.at(&daemon.endpoint);
             let run = command.args(["export", &argument, "-O", "out", "7"]).run();
             run.fails_with(2).says(option);
         }
     }
-    let command = world.dfcache().at(&daemon.endpoint);
+    let command = world.at(&daemon.endpoint);
     command
         .args(["export", "-O", "out", ""])
         .run()
@@ -201,7 +201,7 @@ fn the_request_carries_defaults_and_options() {
     let daemon = ScriptedDaemon::answering(whole(b"content"));
     let export = |options: &str| {
         let _ = fs::remove_file(world.path("out"));
-        let command = world.dfcache().at(&daemon.endpoint).arg("export");
+        let command = world.at(&daemon.endpoint).arg("export");
         let mode = ["--transfer-from-dfdaemon", "-O", "out", "7"];
         command.args(words(options)).args(mode).run().succeeds();
         daemon.requests().exports.pop().unwrap()

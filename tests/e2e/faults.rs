@@ -114,7 +114,7 @@ impl<'a> Cells<'a> {
     fn run(&self, line: &str, options: &[&str]) -> Run {
         let line = line.replace("ID", &self.id).replace("FILE", "other");
         let command = match &self.proxy {
-            Some(proxy) => self.world.dfcache().at(proxy.endpoint()),
+            Some(proxy) => self.world.at(proxy.endpoint()),
             None => self.world.dfcache(),
         };
         let command = command.env("TMPDIR", self.world.beside("spill"));

@@ -135,7 +135,7 @@ fn a_staged_copy_has_the_holes_too_also_of_a_stream() {
         let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
         let path = if from_stream { "-" } else { name };
         let line = format!("import --staging-dir staging --tag {name}{from_stream} {path}");
-        let command = world.dfcache().at(&daemon.endpoint).args(words(&line));
+        let command = world.at(&daemon.endpoint).args(words(&line));
         let command = match from_stream {
             true => command.stdin(File::open(world.path(name)).unwrap()),
             false => command.stdin(Stdio::null()),

@@ -127,7 +127,7 @@ impl Case {
     }
 
     fn dfcache(&self, more: &str) -> crate::support::Dfcache {
-        let dfcache = self.directory.dfcache().at(&self.daemon.endpoint);
+        let dfcache = self.directory.at(&self.daemon.endpoint);
         dfcache.args(words(self.command)).args(words(more))
     }
 }
@@ -164,7 +164,7 @@ fn json_carries_the_text_as_it_is() {
     let steps = answers().swap_remove(0).1;
     let directory = Directory::new();
     let daemon = ScriptedDaemon::answering(steps);
-    let stat = directory.dfcache().at(&daemon.endpoint);
+    let stat = directory.at(&daemon.endpoint);
     let run = stat
         .args(["stat", "7", "--format", "json"])
         .run()

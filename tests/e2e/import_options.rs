@@ -170,7 +170,6 @@ fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
         for value in values {
             let argument = format!("{option}={value}");
             let run = world
-                .dfcache()
                 .at(&daemon.endpoint)
                 .args(["import", &argument, "file"]);
             run.run().fails_with(2).says(option);
@@ -199,7 +198,7 @@ fn the_request_carries_defaults_and_options() {
     let file = world.file("file", 1);
     let daemon = ScriptedDaemon::answering(Vec::new());
     let import = |options: &str| {
-        let command = world.dfcache().at(&daemon.endpoint).arg("import");
+        let command = world.at(&daemon.endpoint).arg("import");
         command.args(words(options)).arg("file").run().succeeds();
         daemon.requests().imports.pop().unwrap()
     };

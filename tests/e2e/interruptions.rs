@@ -45,7 +45,7 @@ fn a_signal_ends_any_command_with_its_code_and_leaves_nothing() {
             let (file, old) = (world.file("file", 10), world.file("old", 10));
             let before = (fs::read(&file).unwrap(), fs::read(&old).unwrap());
             let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-            let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+            let command = world.at(&daemon.endpoint).args(words(line));
             let running = command.start();
             daemon.wait_until_reached();
             running.signal(signal);
@@ -72,7 +72,7 @@ fn every_signal_that_ends_a_process_takes_back_what_was_begun() {
         world.file("old", 10);
         for number in numbers {
             let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-            let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+            let command = world.at(&daemon.endpoint).args(words(line));
             let running = command.start();
             daemon.wait_until_reached();
             running.signal_numbered(number);
@@ -91,7 +91,7 @@ fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
     ] {
         let world = World::new();
         let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-        let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let command = world.at(&daemon.endpoint).args(words(line));
         let running = command.start();
         daemon.wait_until_reached();
         // Until it is gone: some come while it cleans up, some while it says so.
@@ -196,7 +196,7 @@ fn timeout_bounds_a_daemon_that_never_says_a_word() {
         "export -O - 7",
     ] {
         let started = Instant::now();
-        let command = world.dfcache().at(&endpoint).args(words(line));
+        let command = world.at(&endpoint).args(words(line));
         command
             .args(["--timeout", "300ms"])
             .run()
@@ -217,7 +217,7 @@ fn timeout_bounds_the_whole_operation_not_the_first_byte() {
         world.file("file", 10);
         let before = fs::read(&old).unwrap();
         let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-        let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let command = world.at(&daemon.endpoint).args(words(line));
         let run = command.args(["--timeout", "500ms"]).run();
         run.fails_with(8);
         assert_eq!(names_in(&world.work()), ["file", "old"], "{line}");
@@ -244,7 +244,7 @@ fn timeout_bounds_a_reader_that_does_not_read() {
 fn a_second_signal_is_not_needed_while_nobody_accepts() {
     let world = World::new();
     let (endpoint, listener) = silent(&world);
-    let running = world.dfcache().at(&endpoint).args(["stat", "7"]).start();
+    let running = world.at(&endpoint).args(["stat", "7"]).start();
     // It has connected, and has therefore begun to listen to signals.
     let _connection = listener.accept().unwrap();
     running.interrupt();

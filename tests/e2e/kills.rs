@@ -48,13 +48,13 @@ impl Rounds {
     }
 
     fn run(&self, daemon: &DaemonProcess, host: usize, arguments: &[&str]) -> Run {
-        let command = self.directory.dfcache().at(&daemon.endpoint(host));
+        let command = self.directory.at(&daemon.endpoint(host));
         command.args(arguments).run()
     }
 
     /// Starts a command, kills the daemon `after` that, and returns what the command came to.
     fn killed(&self, daemon: DaemonProcess, host: usize, line: &[&str], after: Duration) -> Run {
-        let command = self.directory.dfcache().at(&daemon.endpoint(host));
+        let command = self.directory.at(&daemon.endpoint(host));
         let running = command.args(line).start();
         // Not to wait for something: where the kill hits is what is varied.
         std::thread::sleep(after);
@@ -183,7 +183,7 @@ fn an_export_to_stdout_whose_daemon_is_killed_fails_after_a_true_prefix() {
     fs::write(world.directory.path("file"), &content).unwrap();
     let daemon = world.daemon();
     let id = world.run(&daemon, 0, &["import", "file"]).succeeds().line();
-    let command = world.directory.dfcache().at(&daemon.endpoint(0));
+    let command = world.directory.at(&daemon.endpoint(0));
     let mut running = command.args(["export", "-O", "-", &id]).start();
     let mut read = running.read(MIB);
     daemon.kill();
@@ -199,7 +199,7 @@ fn a_killed_daemon_is_unavailable() {
     let daemon = world.daemon();
     let endpoint = daemon.endpoint(0);
     daemon.kill();
-    let command = world.directory.dfcache().at(&endpoint);
+    let command = world.directory.at(&endpoint);
     command
         .args(["stat", "7"])
         .run()

@@ -33,7 +33,7 @@ fn progress_fits_the_terminal_and_leaves_nothing_when_it_is_broken_off() {
     for width in WIDTHS {
         let daemon = ScriptedDaemon::answering(steps.clone());
         let line = "export --transfer-from-dfdaemon -O model-of-a-long-name-00001.bin 7";
-        let command = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let command = world.at(&daemon.endpoint).args(words(line));
         let (running, mut terminal) = Terminal::of_width(width, command);
         terminal.wait_for("50%");
         let shown = only_line(&terminal, width);

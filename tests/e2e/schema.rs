@@ -115,7 +115,7 @@ fn results_without_times_are_valid() {
         } else {
             "import file"
         };
-        let run = world.dfcache().at(&daemon.endpoint).args(words(line));
+        let run = world.at(&daemon.endpoint).args(words(line));
         let result = run.args(["--format", "json"]).run().succeeds().json();
         assert_eq!(result["expires_at"], Value::Null);
         assert_is(command, &result);
@@ -166,7 +166,7 @@ fn failures_that_only_an_odd_daemon_causes_are_valid() {
         let daemon = ScriptedDaemon::answering(steps);
         for mode in ["", "--transfer-from-dfdaemon"] {
             let line = format!("export --format json {mode} -O out 7");
-            let command = world.dfcache().at(&daemon.endpoint).args(words(&line));
+            let command = world.at(&daemon.endpoint).args(words(&line));
             assert_fails_as(kind, command.run());
         }
     }
@@ -185,11 +185,7 @@ fn interruptions_are_valid_failures() {
     let daemon = ScriptedDaemon::answering(steps);
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
         let line = "export --format json -O out 7";
-        let running = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .args(words(line))
-            .start();
+        let running = world.at(&daemon.endpoint).args(words(line)).start();
         daemon.wait_until_reached();
         running.signal(signal);
         assert_fails_as("interrupted", running.wait());

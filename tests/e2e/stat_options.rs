@@ -112,11 +112,7 @@ fn bad_values_are_refused_by_the_options_name() {
 fn stat_asks_once_and_for_that_task() {
     let world = World::new();
     let daemon = ScriptedDaemon::answering(vec![Step::Reached]);
-    let run = world
-        .dfcache()
-        .at(&daemon.endpoint)
-        .args(["stat", "7"])
-        .run();
+    let run = world.at(&daemon.endpoint).args(["stat", "7"]).run();
     run.succeeds();
     let asked: Vec<_> = daemon
         .requests()

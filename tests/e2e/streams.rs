@@ -225,7 +225,7 @@ fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {
     steps.push(Step::Hang);
     let daemon = ScriptedDaemon::answering(steps);
     let export = ["export", "--transfer-from-dfdaemon", "-O", "out", "7"];
-    let command = world.dfcache().at(&daemon.endpoint).args(export);
+    let command = world.at(&daemon.endpoint).args(export);
     let (running, mut terminal) = Terminal::in_front_of(command);
     terminal.wait_for("4.00 MiB/8.00 MiB");
     running.terminate();
@@ -273,10 +273,7 @@ fn a_terminal_sees_that_an_import_goes_on() {
     let world = World::new();
     world.file("file", 10);
     let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
-    let command = world
-        .dfcache()
-        .at(&daemon.endpoint)
-        .args(["import", "file"]);
+    let command = world.at(&daemon.endpoint).args(["import", "file"]);
     let (running, mut terminal) = Terminal::in_front_of(command);
     terminal.wait_for("importing");
     running.interrupt();
@@ -321,7 +318,7 @@ fn no_progress_and_verbose_show_no_progress_on_a_terminal() {
         "export -O out 7",
         "export --transfer-from-dfdaemon -O out 7",
     ] {
-        let slow = || world.dfcache().at(&daemon.endpoint).args(words(line));
+        let slow = || world.at(&daemon.endpoint).args(words(line));
         let in_time = ["--timeout", "400ms"];
         let silent = slow().args(in_time).arg("--no-progress");
         let (run, shown) = Terminal::as_stderr_of(silent);

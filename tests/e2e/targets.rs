@@ -82,11 +82,7 @@ fn a_target_is_untouched_after_each_kind_of_failure_and_nothing_is_left_beside_i
             fs::set_permissions(&old, fs::Permissions::from_mode(0o640)).unwrap();
             let before = state(&old);
             for output in ["old", "new"] {
-                let command = world
-                    .dfcache()
-                    .at(&daemon.endpoint)
-                    .arg("export")
-                    .args(mode);
+                let command = world.at(&daemon.endpoint).arg("export").args(mode);
                 let options = "--overwrite --timeout 500ms --digest crc32:1 7 -O";
                 let run = command.args(words(options)).arg(output).run();
                 assert_ne!(run.code(), Some(0), "{what} {mode:?}\n{run}");
@@ -309,11 +305,7 @@ fn what_a_killed_dfcache_left_is_swept_by_the_next_one() {
         let mut steps = whole(&seeded(1, PIECE));
         steps.extend([Step::Reached, Step::Hang]);
         let daemon = ScriptedDaemon::answering(steps);
-        let command = world
-            .dfcache()
-            .at(&daemon.endpoint)
-            .arg("export")
-            .args(mode);
+        let command = world.at(&daemon.endpoint).arg("export").args(mode);
         let running = command.args(["-O", "out", "7"]).start();
         daemon.wait_until_reached();
         running.signal(rustix::process::Signal::KILL);

@@ -282,7 +282,7 @@ fn content_that_no_host_holds() {
 #[test]
 fn no_daemon() {
     let world = World::new();
-    let command = world.dfcache().at(&world.path("no.sock"));
+    let command = world.at(&world.path("no.sock"));
     assert_wording!(command.args(["stat", "7"]).run(), @"
     exit code: 5
     --- stderr

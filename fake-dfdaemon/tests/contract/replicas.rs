@@ -17,7 +17,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row!(replicas_are_made_after_the_import).needs("hosts and the clock", delayed),
         row!(hosts_have_one_replica_each).needs("several hosts", |fake| fake.hosts(3)),
         row!(too_few_hosts_have_fewer).needs("several hosts", |fake| fake.hosts(2)),
-        row!(a_copy_is_promoted_before_any_transfer).needs("hosts and the clock", delayed),
+        row!(a_replica_is_promoted_before_any_transfer).needs("hosts and the clock", delayed),
         row!(an_export_elsewhere_makes_a_replica_that_counts)
             .needs("several hosts", |fake| fake.hosts(2)),
         row!(a_local_export_adds_none_and_keeps_the_persistent_flag)
@@ -113,31 +113,20 @@ async fn too_few_hosts_have_fewer(w: TestedDaemon) {
     assert_eq!(task.persistent_replica_count, 9);
 }
 
-async fn a_copy_is_promoted_before_any_transfer(w: TestedDaemon) {
+async fn a_replica_is_promoted_before_any_transfer(w: TestedDaemon) {
     let (id, _) = imported(&w, 2).await;
     w.host(2).await.export(cache(&id)).await.ok();
     assert_eq!(counts(&w, &id).await, (1, 2));
-    let transfers = w
-        .host(0)
-        .await
-        .stat_local(&id)
-        .await
-        .unwrap()
-        .uploaded_count;
+    let client = w.host(0).await;
+    let uploaded = async || client.stat_local(&id).await.unwrap().uploaded_count;
+    let before = uploaded().await;
     w.advance(HOUR).await;
     assert_eq!(counts(&w, &id).await, (2, 2));
     assert_eq!(
         (replica(&w, 1, &id).await, replica(&w, 2, &id).await),
         (None, Some(true))
     );
-    let after = w
-        .host(0)
-        .await
-        .stat_local(&id)
-        .await
-        .unwrap()
-        .uploaded_count;
-    assert_eq!(after, transfers, "something was transferred");
+    assert_eq!(uploaded().await, before, "something was transferred");
 }
 
 async fn an_export_elsewhere_makes_a_replica_that_counts(w: TestedDaemon) {

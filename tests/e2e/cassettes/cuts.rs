@@ -88,7 +88,7 @@ fn cut(
     until_it_stands: impl FnOnce(),
     kill_daemon: impl FnOnce(),
 ) -> Came {
-    let mut running = directory.dfcache().at(socket).args(words(line)).start();
+    let mut running = directory.at(socket).args(words(line)).start();
     let mut stdout = Vec::new();
     if line.ends_with("-O -") {
         stdout = running.read(first);
@@ -137,7 +137,7 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
     let world = Directory::new();
     begin(&world);
     let daemon = DaemonProcess::start(&world.beside("state"), &["--fault", fault]);
-    let imported = world.dfcache().at(&daemon.endpoint(0));
+    let imported = world.at(&daemon.endpoint(0));
     let id = imported.args(words("import file")).run().succeeds().line();
     let line = line.replace("ID", &id);
 

@@ -38,7 +38,7 @@ async fn succeeds(
 
 /// In, a look at it, out in each way, and gone.
 async fn round(field: &Field, draw: &mut Draw) -> Ended {
-    let command = || field.directory.dfcache().at(&field.endpoint(0));
+    let command = || field.directory.at(&field.endpoint(0));
     let content = draw.content();
     let source = field.make_source(content);
     let tag = source.to_str().unwrap();

@@ -61,6 +61,11 @@ impl Directory {
         path
     }
 
+    /// A dfcache at this endpoint, which need not be a fake's.
+    pub fn at(&self, endpoint: &Path) -> Dfcache {
+        self.dfcache().at(endpoint)
+    }
+
     pub fn dfcache(&self) -> Dfcache {
         Dfcache::new(&self.work(), &self.home())
     }
@@ -143,18 +148,13 @@ impl World {
         self.daemon().host(host).unwrap().endpoint().to_owned()
     }
 
-    /// A dfcache at any endpoint, also while the fake is stopped.
-    pub fn at(&self, endpoint: &Path) -> Dfcache {
-        self.directory.dfcache().at(endpoint)
-    }
-
     /// A dfcache on the first host.
     pub fn dfcache(&self) -> Dfcache {
         self.on_host(0)
     }
 
     pub fn on_host(&self, host: usize) -> Dfcache {
-        self.directory.dfcache().at(&self.endpoint(host))
+        self.at(&self.endpoint(host))
     }
 
     /// Imports on the first host, and returns the id.

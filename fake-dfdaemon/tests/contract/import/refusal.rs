@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::Release;
 use tonic::Code;
@@ -54,8 +55,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-async fn a_task_that_succeeded_is_not_imported_again(w: TestedDaemon) {
-    let source = w.file(3);
+/// Imports a file of this length twice: the second time it is refused. Returns the task.
+async fn imported_and_refused(w: &TestedDaemon, length: usize) -> PersistentCacheTask {
+    let source = w.file(length);
     let client = w.client().await;
     let task = client.import(import(&source.path)).await.unwrap();
     let refused = client.import(import(&source.path)).await.unwrap_err();
@@ -64,6 +66,12 @@ async fn a_task_that_succeeded_is_not_imported_again(w: TestedDaemon) {
         task.id
     );
     w.assert_internal(&refused, &w.by_scheduler(Code::AlreadyExists, &text));
+    task
+}
+
+async fn a_task_that_succeeded_is_not_imported_again(w: TestedDaemon) {
+    let client = w.client().await;
+    let task = imported_and_refused(&w, 3).await;
     let unharmed = client.stat(&task.id).await.unwrap();
     assert_eq!(
         (unharmed.state.as_str(), unharmed.created_at),
@@ -232,15 +240,7 @@ async fn what_does_not_fit_is_refused(w: TestedDaemon) {
 }
 
 async fn what_does_not_fit_is_refused_after_its_task_is_known_to_exist(w: TestedDaemon) {
-    let source = w.file(MIB);
-    let client = w.client().await;
-    let task = client.import(import(&source.path)).await.unwrap();
-    let refused = client.import(import(&source.path)).await.unwrap_err();
-    let text = format!(
-        "persistent cache task {} is Succeeded cannot upload",
-        task.id
-    );
-    w.assert_internal(&refused, &w.by_scheduler(Code::AlreadyExists, &text));
+    imported_and_refused(&w, MIB).await;
 }
 
 async fn a_failed_task_may_be_imported_again(w: TestedDaemon) {
