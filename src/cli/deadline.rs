@@ -97,7 +97,7 @@ impl CommandThread {
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
     ) -> Result<Self> {
         enough_descriptors(jobs)?;
-        // Heard before the operation begins, lest one be missed.
+        // Listen before the operation begins, so that no signal is missed.
         let (signals, bell) = Signals::listen().map_err(cannot_start)?;
         let (break_off, broken_off) = oneshot::channel::<Error>();
         let (sender, ended) = mpsc::channel();

@@ -78,7 +78,7 @@ impl Signals {
     /// stdout is gone, too.
     pub(crate) fn wait(&mut self, until: Option<Instant>, for_reader: bool) -> Option<Heard> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        // Rounded up, lest it be woken too early and go round.
+        // Rounded up, so that it does not wake too early and wait again.
         let left = left.map(|left| left.saturating_add(Duration::from_micros(1)));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         let stdout = io::stdout();

@@ -1,4 +1,4 @@
-//! What is counted of calls since the start, for those who watch a fake from outside.
+//! Counters of calls since the start, for metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -43,7 +43,7 @@ impl Gate {
         }
     }
 
-    /// What is cancelled when the state is replaced that is there now.
+    /// A token that is cancelled when the present state is replaced.
     pub(crate) fn ends(&self) -> CancellationToken {
         self.ends
             .lock()

@@ -86,7 +86,7 @@ pub(crate) enum Error {
     Cancelled,
     #[error("the daemon is stopping")]
     Stopping,
-    /// What was under way to a host that has left or was stopped since.
+    /// The host has left or was stopped since the work began.
     #[error("{host} {}", if *left { "has left" } else { "was stopped" })]
     HostGone { host: HostNumber, left: bool },
     #[error("there is no host {host}")]

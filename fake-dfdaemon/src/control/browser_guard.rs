@@ -113,7 +113,7 @@ mod tests {
             let page = headers(&[("host", host)]);
             assert!(check(&page, LoopbackOnly(true)).is_err(), "{host}");
         }
-        // Who asked for the network has names on it.
+        // On a network the fake may have any name.
         assert!(check(&headers(&[("host", "fake:9")]), LoopbackOnly(false)).is_ok());
     }
 }

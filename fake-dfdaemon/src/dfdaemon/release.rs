@@ -31,7 +31,7 @@ pub enum Release {
     V1_5,
 }
 
-/// Who said what a dfdaemon passes on.
+/// Where a status that a dfdaemon answers with comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The scheduler, over gRPC.

@@ -41,7 +41,7 @@ const MAX_STREAMS: u32 = 256;
 const PING_AFTER: Duration = Duration::from_secs(300);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is kept of a response that the peer does not take, a stream, in bytes.
+/// How many bytes of a stream are kept for a peer that does not take them.
 const MAX_SEND_BUFFER: usize = 512 << 10;
 
 /// How long calls may take to see that the daemon stops before their connections are closed.

@@ -103,7 +103,7 @@ impl Name {
         let (at, ours) = (std::fs::symlink_metadata(&self.path), self.file.metadata());
         let is_ours = matches!((at, ours), (Ok(at), Ok(ours)) if (at.dev(), at.ino()) == (ours.dev(), ours.ino()));
         if is_ours {
-            // One that is gone by now is as good.
+            // A socket that is gone by now is removed too.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -202,7 +202,7 @@ impl Log {
         let is_behind = |waiting: &mut Waiting| {
             waiting.writing || waiting.dropped > 0 || !waiting.lines.is_empty()
         };
-        // What is not read by then is lost.
+        // Lines that are not written by then are lost.
         let _ = self
             .changed
             .wait_timeout_while(self.waiting(), patience, is_behind);

@@ -102,7 +102,7 @@ pub fn main() -> ExitCode {
         .map_err(|error| StartError::Other(error.into()).into())
         .and_then(|runtime| {
             let ended = runtime.block_on(execute(cli.command));
-            // What is still blocked in a system call is not worth waiting for.
+            // Do not wait for work that is blocked in a system call.
             runtime.shutdown_background();
             ended
         });
@@ -358,7 +358,7 @@ struct ReadyFiles {
     variables: Option<ReadyFile>,
 }
 
-/// What is stale goes before anything else: nobody is to take it for this daemon's.
+/// Removes stale files before anything else, so that no program takes them for this daemon's.
 async fn claim(options: &Serve) -> Result<ReadyFiles, Failure> {
     let claim = async |path: &Option<PathBuf>, is_stale| {
         let Some(path) = path else { return Ok(None) };

@@ -104,7 +104,7 @@ impl FaultGuard {
     /// ```
     pub async fn wait_until_fired(&self, times: u64) {
         let mut fired = self.fired.subscribe();
-        // Who tells of it is held as long as this is.
+        // The sender lives as long as this guard, so that the wait cannot fail.
         let _ = fired.wait_for(|fired| *fired >= times).await;
     }
 }

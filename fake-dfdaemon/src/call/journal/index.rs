@@ -340,7 +340,7 @@ impl Index {
 
     /// The calls that miss a query by the fewest fields, the latest `most` of them, oldest first.
     pub(super) fn nearest(&self, query: &Query, after: u64, most: usize) -> Vec<IndexEntry> {
-        // One that nobody has heard of is missed by every call.
+        // No call has a name that the index does not know.
         let is_missed = |kinds: Option<Kinds>, entry: &IndexEntry| {
             usize::from(!kinds.is_some_and(|kinds| kinds.has(entry.kind)))
         };

@@ -277,7 +277,7 @@ impl Cluster {
         let task = new.task_record(id, created_at);
         let replica = new.replica_record(id, created_at);
         let started = self.scheduler().start_task(&task, new.host, replica)?;
-        // What is left of the one before is nobody's.
+        // The files of the task before belong to no task now.
         for holder in &started.old_holders {
             self.node(*holder)?.store().discard(id);
         }

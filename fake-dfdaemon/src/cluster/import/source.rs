@@ -66,7 +66,7 @@ impl Source {
         }
         if !metadata.is_file() && !metadata.is_dir() {
             read_to_end(&file, cancel)?;
-            // Whoever wrote to it meanwhile has changed its time, and is no reason to refuse it.
+            // A write to it has changed its time meanwhile. That is no reason to refuse it.
             metadata = file.metadata().map_err(unreadable)?;
         }
         Ok(Self {

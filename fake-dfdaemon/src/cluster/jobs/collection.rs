@@ -14,7 +14,7 @@ impl Cluster {
             if self.stopping().is_cancelled() {
                 return Ok(());
             }
-            // One that the disk holds on to is no reason to keep the others.
+            // If a task cannot be removed from the disk, the others are removed all the same.
             collected = collected.and(self.collect_task(&id));
         }
         for host in self.hosts() {

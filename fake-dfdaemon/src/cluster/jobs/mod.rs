@@ -106,7 +106,7 @@ impl Jobs {
                 emptied
             }
         };
-        // One that a stop breaks off has not failed.
+        // A job that a stop breaks off has not failed.
         if let Err(error) = done
             && !cluster.stopping().is_cancelled()
         {

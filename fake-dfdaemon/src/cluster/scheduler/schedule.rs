@@ -163,7 +163,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
             waiting.push((job.clone(), due));
         }
         for ((at, _), job) in &inner.due {
-            // One that is running, and waits, has to end first.
+            // A running job that waits has to end first.
             if *at <= now && !inner.running.contains_key(job) {
                 return None;
             }

@@ -183,7 +183,7 @@ impl Parents {
     /// Opens one, if there is any: from then on the transfer has what it needs, whatever becomes of
     /// the task. Blocks on the disk.
     pub(super) fn open_first(&mut self) {
-        // What is wrong with a host is said when a piece is asked of it.
+        // Errors of a host are reported when a piece is asked of it.
         let hosts = self.serving();
         let _ = hosts.into_iter().any(|host| self.parent(host).is_ok());
     }

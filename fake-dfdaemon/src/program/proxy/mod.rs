@@ -71,7 +71,7 @@ async fn stand(
 ) -> Result<ExitCode, ProxyError> {
     // Before anything is made that a signal would leave behind.
     let mut signals = Signals::listen()?;
-    // What is stale goes before anything else: nobody is to take it for this proxy's.
+    // A stale file is removed before anything else, so that no program takes it for this proxy's.
     let mut ready_file = claim(listen.ready_file.as_deref()).await?;
     let started = tokio::select! {
         started = Running::start(role.clone(), looked.setup(listen)) => started?,
