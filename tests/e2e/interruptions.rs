@@ -251,14 +251,16 @@ fn a_second_signal_is_not_needed_while_nobody_accepts() {
     running.wait().fails_with(130).says("interrupted");
 }
 
-/// A shell without job control has what it starts in the background ignore SIGINT.
+/// A shell without job control has what it starts in the background ignore SIGINT, and nohup SIGHUP.
 #[test]
 fn a_signal_ends_commands_also_where_the_tests_run_in_the_background() {
     const TEST: &str = "interruptions::a_signal_ends_any_command_with_its_code_and_leaves_nothing";
+    const HANGS_UP: &str = "hung_files::a_signal_ends_a_command_where_a_file_system_hangs";
     let mut tests = std::process::Command::new("timeout");
-    tests.args(["60", "sh", "-c", "trap '' INT QUIT; exec \"$0\" \"$@\""]);
+    tests.args(["60", "sh", "-c", "trap '' HUP INT QUIT; exec \"$0\" \"$@\""]);
     tests.arg(std::env::current_exe().unwrap());
-    let ended = tests.args(["--exact", TEST]).output().unwrap();
+    let ended = tests.args(["--exact", TEST, HANGS_UP]);
+    let ended = ended.output().unwrap();
     let stdout = String::from_utf8_lossy(&ended.stdout);
-    assert!(stdout.contains("1 passed"), "{ended:?}");
+    assert!(stdout.contains("2 passed"), "{ended:?}");
 }
