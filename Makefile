@@ -160,6 +160,10 @@ page-test: build ## Do on the fake's page what a person does, in a headless Chro
 page-gate: build ## The same, installing what is missing with apt-get; where that fails, it says so and passes
 	@tests/page/run.sh --gate "$(TARGET_DIR)"
 
+.PHONY: beside
+beside: build ## Walk at random beside a real dfdaemon 1.5.10, and compare (DFDAEMON=<path>, SEED=<n>, STEPS=<n>, WITHOUT='links leaving hosts'; needs the network once)
+	@TARGET_DIR="$(TARGET_DIR)" DFDAEMON="$(DFDAEMON)" PYTHON="$(PYTHON)" tests/beside/run.sh $(or $(SEED),1) $(or $(STEPS),200) $(WITHOUT)
+
 .PHONY: interop
 interop: build ## Try clients in Python, made from proto/ and of dragonfly-api, one of grpc-js and one of grpc-go, and the control API with schemathesis and spectral (needs the network once)
 	@tests/python/run.sh "$(PYTHON)" "$(TARGET_DIR)"
