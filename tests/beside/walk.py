@@ -7,6 +7,7 @@ WITHOUT names kinds of steps to leave out: `links` (imports through symbolic lin
 """
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -231,6 +232,8 @@ def shortened(real, fake):
 def main(seed, steps, dfdaemon, fake_dfdaemon, *without):
     directory = tempfile.mkdtemp(prefix="beside-")
     print(f"seed {seed}, {steps} steps, in {directory}", flush=True)
+    # As by Ctrl-C: the daemons are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     walk = Walk(int(seed), without, dfdaemon, fake_dfdaemon, directory)
     try:
         differed = walk.run(int(steps))
