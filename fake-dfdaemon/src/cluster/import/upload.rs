@@ -47,12 +47,19 @@ impl StartedUpload {
         self.ended = true;
         ended.inspect_err(|error| {
             let quirk = |quirk| self.cluster.has_quirk(quirk);
-            let leaves_a_trace = !matches!(error, Error::Cancelled);
-            let sticks = matches!(error, Error::Cancelled | Error::NoSpace { .. });
-            if sticks && quirk(Quirk::StuckUploading) {
+            let cancelled = matches!(error, Error::Cancelled);
+            let sticks = quirk(Quirk::StuckUploading);
+            if cancelled && sticks {
                 return;
             }
-            if let Err(error) = self.fail(leaves_a_trace) {
+            let state = match error {
+                Error::NoSpace { .. } if sticks => TaskState::Uploading,
+                _ if quirk(Quirk::FailedAsSucceeded) => TaskState::Succeeded,
+                _ => TaskState::Failed,
+            };
+            // With the quirks, the host deletes what it has, or has made no record yet.
+            let leaves_a_trace = state == TaskState::Failed && !cancelled;
+            if let Err(error) = self.fail(state, leaves_a_trace) {
                 tracing::warn!(task = %self.task.task_id, %error, "a failed import left its record");
             }
         })
@@ -101,17 +108,12 @@ impl StartedUpload {
         Ok(view)
     }
 
-    /// Marks the task Failed. The host keeps a record of it, unless nothing is to stay.
-    fn fail(&self, leaves_a_trace: bool) -> Result<(), Error> {
+    /// Ends a failed import: the task gets a state. The host keeps a record of it, unless nothing is to stay.
+    fn fail(&self, state: TaskState, leaves_a_trace: bool) -> Result<(), Error> {
         let cluster = &self.cluster;
         let id = &self.task.task_id;
         let _locked = cluster.scheduler().lock_task(id);
         let now = cluster.scheduler().now_in_seconds();
-        let state = if cluster.has_quirk(Quirk::FailedAsSucceeded) {
-            TaskState::Succeeded
-        } else {
-            TaskState::Failed
-        };
         let task = TaskRecord {
             state,
             updated_at: now,
@@ -150,7 +152,7 @@ impl Drop for StartedUpload {
     fn drop(&mut self) {
         if !self.ended {
             // A panic on the way: there is nobody left to tell.
-            let _ = self.fail(true);
+            let _ = self.fail(TaskState::Failed, true);
         }
     }
 }

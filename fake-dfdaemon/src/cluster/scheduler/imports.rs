@@ -120,11 +120,11 @@ impl Scheduler {
     ) -> Result<(), Error> {
         let id = task.task_id.clone();
         let written = self.records.write(&task);
-        let succeeded = task.state == TaskState::Succeeded;
+        let counts = task.state != TaskState::Failed;
         let mut state = self.state();
         state.replace_task(task, generation)?;
-        if let Some(entry) = state.current(&id, generation).filter(|_| succeeded) {
-            // To a scheduler that takes it for a success the importer is a replica.
+        if let Some(entry) = state.current(&id, generation).filter(|_| counts) {
+            // To a scheduler that takes it for a success, or for one that goes on, the importer is a replica.
             entry.counted_peers.add(host, true);
         }
         match replica {

@@ -136,6 +136,8 @@ async fn failed_import(w: &TestedDaemon, fake: &FakeDfdaemon, real: &str) -> boo
     );
     // To who takes it for a success, or for one that goes on, the importer is a replica.
     assert_eq!(counts, if shows { (1, 1) } else { (0, 0) });
+    let local = client.stat_local(&task.id).await;
+    assert_eq!(local.is_ok_and(|local| local.failed_at.is_some()), !shows);
     shows
 }
 

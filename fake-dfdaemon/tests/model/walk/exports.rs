@@ -34,9 +34,6 @@ impl QuirkWalk {
             Place::At(output) => Some(self.files.outputs[*output].0.clone()),
             Place::NoParent(path) => Some(path.clone()),
         };
-        if self.is_unknown(export.host, &id) {
-            return;
-        }
         let digest = self.digest(export, &id);
         let request = Request {
             task_id: id.clone(),

@@ -34,12 +34,10 @@ impl QuirkWalk {
                 Source::Directory => {
                     let refusal = internal(IS_DIRECTORY);
                     texts::assert_refused(&answer.unwrap_err(), &refusal);
-                    // It is Succeeded all the same, and nobody has its content.
-                    let id = asked.id.clone();
-                    self.imported(import, asked, Copy::unfinished(true, true));
-                    // The scheduler counts it.
-                    let task = self.model.tasks.get_mut(&id).unwrap();
+                    // It is Succeeded all the same, the scheduler counts it, and no host has anything of it.
+                    let mut task = self.new_task(import, &asked);
                     task.counted[import.host].add(true);
+                    self.model.insert(&asked.id, task);
                 }
                 _ => {
                     let answer = answer.unwrap_or_else(|status| panic!("{status:?}"));
@@ -202,7 +200,6 @@ impl QuirkWalk {
         let asked = Asked { length, ..asked };
         let mut task = self.new_task(import, &asked);
         task.uploading = true;
-        task.copies.insert(import.host, Copy::unknown());
         self.model.tasks.insert(asked.id, task);
     }
 

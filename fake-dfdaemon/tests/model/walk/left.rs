@@ -154,7 +154,7 @@ impl QuirkWalk {
             .model
             .waits_for(id, host)
             .or(self.model.stalls(id, host));
-        matches!(transfer, Transfer::Whole(_)) && waits.is_none() && !self.is_unknown(host, id)
+        matches!(transfer, Transfer::Whole(_)) && waits.is_none()
     }
 
     /// Exports with neither output nor content, which puts a copy right that serves nobody.
@@ -188,16 +188,6 @@ impl QuirkWalk {
     /// Whether it is known what comes of it when a host leaves.
     pub(super) fn knows_leave(&self) -> bool {
         self.model.tasks.values().all(|task| !task.uploading)
-    }
-
-    /// Whether nobody says what a host has of a task.
-    pub(super) fn is_unknown(&self, host: usize, id: &str) -> bool {
-        let copy = self
-            .model
-            .tasks
-            .get(id)
-            .and_then(|task| task.copies.get(&host));
-        copy.is_some_and(|copy| copy.unknown)
     }
 
     fn calls(&self, rpc: Rpc) -> usize {

@@ -51,8 +51,6 @@ pub(crate) struct Copy {
     pub(crate) lost: bool,
     /// Whether its host has left: it does not count.
     pub(crate) left: bool,
-    /// Whether nobody says what lies on the host.
-    pub(crate) unknown: bool,
     /// `None` if the walk cannot tell.
     pub(crate) uploaded: Option<u64>,
 }
@@ -70,7 +68,6 @@ impl Copy {
             failed: false,
             lost: false,
             left: false,
-            unknown: false,
             uploaded: Some(0),
         }
     }
@@ -88,16 +85,7 @@ impl Copy {
             failed,
             lost: false,
             left: false,
-            unknown: false,
             uploaded: None,
-        }
-    }
-
-    /// What an import leaves that found no room.
-    pub(crate) fn unknown() -> Self {
-        Self {
-            unknown: true,
-            ..Self::unfinished(false, true)
         }
     }
 

@@ -161,9 +161,6 @@ impl QuirkWalk {
             } => self.update(*host, &self.id_of(*task), *persistent).await,
             Op::Delete { host, task } => {
                 let id = self.id_of(*task);
-                if self.is_unknown(*host, &id) {
-                    return;
-                }
                 self.peer(*host).await.delete(&id).await.unwrap();
                 self.model.delete(&id, *host);
             }
@@ -262,7 +259,6 @@ impl QuirkWalk {
         let task = self.model.tasks.get(id);
         let copy = task.and_then(|task| task.copies.get(&host));
         match copy.filter(|copy| !copy.lost) {
-            Some(copy) if copy.unknown => {}
             None => {
                 let refusal = texts::internal(format!("task {id} not found"));
                 texts::assert_refused(&answer.unwrap_err(), &refusal);
@@ -274,9 +270,6 @@ impl QuirkWalk {
     async fn update(&mut self, host: usize, id: &str, persistent: bool) {
         let task = self.model.tasks.get_mut(id);
         let known = task.as_ref().and_then(|task| task.copies.get(&host));
-        if known.is_some_and(|copy| copy.unknown) {
-            return;
-        }
         // Also what a failed export has left.
         let whole = known.is_some_and(|copy| !copy.lost);
         if let Some(task) = task.filter(|_| persistent && whole) {
@@ -308,7 +301,6 @@ impl QuirkWalk {
                 let path = self.content_path(host, id);
                 let copy = task.copies.get(&host);
                 match copy.and_then(|copy| copy.content) {
-                    _ if copy.is_some_and(|copy| copy.unknown) => {}
                     Some(content) => made.push((path, content)),
                     None if let Some(file) = copy.and_then(|copy| copy.preallocated) => {
                         // Written through an output, it is as long as what was written.
@@ -331,11 +323,7 @@ impl QuirkWalk {
     async fn compare_list(&mut self, host: usize, when: &str) {
         let listed = self.client(host).await.list().await.unwrap();
         let mut ids: Vec<_> = listed.iter().map(|task| task.task_id.clone()).collect();
-        ids.retain(|id| !self.is_unknown(host, id));
         for seen in listed {
-            if self.is_unknown(host, &seen.task_id) {
-                continue;
-            }
             let task = self.model.tasks.get_mut(&seen.task_id);
             let copy = task.and_then(|task| {
                 let lengths = (task.length, task.piece_length, task.ttl);
@@ -366,7 +354,7 @@ impl QuirkWalk {
         let known = self.model.tasks.iter();
         let known = known.filter(|(_, task)| {
             let copy = task.copies.get(&host);
-            copy.is_some_and(|copy| !copy.lost && !copy.unknown)
+            copy.is_some_and(|copy| !copy.lost)
         });
         ids.dedup();
         assert!(ids.iter().eq(known.map(|(id, _)| id)), "{ids:?} {when}");
