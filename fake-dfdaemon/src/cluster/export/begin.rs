@@ -48,7 +48,14 @@ impl Cluster {
             store_faults: request.store_faults.clone(),
             transfer_faults: request.transfer_faults.clone(),
         };
-        let (task, lease, mut source) = self.source(host, &id, wanted)?;
+        let found = self.source(host, &id, wanted);
+        if let Err(Error::Io(_)) = &found
+            && self.has_quirk(Quirk::ExportClearsPersistent)
+        {
+            // Before the content is looked at. A host without a record has none to change.
+            let _ = self.take_flag(host, &id, request.persistent);
+        }
+        let (task, lease, mut source) = found?;
         if matches!(source, Source::Nowhere) {
             self.fail_without_parents(host, &task, lease.generation(), &request)?;
         }

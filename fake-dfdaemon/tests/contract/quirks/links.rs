@@ -134,6 +134,20 @@ async fn outputs_of_relative_link(w: &TestedDaemon, client: &Client, id: &str) {
     assert!(is_link("third"));
 }
 
+/// An export of a link to nothing, by a fake that stores links. Whether the replica is no longer persistent.
+pub(super) async fn export_of_nothing(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let dir = w.path(&w.unique("nothing"));
+    fs::create_dir_all(dir.join("beside")).unwrap();
+    fs::rename(w.file(13).path, dir.join("beside/file")).unwrap();
+    let link = dir.join("link");
+    std::os::unix::fs::symlink("beside/file", &link).unwrap();
+    let id = client.import(import(&link)).await.unwrap().id;
+    let exported = client.export(export_to(&id, &dir.join("out"))).await;
+    w.assert_internal(&exported.status, "No such file or directory (os error 2)");
+    !client.stat_local(&id).await.unwrap().persistent
+}
+
 /// Exports to a link whose target does not exist.
 pub(super) async fn dangling_output(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let (id, bytes) = imported(w, fake, 10).await;

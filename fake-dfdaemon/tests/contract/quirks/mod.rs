@@ -83,7 +83,17 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
         Quirk::PoisonedCopies => {
             content::poisoned(w, &start(|fake| fake.hosts(2)).await, has).await
         }
-        Quirk::ExportClearsPersistent => export_here(w, &start(plain).await).await,
+        Quirk::ExportClearsPersistent => {
+            let cleared = export_here(w, &start(plain).await).await;
+            if w.release == Release::V1_5 {
+                // Also by an export that then fails.
+                let quirks = [Some(quirk).filter(|_| has), Some(Quirk::LinkedLinks)];
+                let builder = FakeDfdaemon::builder().release(w.release);
+                let fake = builder.quirks(quirks.into_iter().flatten()).start().await;
+                assert_eq!(links::export_of_nothing(w, &fake.unwrap()).await, cleared);
+            }
+            cleared
+        }
         Quirk::UntoldChanges => {
             left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await
         }
