@@ -284,16 +284,16 @@ async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) 
     tokio::time::timeout(Duration::from_secs(10), answered)
         .await
         .unwrap();
-    let content = bytes(5, 300_000);
+    // It fits the client's window: a client that returns window to a proxy which has ended since hears of a
+    // broken pipe, perhaps before it has read what was sent.
+    let content = bytes(5, 60_000);
     body.send_data(content.clone().into(), false).unwrap();
     let mut end = HeaderMap::new();
     end.insert("grpc-status", HeaderValue::from_static("0"));
     body.send_trailers(end.clone()).unwrap();
     let mut data = Vec::new();
     while let Some(part) = answer.data().await {
-        let part = part.unwrap();
-        answer.flow_control().release_capacity(part.len()).unwrap();
-        data.extend_from_slice(&part);
+        data.extend_from_slice(&part.unwrap());
     }
     assert!(data == content, "other bytes came");
     assert_eq!(answer.trailers().await.unwrap(), Some(end));
