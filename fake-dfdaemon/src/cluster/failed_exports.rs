@@ -24,29 +24,44 @@ impl Cluster {
         if !self.scheduler().lacks_replica_of(host, id, generation) {
             return Ok(false);
         }
-        content.file.set_len(record.content_length)?;
         self.node(host)?.store().place(content, record)?;
         self.scheduler().insert_replica(host, record.clone());
         Ok(true)
     }
 
     /// Where a transfer to a host writes: what an export has left there that failed, with the quirk for
-    /// it, or a new file. Blocks on the disk.
+    /// it, or a new file. With the quirk it is of full length from the start. Blocks on the disk.
     pub(super) fn content_to_write(
         &self,
         host: HostNumber,
         (id, length): (&TaskId, u64),
         generation: Generation,
     ) -> Result<Content, Error> {
-        let store = self.node(host)?.store();
-        if self.has_quirk(Quirk::FailedExportsCount)
-            && self.scheduler().has_part_of(host, id, generation)
-            && let Ok(left) = store.taken_back(id)
-        {
-            left.file.set_len(length)?;
-            return Ok(left);
+        let content = match self.left_content(host, id, generation)? {
+            Some(left) => {
+                // Holes are not written.
+                left.file.set_len(0)?;
+                left
+            }
+            None => self.node(host)?.store().new_content()?,
+        };
+        if self.has_quirk(Quirk::FailedExportsCount) {
+            content.file.set_len(length)?;
         }
-        Ok(store.new_content()?)
+        Ok(content)
+    }
+
+    /// What an export has left on a host that failed, with the quirk for it.
+    fn left_content(
+        &self,
+        host: HostNumber,
+        id: &TaskId,
+        generation: Generation,
+    ) -> Result<Option<Content>, Error> {
+        let is_left = self.has_quirk(Quirk::FailedExportsCount)
+            && self.scheduler().has_part_of(host, id, generation);
+        let store = self.node(host)?.store();
+        Ok(is_left.then(|| store.taken_back(id).ok()).flatten())
     }
 
     /// Leaves what an export does that finds no host to take the task from: it does not count, since the
@@ -80,7 +95,11 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        let mut content = self.content_to_write(host, (id, task.content_length), generation)?;
+        // What is there stays as it is, however long: nothing is written.
+        let mut content = match self.left_content(host, id, generation)? {
+            Some(left) => left,
+            None => self.content_to_write(host, (id, task.content_length), generation)?,
+        };
         let disk = self.node(host)?.store().disk();
         let linked = request
             .output

@@ -145,12 +145,12 @@ impl HostStore {
         })
     }
 
-    /// The file that lies where a task's content goes, emptied, to be written and put back: whatever has
-    /// a further name of it gets what is written. The host has no whole replica of the task.
+    /// The file that lies where a task's content goes, to be written and put back: whatever has a further
+    /// name of it gets what is written. The host has no whole replica of the task.
     pub(crate) fn taken_back(&self, id: &TaskId) -> io::Result<Content> {
         let path = self.scratch.path();
         self.disk.rename(&self.content_path(id), &path)?;
-        let opened = self.disk.open_anew(&path);
+        let opened = self.disk.open_again(&path);
         self.scratch_content(path, opened)
     }
 

@@ -125,14 +125,10 @@ impl Disk {
         File::open(path)
     }
 
-    /// A file that is there, emptied, for reading and writing.
-    pub(crate) fn open_anew(&self, path: &Path) -> io::Result<File> {
+    /// A file that is there, for reading and writing.
+    pub(crate) fn open_again(&self, path: &Path) -> io::Result<File> {
         self.step(DiskOp::Open)?;
-        File::options()
-            .read(true)
-            .write(true)
-            .truncate(true)
-            .open(path)
+        File::options().read(true).write(true).open(path)
     }
 
     /// A file that is there, emptied, for writing.

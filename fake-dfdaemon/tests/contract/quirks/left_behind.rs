@@ -41,9 +41,19 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     let host = fake.host(0).unwrap();
     host.stop().await;
     other.export(transfer(&id)).await;
-    host.start().await.unwrap();
     let left = other.stat_local(&id).await.ok();
     let failed = left.is_some_and(|left| left.failed_at.is_some());
+    // The next one writes nothing either: what somebody has cut stays cut.
+    let file = content_path(fake, "host-1", &id);
+    let length = || fs::metadata(&file).ok().map(|file| file.len());
+    assert_eq!(length(), failed.then_some(10));
+    if failed {
+        let cut = fs::File::options().write(true).open(&file).unwrap();
+        cut.set_len(5).unwrap();
+    }
+    other.export(transfer(&id)).await;
+    assert_eq!(length(), failed.then_some(5));
+    host.start().await.unwrap();
     // No parent was there to begin with: the scheduler took it up nowhere.
     assert_eq!(count(&id).await, 1);
     // Transfers that lose their last parent. Their outputs stay, and are what comes at last.
