@@ -1,5 +1,6 @@
 //! The sockets of one host.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -250,13 +251,16 @@ impl HostServer {
             }
             self.listen().await?;
             cluster.scheduler().note_host_status(number, status);
-            cluster.look_for_missing_replicas(None).await;
+            cluster.look_for_missing_replicas(HashSet::new()).await;
         } else {
             let leaves = status == HostStatus::Left
                 && cluster.scheduler().host_status(number) != HostStatus::Left;
-            let left = leaves.then_some(number);
+            // Only a scheduler that tries once asks for them.
+            let asks = leaves && cluster.has_quirk(Quirk::OneTryReplication);
+            let kept = asks.then(|| cluster.scheduler().kept_by(number));
+            let kept = kept.unwrap_or_default();
             cluster.scheduler().note_host_status(number, status);
-            tokio::join!(self.close(), cluster.look_for_missing_replicas(left));
+            tokio::join!(self.close(), cluster.look_for_missing_replicas(kept));
         }
         Ok(())
     }

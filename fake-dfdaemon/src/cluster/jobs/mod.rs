@@ -3,6 +3,7 @@
 mod collection;
 mod replication;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,8 +12,8 @@ use serde::Serialize;
 use super::scheduler::{Job, Scheduler, describe};
 use super::{Cluster, Error};
 use crate::call::CallContext;
-use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
+use crate::dfdaemon::task_id::TaskId;
 use crate::store::trash;
 
 /// Work that waits for the clock, or for the end of a fault or an export.
@@ -128,10 +129,10 @@ impl Jobs {
 }
 
 impl Cluster {
-    /// Schedules the missing replicas after a host came or went; `left` has left just now.
-    pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>, left: Option<HostNumber>) {
+    /// Schedules the missing replicas after a host came or went; one that has left just now kept these tasks.
+    pub(crate) async fn look_for_missing_replicas(self: &Arc<Self>, kept: HashSet<TaskId>) {
         let schedule = move |cluster: &Arc<Self>| {
-            cluster.scheduler().schedule_missing_replicas(left);
+            cluster.scheduler().schedule_missing_replicas(&kept);
             Ok(())
         };
         // It goes through all tasks.

@@ -63,6 +63,12 @@ impl CountedPeers {
         self.0 = left.filter(|peer| peer.host != host).collect();
     }
 
+    /// Whether a host has lost a persistent replica.
+    pub(crate) fn has_lost_persistent(&self, host: HostNumber) -> bool {
+        let mut peers = self.0.iter();
+        peers.any(|peer| peer.host == host && peer.is_offered && peer.persistent)
+    }
+
     /// The hosts whose replicas were lost and are offered to this one.
     pub(crate) fn offered_to(&self, host: HostNumber) -> impl Iterator<Item = HostNumber> {
         let peers = self.0.iter();

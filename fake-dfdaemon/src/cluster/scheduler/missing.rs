@@ -1,5 +1,7 @@
 //! The replicas that tasks lack, and when they are made.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::Scheduler;
@@ -15,14 +17,23 @@ use crate::dfdaemon::task_id::TaskId;
 use crate::store::TaskState;
 
 impl Scheduler {
+    /// The tasks that have a persistent replica on a host, as far as the scheduler knows. Of many tasks that
+    /// takes a while.
+    pub(crate) fn kept_by(&self, host: HostNumber) -> HashSet<TaskId> {
+        let state = self.state();
+        let kept = state.tasks.iter().filter(|entry| {
+            let replica = entry.finished_replica(host);
+            let lost = entry.counted_peers.has_lost_persistent(host);
+            replica.is_some_and(ReplicaState::is_persistent) || lost
+        });
+        kept.map(|entry| entry.task.task_id.clone()).collect()
+    }
+
     /// Schedules the replication of every task that has fewer persistent replicas than it could have. A
-    /// scheduler that tries once does so for the tasks alone that had one on the host that has left.
-    pub(in crate::cluster) fn schedule_missing_replicas(&self, left: Option<HostNumber>) {
+    /// scheduler that tries once does so for those alone that a host kept which has left.
+    pub(in crate::cluster) fn schedule_missing_replicas(&self, kept: &HashSet<TaskId>) {
         let (now, tries_once) = (self.now(), self.has_quirk(Quirk::OneTryReplication));
-        let is_meant = |entry: &TaskEntry| {
-            let on_host = left.and_then(|host| entry.finished_replica(host));
-            !tries_once || on_host.is_some_and(ReplicaState::is_persistent)
-        };
+        let is_meant = |entry: &TaskEntry| !tries_once || kept.contains(&entry.task.task_id);
         self.for_each_short_of_replicas(is_meant, |id, _| {
             self.schedule.add(now, Job::Replicate(id))
         });

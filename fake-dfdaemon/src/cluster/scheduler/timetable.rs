@@ -1,5 +1,7 @@
 //! Which jobs are scheduled, and when: the scheduler's side of [`Schedule`](super::schedule::Schedule).
 
+use std::collections::HashSet;
+
 use futures_util::future::OptionFuture;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -25,7 +27,7 @@ impl Scheduler {
         self.schedule.clear();
         self.schedule.add(now, Job::Collect);
         self.schedule.add(now, Job::EmptyTrash);
-        self.schedule_missing_replicas(None);
+        self.schedule_missing_replicas(&HashSet::new());
     }
 
     /// Empties the schedule, before another state comes.

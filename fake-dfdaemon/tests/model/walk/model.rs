@@ -173,8 +173,10 @@ impl Task {
     pub(crate) fn put(&mut self, host: usize, copy: Copy) {
         let there = self.copies.insert(host, copy);
         if let Some(lost) = there.filter(|there| there.lost && there.finished && !there.untold) {
-            self.counted[host].add(lost.is_persistent());
-            self.counted[host].lost += 1;
+            let counted = &mut self.counted[host];
+            counted.add(lost.is_persistent());
+            counted.lost += 1;
+            counted.lost_persistent |= lost.is_persistent();
         }
     }
 
@@ -280,12 +282,13 @@ impl Model {
     pub(crate) fn leave_host(&mut self, host: usize) {
         self.running[host] = false;
         for (id, task) in &mut self.tasks {
-            task.counted[host] = Counted::default();
-            let Some(copy) = task.copies.get_mut(&host).filter(|copy| !copy.left) else {
-                continue;
-            };
-            copy.left = true;
-            if copy.finished && copy.is_persistent() {
+            let counted = std::mem::take(&mut task.counted[host]);
+            let copy = task.copies.get_mut(&host).filter(|copy| !copy.left);
+            let kept = copy.is_some_and(|copy| {
+                copy.left = true;
+                copy.finished && copy.is_persistent()
+            });
+            if kept || counted.lost_persistent {
                 self.due.push(id.clone());
             }
         }
@@ -364,7 +367,20 @@ impl Model {
                 self.leave_failed(files, id, to, persistent);
             }
             Transfer::Gone => self.leave_failed(files, id, to, persistent),
-            Transfer::Nowhere => self.leave(files, id, to, Copy::unfinished(true, persistent)),
+            // Nothing is written, not even to a file that an export left which failed.
+            Transfer::Nowhere => match task.preallocated(to) {
+                None => self.leave(files, id, to, Copy::unfinished(true, persistent)),
+                there => {
+                    let left = Copy::unfinished(true, persistent);
+                    task.put(
+                        to,
+                        Copy {
+                            preallocated: there,
+                            ..left
+                        },
+                    );
+                }
+            },
         }
     }
 
