@@ -23,6 +23,19 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const NO_TASK: &str = "dfcache-doctor";
 
 /// One check of [`diagnose`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let endpoint = dfcache::Endpoint::new(daemon.endpoint())?;
+/// let (checks, _) = dfcache::diagnose(&endpoint).await;
+/// let failed: Vec<_> = checks.iter().filter(|check| check.result.is_err()).collect();
+/// assert!(failed.is_empty(), "{failed:?}");
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Check {

@@ -86,6 +86,27 @@ impl ExportTree {
 }
 
 /// A tree that was exported.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::{ExportTree, ImportTree};
+///
+/// let tree = client.import_tree(&ImportTree::new(&*model)).await?;
+/// # let copy = directory.path().join("copy");
+/// let exported = client.export_tree(&ExportTree::new(&tree.task.task_id), &copy).await?;
+/// assert_eq!(exported.path, copy);
+/// assert_eq!(exported.summary, tree.summary);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExportedTree {

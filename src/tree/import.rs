@@ -97,6 +97,27 @@ impl ImportTree {
 }
 
 /// A tree that was imported.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::ImportTree;
+///
+/// let first = client.import_tree(&ImportTree::new(&*model)).await?;
+/// assert!(!first.existed);
+/// let again = client.import_tree(&ImportTree::new(&*model)).await?;
+/// assert!(again.existed && again.task.task_id == first.task.task_id);
+/// assert_eq!(again.existing_count, 1);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ImportedTree {
@@ -123,6 +144,27 @@ impl ImportedTree {
 }
 
 /// Existing tasks that expire before the requested TTL ends.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::{ImportRequest, ImportTree, Ttl};
+///
+/// let importing = |ttl| ImportTree::new(ImportRequest::new(&*model).ttl(ttl));
+/// client.import_tree(&importing(Ttl::from_hours(1))).await?;
+/// let again = client.import_tree(&importing(Ttl::from_hours(2))).await?;
+/// // The file's task and the manifest's.
+/// assert_eq!(again.expires_early.unwrap().count, 2);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExpiresEarly {

@@ -22,6 +22,31 @@ use crate::types::error::{Error, Result};
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// The progress of an import or export of a tree. Lengths are in bytes.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use std::sync::{Arc, Mutex};
+///
+/// use dfcache::{ImportTree, TreeProgress};
+///
+/// let last = Arc::new(Mutex::new(TreeProgress::default()));
+/// let seen = Arc::clone(&last);
+/// let tree = ImportTree::new(&*model).on_progress(move |now| *seen.lock().unwrap() = now);
+/// client.import_tree(&tree).await?;
+/// let last = last.lock().unwrap().clone();
+/// assert_eq!((last.files_done, last.bytes_done), (1, 7));
+/// assert_eq!(last.file_count, Some(1));
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeProgress {
@@ -38,6 +63,26 @@ pub struct TreeProgress {
 }
 
 /// A file of a tree.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::{ImportTree, TreeFile};
+///
+/// let tree = client.import_tree(&ImportTree::new(&*model)).await?;
+/// let file: TreeFile = tree.files().next().unwrap();
+/// assert_eq!((file.path, file.content_length), ("weights.bin", 7));
+/// assert_eq!(client.stat(file.task_id).await?.content_length, 7);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeFile<'a> {
@@ -50,6 +95,27 @@ pub struct TreeFile<'a> {
 }
 
 /// What a tree is made of.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let daemon = fake_dfdaemon::FakeDfdaemon::builder().start().await?;
+/// # let directory = tempfile::tempdir()?;
+/// # let model = directory.path().join("model");
+/// # std::fs::create_dir(&model)?;
+/// # std::fs::write(model.join("weights.bin"), "content")?;
+/// # let client = dfcache::Client::connect(daemon.endpoint()).await?;
+/// use dfcache::ImportTree;
+///
+/// std::fs::create_dir(model.join("below"))?;
+/// let tree = client.import_tree(&ImportTree::new(&*model)).await?;
+/// let summary = tree.summary;
+/// assert_eq!((summary.file_count, summary.directory_count), (1, 1));
+/// assert_eq!(summary.content_length, 7);
+/// # daemon.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TreeSummary {

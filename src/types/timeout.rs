@@ -66,6 +66,17 @@ impl fmt::Display for Timeout {
 }
 
 /// How long the daemon may send nothing during an export; 0 is for ever.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dfcache::StallTimeout;
+///
+/// let stall: StallTimeout = "15m".parse()?;
+/// assert_eq!(stall.duration(), Some(Duration::from_secs(900)));
+/// assert_eq!("0".parse::<StallTimeout>()?.duration(), None);
+/// # Ok::<(), dfcache::ValueError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StallTimeout(Option<Duration>);
 
