@@ -3,6 +3,7 @@
 mod export;
 mod hashed;
 mod import;
+mod imported;
 mod manifest;
 mod sha256;
 mod together;
@@ -13,7 +14,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use export::{ExportTree, ExportedTree};
-pub use import::{ExpiresEarly, ImportTree, ImportedTree};
+pub use import::ImportTree;
+pub use imported::{ExpiresEarly, ImportedTree};
 use manifest::{Entry, Kind};
 
 use crate::types::error::{Error, Result};

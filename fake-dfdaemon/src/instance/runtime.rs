@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::spawn_blocking;
 
-/// How long a thread for blocking work stays when there is none.
+/// How long a thread for blocking work stays without work.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
 /// Builds a runtime that always has a thread for blocking work. Where the system gives it no further one, as in a
