@@ -268,7 +268,8 @@ async fn refuse(stream: Stream, executor: Tracked, abrupt: CancellationToken) {
         let answer = overloaded("too many connections").into_http::<tonic::body::Body>();
         std::future::ready(Ok::<_, Infallible>(answer))
     });
-    let connection = http2::Builder::new(executor).serve_connection(TokioIo::new(stream), service);
+    let sending = SendingSocket::new(stream, Handoff::default());
+    let connection = http2::Builder::new(executor).serve_connection(TokioIo::new(sending), service);
     tokio::pin!(connection);
     let ended = async {
         tokio::select! {

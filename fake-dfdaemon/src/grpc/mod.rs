@@ -12,6 +12,7 @@ mod export;
 pub(crate) mod framing;
 mod health;
 mod import;
+pub(crate) mod lingering;
 pub(crate) mod listener;
 mod local;
 pub(crate) mod message;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Extensions, Status};
 
 use super::accepting::Stream;
+use super::lingering;
 use super::piece::{self, ReadyPiece};
 use super::service::ServedHost;
 use crate::call::RunningCall;
@@ -57,6 +58,11 @@ pub(super) async fn serve(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection for pieces broke");
+        return;
+    }
+    tokio::select! {
+        () = lingering::close(&mut stream) => {}
+        () = closes.cancelled() => {}
     }
 }
 

@@ -13,6 +13,7 @@ use tokio_util::either::Either;
 
 use super::accepting::Stream;
 use super::chunk::{Handoff, stands_for_file};
+use super::lingering::Lingering;
 
 /// How much is read at once where the kernel does not move it, in bytes.
 const READ: usize = 64 << 10;
@@ -24,15 +25,16 @@ pub(super) struct SendingSocket {
     handoff: Handoff,
     /// Bytes of a part of a file that the kernel does not move.
     read: Vec<u8>,
+    lingering: Lingering,
 }
 
 impl SendingSocket {
     pub(super) fn new(stream: Stream, handoff: Handoff) -> Self {
-        let read = Vec::new();
         Self {
             stream,
             handoff,
-            read,
+            read: Vec::new(),
+            lingering: Lingering::default(),
         }
     }
 
@@ -121,8 +123,12 @@ impl AsyncWrite for SendingSocket {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    /// Ends what is sent, and lets the peer read it.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let Self {
+            stream, lingering, ..
+        } = &mut *self;
+        lingering.poll_close(stream, context)
     }
 }
 

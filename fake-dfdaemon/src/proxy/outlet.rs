@@ -10,11 +10,14 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
+use crate::grpc::lingering::Lingering;
+
 /// A client's socket, which notes whether it is full.
 #[derive(Debug)]
 pub(super) struct Outlet {
     stream: UnixStream,
     is_full: Arc<AtomicBool>,
+    lingering: Lingering,
 }
 
 /// Whether a socket takes no more at the moment.
@@ -31,7 +34,12 @@ impl Outlet {
     pub(super) fn new(stream: UnixStream) -> (Self, Fullness) {
         let is_full = Arc::<AtomicBool>::default();
         let fullness = Fullness(Arc::clone(&is_full));
-        (Self { stream, is_full }, fullness)
+        let outlet = Self {
+            stream,
+            is_full,
+            lingering: Lingering::default(),
+        };
+        (outlet, fullness)
     }
 
     fn note<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -77,7 +85,11 @@ impl AsyncWrite for Outlet {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    /// Ends what is sent, and lets the client read it.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let Self {
+            stream, lingering, ..
+        } = &mut *self;
+        lingering.poll_close(stream, context)
     }
 }

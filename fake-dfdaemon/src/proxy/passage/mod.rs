@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::frames::{Open, Sender};
 use self::lane::{End, Lane};
+use crate::grpc::lingering;
 
 /// How long a side may take to close its end, once the other side has and everything has passed.
 const LINGER: Duration = Duration::from_secs(2);
@@ -22,12 +23,15 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Passes bytes both ways until both sides have ended, or `abrupt` is cancelled. Once `graceful` is,
 /// calls that run may end, and others do not begin.
 pub(super) async fn pass(
-    client: UnixStream,
+    mut client: UnixStream,
     daemon: UnixStream,
     graceful: &CancellationToken,
     abrupt: &CancellationToken,
 ) {
-    let passing = pass_both(&client, &daemon, graceful);
+    let passing = async {
+        pass_both(&client, &daemon, graceful).await;
+        lingering::close(&mut client).await;
+    };
     tokio::select! {
         () = passing => {}
         () = abrupt.cancelled() => {}

@@ -115,6 +115,7 @@ async fn a_connection_without_calls_ends_when_it_is_to_end_and_one_with_calls_be
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const HEADERS: [u8; 10] = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x82];
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const WINDOW: [u8; 13] = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
     const ANSWER: [u8; 12] = [0, 0, 3, 0, 1, 0, 0, 0, 1, 7, 8, 9];
     let began = Instant::now();
     // Nothing was said yet; nothing is asked; a call waits for its answer.
@@ -149,6 +150,12 @@ async fn a_connection_without_calls_ends_when_it_is_to_end_and_one_with_calls_be
         let goaway = received.get(rest.len() + 3);
         assert_eq!(goaway.is_some(), answers, "{received:?}");
         assert!(goaway.is_none_or(|kind| *kind == 7), "{received:?}");
+        // A client that returns window after the end does not break its connection.
+        for _ in 0..100 {
+            client.write_all(&WINDOW).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        drop(client);
         passing.await.unwrap();
     }
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
