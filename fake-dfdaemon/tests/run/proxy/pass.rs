@@ -268,7 +268,7 @@ async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) 
     let (_seen, mut respond) = daemon.call().await.unwrap();
     let mut body = respond.send_response(opened(), false).unwrap();
     let going = daemon.go_on();
-    let mut answer = answer.await.unwrap().into_body();
+    let answer = answer.await.unwrap().into_body();
     between.signal(Signal::TERM);
     // It has answered the client by then.
     let answered = async {
@@ -290,12 +290,9 @@ async fn a_proxy_that_ends_lets_a_call_end_and_takes_no_other(between: Between) 
     let mut end = HeaderMap::new();
     end.insert("grpc-status", HeaderValue::from_static("0"));
     body.send_trailers(end.clone()).unwrap();
-    let mut data = Vec::new();
-    while let Some(part) = answer.data().await {
-        data.extend_from_slice(&part.unwrap());
-    }
+    let (data, trailers) = read(answer).await.unwrap();
     assert!(data == content, "other bytes came");
-    assert_eq!(answer.trailers().await.unwrap(), Some(end));
+    assert_eq!(trailers, Some(end));
     going.abort();
 }
 
