@@ -8,9 +8,9 @@ use crate::dfdaemon::task_id::TaskId;
 use crate::store::{Content, ReplicaRecord, TaskRecord};
 
 impl Cluster {
-    /// Leaves the record of an export that failed and its file, unless the host has the task from
-    /// elsewhere. Whether it did. Blocks on the disk.
-    pub(super) fn leave_failed(
+    /// Leaves the record of an export that failed or waits, and its file, unless the host has the task
+    /// from elsewhere. Whether it did. Blocks on the disk.
+    pub(super) fn leave_record(
         &self,
         host: HostNumber,
         (id, generation): (&str, Generation),
@@ -29,8 +29,32 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Where a transfer to a host writes: what an export has left there that failed, with the quirk for
-    /// it, or a new file. With the quirk it is of full length from the start. Blocks on the disk.
+    /// Notes that an export has failed that left a record before, unless that is gone. Whether it was
+    /// there. Blocks on the disk.
+    pub(super) fn mark_failed(
+        &self,
+        host: HostNumber,
+        (id, generation): (&str, Generation),
+    ) -> Result<bool, Error> {
+        let _locked = self.scheduler().lock_task(id);
+        if !self.scheduler().has_part_of(host, id, generation) {
+            // One that is whole by now has failed too.
+            self.scheduler().poison(host, id, generation);
+            return Ok(true);
+        }
+        let now = self.scheduler().now_in_seconds();
+        let record = ReplicaRecord {
+            updated_at: now,
+            failed_at: Some(now),
+            ..self.scheduler().replica_record(host, id, generation)?
+        };
+        self.node(host)?.store().write_record(&record)?;
+        self.scheduler().mark_transfer(host, record, generation);
+        Ok(true)
+    }
+
+    /// Where a transfer to a host writes: what an export has left there that failed, as it is, with the
+    /// quirk for it, or a new file. With the quirk a new one is of full length from the start. Blocks on the disk.
     pub(super) fn content_to_write(
         &self,
         host: HostNumber,
@@ -51,8 +75,8 @@ impl Cluster {
         Ok(content)
     }
 
-    /// What an export has left on a host that failed, with the quirk for it.
-    fn left_content(
+    /// What an export has left on a host that failed or waits, with the quirk for it.
+    pub(super) fn left_content(
         &self,
         host: HostNumber,
         id: &TaskId,
@@ -109,7 +133,7 @@ impl Cluster {
             failed_at: record.failed_at.filter(|_| linked.is_ok()),
             ..record
         };
-        self.leave_failed(host, (id, generation), &record, &mut content)?;
+        self.leave_record(host, (id, generation), &record, &mut content)?;
         linked
     }
 }

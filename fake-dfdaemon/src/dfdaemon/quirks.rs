@@ -61,7 +61,7 @@ quirks! {
     OrphanedExports = "orphaned-exports";
     /// An export that fails on a host without the task leaves a record and a file, and counts as a replica.
     FailedExportsCount = "failed-exports-count";
-    /// When a client leaves a content export with more than 12 pieces to come, no other host gets a piece from that replica until an export on its host ends well (1.5).
+    /// When a client leaves a content export with more than 12 pieces to come, no other host gets a piece from that replica until the next export on its host (1.5).
     PoisonedCopies = "poisoned-copies";
     /// A local export makes the importer's replica non-persistent.
     ExportClearsPersistent = "export-clears-persistent";

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
@@ -12,6 +11,7 @@ use dfdaemon_api::dfdaemon::v2::{
     DownloadPersistentCacheTaskRequest, DownloadPersistentCacheTaskResponse,
     DownloadPersistentCacheTaskStartedResponse, DownloadPieceFinishedResponse,
 };
+use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::content_body::{self, ContentBody, Parts};
@@ -102,6 +102,7 @@ async fn begin(
 impl StartedExport {
     fn send(self, host: &ServedHost, call: RunningCall) -> ContentBody {
         let (parts, body) = content_body::channel();
+        let piece_count = self.export.piece_count();
         let sending = Sending {
             faults: StreamFaults::of(&call),
             host: host.clone(),
@@ -114,7 +115,12 @@ impl StartedExport {
             },
             parts,
             with_content: self.with_content,
-            unsent: Arc::new(AtomicU32::new(self.export.piece_count())),
+            unsent: piece_count,
+            to_come: watch::Sender::new(match self.export.held() {
+                Some(_) => piece_count,
+                // As long as nothing comes, nobody notices that the client is gone.
+                None => 0,
+            }),
         };
         host.cluster.spawn(async move {
             sending.run(self.export).await;
@@ -134,7 +140,9 @@ struct Sending {
     parts: Parts,
     with_content: bool,
     /// How many pieces have not begun to be sent.
-    unsent: Arc<AtomicU32>,
+    unsent: u32,
+    /// The same, as far as it matters to an export whose client has gone.
+    to_come: watch::Sender<u32>,
 }
 
 /// Whether there is more to send.
@@ -189,7 +197,7 @@ impl Sending {
         ClientGone {
             goes_on_alone: cluster.has_quirk(Quirk::OrphanedExports),
             fails: may_fail && cluster.has_quirk(Quirk::PoisonedCopies),
-            unsent: Arc::clone(&self.unsent),
+            to_come: self.to_come.clone(),
         }
     }
 
@@ -294,8 +302,8 @@ impl Sending {
                 .await;
         };
         let length = content.end - content.start;
-        let unsent = self.unsent.load(Ordering::Relaxed).saturating_sub(1);
-        self.unsent.store(unsent, Ordering::Relaxed);
+        self.unsent = self.unsent.saturating_sub(1);
+        self.to_come.send_replace(self.unsent);
         let framed = framing::piece_message(&self.envelope, &outgoing.piece, length)?;
         export.count_piece();
         export
@@ -361,22 +369,27 @@ struct ClientGone {
     /// Whether it fails, as a real one does with content that nobody takes, unless the rest has room ahead of
     /// the client.
     fails: bool,
-    unsent: Arc<AtomicU32>,
+    to_come: watch::Sender<u32>,
 }
 
 impl ClientGone {
     fn gives_up(&self) -> bool {
-        self.fails && self.unsent.load(Ordering::Relaxed) > MESSAGES_AHEAD
+        self.gives_up_with(*self.to_come.borrow())
+    }
+
+    fn gives_up_with(&self, to_come: u32) -> bool {
+        self.fails && to_come > MESSAGES_AHEAD
     }
 
     fn breaks_off(&self) -> bool {
         !self.goes_on_alone || self.gives_up()
     }
 
-    /// Ends if the export does.
+    /// Ends when the export does.
     async fn ends_export(&self) {
-        if !self.breaks_off() {
-            std::future::pending::<()>().await;
-        }
+        let mut to_come = self.to_come.subscribe();
+        let ends = |to_come: &u32| !self.goes_on_alone || self.gives_up_with(*to_come);
+        // The sender lives in `self`, so waiting ends no other way.
+        let _ = to_come.wait_for(ends).await;
     }
 }

@@ -269,6 +269,13 @@ fn is_named(record: &ReplicaRecord, dir: &Path, name: &OsStr) -> bool {
         && name.to_str().and_then(|name| name.strip_suffix(".json")) == Some(id)
 }
 
+impl Content {
+    /// Whether it lies where its task's content goes.
+    pub(crate) fn is_placed(&self) -> bool {
+        self.placed
+    }
+}
+
 impl Drop for Content {
     fn drop(&mut self) {
         if !self.placed {

@@ -49,19 +49,25 @@ impl Cluster {
             transfer_faults: request.transfer_faults.clone(),
         };
         let found = self.source(host, &id, wanted);
-        if let Err(Error::Io(_)) = &found
-            && self.has_quirk(Quirk::ExportClearsPersistent)
-        {
+        if let Err(Error::Io(_)) = &found {
             // Before the content is looked at. A host without a record has none to change.
-            let _ = self.take_flag(host, &id, request.persistent);
+            if let Some(generation) = self.scheduler().generation(&id) {
+                self.scheduler().cure(host, &id, generation);
+            }
+            if self.has_quirk(Quirk::ExportClearsPersistent) {
+                let _ = self.take_flag(host, &id, request.persistent);
+            }
         }
         let (task, lease, mut source) = found?;
         if matches!(source, Source::Nowhere) {
             self.fail_without_parents(host, &task, lease.generation(), &request)?;
         }
-        if matches!(source, Source::Held { .. }) && self.has_quirk(Quirk::ExportClearsPersistent) {
+        if matches!(source, Source::Held { .. }) {
             // Whatever becomes of the export.
-            self.take_flag(host, &id, request.persistent)?;
+            self.scheduler().cure(host, &id, lease.generation());
+            if self.has_quirk(Quirk::ExportClearsPersistent) {
+                self.take_flag(host, &id, request.persistent)?;
+            }
         }
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {

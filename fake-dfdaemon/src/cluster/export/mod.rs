@@ -269,9 +269,8 @@ impl Export {
             } else if persistent && !cluster.has_quirk(Quirk::ExportClearsPersistent) {
                 cluster.take_flag(host, &id, true)?;
             }
-            output.map_or(Ok(()), |output| output.finish(cancel))?;
             cluster.scheduler().cure(host, &id, generation);
-            Ok(())
+            output.map_or(Ok(()), |output| output.finish(cancel))
         };
         if by_path {
             self.cluster.blocking_on_client_file(cancel, finish).await

@@ -12,46 +12,72 @@ pub(crate) struct CountedPeers(Box<[CountedPeer]>);
 struct CountedPeer {
     host: HostNumber,
     persistent: bool,
-    /// Whether it is a parent for others, as far as the scheduler knows: a replica that was lost.
-    is_offered: bool,
+    state: PeerState,
+}
+
+/// What the scheduler takes a peer for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PeerState {
+    /// An export that has parents and has not ended: it is a parent for others.
+    Running,
+    /// An export or an import that failed.
+    Failed,
+    /// A replica that was lost: it is a parent for others, as far as the scheduler knows.
+    Lost,
 }
 
 impl CountedPeers {
-    /// Adds an export or an import.
-    pub(crate) fn add(&mut self, host: HostNumber, persistent: bool) {
-        self.push(CountedPeer {
-            host,
-            persistent,
-            is_offered: false,
-        });
+    /// Adds an export that runs.
+    pub(crate) fn add_running(&mut self, host: HostNumber, persistent: bool) {
+        self.push(host, persistent, PeerState::Running);
+    }
+
+    /// Adds an import that broke.
+    pub(crate) fn add_failed(&mut self, host: HostNumber, persistent: bool) {
+        self.push(host, persistent, PeerState::Failed);
     }
 
     /// Adds a replica that was lost.
     pub(crate) fn add_lost(&mut self, host: HostNumber, persistent: bool) {
-        self.push(CountedPeer {
-            host,
-            persistent,
-            is_offered: true,
-        });
+        self.push(host, persistent, PeerState::Lost);
     }
 
-    fn push(&mut self, peer: CountedPeer) {
+    fn push(&mut self, host: HostNumber, persistent: bool, state: PeerState) {
+        let peer = CountedPeer {
+            host,
+            persistent,
+            state,
+        };
         self.0 = self.0.iter().copied().chain([peer]).collect();
+    }
+
+    /// Notes that an export has failed that was added like this.
+    pub(crate) fn fail(&mut self, host: HostNumber, persistent: bool) {
+        if let Some(place) = self.running(host, persistent)
+            && let Some(peer) = self.0.get_mut(place)
+        {
+            peer.state = PeerState::Failed;
+        }
     }
 
     /// Takes an export out that was added like this.
     pub(crate) fn remove(&mut self, host: HostNumber, persistent: bool) {
+        if let Some(place) = self.running(host, persistent) {
+            let mut left = std::mem::take(&mut self.0).into_vec();
+            left.remove(place);
+            self.0 = left.into();
+        }
+    }
+
+    /// Where an export is that was added like this.
+    fn running(&self, host: HostNumber, persistent: bool) -> Option<usize> {
+        let state = PeerState::Running;
         let peer = CountedPeer {
             host,
             persistent,
-            is_offered: false,
+            state,
         };
-        let place = self.0.iter().position(|there| *there == peer);
-        let mut left = std::mem::take(&mut self.0).into_vec();
-        if let Some(place) = place {
-            left.remove(place);
-        }
-        self.0 = left.into();
+        self.0.iter().position(|there| *there == peer)
     }
 
     /// Takes those of a host out.
@@ -65,15 +91,17 @@ impl CountedPeers {
 
     /// Whether a host has lost a persistent replica.
     pub(crate) fn has_lost_persistent(&self, host: HostNumber) -> bool {
-        let mut peers = self.0.iter();
-        peers.any(|peer| peer.host == host && peer.is_offered && peer.persistent)
+        let is_it = |peer: &CountedPeer| peer.host == host && peer.state == PeerState::Lost;
+        self.0.iter().any(|peer| is_it(peer) && peer.persistent)
     }
 
-    /// The hosts whose replicas were lost and are offered to this one.
+    /// The hosts that are offered to this one for what they have lost, or for exports that run.
     pub(crate) fn offered_to(&self, host: HostNumber) -> impl Iterator<Item = HostNumber> {
-        let peers = self.0.iter();
-        let offered = peers.filter(move |peer| peer.is_offered && peer.host != host);
-        offered.map(|peer| peer.host)
+        let offered = self.0.iter();
+        let offered = offered.filter(|peer| peer.state != PeerState::Failed);
+        offered
+            .map(|peer| peer.host)
+            .filter(move |peer| *peer != host)
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -95,19 +123,35 @@ mod tests {
         let [first, second] = [0, 1].map(HostNumber::of);
         let mut peers = CountedPeers::default();
         for (host, persistent) in [(first, true), (first, true), (second, false)] {
-            peers.add(host, persistent);
+            peers.add_running(host, persistent);
         }
         assert_eq!((peers.count(), peers.count_persistent()), (3, 2));
         peers.remove(first, false);
         peers.remove(first, true);
         assert_eq!((peers.count(), peers.count_persistent()), (2, 1));
-        assert_eq!(peers.offered_to(second).next(), None);
         peers.add_lost(first, false);
         peers.remove(first, false);
-        assert_eq!(peers.offered_to(second).next(), Some(first));
-        assert_eq!(peers.offered_to(first).next(), None);
+        assert_eq!((peers.count(), peers.count_persistent()), (3, 1));
         peers.remove_host(first);
         assert_eq!((peers.count(), peers.count_persistent()), (1, 0));
-        assert_eq!(peers.offered_to(second).next(), None);
+    }
+
+    #[test]
+    fn what_runs_and_what_was_lost_is_offered_to_other_hosts_and_what_failed_is_not() {
+        let [first, second] = [0, 1].map(HostNumber::of);
+        let mut peers = CountedPeers::default();
+        let offered = |peers: &CountedPeers, host| peers.offered_to(host).collect::<Vec<_>>();
+        peers.add_failed(first, true);
+        assert_eq!(offered(&peers, second), []);
+        peers.add_running(first, true);
+        assert_eq!(offered(&peers, second), [first]);
+        assert_eq!(offered(&peers, first), []);
+        peers.fail(first, true);
+        assert_eq!(offered(&peers, second), []);
+        peers.add_lost(first, false);
+        peers.fail(first, false);
+        assert_eq!(offered(&peers, second), [first]);
+        peers.remove_host(first);
+        assert_eq!(offered(&peers, second), []);
     }
 }

@@ -9,7 +9,7 @@ use dfdaemon_api::piece::PieceLayout;
 use super::Scheduler;
 use super::leases::Lease;
 use super::replicas::ReplicaState;
-use super::state::{Generation, HostStatus, State, TaskEntry};
+use super::state::Generation;
 use crate::cluster::error::{Error, not_found};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -88,11 +88,7 @@ impl Scheduler {
         let succeeded = entry.task.state == TaskState::Succeeded;
         let held = entry.whole_replica(host).filter(|_| succeeded);
         let held = held.map(|replica| replica.record.piece_crc32.clone());
-        let is_served = succeeded
-            && (!state
-                .parents(entry, host, self.forgotten_before())
-                .is_empty()
-                || self.offers_what_is_gone(&state, entry, host));
+        let is_served = succeeded && self.offers_any(&state, entry, host);
         let task = entry.task.clone();
         let entry = state.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
         Ok(Found {
@@ -101,24 +97,6 @@ impl Scheduler {
             held,
             is_served,
         })
-    }
-
-    /// Whether an export is offered parents that have nothing, with the quirk for it.
-    fn offers_what_is_gone(&self, state: &State, entry: &TaskEntry, to: HostNumber) -> bool {
-        self.has_quirk(Quirk::UntoldChanges) && state.offers_what_is_gone(entry, to)
-    }
-
-    /// The same, of this very task.
-    pub(in crate::cluster) fn offers_lost_parents(
-        &self,
-        to: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) -> bool {
-        let state = self.state();
-        let entry = state.tasks.get(id);
-        let entry = entry.filter(|entry| entry.generation == generation);
-        entry.is_some_and(|entry| self.offers_what_is_gone(&state, entry, to))
     }
 
     /// Counts a piece that is read for a client that wants the content.
@@ -141,12 +119,12 @@ impl Scheduler {
         });
     }
 
-    /// An export has ended well on a host: its replica of this very task serves others again.
+    /// An export has begun, or ended well, on a host: its replica of this very task serves others again.
     pub(in crate::cluster) fn cure(&self, host: HostNumber, id: &str, generation: Generation) {
         let now = self.now_in_seconds();
         self.change_replica(host, id, generation, |replica| {
             if replica.is_poisoned() {
-                replica.cure(now);
+                (replica.record.failed_at, replica.record.updated_at) = (None, now);
             }
         });
     }
@@ -164,7 +142,7 @@ impl Scheduler {
         entry.replicas.get_mut(host).map(change)
     }
 
-    /// Counts an export that begins on a host without the task. It stays counted when it fails.
+    /// Counts an export that has parents, on a host without the task: it is a parent itself.
     pub(in crate::cluster) fn count_export(
         &self,
         (id, generation): (&str, Generation),
@@ -174,7 +152,7 @@ impl Scheduler {
         if self.has_quirk(Quirk::FailedExportsCount)
             && let Some(entry) = self.state().current(id, generation)
         {
-            entry.counted_peers.add(host, persistent);
+            entry.counted_peers.add_running(host, persistent);
         }
     }
 
@@ -185,10 +163,20 @@ impl Scheduler {
         host: HostNumber,
         persistent: bool,
     ) {
-        if self.has_quirk(Quirk::FailedExportsCount)
-            && let Some(entry) = self.state().current(id, generation)
-        {
+        if let Some(entry) = self.state().current(id, generation) {
             entry.counted_peers.remove(host, persistent);
+        }
+    }
+
+    /// Notes that an export has failed: it stays counted, and is no parent any more.
+    pub(in crate::cluster) fn fail_export(
+        &self,
+        (id, generation): (&str, Generation),
+        host: HostNumber,
+        persistent: bool,
+    ) {
+        if let Some(entry) = self.state().current(id, generation) {
+            entry.counted_peers.fail(host, persistent);
         }
     }
 
@@ -213,32 +201,6 @@ impl Scheduler {
     pub(super) fn is_something(&self, replica: &ReplicaState) -> bool {
         let is_left = !replica.is_finished() && self.has_quirk(Quirk::FailedExportsCount);
         replica.is_whole() || is_left
-    }
-
-    /// Whether a running host is offered as a parent whose replica is unfinished and not failed. Peers
-    /// that ask it for pieces wait.
-    pub(in crate::cluster) fn is_offered_stalled_parent(
-        &self,
-        to: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) -> bool {
-        let mut state = self.state();
-        let Some(entry) = state.current(id, generation) else {
-            return false;
-        };
-        let offered = entry.counted_peers.offered_to(to);
-        let stalled: Vec<_> = offered
-            .filter(|host| {
-                let replica = entry.replicas.get(*host);
-                replica.is_some_and(|replica| {
-                    !replica.is_finished() && replica.record.failed_at.is_none()
-                })
-            })
-            .collect();
-        stalled
-            .iter()
-            .any(|host| state.status(*host) == HostStatus::Running)
     }
 
     /// Whether a host has something of this very task, and not the whole.

@@ -125,7 +125,7 @@ impl Scheduler {
         state.replace_task(task, generation)?;
         if let Some(entry) = state.current(&id, generation).filter(|_| counts) {
             // To a scheduler that takes it for a success, or for one that goes on, the importer is a replica.
-            entry.counted_peers.add(host, true);
+            entry.counted_peers.add_failed(host, true);
         }
         match replica {
             Some(replica) => state.insert_replica(host, replica),

@@ -13,6 +13,7 @@ mod leases;
 mod listing;
 mod lookups;
 mod missing;
+mod offers;
 mod placement;
 mod replicas;
 mod schedule;

@@ -25,11 +25,11 @@ pub(crate) struct ReplicaState {
     pub(crate) lost: bool,
     /// Whether the scheduler never heard of it, with the quirk for it: nothing of it was asked for.
     pub(crate) untold: bool,
-    /// What transfers wait for while it serves nobody, if any do.
+    /// What transfers wait for while it is not finished, if any do.
     awaited: Option<Awaited>,
 }
 
-/// Cancelled when a replica serves again, or is gone.
+/// Cancelled when another replica is in its place, or none.
 #[derive(Debug, Default)]
 struct Awaited(CancellationToken);
 
@@ -81,16 +81,14 @@ impl ReplicaState {
         self.is_whole() && self.record.failed_at.is_some()
     }
 
-    /// It serves others again.
-    pub(super) fn cure(&mut self, now: Timestamp) {
-        (self.record.failed_at, self.record.updated_at) = (None, now);
-        self.awaited = None;
+    /// Whether whoever asks for its pieces waits: it has not finished, and not failed.
+    pub(crate) fn stalls(&self) -> bool {
+        !self.is_finished() && self.record.failed_at.is_none()
     }
 
-    /// What a transfer waits for that finds no other parent, if this one serves nobody.
-    pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
-        let is_poisoned = self.is_poisoned();
-        is_poisoned.then(|| self.awaited.get_or_insert_default().0.clone())
+    /// What those wait for.
+    pub(super) fn awaited(&mut self) -> CancellationToken {
+        self.awaited.get_or_insert_default().0.clone()
     }
 
     /// Whether the scheduler counts it.

@@ -101,18 +101,7 @@ impl Scheduler {
         Some(state.parents(entry, host, self.forgotten_before()))
     }
 
-    /// Whether a host's replica of this very task serves nobody.
-    pub(in crate::cluster) fn is_poisoned(
-        &self,
-        host: HostNumber,
-        id: &str,
-        generation: Generation,
-    ) -> bool {
-        let poisoned = self.change_replica(host, id, generation, |replica| replica.is_poisoned());
-        poisoned == Some(true)
-    }
-
-    /// What a transfer waits for that has no parent but this host, whose replica serves nobody.
+    /// What a transfer waits for whose parent has a replica that is neither finished nor failed.
     pub(in crate::cluster) fn awaited(
         &self,
         host: HostNumber,
@@ -120,7 +109,6 @@ impl Scheduler {
         generation: Generation,
     ) -> Option<CancellationToken> {
         self.change_replica(host, id, generation, ReplicaState::awaited)
-            .flatten()
     }
 
     /// Notes that a host serves a transfer of this very task, and returns the CRC-32 of each piece

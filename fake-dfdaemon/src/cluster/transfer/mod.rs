@@ -9,6 +9,7 @@ mod pieces;
 mod registry;
 mod remote;
 mod subscription;
+mod waiting;
 
 use std::fs::File;
 use std::ops::Range;
@@ -197,10 +198,11 @@ impl Fetch {
     fn run(
         &self,
         cluster: &Arc<Cluster>,
-        parents: Parents,
+        mut parents: Parents,
         content: &mut Content,
         reservation: Reservation,
     ) -> Result<(), Error> {
+        self.wait_for_parents(cluster, &mut parents, content)?;
         let crc32 = self.copy_pieces(cluster, parents)?;
         self.commit(cluster, content, reservation, crc32)
     }
@@ -213,21 +215,29 @@ impl Fetch {
         ended: &Result<(), Error>,
         content: &mut Content,
     ) -> bool {
-        let (host, id, generation) = (self.key.host, &self.key.id, self.key.generation);
+        let (host, task) = (self.key.host, (&*self.key.id, self.key.generation));
         let is_refused = self.refused.load(Ordering::Relaxed);
-        if self.is_offered && (ended.is_ok() || is_refused) {
-            let scheduler = cluster.scheduler();
-            scheduler.uncount_export((id, generation), host, self.began_persistent);
+        let is_gone = matches!(ended, Err(Error::Stopping | Error::HostGone { .. }));
+        if self.is_offered && !is_gone {
+            let (scheduler, persistent) = (cluster.scheduler(), self.began_persistent);
+            match ended.is_ok() || is_refused {
+                true => scheduler.uncount_export(task, host, persistent),
+                false => scheduler.fail_export(task, host, persistent),
+            }
         }
-        if ended.is_ok() || matches!(ended, Err(Error::Stopping | Error::HostGone { .. })) {
-            return false;
+        if ended.is_ok() || is_gone {
+            return content.is_placed();
         }
-        let record = self.record(cluster.scheduler(), None);
-        let record = ReplicaRecord {
-            failed_at: (!is_refused).then_some(record.updated_at),
-            ..record
+        let left = if content.is_placed() {
+            cluster.mark_failed(host, task)
+        } else {
+            let record = self.record(cluster.scheduler(), None);
+            let record = ReplicaRecord {
+                failed_at: (!is_refused).then_some(record.updated_at),
+                ..record
+            };
+            cluster.leave_record(host, task, &record, content)
         };
-        let left = cluster.leave_failed(host, (id, generation), &record, content);
         left.unwrap_or_else(|error| {
             tracing::warn!(task = %self.task.task_id, %error, "a failed export left no record");
             false

@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::TransferKey;
 use crate::cluster::peers::RemoteParent;
-use crate::cluster::{Cluster, Error};
-use crate::dfdaemon::quirks::Quirk;
+use crate::cluster::{Cluster, Error, HostStatus};
 use crate::dfdaemon::{HostNumber, host_id};
 use crate::store::FoundData;
 
@@ -25,8 +24,12 @@ pub(super) struct Parents {
     cluster: Arc<Cluster>,
     transfer: TransferKey,
     open: BTreeMap<HostNumber, Parent>,
-    /// Hosts that had a piece that was not as it should be.
+    /// Hosts that had a piece that was not as it should be, or refused from the start.
     bad: Vec<HostNumber>,
+    /// Hosts that are offered and have nothing yet.
+    stalled: Vec<HostNumber>,
+    /// Whether no others are asked any more.
+    only_stalled: bool,
     next: usize,
     /// Whether the scheduler has offered any host so far.
     had_any: bool,
@@ -59,7 +62,7 @@ impl Parents {
             generation,
         } = transfer;
         let scheduler = cluster.scheduler();
-        let offers_lost = scheduler.offers_lost_parents(*host, id, *generation);
+        let offers = scheduler.offers(*host, id, *generation);
         let remote = peers.parents.iter().take(MAX_PARENTS).map(|address| {
             RemoteParent::new(
                 address.clone(),
@@ -74,9 +77,11 @@ impl Parents {
             cluster: Arc::clone(cluster),
             transfer: transfer.clone(),
             open: BTreeMap::new(),
-            bad: Vec::new(),
+            bad: offers.refusing,
+            stalled: offers.stalled,
+            only_stalled: false,
             next: 0,
-            had_any: offers_lost || !peers.parents.is_empty(),
+            had_any: offers.any || !peers.parents.is_empty(),
             content_length,
         }
     }
@@ -84,7 +89,8 @@ impl Parents {
     /// The hosts that can serve right now, another one first each time.
     pub(super) fn hosts(&mut self) -> Vec<HostNumber> {
         let mut hosts = self.serving();
-        hosts.retain(|host| !self.bad.contains(host) && !self.is_poisoned(*host));
+        let is_asked = |host: &HostNumber| !self.only_stalled || self.stalled.contains(host);
+        hosts.retain(|host| !self.bad.contains(host) && is_asked(host));
         hosts.truncate(MAX_PARENTS);
         if !hosts.is_empty() {
             let count = hosts.len();
@@ -94,34 +100,27 @@ impl Parents {
         hosts
     }
 
-    /// Ends when a host serves its replica that serves nobody now, if there is such a host.
+    /// Whether there is nobody to take a piece from but hosts that have nothing yet. Then no others are
+    /// asked later: a dfdaemon has asked them once, and they had nothing either.
+    pub(super) fn only_stalled(&mut self) -> bool {
+        self.only_stalled =
+            !self.stalled.is_empty() && self.remote.is_empty() && self.hosts().is_empty();
+        self.only_stalled
+    }
+
+    /// What it waits for, as long as a host that had nothing still has nothing and runs: whatever becomes
+    /// of its record, a dfdaemon goes on looking for pieces.
     pub(super) fn awaited(&mut self) -> Option<CancellationToken> {
-        let mut hosts = self.serving();
-        hosts.retain(|host| !self.bad.contains(host) && !self.is_cut(*host));
+        let scheduler = self.cluster.scheduler();
+        let runs = |host: &HostNumber| scheduler.host_status(*host) == HostStatus::Running;
+        self.stalled.retain(runs);
+        let first = *self.stalled.first()?;
+        if !self.hosts().is_empty() {
+            return None;
+        }
         let TransferKey { id, generation, .. } = &self.transfer;
-        let awaited = |host: &HostNumber| self.cluster.scheduler().awaited(*host, id, *generation);
-        let stalled = || {
-            let (scheduler, to) = (self.cluster.scheduler(), self.transfer.host);
-            let stalls = scheduler.is_offered_stalled_parent(to, id, *generation);
-            stalls.then(CancellationToken::new)
-        };
-        hosts.iter().find_map(awaited).or_else(stalled)
-    }
-
-    /// Whether a replica lacks its end, with the quirk for it: nobody waits for that. Blocks on the disk.
-    fn is_cut(&self, host: HostNumber) -> bool {
-        let id = &self.transfer.id;
-        self.cluster.has_quirk(Quirk::UnnoticedCuts)
-            && self.cluster.node(host).is_ok_and(|node| {
-                let file = node.store().open_content(id);
-                let length = file.and_then(|file| file.metadata());
-                length.is_ok_and(|file| file.len() < self.content_length)
-            })
-    }
-
-    fn is_poisoned(&self, host: HostNumber) -> bool {
-        let TransferKey { id, generation, .. } = &self.transfer;
-        self.cluster.scheduler().is_poisoned(host, id, *generation)
+        let awaited = self.cluster.scheduler().awaited(first, id, *generation);
+        Some(awaited.unwrap_or_default())
     }
 
     fn serving(&mut self) -> Vec<HostNumber> {
@@ -184,7 +183,8 @@ impl Parents {
     /// the task. Blocks on the disk.
     pub(super) fn open_first(&mut self) {
         // Errors of a host are reported when a piece is asked of it.
-        let hosts = self.serving();
+        let mut hosts = self.serving();
+        hosts.retain(|host| !self.bad.contains(host));
         let _ = hosts.into_iter().any(|host| self.parent(host).is_ok());
     }
 

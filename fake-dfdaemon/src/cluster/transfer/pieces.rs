@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Instant;
 
 use super::parents::{Parent, Parents};
 use super::{Arrival, Fetch};
@@ -14,9 +12,6 @@ use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::crc32_of;
-
-/// How long to wait for a replica that serves nobody before looking again.
-const POISONED_POLL: Duration = Duration::from_millis(20);
 
 impl Fetch {
     /// Copies every piece, and returns their CRC-32, by number.
@@ -63,17 +58,7 @@ impl Fetch {
     ) -> Result<(Arrival, u32), Error> {
         let started = Instant::now();
         let mut failed = None;
-        let mut hosts = parents.hosts();
-        while hosts.is_empty()
-            && let Some(awaited) = parents.awaited()
-        {
-            self.check_wanted(cluster)?;
-            self.note_hold_up(Some(awaited));
-            std::thread::sleep(POISONED_POLL);
-            hosts = parents.hosts();
-        }
-        self.note_hold_up(None);
-        for host in hosts {
+        for host in parents.hosts() {
             self.check_wanted(cluster)?;
             let faults = self.faults(host, number);
             let applied = self.apply(cluster, &faults, (host, number));
@@ -133,15 +118,6 @@ impl Fetch {
             return Ok(taken);
         }
         Err(failed.unwrap_or_else(|| parents.none_left()))
-    }
-
-    /// Notes what the transfer waits for, so that the cluster settles meanwhile.
-    fn note_hold_up(&self, awaited: Option<CancellationToken>) {
-        self.progress.send_if_modified(|progress| {
-            let changes = progress.held_up.is_some() != awaited.is_some();
-            progress.held_up = awaited;
-            changes
-        });
     }
 
     fn copy_from(&self, parent: &Parent, range: Range<u64>) -> Result<u32, Error> {

@@ -40,6 +40,11 @@ impl Transfers {
         Subscription::new(Arc::clone(fetch))
     }
 
+    /// Lets later requests for its task start a transfer of their own.
+    pub(super) fn detach(&self, fetch: &Fetch) {
+        unregister(&mut self.lock(), fetch);
+    }
+
     /// Forgets a transfer that has ended. If it failed, its host forgets what has come, unless that
     /// is another transfer's to keep by now.
     pub(super) fn end(&self, fetch: &Fetch, failed: bool, scheduler: &Scheduler) {

@@ -2,7 +2,6 @@
 //! content that nobody takes.
 
 use std::fs;
-use std::time::Duration;
 
 use fake_dfdaemon::{FakeDfdaemon, Fault, Quirk, Release, Rpc};
 use tonic::Code;
@@ -72,30 +71,35 @@ pub(super) async fn poisoned(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -
     if has {
         short_exports_end_well(w).await;
     }
-    let id = leave_export(w, fake, PIECES_AHEAD + 1).await;
-    let left = local(fake, &id).await;
-    let ends = (left.finished_at.is_some(), left.failed_at.is_some());
-    assert_eq!(ends, (true, has && w.release == Release::V1_5));
-    let mut neither = transfer(&id);
-    neither.need_piece_content = false;
+    let fails = has && w.release == Release::V1_5;
     let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    let child = other.export(neither.clone());
-    tokio::pin!(child);
-    // Where the replica serves, the child ends by itself.
-    let waits = left.failed_at.is_some();
-    let patience = Duration::from_millis(if waits { 300 } else { 30_000 });
-    let served = tokio::time::timeout(patience, &mut child).await;
-    let is_poisoned = served.is_err();
-    let served = match served {
-        Ok(exported) => exported,
-        Err(_) => {
-            // An export with neither output nor content puts it right.
-            client_of(fake).await.export(neither).await.ok();
-            child.await
+    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
+    // What puts it right: an export with neither output nor content, and also one whose output is refused,
+    // at its end or at its beginning.
+    for cure in ["export", "output", "link"] {
+        let id = leave_export(w, fake, PIECES_AHEAD + 1).await;
+        let left = local(fake, &id).await;
+        let ends = (left.finished_at.is_some(), left.failed_at.is_some());
+        assert_eq!(ends, (true, fails));
+        let mut neither = transfer(&id);
+        neither.need_piece_content = false;
+        if fails {
+            w.assert_internal(&other.export(neither.clone()).await.status, &gone);
+            let out = w.path(&w.unique("out"));
+            fs::write(&out, "old").unwrap();
+            let mut export = match cure {
+                "export" => neither.clone(),
+                _ => export_to(&id, &out),
+            };
+            export.force_hard_link = cure == "link";
+            let status = client_of(fake).await.export(export).await.status;
+            assert_eq!(status.code() == Code::Ok, cure == "export");
+            assert_eq!(local(fake, &id).await.failed_at, None, "{cure}");
         }
-    };
-    assert_eq!(served.ok().pieces.len(), PIECES_AHEAD + 1);
-    is_poisoned
+        let served = other.export(neither).await;
+        assert_eq!(served.ok().pieces.len(), PIECES_AHEAD + 1);
+    }
+    fails
 }
 
 /// What there is room for ahead of the client is read also when the client has gone.
@@ -122,6 +126,8 @@ async fn leave_export(w: &TestedDaemon, fake: &FakeDfdaemon, pieces: usize) -> S
     holes.set_len((pieces * 4 * MIB) as u64).unwrap();
     let client = client_of(fake).await;
     let id = client.import(import_as(&path, &text)).await.unwrap().id;
+    let calls = || fake.journal().calls(Rpc::Export).len();
+    let before = calls();
     let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
     let mut content = transfer(&id);
     content.need_piece_content = true;
@@ -132,9 +138,6 @@ async fn leave_export(w: &TestedDaemon, fake: &FakeDfdaemon, pieces: usize) -> S
         // It goes on alone.
         drop(guard);
     }
-    eventually("the call has ended", || async {
-        fake.journal().calls(Rpc::Export).len() == 1
-    })
-    .await;
+    eventually("the call has ended", || async { calls() == before + 1 }).await;
     id
 }

@@ -178,7 +178,7 @@ pub(super) async fn empty_copies(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool 
     counts == (1, 1)
 }
 
-fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {
+pub(super) fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {
     let tasks = fake.state_dir().join("hosts").join(host);
     let tasks = tasks.join("content/persistent-cache-tasks");
     tasks.join(id.get(..3).unwrap()).join(id)

@@ -4,6 +4,7 @@
 mod content;
 mod left_behind;
 mod links;
+mod waiting;
 
 use std::fs;
 use std::io::Write as _;
@@ -78,6 +79,9 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
         Quirk::NoPeerDigest => content::digest_of_peers(w, &start(plain).await).await,
         Quirk::OrphanedExports => orphan(w, &start(plain).await, has).await,
         Quirk::FailedExportsCount => {
+            if has {
+                waiting::exports_wait(w).await;
+            }
             left_behind::failed_exports(w, &start(|fake| fake.hosts(2)).await).await
         }
         Quirk::PoisonedCopies => {

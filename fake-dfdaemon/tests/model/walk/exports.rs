@@ -20,7 +20,7 @@ const LOOKS_AFTER: Duration = Duration::from_millis(30);
 /// That an export waits for a host.
 async fn waits(exporting: &JoinHandle<Exported>, parent: usize) {
     tokio::time::sleep(LOOKS_AFTER).await;
-    assert!(!exporting.is_finished(), "host-{parent} serves nobody");
+    assert!(!exporting.is_finished(), "host-{parent} sends nothing");
 }
 
 impl QuirkWalk {
@@ -52,8 +52,6 @@ impl QuirkWalk {
         let link = self.link(&place, left);
         let is_refused = export.force_hard_link && matches!(link, Some(Link::Refused(_)));
         let lacks = self.content(export.host, &id).is_none();
-        let waits_for = self.model.waits_for(&id, export.host);
-        let waits_for = waits_for.filter(|_| lacks && !is_refused);
         let stalls = self.model.stalls(&id, export.host);
         let serves = |parent: usize| self.content(parent, &id).is_some();
         let stalls = stalls.filter(|_| lacks && !is_refused && !(0..HOSTS).any(serves));
@@ -65,14 +63,13 @@ impl QuirkWalk {
                 false => client.export(request).await,
             }
         });
-        if let Some(parent) = waits_for {
+        if let Some(parent) = stalls {
             waits(&exporting, parent).await;
-            self.cure(parent, &id).await;
-        } else if let Some(parent) = stalls {
-            waits(&exporting, parent).await;
-            // What it waits for is taken away.
+            // Nothing that becomes of the record ends it.
             self.peer(parent).await.delete(&id).await.unwrap();
             self.model.delete(&id, parent);
+            waits(&exporting, parent).await;
+            self.stop_host(parent).await;
         }
         let exported = exporting.await.unwrap();
         let Some(task) = self.model.live(&id).cloned() else {
@@ -142,6 +139,7 @@ impl QuirkWalk {
             self.refused(link, &exported);
             let task = self.model.tasks.get_mut(id).unwrap();
             task.flag(host, export.persistent);
+            self.model.cure(id, host);
             return;
         }
         let length = self.model.tasks[id].length as usize;
@@ -153,9 +151,7 @@ impl QuirkWalk {
         let task = self.model.tasks.get_mut(id).unwrap();
         task.flag(host, export.persistent);
         let ended = self.finish(export, id, place, link, digest);
-        if ended.is_ok() {
-            self.model.cure(id, host);
-        }
+        self.model.cure(id, host);
         Self::check_end(&exported, ended);
     }
 

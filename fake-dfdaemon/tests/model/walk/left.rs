@@ -1,5 +1,4 @@
-//! Calls that their clients leave, imports that find no room, hosts that leave, and what puts
-//! a copy right that serves nobody.
+//! Calls that their clients leave, imports that find no room, hosts that leave.
 
 use std::cell::OnceCell;
 
@@ -150,39 +149,7 @@ impl QuirkWalk {
     /// Whether a task comes to a host that lacks it, and at once.
     fn comes_whole(&self, host: usize, id: &str) -> bool {
         let transfer = self.model.transfer(&self.files, id, host);
-        let waits = self
-            .model
-            .waits_for(id, host)
-            .or(self.model.stalls(id, host));
-        matches!(transfer, Transfer::Whole(_)) && waits.is_none()
-    }
-
-    /// Exports with neither output nor content, which puts a copy right that serves nobody.
-    pub(super) async fn cure(&mut self, host: usize, id: &str) {
-        let request = Request {
-            task_id: id.to_owned(),
-            ..Request::default()
-        };
-        self.client(host).await.export(request).await.ok();
-        self.model.make_target(id, host);
-        let task = self.model.tasks.get_mut(id).unwrap();
-        task.flag(host, false);
-        self.model.cure(id, host);
-    }
-
-    /// Replicas that are due wait for copies that serve nobody: puts those right.
-    pub(super) async fn cure_parents(&mut self) {
-        let due = self.model.due.iter();
-        let waiting = due.filter_map(|id| Some((id.clone(), self.model.replicas_wait_for(id)?)));
-        let waiting: Vec<_> = waiting.collect();
-        if !waiting.is_empty() {
-            // While they wait, all else settles.
-            self.daemon.settle().await;
-            self.model.replicate(&mut self.files);
-        }
-        for (id, parent) in waiting {
-            self.cure(parent, &id).await;
-        }
+        matches!(transfer, Transfer::Whole(_)) && self.model.stalls(id, host).is_none()
     }
 
     /// Whether it is known what comes of it when a host leaves.

@@ -207,7 +207,7 @@ pub(crate) enum Transfer {
     Whole(Vec<u8>),
     /// A piece is not what its digest says, and there is no other parent.
     Bad,
-    /// The only parents have lost the task, or do not run.
+    /// The only parents have lost the task, do not run, or serve nobody.
     Gone,
     /// Nobody has the task.
     Nowhere,
@@ -246,31 +246,7 @@ impl Model {
         (0..HOSTS).find(|host| self.running[*host])
     }
 
-    /// The host that an export on another one waits for: it has the only copy, and that serves nobody.
-    pub(crate) fn waits_for(&self, id: &str, to: usize) -> Option<usize> {
-        let task = self.live(id)?;
-        let others = (0..HOSTS).filter(|host| *host != to && self.running[*host]);
-        let mut poisoned = others.filter(|host| task.whole(*host).is_some_and(Copy::is_poisoned));
-        poisoned.next().filter(|_| task.length > 0)
-    }
-
-    /// The host whose copy the replicas of a task wait for that are due now.
-    pub(crate) fn replicas_wait_for(&self, id: &str) -> Option<usize> {
-        let task = self.live(id)?;
-        let mut lacking = (0..HOSTS).filter(|host| {
-            let counts = task.copies.get(host).is_some_and(|copy| copy.finished);
-            self.running[*host] && !counts
-        });
-        let promotable = (0..HOSTS).filter(|host| {
-            let copy = task.copies.get(host).filter(|copy| copy.finished);
-            self.running[*host] && copy.is_some_and(|copy| !copy.is_persistent())
-        });
-        let missing = task.wanted.saturating_sub(task.counts().0);
-        let is_short = missing > promotable.count() as u64;
-        lacking.find_map(|host| self.waits_for(id, host).filter(|_| is_short))
-    }
-
-    /// An export has ended well on a host with the copy.
+    /// An export has begun, or ended well, on a host with the copy.
     pub(crate) fn cure(&mut self, id: &str, host: usize) {
         let task = self.tasks.get_mut(id).unwrap();
         if let Some(copy) = task.copies.get_mut(&host) {
@@ -328,7 +304,7 @@ impl Model {
             };
         };
         let content = from.content.unwrap();
-        if self.leads_nowhere(id, parent, content) {
+        if from.is_poisoned() || self.leads_nowhere(id, parent, content) {
             return Transfer::Gone;
         }
         let bytes = files.served(content, task.length as usize);

@@ -68,7 +68,6 @@ impl QuirkWalk {
         for (number, op) in ops.iter().enumerate() {
             let stepping = async {
                 self.step(op).await;
-                self.cure_parents().await;
                 self.daemon.settle().await;
             };
             let stepped = tokio::time::timeout(HANGS, stepping).await;
@@ -184,11 +183,7 @@ impl QuirkWalk {
                 self.daemon.collect().await.unwrap();
                 self.model.collect();
             }
-            Op::Stop(host) if self.model.running[*host] => {
-                self.clients.remove(host);
-                self.daemon.host(*host).unwrap().stop().await;
-                self.model.running[*host] = false;
-            }
+            Op::Stop(host) if self.model.running[*host] => self.stop_host(*host).await,
             Op::Start(host) if !self.model.running[*host] => {
                 self.daemon.host(*host).unwrap().start().await.unwrap();
                 self.model.running[*host] = true;
@@ -201,6 +196,12 @@ impl QuirkWalk {
             }
             Op::Stop(_) | Op::Leave(_) | Op::Start(_) => {}
         }
+    }
+
+    pub(super) async fn stop_host(&mut self, host: usize) {
+        self.clients.remove(&host);
+        self.daemon.host(host).unwrap().stop().await;
+        self.model.running[host] = false;
     }
 
     async fn stat(&mut self, host: usize, by_peer: bool, id: &str) {

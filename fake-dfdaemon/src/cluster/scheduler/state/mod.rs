@@ -346,34 +346,6 @@ impl State {
         numbers.zip(&self.hosts).map(candidate).collect()
     }
 
-    /// Whole replicas of a task that running hosts can serve, except `to`'s own.
-    pub(crate) fn parents(
-        &self,
-        entry: &TaskEntry,
-        to: HostNumber,
-        forgotten_before: Option<Timestamp>,
-    ) -> Vec<HostNumber> {
-        let serves = |host: &HostNumber| *host != to && self.status(*host) == HostStatus::Running;
-        let whole = entry
-            .replicas
-            .iter()
-            .filter(|(_, replica)| replica.is_whole() && replica.is_known(forgotten_before));
-        whole.map(|(host, _)| host).filter(serves).collect()
-    }
-
-    /// Whether the scheduler takes another host than `to` for a parent that has lost its replica or does
-    /// not run: it has not heard of that.
-    pub(crate) fn offers_what_is_gone(&self, entry: &TaskEntry, to: HostNumber) -> bool {
-        let is_gone = |(host, replica): (HostNumber, &ReplicaState)| {
-            let runs = self.status(host) == HostStatus::Running;
-            host != to
-                && self.status(host) != HostStatus::Left
-                && replica.counts()
-                && !(runs && replica.is_whole())
-        };
-        entry.counted_peers.offered_to(to).next().is_some() || entry.replicas.iter().any(is_gone)
-    }
-
     /// The replicas that a host may evict, the one first that was updated longest ago.
     pub(crate) fn evictable(&self, host: HostNumber) -> Vec<TaskId> {
         let mut evictable: Vec<_> = self
