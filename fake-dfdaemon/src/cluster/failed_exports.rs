@@ -61,14 +61,10 @@ impl Cluster {
         (id, length): (&TaskId, u64),
         generation: Generation,
     ) -> Result<Content, Error> {
-        let content = match self.left_content(host, id, generation)? {
-            Some(left) => {
-                // Holes are not written.
-                left.file.set_len(0)?;
-                left
-            }
-            None => self.node(host)?.store().new_content()?,
-        };
+        if let Some(left) = self.left_content(host, id, generation)? {
+            return Ok(left);
+        }
+        let content = self.node(host)?.store().new_content()?;
         if self.has_quirk(Quirk::FailedExportsCount) {
             content.file.set_len(length)?;
         }
@@ -119,11 +115,7 @@ impl Cluster {
             finished_at: None,
             failed_at: Some(now),
         };
-        // What is there stays as it is, however long: nothing is written.
-        let mut content = match self.left_content(host, id, generation)? {
-            Some(left) => left,
-            None => self.content_to_write(host, (id, task.content_length), generation)?,
-        };
+        let mut content = self.content_to_write(host, (id, task.content_length), generation)?;
         let disk = self.node(host)?.store().disk();
         let linked = request
             .output

@@ -30,6 +30,7 @@ pub(super) use self::subscription::Subscription;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
 use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
+use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{CancelFlag, Content, Disk, ReplicaRecord, TaskRecord};
 
@@ -315,6 +316,10 @@ impl Fetch {
                 cluster.write_persistent(*host, id)?;
             }
             return Ok(());
+        }
+        if !cluster.has_quirk(Quirk::UnnoticedCuts) {
+            // What an earlier export left there may be longer.
+            self.file.set_len(self.task.content_length)?;
         }
         let record = self.record(scheduler, Some(crc32));
         cluster.node(*host)?.store().place(content, &record)?;

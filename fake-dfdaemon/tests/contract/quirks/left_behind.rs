@@ -67,6 +67,11 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
         .unwrap();
     let out = w.path(&w.unique("out"));
     other.export(export_to(&id, &out)).await;
+    if failed {
+        // What comes from nobody is not written: what somebody has cut stays cut.
+        let cut = fs::File::options().write(true).open(&out).unwrap();
+        cut.set_len(5).unwrap();
+    }
     other.export(transfer(&id)).await;
     assert_eq!(out.exists(), failed);
     let left = other.stat_local(&id).await.ok();
@@ -78,7 +83,7 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     let file = content_path(fake, "host-1", &id);
     assert_eq!(
         fs::metadata(file).ok().map(|file| file.len()),
-        failed.then_some(10)
+        failed.then_some(5)
     );
     // What was left can be made persistent, and the next export writes into it.
     let peer = PeerClient::connect(fake.host(1).unwrap().upload_endpoint()).await;
@@ -100,7 +105,23 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     assert_eq!(out.exists(), failed);
     assert_eq!(other.export(transfer(&id)).await.ok().content(), bytes);
     assert_eq!(fs::read(&out).ok(), failed.then_some(bytes));
+    pieces_in_order(w, &other, fake).await;
     failed
+}
+
+/// Pieces are asked for in their order: those that come before one that fails are written.
+async fn pieces_in_order(w: &TestedDaemon, other: &Client, fake: &FakeDfdaemon) {
+    let (id, bytes) = imported(w, fake, 3 * 4 * MIB).await;
+    let bad = fake.fault("transfer@piece=1:reset".parse().unwrap());
+    let exported = other.export(transfer(&id)).await;
+    assert_ne!(exported.status.code(), Code::Ok);
+    drop(bad);
+    if other.stat_local(&id).await.is_ok() {
+        assert_eq!(exported.numbers(), [0]);
+        let written = fs::read(content_path(fake, "host-1", &id)).unwrap();
+        let (first, others) = written.split_at(4 * MIB);
+        assert!(first == &bytes[..4 * MIB] && others.iter().all(|byte| *byte == 0));
+    }
 }
 
 /// Changes a host's replica without its scheduler.

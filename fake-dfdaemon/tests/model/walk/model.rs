@@ -340,23 +340,31 @@ impl Model {
                 if let Some(parent) = task.copies.get_mut(&parent.unwrap()) {
                     parent.uploaded = None;
                 }
-                self.leave_failed(files, id, to, persistent);
+                task.counted[to].add(persistent);
+                self.leave(files, id, to, Copy::unfinished(true, persistent));
             }
-            Transfer::Gone => self.leave_failed(files, id, to, persistent),
-            // Nothing is written, not even to a file that an export left which failed.
-            Transfer::Nowhere => match task.preallocated(to) {
-                None => self.leave(files, id, to, Copy::unfinished(true, persistent)),
-                there => {
-                    let left = Copy::unfinished(true, persistent);
-                    task.put(
-                        to,
-                        Copy {
-                            preallocated: there,
-                            ..left
-                        },
-                    );
-                }
-            },
+            Transfer::Gone => {
+                task.counted[to].add(persistent);
+                self.leave_unwritten(files, id, to, persistent);
+            }
+            Transfer::Nowhere => self.leave_unwritten(files, id, to, persistent),
+        }
+    }
+
+    /// Leaves what an export does that failed and got nothing: not even a file that an earlier one left is
+    /// written.
+    fn leave_unwritten(&mut self, files: &mut Files, id: &str, to: usize, persistent: bool) {
+        let left = Copy::unfinished(true, persistent);
+        let task = self.tasks.get_mut(id).unwrap();
+        match task.preallocated(to) {
+            None => self.leave(files, id, to, left),
+            preallocated => {
+                let left = Copy {
+                    preallocated,
+                    ..left
+                };
+                task.put(to, left);
+            }
         }
     }
 
@@ -370,12 +378,6 @@ impl Model {
             ..left
         };
         task.put(host, left);
-    }
-
-    /// Leaves what an export does that failed after it began: it counts.
-    fn leave_failed(&mut self, files: &mut Files, id: &str, host: usize, persistent: bool) {
-        self.tasks.get_mut(id).unwrap().counted[host].add(persistent);
-        self.leave(files, id, host, Copy::unfinished(true, persistent));
     }
 
     /// The host whose pieces an export on another one waits for: it lost its copy, and knows of an export
