@@ -26,7 +26,7 @@ EVENTS = {
     "Failed": ({"Pending", "ReceivedEmpty", "ReceivedNormal", "Uploading", "Running"}, "Failed"),
 }
 # Peers in these states have something for others.
-GOOD_PARENTS = {"Uploading", "Running", "Succeeded"}
+GOOD_PARENTS = {"Running", "Succeeded"}
 
 
 class Refused(Exception):
@@ -152,7 +152,8 @@ class State:
         missing = task.started.persistent_replica_count - sum(peer.persistent for peer in peers)
         cached = [peer for peer in peers if peer.state == "Succeeded" and not peer.persistent]
         cached = cached[: max(missing, 0)]
-        taken = {importer} | {peer.host_id for peer in peers}
+        taken = {importer} | {peer.host_id for peer in peers if peer.persistent}
+        taken |= {peer.host_id for peer in cached}
         hosts = [host for name, host in sorted(self.hosts.items()) if name not in taken]
         hosts = hosts[: max(missing - len(cached), 0)]
         return cached, [host for host in hosts if host.disk.free >= task.started.content_length]
