@@ -69,14 +69,15 @@ class Host:
         request = dfdaemon_pb2.DownloadPersistentCacheTaskRequest(**fields)
         return self.service(by_peer).DownloadPersistentCacheTask(request, timeout=DEADLINE)
 
-    def export(self, stream):
-        """What comes of an export, to its end. Pieces of other hosts come in any order."""
+    def export(self, stream, comes):
+        """What comes of an export, to its end. Pieces of other hosts come in any order. `comes` hears of the first."""
         started, pieces, status = None, [], ("OK", "")
         try:
             for message in stream:
                 if message.HasField("download_persistent_cache_task_started_response"):
                     started = message.download_persistent_cache_task_started_response.content_length
                 else:
+                    comes.set()
                     pieces.append(self.piece(message.download_piece_finished_response.piece))
         except grpc.RpcError as error:
             status = self.refusal(error)

@@ -168,6 +168,8 @@ class Walk:
     def leave(self, step):
         fields = step.fields
         task_id = self.task_id(fields["task"])
+        if self.worlds[0].fetches_long(step.host, task_id):
+            return None
         request = {"task_id": task_id, "need_piece_content": fields["with_content"]}
         begin = lambda world: world.begin_leaving(step.host, request, fields["by_peer"])
         answers = self.ended(step.host, task_id, both(self.worlds, begin))
@@ -178,8 +180,8 @@ class Walk:
         """How calls end. One that waits for a parent gets it by an export or a deletion there."""
         streams, exports = zip(*begun)
         wait(exports, PATIENCE)
-        if any(export.done() for export in exports):
-            wait(exports, 5 * PATIENCE)
+        if any(export.done() for export in exports) or any(world.comes.is_set() for world in self.worlds):
+            wait(exports, 10 * PATIENCE)
         other = 1 - host
         waited = [not export.done() for export in exports]
         if all(waited) and self.worlds[0].is_up(other):

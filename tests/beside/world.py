@@ -26,6 +26,7 @@ class World:
         self.pictures = files.Pictures(side)
         self.hosts = {number: Host(side, number) for number in range(HOSTS)}
         self.pool = ThreadPoolExecutor(max_workers=16)
+        self.comes = threading.Event()
 
     def is_up(self, host):
         return host in self.hosts
@@ -58,16 +59,26 @@ class World:
         return self.hosts[host].delete(task_id)
 
     def begin_export(self, host, request, by_peer):
-        """The export, as a future."""
+        """The export, as a future. `comes` tells whether it has had a piece."""
         if "output_path" in request:
             request = request | {"output_path": self.path(request["output_path"])}
         client = self.hosts[host]
         stream = client.begin_export(request, by_peer)
-        return stream, self.pool.submit(client.export, stream)
+        self.comes = threading.Event()
+        return stream, self.pool.submit(client.export, stream, self.comes)
+
+    def fetches_long(self, host, task_id):
+        """Whether an export is long and comes from another host: if its client leaves, it is a race how much comes."""
+        task = self.stat(host, task_id, False)
+        if not isinstance(task, dict) or task["content_length"] != files.LENGTHS[files.LONG]:
+            return False
+        record = self.stat_local(host, task_id)
+        return not (isinstance(record, dict) and record["finished_at"])
 
     def begin_leaving(self, host, request, by_peer):
         """An export that is left a while after its first piece, as a future: None, or how it ended before."""
         client = self.hosts[host]
+        self.comes = threading.Event()
         stream = client.begin_export(request, by_peer)
         return stream, self.pool.submit(self.leaves, client, stream)
 
