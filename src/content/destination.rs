@@ -183,6 +183,11 @@ impl Destination for PositionedWriter {
 /// Bytes that wait in memory for a gap to close; what comes beyond them waits on disk.
 const MAX_WAITING: usize = 64 << 20;
 
+/// Bytes of a piece that wait in memory until it is verified; the rest of it waits on disk. The longest
+/// piece that dfdaemon chooses by itself has 64 MiB, an importer may ask for any length, and a server that
+/// is hostile ends no piece at all.
+const MAX_UNVERIFIED: usize = 72 << 20;
+
 /// What a part costs beside its bytes while it waits, in bytes: a server may send very small pieces.
 const ENTRY: usize = 128;
 
@@ -195,7 +200,9 @@ const TINY: usize = 4 << 10;
 pub(crate) struct OrderedWriter<W> {
     writer: W,
     /// The piece that is being received.
-    unverified: Vec<(u64, Bytes)>,
+    unverified: Vec<(u64, Waiting)>,
+    unverified_bytes: usize,
+    max_unverified: usize,
     /// Tiny parts of it that came last, joined.
     tiny: (u64, BytesMut),
     check: Option<ContentCheck>,
@@ -206,6 +213,8 @@ pub(crate) struct OrderedWriter<W> {
     /// Made when memory is not enough; without a name, so it cannot be left behind.
     spill: Option<File>,
     spill_end: u64,
+    /// How many parts wait there. With none, it is filled from its beginning again.
+    spilled: usize,
     disk: Disk,
 }
 
@@ -220,6 +229,8 @@ impl<W: Write + Send + 'static> OrderedWriter<W> {
         Self {
             writer,
             unverified: Vec::new(),
+            unverified_bytes: 0,
+            max_unverified: MAX_UNVERIFIED,
             tiny: (0, BytesMut::new()),
             check,
             written: 0,
@@ -228,6 +239,7 @@ impl<W: Write + Send + 'static> OrderedWriter<W> {
             max_waiting: MAX_WAITING,
             spill: None,
             spill_end: 0,
+            spilled: 0,
             disk: Disk::default(),
         }
     }
@@ -241,33 +253,75 @@ impl<W: Write + Send + 'static> OrderedWriter<W> {
         Ok(())
     }
 
-    fn end_tiny(&mut self) {
+    fn end_tiny(&mut self) -> Result<()> {
         let (offset, content) = std::mem::take(&mut self.tiny);
-        if !content.is_empty() {
-            self.unverified.push((offset, content.freeze()));
-        }
-    }
-
-    fn put_aside(&mut self, offset: u64, content: Bytes) -> io::Result<()> {
-        let length = content.len() as u64;
-        if self.waiting_bytes + content.len() + ENTRY <= self.max_waiting {
-            self.waiting_bytes += content.len() + ENTRY;
-            self.waiting.insert(offset, Waiting::InMemory(content));
+        if content.is_empty() {
             return Ok(());
         }
+        self.keep_unverified(offset, content.freeze())
+    }
+
+    fn keep_unverified(&mut self, offset: u64, content: Bytes) -> Result<()> {
+        let bytes = content.len() + ENTRY;
+        let part = if self.unverified_bytes + bytes <= self.max_unverified {
+            self.unverified_bytes += bytes;
+            Waiting::InMemory(content)
+        } else {
+            self.spill(&content)?
+        };
+        self.unverified.push((offset, part));
+        Ok(())
+    }
+
+    /// Keeps a verified part until the gap before it closes.
+    fn put_aside(&mut self, offset: u64, part: Waiting) -> Result<()> {
+        let part = match part {
+            Waiting::InMemory(content) => {
+                let bytes = content.len() + ENTRY;
+                if self.waiting_bytes + bytes <= self.max_waiting {
+                    self.waiting_bytes += bytes;
+                    Waiting::InMemory(content)
+                } else {
+                    self.spill(&content)?
+                }
+            }
+            on_disk @ Waiting::OnDisk { .. } => on_disk,
+        };
+        self.waiting.insert(offset, part);
+        Ok(())
+    }
+
+    fn spill(&mut self, content: &[u8]) -> Result<Waiting> {
         let spill = match &mut self.spill {
             Some(spill) => spill,
-            None => self.spill.insert(self.disk.create_unnamed()?),
+            None => {
+                let spill = self.disk.create_unnamed();
+                self.spill.insert(spill.map_err(spill_failed)?)
+            }
         };
-        let written = self.disk.write_all_at(spill, &content, self.spill_end);
-        written?;
+        let written = self.disk.write_all_at(spill, content, self.spill_end);
+        written.map_err(spill_failed)?;
         let place = Waiting::OnDisk {
             offset: self.spill_end,
-            length,
+            length: content.len() as u64,
         };
-        self.spill_end += length;
-        self.waiting.insert(offset, place);
-        Ok(())
+        self.spill_end += content.len() as u64;
+        self.spilled += 1;
+        Ok(place)
+    }
+
+    fn emit_part(&mut self, part: Waiting) -> Result<()> {
+        match part {
+            Waiting::InMemory(content) => self.emit(&content),
+            Waiting::OnDisk { offset, length } => {
+                self.emit_from_disk(offset, length)?;
+                self.spilled -= 1;
+                if self.spilled == 0 {
+                    self.spill_end = 0;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn emit_from_disk(&mut self, mut offset: u64, mut length: u64) -> Result<()> {
@@ -291,11 +345,10 @@ impl<W: Write + Send + 'static> Destination for OrderedWriter<W> {
         let (start, tiny) = &mut self.tiny;
         let follows = *start + tiny.len() as u64 == offset;
         if content.len() >= TINY || !follows || tiny.len() >= READ_LENGTH {
-            self.end_tiny();
+            self.end_tiny()?;
         }
         if content.len() >= TINY {
-            self.unverified.push((offset, content));
-            return Ok(());
+            return self.keep_unverified(offset, content);
         }
         let (start, tiny) = &mut self.tiny;
         if tiny.is_empty() {
@@ -306,22 +359,20 @@ impl<W: Write + Send + 'static> Destination for OrderedWriter<W> {
     }
 
     fn verified(&mut self) -> Result<()> {
-        self.end_tiny();
-        for (offset, content) in std::mem::take(&mut self.unverified) {
+        self.end_tiny()?;
+        self.unverified_bytes = 0;
+        for (offset, part) in std::mem::take(&mut self.unverified) {
             if offset == self.written {
-                self.emit(&content)?;
+                self.emit_part(part)?;
             } else {
-                self.put_aside(offset, content).map_err(spill_failed)?;
+                self.put_aside(offset, part)?;
             }
         }
         while let Some(next) = self.waiting.remove(&self.written) {
-            match next {
-                Waiting::InMemory(content) => {
-                    self.waiting_bytes -= content.len() + ENTRY;
-                    self.emit(&content)?;
-                }
-                Waiting::OnDisk { offset, length } => self.emit_from_disk(offset, length)?,
+            if let Waiting::InMemory(content) = &next {
+                self.waiting_bytes -= content.len() + ENTRY;
             }
+            self.emit_part(next)?;
         }
         self.writer.flush().map_err(stream_failed)
     }

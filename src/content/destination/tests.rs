@@ -127,6 +127,33 @@ fn tiny_parts_of_a_piece_are_joined() {
     assert_eq!(&*collected.0.lock().unwrap(), &content);
 }
 
+/// An importer may ask for pieces of any length, and none of a piece is written before it is verified.
+#[test]
+fn a_long_piece_waits_on_disk_and_the_next_one_takes_its_place_there() {
+    const PART: usize = 4 << 10;
+    let content: Vec<u8> = (0..=250).cycle().take(16 * PART).collect();
+    let collected = Collected::default();
+    let mut stream = OrderedWriter::new(collected.clone(), Some(check_of(&content)));
+    stream.max_unverified = 2 * (PART + ENTRY);
+    // Two pieces; the second has an end of a few bytes.
+    for piece in [0..8 * PART - 7, 8 * PART - 7..16 * PART] {
+        for start in piece.clone().step_by(PART) {
+            let part = &content[start..piece.end.min(start + PART)];
+            stream
+                .write(start as u64, Bytes::copy_from_slice(part))
+                .unwrap();
+            assert!(stream.unverified_bytes <= stream.max_unverified);
+            assert!(stream.spill_end <= 7 * PART as u64);
+        }
+        assert_eq!(collected.0.lock().unwrap().len(), piece.start);
+        stream.verified().unwrap();
+        assert_eq!(collected.0.lock().unwrap().len(), piece.end);
+        assert_eq!((stream.spilled, stream.spill_end), (0, 0));
+    }
+    stream.finish().unwrap();
+    assert_eq!(&*collected.0.lock().unwrap(), &content);
+}
+
 #[test]
 fn what_may_not_fit_leaves_room_to_others() {
     assert_eq!(left_to_others(None, 100), 0);
