@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::content::thread::{finished, on_thread, thread_died};
-use crate::types::error::{Error, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 pub(crate) use content_check::ContentCheck;
 pub(crate) use destination::{Destination, OrderedWriter, PositionedWriter, stream_failed};
@@ -103,10 +103,19 @@ impl<D: Destination> ContentWriter<D> {
     }
 }
 
-/// The sending half: hands pieces to the thread.
+/// What the thread is told.
+#[derive(Debug)]
+enum Message {
+    Step(Step, OwnedSemaphorePermit),
+    /// All is there: the thread verifies the whole, and syncs it where that is asked for.
+    Finish,
+}
+
+/// The sending half: hands pieces to the thread. Dropped before [`Queue::finish`], it leaves the content
+/// unfinished.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    queue: mpsc::UnboundedSender<(Step, OwnedSemaphorePermit)>,
+    queue: mpsc::UnboundedSender<Message>,
     room: Arc<Semaphore>,
     end: oneshot::Receiver<Result<()>>,
 }
@@ -114,13 +123,17 @@ pub(crate) struct Queue {
 impl Queue {
     /// Starts the thread.
     fn start(mut destination: impl Destination) -> Result<Self> {
-        let (queue, mut steps) = mpsc::unbounded_channel::<(Step, OwnedSemaphorePermit)>();
+        let (queue, mut messages) = mpsc::unbounded_channel();
         let end = on_thread("content", move || {
             let mut piece = Piece::default();
-            while let Some((step, _room)) = steps.blocking_recv() {
-                piece.take(step, &mut destination)?;
+            while let Some(message) = messages.blocking_recv() {
+                match message {
+                    Message::Step(step, _room) => piece.take(step, &mut destination)?,
+                    Message::Finish => return destination.finish(),
+                }
             }
-            destination.finish()
+            // Nobody hears this.
+            Err(Error::new(ErrorKind::Failure, "the export was dropped"))
         })?;
         Ok(Self {
             queue,
@@ -144,7 +157,7 @@ impl Queue {
         // When the thread fails, what waits is dropped, and there is room.
         let room = Arc::clone(&self.room).acquire_many_owned(length).await;
         if let Ok(room) = room
-            && self.queue.send((step, room)).is_ok()
+            && self.queue.send(Message::Step(step, room)).is_ok()
         {
             return Ok(());
         }
@@ -161,7 +174,58 @@ impl Queue {
     }
 
     async fn finish(self) -> Result<()> {
-        drop(self.queue);
+        // A thread that has failed does not hear it.
+        let _ = self.queue.send(Message::Finish);
         finished(self.end).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Sender;
+
+    use super::*;
+
+    /// Says whether it was finished when it goes.
+    struct Noted {
+        is_finished: bool,
+        gone: Sender<bool>,
+    }
+
+    impl Destination for Noted {
+        fn write(&mut self, _offset: u64, _content: Bytes) -> Result<()> {
+            Ok(())
+        }
+
+        fn verified(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn finish(mut self) -> Result<()> {
+            self.is_finished = true;
+            Ok(())
+        }
+    }
+
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            let _ = self.gone.send(self.is_finished);
+        }
+    }
+
+    #[tokio::test]
+    async fn content_is_finished_only_when_that_is_asked_for() {
+        for finishes in [true, false] {
+            let (gone, is_gone) = std::sync::mpsc::channel();
+            let is_finished = false;
+            let mut writer = ContentWriter::on_thread(Noted { is_finished, gone }).unwrap();
+            writer.write(Step::Content(Bytes::new())).await.unwrap();
+            if finishes {
+                writer.finish().await.unwrap();
+            } else {
+                drop(writer);
+            }
+            assert_eq!(is_gone.recv(), Ok(finishes));
+        }
     }
 }

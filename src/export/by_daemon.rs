@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Weak};
 
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use rustix::io::Errno;
@@ -188,8 +189,13 @@ async fn verify(
         )));
     }
     if check.is_some() || sync.is_some() {
-        let checked = on_thread("content", move || check_content(&file, check, sync))?;
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        let checked = on_thread("content", move || {
+            check_content(&file, check, sync, &still_wanted)
+        })?;
         finished(checked).await?;
+        drop(wanted);
     }
     Ok(Exported {
         path: None,
@@ -225,13 +231,27 @@ fn cannot_read(source: io::Error) -> Error {
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 256 << 10;
 
-fn check_content(file: &File, check: Option<ContentCheck>, sync: Option<Target>) -> Result<()> {
+/// Gives up as soon as nobody holds `wanted` any more: then the export was dropped.
+fn check_content(
+    file: &File,
+    check: Option<ContentCheck>,
+    sync: Option<Target>,
+    wanted: &Weak<()>,
+) -> Result<()> {
+    let is_dropped = || wanted.strong_count() == 0;
+    let dropped = || Err(Error::new(ErrorKind::Failure, "the export was dropped"));
     if let Some(mut check) = check {
         let mut content = ContentReader::new(file, READ_LENGTH);
         while let Some(bytes) = content.next_part().map_err(cannot_read)? {
+            if is_dropped() {
+                return dropped();
+            }
             check.update(bytes);
         }
         check.finish()?;
+    }
+    if is_dropped() {
+        return dropped();
     }
     synced(sync, |disk| disk.sync(file))
 }
@@ -240,4 +260,26 @@ fn synced(target: Option<Target>, sync: impl FnOnce(&Disk) -> io::Result<()>) ->
     target.map_or(Ok(()), |target| {
         sync(target.disk()).map_err(|source| target.cannot_write(source))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_export_was_dropped_is_read_no_further() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "content").unwrap();
+        let wanted = Arc::new(());
+        let result = |wanted| {
+            let check = ContentCheck::new(Some("crc32:1".parse().unwrap()), None);
+            let file = File::open(&path).unwrap();
+            check_content(&file, check, None, &wanted)
+                .unwrap_err()
+                .kind()
+        };
+        assert_eq!(result(Arc::downgrade(&wanted)), ErrorKind::Integrity);
+        assert_eq!(result(Weak::new()), ErrorKind::Failure);
+    }
 }
