@@ -168,7 +168,7 @@ async fn answer<T>(call: impl Future<Output = T>) -> Result<T> {
 /// What a question about a task that is not there tells of the scheduler; none if the question did not
 /// get so far.
 fn scheduler(status: &Status) -> Option<Result<String>> {
-    let error = status::cause(status, Operation::Question);
+    let error = status::cause(status, Operation::Query);
     let text = error.to_string();
     let cannot = |hint: &str| {
         let message = "dfdaemon cannot ask its scheduler";
@@ -193,7 +193,7 @@ fn scheduler(status: &Status) -> Option<Result<String>> {
 }
 
 fn no_answer(status: &Status) -> Error {
-    let error = status::cause(status, Operation::Question);
+    let error = status::cause(status, Operation::Query);
     if status.code() == Code::Unimplemented {
         return Error::new(ErrorKind::Refused, "the server there knows no tasks")
             .because(error.to_string())

@@ -236,7 +236,7 @@ impl Client {
         let mut service = service.map_err(|error| error.within(attempt()))?;
         let answer = service.stat_persistent_cache_task(request).await;
         let answer =
-            answer.map_err(|status| status::error(&status, Operation::Question, attempt()))?;
+            answer.map_err(|status| status::error(&status, Operation::Query, attempt()))?;
         let task = Task::from(answer.into_inner());
         // A message without fields is an answer too, about no task.
         if task.task_id != *task_id {
@@ -306,7 +306,7 @@ impl Client {
                 .map_err(|error| error.within(Attempt::List))?
                 .connection;
             let listed = listed(connection, request).await;
-            listed.map_err(|status| status::error(&status, Operation::Question, Attempt::List))
+            listed.map_err(|status| status::error(&status, Operation::Query, Attempt::List))
         };
         self.bounded(None, Attempt::List, list).await
     }

@@ -391,7 +391,7 @@ mod tests {
                 service.stat_persistent_cache_task(StatPersistentCacheTaskRequest::default());
             let stat = tokio::time::timeout(HANGS, stat).await;
             let status = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
-            let error = status::cause(&status.unwrap_err(), Operation::Question);
+            let error = status::cause(&status.unwrap_err(), Operation::Query);
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             let causes = error.to_string();
             assert!(

@@ -9,53 +9,56 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
-/// How often an empty socket is looked at before its reader sleeps, at most. A look takes one or
-/// two microseconds.
-const MOST_LOOKS: u32 = 256;
+/// How often an empty socket is polled before its reader sleeps, at most. A poll takes one or two
+/// microseconds.
+const MAX_POLLS: u32 = 256;
 
 /// A connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: UnixStream,
-    lull: Lull,
+    spins: SpinBudget,
 }
 
 impl Socket {
     pub(super) fn new(stream: UnixStream) -> Self {
-        let lull = Lull::default();
-        Self { stream, lull }
+        let spins = SpinBudget::default();
+        Self { stream, spins }
     }
 }
 
-/// A time in which nothing comes, and how many looks it is worth. That doubles when something came
-/// while we looked, and halves when nothing did: a daemon that is slow soon costs but one look.
+/// How often an empty socket is polled before its reader sleeps. That doubles when something came while it
+/// was polled, and halves when nothing did: a daemon that is slow soon costs but one poll.
 #[derive(Debug)]
-struct Lull {
-    looks: u32,
-    worth: u32,
+struct SpinBudget {
+    polls: u32,
+    budget: u32,
 }
 
-impl Default for Lull {
+impl Default for SpinBudget {
     fn default() -> Self {
-        Self { looks: 0, worth: 1 }
+        Self {
+            polls: 0,
+            budget: 1,
+        }
     }
 }
 
-impl Lull {
-    /// Nothing is there. Whether to look again.
-    fn goes_on(&mut self) -> bool {
-        self.looks = self.looks.saturating_add(1);
-        self.looks <= self.worth
+impl SpinBudget {
+    /// Nothing is there. Whether to poll again.
+    fn spend(&mut self) -> bool {
+        self.polls = self.polls.saturating_add(1);
+        self.polls <= self.budget
     }
 
     /// Something has come.
-    fn ends(&mut self) {
-        self.worth = match self.looks {
-            0 => self.worth,
-            looks if looks <= self.worth => MOST_LOOKS.min(self.worth * 2),
-            _ => 1.max(self.worth / 2),
+    fn adapt(&mut self) {
+        self.budget = match self.polls {
+            0 => self.budget,
+            polls if polls <= self.budget => MAX_POLLS.min(self.budget * 2),
+            _ => 1.max(self.budget / 2),
         };
-        self.looks = 0;
+        self.polls = 0;
     }
 }
 
@@ -67,9 +70,9 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_ready() {
-            self.lull.ends();
-        } else if self.lull.goes_on() {
-            // Has this task polled again, after the others and after a look at what has come.
+            self.spins.adapt();
+        } else if self.spins.spend() {
+            // Has this task polled again, after the others and after the driver has seen what has come.
             let _pending = pin!(tokio::task::yield_now()).poll(context);
         }
         polled
@@ -115,48 +118,48 @@ mod tests {
 
     use super::*;
 
-    /// How often a lull is looked at that nothing ends.
-    fn looks(lull: &mut Lull) -> u32 {
-        (0..).take_while(|_| lull.goes_on()).count() as u32
+    /// How often a socket is polled that stays empty.
+    fn polls(spins: &mut SpinBudget) -> u32 {
+        (0..).take_while(|_| spins.spend()).count() as u32
     }
 
     #[test]
-    fn lulls_that_end_while_we_look_are_worth_ever_more_looks() {
-        let mut lull = Lull::default();
+    fn the_budget_grows_while_polls_find_something() {
+        let mut spins = SpinBudget::default();
         for _ in 0..20 {
-            assert!(lull.goes_on());
-            lull.ends();
-            // What comes without a lull says nothing about them.
-            lull.ends();
+            assert!(spins.spend());
+            spins.adapt();
+            // What comes without a poll says nothing about the budget.
+            spins.adapt();
         }
-        assert_eq!(looks(&mut lull), MOST_LOOKS);
+        assert_eq!(polls(&mut spins), MAX_POLLS);
     }
 
     #[test]
-    fn lulls_that_outlast_our_looks_are_soon_worth_but_one() {
-        let mut lull = Lull {
-            looks: 0,
-            worth: MOST_LOOKS,
+    fn the_budget_shrinks_to_one_poll_where_they_find_nothing() {
+        let mut spins = SpinBudget {
+            polls: 0,
+            budget: MAX_POLLS,
         };
         let wasted: u32 = (0..20)
             .map(|_| {
-                let looks = looks(&mut lull);
-                lull.ends();
-                looks
+                let polls = polls(&mut spins);
+                spins.adapt();
+                polls
             })
             .sum();
-        assert!(wasted < 2 * MOST_LOOKS + 20, "{wasted}");
-        assert_eq!(looks(&mut lull), 1);
+        assert!(wasted < 2 * MAX_POLLS + 20, "{wasted}");
+        assert_eq!(polls(&mut spins), 1);
     }
 
-    /// Whether an empty socket is looked at twice with nothing new to see there.
-    async fn is_looked_at_again(socket: &mut Socket, patience: Duration) -> bool {
-        let (mut looks, mut bytes) = (0, [0; 8]);
+    /// Whether an empty socket is polled twice with nothing new in it.
+    async fn is_polled_again(socket: &mut Socket, patience: Duration) -> bool {
+        let (mut polls, mut bytes) = (0, [0; 8]);
         let twice = poll_fn(|context| {
-            looks += 1;
+            polls += 1;
             let read = Pin::new(&mut *socket).poll_read(context, &mut ReadBuf::new(&mut bytes));
             assert!(read.is_pending());
-            if looks == 2 {
+            if polls == 2 {
                 return Poll::Ready(());
             }
             Poll::Pending
@@ -169,18 +172,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_socket_is_looked_at_as_often_as_it_is_worth() {
+    async fn an_empty_socket_is_polled_as_often_as_the_budget_says() {
         let (stream, mut daemon) = UnixStream::pair().unwrap();
         let mut socket = Socket::new(stream);
         let (moment, long) = (Duration::from_millis(5), Duration::from_secs(10));
-        assert!(is_looked_at_again(&mut socket, long).await);
-        assert!(!is_looked_at_again(&mut socket, moment).await);
+        assert!(is_polled_again(&mut socket, long).await);
+        assert!(!is_polled_again(&mut socket, moment).await);
         daemon.write_all(b"late").await.unwrap();
         let mut bytes = [0; 8];
         let mut buffer = ReadBuf::new(&mut bytes);
         let received = poll_fn(|context| Pin::new(&mut socket).poll_read(context, &mut buffer));
         received.await.unwrap();
         assert_eq!(buffer.filled(), b"late");
-        assert!(is_looked_at_again(&mut socket, long).await);
+        assert!(is_polled_again(&mut socket, long).await);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Operation {
     /// The daemon sends the content.
     ExportByTransfer,
     /// `stat` or `ls`.
-    Question,
+    Query,
 }
 
 impl Operation {

@@ -205,12 +205,12 @@ pub(crate) struct RequestLimit {
     running: Arc<AtomicUsize>,
 }
 
-/// One request in hand; dropped, it is not.
+/// A permit for one running request, released on drop.
 #[derive(Debug)]
 pub(crate) struct RequestPermit(Arc<AtomicUsize>);
 
 impl RequestLimit {
-    /// `None` if there are `max` in hand.
+    /// `None` if `max` requests are running.
     pub(crate) fn permit(&self, max: Option<usize>) -> Option<RequestPermit> {
         let permit = RequestPermit(Arc::clone(&self.running));
         let running = self.running.fetch_add(1, Ordering::Relaxed);

@@ -40,7 +40,7 @@ fn wrapped_texts_mean_what_is_inside() {
         (
             Code::NotFound,
             "persistent cache task 7 not found",
-            Operation::Question,
+            Operation::Query,
             NotFound,
         ),
         (
@@ -109,12 +109,12 @@ fn wrapped_texts_mean_what_is_inside() {
             BY_PATH,
             Refused,
         ),
-        (Code::Unavailable, "", Operation::Question, Unavailable),
-        (Code::NotFound, "", Operation::Question, NotFound),
+        (Code::Unavailable, "", Operation::Query, Unavailable),
+        (Code::NotFound, "", Operation::Query, NotFound),
         (
             Code::FailedPrecondition,
             "not now",
-            Operation::Question,
+            Operation::Query,
             Refused,
         ),
     ];
@@ -144,7 +144,7 @@ fn what_is_unavailable_is_no_path_of_ours() {
         "Permission denied (os error 13)",
     ];
     for text in texts {
-        for operation in [Operation::Import, Operation::Question, BY_PATH, BY_LINK] {
+        for operation in [Operation::Import, Operation::Query, BY_PATH, BY_LINK] {
             assert_eq!(
                 kind(Code::Unavailable, text, operation),
                 Unavailable,
@@ -157,7 +157,7 @@ fn what_is_unavailable_is_no_path_of_ours() {
 #[test]
 fn plain_texts_mean_what_they_say() {
     let table = [
-        ("task 7 not found", Operation::Question, NotFound),
+        ("task 7 not found", Operation::Query, NotFound),
         (
             "no space left on device: not enough space to store the persistent cache task: content_length=9",
             Operation::Import,
@@ -222,7 +222,7 @@ fn plain_texts_mean_what_they_say() {
         ("unexpected response", Operation::Import, Failure),
         (
             "available schedulers not found",
-            Operation::Question,
+            Operation::Query,
             Unavailable,
         ),
         // Half of what means something means nothing.
@@ -295,11 +295,7 @@ fn every_code_has_a_kind() {
         (Code::Unauthenticated, Refused),
     ];
     for (code, expected) in table {
-        assert_eq!(
-            kind(code, "text", Operation::Question),
-            expected,
-            "{code:?}"
-        );
+        assert_eq!(kind(code, "text", Operation::Query), expected, "{code:?}");
     }
     assert_eq!(
         kind(Code::Aborted, "/x changed", Operation::Import),
