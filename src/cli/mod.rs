@@ -156,14 +156,17 @@ impl Command {
     }
 
     async fn run_once(&self, runs_before: u32, earlier: &mut Earlier) -> Result<Outcome> {
+        // The long ones on the heap: without optimisation, each layer around them copies them to its stack.
         match self {
-            Self::Import(arguments) => arguments.run(runs_before, &mut earlier.staged).await,
-            Self::Export(arguments) => arguments.run(&earlier.printed).await,
+            Self::Import(arguments) => {
+                Box::pin(arguments.run(runs_before, &mut earlier.staged)).await
+            }
+            Self::Export(arguments) => Box::pin(arguments.run(&earlier.printed)).await,
             Self::Stat(arguments) => arguments.run().await,
             Self::Ls(arguments) => arguments.run().await,
             Self::Id(arguments) => arguments.run().await,
-            Self::Verify(arguments) => arguments.run().await,
-            Self::Doctor(arguments) => arguments.run().await,
+            Self::Verify(arguments) => Box::pin(arguments.run()).await,
+            Self::Doctor(arguments) => Box::pin(arguments.run()).await,
             Self::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
             Self::Man(arguments) => arguments.page().map(Outcome::Document),
         }

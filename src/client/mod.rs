@@ -18,6 +18,7 @@ use dfdaemon_api::dfdaemon::v2::{
 use tokio::sync::Mutex;
 use tracing::info;
 
+use crate::content::thread::{finished, on_thread};
 use crate::types::attempt::{Attempt, ReplicasSeen};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::local_task::LocalTask;
@@ -208,6 +209,18 @@ impl Client {
 
     pub(crate) fn writes_inline(&self) -> bool {
         self.writes_inline
+    }
+
+    /// Does work that may block: here if this thread does nothing else, or on a thread of its own.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if self.writes_inline {
+            return work();
+        }
+        finished(on_thread(name, work)?).await
     }
 
     /// The state of a task, as the scheduler sees it.

@@ -197,10 +197,15 @@ async fn a_daemon_that_says_nothing_is_not_waited_for_longer_than_asked() {
         error.to_string(),
         format!("cannot import {}", file.display())
     );
+    let tree = crate::ImportTree::new(crate::ImportRequest::new(directory.path()).timeout(soon));
+    let error = client.import_tree(&tree).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     let client = client.with_timeout(soon);
+    let tree = crate::ImportTree::new(directory.path());
+    let tree = client.import_tree(&tree).await.unwrap_err();
     let stat = client.stat("7").await.unwrap_err();
     let wait = client.wait_for_replicas("7", 2).await.unwrap_err();
-    for error in [stat, wait] {
+    for error in [tree, stat, wait] {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(error.causes(), ["it took longer than 50ms"]);
         assert_eq!(error.remedy(), Some(&crate::Remedy::MoreTime));

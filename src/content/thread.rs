@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::output::leftovers::of_this_operation;
 use crate::types::error::{Error, ErrorKind, Result};
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -35,10 +36,10 @@ pub(crate) fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<T>>> {
     let (sender, receiver) = oneshot::channel();
-    let work: Work = Box::new(move || {
+    let work: Work = Box::new(of_this_operation(move || {
         // Nobody listens any more if the operation was broken off.
         let _ = sender.send(work());
-    });
+    }));
     // The one that worked last, whose memory is at hand.
     let waiting = idle().pop();
     let work = match waiting {

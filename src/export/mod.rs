@@ -82,6 +82,8 @@ impl Client {
         request: impl Into<ExportRequest>,
         mut writer: impl AsyncWrite + Unpin,
     ) -> Result<Exported> {
+        let request = request.into();
+        let (timeout, attempt) = (request.timeout, Attempt::Export(request.task_id.clone()));
         let (queue, mut content) = mpsc::channel(1);
         let export = self.export_to_blocking_writer(request, QueueWriter(queue));
         let copy = async {
@@ -91,8 +93,12 @@ impl Client {
             writer.flush().await
         };
         let copy = async { copy.await.map_err(stream_failed) };
-        let (exported, ()) = tokio::try_join!(export, copy)?;
-        Ok(exported)
+        let both = async {
+            let (exported, ()) = tokio::try_join!(export, copy)?;
+            Ok(exported)
+        };
+        // The export may have ended when the writer hangs.
+        self.bounded(timeout, attempt, both).await
     }
 
     /// As [`Client::export_to_writer`], for a writer that blocks. It is used on a thread of its
@@ -143,7 +149,8 @@ impl Client {
         let shown = target.path().display().to_string();
         let disk = target.disk().clone();
         let sync = target.must_be_synced();
-        let temporary = TemporaryFile::create(target)?;
+        let create = move || TemporaryFile::create(target);
+        let temporary = self.blocking("create", create).await?;
         let destination = PositionedWriter::new(temporary.file(), disk, shown)
             .of_length(stream.content_length())
             .checked(check)

@@ -267,7 +267,6 @@ async fn a_dropped_export_leaves_nothing() {
     assert_eq!(names(directory.path()), [""; 0]);
 }
 
-/// By path the daemon has written its file when the directory goes.
 #[tokio::test]
 async fn the_digest_is_checked_whatever_the_order() {
     let right = "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882";

@@ -116,7 +116,9 @@ impl Client {
         }
         let staging = std::path::absolute(staging).map_err(source::failed)?;
         let cannot = |source| cannot_stage(&staging, source);
-        let staged = PrivateFile::create(&staging, self.daemon_user().await?).map_err(cannot)?;
+        let (below, user) = (staging.clone(), self.daemon_user().await?);
+        let create = move || Ok(PrivateFile::create(&below, user));
+        let staged = self.blocking("create", create).await?.map_err(cannot)?;
         let file = staged.file().try_clone().map_err(cannot)?;
         let wanted = Arc::new(());
         let still_wanted = Arc::downgrade(&wanted);

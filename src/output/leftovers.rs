@@ -45,6 +45,17 @@ impl Leftovers {
     }
 }
 
+/// Makes `work` a part of this thread's operation, for another thread to run.
+pub(crate) fn of_this_operation<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let operation = OF_THIS_THREAD.with_borrow(Clone::clone);
+    move || {
+        let other = OF_THIS_THREAD.replace(operation);
+        let done = work();
+        OF_THIS_THREAD.set(other);
+        done
+    }
+}
+
 /// Something that is removed if the process gives up before this is dropped. Without an operation
 /// that may be given up, as in other programs, it is nothing.
 #[must_use]
@@ -76,5 +87,27 @@ impl Drop for Leftover {
         if let Some((leftovers, number)) = self.0.take() {
             leftovers.begun().entries.remove(&number);
         }
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_another_thread_begins_for_an_operation_is_removed_with_it() {
+        let removed = Arc::new(AtomicBool::new(false));
+        let leftovers = Leftovers::default();
+        leftovers.collect();
+        let removes = Arc::clone(&removed);
+        let begin =
+            of_this_operation(move || Leftover::new(move || removes.store(true, Ordering::SeqCst)));
+        let begun = std::thread::spawn(begin).join().unwrap();
+        leftovers.remove_all();
+        assert!(removed.load(Ordering::SeqCst));
+        drop(begun);
+        assert!(leftovers.begun().entries.is_empty());
     }
 }

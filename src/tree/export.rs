@@ -137,8 +137,13 @@ impl Client {
         tree: &ExportTree,
         path: impl AsRef<Path>,
     ) -> Result<ExportedTree> {
-        let target = PrivateTree::check(path.as_ref())?;
-        let exported = self.export_tree_to(tree, target);
+        let path = path.as_ref().to_owned();
+        // On the heap: without optimisation, each layer around it copies it to its stack.
+        let exported = Box::pin(async {
+            let check = move || PrivateTree::check(&path);
+            let target = self.blocking("check", check).await?;
+            self.export_tree_to(tree, target).await
+        });
         let attempt = Attempt::Export(tree.request.task_id.clone());
         let exported = self.bounded(tree.request.timeout, attempt, exported).await;
         exported
@@ -155,12 +160,15 @@ impl Client {
         let counter = Counter::new(tree.progress.as_ref());
         counter.begin(&summary);
         let written = target.clone();
-        let cannot = |source: io::Error| written.cannot_write(source);
         let user = self.daemon_user().await?;
-        let private = PrivateTree::create(target, user).map_err(cannot)?;
-        private
-            .create_directories(directories(&entries))
-            .map_err(cannot)?;
+        let create = move || {
+            let cannot = |source: io::Error| written.cannot_write(source);
+            let private = PrivateTree::create(target, user).map_err(cannot)?;
+            let created = private.create_directories(directories(&entries));
+            created.map_err(cannot)?;
+            Ok((private, entries, written))
+        };
+        let (private, entries, written) = self.blocking("create", create).await?;
         let next = AtomicUsize::new(0);
         let all = Files {
             client: self,
@@ -172,7 +180,12 @@ impl Client {
         };
         let jobs = tree.jobs.get().min(summary.file_count.max(1));
         together((0..jobs).map(|_| all.work())).await?;
-        finish(&private, &entries).map_err(cannot)?;
+        let finish = move || {
+            let finished = finish(&private, &entries);
+            finished.map_err(|source| written.cannot_write(source))?;
+            Ok((private, entries))
+        };
+        let (private, entries) = self.blocking("finish", finish).await?;
         Ok(ExportedTree {
             path: private.commit()?,
             summary,

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
 use crate::import::{ImportRequest, Imported};
 use crate::output::PrivateFile;
+use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::options::TaskId;
 use crate::types::task::Task;
@@ -111,8 +112,14 @@ impl Client {
             Error::local_file(format!("cannot import {}", tree.request.path.display()))
                 .because(source)
         })?;
-        let imported = self.import_tree_at(tree, path.clone()).await;
-        imported.map_err(|error| error.within(format!("cannot import {}", path.display())))
+        let attempt = Attempt::Import(path.clone());
+        // On the heap: without optimisation, each layer around it copies it to its stack.
+        let imported = Box::pin(async {
+            let imported = self.import_tree_at(tree, path).await;
+            imported.map_err(|error| error.within(attempt.clone()))
+        });
+        let timeout = tree.request.timeout;
+        self.bounded(timeout, attempt.clone(), imported).await
     }
 
     async fn import_tree_at(&self, tree: &ImportTree, path: PathBuf) -> Result<ImportedTree> {
@@ -142,13 +149,10 @@ impl Client {
         let state = all.state.into_inner();
         let mut state = state.unwrap_or_else(PoisonError::into_inner);
         state.share_ids();
-        let manifest = self
-            .import_manifest(
-                &request,
-                tree.staging.as_deref().unwrap_or(&path),
-                &state.entries,
-            )
-            .await?;
+        let lies_in = tree.staging.as_ref().unwrap_or(&path).clone();
+        let manifest = self.import_manifest(&request, lies_in, state.entries);
+        let (manifest, entries) = manifest.await?;
+        state.entries = entries;
         if manifest.existed {
             state.note_expiry(&manifest.task, &request);
         }
@@ -167,28 +171,33 @@ impl Client {
     async fn import_manifest(
         &self,
         request: &ImportRequest,
-        root: &Path,
-        entries: &[Entry],
-    ) -> Result<Imported> {
+        root: PathBuf,
+        entries: Vec<Entry>,
+    ) -> Result<(Imported, Vec<Entry>)> {
         let cannot = |source| {
             Error::local_file("cannot write the manifest")
                 .because(source)
                 .hint("dfdaemon reads the manifest as a file in the directory or beside it: this user must be able to write there")
         };
         let user = self.daemon_user().await?;
-        let file = PrivateFile::create(root, user)
-            .or_else(|error| match root.parent() {
-                Some(beside) => PrivateFile::create(beside, user),
-                None => Err(error),
-            })
-            .map_err(cannot)?;
-        manifest::write(entries, io::BufWriter::new(file.file())).map_err(cannot)?;
-        let import = ImportRequest {
-            path: file.path().to_owned(),
-            ..request.clone()
+        let request = request.clone();
+        let write = move || {
+            let file = PrivateFile::create(&root, user)
+                .or_else(|error| match root.parent() {
+                    Some(beside) => PrivateFile::create(beside, user),
+                    None => Err(error),
+                })
+                .map_err(cannot)?;
+            manifest::write(&entries, io::BufWriter::new(file.file())).map_err(cannot)?;
+            let path = file.path().to_owned();
+            let import = ImportRequest { path, ..request }.check()?;
+            Ok((file, import, entries))
         };
-        let imported = self.import_checked(&import.check()?).await;
-        imported.map_err(|error| error.within("cannot import the manifest of the tree"))
+        let (_file, import, entries) = self.blocking("manifest", write).await?;
+        let imported = self.import_checked(&import).await;
+        let imported =
+            imported.map_err(|error| error.within("cannot import the manifest of the tree"))?;
+        Ok((imported, entries))
     }
 }
 
