@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tracing::info;
 
 use super::local_replica::LocalReplica;
-use super::piece_stream::{PieceStream, Watched};
+use super::piece_stream::{PieceReport, PieceStream};
 use super::{ExportMode, ExportRequest, Exported};
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
@@ -36,10 +36,15 @@ pub(super) async fn export(
     }
     let check = request.check(client).await?;
     let persistent = LocalReplica::ask(client, request).await.persistent;
-    let directory = match PrivateDirectory::create(target.clone(), client.daemon_user().await?) {
+    let (beside, daemon_user) = (target.clone(), client.daemon_user().await?);
+    let create = move || Ok(PrivateDirectory::create(beside, daemon_user));
+    let directory = match client.blocking("create", create).await? {
         Ok(directory) => directory,
         // Where nobody may write, on a read-only file system, dfdaemon is not asked to either.
-        Err(source) if source.kind() == io::ErrorKind::PermissionDenied && !target.exists() => {
+        Err(source)
+            if source.kind() == io::ErrorKind::PermissionDenied
+                && is_daemons(&target, daemon_user) =>
+        {
             info!(%source, "no private directory beside the output: dfdaemon writes it itself");
             return export_to_target(client, request, persistent, check, &target).await;
         }
@@ -47,25 +52,32 @@ pub(super) async fn export(
     };
     let inner = Some(directory.inner());
     let written = write(client, request, persistent, inner, force_hard_link).await;
-    let watched = match written {
-        Err(Written::NotPermitted(_)) if !target.exists() => {
+    let reported = match written {
+        Err(WriteRefused::NotPermitted(_)) if is_daemons(&target, daemon_user) => {
             info!("dfdaemon may not write beside the output: it writes it itself");
             drop(directory);
             return export_to_target(client, request, persistent, check, &target).await;
         }
-        written => written.map_err(Written::error)?,
+        written => written.map_err(WriteRefused::error)?,
     };
     let sync = target.must_be_synced().then_some(target);
     let opened = directory.open_inner();
     let opened = opened.map_err(|source| not_opened(source, directory.is_in_place()));
-    let verified = verify(check, opened, watched, sync).await?;
+    let verified = verify(check, opened, reported, sync).await?;
     Ok(Exported {
         path: Some(directory.commit()?),
         ..verified
     })
 }
 
-/// Lets the daemon write the target itself, which does not exist: it never replaces a file.
+/// Whether the daemon may be asked to write the target itself, where this side may not: it never replaces
+/// a file, and only a directory of its own user is its to write in. Elsewhere a daemon of root would do what
+/// this user may not.
+fn is_daemons(target: &Target, daemon_user: Option<u32>) -> bool {
+    !target.exists() && daemon_user.is_some() && target.owner_of_directory() == daemon_user
+}
+
+/// Lets the daemon write the target itself, which does not exist.
 ///
 /// It caches the task first and then only makes a link: a daemon that is killed while it writes
 /// would leave a part of the file there, which this side may not be allowed to remove.
@@ -77,17 +89,20 @@ async fn export_to_target(
     target: &Target,
 ) -> Result<Exported> {
     let cached = write(client, request, persistent, None, false).await;
-    cached.map_err(Written::error)?.whole?;
+    cached.map_err(WriteRefused::error)?.whole?;
     let linked = write(client, request, persistent, Some(target.path()), true).await;
-    let watched = linked.map_err(Written::error)?;
+    let reported = linked.map_err(WriteRefused::error)?;
     let opened = target.open_itself();
-    let arrived = Arrived {
+    let output = UnverifiedOutput {
         target,
         file: opened.as_ref().ok().and_then(|file| file.try_clone().ok()),
     };
-    let opened = opened.map_err(|source| not_opened(source, true));
-    let verified = verify(check, opened, watched, None).await?;
-    arrived.accept();
+    let opened = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => written_elsewhere(target, source),
+        _ => not_opened(source, true),
+    });
+    let verified = verify(check, opened, reported, None).await?;
+    output.accept();
     Ok(Exported {
         path: Some(target.path().to_owned()),
         ..verified
@@ -96,18 +111,18 @@ async fn export_to_target(
 
 /// What is at the target after the daemon said that it wrote it; removed when dropped, unless it was
 /// accepted. If the daemon failed or is still writing, the file may not be ours.
-struct Arrived<'a> {
+struct UnverifiedOutput<'a> {
     target: &'a Target,
     file: Option<File>,
 }
 
-impl Arrived<'_> {
+impl UnverifiedOutput<'_> {
     fn accept(mut self) {
         self.file = None;
     }
 }
 
-impl Drop for Arrived<'_> {
+impl Drop for UnverifiedOutput<'_> {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
             self.target.remove(file);
@@ -116,12 +131,12 @@ impl Drop for Arrived<'_> {
 }
 
 /// Why the daemon did not write.
-enum Written {
+enum WriteRefused {
     NotPermitted(Error),
     Failed(Error),
 }
 
-impl Written {
+impl WriteRefused {
     fn error(self) -> Error {
         match self {
             Self::NotPermitted(error) | Self::Failed(error) => error,
@@ -142,9 +157,9 @@ async fn write(
     persistent: bool,
     path: Option<&Path>,
     force_hard_link: bool,
-) -> std::result::Result<Watched, Written> {
+) -> std::result::Result<PieceReport, WriteRefused> {
     let text = |path: &Path| path.to_str().map(ToOwned::to_owned);
-    let text = |path| text(path).ok_or_else(|| Written::Failed(not_text(path)));
+    let text = |path| text(path).ok_or_else(|| WriteRefused::Failed(not_text(path)));
     let wire = DownloadPersistentCacheTaskRequest {
         output_path: path.map(text).transpose()?,
         force_hard_link,
@@ -158,9 +173,9 @@ async fn write(
     received.await.map_err(|error: Error| {
         let denied = [Errno::ACCESS, Errno::PERM].map(|errno| Some(errno.raw_os_error()));
         if error.kind() == ErrorKind::LocalFile && denied.contains(&error.raw_os_error()) {
-            return Written::NotPermitted(error);
+            return WriteRefused::NotPermitted(error);
         }
-        Written::Failed(error)
+        WriteRefused::Failed(error)
     })
 }
 
@@ -170,12 +185,12 @@ async fn write(
 async fn verify(
     check: Option<ContentCheck>,
     opened: Result<File>,
-    watched: Watched,
+    reported: PieceReport,
     sync: Option<Target>,
 ) -> Result<Exported> {
-    watched.whole?;
+    reported.whole?;
     let file = opened?;
-    let content_length = watched.content_length;
+    let content_length = reported.content_length;
     let metadata = file.metadata().map_err(cannot_read)?;
     if !metadata.is_file() {
         return Err(Error::integrity(
@@ -200,7 +215,7 @@ async fn verify(
     Ok(Exported {
         path: None,
         content_length,
-        piece_count: watched.coverage.piece_count(),
+        piece_count: reported.coverage.piece_count(),
         transferred: false,
     })
 }
@@ -220,6 +235,16 @@ fn not_opened(source: io::Error, in_place: bool) -> Error {
     Error::integrity("dfdaemon says that it wrote the file, but it is not there")
         .because(source)
         .with_remedy(Remedy::TransferElsewhere)
+}
+
+/// The daemon got the path of the target, which may exist in its file system too.
+fn written_elsewhere(target: &Target, source: io::Error) -> Error {
+    let shown = target.path().display();
+    Error::local_file(format!(
+        "dfdaemon says that it wrote {shown}, but it is not there: the file may be left in a file system that only dfdaemon sees"
+    ))
+    .because(source)
+    .with_remedy(Remedy::TransferElsewhere)
 }
 
 fn cannot_read(source: io::Error) -> Error {

@@ -21,8 +21,8 @@ use crate::wire::streaming_call::Answer;
 /// No file system holds a longer file.
 const MAX_CONTENT_LENGTH: u64 = i64::MAX.unsigned_abs();
 
-/// A stream that was watched to its good end.
-pub(super) struct Watched {
+/// What a daemon said of the pieces of a file that it wrote, in a stream that ended well.
+pub(super) struct PieceReport {
     pub(super) coverage: Coverage,
     /// The length that was announced, in bytes.
     pub(super) content_length: u64,
@@ -142,7 +142,7 @@ impl<'a> PieceStream<'a> {
     /// Receives every piece for its place alone: the daemon writes the content. A piece that does
     /// not fit is remembered until the end, since before it nobody knows whether the file that is
     /// there is the daemon's.
-    pub(super) async fn watch(mut self) -> Result<Watched> {
+    pub(super) async fn watch(mut self) -> Result<PieceReport> {
         let mut misfit = None;
         while let Some(event) = self.next_event().await? {
             let Event::Piece { head, .. } = event else {
@@ -155,7 +155,7 @@ impl<'a> PieceStream<'a> {
                 }
             }
         }
-        Ok(Watched {
+        Ok(PieceReport {
             whole: misfit.map_or_else(|| self.whole(), Err),
             content_length: self.content_length,
             coverage: self.coverage,

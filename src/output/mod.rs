@@ -219,6 +219,12 @@ impl Target {
         self.exists
     }
 
+    /// The user that the directory belongs to, if the system tells.
+    pub(crate) fn owner_of_directory(&self) -> Option<u32> {
+        let metadata = self.directory.metadata();
+        metadata.ok().map(|metadata| metadata.uid())
+    }
+
     /// What is at the target, opened to be read, through no link.
     pub(crate) fn open_itself(&self) -> io::Result<File> {
         private_directory::open_in(&self.directory, &*self.name)

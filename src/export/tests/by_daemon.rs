@@ -219,6 +219,27 @@ async fn by_path_the_target_is_named_where_the_daemon_may_not_write_beside_it() 
     assert_eq!(daemon.requests().exports.len(), 4);
 }
 
+/// Its file system may be another one, as that of a container's host: then the file is left there.
+#[tokio::test]
+async fn by_path_a_target_that_was_written_elsewhere_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("out");
+    let target = path.clone();
+    let daemon = ScriptedDaemon::start(Answers {
+        export: Arc::new(move |request| match request.output_path.as_deref() {
+            Some(path) if Path::new(path) != target => {
+                Err(Status::internal("Permission denied (os error 13)"))
+            }
+            _ => Ok(started_with(announced_pieces())),
+        }),
+        ..Answers::default()
+    });
+    let error = by_path(&daemon, &path, false).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LocalFile);
+    let wrote = format!("dfdaemon says that it wrote {}", path.display());
+    assert!(error.causes()[0].starts_with(&wrote), "{error:?}");
+}
+
 /// What is not cached is not asked for at the target: a part of it could stay there.
 #[tokio::test]
 async fn by_path_the_target_is_not_named_before_the_daemon_has_the_task() {

@@ -188,6 +188,37 @@ async fn a_disk_that_fails_at_any_step_of_an_export_leaves_what_was_there() {
     }
 }
 
+/// A file system may hang where a file is created, and the thread of a runtime has others to serve.
+#[tokio::test]
+async fn nothing_is_created_on_the_thread_of_the_runtime_unless_it_is_the_programs_own() {
+    for (mode, name) in [
+        (ExportMode::ByTransfer, "create"),
+        (ExportMode::ByPath, "create directory"),
+    ] {
+        let daemon = CASES
+            .iter()
+            .find(|case| case.mode == mode)
+            .unwrap()
+            .daemon();
+        let client = connected(&daemon).await;
+        for (client, is_here) in [(client.clone(), false), (client.writing_inline(), true)] {
+            let here = std::thread::current().id();
+            let (sender, threads) = std::sync::mpsc::channel();
+            let (disk, _) = Disk::failing(move |_, step| {
+                if step == name {
+                    sender.send(std::thread::current().id()).unwrap();
+                }
+                None
+            });
+            let directory = tempfile::tempdir().unwrap();
+            let target = Target::check(&directory.path().join("out"), false).unwrap();
+            let exported = client.export(&request().mode(mode), target.on(disk)).await;
+            exported.unwrap();
+            assert_eq!(threads.recv().unwrap() == here, is_here, "{mode:?}");
+        }
+    }
+}
+
 /// Takes some bytes, then fails.
 struct Full {
     room: usize,
