@@ -35,8 +35,8 @@ pub(crate) struct PositionedWriter {
     file: Arc<File>,
     disk: Disk,
     shown: String,
-    /// How long it is going to be; 0 once it is.
-    length: u64,
+    /// How long it is going to be, until it is.
+    length: Option<u64>,
     /// Whether what is not written reads as zeros.
     has_holes: bool,
     /// What it leaves of the file system's room to others, in bytes.
@@ -56,7 +56,7 @@ impl PositionedWriter {
             file,
             disk,
             shown,
-            length: 0,
+            length: None,
             has_holes: false,
             leaves: 0,
             check: None,
@@ -68,7 +68,10 @@ impl PositionedWriter {
 
     /// It is a new file, which is going to be so long. Zeros take no space of it.
     pub(crate) fn of_length(self, length: u64) -> Self {
-        Self { length, ..self }
+        Self {
+            length: Some(length),
+            ..self
+        }
     }
 
     pub(crate) fn checked(self, check: Option<ContentCheck>) -> Self {
@@ -81,8 +84,7 @@ impl PositionedWriter {
     }
 
     fn write_at(&mut self, offset: u64, content: &[u8]) -> io::Result<()> {
-        let length = std::mem::take(&mut self.length);
-        if length > 0 {
+        if let Some(length) = self.length.take() {
             self.has_holes = self.disk.set_length(&self.file, length)?;
             self.leaves = left_to_others(room(&self.file), length);
         }
@@ -132,7 +134,7 @@ fn left_to_others(room: Option<u64>, length: u64) -> u64 {
         .map_or(0, |room| (room / 16).max(1))
 }
 
-/// Whether so much data leaves so much of the room.
+/// Whether the room minus the data is at least `leaves`.
 fn fits(room: Option<u64>, data: usize, leaves: u64) -> bool {
     data == 0 || room.is_none_or(|room| room >= leaves.saturating_add(data as u64))
 }

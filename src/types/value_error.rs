@@ -52,7 +52,7 @@ pub enum ValueError {
     #[error("a task id is not empty")]
     EmptyTaskId,
     /// An endpoint without characters.
-    #[error("an endpoint is the path of a Unix socket, not nothing")]
+    #[error("the endpoint must not be empty")]
     EmptyEndpoint,
     /// An endpoint that is not a Unix socket.
     #[error("an endpoint is the path of a Unix socket; {scheme}:// is not supported")]

@@ -4,8 +4,12 @@
 //! received, neither copied nor collected; so their receiver must not trust them before the message has
 //! ended. Nothing is allocated by an announced length.
 
+mod fields;
+
 use bytes::{Buf as _, Bytes};
 use thiserror::Error;
+
+use self::fields::{finished, piece, response, started};
 
 /// The longest digest that is read, in bytes.
 const MAX_DIGEST: u64 = 1 << 10;
@@ -23,7 +27,7 @@ pub(crate) struct PieceHead {
 pub(crate) enum Event {
     /// A message that announces the length of the whole content, in bytes.
     Started { content_length: u64 },
-    /// So many bytes of content follow, of a piece of which this much is known by now.
+    /// `length` bytes of content follow. `head` is what the message has said of the piece so far.
     ContentStarts { head: PieceHead, length: u64 },
     /// The next bytes of that content.
     Content(Bytes),
@@ -74,7 +78,7 @@ enum Level {
 enum Kind {
     Number,
     Bytes,
-    /// So many bytes.
+    /// This many bytes.
     Fixed(u64),
 }
 
@@ -118,7 +122,7 @@ pub(crate) struct Decoder {
     /// What encloses the next byte, and the position at which it ends; outermost first.
     levels: Vec<(Level, u64)>,
     message: Message,
-    /// As far as it has come.
+    /// The digest, as much of it as was received.
     digest: Vec<u8>,
 }
 
@@ -255,8 +259,11 @@ impl Decoder {
             _ => return Err(Malformed::Kind(field)),
         };
         let expected = match (self.level(), field) {
-            (Level::Response, 4 | 5) | (Level::Finished, 1) | (Level::Piece, 5 | 6) => Kind::Bytes,
-            (Level::Started, 1) | (Level::Piece, 1 | 3 | 4) => Kind::Number,
+            (Level::Response, response::STARTED | response::FINISHED)
+            | (Level::Finished, finished::PIECE)
+            | (Level::Piece, piece::DIGEST | piece::CONTENT) => Kind::Bytes,
+            (Level::Started, started::CONTENT_LENGTH)
+            | (Level::Piece, piece::NUMBER | piece::OFFSET | piece::LENGTH) => Kind::Number,
             _ => kind,
         };
         if kind != expected {
@@ -272,12 +279,12 @@ impl Decoder {
 
     fn number(&mut self, field: u32, number: u64) {
         match (self.level(), field) {
-            (Level::Started, 1) => self.message.started = Some(number),
+            (Level::Started, started::CONTENT_LENGTH) => self.message.started = Some(number),
             // Cut off, as by every implementation.
             #[allow(clippy::cast_possible_truncation)]
-            (Level::Piece, 1) => self.piece().number = number as u32,
-            (Level::Piece, 3) => self.piece().offset = number,
-            (Level::Piece, 4) => self.piece().length = number,
+            (Level::Piece, piece::NUMBER) => self.piece().number = number as u32,
+            (Level::Piece, piece::OFFSET) => self.piece().offset = number,
+            (Level::Piece, piece::LENGTH) => self.piece().length = number,
             _ => {}
         }
     }
@@ -288,27 +295,33 @@ impl Decoder {
         self.state = KEY;
         match (self.level(), field) {
             // Of the two kinds of message the later counts, and those of one kind are merged.
-            (Level::Response, 4) if self.message.has_content => return Err(Malformed::Mixed),
-            (Level::Response, 4) => {
+            (Level::Response, response::STARTED) if self.message.has_content => {
+                return Err(Malformed::Mixed);
+            }
+            (Level::Response, response::STARTED) => {
                 self.message = Message {
                     started: Some(self.message.started.unwrap_or_default()),
                     ..Message::default()
                 };
                 self.levels.push((Level::Started, end));
             }
-            (Level::Response, 5) => {
+            (Level::Response, response::FINISHED) => {
                 self.message.started = None;
                 self.message.finished = true;
                 self.levels.push((Level::Finished, end));
             }
-            (Level::Finished, 1) => {
+            (Level::Finished, finished::PIECE) => {
                 self.message.piece.get_or_insert_default();
                 self.levels.push((Level::Piece, end));
             }
-            (Level::Piece, 5) if length > MAX_DIGEST => return Err(Malformed::LongDigest(length)),
-            (Level::Piece, 5) => self.state = State::Digest(end),
-            (Level::Piece, 6) if self.message.has_content => return Err(Malformed::ContentTwice),
-            (Level::Piece, 6) => {
+            (Level::Piece, piece::DIGEST) if length > MAX_DIGEST => {
+                return Err(Malformed::LongDigest(length));
+            }
+            (Level::Piece, piece::DIGEST) => self.state = State::Digest(end),
+            (Level::Piece, piece::CONTENT) if self.message.has_content => {
+                return Err(Malformed::ContentTwice);
+            }
+            (Level::Piece, piece::CONTENT) => {
                 self.message.has_content = true;
                 self.state = State::Content(end);
                 let head = self.piece().clone();

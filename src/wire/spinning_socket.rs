@@ -1,5 +1,6 @@
 //! The daemon's socket. During a transfer, a reader that finds the socket empty polls it for a moment
-//! before it sleeps: to sleep and be woken takes longer than the daemon takes to send more.
+//! before it sleeps: to sleep and be woken takes longer than the daemon takes to send more. Between two polls
+//! other tasks of the runtime run, and where polls find nothing it is but one: so other programs get it too.
 
 use std::future::Future as _;
 use std::io;
