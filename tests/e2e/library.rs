@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Recorder, Replay, Rpc};
+use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
 
 #[tokio::test]
 async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {
@@ -29,6 +29,8 @@ async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {
     assert_eq!(daemon.journal().calls(Rpc::Stat).len(), 1);
     Ok(())
 }
+
+use fake_dfdaemon::{Recorder, Replay};
 
 #[tokio::test]
 async fn a_dfdaemon_is_not_there_and_answers() -> Result<(), Box<dyn Error>> {
