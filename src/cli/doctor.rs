@@ -102,7 +102,7 @@ fn can_stage(staging: &Path, daemon_user: Option<u32>) -> Result<String> {
 }
 
 impl DoctorArguments {
-    /// Does what was asked.
+    /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let (mut checks, client) = diagnose(&self.common.connection.endpoint).await;
         let logs = self.common.logs.clone();

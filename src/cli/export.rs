@@ -144,7 +144,7 @@ fn digest(raw: &str) -> std::result::Result<Digest, String> {
 }
 
 impl ExportArguments {
-    /// Does what was asked.
+    /// Runs the command.
     ///
     /// `printed` counts what stdout got in earlier runs, which it is not to get again.
     pub(super) async fn run(&self, printed: &Arc<AtomicU64>) -> Result<Outcome> {

@@ -54,7 +54,7 @@ pub(crate) struct IdArguments {
 }
 
 impl IdArguments {
-    /// Does what was asked.
+    /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
         // The same checks as before an import, since it asks what an import would come to.
         let task_id = task_id(self.request(), self.dfdaemon_version.scheme()).await?;

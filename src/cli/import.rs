@@ -96,7 +96,7 @@ pub(crate) struct ImportArguments {
 }
 
 impl ImportArguments {
-    /// Does what was asked.
+    /// Runs the command.
     ///
     /// A task that exists in a further run is that of an earlier one, whose answer was lost. `staged` is
     /// what earlier runs made of stdin, which is read once.

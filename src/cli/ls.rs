@@ -54,7 +54,7 @@ enum Sort {
 }
 
 impl LsArguments {
-    /// Does what was asked.
+    /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let mut tasks = client.list().await?;

@@ -142,7 +142,7 @@ impl Command {
         }
     }
 
-    /// Does what it says, also when it takes more than one try.
+    /// Runs the command, and retries it as often as was asked.
     async fn run(self) -> Result<Outcome> {
         let retries = self.common().map_or(0, |common| common.connection.retries);
         let again = |runs_before: u32, error: &Error| {

@@ -42,7 +42,7 @@ pub(crate) struct StatArguments {
 }
 
 impl StatArguments {
-    /// Does what was asked.
+    /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let client = Client::connect(&self.common.connection.endpoint).await?;
         let task = match self.wait_for_replicas {

@@ -50,7 +50,7 @@ pub(crate) struct VerifyArguments {
 }
 
 impl VerifyArguments {
-    /// Does what was asked.
+    /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
         let path = self.shown_path()?;
         if self.common.output.format == Format::Json {

@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// That of the last run.
+/// The error of the last run.
 pub async fn retry<T>(retries: u32, operation: impl AsyncFnMut(u32) -> Result<T>) -> Result<T> {
     retry_if(retries, |_, error| is_retryable(error), operation).await
 }

@@ -118,7 +118,7 @@ pub(crate) enum Next {
     /// These, oldest first, as server-sent events; empty if none is wanted.
     Events(Bytes),
     Nothing,
-    /// So many events are not kept any more.
+    /// This many events are not kept any more.
     Missed(u64),
 }
 

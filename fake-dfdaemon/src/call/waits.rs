@@ -14,7 +14,7 @@ pub(crate) struct Waits(Arc<Mutex<BTreeMap<u64, (String, Timestamp)>>>);
 /// The numbers of what waits and is no call: above those of all calls.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
 
-/// A call that waits; dropped, it does not.
+/// Says that a call waits, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     waits: Waits,

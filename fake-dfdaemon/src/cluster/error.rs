@@ -79,7 +79,7 @@ pub(crate) enum Error {
     /// An injected fault, in what the scheduler does by itself.
     #[error("{0}")]
     Fault(Arc<tonic::Status>),
-    /// So many calls work on files that clients named that no thread is left for this one.
+    /// All threads for files that clients named are busy.
     #[error("too many imports and exports are busy with files of clients")]
     ClientFilesBusy,
     #[error("the call was cancelled")]

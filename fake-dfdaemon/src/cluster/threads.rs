@@ -32,7 +32,7 @@ struct ClientFileThreads {
     within: Duration,
 }
 
-/// A thread for one call; dropped, it is given back.
+/// A permit for a thread of one call, released on drop.
 struct ClientFileThread {
     steps: Arc<AtomicUsize>,
     _taken: OwnedSemaphorePermit,
@@ -133,7 +133,7 @@ impl Workers {
         self.gate.try_enter().ok_or(Error::Stopping)
     }
 
-    /// Does what takes no time, unless the daemon is stopping.
+    /// Does work that does not block, unless the daemon is stopping.
     pub(super) fn if_not_stopping<T>(
         &self,
         work: impl FnOnce() -> Result<T, Error>,

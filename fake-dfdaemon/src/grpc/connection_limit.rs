@@ -41,7 +41,7 @@ pub(crate) enum Admitted {
     None,
 }
 
-/// A connection that counts; dropped, it does not.
+/// A connection that counts towards the limit, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<AtomicUsize>);
 

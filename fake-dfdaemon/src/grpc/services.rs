@@ -50,7 +50,7 @@ impl Services {
         self.host.as_ref()
     }
 
-    /// None at all: nothing is answered.
+    /// Answers nothing.
     #[cfg(test)]
     pub(super) fn silent() -> Self {
         Self {

@@ -151,8 +151,8 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Each client has a connection and files open. The soft limit is there for programs that cannot
-/// count so far; commands of `run` may be such, and would inherit another one.
+/// Raises the soft limit of open files to the hard one: each client has a connection and files open. Not
+/// for `run`: its command would inherit the limit, and `select(2)` breaks with descriptors above 1024.
 fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

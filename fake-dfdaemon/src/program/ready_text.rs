@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::fake::FakeDfdaemon;
 use crate::proxy::printable;
 
-/// That a daemon is ready, how a shell comes to use it, and where its page is.
+/// Says that a daemon is ready, how a shell uses it, and where its page is.
 pub(crate) fn ready_text(daemon: &FakeDfdaemon) -> String {
     let hosts = daemon.hosts().count();
     let noun = if hosts == 1 { "host" } else { "hosts" };

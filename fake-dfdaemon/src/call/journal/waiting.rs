@@ -12,7 +12,7 @@ use super::{Call, Journal, Query};
 /// How many calls that nearly match are shown.
 const MOST_NEAR: usize = 5;
 
-/// Waits for calls; dropped, it does not.
+/// A wait for calls, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     journal: &'a Journal,

@@ -17,10 +17,10 @@ use crate::store::{layout, trash};
 
 mod swap;
 
-/// What a snapshot holds besides files.
-const ABOUT: &str = "snapshot.json";
+/// The file of a snapshot's metadata. With it the snapshot is complete.
+const METADATA: &str = "snapshot.json";
 
-/// How the names of snapshots that are not whole begin and end: no snapshot's does.
+/// Prefix and suffix of the names of incomplete snapshots. The name of a snapshot cannot begin with a dot.
 const NEW: (&str, &str) = (".", ".new");
 
 /// The longest name, in bytes.
@@ -95,7 +95,7 @@ pub(crate) fn take(
             })
         })
         // Last: with it the snapshot is whole.
-        .and_then(|()| disk.write_new(&beside.join(ABOUT), &serde_json::to_vec(metadata)?))
+        .and_then(|()| disk.write_new(&beside.join(METADATA), &serde_json::to_vec(metadata)?))
         .and_then(|()| replace(cluster, &beside, &target));
     made.inspect_err(|_| {
         if let Err(error) = disk.remove_tree(&beside) {
@@ -180,7 +180,7 @@ pub(crate) fn metadata(cluster: &Cluster, name: &str) -> Result<SnapshotMetadata
         let name = name.to_owned();
         return Err(SnapshotError::NotFound { name });
     }
-    let bytes = disk.read(&kept.join(ABOUT))?;
+    let bytes = disk.read(&kept.join(METADATA))?;
     Ok(serde_json::from_slice(&bytes).map_err(io::Error::from)?)
 }
 
@@ -261,7 +261,7 @@ pub(crate) fn recover(disk: &Disk, state_dir: &Path, hosts: usize) -> io::Result
 }
 
 fn is_whole(disk: &Disk, snapshot: &Path) -> io::Result<bool> {
-    let metadata = snapshot.join(ABOUT);
+    let metadata = snapshot.join(METADATA);
     Ok(disk.look(&metadata)?.is_some()
         && serde_json::from_slice::<SnapshotMetadata>(&disk.read(&metadata)?).is_ok())
 }

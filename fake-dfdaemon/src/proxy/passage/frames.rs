@@ -23,7 +23,7 @@ const END_HEADERS: u8 = 4;
 /// A frame that holds so much is long: the next one probably is, too.
 pub(super) const LONG: usize = 64 << 10;
 
-/// Who sends.
+/// The side that sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
     Client,

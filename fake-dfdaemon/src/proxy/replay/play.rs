@@ -36,7 +36,7 @@ pub(crate) enum Speed {
     /// At once.
     #[default]
     Max,
-    /// So many times as fast as they were recorded.
+    /// How many times as fast as they were recorded.
     Times(f64),
 }
 

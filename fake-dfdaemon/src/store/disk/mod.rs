@@ -253,7 +253,7 @@ impl Disk {
         if skipped { Ok(()) } else { file.sync_all() }
     }
 
-    /// Removes a file. One that is not there is as good.
+    /// Removes a file. Succeeds if it is not there.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
         self.step(DiskOp::Remove)?;
         match fs::remove_file(path) {
@@ -299,7 +299,7 @@ impl Disk {
         }
     }
 
-    /// Removes a directory with all that is in it. One that is not there is as good.
+    /// Removes a directory with all that is in it. Succeeds if it is not there.
     pub(crate) fn remove_tree(&self, dir: &Path) -> io::Result<()> {
         self.step(DiskOp::RemoveTree)?;
         match fs::remove_dir_all(dir) {
