@@ -67,7 +67,7 @@ CLIENT_ROUNDS = $(shell echo $$(($(or $(KILLS),500) / 12 + 1)))
 
 .PHONY: kills
 kills: build ## Kill the daemon in the middle of everything (KILLS=<n>, by default 500)
-	FAKE_DFDAEMON_KILLS=$(DAEMON_KILLS) $(CARGO) test --locked -p fake-dfdaemon --test crash -- --nocapture
+	FAKE_DFDAEMON_KILLS=$(DAEMON_KILLS) $(CARGO) test --locked -p fake-dfdaemon --test fake -- --nocapture crash::
 	DFCACHE_TEST_KILL_ROUNDS=$(CLIENT_ROUNDS) $(CARGO) test --locked --test e2e -- --nocapture kills::
 	@echo "$$((2 * $(DAEMON_KILLS))) kills in the store and $$((6 * $(CLIENT_ROUNDS) + 2)) under dfcache: nothing was lost"
 
@@ -114,7 +114,7 @@ packages-test: packages ## Install the packages into a scratch root and run what
 
 .PHONY: cycles
 cycles: ## Start, import, export and stop the daemon again and again (N=<n>, by default 1000): nothing is left
-	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test run -- --nocapture cycles::
+	FAKE_DFDAEMON_TEST_CYCLES=$(or $(N),1000) $(CARGO) test --locked -p fake-dfdaemon --test fake -- --nocapture run::cycles::
 
 # Each client has a connection and files open, and so has the daemon.
 .PHONY: soak

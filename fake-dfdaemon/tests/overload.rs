@@ -1,10 +1,6 @@
 //! More clients, and more open files, than a process may have: connections over the limit are refused,
 //! no client waits, and no task is lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::error::Error as _;
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -16,11 +12,11 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-use support::client::{Client, Export, Import};
-use support::control::Address;
-use support::peer_client::PeerClient;
-use support::process::Process;
-use support::requests;
+use crate::support::client::{Client, Export, Import};
+use crate::support::control::Address;
+use crate::support::peer_client::PeerClient;
+use crate::support::process::Process;
+use crate::support::requests;
 
 /// What the process may have open, and nobody may raise.
 const DESCRIPTORS: usize = 64;

@@ -1,9 +1,5 @@
 //! The program as a process: its ready line, its signals, its sockets, its memory.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
@@ -13,9 +9,9 @@ use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Respons
 use rustix::process::Signal;
 use tonic::Code;
 
-use support::client::{Client, Export, Exported, Import};
-use support::process::{Process, names, refused, serve};
-use support::{eventually, requests};
+use crate::support::client::{Client, Export, Exported, Import};
+use crate::support::process::{Process, names, refused, serve};
+use crate::support::{eventually, requests};
 
 fn import(path: &std::path::Path) -> Import {
     requests::import(path, 1, 3600)
@@ -62,7 +58,7 @@ fn a_task_is_exported_from_a_host_of_another_process() {
             let dir = tempfile::tempdir().unwrap();
             let (path, out) = (dir.path().join("file"), dir.path().join("out"));
             fs::write(&path, "content").unwrap();
-            support::runtime().block_on(async {
+            crate::support::runtime().block_on(async {
                 let client = Client::connect(&far.endpoint(0)).await;
                 let id = client.import(import(&path)).await.unwrap().id;
                 let client = Client::connect(&near.endpoint(0)).await;
@@ -74,7 +70,7 @@ fn a_task_is_exported_from_a_host_of_another_process() {
             let far = Process::start(serve().args(["--tcp", "127.0.0.1:0", "--fault", hangs]));
             let parent = of_first_host(&far, field);
             let near = Process::start(serve().args(["--parent", &parent]));
-            support::runtime().block_on(async {
+            crate::support::runtime().block_on(async {
                 let client = Client::connect(&far.endpoint(0)).await;
                 let id = client.import(import(&path)).await.unwrap().id;
                 let client = Client::connect(&near.endpoint(0)).await;
@@ -147,7 +143,7 @@ fn a_signal_leaves_a_given_state_without_sockets() {
 async fn a_signal_breaks_off_what_is_running() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
-    fs::write(&file, support::content::bytes(1, 24 << 20)).unwrap();
+    fs::write(&file, crate::support::content::bytes(1, 24 << 20)).unwrap();
     let process = Process::start(serve().args(["--hosts", "1"]));
     let client = Client::connect(&process.endpoint(0)).await;
     let task = client.import(import(&file)).await.unwrap();

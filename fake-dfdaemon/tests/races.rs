@@ -1,9 +1,5 @@
 //! Many clients at once on hosts that come and go: whatever happened, in the end all books agree.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fake_dfdaemon::{FakeDfdaemon, Release};
 
-use support::client::{Client, Export, Import};
-use support::process::names;
-use support::requests;
-use support::world::World;
-use support::{content, eventually};
+use crate::support::client::{Client, Export, Import};
+use crate::support::process::names;
+use crate::support::requests;
+use crate::support::world::World;
+use crate::support::{content, eventually};
 
 const HOSTS: usize = 3;
 
@@ -62,7 +58,7 @@ async fn stir(release: Release) {
         fs::write(path, content::bytes(task, LENGTH)).unwrap();
     }
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(Arc::clone(&world).client(client)))
+        .map(|client| tokio::spawn(Arc::clone(&world).make_calls(client)))
         .collect();
     let done = Arc::new(AtomicBool::new(false));
     let shaken = tokio::spawn(Arc::clone(&world).shake(Arc::clone(&done)));
@@ -83,7 +79,7 @@ fn source(dir: &Path, task: u64) -> PathBuf {
 
 impl World {
     /// Imports, exports, goes away in the middle.
-    async fn client(self: Arc<Self>, number: u64) {
+    async fn make_calls(self: Arc<Self>, number: u64) {
         let mut random = Random(number);
         for call in 0..CALLS {
             let host = usize::try_from(random.below(HOSTS as u64)).unwrap();
@@ -306,7 +302,7 @@ async fn an_export_outlives_the_import_that_takes_its_expired_id() {
         // The exporter has the content in every other round, and fetches it in the others.
         let client = if round % 3 == 0 { &importer } else { &exporter };
         let mut messages = client.begin_export(request).await.unwrap();
-        let mut exported = support::client::Exported::default();
+        let mut exported = crate::support::client::Exported::default();
         exported.take(messages.message().await.unwrap().unwrap());
         daemon
             .clock()

@@ -1,9 +1,5 @@
 //! The library over time: what a restart keeps, what a stop leaves, many side by side.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -13,10 +9,10 @@ use fake_dfdaemon::clock::ClockMode;
 use fake_dfdaemon::{FakeDfdaemon, Quirk, Release};
 use jiff::Timestamp;
 
-use support::client::Import;
-use support::content;
-use support::requests::{self, transfer};
-use support::world::{self, client as host};
+use crate::support::client::Import;
+use crate::support::content;
+use crate::support::requests::{self, transfer};
+use crate::support::world::{self, client as host};
 
 fn import(path: &Path, replicas: u64) -> Import {
     Import {

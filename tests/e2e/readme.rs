@@ -56,7 +56,8 @@ fn its_guarantees_name_tests_that_are_there() {
             let (file, name) = test.split_once("::").unwrap_or((test, ""));
             let file = repository.join(file);
             if file.is_dir() {
-                assert!(file.join("main.rs").exists(), "{promise}: {test}");
+                let roots = ["main.rs", "mod.rs"].map(|root| file.join(root));
+                assert!(roots.iter().any(|root| root.exists()), "{promise}: {test}");
             } else {
                 let text = std::fs::read_to_string(&file);
                 let text = text.unwrap_or_else(|error| panic!("{promise}: {test}: {error}"));

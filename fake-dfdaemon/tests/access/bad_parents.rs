@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tonic::{Request, Response, Status};
 use tower::Service as _;
 
-use crate::parents::{Over, far, imported, near, upload};
+use crate::access::parents::{Over, far, imported, near, upload};
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
 use crate::support::requests::{export_to, transfer};

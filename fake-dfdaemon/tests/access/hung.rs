@@ -10,7 +10,7 @@ use fake_dfdaemon::{FakeDfdaemon, Quirk};
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::ground::{Ground, HANGS};
+use crate::access::ground::{Ground, HANGS};
 use crate::support::client::{Client, Export};
 use crate::support::{eventually, requests};
 

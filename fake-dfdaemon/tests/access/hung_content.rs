@@ -5,8 +5,8 @@ use std::fs;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
-use crate::ground::{Ground, HANGS};
-use crate::stalling::StallingFileSystem;
+use crate::access::ground::{Ground, HANGS};
+use crate::access::stalling::StallingFileSystem;
 use crate::support::client::{Client, Export};
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};

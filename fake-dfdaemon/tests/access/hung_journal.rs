@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::ground::{Ground, HANGS};
-use crate::stalling::StallingFileSystem;
+use crate::access::ground::{Ground, HANGS};
+use crate::access::stalling::StallingFileSystem;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};

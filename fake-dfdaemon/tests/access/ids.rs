@@ -6,7 +6,7 @@ use fake_dfdaemon::FakeDfdaemon;
 use tokio::time::timeout;
 use tonic::Status;
 
-use crate::ground::{Ground, HANGS, tree};
+use crate::access::ground::{Ground, HANGS, tree};
 use crate::support::client::{Client, Export, Import};
 use crate::support::control::Address;
 use crate::support::peer_client::PeerClient;

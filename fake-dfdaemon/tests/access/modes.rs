@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::ground::{Ground, tree};
+use crate::access::ground::{Ground, tree};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
-use crate::ground::Ground;
+use crate::access::ground::Ground;
 use crate::support::process::{Process, serve};
 
 fn one_host(world: &Ground, control_tcp: Option<&str>) -> Command {

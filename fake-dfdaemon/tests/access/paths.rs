@@ -7,7 +7,7 @@ use fake_dfdaemon::{FakeDfdaemon, Quirk, Release};
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::ground::{Ground, HANGS, tree};
+use crate::access::ground::{Ground, HANGS, tree};
 use crate::support::client::{Client, Export, Import};
 use crate::support::requests;
 

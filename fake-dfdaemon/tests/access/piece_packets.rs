@@ -9,7 +9,7 @@ use fake_dfdaemon::{FakeDfdaemon, Release, Rpc};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::parents::{Over, far, imported, near, upload};
+use crate::access::parents::{Over, far, imported, near, upload};
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
 use crate::support::requests::transfer;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
-use crate::ground::{Ground, NOBODY, is_root, tree};
+use crate::access::ground::{Ground, NOBODY, is_root, tree};
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::process::{Process, names, refused, serve};

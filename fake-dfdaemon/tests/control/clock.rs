@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::controlled::{Controlled, START, column, empty, import, transfer};
+use crate::control::controlled::{Controlled, START, column, empty, import, transfer};
 
 #[tokio::test]
 async fn manual_time_moves_as_it_is_told_to() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fake_dfdaemon::{Action, Rpc};
 use serde_json::{Value, json};
 
-use crate::controlled::{Controlled, empty};
+use crate::control::controlled::{Controlled, empty};
 
 /// The table of the API: what there is, and a request that is answered well.
 const TABLE: [(&str, &str, &str, &str); 28] = [

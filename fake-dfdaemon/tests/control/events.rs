@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::controlled::Controlled;
+use crate::control::controlled::Controlled;
 
 /// A reader of events.
 struct Reader {

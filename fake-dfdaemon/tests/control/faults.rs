@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use serde_json::json;
 use tonic::Code;
 
-use crate::controlled::{Controlled, column, empty};
+use crate::control::controlled::{Controlled, column, empty};
 use crate::support::eventually;
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::controlled::{Controlled, PIECE, column, transfer};
+use crate::control::controlled::{Controlled, PIECE, column, transfer};
 
 async fn replicas(w: &Controlled, id: &str) -> Vec<Value> {
     let task = w.api.get(&format!("/tasks/{id}")).await;
@@ -135,7 +135,7 @@ async fn an_export_goes_on_from_another_replica_when_its_source_stops() {
     let id = w
         .on_host(0)
         .await
-        .import(crate::controlled::import(&path))
+        .import(crate::control::controlled::import(&path))
         .await
         .unwrap()
         .id;

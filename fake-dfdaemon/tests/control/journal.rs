@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::controlled::{Controlled, PIECE, column, empty, import, transfer};
+use crate::control::controlled::{Controlled, PIECE, column, empty, import, transfer};
 
 #[tokio::test]
 async fn a_call_is_told_in_full() {

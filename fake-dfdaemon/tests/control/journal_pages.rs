@@ -3,7 +3,7 @@
 use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 
-use crate::controlled::{Controlled, column};
+use crate::control::controlled::{Controlled, column};
 use crate::support::client::Client;
 use crate::support::eventually;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 
-use crate::controlled::{Controlled, column, import};
+use crate::control::controlled::{Controlled, column, import};
 use crate::support::eventually;
 
 /// An import that hangs has an end in view: who waits for it waits no longer than it takes.

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
 
-use crate::controlled::{Controlled, PIECE, column, transfer};
+use crate::control::controlled::{Controlled, PIECE, column, transfer};
 use crate::support::client::{Client, origin};
 use crate::support::eventually;
 use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;

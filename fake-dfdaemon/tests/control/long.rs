@@ -7,7 +7,7 @@ use std::path::Path;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::controlled::column;
+use crate::control::controlled::column;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};

@@ -6,7 +6,7 @@ use fake_dfdaemon::{Fault, Rpc};
 use http_body_util::BodyExt as _;
 use tonic::Code;
 
-use crate::controlled::{Controlled, PIECE, transfer};
+use crate::control::controlled::{Controlled, PIECE, transfer};
 
 async fn text(w: &Controlled) -> String {
     let answer = w.api.address().begin("GET", "/metrics", "").await;

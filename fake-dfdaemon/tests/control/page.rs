@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt as _;
 
-use crate::controlled::Controlled;
+use crate::control::controlled::Controlled;
 use crate::support::control::Address;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::process::Command;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use crate::controlled::{Api, Controlled};
+use crate::control::controlled::{Api, Controlled};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;

@@ -6,7 +6,7 @@ use fake_dfdaemon::{Quirk, Release};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::controlled::{Controlled, import, transfer};
+use crate::control::controlled::{Controlled, import, transfer};
 use crate::support::client::Import;
 
 impl Controlled {

@@ -6,7 +6,7 @@ use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::controlled::{Controlled, PIECE, START, column, empty, import, transfer};
+use crate::control::controlled::{Controlled, PIECE, START, column, empty, import, transfer};
 use crate::support::client::Import;
 use crate::support::control::Address;
 use crate::support::eventually;

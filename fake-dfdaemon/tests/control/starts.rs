@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::controlled::{Api, Controlled, column, transfer};
+use crate::control::controlled::{Api, Controlled, column, transfer};
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::{Process, serve};

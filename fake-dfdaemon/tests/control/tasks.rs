@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::controlled::{Controlled, PIECE, column, empty, import, transfer};
+use crate::control::controlled::{Controlled, PIECE, column, empty, import, transfer};
 use crate::support::client::Import;
 
 #[tokio::test]

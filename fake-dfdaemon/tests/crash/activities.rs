@@ -11,7 +11,7 @@ use fake_dfdaemon::Release;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use crate::promises::{CAPACITY, HOSTS, Promise, Promises};
+use crate::crash::promises::{CAPACITY, HOSTS, Promise, Promises};
 use crate::support::client::{Client, Export};
 use crate::support::content;
 use crate::support::process::{Process, serve};

@@ -5,8 +5,10 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
+use crate::faults::world::{
+    Kind, PIECE, Place, Subject, World, export_to, faults, import, transfer,
+};
 use crate::support::client::Exported;
-use crate::world::{Kind, PIECE, Place, Subject, World, export_to, faults, import, transfer};
 
 /// How long an action has to let a call go on that it shall not hold up.
 const SOON: Duration = Duration::from_secs(20);

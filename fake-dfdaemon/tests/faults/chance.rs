@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fake_dfdaemon::{Fault, Rpc};
 use tonic::Code;
 
-use crate::world::World;
+use crate::faults::world::World;
 
 const CALLS: u64 = 200;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Fault, Rpc};
 
+use crate::faults::world::World;
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
-use crate::world::World;
 
 fn fault(text: &str) -> Fault {
     text.parse().unwrap()

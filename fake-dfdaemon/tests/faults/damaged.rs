@@ -8,10 +8,10 @@ use std::time::Duration;
 use fake_dfdaemon::{Fault, Release, Rpc};
 use tonic::Code;
 
+use crate::faults::world::{PIECE, Subject, World, export_to, import, transfer};
 use crate::support::client::Import;
 use crate::support::requests;
 use crate::support::world::content_path;
-use crate::world::{PIECE, Subject, World, export_to, import, transfer};
 
 const LENGTH: usize = PIECE + 5;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use fake_dfdaemon::{Fault, Quirk, Release, Rpc};
 use tonic::Code;
 
+use crate::faults::world::{PIECE, World, import, transfer};
 use crate::support::client::Import;
 use crate::support::eventually;
-use crate::world::{PIECE, World, import, transfer};
 
 /// Longer than anything here takes, and shorter than the longest file is read.
 const HANGS: Duration = Duration::from_secs(30);

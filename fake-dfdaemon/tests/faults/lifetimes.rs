@@ -5,7 +5,7 @@ use std::time::Duration;
 use fake_dfdaemon::{Fault, Rpc};
 use tonic::Code;
 
-use crate::world::{World, import, transfer};
+use crate::faults::world::{World, import, transfer};
 
 #[tokio::test]
 async fn a_guard_that_goes_out_of_scope_takes_its_fault_along() {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Rpc, Waiting};
 
+use crate::faults::world::{Kind, Place, Subject, World, faults, import};
 use crate::support::client::Import;
 use crate::support::eventually;
-use crate::world::{Kind, Place, Subject, World, faults, import};
 
 const GC_INTERVAL: Duration = Duration::from_secs(900);
 

@@ -3,8 +3,8 @@
 use fake_dfdaemon::{Fault, FaultGuard, Rpc};
 use tonic::Code;
 
+use crate::faults::world::{World, import, transfer};
 use crate::support::client::Import;
-use crate::world::{World, import, transfer};
 
 #[tokio::test]
 async fn a_host_is_told_from_the_others() {

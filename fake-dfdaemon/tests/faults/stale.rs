@@ -8,8 +8,8 @@ use std::path::Path;
 
 use fake_dfdaemon::{Fault, Host, Rpc};
 
+use crate::faults::world::World;
 use crate::support::client::Client;
-use crate::world::World;
 
 fn stale(host: usize) -> Fault {
     Fault::on(Rpc::Connect).host(format!("host-{host}")).stale()

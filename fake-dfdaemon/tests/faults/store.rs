@@ -9,8 +9,8 @@ use tonic::Code;
 
 use crate::support::eventually;
 
+use crate::faults::world::{Kind, PIECE, World, export_to, faults, import, transfer};
 use crate::support::client::Import;
-use crate::world::{Kind, PIECE, World, export_to, faults, import, transfer};
 
 /// Every file below a directory, but records, journal and what says what the directory is.
 fn content_below(dir: &Path) -> BTreeSet<PathBuf> {

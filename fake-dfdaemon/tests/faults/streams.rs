@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Action, Fault, Rpc};
 
+use crate::faults::world::{Kind, PIECE, Place, Subject, World, export_to, faults, transfer};
 use crate::support::client::Exported;
-use crate::world::{Kind, PIECE, Place, Subject, World, export_to, faults, transfer};
 
 /// Three pieces, the last of one byte.
 const LENGTH: usize = 2 * PIECE + 1;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use fake_dfdaemon::{Fault, Release};
 use tonic::Code;
 
+use crate::faults::world::{PIECE, Subject, World, transfer};
 use crate::support::requests;
-use crate::world::{PIECE, Subject, World, transfer};
 
 const LENGTH: usize = 2 * PIECE + 5;
 

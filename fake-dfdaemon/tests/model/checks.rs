@@ -8,9 +8,9 @@ use std::path::Path;
 use dfdaemon_api::common::v2::{PersistentCacheTask, TrafficType};
 use tonic::{Code, Status};
 
-use crate::files::{LENGTHS, bytes};
-use crate::lockstep::{Lockstep, Outcome};
-use crate::model::Hit;
+use crate::model::expected::Hit;
+use crate::model::files::{LENGTHS, bytes};
+use crate::model::lockstep::{Lockstep, Outcome};
 use crate::support::client::Exported;
 
 pub(crate) fn import_ended(

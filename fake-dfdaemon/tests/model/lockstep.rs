@@ -9,11 +9,13 @@ use fake_dfdaemon::{Builder, FakeDfdaemon, FaultGuard, Release, Rpc, SnapshotErr
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use crate::checks;
-use crate::files::{self, CAPACITY, TOO_BIG, Target};
-use crate::model::{GC_INTERVAL, Hit, Model, REPLICATION_DELAY, Replication, Status, Task};
-use crate::ops::{HOSTS, Op};
-use crate::script;
+use crate::model::checks;
+use crate::model::expected::{
+    GC_INTERVAL, Hit, Model, REPLICATION_DELAY, Replication, Status, Task,
+};
+use crate::model::files::{self, CAPACITY, TOO_BIG, Target};
+use crate::model::ops::{HOSTS, Op};
+use crate::model::script;
 use crate::support::client::{Client, Export, Import};
 use crate::support::control::Address;
 use crate::support::world;

@@ -5,8 +5,8 @@ use std::fmt;
 use fake_dfdaemon::Release;
 use proptest::prelude::*;
 
-use crate::files::{LENGTHS, NAMES, TOO_BIG, Target};
-use crate::script;
+use crate::model::files::{LENGTHS, NAMES, TOO_BIG, Target};
+use crate::model::script;
 
 pub(crate) const HOSTS: usize = 3;
 

@@ -10,9 +10,9 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 
-use crate::lockstep::{Lockstep, Outcome};
-use crate::ops::{Case, Op, cases_of};
-use crate::script;
+use crate::model::lockstep::{Lockstep, Outcome};
+use crate::model::ops::{Case, Op, cases_of};
+use crate::model::script;
 use crate::support::control::Address;
 use crate::support::skipped;
 
@@ -84,7 +84,7 @@ fn matches(line: &str, number: usize, outcome: Outcome) -> bool {
     let exit = |code: i32, more: &str| line == format!("step {number}: exit {code}{more}");
     match outcome {
         Outcome::Done => exit(0, ""),
-        Outcome::Exported(file) => exit(0, &format!(" {}", crate::files::name(file))),
+        Outcome::Exported(file) => exit(0, &format!(" {}", crate::model::files::name(file))),
         Outcome::Failed(codes) => codes.iter().any(|code| exit(*code, "")),
     }
 }

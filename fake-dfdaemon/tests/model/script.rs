@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use fake_dfdaemon::Release;
 
-use crate::files::{CAPACITY, LENGTHS, NAMES, TOO_BIG, first_number, name};
-use crate::model::{GC_INTERVAL, REPLICATION_DELAY, START};
-use crate::ops::{Case, Fault, HOSTS, On, Op, What};
+use crate::model::expected::{GC_INTERVAL, REPLICATION_DELAY, START};
+use crate::model::files::{CAPACITY, LENGTHS, NAMES, TOO_BIG, first_number, name};
+use crate::model::ops::{Case, Fault, HOSTS, On, Op, What};
 
 /// The script of a case. It works in a directory of its own, which it removes.
 pub(crate) fn of(case: &Case) -> String {

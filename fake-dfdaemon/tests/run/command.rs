@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::sandbox::{PROGRAM, Sandbox, ended};
+use crate::run::sandbox::{PROGRAM, Sandbox, ended};
 
 #[test]
 fn the_command_finds_the_daemon_in_its_environment() {
@@ -67,11 +67,11 @@ fn the_command_logs_into_the_state_unless_it_is_told_where() {
     program.env_remove("DFCACHE_LOG_DIR");
     program.env("DFCACHE_LS_LOG_DIR", "here");
     program.env("DFCACHE_STAT_LOG_DIR", "");
-    crate::sandbox::ended(program.output().unwrap()).exits_with(0);
+    crate::run::sandbox::ended(program.output().unwrap()).exits_with(0);
     let mut program = w.program();
     program.args(["run", "--", "sh", "-c", "env | grep '^DFCACHE.*LOG_DIR'"]);
     program.env("DFCACHE_LOG_DIR", "for all");
-    let ended = crate::sandbox::ended(program.output().unwrap()).exits_with(0);
+    let ended = crate::run::sandbox::ended(program.output().unwrap()).exits_with(0);
     assert_eq!(ended.stdout, "DFCACHE_LOG_DIR=for all\n");
 }
 
@@ -88,7 +88,7 @@ fn no_variable_sends_a_client_to_another_daemon() {
     for name in ["DFCACHE_VERIFY_DFDAEMON_ENDPOINT", "DFCACHE_ENDPOINT"] {
         program.env(name, "/elsewhere");
     }
-    crate::sandbox::ended(program.output().unwrap()).exits_with(0);
+    crate::run::sandbox::ended(program.output().unwrap()).exits_with(0);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn standard_streams_are_the_commands_alone() {
     program.stdin(std::process::Stdio::piped());
     let mut child = program.spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"in\n").unwrap();
-    let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
+    let ended = crate::run::sandbox::ended(child.wait_with_output().unwrap());
     assert_eq!(
         (ended.stdout.as_str(), ended.stderr.as_str()),
         ("in\n", "err\n")

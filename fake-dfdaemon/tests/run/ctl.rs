@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::sandbox::{Ended, Sandbox, ended};
+use crate::run::sandbox::{Ended, Sandbox, ended};
 use crate::support::process::Process;
 
 struct Daemon {
@@ -214,7 +214,9 @@ fn what_is_refused_is_told_with_the_right_code() {
         .args(["ctl", "--control", "gone.sock", "health"])
         .output()
         .unwrap();
-    crate::sandbox::ended(gone).exits_with(4).says("gone.sock");
+    crate::run::sandbox::ended(gone)
+        .exits_with(4)
+        .says("gone.sock");
 }
 
 /// Calls are shown as they end, those that are asked for, until the daemon is gone.
@@ -289,7 +291,10 @@ fn where_there_is_a_desktop_the_page_is_opened() {
         PATH=$PWD:$PATH DISPLAY=:0 "$0" ctl open > printed
         cat printed opened"#;
     let options = ["--control-tcp", "127.0.0.1:0"];
-    let ended = w.run(&options, &["sh", "-ec", script, crate::sandbox::PROGRAM]);
+    let ended = w.run(
+        &options,
+        &["sh", "-ec", script, crate::run::sandbox::PROGRAM],
+    );
     let ended = ended.exits_with(0);
     let pages: Vec<_> = ended.stdout.lines().collect();
     let [printed, opened] = pages[..] else {
@@ -313,7 +318,10 @@ fn what_is_watched_is_shown_when_it_has_changed() {
         "$0" ctl settings gc-interval=0s; echo "refused: $?"
         "$0" ctl --format json settings"#;
     let options = ["--clock", "manual=2026-01-02T03:04:05Z"];
-    let ended = w.run(&options, &["sh", "-c", script, crate::sandbox::PROGRAM]);
+    let ended = w.run(
+        &options,
+        &["sh", "-c", script, crate::run::sandbox::PROGRAM],
+    );
     let ended = ended.exits_with(0);
     let lines = ["refused: 2", "refused: 1", "\"max_requests\":3"];
     for line in lines {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::sandbox::Sandbox;
+use crate::run::sandbox::Sandbox;
 use crate::support::client::Import;
 use crate::support::client::{Client, Exported};
 use crate::support::process::Process;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::sandbox::PROGRAM;
+use crate::run::sandbox::PROGRAM;
 
 fn written(arguments: &[&str]) -> String {
     let output = Command::new(PROGRAM).args(arguments).output().unwrap();

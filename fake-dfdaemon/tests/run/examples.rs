@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::sandbox::Sandbox;
+use crate::run::sandbox::Sandbox;
 use crate::support::skipped;
 
 #[test]

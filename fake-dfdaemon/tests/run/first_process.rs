@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::sandbox::{PROGRAM, Sandbox};
+use crate::run::sandbox::{PROGRAM, Sandbox};
 use crate::support::skipped;
 
 /// The program in a namespace of processes; none where none can be made.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::sandbox::{Running, Sandbox, is_alive};
+use crate::run::sandbox::{Running, Sandbox, is_alive};
 use crate::support::process::names;
 
 #[test]
@@ -47,7 +47,7 @@ fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
         }
         let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
+        let ended = crate::run::sandbox::ended(child.wait_with_output().unwrap());
         ended.exits_with(143);
         w.leaves_nothing();
         assert!(!w.path("ready.json").exists());
@@ -166,7 +166,7 @@ fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
         });
         let began = Instant::now();
         rustix::process::kill_process(pid, signal).unwrap();
-        let ended = crate::sandbox::ended(child.wait_with_output().unwrap());
+        let ended = crate::run::sandbox::ended(child.wait_with_output().unwrap());
         let ended = ended.exits_with(code);
         assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(ended.stdout, "", "it said that it is ready");

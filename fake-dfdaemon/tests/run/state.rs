@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::sandbox::Sandbox;
+use crate::run::sandbox::Sandbox;
 use crate::support::process::names;
 
 /// The directory that a message names.

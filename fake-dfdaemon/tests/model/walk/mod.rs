@@ -34,7 +34,7 @@ fn run(release: Release, Walk(ops): &Walk) {
 
 proptest! {
     #![proptest_config(Config {
-        cases: crate::cases(),
+        cases: crate::model::cases(),
         max_shrink_iters: 400,
         failure_persistence: None,
         ..Config::default()

@@ -1,10 +1,5 @@
 //! `run` and `ctl`, as a shell and a CI job use the built program.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod authority;
 mod command;
 mod ctl;

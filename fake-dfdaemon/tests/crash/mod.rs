@@ -3,22 +3,14 @@
 //!
 //! `FAKE_DFDAEMON_KILLS` says how often a daemon of each release is killed; `make kills` does it long.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
+#![allow(clippy::print_stderr)]
 
 mod activities;
 mod promises;
 
 use fake_dfdaemon::Release;
 
-use activities::{ACTIVITIES, Rounds};
+use self::activities::{ACTIVITIES, Rounds};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_of_release_0_2_killed_at_any_moment_keeps_its_promises() {

@@ -1,11 +1,6 @@
 //! Faults, as a client of gRPC sees them: each action at each place that it can have, whom they
 //! hit, how long they last, and what they leave.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod calls;
 mod chance;
 mod connections;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use fake_dfdaemon::Release;
 
-use crate::files::LENGTHS;
-use crate::ops::{Fault, HOSTS, On, What};
+use crate::model::files::LENGTHS;
+use crate::model::ops::{Fault, HOSTS, On, What};
 
 /// In seconds.
 pub(crate) const REPLICATION_DELAY: i64 = 100;

@@ -1,11 +1,6 @@
 //! The control API as its document and its table say: every path, asked over the socket. Every
 //! answer is held against the schemas that the daemon itself serves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod clock;
 mod controlled;
 mod document;

@@ -1,11 +1,6 @@
 //! The fake as somebody meets it who should not get in: other users of the machine, web pages,
 //! whoever sends odd ids and paths.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bad_parents;
 mod ground;
 mod hung;

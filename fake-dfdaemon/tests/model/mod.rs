@@ -4,15 +4,10 @@
 //! read off the fake and held against the rules. A case that fails is shown as a shell script of
 //! `dfcache` and `ctl` commands; [`script`] has it, and a test here runs such scripts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod checks;
+mod expected;
 mod files;
 mod lockstep;
-mod model;
 mod ops;
 mod printed;
 mod script;
@@ -22,8 +17,8 @@ use fake_dfdaemon::Release;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use lockstep::Lockstep;
-use ops::{Case, cases_of};
+use self::lockstep::Lockstep;
+use self::ops::{Case, cases_of};
 
 /// Cases per release; more with `PROPTEST_CASES`.
 fn cases() -> u32 {
@@ -32,7 +27,7 @@ fn cases() -> u32 {
 }
 
 fn run(case: &Case) {
-    let runtime = support::runtime();
+    let runtime = crate::support::runtime();
     runtime.block_on(async {
         let mut pair = Lockstep::new(case.release).await;
         pair.run(&case.ops).await;
