@@ -9,6 +9,8 @@
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use self::source::{Crate, Module, paths_in, tokens};
 
@@ -323,4 +325,31 @@ fn long_files_and_files_of_no_room_are_found() {
     let long = "\n".repeat(MAX_LINES + 1);
     let faults = faults_of(&[("above", &long), ("elsewhere", "")]);
     assert_eq!(faults, ["above has 451 lines", "elsewhere is in no room"]);
+}
+
+/// The sources with `test = false` in their manifest: linking no test takes as long as linking many.
+const WITHOUT_TESTS: [&str; 6] = [
+    "src/main.rs",
+    "fake-dfdaemon/src/main.rs",
+    "bench/src/bare",
+    "testkit/src",
+    "proto/generate/src",
+    "tests/fuzz/src",
+];
+
+#[test]
+fn what_is_not_built_for_tests_has_none() {
+    for part in WITHOUT_TESTS {
+        let texts = match Path::new(env!("CARGO_MANIFEST_DIR")).join(part) {
+            file if file.is_file() => vec![fs::read_to_string(file).unwrap()],
+            _ => Crate::read(part).files.into_values().collect(),
+        };
+        assert!(!texts.is_empty(), "{part}");
+        for text in texts {
+            assert!(
+                !text.contains("test]") && !text.contains("cfg(test)"),
+                "{part}"
+            );
+        }
+    }
 }
