@@ -1,5 +1,5 @@
-//! A daemon that says what a test tells it to, however odd, and remembers what it was asked; and
-//! [`signals`] as programs under test expect them.
+//! A daemon that says what a test tells it to, however odd, and remembers what it was asked;
+//! [`signals`] as programs under test expect them; and [`schema`], which holds JSON to a JSON Schema.
 //!
 //! The unit tests of dfcache and the tests of its program share it. Tests of what an honest daemon
 //! does take fake-dfdaemon instead.
@@ -9,6 +9,7 @@
     reason = "it is a part of tests: a failure ends the test"
 )]
 
+pub mod schema;
 mod service;
 pub mod signals;
 

@@ -10,34 +10,30 @@ use tonic::Status;
 use crate::support::command::words;
 use crate::support::files::PIECE;
 use crate::support::{Run, ScriptedDaemon, Step, World, seeded};
+use testkit::schema::{assert_is_schema, errors};
 use testkit::{piece, whole};
 
 const SCHEMA: &str = include_str!("../../packaging/dfcache-output.schema.json");
 
-/// The definition of one command's output, with what it refers to.
-fn definition(name: &str) -> (Value, jsonschema::Validator) {
-    let mut schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    let definition = schema["$defs"][name].clone();
-    assert!(definition.is_object(), "no definition {name}");
-    let all = schema.as_object_mut().unwrap();
-    all.remove("anyOf");
-    all.insert("$ref".to_owned(), json!(format!("#/$defs/{name}")));
-    let options = jsonschema::options().should_validate_formats(true);
-    (definition, options.build(&schema).unwrap())
+fn schema() -> Value {
+    serde_json::from_str(SCHEMA).unwrap()
+}
+
+/// What is wrong with the output of one command.
+fn errors_of(name: &str, value: &Value) -> Vec<String> {
+    let schema = schema();
+    errors(&schema, &schema["$defs"][name], value)
 }
 
 /// It is valid, and the schema knows every field.
 #[track_caller]
 pub fn assert_is(name: &str, value: &Value) {
-    let (definition, validator) = definition(name);
-    let errors: Vec<_> = validator
-        .iter_errors(value)
-        .map(|e| e.to_string())
-        .collect();
+    let errors = errors_of(name, value);
     assert!(errors.is_empty(), "{name}: {value}\n{errors:#?}");
     let keys = |value: &Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
     };
+    let definition = &schema()["$defs"][name];
     assert_eq!(keys(value), keys(&definition["properties"]), "{name}");
 }
 
@@ -51,8 +47,7 @@ fn assert_fails_as(kind: &str, run: Run) {
 
 #[test]
 fn it_is_a_schema() {
-    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    assert!(jsonschema::meta::is_valid(&schema));
+    assert_is_schema(&schema(), &schema());
 }
 
 #[test]
@@ -192,24 +187,138 @@ fn interruptions_are_valid_failures() {
     }
 }
 
-/// The validator says no when it should.
 #[test]
 fn what_is_not_as_the_schema_says_is_not_valid() {
-    let (_, error) = definition("error");
+    let is = |name: &str, value: Value| errors_of(name, &value).is_empty();
     let failure = |kind: &str, exit_code: u8| {
         json!({"error": {
             "kind": kind, "exit_code": exit_code, "message": "", "causes": [], "hint": null
         }})
     };
-    assert!(error.is_valid(&failure("usage", 2)));
-    assert!(!error.is_valid(&failure("usage", 3)));
-    assert!(!error.is_valid(&failure("trouble", 1)));
-    let (_, id) = definition("id");
-    assert!(id.is_valid(&json!({"task_id": "7", "path": "/x", "more": 1})));
-    assert!(!id.is_valid(&json!({"task_id": "7"})));
-    assert!(!id.is_valid(&json!({"task_id": 7, "path": "/x"})));
-    let (_, time) = definition("time");
-    assert!(time.is_valid(&json!("2026-01-01T00:00:00Z")));
-    assert!(!time.is_valid(&json!("2026-01-01T00:00:00+00:00")));
-    assert!(!time.is_valid(&json!("yesterdayZ")));
+    assert!(is("error", failure("usage", 2)));
+    assert!(!is("error", failure("usage", 3)));
+    assert!(!is("error", failure("trouble", 1)));
+    assert!(is("id", json!({"task_id": "7", "path": "/x", "more": 1})));
+    assert!(!is("id", json!({"task_id": "7"})));
+    assert!(!is("id", json!({"task_id": 7, "path": "/x"})));
+    assert!(is("time", json!("2026-01-01T00:00:00Z")));
+    assert!(!is("time", json!("2026-01-01T00:00:00+00:00")));
+    assert!(!is("time", json!("yesterdayZ")));
+}
+
+/// What holds JSON to a schema here, and in the tests of the control API: each keyword says yes, and says no.
+#[test]
+fn every_keyword_of_a_schema_is_known() {
+    let all_of_them = [
+        (json!({"type": "integer"}), json!(1), json!(1.5)),
+        (json!({"type": "number"}), json!(1.5), json!("1")),
+        (json!({"type": "boolean"}), json!(true), json!(null)),
+        (json!({"type": ["string", "null"]}), json!(null), json!(1)),
+        (json!({"type": "object"}), json!({}), json!([])),
+        (json!({"type": "array"}), json!([]), json!({})),
+        (json!({"const": "a"}), json!("a"), json!("b")),
+        (json!({"enum": [1, null]}), json!(null), json!(2)),
+        (json!({"required": ["a"]}), json!({"a": 1}), json!({"b": 1})),
+        (json!({"minProperties": 1}), json!({"a": 1}), json!({})),
+        (json!({"maxProperties": 0}), json!({}), json!({"a": 1})),
+        (json!({"minLength": 2}), json!("éé"), json!("é")),
+        (json!({"maxLength": 1}), json!("é"), json!("éé")),
+        (json!({"minimum": 0}), json!(0), json!(-1)),
+        (json!({"minimum": 0.5}), json!(1), json!(0)),
+        (
+            json!({"maximum": u64::MAX - 1}),
+            json!(u64::MAX - 1),
+            json!(u64::MAX),
+        ),
+        (json!({"pattern": "^a+$"}), json!("aa"), json!("ab")),
+        (json!({"pattern": "a"}), json!("bab"), json!("b")),
+        (
+            json!({"format": "date-time"}),
+            json!("2026-01-01T00:00:00.5+01:00"),
+            json!("2026-13-01T00:00:00Z"),
+        ),
+        (
+            json!({"format": "date-time"}),
+            json!("2026-01-01t00:00:00z"),
+            json!("2026-01-01 00:00:00Z"),
+        ),
+        (
+            json!({"properties": {"a": {"type": "null"}}}),
+            json!({"b": 1}),
+            json!({"a": 1}),
+        ),
+        (
+            json!({"properties": {"a": true}, "additionalProperties": false}),
+            json!({"a": 1}),
+            json!({"b": 1}),
+        ),
+        (
+            json!({"additionalProperties": {"type": "null"}}),
+            json!({"a": null}),
+            json!({"a": 1}),
+        ),
+        (
+            json!({"items": {"type": "null"}}),
+            json!([null]),
+            json!([null, 1]),
+        ),
+        (
+            json!({"anyOf": [{"const": 1}, {"type": "integer"}]}),
+            json!(1),
+            json!("a"),
+        ),
+        (
+            json!({"oneOf": [{"const": 1}, {"type": "integer"}]}),
+            json!(2),
+            json!(1),
+        ),
+        (
+            json!({"oneOf": [{"const": 1}, {"const": 2}]}),
+            json!(2),
+            json!(3),
+        ),
+        (json!({"not": {"const": 1}}), json!(2), json!(1)),
+        (
+            json!({"$ref": "#/$defs/one", "$defs": {"one": {"const": 1}}}),
+            json!(1),
+            json!(2),
+        ),
+    ];
+    for (schema, valid, invalid) in all_of_them {
+        assert_is_schema(&schema, &schema);
+        assert_eq!(errors(&schema, &schema, &valid), [""; 0], "{schema}");
+        let found = errors(&schema, &schema, &invalid);
+        assert!(!found.is_empty(), "{schema}: {invalid}");
+        // A keyword says nothing of what it is not about.
+        let names = schema.as_object().unwrap().keys();
+        let of_some = |name: &&String| {
+            !["type", "const", "enum", "anyOf", "oneOf", "$ref"].contains(&name.as_str())
+        };
+        if names.clone().all(|name| of_some(&name)) {
+            assert_eq!(errors(&schema, &schema, &json!(true)), [""; 0], "{schema}");
+        }
+    }
+    let nested = json!({"properties": {"a": {"items": {"type": "null"}}}});
+    let found = errors(&nested, &nested, &json!({"a": [null, 1]}));
+    assert_eq!(found, ["/a/1: type \"null\": 1"]);
+}
+
+#[test]
+fn what_is_no_schema_is_not_taken_for_one() {
+    for schema in [
+        json!({"requird": ["a"]}),
+        json!({"type": "text"}),
+        json!({"required": "a"}),
+        json!({"format": "date"}),
+        json!({"pattern": "("}),
+        json!({"minimum": "1"}),
+        json!({"minLength": -1}),
+        json!({"$ref": "#/$defs/none"}),
+        json!({"anyOf": [{"propertys": {}}]}),
+        json!({"properties": {"a": {"enum": []}}}),
+        json!({"items": 1}),
+    ] {
+        let assertion = std::panic::catch_unwind(|| assert_is_schema(&schema, &schema));
+        assertion.expect_err(&schema.to_string());
+    }
 }

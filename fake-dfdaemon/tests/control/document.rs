@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fake_dfdaemon::{Action, Rpc};
 use serde_json::{Value, json};
+use testkit::schema::{assert_is_schema, errors};
 
 use crate::control::controlled::{Controlled, empty};
 
@@ -98,13 +99,24 @@ async fn every_operation_has_a_name_of_its_own_a_tag_and_examples() {
             let tag = serde_json::json!({"name": operation["tags"][0]});
             assert!(tags.contains(&tag), "{name}: {tag}");
             for parameter in operation["parameters"].as_array().unwrap() {
-                let validator = jsonschema::validator_for(&parameter["schema"]).unwrap();
-                assert!(validator.is_valid(&parameter["example"]), "{parameter}");
+                let errors = errors(document, &parameter["schema"], &parameter["example"]);
+                assert!(errors.is_empty(), "{parameter}: {errors:#?}");
             }
         }
     }
     for name in ["getPage", "postHostsNameStop", "getOpenapiJson"] {
         assert!(names.contains(name), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_schema_is_one() {
+    let w = Controlled::new().await;
+    let document = w.api.document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(schemas.len() > 20, "{}", schemas.len());
+    for schema in schemas.values() {
+        assert_is_schema(document, schema);
     }
 }
 
@@ -161,7 +173,7 @@ async fn every_link_leads_somewhere() {
     }
 }
 
-/// [`crate::controlled::Api::send`] holds each answer against its schema.
+/// [`crate::control::controlled::Api::send`] holds each answer against its schema.
 #[tokio::test]
 async fn every_operation_of_the_document_answers() {
     let w = Controlled::new().await;
