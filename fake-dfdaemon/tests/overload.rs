@@ -89,7 +89,6 @@ async fn is_answered(endpoint: &Path) -> (Client, Status) {
             if let (Some(client), Some(status)) = asks(endpoint).await {
                 return (client, status);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     in_time(answered).await

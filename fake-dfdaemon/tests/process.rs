@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use rustix::process::Signal;
+use testkit::wait::Changes;
 use tonic::Code;
 
 use crate::support::client::{Client, Export, Exported, Import};
 use crate::support::process::{Process, names, refused, serve};
-use crate::support::{eventually, requests};
+use crate::support::requests;
 
 fn import(path: &std::path::Path) -> Import {
     requests::import(path, 1, 3600)
@@ -218,7 +219,8 @@ async fn the_directory_of_a_killed_daemon_is_swept_by_the_next() {
     process.kill();
     assert!(state.exists());
     let next = start();
-    eventually("it is swept", || async { !state.exists() }).await;
+    let changes = Changes::at(dir.path());
+    changes.until("it is swept", || !state.exists()).await;
     assert_eq!(next.end(Signal::TERM).code(), Some(0));
     assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
 }

@@ -13,6 +13,7 @@ use crate::support::process::names;
 use crate::support::requests;
 use crate::support::world::World;
 use crate::support::{content, eventually};
+use testkit::wait::Changes;
 
 const HOSTS: usize = 3;
 
@@ -116,11 +117,12 @@ impl World {
                         assert!(fs::read(&output).unwrap() == content::bytes(task, LENGTH));
                     } else if exported.opened {
                         // Whole, if the connection broke after the export had ended well.
-                        let settled = || async {
+                        let settled = || {
                             let left = fs::read(&output);
                             left.map_or(true, |left| left == content::bytes(task, LENGTH))
                         };
-                        eventually("no part of an output is left", settled).await;
+                        let changes = Changes::at(output.parent().unwrap());
+                        changes.until("no part of an output is left", settled).await;
                     }
                 }
             }

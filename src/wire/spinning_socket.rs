@@ -172,7 +172,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    /// Time stands still but for those who wait for it.
+    #[tokio::test(start_paused = true)]
     async fn an_empty_socket_is_polled_as_often_as_the_budget_says() {
         let (stream, mut daemon) = UnixStream::pair().unwrap();
         let mut socket = Socket::new(stream);

@@ -1,5 +1,6 @@
 //! A daemon that says what a test tells it to, however odd, and remembers what it was asked;
-//! [`signals`] as programs under test expect them; and [`schema`], which holds JSON to a JSON Schema.
+//! [`signals`] as programs under test expect them; [`schema`], which holds JSON to a JSON Schema; and how a test
+//! [waits](wait) for what the system announces.
 //!
 //! The unit tests of dfcache and the tests of its program share it. Tests of what an honest daemon
 //! does take fake-dfdaemon instead.
@@ -12,6 +13,7 @@
 pub mod schema;
 mod service;
 pub mod signals;
+pub mod wait;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;

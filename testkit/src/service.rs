@@ -1,11 +1,11 @@
 //! What a client of the scripted daemon talks to.
 
+use std::future::pending;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_server::{
@@ -24,10 +24,8 @@ use tokio::sync::Notify;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status};
 
+use crate::wait::HANGS;
 use crate::{Answers, Requests, Step, not_in_the_script};
-
-/// How long a daemon stalls: a client that waits longer waits for ever.
-const STALL: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -81,13 +79,14 @@ impl Service {
             Step::Wait(signal) => signal.notified().await,
             Step::Reset => {
                 self.stop.notify_one();
-                std::future::pending().await
+                pending().await
             }
             Step::Stall => {
-                tokio::time::sleep(STALL).await;
+                // A client that waits longer waits for ever.
+                let _ = tokio::time::timeout(HANGS, pending::<()>()).await;
                 return Err(Status::internal("the client waits for ever"));
             }
-            Step::Hang | Step::Unanswered => std::future::pending().await,
+            Step::Hang | Step::Unanswered => pending().await,
             _ => {}
         }
         Ok(())

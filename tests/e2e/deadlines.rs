@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::wait::HANGS;
+use testkit::whole;
 
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::PIECE;
 use crate::support::world::Directory;
 use crate::support::{ScriptedDaemon, Step, World, seeded, skipped};
-use testkit::whole;
 
 const COMMANDS: [&str; 6] = [
     "import file",
@@ -24,8 +25,6 @@ const COMMANDS: [&str; 6] = [
 ];
 
 const TIMEOUT: Duration = Duration::from_millis(300);
-/// What a busy machine may add.
-const LATE: Duration = Duration::from_secs(5);
 
 #[track_caller]
 fn assert_in_time(directory: &Directory, endpoint: &Path, line: &str) {
@@ -34,10 +33,7 @@ fn assert_in_time(directory: &Directory, endpoint: &Path, line: &str) {
     let run = command.args(["--timeout", "300ms"]).run();
     let elapsed = started.elapsed();
     run.exits_with(8).says("it took longer than 300ms");
-    assert!(
-        elapsed >= TIMEOUT && elapsed < TIMEOUT + LATE,
-        "{line}: {elapsed:?}"
-    );
+    assert!(elapsed >= TIMEOUT && elapsed < HANGS, "{line}: {elapsed:?}");
     directory.holds_only(&["file"]);
 }
 

@@ -285,8 +285,10 @@ fn d27_memory_does_not_grow_with_a_slow_reader() {
     let id = world.import(&world.file("file", length));
     let mut running = world.dfcache().args(["export", "-O", "-", &id]).start();
     running.read(1);
-    // Time for a client that did not wait for its reader to fetch it all.
-    std::thread::sleep(Duration::from_secs(2));
+    // A client that did not wait for its reader has fetched it all by the time that a later one has.
+    let mut later = world.dfcache().args(["export", "-O", "-", &id]).start();
+    assert_eq!(later.read(length).len(), length);
+    later.wait().succeeds();
     let peak = running.peak_memory();
     assert!(peak < 100 << 20, "{peak} bytes while the reader waited");
     assert_eq!(running.read(length - 1).len(), length - 1);

@@ -7,14 +7,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault, Proxy};
+use testkit::wait::Changes;
 
 use self::table::{COLUMNS, Column, Expected, fault, rows};
 use crate::support::command::words;
 use crate::support::files::{PIECE, files_below, names_in};
 use crate::support::{Run, World};
-
-/// How long a daemon may take to hear that a call has ended, on a busy machine.
-const ENDED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a proxy has no part in.
 const OF_STORES: [&str; 3] = ["no_space", "disk_error", "torn_write"];
@@ -201,18 +199,11 @@ impl<'a> Cells<'a> {
         let state = self.world.daemon().state_dir();
         let is_scratch =
             |path: &PathBuf| path.parent().is_some_and(|parent| parent.ends_with("tmp"));
-        let begun = Instant::now();
-        loop {
+        // A stream that a proxy breaks off ends at the daemon when that hears of it.
+        Changes::below(state).block_until(&format!("nothing is left: {case}"), || {
             self.world.settle();
-            let mut left = files_below(state).unwrap();
-            left.retain(is_scratch);
-            if left.is_empty() {
-                return;
-            }
-            // A stream that a proxy breaks off ends at the daemon when that hears of it.
-            assert!(begun.elapsed() < ENDED_WITHIN, "{case}: {left:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            !files_below(state).unwrap().iter().any(is_scratch)
+        });
     }
 }
 

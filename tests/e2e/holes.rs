@@ -132,7 +132,7 @@ fn a_staged_copy_has_the_holes_too_also_of_a_stream() {
         (files[0], true),
         (files[1], true),
     ] {
-        let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
+        let daemon = ScriptedDaemon::answering(vec![Step::Reached, Step::Hang]);
         let path = if from_stream { "-" } else { name };
         let line = format!("import --staging-dir staging --tag {name}{from_stream} {path}");
         let command = world.at(&daemon.endpoint).args(words(&line));
@@ -141,12 +141,8 @@ fn a_staged_copy_has_the_holes_too_also_of_a_stream() {
             false => command.stdin(Stdio::null()),
         };
         let running = command.start();
-        let copy = loop {
-            if let Some(import) = daemon.requests().imports.pop() {
-                break import.path;
-            }
-            std::thread::yield_now();
-        };
+        daemon.wait_until_reached();
+        let copy = daemon.requests().imports.pop().unwrap().path;
         assert_sparse_and_same(&world, name, &copy);
         running.terminate();
         running.wait().fails_with(143);

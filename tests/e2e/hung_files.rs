@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use testkit::wait::HANGS;
+
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::names_in;
 use crate::support::hung::HungFileSystem;
@@ -105,18 +107,10 @@ fn the_fake_ends_while_an_import_hangs() {
         shell
     };
     assert!(below("test -e \"$1/file\"").status().unwrap().success());
-    assert!(!hung.is_asked());
+    assert!(!hung.is_asked(Duration::ZERO));
     let mut import = below("exec \"$2\" import -e \"$3\" \"$1/file\"");
     let mut import = import.stderr(Stdio::null()).spawn().unwrap();
-    let reached = Instant::now();
-    while !hung.is_asked() {
-        assert!(
-            reached.elapsed() < GIVES_UP_WITHIN,
-            "nothing asks for the file"
-        );
-        // Another process asks, and it tells nobody.
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(hung.is_asked(HANGS), "nothing asks for the file");
     let signalled = Instant::now();
     assert_eq!(daemon.terminate(), Some(0));
     assert!(signalled.elapsed() < GIVES_UP_WITHIN);

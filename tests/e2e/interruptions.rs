@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use fake_dfdaemon::Fault;
 use rustix::process::Signal;
+use testkit::piece;
+use testkit::wait::{Changes, HANGS};
 
 use crate::support::command::words;
-use crate::support::files::{PIECE, drawn, names_in};
+use crate::support::files::{PIECE, names_in};
+use crate::support::world::until_it_fires;
 use crate::support::{ScriptedDaemon, Step, World, seeded};
-use testkit::piece;
 
 /// Commands that stand still in the middle, with a file that was there before.
 const COMMANDS: [&str; 6] = [
@@ -95,20 +100,23 @@ fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
         let running = command.start();
         daemon.wait_until_reached();
         // Until it is gone: some come while it cleans up, some while it says so.
-        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
         let run = std::thread::scope(|scope| {
             let storm = running.storm();
             let ended = &ended;
             scope.spawn(move || {
-                for _ in 0..100 {
-                    if ended.load(std::sync::atomic::Ordering::SeqCst) || !storm(Signal::TERM) {
+                // Each when the one before has been heard: two that wait count as one.
+                for _ in 0..200 {
+                    while !ended.load(SeqCst) && storm.waits(15) {
+                        std::thread::yield_now();
+                    }
+                    if ended.load(SeqCst) || !storm.send(Signal::TERM) {
                         break;
                     }
-                    std::thread::sleep(Duration::from_millis(1));
                 }
             });
             let run = running.wait();
-            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+            ended.store(true, SeqCst);
             run
         });
         run.fails_with(143).says("terminated");
@@ -143,20 +151,49 @@ fn a_signal_while_nobody_reads_the_content_ends_an_export_to_stdout() {
     running.wait().exits_with(143);
 }
 
-/// Where the signal hits is drawn from a seed.
+/// How far an import has come when it is broken off.
+#[derive(Clone, Copy, Debug)]
+enum Comes {
+    Nowhere,
+    ToListen,
+    ToItsCall,
+    ToContent,
+    ToItsAnswer,
+}
+
 #[test]
 fn a_broken_off_import_can_be_done_again() {
+    use Comes::{Nowhere, ToContent, ToItsAnswer, ToItsCall, ToListen};
+
     let world = World::new();
-    for round in 0..6 {
+    let stalls = |phase: &str| {
+        let fault: Fault = format!("import@phase={phase}:stall").parse().unwrap();
+        world.daemon().fault(fault)
+    };
+    for (round, comes) in [Nowhere, ToListen, ToItsCall, ToContent, ToItsAnswer]
+        .into_iter()
+        .enumerate()
+    {
         let file = world.file("file", 8 * PIECE + round);
+        let stalled = match comes {
+            ToItsCall => Some(stalls("before")),
+            ToItsAnswer => Some(stalls("after")),
+            _ => None,
+        };
+        let content = Changes::below(world.daemon().state_dir());
         let running = world.dfcache().arg("import").arg(&file).start();
-        let pause = drawn(round as u64, 60_000);
-        std::thread::sleep(Duration::from_micros(pause));
+        match &stalled {
+            Some(stalled) => until_it_fires(stalled),
+            None if matches!(comes, ToContent) => content.block_next("content comes"),
+            None if matches!(comes, ToListen) => running.wait_until_it_listens(),
+            None => {}
+        }
         running.interrupt();
         let run = running.wait();
+        drop(stalled);
         // Killed by the signal itself: it came before there was anybody to hear it.
         let ended = [Some(0), Some(130)].contains(&run.code()) || run.signal() == Some(2);
-        assert!(ended, "{run}");
+        assert!(ended, "{comes:?}: {run}");
         // The daemon may not have noticed yet that its client is gone.
         let again = || {
             world
@@ -188,22 +225,26 @@ fn timeout_bounds_a_daemon_that_never_says_a_word() {
     let world = World::new();
     world.file("file", 10);
     let (endpoint, _listener) = silent(&world);
-    for line in [
+    let lines = [
         "import file",
         "stat 7",
         "ls",
         "export -O out 7",
         "export -O - 7",
-    ] {
-        let started = Instant::now();
+    ];
+    // All at once, since each takes its time.
+    let running = lines.map(|line| {
         let command = world.at(&endpoint).args(words(line));
-        command
-            .args(["--timeout", "300ms"])
-            .run()
-            .fails_with(8)
-            .says("--timeout gives it more time");
-        assert!(started.elapsed() >= Duration::from_millis(300), "{line}");
-        assert!(started.elapsed() < Duration::from_secs(30), "{line}");
+        (Instant::now(), command.args(["--timeout", "300ms"]).start())
+    });
+    for (started, running) in running {
+        let run = running.wait().fails_with(8);
+        run.says("--timeout gives it more time");
+        let took = started.elapsed();
+        assert!(
+            took >= Duration::from_millis(300) && took < HANGS,
+            "{took:?}"
+        );
     }
     world.holds_only(&["file"]);
 }
@@ -211,17 +252,21 @@ fn timeout_bounds_a_daemon_that_never_says_a_word() {
 /// The reference client's timeout is over with the first byte.
 #[test]
 fn timeout_bounds_the_whole_operation_not_the_first_byte() {
-    for line in COMMANDS {
+    // All at once, since each takes its time.
+    let running = COMMANDS.map(|line| {
         let world = World::new();
         let old = world.file("old", 10);
         world.file("file", 10);
         let before = fs::read(&old).unwrap();
         let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
         let command = world.at(&daemon.endpoint).args(words(line));
-        let run = command.args(["--timeout", "500ms"]).run();
-        run.fails_with(8);
+        let running = command.args(["--timeout", "500ms"]).start();
+        (line, world, daemon, before, running)
+    });
+    for (line, world, _daemon, before, running) in running {
+        running.wait().fails_with(8);
         assert_eq!(names_in(&world.work()), ["file", "old"], "{line}");
-        assert!(fs::read(&old).unwrap() == before);
+        assert!(fs::read(world.path("old")).unwrap() == before);
     }
 }
 

@@ -56,8 +56,8 @@ impl Rounds {
     fn killed(&self, daemon: DaemonProcess, host: usize, line: &[&str], after: Duration) -> Run {
         let command = self.directory.at(&daemon.endpoint(host));
         let running = command.args(line).start();
-        // Not to wait for something: where the kill hits is what is varied.
-        std::thread::sleep(after);
+        // Where the kill hits is what is varied.
+        testkit::wait::block_for(after);
         daemon.kill();
         running.wait()
     }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod sleeps;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

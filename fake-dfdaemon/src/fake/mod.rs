@@ -334,7 +334,7 @@ impl FakeDfdaemon {
     }
 
     #[cfg(test)]
-    pub(crate) fn calls(&self) -> &CallContext {
+    pub(crate) fn calls(&self) -> &Arc<CallContext> {
         &self.instance().calls
     }
 

@@ -30,6 +30,16 @@ fn times_open(path: &Path) -> usize {
         .count()
 }
 
+/// Waits until as many imports as may hang have a file open, and the test itself.
+async fn all_read(fifo: &Path, client: &Client) {
+    eventually("all have it open", || async {
+        // The fake has come on by the time that it has answered.
+        client.health("").await.unwrap();
+        times_open(fifo) > MAY_HANG
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn imports_that_hang_leave_threads_for_all_else() {
     let world = Ground::new();
@@ -49,7 +59,7 @@ async fn imports_that_hang_leave_threads_for_all_else() {
         let (client, imports) = hung.last_mut().unwrap();
         imports.push(client.begin_import(requests::import(&fifo, 1, 3600)));
     }
-    eventually("all hang", || async { times_open(&fifo) > MAY_HANG }).await;
+    all_read(&fifo, &client).await;
 
     let by_path = Export {
         task_id: id.clone(),
@@ -111,8 +121,8 @@ async fn an_import_waits_for_others_that_come_on() {
         let (client, imports) = crowd.last_mut().unwrap();
         imports.push(client.begin_import(requests::import(&fifo, 1, 3600)));
     }
-    eventually("all read", || async { times_open(&fifo) > MAY_HANG }).await;
     let client = Client::connect(daemon.endpoint()).await;
+    all_read(&fifo, &client).await;
     let file = requests::import(&world.path("victim"), 1, 3600);
     let mut import = client.begin_import(file);
     // Longer than anybody waits for those that hang.

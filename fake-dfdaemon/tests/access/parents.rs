@@ -10,6 +10,7 @@ use tonic::Code;
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
 use crate::support::requests::{cache, export_to, import, transfer};
+use crate::support::world::fired;
 use crate::support::{content, eventually};
 
 /// Longer than an honest parent takes, also on a machine with much else to do.
@@ -269,7 +270,7 @@ async fn a_client_that_goes_away_ends_the_transfer_from_a_parent_that_hangs() {
     let hangs = far.fault("transfer:stall".parse().unwrap());
     let client = Client::connect(near.endpoint()).await;
     let stream = client.begin_export(transfer(&id)).await.unwrap();
-    eventually("the parent hangs", || async { hangs.fired() == 1 }).await;
+    fired(&hangs, 1).await;
     drop((stream, client));
     let client = Client::connect(near.endpoint()).await;
     eventually("nothing is left", || async {

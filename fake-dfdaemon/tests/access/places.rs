@@ -5,9 +5,10 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
+use testkit::wait::Changes;
+
 use crate::access::ground::{Ground, NOBODY, is_root, tree};
 use crate::support::client::Client;
-use crate::support::eventually;
 use crate::support::process::{Process, names, refused, serve};
 
 fn with_state(world: &Ground) -> Command {
@@ -375,7 +376,10 @@ async fn temporary_directories_of_others_are_not_swept() {
     fs::create_dir(&left).unwrap();
     fs::write(left.join(".fake-dfdaemon-temporary"), "").unwrap();
     let process = Process::start(serve().env("TMPDIR", &tmp));
-    eventually("the sweep is at work", || async { !left.exists() }).await;
+    let changes = Changes::at(left.parent().unwrap());
+    changes
+        .until("the sweep is at work", || !left.exists())
+        .await;
     assert!(process.end(rustix::process::Signal::TERM).success());
     assert_eq!(tree(&tmp) + &tree(&world.path("mine")), before);
 }

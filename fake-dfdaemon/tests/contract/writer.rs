@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::inotify::WatchFlags;
+use testkit::wait::Changes;
+
 /// How long it may take a writer to get its turn while an import reads.
 pub(crate) const COMES_TO_WRITE: Duration = Duration::from_secs(30);
 
-/// Writes to a file all the time, until dropped.
+/// Writes to a file whenever somebody opens it or has read some of it, until dropped.
 pub(crate) struct Writer {
+    path: PathBuf,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -22,24 +26,26 @@ impl Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-        let mut text = 0u64;
+        let looks = Changes::which(path, WatchFlags::OPEN | WatchFlags::ACCESS);
         let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                text += 1;
+            for text in 0u64.. {
+                looks.block_next("the file is read");
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
                 file.write_all_at(&text.to_le_bytes(), 0).unwrap();
-                // Leaves the file's lock to who reads it. Whoever yields instead, again and again,
-                // waits long for a turn among others that do not.
-                thread::sleep(Duration::from_millis(1));
             }
         });
-        let thread = Some(thread);
-        Self { stop, thread }
+        let (path, thread) = (path.to_owned(), Some(thread));
+        Self { path, stop, thread }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Wakes it.
+        let _ = fs::File::open(&self.path);
         let _ = self.thread.take().map(thread::JoinHandle::join);
     }
 }

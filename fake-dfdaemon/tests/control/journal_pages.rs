@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::control::controlled::{Controlled, column};
 use crate::support::client::Client;
-use crate::support::eventually;
+use crate::support::world::fired;
 
 /// So many calls of a kind, one after the other.
 async fn listed(client: &Client, times: usize) {
@@ -90,9 +90,9 @@ async fn calls_that_run_are_told() {
     let stall = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let (client, other) = (w.on_host(0).await, w.on_host(1).await);
     let first = tokio::spawn(async move { client.stat("7").await });
-    eventually("the first hangs", || async { stall.fired() == 1 }).await;
+    fired(&stall, 1).await;
     let second = tokio::spawn(async move { other.stat("8").await });
-    eventually("both hang", || async { stall.fired() == 2 }).await;
+    fired(&stall, 2).await;
     let running = w.api.get("/journal?running=true").await["calls"].clone();
     assert_eq!(column(&running, "call"), [1, 2]);
     assert_eq!(running[0]["status"], Value::Null);

@@ -10,6 +10,7 @@ use tonic::{Code, Request, Status};
 use crate::control::controlled::{Controlled, PIECE, column, transfer};
 use crate::support::client::{Client, origin};
 use crate::support::eventually;
+use crate::support::world::fired;
 use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
 use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 
@@ -29,7 +30,7 @@ async fn a_call_that_waits_for_a_manual_clock_is_named() {
         .fault(Fault::on(Rpc::Stat).delay(Duration::from_secs(10)));
     let client = w.on_host(1).await;
     let stating = tokio::spawn(async move { client.stat("7").await });
-    eventually("it waits", || async { delayed.fired() == 1 }).await;
+    fired(&delayed, 1).await;
     let named =
         json!([{"what": "go on with call 1 (stat on host-1)", "due": "2026-01-02T03:04:15Z"}]);
     assert_eq!(json!(waiting(&w).await), named);

@@ -10,6 +10,7 @@ use crate::control::controlled::{Controlled, PIECE, START, column, empty, import
 use crate::support::client::Import;
 use crate::support::control::Address;
 use crate::support::eventually;
+use crate::support::world::fired;
 
 /// Tasks, hosts and clock.
 async fn state(w: &Controlled) -> [Value; 3] {
@@ -159,7 +160,7 @@ async fn a_restore_of_what_is_not_there_leaves_calls_running() {
     let fault = w.daemon.fault(Fault::on(Rpc::Stat).stall());
     let client = w.on_host(0).await;
     let stating = tokio::spawn(async move { client.stat("7").await });
-    eventually("it hangs", || async { fault.fired() == 1 }).await;
+    fired(&fault, 1).await;
     let missing = ("POST", "/snapshots/nothing/restore", "");
     w.api.refuses(404, missing, &["nothing"]).await;
     drop(fault);

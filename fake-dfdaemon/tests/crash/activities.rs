@@ -208,8 +208,9 @@ impl Rounds {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let span = self.spans.get_mut(&activity).unwrap();
-        // Not to wait for something: where the kill hits is what is varied.
-        tokio::time::sleep(span.mul_f64((self.random >> 40) as f64 / f64::from(1 << 24))).await;
+        // Where the kill hits is what is varied.
+        testkit::wait::real_time(span.mul_f64((self.random >> 40) as f64 / f64::from(1 << 24)))
+            .await;
         let hit = !under_way.is_finished();
         daemon.kill();
         let answered = under_way.await.unwrap();

@@ -6,7 +6,6 @@ use fake_dfdaemon::{Fault, Rpc};
 
 use crate::faults::world::World;
 use crate::support::client::Client;
-use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
 
 fn fault(text: &str) -> Fault {
@@ -92,10 +91,7 @@ async fn a_stop_waits_for_no_connection_that_stalls() {
     w.daemon.fault(fault("connect:stall")).keep();
     let endpoint = w.daemon.endpoint().to_owned();
     let waiting = tokio::spawn(async move { Client::connect(&endpoint).await.health("").await });
-    eventually("it stalls", || async {
-        !w.daemon.journal().calls(Rpc::Connect).is_empty()
-    })
-    .await;
+    w.journaled(Rpc::Connect, 1).await;
     w.daemon.stop().await;
     assert!(waiting.await.unwrap().is_err());
 }
@@ -105,13 +101,7 @@ async fn the_journal_has_connections_that_a_fault_has_hit() {
     let w = World::new().await;
     let _guard = w.daemon.fault(fault("connect@call=1:refuse"));
     assert!(!is_served(&w, 1).await);
-    eventually("it is noted", || async {
-        !w.daemon.journal().calls(Rpc::Connect).is_empty()
-    })
-    .await;
-    let [call] = &w.daemon.journal().calls(Rpc::Connect)[..] else {
-        panic!("one connection was hit");
-    };
+    let call = w.journaled(Rpc::Connect, 1).await;
     assert_eq!(
         (call.host.as_str(), call.status.code.as_str()),
         ("host-1", "UNAVAILABLE")

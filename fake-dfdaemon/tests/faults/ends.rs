@@ -1,10 +1,11 @@
 //! Calls that faults hold up end when they have to.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::File;
 use std::time::Duration;
 
 use fake_dfdaemon::{Fault, Quirk, Release, Rpc};
+use rustix::fs::inotify::WatchFlags;
+use testkit::wait::Changes;
 use tonic::Code;
 
 use crate::faults::world::{PIECE, World, import, transfer};
@@ -22,12 +23,6 @@ fn long_file(w: &World) -> Import {
         tag: Some("blocked".to_owned()),
         ..import(&path)
     }
-}
-
-fn is_open(path: &Path) -> bool {
-    let open = fs::read_dir("/proc/self/fd").unwrap();
-    open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-        .any(|target| target == path)
 }
 
 /// An export that goes on without its client holds its request and its task until its end.
@@ -67,11 +62,13 @@ async fn an_import_whose_task_a_fault_asks_for_can_be_broken_off() {
     let request = long_file(&w);
     let path = w.path("long");
     for goes_away in [true, false] {
+        let reads = Changes::which(&path, WatchFlags::OPEN);
         let importing = w.client().await.begin_import(request.clone());
-        eventually("the file is read", || async { is_open(&path) }).await;
+        reads.next("the file is read").await;
         if goes_away {
+            let closes = Changes::which(&path, WatchFlags::CLOSE);
             importing.abort();
-            eventually("the file is let go", || async { !is_open(&path) }).await;
+            closes.next("the file is let go").await;
             let ended = w.daemon.journal().wait_for(Rpc::Import).await.unwrap();
             let call = &ended[0];
             assert_eq!(call.status.code, "CANCELLED", "{call:?}");

@@ -6,7 +6,6 @@ use fake_dfdaemon::{Rpc, Waiting};
 
 use crate::faults::world::{Kind, Place, Subject, World, faults, import};
 use crate::support::client::Import;
-use crate::support::eventually;
 
 const GC_INTERVAL: Duration = Duration::from_secs(900);
 
@@ -121,8 +120,5 @@ async fn a_delayed_replica_of_an_expired_task_is_not_made() {
     w.advance(Duration::from_secs(8 * 86_400));
     settle(&w).await;
     assert!(w.replicas(&subject.id).await.is_empty());
-    eventually("the call ends", || async {
-        w.daemon.journal().calls(Rpc::Replicate).len() == 1
-    })
-    .await;
+    w.journaled(Rpc::Replicate, 1).await;
 }

@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fake_dfdaemon::{Release, Rpc};
+use testkit::wait::Changes;
 use tonic::Code;
-
-use crate::support::eventually;
 
 use crate::faults::world::{Kind, PIECE, World, export_to, faults, import, transfer};
 use crate::support::client::Import;
@@ -98,7 +97,10 @@ async fn a_failed_export_leaves_neither_copy_nor_output() {
                 assert!(!out.exists(), "{case}");
                 // Refused before the stream, the answer does not wait for the transfer to break off.
                 let state = w.daemon.state_dir();
-                eventually(&case, || async { content_below(state) == before }).await;
+                let changes = Changes::below(state);
+                changes
+                    .until(&case, || content_below(state) == before)
+                    .await;
                 let left = fs::read_dir(out.parent().unwrap()).unwrap();
                 let left = left.filter(|entry| {
                     let name = entry.as_ref().unwrap().file_name();

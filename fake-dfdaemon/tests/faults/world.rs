@@ -1,23 +1,19 @@
 //! A fake whose time stands still, its clients, and the table of faults that can be.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 use fake_dfdaemon::{Action, Builder, FakeDfdaemon, Fault, Rpc};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Import};
-use crate::support::eventually;
 use crate::support::requests;
 pub(crate) use crate::support::requests::{export_to, transfer};
 pub(crate) use crate::support::world::World;
+use crate::support::world::{ended, fired};
 
 /// The length of a piece that nobody asked to be another.
 pub(crate) const PIECE: usize = 4 << 20;
-
-/// Much longer than a fault takes to fire.
-const HANGS: Duration = Duration::from_secs(30);
 
 /// A file and the task that an import of it makes.
 #[derive(Clone, Debug)]
@@ -72,21 +68,23 @@ impl World {
         replicas
     }
 
+    /// Has other calls answered, which what does not wait would be before.
+    pub(crate) async fn turns(&self) {
+        let client = self.client().await;
+        for _ in 0..3 {
+            client.health("").await.unwrap();
+        }
+    }
+
     /// Waits until a fault has fired so often, and no more.
     pub(crate) async fn fired(&self, guard: &fake_dfdaemon::FaultGuard, times: u64) {
-        let fires = tokio::time::timeout(HANGS, guard.wait_until_fired(times));
-        fires.await.expect("the fault fires");
+        fired(guard, times).await;
         assert_eq!(guard.fired(), times);
     }
 
     /// The last call of a kind in the journal, once there are so many.
     pub(crate) async fn journaled(&self, rpc: Rpc, count: usize) -> fake_dfdaemon::Call {
-        let calls = || self.daemon.journal().calls(rpc);
-        eventually("the call is in the journal", || async {
-            calls().len() >= count
-        })
-        .await;
-        let mut calls = calls();
+        let mut calls = ended(&self.daemon, rpc, count).await;
         assert_eq!(calls.len(), count, "{calls:?}");
         calls.pop().unwrap()
     }

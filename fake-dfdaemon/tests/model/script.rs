@@ -26,14 +26,15 @@ fn head(case: &Case) -> String {
 # dfcache and fake-dfdaemon are in PATH.
 work=$(mktemp -d) && cd "$work" || exit 1
 trap 'kill $daemon 2>/dev/null; cd / && rm -rf "$work"' EXIT
+mkfifo up
 export FAKE_DFDAEMON_CONTROL=state/control.sock HOME="$work"
 for command in IMPORT EXPORT; do export DFCACHE_${{command}}_LOG_MAX_FILES=0; done
 ctl() {{ fake-dfdaemon ctl "$@"; }}
 serve() {{
-    fake-dfdaemon serve --state-dir state --ready-file ready --hosts {HOSTS} --dfdaemon-version {release} \
-        --capacity {CAPACITY}B --gc-interval {GC_INTERVAL}s --replication-delay {REPLICATION_DELAY}s --clock "manual=$1" >/dev/null &
+    fake-dfdaemon serve --state-dir state --hosts {HOSTS} --dfdaemon-version {release} \
+        --capacity {CAPACITY}B --gc-interval {GC_INTERVAL}s --replication-delay {REPLICATION_DELAY}s --clock "manual=$1" >up &
     daemon=$!
-    until [ -e ready ]; do sleep 0.01; done
+    read -r _ <up # the line that says that it is ready
 }}
 restart() {{
     now=$(ctl clock | sed -n 's/^now *//p')

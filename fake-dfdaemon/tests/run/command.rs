@@ -199,8 +199,10 @@ fn the_ready_line_is_in_the_file_only() {
 fn a_shell_reads_the_variables_from_a_file() {
     let w = Sandbox::new();
     let script = r#"
-        "$0" serve --env-file "it's env" --ready-file ready --hosts 2 > /dev/null & daemon=$!
-        while ! test -s ready; do sleep 0.02; done
+        mkfifo up
+        "$0" serve --env-file "it's env" --ready-file ready --hosts 2 > up & daemon=$!
+        read line < up
+        test -s ready || exit 7
         . "./it's env"
         env | grep -E '^(DFCACHE|FAKE_DFDAEMON)_' | sort > found
         test -S "$DFCACHE_ENDPOINT" && "$0" ctl health > /dev/null || exit 9

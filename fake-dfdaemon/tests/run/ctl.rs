@@ -244,7 +244,6 @@ fn a_journal_is_followed() {
         while !shown.is_finished() {
             client.stat("8").await.unwrap_err();
             client.stat("7").await.unwrap_err();
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     });
     let line = shown.join().unwrap();
@@ -309,10 +308,12 @@ fn what_is_watched_is_shown_when_it_has_changed() {
     let w = Sandbox::new();
     // The second one ends the daemon, and with it the watching.
     let script = r#"
-        "$0" ctl --watch --format json clock > watched & watching=$!
-        while ! test -s watched; do sleep 0.02; done
+        mkfifo lines
+        "$0" ctl --watch --format json clock > lines & watching=$!
+        exec 3< lines
+        read -r line <&3; echo "$line" > watched
         "$0" ctl clock advance 1h > /dev/null
-        while test "$(wc -l < watched)" -lt 2; do sleep 0.02; done
+        read -r line <&3; echo "$line" >> watched
         "$0" ctl --watch settle; echo "refused: $?"
         "$0" ctl settings max_requests=3 > /dev/null
         "$0" ctl settings gc-interval=0s; echo "refused: $?"

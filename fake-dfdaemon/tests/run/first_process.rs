@@ -43,14 +43,12 @@ fn contained(world: &Sandbox, arguments: &[&str]) -> Option<Command> {
 fn what_the_command_leaves_behind_is_no_zombie() {
     let world = Sandbox::new();
     // The process that the inner shell leaves behind becomes a child of process 1.
+    // It ends when it is written to; who has been waited for is gone from /proc, which tells nobody.
     let script = "
-        orphan=$(sh -c 'sleep 0.05 >/dev/null & echo $!')
-        tries=0
-        while [ -e /proc/$orphan ]; do
-            sleep 0.05
-            tries=$((tries + 1))
-            [ $tries -lt 400 ] || { cat /proc/$orphan/status >&2; exit 1; }
-        done
+        mkfifo ends
+        orphan=$(sh -c '(exec > /dev/null; read line < ends) & echo $!')
+        echo > ends
+        timeout 60 sh -c 'while [ -e /proc/$0 ]; do :; done' $orphan || { cat /proc/$orphan/status >&2; exit 1; }
         exit 7";
     let Some(mut command) = contained(&world, &["run", "--", "sh", "-c", script]) else {
         return;
@@ -63,7 +61,7 @@ fn what_the_command_leaves_behind_is_no_zombie() {
 #[test]
 fn a_signal_reaches_the_command_through_process_1() {
     let world = Sandbox::new();
-    let script = "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done";
+    let script = "trap 'exit 9' TERM; sleep 60 & echo up; while :; do wait; done";
     let Some(mut command) = contained(&world, &["run", "--", "sh", "-c", script]) else {
         return;
     };

@@ -1,12 +1,15 @@
 //! Signals: passed on to the command, and nothing outlives them.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use testkit::wait::{Changes, until_process_ends};
 
 use crate::run::sandbox::{Running, Sandbox, is_alive};
 use crate::support::process::names;
+
+/// The rest of a shell script that waits for signals: `wait` misses none that comes just before it, as a `read` does.
+const WAITS: &str = "sleep 60 & echo ready; while :; do wait; done";
 
 #[test]
 fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
@@ -23,9 +26,7 @@ fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
         let running = w.start_script(&[], "echo ready; exec sleep 60");
         running.signal(signal);
         running.wait().exits_with(128 + number);
-        let script = format!(
-            "trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done"
-        );
+        let script = format!("trap 'echo got {name}; exit 7' {name}; {WAITS}");
         let running = w.start_script(&[], &script);
         running.signal(signal);
         let ended = running.wait().exits_with(7);
@@ -54,18 +55,6 @@ fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
     }
 }
 
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "it never came to be that {what}"
-        );
-        // A process that is no child of this one tells nobody that it has ended.
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
 fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweeps() {
     let w = Sandbox::new();
@@ -73,14 +62,17 @@ fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweep
     let command = running.line.clone();
     assert!(is_alive(&command));
     running.signal(Signal::KILL);
-    until("the command is gone", || !is_alive(&command));
+    until_process_ends(command.parse().unwrap());
     // Its locks go with its last thread, which may be later.
     running.wait_for_death();
     let left = names(&w.tmp());
     assert_eq!(left.len(), 1, "a killed daemon removes nothing");
-    let waits = "while test -e \"$0\"; do sleep 0.01; done";
-    let left = w.tmp().join(&left[0]).to_str().unwrap().to_owned();
-    w.run(&[], &["sh", "-c", waits, &left]).exits_with(0);
+    let left = w.tmp().join(&left[0]);
+    let changes = Changes::at(&w.tmp());
+    let next = w.start_script(&[], "mkfifo swept; echo ready; read line < swept");
+    changes.block_until("it is swept", || !left.exists());
+    std::fs::write(w.path("swept"), "\n").unwrap();
+    next.wait().exits_with(0);
     w.leaves_nothing();
 }
 
@@ -158,17 +150,16 @@ fn a_signal_during_the_start_ends_it_and_leaves_nothing() {
         if name == "run" {
             program.args(["--", "touch", "ran"]);
         }
+        let mut changes = Changes::at(&w.tmp());
         let child = program.spawn().unwrap();
         let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
-        until("the state is there", || {
-            let state = names(&w.tmp()).first().map(|name| w.tmp().join(name));
-            state.is_some_and(|state| state.join("hosts").exists())
-        });
-        let began = Instant::now();
+        changes.block_until("it has a directory", || !names(&w.tmp()).is_empty());
+        changes = Changes::below(&w.tmp());
+        let state = w.tmp().join(&names(&w.tmp())[0]);
+        changes.block_until("its state is there", || state.join("hosts").exists());
         rustix::process::kill_process(pid, signal).unwrap();
         let ended = crate::run::sandbox::ended(child.wait_with_output().unwrap());
         let ended = ended.exits_with(code);
-        assert!(began.elapsed() < Duration::from_secs(20));
         assert_eq!(ended.stdout, "", "it said that it is ready");
         assert_eq!(ended.stderr, "");
         w.leaves_nothing();
@@ -200,16 +191,17 @@ fn a_signal_that_it_was_started_to_ignore_is_ignored() {
 fn what_a_command_leaves_behind_ends_with_it() {
     let w = Sandbox::new();
     let script = r#"
+        mkfifo minds
         sleep 60 & echo $! >> pids
-        sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; while :; do sleep 0.05; done' &
-        while ! test -e minds; do sleep 0.02; done
+        sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; exec sleep 60' &
+        read line < minds
         exit 3"#;
     let ended = w.run_script(&[], script).exits_with(3);
     assert_eq!(ended.stderr, "");
     let pids = std::fs::read_to_string(w.path("pids")).unwrap();
     assert_eq!(pids.lines().count(), 2, "{pids}");
     for pid in pids.lines() {
-        until("it has ended", || !is_alive(pid));
+        until_process_ends(pid.parse().unwrap());
     }
     w.leaves_nothing();
 }
@@ -218,10 +210,12 @@ fn what_a_command_leaves_behind_ends_with_it() {
 #[test]
 fn a_signal_is_passed_on_to_all_that_the_command_started() {
     let w = Sandbox::new();
-    let script = r#"trap 'wait; echo command; exit 7' TERM
-        sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' &
-        while :; do wait; done"#;
-    let running = w.start_script(&[], script);
+    let script = format!(
+        r#"trap 'wait; echo command; exit 7' TERM
+        sh -c 'trap "echo child; exit" TERM; {WAITS}' &
+        while :; do wait; done"#
+    );
+    let running = w.start_script(&[], &script);
     running.signal(Signal::TERM);
     let ended = running.wait().exits_with(7);
     assert_eq!(ended.stdout, "child\ncommand\n");

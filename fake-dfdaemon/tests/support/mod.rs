@@ -21,7 +21,6 @@ pub mod requests;
 pub mod world;
 
 use std::future::Future;
-use std::time::Duration;
 
 /// Set where CI runs on a machine that cannot do all that tests need.
 const MAY_SKIP: &str = "DFCACHE_TEST_MAY_SKIP";
@@ -48,13 +47,24 @@ pub fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Waits for what nobody announces: asks again and again, and gives up after a long while.
+/// That something does not end before others have that came after it: what does not wait is answered in turn.
+pub async fn outlasts<T>(waiting: impl Future<Output = T>, others: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        _ = waiting => panic!("it does not wait"),
+        () = others => {}
+    }
+}
+
+/// Waits for what only a daemon knows, and does not announce: asks it as soon as it has answered, and gives up
+/// after a long while. Faults, the journal and files announce what happens: `world::fired`, `Journal::wait_for`,
+/// `testkit::wait`.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let asked = async {
         while !holds().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::task::yield_now().await;
         }
     };
-    let asked = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    let asked = tokio::time::timeout(testkit::wait::HANGS, asked).await;
     asked.unwrap_or_else(|_| panic!("it never came to be that {what}"));
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fake_dfdaemon::{Builder, FakeDfdaemon};
+use fake_dfdaemon::{Builder, Call, FakeDfdaemon, FaultGuard, Query};
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -64,6 +64,18 @@ pub async fn client(daemon: &FakeDfdaemon, host: usize) -> Client {
 /// A client of the upload service of a host of a fake.
 pub async fn peer(daemon: &FakeDfdaemon, host: usize) -> PeerClient {
     PeerClient::connect(daemon.host(host).unwrap().upload_endpoint()).await
+}
+
+/// Waits until a fault has fired so often.
+pub async fn fired(guard: &FaultGuard, times: u64) {
+    let fires = tokio::time::timeout(testkit::wait::HANGS, guard.wait_until_fired(times));
+    fires.await.expect("the fault fires");
+}
+
+/// Waits until so many calls have ended, and returns them.
+pub async fn ended(daemon: &FakeDfdaemon, calls: impl Into<Query>, count: usize) -> Vec<Call> {
+    let wait = daemon.journal().wait_for(calls).count(count as u64);
+    wait.within(testkit::wait::HANGS).await.unwrap()
 }
 
 /// Where a host keeps the content of a task.

@@ -46,7 +46,7 @@ fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
     };
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(removed.try_recv(), Ok(()));
-    assert!(began.elapsed() < 10 * CLEANUP_GRACE);
+    assert!(began.elapsed() < testkit::wait::HANGS);
 }
 
 /// A write that never returns, into a file beside an output.
@@ -96,7 +96,7 @@ fn an_operation_that_is_done_before_it_hears_is_done() {
     let (sender, over) = mpsc::channel();
     std::thread::spawn(move || {
         // Longer than it takes to hear, shorter than what is done then is waited for.
-        std::thread::sleep(Duration::from_millis(200));
+        testkit::wait::block_for(Duration::from_millis(200));
         sender.send(7)
     });
     let ended = ended(async move || Ok(over.recv().unwrap()));

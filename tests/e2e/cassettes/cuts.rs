@@ -1,22 +1,19 @@
 //! Calls that end in their middle: the client is killed, or its reader goes away, or the daemon
 //! dies. Recorded and replayed, they come to the same.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use testkit::wait::HANGS;
 
 use super::{all_files, begin, start, without_places};
 use crate::support::command::{Run, words};
 use crate::support::files::PIECE;
 use crate::support::process::DaemonProcess;
 use crate::support::world::Directory;
-
-/// How long a call may take to come to its middle.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What ends a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,22 +109,26 @@ fn cut(
     }
 }
 
-/// Asks a control API until its answer has a number that is not 0.
-fn until(control: &Path, path: &str, number: &str) {
-    let begun = Instant::now();
-    loop {
+/// The events of a daemon, followed from now on.
+struct Events(BufReader<UnixStream>);
+
+impl Events {
+    fn of(control: &Path) -> Self {
         let mut stream = UnixStream::connect(control).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.set_read_timeout(Some(HANGS)).unwrap();
+        let request = "GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n";
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        if answer.contains(number) && !answer.contains(&format!("{number}:0")) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{path} is {answer}");
-        // Asked again and again: to follow the events for two numbers would take more than this.
-        std::thread::sleep(Duration::from_millis(1));
+        let mut events = Self(BufReader::new(stream));
+        // A comment says that it follows.
+        events.until(":");
+        events
+    }
+
+    /// Waits for a line that begins so.
+    fn until(&mut self, line: &str) {
+        let lines = self.0.by_ref().lines().map(Result::unwrap);
+        let found = { lines }.find(|read| read.starts_with(line));
+        assert!(found.is_some(), "there is no {line}");
     }
 }
 
@@ -149,7 +150,7 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
         &socket,
         &["--upstream", upstream, "--cassette", named],
     );
-    let control = daemon.control();
+    let mut events = Events::of(&daemon.control());
     let first = if ends == Cut::Reader { 1 } else { PIECE };
     let mut recorded = cut(
         &line,
@@ -158,7 +159,7 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
         (&world, &socket),
         || {
             if ends != Cut::Reader {
-                until(&control, "/faults", "\"fired\"");
+                events.until("event: fault-fired");
             }
         },
         || daemon.kill(),
@@ -181,10 +182,11 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
     // What a client asks when its call is over may have been cut too: its request is not known then.
     command.stderr(Stdio::null());
     let replay = DaemonProcess::spawn(command);
+    let mut events = Events::of(&control);
     let standing = || {
         // What the daemon's end has ended does not stand still, and what nobody reads does.
         if matches!(ends, Cut::Client(_)) {
-            until(&control, "/journal/count", "\"running\"");
+            events.until("event: call-begun");
         }
     };
     let first = if ends == Cut::Daemon { 0 } else { first };

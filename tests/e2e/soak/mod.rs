@@ -223,9 +223,9 @@ fn a_crowd_leaves_nothing_behind_and_gets_every_byte() {
             let third = began.elapsed().as_millis() * 3 / time.as_millis();
             let third = usize::try_from(third).unwrap().min(2);
             busiest[third] = busiest[third].max(Vitals::of(field.daemon.id()));
-            let look = tokio::time::timeout(Duration::from_millis(200), running.join_next());
-            if let Ok(Some(ended)) = look.await {
-                ended.unwrap();
+            tokio::select! {
+                Some(ended) = running.join_next() => ended.unwrap(),
+                () = testkit::wait::real_time(Duration::from_millis(200)) => {}
             }
         }
         report(&field, clients, programs);
@@ -290,7 +290,8 @@ async fn comes_to_rest(field: &Field, before: Vitals) -> Vitals {
         if now.is_back_at(before) || began.elapsed() > COMES_TO_REST {
             break now;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // Threads and memory of another process tell nobody when they have gone.
+        testkit::wait::real_time(Duration::from_millis(100)).await;
     };
     assert!(after.is_back_at(before), "before: {before}, after: {after}");
     let state = field.directory.beside("state");

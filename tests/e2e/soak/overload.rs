@@ -1,9 +1,8 @@
 //! More at once than the daemon takes: it says so, and nobody waits.
 
-use std::time::Duration;
-
 use crate::support::World;
 use crate::support::files::{PIECE, assert_same_bytes};
+use crate::support::world::until_fired;
 
 /// What the daemon takes.
 const TAKEN: usize = 2;
@@ -31,11 +30,7 @@ fn who_is_one_too_many_is_told_so_at_once() {
     let held: Vec<_> = (0..TAKEN)
         .map(|number| export(&format!("held-{number}")))
         .collect();
-    let began = std::time::Instant::now();
-    while stalled.fired() < TAKEN as u64 {
-        assert!(began.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    until_fired(&stalled, TAKEN as u64);
     let crowd: Vec<_> = (0..CROWD)
         .map(|number| export(&format!("crowd-{number}")))
         .collect();

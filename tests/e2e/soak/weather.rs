@@ -8,6 +8,11 @@ use super::{Draw, Field, HOSTS};
 /// Whose calls faults hit.
 pub(super) const UNLUCKY: &str = "unlucky";
 
+/// The weather changes by the machine's clock, whatever the clients are at.
+async fn for_a_while(milliseconds: usize) {
+    testkit::wait::real_time(Duration::from_millis(milliseconds as u64)).await;
+}
+
 /// All but the first host come and go.
 pub(super) async fn hosts(field: Arc<Field>) {
     let mut draw = Draw(2);
@@ -20,7 +25,7 @@ pub(super) async fn hosts(field: Arc<Field>) {
             if status != 200 {
                 field.fail(format!("{path}: {status} {body}"));
             }
-            tokio::time::sleep(Duration::from_millis(50 + draw.below(250) as u64)).await;
+            for_a_while(50 + draw.below(250)).await;
         }
         field.count("host: away".to_owned());
     }
@@ -67,7 +72,7 @@ pub(super) async fn faults(field: Arc<Field>) {
             return;
         }
         field.count("fault: added".to_owned());
-        tokio::time::sleep(Duration::from_millis(100 + draw.below(200) as u64)).await;
+        for_a_while(100 + draw.below(200)).await;
         let path = format!("/faults/{}", added["id"]);
         field.control.ask("DELETE", &path, "").await;
     }
@@ -76,6 +81,6 @@ pub(super) async fn faults(field: Arc<Field>) {
 pub(super) async fn collections(field: Arc<Field>) {
     while field.goes_on() {
         field.control.ask("POST", "/gc", "").await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        for_a_while(500).await;
     }
 }

@@ -143,11 +143,10 @@ impl Running {
         assert!(kill.status().unwrap().success());
     }
 
-    /// Sends a signal, while the process is there to get it.
-    pub fn storm(&self) -> impl Fn(rustix::process::Signal) -> bool + Send + Sync + 'static {
+    /// What sends it signals while it is waited for.
+    pub fn storm(&self) -> Storm {
         let pid = i32::try_from(self.child.id()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        move |signal| rustix::process::kill_process(pid, signal).is_ok()
+        Storm(rustix::process::Pid::from_raw(pid).unwrap())
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -219,6 +218,25 @@ impl Running {
             line: self.line,
             directory: self.directory,
         }
+    }
+}
+
+/// Sends signals to a process.
+pub struct Storm(rustix::process::Pid);
+
+impl Storm {
+    /// Sends one, if the process is there to get it.
+    pub fn send(&self, signal: rustix::process::Signal) -> bool {
+        rustix::process::kill_process(self.0, signal).is_ok()
+    }
+
+    /// Whether the process has not taken one yet that was sent to it.
+    pub fn waits(&self, number: u32) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.as_raw_nonzero()));
+        let status = status.unwrap_or_default();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = u64::from_str_radix(pending.unwrap_or("0").trim(), 16).unwrap();
+        pending >> (number - 1) & 1 == 1
     }
 }
 

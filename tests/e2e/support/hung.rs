@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -68,10 +69,11 @@ impl HungFileSystem {
         Some(Self { path, server })
     }
 
-    /// Whether somebody waits for an answer.
-    pub fn is_asked(&self) -> bool {
+    /// Whether somebody waits for an answer, or does so within this time.
+    pub fn is_asked(&self, within: Duration) -> bool {
         let mut server = [PollFd::new(&self.server, PollFlags::IN)];
-        poll(&mut server, Some(&Timespec::default())).unwrap() > 0
+        let within = Timespec::try_from(within).unwrap();
+        poll(&mut server, Some(&within)).unwrap() > 0
     }
 
     pub fn path(&self) -> &Path {

@@ -139,9 +139,8 @@ impl World {
     /// Waits until the journal has so many calls. That a client is gone the daemon finds out after its
     /// end, and a fault that is dropped before lets the call go on.
     pub fn wait_for_ended(&self, rpc: Rpc, count: usize) {
-        while self.daemon().journal().calls(rpc).len() < count {
-            std::thread::yield_now();
-        }
+        let calls = self.daemon().journal().wait_for(rpc).count(count as u64);
+        fake_dfdaemon::block_on(calls.within(testkit::wait::HANGS)).unwrap();
     }
 
     pub fn endpoint(&self, host: usize) -> PathBuf {
@@ -224,7 +223,12 @@ fn manual(directory: &Directory) -> Builder {
 
 /// Waits until a call has met the fault.
 pub fn until_it_fires(fault: &FaultGuard) {
-    fake_dfdaemon::block_on(fault.wait_until_fired(1));
+    until_fired(fault, 1);
+}
+
+/// Waits until so many calls have met the fault.
+pub fn until_fired(fault: &FaultGuard, times: u64) {
+    fake_dfdaemon::block_on(fault.wait_until_fired(times));
 }
 
 /// A runtime for what plays the daemon.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_test::{assert_pending, task};
+
 use super::*;
 use crate::FakeDfdaemon;
 use crate::call::rpc::Rpc;
@@ -26,17 +28,11 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     let imported = tokio::task::spawn_blocking(import).await.unwrap();
     let id = imported.unwrap().task.task_id;
     let alone = daemon.calls().gate.close().await.unwrap();
-    daemon.clock().advance(delay).unwrap();
-    let job = Job::Replicate(id.clone());
-    let running = async {
-        while !cluster.scheduler().is_running(&job) {
-            tokio::task::yield_now().await;
-        }
-    };
-    let long = Duration::from_secs(10);
-    tokio::time::timeout(long, running).await.unwrap();
-    // It must get no further than the gate: nothing can tell of a step that does not come.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    // The daemon's own is not due, so that this one is polled by hand.
+    let jobs = Jobs::new(&cluster, daemon.calls());
+    let mut replicating = task::spawn(jobs.replicate(&id));
+    // It gets no further than the gate.
+    assert_pending!(replicating.poll());
     let replaced = Arc::clone(&cluster);
     let empty = move || {
         crate::instance::snapshot::prepare(&replaced, None)?;
@@ -45,7 +41,8 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     let emptied = tokio::task::spawn_blocking(empty).await.unwrap();
     emptied.unwrap();
     drop(alone);
-    tokio::time::timeout(long, daemon.settle()).await.unwrap();
+    replicating.await.unwrap();
+    daemon.settle().await;
     assert_eq!(daemon.journal().calls(Rpc::Replicate), []);
     daemon.stop().await;
 }

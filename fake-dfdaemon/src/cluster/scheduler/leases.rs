@@ -116,5 +116,7 @@ impl Drop for Lease {
         for host in holders {
             scheduler.evict_if_full(host);
         }
+        #[cfg(test)]
+        scheduler.schedule.tell();
     }
 }

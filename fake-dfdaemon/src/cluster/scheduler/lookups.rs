@@ -116,10 +116,15 @@ impl Scheduler {
         ids.iter().filter_map(viewed).collect()
     }
 
-    /// Whether an export, an import or a transfer holds a task.
+    /// Waits until no export, import or transfer holds a task.
     #[cfg(test)]
-    pub(crate) fn is_busy(&self) -> bool {
-        self.state().tasks.iter().any(|entry| entry.leases > 0)
+    pub(crate) async fn holds_none(&self) {
+        let mut changed = self.schedule.subscribe();
+        let held = || self.state().tasks.iter().any(|entry| entry.leases > 0);
+        while held() {
+            // The sender is a part of the schedule: this cannot fail.
+            let _ = changed.changed().await;
+        }
     }
 
     pub(crate) fn host_status(&self, host: HostNumber) -> HostStatus {

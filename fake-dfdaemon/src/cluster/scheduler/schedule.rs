@@ -60,6 +60,12 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
         }
     }
 
+    /// Wakes all who wait for a change: a test waits for leases as well.
+    #[cfg(test)]
+    pub(crate) fn tell(&self) {
+        self.changed.send_replace(());
+    }
+
     /// Schedules a job for `at`.
     pub(crate) fn add(&self, at: Timestamp, job: J) {
         {

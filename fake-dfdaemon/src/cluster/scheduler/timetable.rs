@@ -128,11 +128,6 @@ impl Scheduler {
         self.schedule.unblock(job);
     }
 
-    #[cfg(test)]
-    pub(in crate::cluster) fn is_running(&self, job: &Job) -> bool {
-        self.schedule.is_running(job)
-    }
-
     /// Waits until nothing is running and nothing is due, and tells what is left for later times;
     /// `None` when the daemon stops.
     pub(in crate::cluster) async fn settle(

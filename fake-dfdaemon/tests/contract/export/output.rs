@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use testkit::wait::Changes;
+
 use super::{
     ENOENT, TWO_PIECES, assert_both_pieces, assert_exists, assert_no_stream, forced, inode,
     two_hosts,
 };
 use crate::row::{Row, row};
 use crate::support::client::Export;
-use crate::support::eventually;
 use crate::tested_daemon::{
     MIB, TestedDaemon, export_to, has_other_file_system, import_as, transfer,
 };
@@ -148,7 +149,10 @@ async fn a_client_that_goes_away_leaves_no_output(w: TestedDaemon) {
         let running = client.begin_export(request.clone()).await.unwrap();
         assert!(output.exists(), "it is linked at once");
         drop(running);
-        eventually("the output is gone", || async { !output.exists() }).await;
+        let changes = Changes::at(output.parent().unwrap());
+        changes
+            .until("the output is gone", || !output.exists())
+            .await;
         let exported = client.export(transfer(&id)).await.ok();
         assert!(exported.content() == bytes);
     }

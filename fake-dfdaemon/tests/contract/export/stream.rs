@@ -11,6 +11,7 @@ use super::{TWO_PIECES, assert_both_pieces, assert_no_stream, small, two_hosts};
 use crate::row::{Row, row};
 use crate::support::client::{Export, Exported};
 use crate::support::eventually;
+use crate::support::world::fired;
 use crate::tested_daemon::{
     MIB, TestedDaemon, assert_says, cache, export_to, import, import_as, transfer,
 };
@@ -188,7 +189,7 @@ async fn a_piece_that_is_in_flight_comes_without_digest_and_cost(w: TestedDaemon
     let stalls = w.fake().fault("transfer@times=1:stall".parse().unwrap());
     let other = w.host(1).await;
     let first = other.begin_export(transfer(&id)).await.unwrap();
-    eventually("a piece is in flight", || async { stalls.fired() == 1 }).await;
+    fired(&stalls, 1).await;
     let second = other.begin_export(transfer(&id)).await.unwrap();
     drop(stalls);
     let said = |exported: &Exported| {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dfdaemon_api::common::v2::PersistentCacheTask;
 use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::Release;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::small;
@@ -331,16 +332,14 @@ async fn requests_over_the_rate_wait_and_beyond_fifty_one_are_refused(w: TestedD
         w.assert_not_found(&client.stat("4").await.unwrap_err(), "4");
     }
     // A dfdaemon has 50 places, and one request in hand.
-    let waiting: Vec<_> = (0..51)
-        .map(|_| {
-            let client = client.clone();
-            tokio::spawn(async move { client.stat("4").await.unwrap_err() })
-        })
-        .collect();
-    eventually("all of them wait", || async {
-        w.fake().settle().await.len() >= 51
-    })
-    .await;
+    let mut waiting = JoinSet::new();
+    for _ in 0..51 {
+        let client = client.clone();
+        waiting.spawn(async move { client.stat("4").await.unwrap_err() });
+    }
+    let held_up = async || w.fake().settle().await.len();
+    eventually("all of them wait", async || held_up().await >= 51).await;
+    let others = held_up().await - 51;
     let text = "server is overloaded: too many requests, please retry later";
     assert_says(
         &client.stat("4").await.unwrap_err(),
@@ -355,11 +354,11 @@ async fn requests_over_the_rate_wait_and_beyond_fifty_one_are_refused(w: TestedD
     // Two in a second, until all have passed.
     for second in 1..=26 {
         w.fake().clock().advance(Duration::from_secs(1)).unwrap();
-        let passed = || waiting.iter().filter(|call| call.is_finished()).count();
-        let due = (2 * second).min(51);
-        eventually("two more pass", || async { passed() == due }).await;
-    }
-    for call in waiting {
-        w.assert_not_found(&call.await.unwrap(), "4");
+        let left = 51_usize.saturating_sub(2 * second);
+        while waiting.len() > left {
+            let passed = waiting.join_next().await.unwrap();
+            w.assert_not_found(&passed.unwrap(), "4");
+        }
+        assert_eq!(held_up().await, others + left, "two more pass");
     }
 }

@@ -8,8 +8,8 @@ use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::{Client, LocalTask};
-use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
+use crate::support::world::{ended, fired};
 use crate::tested_daemon::{MIB, TestedDaemon, export_to, import_as, transfer};
 
 /// How many pieces a real dfdaemon reads ahead of its client.
@@ -126,18 +126,17 @@ async fn leave_export(w: &TestedDaemon, fake: &FakeDfdaemon, pieces: usize) -> S
     holes.set_len((pieces * 4 * MIB) as u64).unwrap();
     let client = client_of(fake).await;
     let id = client.import(import_as(&path, &text)).await.unwrap().id;
-    let calls = || fake.journal().calls(Rpc::Export).len();
-    let before = calls();
+    let before = fake.journal().calls(Rpc::Export).len();
     let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
     let mut content = transfer(&id);
     content.need_piece_content = true;
     let stream = client.begin_export(content).await.unwrap();
-    eventually("it is in the middle", || async { guard.fired() == 1 }).await;
+    fired(&guard, 1).await;
     drop((stream, client));
     if pieces <= PIECES_AHEAD {
         // It goes on alone.
         drop(guard);
     }
-    eventually("the call has ended", || async { calls() == before + 1 }).await;
+    ended(fake, Rpc::Export, before + 1).await;
     id
 }

@@ -9,6 +9,7 @@ use tonic::Code;
 
 use super::{client_of, imported};
 use crate::support::client::Client;
+use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
 use crate::tested_daemon::{MIB, TestedDaemon, export_to, import_as, transfer};
 
@@ -236,11 +237,12 @@ pub(super) async fn forgetting(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
 async fn forgets_an_import(w: &TestedDaemon, fake: &FakeDfdaemon, client: &Client) -> bool {
     let text = w.unique("long");
     let running = client.begin_import(import_as(&w.long_file(192 * MIB), &text));
-    while !running.is_finished() {
-        fake.clock().advance(Duration::from_secs(9)).unwrap();
-        // Real time, for the thread that reads the file: steps of the clock alone would outrun it.
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let id = w.scheme().of_content(&text);
+    eventually("the import is under way", || async {
+        client.stat(&id).await.is_ok()
+    })
+    .await;
+    fake.clock().advance(Duration::from_secs(9)).unwrap();
     let Err(status) = running.await.unwrap() else {
         return false;
     };

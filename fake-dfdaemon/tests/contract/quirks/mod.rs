@@ -8,16 +8,16 @@ mod waiting;
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Release, Rpc};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode};
+use testkit::wait::{Changes, opened_by_reader};
 use tonic::{Code, Status};
 
 use crate::row::Row;
 use crate::support::client::{Client, Exported, Import};
-use crate::support::eventually;
+use crate::support::world::{ended, fired};
 use crate::tested_daemon::{
     MIB, TestedDaemon, export_to, has_other_file_system, import, import_as, seconds, transfer,
 };
@@ -170,18 +170,16 @@ async fn short_ttl(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
 async fn fifo(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let path = w.path(&w.unique("fifo"));
     rustix::fs::mkfifoat(CWD, &path, Mode::RWXU).unwrap();
-    let importing = client_of(fake).await.begin_import(import(&path));
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
-    eventually("somebody reads, or nobody wants to", || async {
-        // Opens only if there is a reader.
-        let writer = fs::OpenOptions::new()
-            .write(true)
-            .custom_flags(nonblocking)
-            .open(&path);
-        writer.is_ok_and(|mut writer| writer.write_all(b"x").is_ok()) || importing.is_finished()
-    })
-    .await;
-    match importing.await.unwrap() {
+    let mut importing = client_of(fake).await.begin_import(import(&path));
+    let imported = tokio::select! {
+        imported = &mut importing => imported,
+        mut writer = opened_by_reader(&path) => {
+            writer.write_all(b"x").unwrap();
+            drop(writer);
+            importing.await
+        }
+    };
+    match imported.unwrap() {
         Ok(task) => {
             assert_eq!(task.content_length, 0);
             true
@@ -352,18 +350,16 @@ async fn orphan(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -> bool {
     let request = export_to(&id, &out);
     let client = client_of(fake).await;
     let stream = client.begin_export(request).await.unwrap();
-    eventually("it is in the middle", || async { guard.fired() == 1 }).await;
+    fired(&guard, 1).await;
     drop((stream, client));
     if has {
         drop(guard);
     }
-    eventually("the call has ended", || async {
-        fake.journal().calls(Rpc::Export).len() == 1
-    })
-    .await;
+    ended(fake, Rpc::Export, 1).await;
     // What it leaves goes just after.
     if !has {
-        eventually("nothing is left", || async { !out.exists() }).await;
+        let changes = Changes::at(out.parent().unwrap());
+        changes.until("nothing is left", || !out.exists()).await;
     }
     fs::read(&out).is_ok_and(|written| written == bytes)
 }
@@ -405,7 +401,7 @@ async fn expiry(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     let client = client_of(fake).await;
     let guard = fake.fault(Fault::on(Rpc::Export).piece(0).stall());
     let stream = client.begin_export(transfer(&id)).await.unwrap();
-    eventually("it is under way", || async { guard.fired() == 1 }).await;
+    fired(&guard, 1).await;
     fake.clock().advance(Duration::from_secs(3600)).unwrap();
     fake.collect().await.unwrap();
     let gone = client.listed().await.is_empty();

@@ -19,7 +19,7 @@ const LOOKS_AFTER: Duration = Duration::from_millis(30);
 
 /// That an export waits for a host.
 async fn waits(exporting: &JoinHandle<Exported>, parent: usize) {
-    tokio::time::sleep(LOOKS_AFTER).await;
+    testkit::wait::real_time(LOOKS_AFTER).await;
     assert!(!exporting.is_finished(), "host-{parent} sends nothing");
 }
 

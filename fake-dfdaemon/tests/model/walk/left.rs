@@ -1,9 +1,7 @@
 //! Calls that their clients leave, imports that find no room, hosts that leave.
 
-use std::cell::OnceCell;
-
-use fake_dfdaemon::{Fault, FaultGuard, Release, Rpc};
-use rustix::fs::{Mode, OFlags};
+use fake_dfdaemon::{Fault, Release, Rpc};
+use testkit::wait::opened_by_reader;
 
 use super::files::HUGE;
 use super::model::Transfer;
@@ -11,7 +9,7 @@ use super::ops::{Import, Source};
 use super::quirk_walk::QuirkWalk;
 use super::texts;
 use crate::support::client::{Export as Request, Import as ImportRequest};
-use crate::support::eventually;
+use crate::support::world::{ended, fired};
 
 /// How many pieces of content are read ahead of a client, and also when it has gone.
 const PIECES_AHEAD: usize = 12;
@@ -32,14 +30,7 @@ impl QuirkWalk {
         let before = self.calls(Rpc::Import);
         let importing = self.client(host).await.begin_import(request);
         // Open for as long as it is read: a writer that goes away ends the file.
-        let writer = OnceCell::new();
-        eventually("the FIFO is read", || async {
-            // Opens only if somebody reads.
-            let flags = OFlags::WRONLY | OFlags::NONBLOCK;
-            let opened = rustix::fs::open(&path, flags, Mode::empty());
-            opened.is_ok_and(|opened| writer.set(opened).is_ok())
-        })
-        .await;
+        let _writer = opened_by_reader(&path).await;
         importing.abort();
         self.left(Rpc::Import, before).await;
     }
@@ -56,7 +47,7 @@ impl QuirkWalk {
         let before = self.calls(Rpc::Import);
         let request = self.import_request(import);
         let importing = self.client(import.host).await.begin_import(request);
-        fires(&fault).await;
+        fired(&fault, 1).await;
         importing.abort();
         self.left(Rpc::Import, before).await;
         let copy = self.imported_copy(import, &asked);
@@ -117,7 +108,7 @@ impl QuirkWalk {
                 false => drop(client.export(request).await),
             }
         });
-        fires(&fault).await;
+        fired(&fault, 1).await;
         leaving.abort();
         let _ = leaving.await;
         let fails = with_content && is_long && self.model.release != Release::V0_2;
@@ -163,10 +154,6 @@ impl QuirkWalk {
 
     /// Waits until the call has ended that a client left.
     async fn left(&self, rpc: Rpc, before: usize) {
-        eventually("the call has ended", || async { self.calls(rpc) > before }).await;
+        ended(&self.daemon, rpc, before + 1).await;
     }
-}
-
-async fn fires(fault: &FaultGuard) {
-    eventually("the call is under way", || async { fault.fired() == 1 }).await;
 }

@@ -8,12 +8,13 @@ use fake_dfdaemon::FakeDfdaemon;
 use h2::Reason;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use testkit::wait::Changes;
 
 use super::raw::{Between, connect, opened, program, read, record, request};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
-use crate::support::{eventually, requests};
+use crate::support::requests;
 
 const DOWNLOAD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
 
@@ -80,8 +81,10 @@ async fn a_message_that_was_cut_is_played_as_far_as_it_came() {
             came += data.len();
         }
         send.send_reset(Reason::CANCEL);
-        let recorded = || async { lines(&cassette).len() == 1 };
-        eventually("the call is recorded", recorded).await;
+        let recorded = || lines(&cassette).len() == 1;
+        Changes::at(&cassette)
+            .until("the call is recorded", recorded)
+            .await;
         going.abort();
         let message = &lines(&cassette)[0]["answer"]["messages"][0];
         assert_eq!(message["cut"], whole.len() - 5, "{message}");
@@ -124,8 +127,10 @@ async fn a_stream_without_end_does_not_grow_in_memory() {
     let (data, trailers) = read(answer.await.unwrap().into_body()).await.unwrap();
     assert_eq!(data.len(), 7 * MESSAGES);
     assert!(trailers.is_some());
-    let recorded = || async { lines(&cassette).len() == 1 };
-    eventually("the call is recorded", recorded).await;
+    let recorded = || lines(&cassette).len() == 1;
+    Changes::at(&cassette)
+        .until("the call is recorded", recorded)
+        .await;
     going.abort();
     let peak = between.peak_memory();
     assert!(peak < MOST, "{peak} bytes");
@@ -190,9 +195,10 @@ async fn a_recorder_that_is_killed_at_any_instant_leaves_a_cassette_that_can_be_
             .map(|client| tokio::spawn(call_on(socket.clone(), file.clone(), 10 * round + client)))
             .collect();
         // In the middle of whatever comes then.
-        let enough =
-            || async { fs::read(cassette.join("calls.jsonl")).unwrap().len() > 400 * round };
-        eventually("some calls are recorded", enough).await;
+        let enough = || fs::read(cassette.join("calls.jsonl")).unwrap().len() > 400 * round;
+        Changes::at(&cassette)
+            .until("some calls are recorded", enough)
+            .await;
         recorder.kill();
         for client in clients {
             client.await.unwrap();

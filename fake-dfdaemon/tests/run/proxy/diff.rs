@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::raw::{program, record};
+use super::raw::{program, record, until_older};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
@@ -46,8 +46,7 @@ async fn recorded() -> TempDir {
     // The output is there by now, and another file.
     fs::remove_file(&output).unwrap();
     fs::write(&output, "other").unwrap();
-    // Longer than a tick of the file system's clock: what changed within one counts as written by the call.
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    until_older(&output).await;
     client.export(requests::export_to(&task.id, &output)).await;
     client
         .export(requests::export_to(

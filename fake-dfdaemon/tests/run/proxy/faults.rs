@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use fake_dfdaemon::{Call, FakeDfdaemon, Fault, Query};
 use serde_json::Value;
+use testkit::wait::Changes;
 
 use super::raw::{program, proxy};
 use crate::support::client::{Client, Exported};
 use crate::support::content::bytes;
 use crate::support::process::{Process, refused};
-use crate::support::{eventually, requests};
+use crate::support::requests;
+use crate::support::world::ended;
 
 /// A piece of the smallest length that there is.
 const PIECE: usize = 4 << 20;
@@ -24,8 +26,13 @@ async fn seen(
     endpoint: &Path,
     file: &Path,
     id: &str,
-    (round, patience): (usize, Duration),
+    (round, fault): (usize, &str),
 ) -> Vec<String> {
+    // Only what stalls is given up.
+    let patience = |rpc: &str| match fault.starts_with(rpc) && fault.contains("stall") {
+        true => STALLED,
+        false => NEVER,
+    };
     let client = Client::connect(endpoint).await;
     let mut seen = Vec::new();
     let short = |error: tonic::Status| {
@@ -39,14 +46,14 @@ async fn seen(
         )
     };
     let import = requests::import_as(file, &round.to_string(), 1, 3600);
-    let imported = tokio::time::timeout(patience, client.import(import)).await;
+    let imported = tokio::time::timeout(patience("import"), client.import(import)).await;
     seen.push(match imported {
         Ok(Ok(task)) => format!("{} {}", task.id, task.content_length),
         Ok(Err(error)) => short(error),
         Err(_) => "stalled".to_owned(),
     });
     let client = Client::connect(endpoint).await;
-    let stat = tokio::time::timeout(patience, client.stat(id)).await;
+    let stat = tokio::time::timeout(patience("stat"), client.stat(id)).await;
     seen.push(match stat {
         Ok(Ok(task)) => format!("{} {}", task.id, task.state),
         Ok(Err(error)) => short(error),
@@ -77,7 +84,9 @@ async fn seen(
                 Err(status) => exported.status = status,
             }
         };
-        let is_over = tokio::time::timeout(patience, reading).await.is_ok();
+        let is_over = tokio::time::timeout(patience("export"), reading)
+            .await
+            .is_ok();
         if short(exported.status.clone()).ends_with("broke") {
             // How much of it comes before that depends on what was written yet.
             exported = Exported {
@@ -197,8 +206,7 @@ async fn does_the_same(faults: &[&str]) {
     let start = || FakeDfdaemon::builder().hosts(1).fault_seed(7).start();
     let (faulty, sound) = (start().await.unwrap(), start().await.unwrap());
     for (round, fault) in faults.iter().enumerate() {
-        let stalls = fault.contains("stall");
-        let turn = (round, if stalls { STALLED } else { NEVER });
+        let turn = (round, *fault);
         let mut id = String::new();
         for daemon in [&faulty, &sound] {
             daemon.reset().await.unwrap();
@@ -209,10 +217,8 @@ async fn does_the_same(faults: &[&str]) {
         }
         let guard = faulty.fault(fault.parse::<Fault>().unwrap());
         let expected = seen(faulty.endpoint(), &file, &id, turn).await;
-        let count = Query::default();
-        let ended = || async { faulty.journal().query(&count).unwrap().len() == expected.len() };
-        eventually("every call is in the journal", ended).await;
-        let direct = faulty.journal().query(&count).unwrap();
+        let direct = ended(&faulty, Query::default(), expected.len()).await;
+        assert_eq!(direct.len(), expected.len());
         drop(guard);
 
         let (socket, journal) = (
@@ -227,8 +233,9 @@ async fn does_the_same(faults: &[&str]) {
         assert_eq!(process.ready["fault_seed"], 7);
         let found = seen(&socket, &file, &id, turn).await;
         assert_eq!(found, expected, "{fault}");
-        let ended = || async { read(&journal).len() == expected.len() };
-        eventually("every call is in the proxy's journal", ended).await;
+        let written = || read(&journal).len() == expected.len();
+        let what = "every call is in the proxy's journal";
+        Changes::at(dir.path()).until(what, written).await;
         assert_eq!(noted(read(&journal)), noted(direct), "{fault}");
         assert!(read(&journal).iter().all(|call| call.host == "upstream"));
     }
@@ -347,10 +354,9 @@ async fn the_journal_tells_a_dead_daemon_from_a_client_that_went_away() {
                 daemon.go_on();
                 send.send_reset(h2::Reason::CANCEL);
             }
-            eventually("it is in the journal", || async {
-                read(&journal).len() > before
-            })
-            .await;
+            let written = || read(&journal).len() > before;
+            let changes = Changes::at(between.dir.path());
+            changes.until("it is in the journal", written).await;
             let call = read(&journal).pop().unwrap();
             assert_eq!(call.client_gone, !dies);
             assert_eq!(

@@ -5,7 +5,7 @@ mod calls;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fake_dfdaemon::{Recorder, Replay, block_on};
@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tokio::net::UnixListener;
+use tokio::sync::watch;
 
 use self::calls::{Answer, Call, Ending, NAMES, PATHS, call};
 use super::raw::{connect, proxy, read};
@@ -78,7 +79,7 @@ type SeenUntil = (Seen, Option<Reason>);
 /// A daemon that does what calls say, and what it saw of each.
 struct Scripted {
     calls: Arc<Vec<Call>>,
-    seen: Arc<Mutex<BTreeMap<usize, SeenUntil>>>,
+    seen: Arc<watch::Sender<BTreeMap<usize, SeenUntil>>>,
 }
 
 impl Scripted {
@@ -103,7 +104,8 @@ impl Scripted {
                             let line = format!("{} {}", head.method, head.uri);
                             let seen = seen(line, head.headers, body).await;
                             let cancelled = answered(answer, respond).await;
-                            all_seen.lock().unwrap().insert(number, (seen, cancelled));
+                            let seen = (seen, cancelled);
+                            all_seen.send_modify(|all| _ = all.insert(number, seen));
                         });
                     }
                 });
@@ -224,10 +226,12 @@ async fn session(
         ask(socket, calls, numbers)
     });
     let at_clients = futures_util::future::join_all(asking).await.concat();
-    let whole = || async { scripted.seen.lock().unwrap().len() == calls.len() };
-    crate::support::eventually("the daemon has seen every call", whole).await;
+    let mut seen = scripted.seen.subscribe();
+    let whole = seen.wait_for(|seen| seen.len() == calls.len());
+    let whole = tokio::time::timeout(testkit::wait::HANGS, whole).await;
+    let at_daemon = whole.expect("the daemon sees every call").unwrap();
+    let at_daemon = at_daemon.values().cloned().collect();
     serving.abort();
-    let at_daemon = scripted.seen.lock().unwrap().values().cloned().collect();
     (at_clients, at_daemon)
 }
 

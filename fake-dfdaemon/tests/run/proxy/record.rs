@@ -9,12 +9,13 @@ use http::{HeaderMap, HeaderValue};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::wait::Changes;
 
-use super::raw::{Between, opened, program, read, record, request};
+use super::raw::{Between, opened, program, read, record, request, until_older};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::{Process, names, refused};
-use crate::support::{eventually, requests};
+use crate::support::requests;
 
 const LENGTH: usize = (8 << 20) + 3;
 
@@ -176,8 +177,7 @@ async fn an_output_that_was_there_before_is_not_recorded() {
         .import(requests::import(&file, 1, 3600))
         .await
         .unwrap();
-    // Longer than a tick of the file system's clock: what changed within one counts as written by the call.
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    until_older(&output).await;
     let exported = client.export(requests::export_to(&task.id, &output)).await;
     assert!(exported.status.message().contains("already exists"));
     let nowhere = w.path("none/output");
@@ -246,11 +246,10 @@ async fn who_hung_up_is_told_and_unknown_messages_are_bytes() {
     drop(daemon);
     answer.await.unwrap_err();
 
-    let recorded = || {
-        let lines = calls(&cassette).len();
-        async move { lines == 4 }
-    };
-    eventually("all calls are recorded", recorded).await;
+    let recorded = || calls(&cassette).len() == 4;
+    Changes::at(&cassette)
+        .until("all calls are recorded", recorded)
+        .await;
     let text = fs::read_to_string(cassette.join("calls.jsonl")).unwrap();
     assert!(!text.contains("hunter2") && !text.contains("authorization"));
     let calls = calls(&cassette);
@@ -297,11 +296,10 @@ async fn a_recorder_that_is_killed_leaves_whole_calls() {
         client.stat(&id.to_string()).await.unwrap_err();
     }
     let cassette = w.path("cassette");
-    let recorded = || {
-        let lines = calls(&cassette).len();
-        async move { lines >= 10 }
-    };
-    eventually("half of them are recorded", recorded).await;
+    let recorded = || calls(&cassette).len() >= 10;
+    Changes::at(&cassette)
+        .until("half of them are recorded", recorded)
+        .await;
     std::mem::replace(&mut w.recorder, Process::start(&mut idle())).kill();
     for (number, call) in calls(&cassette).iter().enumerate() {
         assert_eq!(call["call"], number + 1);

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -41,10 +40,7 @@ impl RunningFake<'_> {
 
     /// Waits until no job is due, and no transfer under way that its export has left alone.
     pub(super) async fn come_to_rest(&self) {
-        // The scheduler tells nobody that a transfer has ended which no export waits for.
-        while self.cluster().scheduler().is_busy() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.cluster().scheduler().holds_none().await;
         self.daemon.settle().await;
     }
 

@@ -1,0 +1,170 @@
+//! No test sleeps: it waits for what tells of itself. Few need time of the machine to pass, and each says here what for.
+
+use std::fs;
+use std::path::Path;
+
+use crate::source::tokens;
+
+/// Where tests may have time of the machine pass, by `testkit::wait::real_time` or `block_for`.
+const REAL_TIME: [(&str, &str); 10] = [
+    (
+        "fake-dfdaemon/src/fake/tests/mod.rs",
+        "a stop that must not end",
+    ),
+    (
+        "fake-dfdaemon/src/instance/runtime.rs",
+        "how long tokio keeps an idle thread",
+    ),
+    (
+        "fake-dfdaemon/tests/crash/activities.rs",
+        "a kill at a random moment",
+    ),
+    (
+        "fake-dfdaemon/tests/model/walk/exports.rs",
+        "an export that must not end",
+    ),
+    ("fake-dfdaemon/tests/run/proxy/pass.rs", "a call's deadline"),
+    (
+        "fake-dfdaemon/tests/run/proxy/raw.rs",
+        "a tick of the file system's clock",
+    ),
+    ("src/cli/deadline/tests.rs", "a --timeout"),
+    ("tests/e2e/kills.rs", "a kill at a random moment"),
+    ("tests/e2e/soak/mod.rs", "another process comes to rest"),
+    (
+        "tests/e2e/soak/weather.rs",
+        "hosts and faults that come and go at random",
+    ),
+];
+
+/// Where tokio's clock stands still, and a sleep moves it.
+const STANDS_STILL: [&str; 2] = [
+    "fake-dfdaemon/src/cluster/threads.rs",
+    "src/wire/spinning_socket.rs",
+];
+
+/// Has the two ways to let time pass.
+const WAITS: &str = "testkit/src/wait.rs";
+
+/// What is wrong with the tests in a file: they sleep, or they wait for something that they expect not to come.
+fn sleeps(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| match line.trim_start() {
+        comment if comment.starts_with("//") => "",
+        code => code,
+    });
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let tokens = tokens(&code);
+    let by_name = ["sleep", "sleep_until", "sleep_ms", "park_timeout"];
+    let is_number = |token: &str| token.starts_with(|first: char| first.is_ascii_digit());
+    let mut found = Vec::new();
+    for (at, window) in tokens.windows(3).enumerate() {
+        let [before, word, after] = window else {
+            continue;
+        };
+        // A method is a clock's of the fake.
+        let is_called = by_name.contains(word) && ["::", "{", ","].contains(before);
+        // A command that hangs is called with a minute.
+        let in_shell = *word == "sleep" && is_number(after) && *after != "60";
+        let is_short = tokens[at..].starts_with(&["timeout", "(", "Duration", "::", "from_millis"]);
+        if is_called || in_shell || is_short {
+            found.push(window.join(" "));
+        }
+    }
+    found
+}
+
+/// The tests in a file of this path: all of it, or what stands at its end.
+fn tests_in<'a>(path: &str, text: &'a str) -> &'a str {
+    let is_all = ["tests/", "testkit/"]
+        .iter()
+        .any(|start| path.starts_with(start))
+        || path.contains("/tests/")
+        || path.ends_with("/tests.rs");
+    match is_all {
+        true => text,
+        false => text
+            .split_once("#[cfg(test)]\nmod tests {")
+            .map_or("", |(_, tests)| tests),
+    }
+}
+
+fn files_below(directory: &Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs" || extension == "sh")
+        {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let path = path.strip_prefix(root).unwrap().to_str().unwrap();
+            files.push(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn no_test_sleeps_and_few_need_time_to_pass() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for directory in [
+        "src",
+        "proto",
+        "fake-dfdaemon/src",
+        "fake-dfdaemon/tests",
+        "testkit",
+        "tests",
+    ] {
+        files_below(&root.join(directory), &mut files);
+    }
+    let (mut looked_at, mut faults) = (0, Vec::new());
+    let mut pass_time = Vec::new();
+    for file in &files {
+        // This one is about them.
+        if file == WAITS || file.starts_with("tests/rooms/") {
+            continue;
+        }
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let tests = if file.ends_with(".sh") {
+            &text
+        } else {
+            tests_in(file, &text)
+        };
+        looked_at += usize::from(!tests.is_empty());
+        if !STANDS_STILL.contains(&file.as_str()) {
+            faults.extend(sleeps(tests).iter().map(|found| format!("{file}: {found}")));
+        }
+        if tests.contains("real_time(") || tests.contains("block_for(") {
+            pass_time.push(file.as_str());
+        }
+    }
+    assert!(looked_at > 200, "{looked_at} files");
+    assert!(faults.is_empty(), "these sleep:\n{}", faults.join("\n"));
+    pass_time.sort_unstable();
+    assert_eq!(pass_time, REAL_TIME.map(|(file, _)| file));
+}
+
+#[test]
+fn sleeps_are_found() {
+    for sleeps_here in [
+        "tokio::time::sleep(pause).await;",
+        "use std::thread::{self, sleep};",
+        "std::thread::sleep(Duration::from_secs(1));",
+        "\"while ! test -e up; do sleep 0.1; done\"",
+        "let early = timeout(Duration::from_millis(50), call).await;",
+    ] {
+        assert_eq!(sleeps(sleeps_here).len(), 1, "{sleeps_here}");
+    }
+    for waits in [
+        "// Nobody may thread::sleep(here);",
+        "clock.sleep(Duration::from_secs(10)).await;",
+        "\"echo up; exec sleep 60\"",
+        "timeout(HANGS, call).await.unwrap();",
+    ] {
+        assert_eq!(sleeps(waits), [""; 0], "{waits}");
+    }
+    let file = "fn f() { thread::sleep(a) }\n#[cfg(test)]\nmod tests {\n    fn g() {}\n}";
+    assert_eq!(sleeps(tests_in("src/file.rs", file)), [""; 0]);
+    assert_eq!(sleeps(tests_in("tests/file.rs", file)).len(), 1);
+}
