@@ -63,7 +63,7 @@ export class Tab {
 
   note({ method, params }) {
     if (method === "Runtime.exceptionThrown") this.errors.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
-    // What the API refuses is told to the person; that the browser writes of it too is nobody's error.
+    // The page shows the person what the API refuses; that the browser writes of it too is nobody's error.
     else if (method === "Log.entryAdded" && params.entry.level === "error" && !(params.entry.source === "network" && /status of 400 /.test(params.entry.text))) this.errors.push(`${params.entry.text} ${params.entry.url ?? ""}`);
     else if (method === "Runtime.consoleAPICalled" && params.type === "error") this.errors.push(JSON.stringify(params.args));
     else if (method === "Page.javascriptDialogOpening") this.send("Page.handleJavaScriptDialog", { accept: true });

@@ -1,4 +1,4 @@
-// Many hosts, tasks and calls: the page samples, says so, and still does what it is told.
+// Many hosts, tasks and calls: the page samples, says so, and still does what it is asked to.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { connect } from "node:http2";
@@ -77,7 +77,7 @@ export async function crowd(browser, room) {
   const late = await tab.js("new Promise((resolve) => { const at = performance.now(); setTimeout(() => resolve(performance.now() - at)); })");
   assert.ok(late < 2000, `the page answers after ${late} ms`);
   await tab.click("[aria-label='stop host-7']");
-  await tab.until("it does what it is told", "document.querySelector('#hosts li:nth-child(8)').dataset.state === 'stopped'");
+  await tab.until("it does what it is asked to", "document.querySelector('#hosts li:nth-child(8)').dataset.state === 'stopped'");
   await tab.shot("crowd", 1280, "light");
   console.log(`ok ${HOSTS} hosts, ${TASKS} tasks, ${rate} calls a second`);
   return tab;

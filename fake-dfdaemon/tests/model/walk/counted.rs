@@ -1,7 +1,7 @@
-//! What is counted beside the copies of a task.
+//! What is counted beside the replicas of a task.
 
-/// What the scheduler counts of a host that has no copy for it: exports that failed, an import that broke,
-/// copies that were lost and that others took the place of.
+/// What the scheduler counts of a host that has no replica for it: exports that failed, an import that broke,
+/// replicas that were lost and that others took the place of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) all: u64,

@@ -7,10 +7,11 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::files::Node;
-use super::model::{Copy, Transfer};
+use super::model::Transfer;
 use super::ops::{Export, HOSTS};
 use super::outputs::{Link, Place};
 use super::quirk_walk::QuirkWalk;
+use super::task::Replica;
 use super::texts::{self, Refusal, by_scheduler, internal};
 use crate::support::client::{Export as Request, Exported};
 
@@ -85,7 +86,7 @@ impl QuirkWalk {
         match self.model.transfer(&self.files, &id, host) {
             _ if export.force_hard_link && matches!(link, Some(Link::Refused(_))) => {
                 self.refused(link, &exported);
-                let left = Copy::unfinished(false, export.persistent);
+                let left = Replica::unfinished(false, export.persistent);
                 self.model.leave(&mut self.files, &id, host, left);
             }
             Transfer::Nowhere => {
@@ -133,8 +134,8 @@ impl QuirkWalk {
     ) {
         let host = export.host;
         self.model.make_target(id, host);
-        let copy = self.model.tasks[id].whole(host).unwrap().clone();
-        let link = self.link(place, copy.content);
+        let replica = self.model.tasks[id].whole(host).unwrap().clone();
+        let link = self.link(place, replica.content);
         if export.force_hard_link && matches!(link, Some(Link::Refused(_))) {
             self.refused(link, &exported);
             let task = self.model.tasks.get_mut(id).unwrap();
@@ -143,8 +144,8 @@ impl QuirkWalk {
             return;
         }
         let length = self.model.tasks[id].length as usize;
-        let bytes = self.files.served(copy.content.unwrap(), length);
-        self.check_pieces(export, id, &exported, &bytes, Some(&copy));
+        let bytes = self.files.served(replica.content.unwrap(), length);
+        self.check_pieces(export, id, &exported, &bytes, Some(&replica));
         if export.with_content {
             self.count_uploads(id, host);
         }
@@ -187,7 +188,7 @@ impl QuirkWalk {
         id: &str,
         exported: &Exported,
         bytes: &[u8],
-        held: Option<&Copy>,
+        held: Option<&Replica>,
     ) {
         let task = &self.model.tasks[id];
         assert_eq!(exported.started, Some(task.length), "{:?}", exported.status);
@@ -206,7 +207,7 @@ impl QuirkWalk {
                 (range.start as u64, range.len() as u64)
             );
             let crc32 = match held {
-                Some(copy) => copy.crc32.as_ref().map(|crc32| crc32[number]),
+                Some(replica) => replica.crc32.as_ref().map(|crc32| crc32[number]),
                 None => Some(came[number]),
             };
             let digest = crc32.map_or(String::new(), |crc32| format!("crc32:{crc32}"));

@@ -151,7 +151,7 @@ impl Files {
         files.chain(self.beside()).collect()
     }
 
-    /// The bytes that a copy serves, which are as many as its task has.
+    /// The bytes that a replica serves, which are as many as its task has.
     pub(crate) fn served(&self, content: Node, length: usize) -> Vec<u8> {
         match content {
             Node::File(file) => self.contents[file].clone(),

@@ -10,9 +10,10 @@ use prost_types::Duration;
 use tonic::Code;
 
 use super::files::{NAMES, Node};
-use super::model::{Copy, Task, piece_length};
+use super::model::piece_length;
 use super::ops::{Import, Source, Ttl};
 use super::quirk_walk::QuirkWalk;
+use super::task::{Replica, Task};
 use super::texts::{self, IS_DIRECTORY, NO_FILE, Refusal, by_scheduler, internal};
 use crate::support::client::Import as Request;
 
@@ -42,8 +43,8 @@ impl QuirkWalk {
                 _ => {
                     let answer = answer.unwrap_or_else(|status| panic!("{status:?}"));
                     self.check_answer(import, &asked, answer);
-                    let copy = self.imported_copy(import, &asked);
-                    self.imported(import, asked, copy);
+                    let replica = self.imported_replica(import, &asked);
+                    self.imported(import, asked, replica);
                 }
             },
         }
@@ -161,7 +162,7 @@ impl QuirkWalk {
     }
 
     /// What an import leaves on its host: 1.5 links the source, 0.2 copies it.
-    pub(super) fn imported_copy(&mut self, import: &Import, asked: &Asked) -> Copy {
+    pub(super) fn imported_replica(&mut self, import: &Import, asked: &Asked) -> Replica {
         let (source, link) = match import.path {
             Source::Absolute(source) => (source, Some(Node::Absolute(source))),
             Source::Relative(source) => (source, Some(Node::Relative(source))),
@@ -174,9 +175,9 @@ impl QuirkWalk {
                 let bytes = self.files.bytes(file).to_vec();
                 let task = self.new_task(import, asked);
                 let crc32 = task.crc32(&bytes);
-                Copy::whole(Node::File(self.files.add(bytes)), Some(crc32), true)
+                Replica::whole(Node::File(self.files.add(bytes)), Some(crc32), true)
             }
-            _ => Copy::whole(link.unwrap_or(Node::File(file)), None, true),
+            _ => Replica::whole(link.unwrap_or(Node::File(file)), None, true),
         }
     }
 
@@ -191,7 +192,7 @@ impl QuirkWalk {
             created: self.model.now,
             uploading: false,
             counted: Default::default(),
-            copies: BTreeMap::new(),
+            replicas: BTreeMap::new(),
         }
     }
 
@@ -203,9 +204,9 @@ impl QuirkWalk {
         self.model.tasks.insert(asked.id, task);
     }
 
-    pub(super) fn imported(&mut self, import: &Import, asked: Asked, copy: Copy) {
+    pub(super) fn imported(&mut self, import: &Import, asked: Asked, replica: Replica) {
         let mut task = self.new_task(import, &asked);
-        task.copies.insert(import.host, copy);
+        task.replicas.insert(import.host, replica);
         self.model.insert(&asked.id, task);
     }
 

@@ -50,8 +50,8 @@ impl QuirkWalk {
         fired(&fault, 1).await;
         importing.abort();
         self.left(Rpc::Import, before).await;
-        let copy = self.imported_copy(import, &asked);
-        self.imported(import, asked, copy);
+        let replica = self.imported_replica(import, &asked);
+        self.imported(import, asked, replica);
     }
 
     /// Imports, by a name, what is larger than the host.
@@ -75,7 +75,7 @@ impl QuirkWalk {
     }
 
     /// Begins an export without output, and leaves at its first piece. With content, and more pieces to
-    /// come than are read ahead of a client, the copy of a 1.5 serves no other host from then on. All else goes
+    /// come than are read ahead of a client, the replica of a 1.5 serves no other host from then on. All else goes
     /// on alone.
     pub(super) async fn leave_export(
         &mut self,
@@ -126,9 +126,9 @@ impl QuirkWalk {
             task.flag(host, false);
         }
         if fails {
-            let copy = task.copies.get_mut(&host).unwrap();
+            let replica = task.replicas.get_mut(&host).unwrap();
             // Whether the piece was read before its client was gone is not known.
-            (copy.failed, copy.uploaded) = (true, None);
+            (replica.failed, replica.uploaded) = (true, None);
             return;
         }
         if with_content {

@@ -14,6 +14,7 @@ mod model;
 mod ops;
 mod outputs;
 mod quirk_walk;
+mod task;
 mod texts;
 
 use fake_dfdaemon::Release;

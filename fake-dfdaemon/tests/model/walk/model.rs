@@ -1,12 +1,13 @@
-//! What a dfdaemon with every quirk has and counts, as behaviour says it: tasks, copies, time.
+//! What a dfdaemon with every quirk has and counts, as behaviour says it: what happens to tasks and hosts. A task and a
+//! host's replica of it are in `task`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fake_dfdaemon::Release;
 
-use super::counted::Counted;
 use super::files::{Files, Node};
 use super::ops::HOSTS;
+use super::task::{Replica, Task};
 use super::texts;
 
 /// When time begins, in seconds.
@@ -14,191 +15,6 @@ pub(crate) const START: i64 = 1_000_000;
 
 /// In bytes, of every task without a requested one: no file of the walk is longer.
 const PIECE_LENGTH: u64 = 4 << 20;
-
-/// A task as the scheduler knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Task {
-    /// Whether its import found no room: it stays Uploading, and nobody has it.
-    pub(crate) uploading: bool,
-    pub(crate) wanted: u64,
-    pub(crate) tag: Option<String>,
-    pub(crate) application: Option<String>,
-    pub(crate) length: u64,
-    pub(crate) piece_length: u64,
-    pub(crate) ttl: (i64, i32),
-    pub(crate) created: i64,
-    /// What is counted beside the copies.
-    pub(crate) counted: [Counted; HOSTS],
-    pub(crate) copies: BTreeMap<usize, Copy>,
-}
-
-/// What a host has of a task.
-#[derive(Clone, Debug)]
-pub(crate) struct Copy {
-    pub(crate) content: Option<Node>,
-    /// The file of full length that lies there instead of content.
-    pub(crate) preallocated: Option<Node>,
-    /// CRC-32 of each piece when it came; `None` for a link to the source.
-    pub(crate) crc32: Option<Vec<u32>>,
-    pub(crate) persistent: bool,
-    /// Whether the scheduler takes it for a persistent one, if it was not told of a change.
-    pub(crate) told_persistent: Option<bool>,
-    /// Whether the scheduler was never told of it: it is empty.
-    pub(crate) untold: bool,
-    pub(crate) finished: bool,
-    pub(crate) failed: bool,
-    /// Whether only the scheduler still knows of it.
-    pub(crate) lost: bool,
-    /// Whether its host has left: it does not count.
-    pub(crate) left: bool,
-    /// `None` if the walk cannot tell.
-    pub(crate) uploaded: Option<u64>,
-}
-
-impl Copy {
-    pub(crate) fn whole(content: Node, crc32: Option<Vec<u32>>, persistent: bool) -> Self {
-        Self {
-            content: Some(content),
-            preallocated: None,
-            crc32,
-            persistent,
-            told_persistent: None,
-            untold: false,
-            finished: true,
-            failed: false,
-            lost: false,
-            left: false,
-            uploaded: Some(0),
-        }
-    }
-
-    /// What an export leaves that did not end well: it failed, or its link was refused.
-    pub(crate) fn unfinished(failed: bool, persistent: bool) -> Self {
-        Self {
-            content: None,
-            preallocated: None,
-            crc32: None,
-            persistent,
-            told_persistent: None,
-            untold: false,
-            finished: false,
-            failed,
-            lost: false,
-            left: false,
-            uploaded: None,
-        }
-    }
-
-    pub(crate) fn is_whole(&self) -> bool {
-        self.finished && !self.lost
-    }
-
-    /// Whether it is whole and no other host gets a byte of it.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.is_whole() && self.failed
-    }
-
-    fn counts(&self) -> bool {
-        self.finished && !self.left && !self.untold
-    }
-
-    fn is_persistent(&self) -> bool {
-        self.told_persistent.unwrap_or(self.persistent)
-    }
-}
-
-impl Task {
-    pub(crate) fn piece_count(&self) -> usize {
-        self.length.div_ceil(self.piece_length) as usize
-    }
-
-    pub(crate) fn range(&self, piece: usize) -> std::ops::Range<usize> {
-        let start = piece * self.piece_length as usize;
-        start..(start + self.piece_length as usize).min(self.length as usize)
-    }
-
-    /// The CRC-32 of each piece of these bytes.
-    pub(crate) fn crc32(&self, bytes: &[u8]) -> Vec<u32> {
-        let pieces = (0..self.piece_count()).map(|piece| &bytes[self.range(piece)]);
-        pieces.map(dfdaemon_api::digest::crc32).collect()
-    }
-
-    pub(crate) fn state(&self) -> &'static str {
-        match self.uploading {
-            true => "Uploading",
-            false => "Succeeded",
-        }
-    }
-
-    /// The file that a failed export left on a host.
-    pub(crate) fn preallocated(&self, host: usize) -> Option<Node> {
-        self.copies.get(&host)?.preallocated
-    }
-
-    pub(crate) fn whole(&self, host: usize) -> Option<&Copy> {
-        self.copies.get(&host).filter(|copy| copy.is_whole())
-    }
-
-    /// Persistent replicas and all, as a stat counts them.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        if self.uploading {
-            return (1, 1);
-        }
-        let counts = |copy: &&Copy| copy.counts();
-        let counted = || self.copies.values().filter(counts);
-        let persistent = counted().filter(|copy| copy.is_persistent()).count();
-        let beside = |number: fn(&Counted) -> u64| self.counted.iter().map(number).sum::<u64>();
-        (
-            persistent as u64 + beside(|counted| counted.persistent),
-            counted().count() as u64 + beside(|counted| counted.all),
-        )
-    }
-
-    /// Makes a whole copy persistent.
-    pub(crate) fn persist(&mut self, host: usize) {
-        if let Some(copy) = self.copies.get_mut(&host) {
-            (copy.persistent, copy.told_persistent) = (true, None);
-        }
-    }
-
-    /// Makes a whole copy persistent or evictable, of which the scheduler is not told.
-    pub(crate) fn flag(&mut self, host: usize, persistent: bool) {
-        if let Some(copy) = self.copies.get_mut(&host) {
-            copy.told_persistent = Some(copy.is_persistent());
-            copy.persistent = persistent;
-        }
-    }
-
-    /// Puts a copy in place of one that the scheduler may know of: then it counts both.
-    pub(crate) fn put(&mut self, host: usize, copy: Copy) {
-        let there = self.copies.insert(host, copy);
-        if let Some(lost) = there.filter(|there| there.lost && there.finished && !there.untold) {
-            let counted = &mut self.counted[host];
-            counted.add(lost.is_persistent());
-            counted.lost += 1;
-            counted.lost_persistent |= lost.is_persistent();
-        }
-    }
-
-    /// A host has its copy no more; the scheduler goes on counting it, if it did.
-    fn lose(&mut self, host: usize) {
-        let copy = self.copies.get_mut(&host);
-        match copy {
-            Some(copy) if copy.counts() => {
-                (copy.lost, copy.content, copy.uploaded) = (true, None, Some(0));
-                copy.preallocated = None;
-            }
-            _ => drop(self.copies.remove(&host)),
-        }
-    }
-
-    pub(crate) fn count_uploads(&mut self, host: usize, pieces: usize) {
-        let copy = self.copies.get_mut(&host);
-        if let Some(uploaded) = copy.and_then(|copy| copy.uploaded.as_mut()) {
-            *uploaded += pieces as u64;
-        }
-    }
-}
 
 /// How a transfer from other hosts ends.
 #[derive(Debug)]
@@ -246,11 +62,11 @@ impl Model {
         (0..HOSTS).find(|host| self.running[*host])
     }
 
-    /// An export has begun, or ended well, on a host with the copy.
+    /// An export has begun, or ended well, on a host with the replica.
     pub(crate) fn cure(&mut self, id: &str, host: usize) {
         let task = self.tasks.get_mut(id).unwrap();
-        if let Some(copy) = task.copies.get_mut(&host) {
-            copy.failed = false;
+        if let Some(replica) = task.replicas.get_mut(&host) {
+            replica.failed = false;
         }
     }
 
@@ -259,10 +75,10 @@ impl Model {
         self.running[host] = false;
         for (id, task) in &mut self.tasks {
             let counted = std::mem::take(&mut task.counted[host]);
-            let copy = task.copies.get_mut(&host).filter(|copy| !copy.left);
-            let kept = copy.is_some_and(|copy| {
-                copy.left = true;
-                copy.finished && copy.is_persistent()
+            let replica = task.replicas.get_mut(&host).filter(|replica| !replica.left);
+            let kept = replica.is_some_and(|replica| {
+                replica.left = true;
+                replica.finished && replica.is_persistent()
             });
             if kept || counted.lost_persistent {
                 self.due.push(id.clone());
@@ -273,8 +89,8 @@ impl Model {
     /// An export begins on a host that has the task: what a relative link in the place of its content leads
     /// to is made, beside it.
     pub(crate) fn make_target(&mut self, id: &str, host: usize) {
-        let copy = self.live(id).and_then(|task| task.whole(host));
-        if let Some(Node::Relative(source)) = copy.and_then(|copy| copy.content) {
+        let replica = self.live(id).and_then(|task| task.whole(host));
+        if let Some(Node::Relative(source)) = replica.and_then(|replica| replica.content) {
             self.targets.insert((host, id[..3].to_owned(), source));
         }
     }
@@ -296,9 +112,9 @@ impl Model {
         let parents = (0..HOSTS).filter(serves);
         let mut parents = parents.filter_map(|host| Some((host, task.whole(host)?)));
         let Some((parent, from)) = parents.next() else {
-            let others = task.copies.iter().filter(|(host, _)| **host != to);
+            let others = task.replicas.iter().filter(|(host, _)| **host != to);
             let lost = (0..HOSTS).any(|host| host != to && task.counted[host].lost > 0);
-            return match lost || others.map(|(_, copy)| copy).any(Copy::counts) {
+            return match lost || others.map(|(_, replica)| replica).any(Replica::counts) {
                 true => Transfer::Gone,
                 false => Transfer::Nowhere,
             };
@@ -326,22 +142,25 @@ impl Model {
                 }
                 let crc32 = task.crc32(&bytes);
                 let content = files.preallocated(task.preallocated(to), bytes);
-                let copy = Copy::whole(content, Some(crc32), persistent);
-                let uploaded = task.copies.get(&to).map_or(Some(0), |copy| copy.uploaded);
-                let untold = task.length == 0;
-                let copy = Copy {
+                let replica = Replica::whole(content, Some(crc32), persistent);
+                let uploaded = task
+                    .replicas
+                    .get(&to)
+                    .map_or(Some(0), |replica| replica.uploaded);
+                let unknown = task.length == 0;
+                let replica = Replica {
                     uploaded,
-                    untold,
-                    ..copy
+                    unknown,
+                    ..replica
                 };
-                task.put(to, copy);
+                task.put(to, replica);
             }
             Transfer::Bad => {
-                if let Some(parent) = task.copies.get_mut(&parent.unwrap()) {
+                if let Some(parent) = task.replicas.get_mut(&parent.unwrap()) {
                     parent.uploaded = None;
                 }
                 task.counted[to].add(persistent);
-                self.leave(files, id, to, Copy::unfinished(true, persistent));
+                self.leave(files, id, to, Replica::unfinished(true, persistent));
             }
             Transfer::Gone => {
                 task.counted[to].add(persistent);
@@ -354,12 +173,12 @@ impl Model {
     /// Leaves what an export does that failed and got nothing: not even a file that an earlier one left is
     /// written.
     fn leave_unwritten(&mut self, files: &mut Files, id: &str, to: usize, persistent: bool) {
-        let left = Copy::unfinished(true, persistent);
+        let left = Replica::unfinished(true, persistent);
         let task = self.tasks.get_mut(id).unwrap();
         match task.preallocated(to) {
             None => self.leave(files, id, to, left),
             preallocated => {
-                let left = Copy {
+                let left = Replica {
                     preallocated,
                     ..left
                 };
@@ -370,46 +189,46 @@ impl Model {
 
     /// Leaves what an export does that did not end well, with a file of full length. By itself it does not
     /// count.
-    pub(crate) fn leave(&mut self, files: &mut Files, id: &str, host: usize, left: Copy) {
+    pub(crate) fn leave(&mut self, files: &mut Files, id: &str, host: usize, left: Replica) {
         let task = self.tasks.get_mut(id).unwrap();
         let file = files.unknown(task.preallocated(host));
-        let left = Copy {
+        let left = Replica {
             preallocated: Some(file),
             ..left
         };
         task.put(host, left);
     }
 
-    /// The host whose pieces an export on another one waits for: it lost its copy, and knows of an export
+    /// The host whose pieces an export on another one waits for: it lost its replica, and knows of an export
     /// that neither ended well nor failed.
     pub(crate) fn stalls(&self, id: &str, to: usize) -> Option<usize> {
         let task = self.live(id)?;
         let mut others = (0..HOSTS).filter(|host| *host != to && self.running[*host]);
         others.find(|host| {
-            let copy = task.copies.get(host);
-            let stalls = copy.is_some_and(|copy| !copy.finished && !copy.failed);
+            let replica = task.replicas.get(host);
+            let stalls = replica.is_some_and(|replica| !replica.finished && !replica.failed);
             stalls && task.counted[*host].lost > 0 && task.length > 0
         })
     }
 
-    /// Makes replicas where the scheduler does, once: copies that exist become persistent, then
+    /// Makes replicas where the scheduler does, once: replicas that exist become persistent, then
     /// hosts without one get it.
     pub(crate) fn replicate(&mut self, files: &mut Files) {
         for id in std::mem::take(&mut self.due) {
             let Some(task) = self.live(&id).cloned() else {
                 continue;
             };
-            if !task.copies.values().any(Copy::is_whole) {
+            if !task.replicas.values().any(Replica::is_whole) {
                 continue;
             }
             let missing = task.wanted.saturating_sub(task.counts().0);
-            let counted = |host: &usize| task.copies.get(host).filter(|copy| copy.finished);
+            let counted = |host: &usize| task.replicas.get(host).filter(|replica| replica.finished);
             let hosts = || (0..HOSTS).filter(|host| self.running[*host]);
             let promoted: Vec<_> = hosts()
-                .filter(|host| counted(host).is_some_and(|copy| !copy.is_persistent()))
+                .filter(|host| counted(host).is_some_and(|replica| !replica.is_persistent()))
                 .take(missing.min(HOSTS as u64) as usize)
                 .collect();
-            let copied: Vec<_> = hosts()
+            let created: Vec<_> = hosts()
                 .filter(|host| counted(host).is_none())
                 .take(missing.min(HOSTS as u64) as usize - promoted.len())
                 .collect();
@@ -420,7 +239,7 @@ impl Model {
                 }
                 self.tasks.get_mut(&id).unwrap().persist(host);
             }
-            for host in copied {
+            for host in created {
                 self.take(files, &id, host, true);
             }
         }
@@ -437,7 +256,7 @@ impl Model {
         self.tasks.values_mut().for_each(|task| task.lose(host));
     }
 
-    /// A host's copy is deleted, and the scheduler goes on counting it.
+    /// A host's replica is deleted, and the scheduler goes on counting it.
     pub(crate) fn delete(&mut self, id: &str, host: usize) {
         if let Some(task) = self.tasks.get_mut(id) {
             task.lose(host);

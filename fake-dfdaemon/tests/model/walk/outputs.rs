@@ -9,9 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
 use super::files::Node;
-use super::model::{Copy, Transfer};
+use super::model::Transfer;
 use super::ops::{Digest, Export, Output};
 use super::quirk_walk::QuirkWalk;
+use super::task::Replica;
 use super::texts::{EXISTS, IS_DIRECTORY, NO_FILE, Refusal, by_dfdaemon, internal};
 
 /// Where an output goes.
@@ -78,10 +79,10 @@ impl QuirkWalk {
     /// comes of that task then is not known.
     fn may_be_overwritten(&self, file: usize, id: &str) -> Option<()> {
         let length = self.model.tasks.get(id).map(|task| task.length);
-        let is_content = |copy: &Copy| copy.content == Some(Node::File(file));
+        let is_content = |replica: &Replica| replica.content == Some(Node::File(file));
         let mut others = self.model.tasks.values();
-        let cut =
-            others.any(|task| Some(task.length) != length && task.copies.values().any(is_content));
+        let cut = others
+            .any(|task| Some(task.length) != length && task.replicas.values().any(is_content));
         (!cut && !self.files.sources.contains(&file)).then_some(())
     }
 
@@ -119,7 +120,7 @@ impl QuirkWalk {
     ) -> Result<(), Refusal> {
         let newer = self.model.release != Release::V0_2;
         let task = &self.model.tasks[id];
-        let content = task.copies[&export.host].content.unwrap();
+        let content = task.replicas[&export.host].content.unwrap();
         let bytes = self.files.served(content, task.length as usize);
         let output = match (place, link) {
             (Place::None, _) | (_, None) => return Ok(()),
@@ -168,7 +169,7 @@ impl QuirkWalk {
     /// The digest that is asked for, of what has to come.
     pub(super) fn digest(&self, export: &Export, id: &str) -> Option<String> {
         let bytes = self.model.live(id).and_then(|task| {
-            let held = task.whole(export.host).and_then(|copy| copy.content);
+            let held = task.whole(export.host).and_then(|replica| replica.content);
             match held {
                 Some(content) => Some(self.files.served(content, task.length as usize)),
                 None => match self.model.transfer(&self.files, id, export.host) {

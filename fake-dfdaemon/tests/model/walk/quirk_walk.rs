@@ -258,8 +258,8 @@ impl QuirkWalk {
             return;
         }
         let task = self.model.tasks.get(id);
-        let copy = task.and_then(|task| task.copies.get(&host));
-        match copy.filter(|copy| !copy.lost) {
+        let replica = task.and_then(|task| task.replicas.get(&host));
+        match replica.filter(|replica| !replica.lost) {
             None => {
                 let refusal = texts::internal(format!("task {id} not found"));
                 texts::assert_refused(&answer.unwrap_err(), &refusal);
@@ -270,9 +270,9 @@ impl QuirkWalk {
 
     async fn update(&mut self, host: usize, id: &str, persistent: bool) {
         let task = self.model.tasks.get_mut(id);
-        let known = task.as_ref().and_then(|task| task.copies.get(&host));
+        let known = task.as_ref().and_then(|task| task.replicas.get(&host));
         // Also what a failed export has left.
-        let whole = known.is_some_and(|copy| !copy.lost);
+        let whole = known.is_some_and(|replica| !replica.lost);
         if let Some(task) = task.filter(|_| persistent && whole) {
             task.flag(host, true);
         }
@@ -300,10 +300,10 @@ impl QuirkWalk {
             }
             for (id, task) in &self.model.tasks {
                 let path = self.content_path(host, id);
-                let copy = task.copies.get(&host);
-                match copy.and_then(|copy| copy.content) {
+                let replica = task.replicas.get(&host);
+                match replica.and_then(|replica| replica.content) {
                     Some(content) => made.push((path, content)),
-                    None if let Some(file) = copy.and_then(|copy| copy.preallocated) => {
+                    None if let Some(file) = replica.and_then(|replica| replica.preallocated) => {
                         // Written through an output, it is as long as what was written.
                         if self.files.is_unknown(file) {
                             let length = fs::metadata(&path).unwrap().len();
@@ -326,22 +326,22 @@ impl QuirkWalk {
         let mut ids: Vec<_> = listed.iter().map(|task| task.task_id.clone()).collect();
         for seen in listed {
             let task = self.model.tasks.get_mut(&seen.task_id);
-            let copy = task.and_then(|task| {
+            let replica = task.and_then(|task| {
                 let lengths = (task.length, task.piece_length, task.ttl);
-                Some((task.copies.get_mut(&host)?, lengths))
+                Some((task.replicas.get_mut(&host)?, lengths))
             });
-            let Some((copy, (length, piece_length, ttl))) = copy else {
+            let Some((replica, (length, piece_length, ttl))) = replica else {
                 panic!("{} is on host-{host} {when}", seen.task_id);
             };
-            let uploaded = *copy.uploaded.get_or_insert(seen.uploaded_count);
+            let uploaded = *replica.uploaded.get_or_insert(seen.uploaded_count);
             let ended = (seen.finished_at.is_some(), seen.failed_at.is_some());
             let lengths = (seen.content_length, seen.piece_length);
             let of_seen = seen.ttl.unwrap();
             assert_eq!(
                 (seen.persistent, ended, lengths, seen.uploaded_count),
                 (
-                    copy.persistent,
-                    (copy.finished, copy.failed),
+                    replica.persistent,
+                    (replica.finished, replica.failed),
                     (Some(length), Some(piece_length)),
                     uploaded
                 ),
@@ -354,8 +354,8 @@ impl QuirkWalk {
         // In the order of the ids' bytes, like the model's.
         let known = self.model.tasks.iter();
         let known = known.filter(|(_, task)| {
-            let copy = task.copies.get(&host);
-            copy.is_some_and(|copy| !copy.lost)
+            let replica = task.replicas.get(&host);
+            replica.is_some_and(|replica| !replica.lost)
         });
         ids.dedup();
         assert!(ids.iter().eq(known.map(|(id, _)| id)), "{ids:?} {when}");
