@@ -10,7 +10,7 @@ use super::answer::{Answer, ApiError, Body, duration};
 use super::api::Api;
 use crate::call::json::not_null;
 use crate::dfdaemon::adjustable::AdjustableSettings;
-use crate::dfdaemon::limits::Block;
+use crate::dfdaemon::blocklist::Block;
 use crate::dfdaemon::quirks::Quirks;
 
 /// A change: a field that is left out keeps its value, and null means none.

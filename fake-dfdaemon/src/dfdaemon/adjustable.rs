@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::limits::Block;
+use super::blocklist::Block;
 use super::quirks::{Quirk, Quirks};
 
 /// How often expired tasks are collected by default.

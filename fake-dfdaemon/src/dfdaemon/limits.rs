@@ -1,11 +1,7 @@
-//! What a daemon and its scheduler refuse: limits of a task, the blocklist, overload.
+//! The limits of a task, which the scheduler refuses an import by.
 //!
 //! The words of a refused limit are those of the scheduler's validation.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dfdaemon_api::piece::MIN_PIECE_LENGTH;
@@ -93,137 +89,6 @@ fn go_duration(duration: Duration) -> String {
     }
 }
 
-/// What a [`Block`] applies to.
-///
-/// ```
-/// use fake_dfdaemon::{Block, Blocked};
-///
-/// let block: Block = "import:tag=nightly".parse()?;
-/// assert!(block.matches(Blocked::Import, Some("nightly"), None));
-/// assert!(!block.matches(Blocked::Export, Some("nightly"), None));
-/// # Ok::<(), fake_dfdaemon::ParseBlockError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    /// Imports.
-    Import,
-    /// Exports.
-    Export,
-}
-
-/// A row of the blocklist: `import|export:tag|application=VALUE`.
-///
-/// ```
-/// use fake_dfdaemon::FakeDfdaemon;
-///
-/// let block = "export:application=trainer".parse()?;
-/// let daemon = FakeDfdaemon::builder().block(block).start_blocking()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    blocked: Blocked,
-    field: BlockField,
-    value: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BlockField {
-    Tag,
-    Application,
-}
-
-impl Block {
-    /// Whether a request of that kind, with that tag and application, is blocked.
-    #[must_use]
-    pub fn matches(&self, blocked: Blocked, tag: Option<&str>, application: Option<&str>) -> bool {
-        let given = match self.field {
-            BlockField::Tag => tag,
-            BlockField::Application => application,
-        };
-        self.blocked == blocked && given == Some(self.value.as_str())
-    }
-}
-
-impl fmt::Display for Block {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blocked = match self.blocked {
-            Blocked::Import => "import",
-            Blocked::Export => "export",
-        };
-        let field = match self.field {
-            BlockField::Tag => "tag",
-            BlockField::Application => "application",
-        };
-        write!(f, "{blocked}:{field}={}", self.value)
-    }
-}
-
-/// The text is no row of a blocklist.
-///
-/// ```
-/// use fake_dfdaemon::{Block, ParseBlockError};
-///
-/// let error: ParseBlockError = "import:nightly".parse::<Block>().unwrap_err();
-/// assert!(error.to_string().contains("tag|application=VALUE"));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not of the form import|export:tag|application=VALUE")]
-pub struct ParseBlockError(String);
-
-impl FromStr for Block {
-    type Err = ParseBlockError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseBlockError(text.to_owned());
-        let (blocked, rest) = text.split_once(':').ok_or_else(error)?;
-        let (field, value) = rest.split_once('=').ok_or_else(error)?;
-        let blocked = match blocked {
-            "import" => Blocked::Import,
-            "export" => Blocked::Export,
-            _ => return Err(error()),
-        };
-        let field = match field {
-            "tag" => BlockField::Tag,
-            "application" => BlockField::Application,
-            _ => return Err(error()),
-        };
-        if value.is_empty() {
-            return Err(error());
-        }
-        Ok(Self {
-            blocked,
-            field,
-            value: value.to_owned(),
-        })
-    }
-}
-
-/// Counts the requests that a host serves, and refuses requests over the limit.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RequestLimit {
-    running: Arc<AtomicUsize>,
-}
-
-/// A permit for one running request, released on drop.
-#[derive(Debug)]
-pub(crate) struct RequestPermit(Arc<AtomicUsize>);
-
-impl RequestLimit {
-    /// `None` if `max` requests are running.
-    pub(crate) fn permit(&self, max: Option<usize>) -> Option<RequestPermit> {
-        let permit = RequestPermit(Arc::clone(&self.running));
-        let running = self.running.fetch_add(1, Ordering::Relaxed);
-        max.is_none_or(|max| running < max).then_some(permit)
-    }
-}
-
-impl Drop for RequestPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,38 +131,5 @@ mod tests {
         ] {
             assert_eq!(go_duration(duration), text);
         }
-    }
-
-    #[test]
-    fn a_block_matches_its_kind_field_and_value() {
-        let block: Block = "import:tag=a=b".parse().unwrap();
-        assert!(block.matches(Blocked::Import, Some("a=b"), None));
-        assert!(!block.matches(Blocked::Export, Some("a=b"), None));
-        assert!(!block.matches(Blocked::Import, None, Some("a=b")));
-        assert!(!block.matches(Blocked::Import, Some("a"), None));
-        let block: Block = "export:application=x".parse().unwrap();
-        assert!(block.matches(Blocked::Export, Some("y"), Some("x")));
-        assert!(!block.matches(Blocked::Import, None, Some("x")));
-        assert!(!block.matches(Blocked::Export, Some("x"), None));
-        for text in [
-            "",
-            "import",
-            "import:tag",
-            "import:tag=",
-            "stat:tag=x",
-            "import:name=x",
-        ] {
-            assert!(text.parse::<Block>().is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_request_too_many_is_refused_until_one_ends() {
-        let limit = RequestLimit::default();
-        let first = limit.permit(Some(1));
-        assert!(first.is_some() && limit.permit(Some(1)).is_none());
-        drop(first);
-        assert!(limit.permit(Some(1)).is_some());
-        assert!(limit.permit(Some(0)).is_none() && limit.permit(None).is_some());
     }
 }

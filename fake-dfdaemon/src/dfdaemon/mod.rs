@@ -1,9 +1,11 @@
 //! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named.
 
 pub(crate) mod adjustable;
+pub(crate) mod blocklist;
 pub(crate) mod limits;
 pub(crate) mod quirks;
 pub(crate) mod release;
+pub(crate) mod request_limit;
 pub(crate) mod statuses;
 pub(crate) mod task_id;
 

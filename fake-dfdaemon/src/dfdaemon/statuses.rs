@@ -5,7 +5,7 @@
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
-use super::limits::Blocked;
+use super::blocklist::Blocked;
 
 /// A dfdaemon that has too much to do. A retry may help.
 pub(crate) fn overloaded(what: &str) -> Status {

@@ -11,7 +11,7 @@ use super::running::Running;
 use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::cluster::PeerAddress;
-use crate::dfdaemon::limits::Block;
+use crate::dfdaemon::blocklist::Block;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
 use crate::instance::Instance;
@@ -249,7 +249,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the state directory or a socket is in use or unusable.
+    /// [`StartError`] says what cannot be: a setting, the state directory or what lies in it, a socket or an
+    /// address, the journal, a file to preload, or a fault.
     pub async fn start(self) -> Result<FakeDfdaemon, StartError> {
         let other = |error: io::Error| StartError::Other(error.into());
         let thread = OwnThread::start().map_err(other)?;
@@ -269,7 +270,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the state directory or a socket is in use or unusable.
+    /// As of [`Self::start`].
     pub fn start_blocking(self) -> Result<FakeDfdaemon, StartError> {
         block_on(self.start())
     }

@@ -23,9 +23,10 @@ use crate::call::faults::piece::{Outgoing, PieceFate};
 use crate::call::rpc::Rpc;
 use crate::call::stream_faults::{StreamFaults, shuffle};
 use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
-use crate::dfdaemon::limits::{Blocked, RequestPermit};
+use crate::dfdaemon::blocklist::Blocked;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
+use crate::dfdaemon::request_limit::RequestPermit;
 use crate::dfdaemon::statuses::stopping;
 use crate::store::CancelFlag;
 

@@ -15,7 +15,7 @@ use crate::call::gate::GateGuard;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 use crate::cluster::{Cluster, Error, ImportRequest};
-use crate::dfdaemon::limits::Blocked;
+use crate::dfdaemon::blocklist::Blocked;
 use crate::dfdaemon::statuses::stopping;
 use crate::store::CancelFlag;
 

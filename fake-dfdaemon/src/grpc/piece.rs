@@ -23,7 +23,7 @@ use crate::call::faults::effect::TransferDamage;
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
-use crate::dfdaemon::limits::RequestPermit;
+use crate::dfdaemon::request_limit::RequestPermit;
 use crate::dfdaemon::statuses::{no_piece, stopping};
 
 /// Answers with the piece, or with a status if it cannot begin.

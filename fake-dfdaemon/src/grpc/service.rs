@@ -16,9 +16,10 @@ use crate::call::rpc::Rpc;
 use crate::call::{CallContext, RunningCall};
 use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
-use crate::dfdaemon::limits::{Block, Blocked, RequestLimit, RequestPermit};
+use crate::dfdaemon::blocklist::{Block, Blocked};
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
+use crate::dfdaemon::request_limit::{RequestLimit, RequestPermit};
 use crate::dfdaemon::statuses;
 
 /// What the daemon refuses before it looks at a task.

@@ -21,7 +21,7 @@ use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::cluster::{self, DEFAULT_HOSTS, PeerAddress};
 use crate::dfdaemon::adjustable::AdjustableSettings;
-use crate::dfdaemon::limits::Block;
+use crate::dfdaemon::blocklist::Block;
 use crate::dfdaemon::quirks::{Quirk, Quirks};
 use crate::dfdaemon::release::Release;
 use crate::fake::Builder;

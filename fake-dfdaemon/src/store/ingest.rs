@@ -6,70 +6,19 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use dfdaemon_api::digest::{combined_crc32, crc32};
 use dfdaemon_api::piece::PieceLayout;
 use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
 
+use super::cancel::CancelFlag;
 use super::disk::{Buffer, Disk, FoundData};
 
 /// Pieces that one import copies and hashes at a time, at most.
 const MAX_WORKERS: usize = 4;
-
-/// Tells work that nobody waits for its result any more, and others that the work comes on.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CancelFlag(Arc<Flag>);
-
-#[derive(Debug, Default)]
-struct Flag {
-    is_cancelled: AtomicBool,
-    /// Counts the steps of the work, if anybody wants to know.
-    steps: OnceLock<Arc<AtomicUsize>>,
-}
-
-impl CancelFlag {
-    pub(crate) fn cancel(&self) {
-        self.0.is_cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// A guard that cancels the work when it is dropped.
-    pub(crate) fn drop_guard(&self) -> CancelOnDrop {
-        CancelOnDrop(self.clone())
-    }
-
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled.load(Ordering::Relaxed)
-    }
-
-    /// Lets the work's steps be counted besides those of other work.
-    pub(crate) fn count_steps(&self, steps: &Arc<AtomicUsize>) {
-        self.0.steps.get_or_init(|| Arc::clone(steps));
-    }
-
-    /// After a step of the work: `Interrupted` if it is cancelled.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        if let Some(steps) = self.0.steps.get() {
-            steps.fetch_add(1, Ordering::Relaxed);
-        }
-        if self.is_cancelled() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        Ok(())
-    }
-}
-
-/// Cancels work when it is dropped.
-#[derive(Debug)]
-pub(crate) struct CancelOnDrop(CancelFlag);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
 
 /// Copies `source` into `target`, if there is one, and returns the CRC-32 of each piece.
 ///

@@ -4,6 +4,7 @@
 //! where its replicas go and when they are removed is the cluster's business.
 
 pub(crate) mod aside;
+mod cancel;
 mod disk;
 mod host;
 mod ingest;
@@ -15,11 +16,12 @@ pub(crate) mod state_dir;
 mod tasks;
 pub(crate) mod trash;
 
+pub(crate) use cancel::{CancelFlag, CancelOnDrop};
 pub(crate) use disk::{Disk, DiskFault, FailureInjector, FoundData, Waiting, with_path};
 #[cfg(test)]
 pub(crate) use disk::{DiskFailure, DiskOp};
 pub(crate) use host::{Content, HostStore};
-pub(crate) use ingest::{CancelFlag, CancelOnDrop, crc32_of, for_each_chunk, id_of, ingest};
+pub(crate) use ingest::{crc32_of, for_each_chunk, id_of, ingest};
 pub use record::TaskState;
 pub(crate) use record::{ReplicaRecord, TaskRecord};
 pub(crate) use tasks::TaskStore;
