@@ -89,6 +89,11 @@ impl CountedPeers {
         self.0 = left.filter(|peer| peer.host != host).collect();
     }
 
+    /// Whether one of a host is persistent, whatever became of it.
+    pub(crate) fn has_persistent(&self, host: HostNumber) -> bool {
+        (self.0.iter()).any(|peer| peer.host == host && peer.persistent)
+    }
+
     /// Whether a host has lost a persistent replica.
     pub(crate) fn has_lost_persistent(&self, host: HostNumber) -> bool {
         let is_it = |peer: &CountedPeer| peer.host == host && peer.state == PeerState::Lost;

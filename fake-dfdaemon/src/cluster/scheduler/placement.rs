@@ -8,7 +8,7 @@ use crate::dfdaemon::HostNumber;
 pub(crate) struct Candidate {
     /// The host's number.
     pub(crate) host: HostNumber,
-    /// Its replica of the task, if that is whole.
+    /// Its replica of the task, if that is whole, or counts as one.
     pub(crate) replica: Option<Retention>,
     /// Whether its replica counts: the host has not left.
     pub(crate) counts: bool,

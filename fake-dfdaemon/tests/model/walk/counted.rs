@@ -6,7 +6,7 @@
 pub(crate) struct Counted {
     pub(crate) all: u64,
     pub(crate) persistent: u64,
-    /// Copies that were lost: the scheduler offers them to others.
+    /// Replicas that were lost: the scheduler offers them to others.
     pub(crate) lost: u64,
     /// Whether one of these was persistent: it is made again when the host leaves.
     pub(crate) lost_persistent: bool,

@@ -229,7 +229,7 @@ impl Model {
                 .take(missing.min(HOSTS as u64) as usize)
                 .collect();
             let created: Vec<_> = hosts()
-                .filter(|host| counted(host).is_none())
+                .filter(|host| counted(host).is_none() && task.counted[*host].persistent == 0)
                 .take(missing.min(HOSTS as u64) as usize - promoted.len())
                 .collect();
             for host in promoted {

@@ -328,15 +328,16 @@ impl State {
 
     /// What placement has to know of the hosts to place a task's replicas.
     pub(crate) fn candidates(&self, entry: &TaskEntry, capacity: Option<u64>) -> Vec<Candidate> {
+        let retention = |host| match entry.finished_replica(host) {
+            Some(replica) if replica.is_persistent() => Some(Retention::Persistent),
+            Some(_) => Some(Retention::Evictable),
+            // One that the scheduler counts is as good as a replica to it: it asks other hosts.
+            None if entry.counted_peers.has_persistent(host) => Some(Retention::Persistent),
+            None => None,
+        };
         let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
-            replica: entry.finished_replica(number).map(|replica| {
-                if replica.is_persistent() {
-                    Retention::Persistent
-                } else {
-                    Retention::Evictable
-                }
-            }),
+            replica: retention(number),
             counts: host.status != HostStatus::Left,
             runs: host.status == HostStatus::Running,
             has_room: has_room(host, entry.task.content_length, capacity),

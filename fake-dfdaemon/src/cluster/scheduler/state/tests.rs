@@ -147,6 +147,22 @@ fn placement_is_told_what_there_is() {
     );
 }
 
+/// A scheduler draws hosts for replicas from those that it counts no persistent peer of.
+#[test]
+fn a_host_of_a_persistent_peer_that_failed_is_asked_for_no_replica() {
+    let mut state = five_hosts();
+    let host = HostNumber::of(3);
+    let replica = |state: &State| state.candidates(state.tasks.get("7").unwrap(), None)[3].replica;
+    let counted = |state: &mut State, persistent| {
+        let entry = state.tasks.get_mut("7").unwrap();
+        entry.counted_peers.add_failed(host, persistent);
+    };
+    counted(&mut state, false);
+    assert_eq!(replica(&state), None);
+    counted(&mut state, true);
+    assert_eq!(replica(&state), Some(Retention::Persistent));
+}
+
 #[test]
 fn content_fits_up_to_the_last_byte() {
     let host = HostState {
