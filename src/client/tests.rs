@@ -138,6 +138,41 @@ fn what_is_public_is_send_and_sync() {
     });
 }
 
+/// Unoptimised code moves futures about on the stack, each caller once more.
+#[test]
+fn calls_are_no_burden_on_a_callers_stack() {
+    const MOST: usize = 16 << 10;
+    let client = Client::new(Endpoint::default());
+    let id = TaskId::try_from("7").unwrap();
+    let export = || crate::ExportRequest::new(id.clone());
+    let tree = crate::ImportTree::new("/tree");
+    for (call, size) in [
+        ("stat", size_of_val(&client.stat(id.clone()))),
+        ("list", size_of_val(&client.list())),
+        (
+            "wait",
+            size_of_val(&client.wait_for_replicas(id.clone(), 1)),
+        ),
+        ("import", size_of_val(&client.import("/file"))),
+        ("import_tree", size_of_val(&client.import_tree(&tree))),
+        (
+            "path",
+            size_of_val(&client.export_to_path(export(), "/out")),
+        ),
+        (
+            "writer",
+            size_of_val(&client.export_to_writer(export(), Vec::new())),
+        ),
+        (
+            "blocking_writer",
+            size_of_val(&client.export_to_blocking_writer(export(), Vec::new())),
+        ),
+        ("verify", size_of_val(&client.verify(id.clone(), "/out"))),
+    ] {
+        assert!(size <= MOST, "{call}: {size} bytes");
+    }
+}
+
 async fn fake_at(socket: &std::path::Path) -> FakeDfdaemon {
     let builder = FakeDfdaemon::builder().socket(socket);
     builder.start().await.unwrap()

@@ -62,10 +62,11 @@ impl Client {
 
     /// The same to a target that was checked, without a bound.
     pub(crate) async fn export(&self, request: &ExportRequest, target: Target) -> Result<Exported> {
+        // Futures of some 10 kB, which callers would move about on their stacks.
         let exported = match request.mode {
-            ExportMode::ByTransfer => self.export_by_transfer(request, target).await,
+            ExportMode::ByTransfer => Box::pin(self.export_by_transfer(request, target)).await,
             ExportMode::ByPath | ExportMode::ByHardLink => {
-                by_daemon::export(self, request, target).await
+                Box::pin(by_daemon::export(self, request, target)).await
             }
         };
         exported.map_err(|error| cannot_export(request, error))
@@ -114,7 +115,7 @@ impl Client {
     ) -> Result<Exported> {
         let request = &request.into();
         let attempt = Attempt::Export(request.task_id.clone());
-        let exported = async {
+        let exported = Box::pin(async {
             let check = request.check(self).await?;
             let (mender, stream) = self.transfer(request).await?;
             let destination = OrderedWriter::new(writer, check);
@@ -128,7 +129,7 @@ impl Client {
                 piece_count: coverage.piece_count(),
                 transferred: true,
             })
-        };
+        });
         let exported = self.bounded(request.timeout, attempt, async {
             exported
                 .await
