@@ -103,7 +103,7 @@ impl<D: Destination> ContentWriter<D> {
     }
 }
 
-/// What the thread is told.
+/// A message to the thread that writes.
 #[derive(Debug)]
 enum Message {
     Step(Step, OwnedSemaphorePermit),

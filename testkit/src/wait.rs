@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
@@ -46,7 +47,7 @@ impl Changes {
         let changes = Self::at(directory);
         let mut open = vec![directory.to_owned()];
         while let Some(directory) = open.pop() {
-            // One that is gone has no more changes.
+            // A directory that was removed has no more changes.
             let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
             for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
                 let _ = inotify::add_watch(&changes.0, entry.path(), CHANGES);
@@ -91,12 +92,13 @@ impl Changes {
     }
 }
 
-/// Blocks until a process has ended, whoever's child it is. Whoever started it may not have noticed yet.
+/// Blocks until a process has ended, a child of this one or not. Its parent may not have noticed yet.
 pub fn until_process_ends(pid: u32) {
     let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    // One that is gone can no longer be waited for.
-    if let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) {
-        assert!(comes(&process), "process {pid:?} does not end");
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => assert!(comes(&process), "process {pid:?} does not end"),
+        // It has ended, and its parent knows.
+        Err(error) => assert_eq!(error, Errno::SRCH, "process {pid:?} cannot be waited for"),
     }
 }
 

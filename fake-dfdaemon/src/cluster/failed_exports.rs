@@ -29,18 +29,17 @@ impl Cluster {
         Ok(true)
     }
 
-    /// Notes that an export has failed that left a record before, unless that is gone. Whether it was
-    /// there. Blocks on the disk.
+    /// Notes that an export has failed that left a record before, unless that is gone. Blocks on the disk.
     pub(super) fn mark_failed(
         &self,
         host: HostNumber,
         (id, generation): (&str, Generation),
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         if !self.scheduler().has_part_of(host, id, generation) {
-            // One that is whole by now has failed too.
+            // A replica that became whole meanwhile has failed too.
             self.scheduler().poison(host, id, generation);
-            return Ok(true);
+            return Ok(());
         }
         let now = self.scheduler().now_in_seconds();
         let record = ReplicaRecord {
@@ -50,7 +49,7 @@ impl Cluster {
         };
         self.node(host)?.store().write_record(&record)?;
         self.scheduler().mark_transfer(host, record, generation);
-        Ok(true)
+        Ok(())
     }
 
     /// Where a transfer to a host writes: what an export has left there that failed, as it is, with the

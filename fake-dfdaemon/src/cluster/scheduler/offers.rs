@@ -16,7 +16,7 @@ pub(in crate::cluster) struct Offers {
     pub(in crate::cluster) any: bool,
     /// Those whose replica has failed: they refuse.
     pub(in crate::cluster) refusing: Vec<HostNumber>,
-    /// Those whose replica is neither finished nor failed: whoever asks them for pieces waits.
+    /// Those whose replica is neither finished nor failed: an export that asks them for pieces waits.
     pub(in crate::cluster) stalled: Vec<HostNumber>,
 }
 

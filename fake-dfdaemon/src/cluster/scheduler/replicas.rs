@@ -81,7 +81,7 @@ impl ReplicaState {
         self.is_whole() && self.record.failed_at.is_some()
     }
 
-    /// Whether whoever asks for its pieces waits: it has not finished, and not failed.
+    /// Whether it has neither finished nor failed: an export that asks for its pieces waits.
     pub(crate) fn stalls(&self) -> bool {
         !self.is_finished() && self.record.failed_at.is_none()
     }

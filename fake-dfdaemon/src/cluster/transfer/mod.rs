@@ -230,7 +230,7 @@ impl Fetch {
             return content.is_placed();
         }
         let left = if content.is_placed() {
-            cluster.mark_failed(host, task)
+            cluster.mark_failed(host, task).map(|()| true)
         } else {
             let record = self.record(cluster.scheduler(), None);
             let record = ReplicaRecord {

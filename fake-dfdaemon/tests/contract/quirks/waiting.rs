@@ -41,7 +41,7 @@ pub(super) async fn exports_wait(w: &TestedDaemon) {
     let other = hosts.begin(1, transfer(&id)).await;
     hosts.counts(&id, (1, 4)).await;
     other.abort();
-    // What has no record refuses, and so does one that has failed; whoever waits goes on.
+    // A host without a record refuses, and so does a host whose record has failed. An export that waits goes on.
     hosts.peer(1).await.delete(&id).await.unwrap();
     for host in [2, 1] {
         let status = hosts.client(host).await.export(transfer(&id)).await.status;

@@ -331,7 +331,7 @@ impl State {
         let retention = |host| match entry.finished_replica(host) {
             Some(replica) if replica.is_persistent() => Some(Retention::Persistent),
             Some(_) => Some(Retention::Evictable),
-            // One that the scheduler counts is as good as a replica to it: it asks other hosts.
+            // The scheduler counts a persistent peer of this host, and asks other hosts.
             None if entry.counted_peers.has_persistent(host) => Some(Retention::Persistent),
             None => None,
         };
