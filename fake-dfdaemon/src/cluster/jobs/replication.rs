@@ -26,6 +26,7 @@ impl Jobs {
             .then(|| self.scheduler().only_try(id).into_iter());
         // A state that replaces this one brings jobs of its own.
         let replaced = self.calls.gate.ends();
+        let mut asked = Ok(());
         loop {
             let gate = self.calls.gate.enter().await;
             if replaced.is_cancelled() {
@@ -36,14 +37,18 @@ impl Jobs {
                 None => self.scheduler().next_replica(id),
             };
             let taken = match step {
-                None => return Ok(()),
+                None => return asked,
                 Some(Step::Promote(host)) => self.promote(host, id, &gate).await,
                 Some(Step::Create(host)) => self.replicate_to(host, id, gate).await,
             };
             if replaced.is_cancelled() {
                 return Ok(());
             }
-            taken?;
+            match &only {
+                // Each host is asked, whatever another one says.
+                Some(_) => asked = asked.and(taken),
+                None => taken?,
+            }
         }
     }
 

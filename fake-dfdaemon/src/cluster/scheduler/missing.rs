@@ -74,11 +74,12 @@ impl Scheduler {
     }
 
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
-    /// its content any more.
+    /// its content any more, unless the scheduler asks hosts all the same.
     fn missing_replicas(&self, state: &State, entry: &TaskEntry) -> Vec<Step> {
         let has_all = state.persistent_replicas(entry, None) >= entry.task.persistent_replica_count;
+        let is_in_vain = || entry.whole_replica_count() == 0;
         // Of most tasks that is all there is to see; what every host has is seen of the others alone.
-        if has_all || !entry.replicas.iter().any(|(_, replica)| replica.is_whole()) {
+        if has_all || (!self.has_quirk(Quirk::OneTryReplication) && is_in_vain()) {
             return Vec::new();
         }
         plan(
@@ -97,16 +98,14 @@ impl Scheduler {
             .and_then(|steps| steps.first().copied())
     }
 
-    /// The one attempt of a scheduler that draws hosts before it looks at their room.
+    /// The one attempt of a scheduler that draws hosts before it looks at their room, also when no host has
+    /// the content any more.
     pub(in crate::cluster) fn only_try(&self, id: &str) -> Vec<Step> {
         let (state, now) = (self.state(), self.now());
         let entry = state.unexpired(id, now);
         let Some(entry) = entry.filter(|entry| entry.task.state == TaskState::Succeeded) else {
             return Vec::new();
         };
-        if entry.whole_replica_count() == 0 {
-            return Vec::new();
-        }
         let candidates = state.candidates(entry, self.adjusted().capacity);
         let seed = (entry.generation.seed(), now.as_second().unsigned_abs());
         let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();

@@ -4,6 +4,7 @@
 mod content;
 mod left_behind;
 mod links;
+mod replication;
 mod waiting;
 
 use std::fs;
@@ -70,7 +71,12 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
         Quirk::RestartWipes => restart(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::OneTryReplication => {
             let three = |fake: Builder| fake.hosts(3).capacity(100);
-            replication(w, &start(three).await).await
+            let draws = replication::without_room(w, &start(three).await).await;
+            if has {
+                replication::each_by_itself(w, &start(three).await).await;
+            }
+            assert_eq!(replication::in_vain(w, has).await, draws);
+            draws
         }
         Quirk::OverwriteInPlace => overwrite(w, &start(plain).await).await,
         Quirk::KeepMismatch => mismatch(w, &start(plain).await).await,
@@ -272,29 +278,6 @@ async fn restart(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
     upload.delete(&id).await.unwrap();
     assert_eq!(client.stat(&id).await.unwrap(), task);
     true
-}
-
-/// Imports tasks that fit one of the two other hosts alone.
-async fn replication(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
-    // Host 1 is full.
-    let full = Client::connect(fake.endpoints().nth(1).unwrap()).await;
-    full.import(import(&w.file(95).path)).await.unwrap();
-    let client = client_of(fake).await;
-    let mut fewer = 0;
-    for _ in 0..16 {
-        let request = Import {
-            persistent_replica_count: 2,
-            ..import(&w.file(6).path)
-        };
-        let task = client.import(request).await.unwrap();
-        fake.settle().await;
-        fake.collect().await.unwrap();
-        fake.settle().await;
-        let counted = client.stat(&task.id).await.unwrap();
-        fewer += 2 - counted.current_persistent_replica_count;
-    }
-    // By chance all of them would find room once in 65,536 runs, were it not for the ids.
-    fewer > 0
 }
 
 async fn mismatch(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {

@@ -38,7 +38,8 @@ impl QuirkWalk {
                     // It is Succeeded all the same, the scheduler counts it, and no host has anything of it.
                     let mut task = self.new_task(import, &asked);
                     task.counted[import.host].add(true);
-                    self.model.insert(&asked.id, task);
+                    // It asks for replicas of what has succeeded alone.
+                    self.model.tasks.insert(asked.id, task);
                 }
                 _ => {
                     let answer = answer.unwrap_or_else(|status| panic!("{status:?}"));

@@ -218,9 +218,6 @@ impl Model {
             let Some(task) = self.live(&id).cloned() else {
                 continue;
             };
-            if !task.replicas.values().any(Replica::is_whole) {
-                continue;
-            }
             let missing = task.wanted.saturating_sub(task.counts().0);
             let counted = |host: &usize| task.replicas.get(host).filter(|replica| replica.finished);
             let hosts = || (0..HOSTS).filter(|host| self.running[*host]);

@@ -1,0 +1,75 @@
+//! How a scheduler asks hosts for replicas, with the quirk for one that asks once.
+
+use fake_dfdaemon::{FakeDfdaemon, Quirk};
+
+use super::{client_of, imported};
+use crate::support::client::{Client, Import};
+use crate::tested_daemon::{TestedDaemon, import, transfer};
+
+/// Imports tasks that fit one of the two other hosts alone.
+pub(super) async fn without_room(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
+    // Host 1 is full.
+    let full = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    full.import(import(&w.file(95).path)).await.unwrap();
+    let client = client_of(fake).await;
+    let mut fewer = 0;
+    for _ in 0..16 {
+        let request = Import {
+            persistent_replica_count: 2,
+            ..import(&w.file(6).path)
+        };
+        let task = client.import(request).await.unwrap();
+        fake.settle().await;
+        fake.collect().await.unwrap();
+        fake.settle().await;
+        let counted = client.stat(&task.id).await.unwrap();
+        fewer += 2 - counted.current_persistent_replica_count;
+    }
+    // By chance all of them would find room once in 65,536 runs, were it not for the ids.
+    fewer > 0
+}
+
+/// A host that refuses keeps no other host from being asked.
+pub(super) async fn each_by_itself(w: &TestedDaemon, fake: &FakeDfdaemon) {
+    let refuses = fake.fault("replicate@host=host-1:error=UNAVAILABLE".parse().unwrap());
+    let client = client_of(fake).await;
+    // By chance host 1 would be the last one asked, of all tasks, once in 256 runs.
+    for _ in 0..8 {
+        let request = Import {
+            persistent_replica_count: 3,
+            ..import(&w.file(6).path)
+        };
+        let task = client.import(request).await.unwrap();
+        fake.settle().await;
+        let counted = client.stat(&task.id).await.unwrap();
+        assert_eq!(counted.current_persistent_replica_count, 2);
+    }
+    drop(refuses);
+}
+
+/// The importer has lost the only replica, and leaves. A scheduler that tries once asks the other host for a
+/// replica all the same: what a failed export left there becomes persistent.
+pub(super) async fn in_vain(w: &TestedDaemon, tries_once: bool) -> bool {
+    let tries_once = Some(Quirk::OneTryReplication).filter(|_| tries_once);
+    let quirks = [Quirk::RestartWipes, Quirk::FailedExportsCount];
+    let builder = FakeDfdaemon::builder().release(w.release).hosts(2);
+    let builder = builder.quirks(quirks.into_iter().chain(tries_once));
+    let fake = builder.manual_clock().start().await.unwrap();
+    let (id, _) = imported(w, &fake, 10).await;
+    let host = fake.host(0).unwrap();
+    host.stop().await;
+    host.start().await.unwrap();
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    other.export(transfer(&id)).await;
+    let left = async || {
+        fake.settle().await;
+        let left = other.stat_local(&id).await.unwrap();
+        assert!(left.failed_at.is_some() && left.finished_at.is_none());
+        left.persistent
+    };
+    assert!(!left().await);
+    host.leave().await;
+    let is_asked = left().await;
+    assert_eq!(other.stat(&id).await.unwrap().current_replica_count, 0);
+    is_asked
+}
