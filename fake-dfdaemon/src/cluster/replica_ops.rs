@@ -85,6 +85,7 @@ impl Cluster {
                 self.node(host)?.store().discard(&id);
             }
         }
+        self.node(host)?.store().remove_targets();
         Ok(())
     }
 

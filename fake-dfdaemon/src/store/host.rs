@@ -3,12 +3,15 @@
 //! A replica is there when its record is, and the record comes after the content; removal goes the
 //! other way round. Opening sweeps what has no record.
 
+mod links;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use self::links::Links;
 use super::disk::{Directory, Disk, with_path};
 use super::record::{self, ReplicaRecord, Scratch};
 use super::{layout, parallel_read};
@@ -20,6 +23,7 @@ pub(crate) struct HostStore {
     disk: Disk,
     root: PathBuf,
     scratch: Scratch,
+    links: Links,
 }
 
 /// What lies in a directory.
@@ -50,6 +54,7 @@ impl HostStore {
             disk,
             root,
             scratch,
+            links: Links::default(),
         })
     }
 
@@ -210,33 +215,6 @@ impl HostStore {
 
     pub(crate) fn open_content(&self, id: &TaskId) -> io::Result<File> {
         self.disk.open(&self.content_path(id))
-    }
-
-    /// Opens content of this many bytes. Where it is a symbolic link that leads to nothing, its target
-    /// is made, full of zeros, as a dfdaemon does that opens it to write.
-    pub(crate) fn open_content_of(&self, id: &TaskId, length: u64) -> io::Result<File> {
-        let opened = self.open_content(id);
-        match &opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => return opened,
-        }
-        let is_relative = |link: &PathBuf| {
-            // What an absolute link leads to is a user's file, which is gone.
-            std::fs::read_link(link).is_ok_and(|target| target.is_relative())
-        };
-        let Some(link) = self.content_link(id).filter(is_relative) else {
-            return opened;
-        };
-        let target = self.disk.create_through(&link)?;
-        target.set_len(length)?;
-        self.open_content(id)
-    }
-
-    /// Where the content of a task lies, if it is a symbolic link.
-    pub(crate) fn content_link(&self, id: &TaskId) -> Option<PathBuf> {
-        let path = self.content_path(id);
-        let found = self.disk.look(&path).ok().flatten();
-        found.filter(Metadata::is_symlink).map(|_| path)
     }
 
     /// Removes what this host has of a task. After an error it still has it.

@@ -9,6 +9,7 @@ mod deferred_removals;
 mod directory;
 mod failure;
 mod holes;
+mod own_files;
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;

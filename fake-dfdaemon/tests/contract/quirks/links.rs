@@ -8,6 +8,7 @@ use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::FakeDfdaemon;
 use tonic::Code;
 
+use super::left_behind::content_path;
 use super::{client_of, imported};
 use crate::support::client::{Client, Export};
 use crate::tested_daemon::{TestedDaemon, export_to, import, transfer};
@@ -146,6 +147,32 @@ pub(super) async fn export_of_nothing(w: &TestedDaemon, fake: &FakeDfdaemon) -> 
     let exported = client.export(export_to(&id, &dir.join("out"))).await;
     w.assert_internal(&exported.status, "No such file or directory (os error 2)");
     !client.stat_local(&id).await.unwrap().persistent
+}
+
+/// The zeros that an export has made beside a relative link in a host's directory, when the host starts again.
+/// Whether they are gone. What others have put there stays.
+pub(super) async fn targets_at_start(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
+    let client = client_of(fake).await;
+    let dir = w.path(&w.unique("targets"));
+    fs::create_dir(&dir).unwrap();
+    let mut targets = Vec::new();
+    for name in ["ours", "theirs"] {
+        fs::rename(w.file(10).path, dir.join(name)).unwrap();
+        let link = dir.join(format!("link-{name}"));
+        std::os::unix::fs::symlink(name, &link).unwrap();
+        let id = client.import(import(&link)).await.unwrap().id;
+        client.export(transfer(&id)).await.ok();
+        targets.push(content_path(fake, "host-0", &id).with_file_name(name));
+        assert_eq!(fs::read(&targets[targets.len() - 1]).unwrap(), [0; 10]);
+    }
+    // Another file has taken its place.
+    let theirs = w.file(10);
+    fs::rename(&theirs.path, &targets[1]).unwrap();
+    let host = fake.host(0).unwrap();
+    host.stop().await;
+    host.start().await.unwrap();
+    assert_eq!(fs::read(&targets[1]).unwrap(), theirs.bytes);
+    !targets[0].exists()
 }
 
 /// Exports to a link whose target does not exist.

@@ -68,7 +68,14 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
         Quirk::UnnoticedCuts => content::cut_copy(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::LinkedLinks => links::imports(w, &start(|fake| fake.hosts(2)).await).await,
         Quirk::ThroughLinks => links::dangling_output(w, &start(plain).await).await,
-        Quirk::RestartWipes => restart(w, &start(|fake| fake.hosts(2)).await).await,
+        Quirk::RestartWipes => {
+            let wipes = restart(w, &start(|fake| fake.hosts(2)).await).await;
+            if w.release == Release::V1_5 {
+                let fake = with_links(w, quirk, has).await;
+                assert_eq!(links::targets_at_start(w, &fake).await, wipes);
+            }
+            wipes
+        }
         Quirk::OneTryReplication => {
             let three = |fake: Builder| fake.hosts(3).capacity(100);
             let draws = replication::without_room(w, &start(three).await).await;
@@ -97,10 +104,8 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
             let cleared = export_here(w, &start(plain).await).await;
             if w.release == Release::V1_5 {
                 // Also by an export that then fails.
-                let quirks = [Some(quirk).filter(|_| has), Some(Quirk::LinkedLinks)];
-                let builder = FakeDfdaemon::builder().release(w.release);
-                let fake = builder.quirks(quirks.into_iter().flatten()).start().await;
-                assert_eq!(links::export_of_nothing(w, &fake.unwrap()).await, cleared);
+                let fake = with_links(w, quirk, has).await;
+                assert_eq!(links::export_of_nothing(w, &fake).await, cleared);
             }
             cleared
         }
@@ -117,6 +122,14 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
             left_behind::forgetting(w, &start(|fake| fake.hosts(2)).await).await
         }
     }
+}
+
+/// A fake that stores links, and has the quirk, or has not.
+async fn with_links(w: &TestedDaemon, quirk: Quirk, has: bool) -> FakeDfdaemon {
+    let quirks = [Some(quirk).filter(|_| has), Some(Quirk::LinkedLinks)];
+    let builder = FakeDfdaemon::builder().release(w.release);
+    let fake = builder.quirks(quirks.into_iter().flatten()).start().await;
+    fake.unwrap()
 }
 
 fn plain(fake: Builder) -> Builder {

@@ -99,7 +99,13 @@ impl Model {
         let Node::Relative(source) = content else {
             return false;
         };
-        !self.targets.contains(&(host, id[..3].to_owned(), source))
+        !self.has_target(id, host, source)
+    }
+
+    /// Whether what a relative link to a source leads to has been made, where the content of a task lies.
+    pub(crate) fn has_target(&self, id: &str, host: usize, source: usize) -> bool {
+        let prefix = id.get(..3).unwrap_or(id);
+        (self.targets).contains(&(host, prefix.to_owned(), source))
     }
 
     /// How a transfer to a host would end.
@@ -250,6 +256,7 @@ impl Model {
 
     /// A host is started again: its content is gone, and the scheduler counts it all the same.
     pub(crate) fn wipe(&mut self, host: usize) {
+        self.targets.retain(|(of, ..)| *of != host);
         self.tasks.values_mut().for_each(|task| task.lose(host));
     }
 

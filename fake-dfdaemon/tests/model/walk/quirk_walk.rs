@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use super::counted::Counted;
-use super::files::{CAPACITY, Files, NAMES};
+use super::files::{CAPACITY, Files, LENGTHS, NAMES};
 use super::model::{Model, START};
 use super::ops::{HOSTS, Op, Target};
 use super::texts;
@@ -300,6 +300,11 @@ impl QuirkWalk {
             }
             for (id, task) in &self.model.tasks {
                 let path = self.content_path(host, id);
+                for source in 0..LENGTHS.len() {
+                    let target = path.with_file_name(format!("source-{source}"));
+                    let expected = self.model.has_target(id, host, source);
+                    assert_eq!(target.exists(), expected, "{} {when}", target.display());
+                }
                 let replica = task.replicas.get(&host);
                 match replica.and_then(|replica| replica.content) {
                     Some(content) => made.push((path, content)),

@@ -1,0 +1,85 @@
+//! Symbolic links in the place of content, with the quirk for those: what they lead to is made, and goes
+//! with its directory.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::HostStore;
+use crate::dfdaemon::task_id::TaskId;
+
+/// How many files of a kind stay open. Those that were opened first are closed for others.
+const MOST_OPEN: usize = 64;
+
+/// Files that are open for what links of one host lead to.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// What was made below the directory of contents, and where there.
+    made: Mutex<VecDeque<(PathBuf, File)>>,
+}
+
+impl HostStore {
+    /// Opens content of this many bytes. Where it is a symbolic link that leads to nothing, its target
+    /// is made, full of zeros, as a dfdaemon does that opens it to write.
+    pub(crate) fn open_content_of(&self, id: &TaskId, length: u64) -> io::Result<File> {
+        let opened = self.open_content(id);
+        match &opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => return opened,
+        }
+        let is_relative = |link: &PathBuf| {
+            // What an absolute link leads to is a user's file, which is gone.
+            fs::read_link(link).is_ok_and(|target| target.is_relative())
+        };
+        let Some(link) = self.content_link(id).filter(is_relative) else {
+            return opened;
+        };
+        let target = self.disk.create_through(&link)?;
+        target.set_len(length)?;
+        let opened = self.open_content(id)?;
+        if let Some(place) = self.place_below(&target) {
+            push(&self.links.made, (place, target));
+        }
+        Ok(opened)
+    }
+
+    /// Where the content of a task lies, if it is a symbolic link.
+    pub(crate) fn content_link(&self, id: &TaskId) -> Option<PathBuf> {
+        let path = self.content_path(id);
+        let found = self.disk.look(&path).ok().flatten();
+        found.filter(Metadata::is_symlink).map(|_| path)
+    }
+
+    /// Where an open file lies below the directory of contents, if it does.
+    fn place_below(&self, file: &File) -> Option<PathBuf> {
+        let (path, root) = (self.disk.path_of(file).ok()?, self.root.canonicalize());
+        path.strip_prefix(root.ok()?).ok().map(Path::to_owned)
+    }
+
+    /// Removes what links led to and was made below the directory of contents. Blocks on the disk.
+    pub(crate) fn remove_targets(&self) {
+        let made = std::mem::take(&mut *lock(&self.links.made));
+        for (place, file) in made {
+            // What cannot be removed is swept when the state is opened again.
+            if let Err(error) = self.disk.remove_open(&self.root, &place, &file) {
+                tracing::warn!(place = %place.display(), %error, "a link's target stays");
+            }
+        }
+    }
+}
+
+/// Adds a file, and closes another one for it if there are too many.
+fn push<T>(open: &Mutex<VecDeque<T>>, file: T) {
+    let mut open = lock(open);
+    open.push_back(file);
+    let closed = (open.len() > MOST_OPEN).then(|| open.pop_front()).flatten();
+    drop(open);
+    // To close a file may take as long as its file system likes.
+    drop(closed);
+}
+
+fn lock<T>(open: &Mutex<T>) -> MutexGuard<'_, T> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
