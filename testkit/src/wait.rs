@@ -1,7 +1,7 @@
 //! Waits for what the system announces: changes at a path, a reader of a FIFO, and the end of a process.
 //!
-//! Nothing here looks again after a time. What hangs fails after [`HANGS`]. No other test sleeps, and few may take
-//! [`real_time`]: `tests/rooms/sleeps.rs` lists them.
+//! Nothing here looks again after a time, but for [`before_asking_again`]. What hangs fails after [`HANGS`]. No other
+//! test sleeps, and few may take [`real_time`]: `tests/rooms/sleeps.rs` lists them.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -119,7 +119,15 @@ pub async fn real_time(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// The same, and blocks.
+/// A pause before something is asked again that announces nothing and has been asked so many times: asked without one,
+/// a daemon has less time for what is waited for, and both take all the CPU that there is. It grows, since most come
+/// to it at once.
+pub async fn before_asking_again(times: u32) {
+    let pause = Duration::from_millis(1 << times.min(5));
+    tokio::time::sleep(pause).await;
+}
+
+/// The same as [`real_time`], and blocks.
 pub fn block_for(time: Duration) {
     std::thread::sleep(time);
 }

@@ -37,6 +37,9 @@ const REAL_TIME: [(&str, &str); 10] = [
     ),
 ];
 
+/// Who asks again after a pause, by `testkit::wait::before_asking_again`: what tells of nothing else is asked through it.
+const ASKS_AGAIN: &str = "fake-dfdaemon/tests/support/mod.rs";
+
 /// Where tokio's clock stands still, and a sleep moves it.
 const STANDS_STILL: [&str; 2] = [
     "fake-dfdaemon/src/cluster/threads.rs",
@@ -119,7 +122,7 @@ fn no_test_sleeps_and_few_need_time_to_pass() {
         files_below(&root.join(directory), &mut files);
     }
     let (mut looked_at, mut faults) = (0, Vec::new());
-    let mut pass_time = Vec::new();
+    let (mut pass_time, mut ask_again) = (Vec::new(), Vec::new());
     for file in &files {
         // This one is about them.
         if file == WAITS || file.starts_with("tests/rooms/") {
@@ -138,11 +141,15 @@ fn no_test_sleeps_and_few_need_time_to_pass() {
         if tests.contains("real_time(") || tests.contains("block_for(") {
             pass_time.push(file.as_str());
         }
+        if tests.contains("before_asking_again(") {
+            ask_again.push(file.as_str());
+        }
     }
     assert!(looked_at > 200, "{looked_at} files");
     assert!(faults.is_empty(), "these sleep:\n{}", faults.join("\n"));
     pass_time.sort_unstable();
     assert_eq!(pass_time, REAL_TIME.map(|(file, _)| file));
+    assert_eq!(ask_again, [ASKS_AGAIN]);
 }
 
 #[test]

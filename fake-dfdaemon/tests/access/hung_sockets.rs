@@ -10,6 +10,7 @@ use crate::access::ground::{Ground, HANGS};
 use crate::access::stalling::StallingFileSystem;
 use crate::support::client::Client;
 use crate::support::control::Address;
+use crate::support::eventually;
 use crate::support::process::{Process, refused, serve};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,10 +37,12 @@ async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
     let stopping =
         tokio::spawn(async move { stopping.send("POST", "/hosts/host-0/stop", "").await });
     let other = Client::connect(&process.endpoint(1)).await;
-    while !stopping.is_finished() {
+    eventually("the host has stopped", || async {
         let answer = timeout(HANGS, other.stat("7")).await;
         answer.expect("it hangs").unwrap_err();
-    }
+        stopping.is_finished()
+    })
+    .await;
     assert_eq!(stopping.await.unwrap().status, 200);
 
     let ended = tokio::task::spawn_blocking(move || process.end(Signal::TERM));
@@ -65,10 +68,12 @@ async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
     files.stall();
     let opening = tokio::spawn(async move { control.send("DELETE", "/faults", "").await });
     let other = Client::connect(&process.endpoint(1)).await;
-    while !opening.is_finished() {
+    eventually("the call has ended", || async {
         let answer = timeout(HANGS, other.stat("7")).await;
         answer.expect("it hangs").unwrap_err();
-    }
+        opening.is_finished()
+    })
+    .await;
     let answer = opening.await.unwrap();
     assert_eq!(answer.status, 409);
     let said = answer.body.to_string();

@@ -22,6 +22,8 @@ pub mod world;
 
 use std::future::Future;
 
+use testkit::wait::before_asking_again;
+
 /// Set where CI runs on a machine that cannot do all that tests need.
 const MAY_SKIP: &str = "DFCACHE_TEST_MAY_SKIP";
 
@@ -56,13 +58,16 @@ pub async fn outlasts<T>(waiting: impl Future<Output = T>, others: impl Future<O
     }
 }
 
-/// Waits for what only a daemon knows, and does not announce: asks it as soon as it has answered, and gives up
-/// after a long while. Faults, the journal and files announce what happens: `world::fired`, `Journal::wait_for`,
+/// Waits for what only a daemon knows, and does not announce: asks it again and again, and gives up after a long
+/// while. Faults, the journal and files announce what happens: `world::fired`, `Journal::wait_for`,
 /// `testkit::wait`.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let asked = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
+        for times in 0.. {
+            if holds().await {
+                return;
+            }
+            before_asking_again(times).await;
         }
     };
     let asked = tokio::time::timeout(testkit::wait::HANGS, asked).await;
