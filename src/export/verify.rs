@@ -23,6 +23,9 @@ use crate::types::task::Task;
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 1 << 20;
 
+/// What to do with a directory.
+const VERIFY_FILES: &str = "verify its files: each file of a tree is a task of its own";
+
 /// A file that is the content of a task.
 ///
 /// ```
@@ -161,12 +164,12 @@ fn open(path: &Path) -> Result<(File, u64)> {
         .metadata()
         .map_err(|source| cannot_read(path, source))?;
     if !metadata.is_file() {
-        let why = if metadata.is_dir() {
-            "it is a directory"
+        let error = Error::local_file(format!("cannot read {}", path.display()));
+        return Err(if metadata.is_dir() {
+            error.because("it is a directory").hint(VERIFY_FILES)
         } else {
-            "it is not a regular file"
-        };
-        return Err(Error::local_file(format!("cannot read {}", path.display())).because(why));
+            error.because("it is not a regular file")
+        });
     }
     Ok((file, metadata.len()))
 }
