@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::output::leftovers::of_this_operation;
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::mutex::Mutex;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -41,7 +41,7 @@ pub(crate) fn on_thread<T: Send + 'static>(
         let _ = sender.send(work());
     }));
     // The one that worked last, whose memory is at hand.
-    let waiting = idle().pop();
+    let waiting = IDLE.lock().pop();
     let work = match waiting {
         Some(thread) => match thread.work.send(work) {
             Ok(()) => return Ok(receiver),
@@ -66,7 +66,7 @@ fn work_on(mut work: Work) {
     loop {
         work();
         {
-            let mut idle = idle();
+            let mut idle = IDLE.lock();
             if idle.len() >= MAX_IDLE {
                 return;
             }
@@ -87,13 +87,9 @@ fn work_on(mut work: Work) {
 
 /// Takes a thread off those that wait. Whether it was among them.
 fn forget(number: u64) -> bool {
-    let mut idle = idle();
+    let mut idle = IDLE.lock();
     let waiting = idle.iter().position(|thread| thread.number == number);
     waiting.map(|at| idle.remove(at)).is_some()
-}
-
-fn idle() -> MutexGuard<'static, Vec<Idle>> {
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What work on a thread came to.

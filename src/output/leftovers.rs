@@ -5,7 +5,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use crate::types::mutex::Mutex;
 
 type Remove = Arc<dyn Fn() + Send + Sync>;
 
@@ -33,15 +35,11 @@ impl Leftovers {
     /// Removes what is left. The newest goes first: a file before the directory that it is in.
     #[cfg(feature = "cli")]
     pub(crate) fn remove_all(&self) {
-        let leftovers: Vec<_> = self.begun().entries.values().rev().cloned().collect();
+        let leftovers: Vec<_> = self.0.lock().entries.values().rev().cloned().collect();
         // Not under the lock: a removal may hang as well.
         for remove in leftovers {
             remove();
         }
-    }
-
-    fn begun(&self) -> MutexGuard<'_, Begun> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,7 +64,7 @@ impl Leftover {
     pub(crate) fn new(remove: impl Fn() + Send + Sync + 'static) -> Self {
         let leftovers = OF_THIS_THREAD.with_borrow(Clone::clone);
         Self(leftovers.map(|leftovers| {
-            let mut begun = leftovers.begun();
+            let mut begun = leftovers.0.lock();
             begun.last += 1;
             let number = begun.last;
             begun.entries.insert(number, Arc::new(remove));
@@ -85,7 +83,7 @@ impl std::fmt::Debug for Leftover {
 impl Drop for Leftover {
     fn drop(&mut self) {
         if let Some((leftovers, number)) = self.0.take() {
-            leftovers.begun().entries.remove(&number);
+            leftovers.0.lock().entries.remove(&number);
         }
     }
 }
@@ -108,6 +106,6 @@ mod tests {
         leftovers.remove_all();
         assert!(removed.load(Ordering::SeqCst));
         drop(begun);
-        assert!(leftovers.begun().entries.is_empty());
+        assert!(leftovers.0.lock().entries.is_empty());
     }
 }

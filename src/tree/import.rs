@@ -5,7 +5,7 @@ use std::collections::hash_map;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use dfdaemon_api::task_id::Scheme;
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,7 @@ use crate::import::{ImportRequest, Imported};
 use crate::output::PrivateFile;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::mutex::Mutex;
 use crate::types::options::TaskId;
 use crate::types::task::Task;
 use crate::types::task_state::TaskState;
@@ -146,8 +147,7 @@ impl Client {
         };
         let jobs = tree.jobs.get().min(summary.file_count.max(1));
         together((0..jobs).map(|_| all.work())).await?;
-        let state = all.state.into_inner();
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let mut state = all.state.into_inner();
         state.share_ids();
         let lies_in = tree.staging.as_ref().unwrap_or(&path).clone();
         let manifest = self.import_manifest(&request, lies_in, state.entries);
@@ -302,15 +302,11 @@ impl State {
 }
 
 impl Files<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Imports one file after the other, until none is left.
     async fn work(&self) -> Result<()> {
         loop {
             let (number, path, length) = {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 let Some(number) = state.take() else {
                     return Ok(());
                 };
@@ -341,7 +337,7 @@ impl Files<'_> {
         let hashed = on_thread("hash", move || Hashed::of(read, length, is_staged))?;
         let file = finished(hashed).await?;
         {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if let Kind::File { sha256, .. } = &mut state.entries[number].kind {
                 *sha256 = file.sha256;
             }
@@ -364,7 +360,7 @@ impl Files<'_> {
             Error::local_file(format!("it is another file than task {}", task.task_id))
                 .because("it changed while it was imported, or dfdaemon sees another file there")
         })?;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.scheme = Some(scheme);
         state.existed = existed;
         if existed {
@@ -380,7 +376,7 @@ impl Files<'_> {
     /// The task of a file, if it probably exists and does: dfdaemon need not read the file then.
     async fn existing(&self, file: &Hashed, length: u64) -> Result<Option<Task>> {
         let scheme = {
-            let state = self.state();
+            let state = self.state.lock();
             state.scheme.filter(|_| state.existed)
         };
         let Some(scheme) = scheme else {

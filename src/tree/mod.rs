@@ -11,7 +11,7 @@ mod walk;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub use export::{ExportTree, ExportedTree};
 pub use import::ImportTree;
@@ -19,6 +19,7 @@ pub use imported::{ExpiresEarly, ImportedTree};
 use manifest::{Entry, Kind};
 
 use crate::types::error::{Error, Result};
+use crate::types::mutex::Mutex;
 
 /// How many files of a tree are on their way at a time by default.
 pub(crate) const DEFAULT_JOBS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -216,7 +217,7 @@ impl Counter {
     fn change(&self, change: impl FnOnce(&mut TreeProgress)) {
         if let Some(OnTreeProgress(report)) = &self.report {
             // Held until it is reported, so that reports come in order.
-            let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut now = self.now.lock();
             change(&mut now);
             report(now.clone());
         }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use crate::types::mutex::Mutex;
 use crate::types::options::TaskId;
 
 #[derive(Clone, Debug)]
@@ -55,11 +56,11 @@ pub(crate) struct ReplicasSeen(Arc<Mutex<Option<u64>>>);
 
 impl ReplicasSeen {
     pub(crate) fn note(&self, count: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+        *self.0.lock() = Some(count);
     }
 
     fn get(&self) -> Option<u64> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

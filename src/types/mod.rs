@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod escape;
 pub(crate) mod local_task;
+pub(crate) mod mutex;
 pub(crate) mod options;
 pub(crate) mod piece_length;
 pub(crate) mod remedy;

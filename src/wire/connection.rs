@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use tower_service::Service;
 
 use super::spinning_socket::Socket;
 use crate::types::error::{Error, ErrorKind};
+use crate::types::mutex::Mutex;
 use crate::types::options::Endpoint;
 use crate::types::remedy::Remedy;
 
@@ -90,14 +91,10 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u
         // Its error reaches every call that is under way.
         let _ = connection.await;
         if let Some(sender) = of_clients.upgrade() {
-            *lock(&sender) = None;
+            *sender.lock() = None;
         }
     });
     Ok((Connection { sender }, daemon_user))
-}
-
-fn lock(sender: &Mutex<Sender>) -> MutexGuard<'_, Sender> {
-    sender.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Connecting to a Unix socket does not wait when the server's queue is full, it fails.
@@ -138,7 +135,7 @@ fn cannot_connect(endpoint: &Endpoint, source: io::Error) -> Error {
 impl Connection {
     /// Whether calls can only fail.
     pub(crate) fn is_closed(&self) -> bool {
-        let sender = lock(&self.sender);
+        let sender = self.sender.lock();
         sender.as_ref().is_none_or(SendRequest::is_closed)
     }
 }
@@ -160,7 +157,9 @@ impl Service<Request<Body>> for Connection {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = lock(&self.sender)
+        let response = self
+            .sender
+            .lock()
             .as_mut()
             .map(|sender| sender.send_request(request));
         Box::pin(async move {

@@ -229,6 +229,22 @@ fn the_rooms_of_fake_dfdaemon_are_in_order() {
     assert_in_order("fake-dfdaemon/src", FAKE);
 }
 
+/// Each crate has a mutex without poison: no other file says what becomes of a poisoned one.
+#[test]
+fn poisoned_locks_are_dealt_with_in_one_file_of_a_crate() {
+    for (src, mutex) in [
+        ("src", "types::mutex"),
+        ("fake-dfdaemon/src", "dfdaemon::mutex"),
+    ] {
+        let files = Crate::read(src).files;
+        let found = files
+            .iter()
+            .filter(|(_, text)| tokens(text).contains(&"PoisonError"));
+        let found: Vec<_> = found.map(|(module, _)| module.join("::")).collect();
+        assert_eq!(found, [mutex], "{src}");
+    }
+}
+
 /// A hint in the library is a `Remedy`; only the program words it as an option.
 #[test]
 fn nothing_but_the_program_names_an_option_prints_or_exits() {

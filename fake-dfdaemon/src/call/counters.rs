@@ -1,10 +1,10 @@
 //! Counters of calls since the start, for metrics.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::record::Call;
 use super::rpc::Rpc;
+use crate::dfdaemon::mutex::Mutex;
 
 /// The upper bounds of the buckets that calls are sorted into by how long they took, in milliseconds.
 pub(crate) const BOUNDS: [u64; 9] = [1, 5, 25, 100, 500, 2_500, 10_000, 60_000, 600_000];
@@ -37,13 +37,9 @@ pub(crate) struct OfRpc {
 }
 
 impl Counters {
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A call has ended.
     pub(crate) fn count(&self, call: &Call) {
-        let mut counts = self.counts();
+        let mut counts = self.0.lock();
         let status = call.status.code.clone();
         *counts.calls.entry((call.rpc.as_str(), status)).or_default() += 1;
         let of_rpc = counts.by_rpc.entry(call.rpc.as_str()).or_default();
@@ -60,11 +56,11 @@ impl Counters {
     /// A fault has fired.
     pub(crate) fn count_firing(&self, rpc: Rpc, action: &str) {
         let key = (rpc.as_str(), action.to_owned());
-        *self.counts().fired.entry(key).or_default() += 1;
+        *self.0.lock().fired.entry(key).or_default() += 1;
     }
 
     /// All of them.
     pub(crate) fn now(&self) -> Counts {
-        self.counts().clone()
+        self.0.lock().clone()
     }
 }

@@ -5,13 +5,15 @@ mod sample;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// The most that is kept of what has happened: events, and bytes of them.
 const MOST_EVENTS: usize = 16 << 10;
@@ -124,7 +126,7 @@ pub(crate) enum Next {
 
 impl Events {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock()
     }
 
     /// Tells what has happened, if anybody follows.

@@ -1,10 +1,12 @@
 //! The gate that every call passes: it is shut while the state is replaced.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::sync::CancellationToken;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// How long a call that is ended may go on.
 pub(crate) const CALLS_END_WITHIN: Duration = Duration::from_secs(5);
@@ -45,10 +47,7 @@ impl Gate {
 
     /// A token that is cancelled when the present state is replaced.
     pub(crate) fn ends(&self) -> CancellationToken {
-        self.ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.ends.lock().clone()
     }
 
     /// Holds the state as it is for work that belongs to a call; `None` when it is about to be
@@ -63,15 +62,12 @@ impl Gate {
         self.end_all();
         let alone = Arc::clone(&self.running).write_owned();
         let alone = tokio::time::timeout(CALLS_END_WITHIN, alone).await.ok();
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = CancellationToken::new();
+        *self.ends.lock() = CancellationToken::new();
         alone
     }
 
     /// Ends every running call.
     pub(crate) fn end_all(&self) {
-        self.ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .cancel();
+        self.ends.lock().cancel();
     }
 }

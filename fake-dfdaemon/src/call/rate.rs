@@ -1,12 +1,13 @@
 //! How many requests a host takes in a second. Requests over the rate wait for the next second, up to
 //! a limit; further requests are refused. Pure: callers pass the time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::clock::later;
+use crate::dfdaemon::mutex::Mutex;
 
 /// How many requests wait at a host for their turn: a dfdaemon keeps 50, and has one in hand.
 pub(crate) const MAX_WAITING: usize = 51;
@@ -61,7 +62,7 @@ impl RateLimit {
         let Some(max) = self.max else {
             return Turn::Now;
         };
-        let mut window = self.window();
+        let mut window = self.window.lock();
         // A clock that was set back begins anew, too.
         if now < window.since || now >= later(window.since, WINDOW) {
             (window.since, window.passed) = (now, 0);
@@ -81,15 +82,11 @@ impl RateLimit {
         window.waiting += 1;
         Turn::Later(next, Queued(self.clone()))
     }
-
-    fn window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.0.window().waiting -= 1;
+        self.0.window.lock().waiting -= 1;
     }
 }
 

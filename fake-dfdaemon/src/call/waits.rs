@@ -2,10 +2,12 @@
 //! wait until a test moves it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// The calls that wait, by number: what each is, and until when.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +25,7 @@ pub(crate) struct Waiting {
 
 impl Waits {
     pub(super) fn note(&self, call: u64, what: String, until: Timestamp) -> Waiting {
-        self.lock().insert(call, (what, until));
+        self.0.lock().insert(call, (what, until));
         Waiting {
             waits: self.clone(),
             call,
@@ -37,19 +39,15 @@ impl Waits {
 
     /// Those that wait for a time to come, by number.
     pub(crate) fn beyond(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
-        let waits = self.lock();
+        let waits = self.0.lock();
         // If its time has come, it goes on and is only not woken yet.
         let beyond = waits.values().filter(|(_, until)| *until > now);
         beyond.cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, (String, Timestamp)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.waits.lock().remove(&self.call);
+        self.waits.0.lock().remove(&self.call);
     }
 }

@@ -1,11 +1,12 @@
 //! The settings of a daemon that can change while it runs.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::blocklist::Block;
+use super::mutex::Mutex;
 use super::quirks::{Quirk, Quirks};
 
 /// How often expired tasks are collected by default.
@@ -115,20 +116,20 @@ impl AdjustableSettings {
 pub(crate) struct Adjusted {
     /// At the start.
     given: Arc<AdjustableSettings>,
-    now: RwLock<Arc<AdjustableSettings>>,
+    now: Mutex<Arc<AdjustableSettings>>,
 }
 
 impl Adjusted {
     pub(crate) fn new(given: AdjustableSettings) -> Self {
         let given = Arc::new(given);
         Self {
-            now: RwLock::new(Arc::clone(&given)),
+            now: Mutex::new(Arc::clone(&given)),
             given,
         }
     }
 
     pub(crate) fn now(&self) -> Arc<AdjustableSettings> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.now.lock())
     }
 
     /// Changes them, all at once or, after an error, none.
@@ -136,7 +137,7 @@ impl Adjusted {
         &self,
         change: impl FnOnce(&mut AdjustableSettings) -> Result<(), E>,
     ) -> Result<Arc<AdjustableSettings>, E> {
-        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.now.lock();
         let mut changed = AdjustableSettings::clone(&now);
         change(&mut changed)?;
         *now = Arc::new(changed);
@@ -145,6 +146,6 @@ impl Adjusted {
 
     /// Back to how they were at the start.
     pub(crate) fn start_anew(&self) {
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.given);
+        *self.now.lock() = Arc::clone(&self.given);
     }
 }

@@ -1,8 +1,10 @@
-//! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named.
+//! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named. The mutex of all
+//! rooms is here too, since no room lies below this one.
 
 pub(crate) mod adjustable;
 pub(crate) mod blocklist;
 pub(crate) mod limits;
+pub(crate) mod mutex;
 pub(crate) mod quirks;
 pub(crate) mod release;
 pub(crate) mod request_limit;

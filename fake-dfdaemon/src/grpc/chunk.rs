@@ -14,10 +14,12 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::OwnedSemaphorePermit;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// The longest part of a file, in bytes.
 pub(super) const MOST: usize = 256 << 10;
@@ -72,7 +74,7 @@ impl FilePart {
         let mut bytes = vec![0; READ.min(self.length())];
         if let Err(error) = self.file.read_exact_at(&mut bytes, self.range.start) {
             // There is no error to return here. The socket sends nothing more.
-            self.handoff.lock().failed = Some(error);
+            self.handoff.0.lock().failed = Some(error);
         }
         bytes
     }
@@ -93,7 +95,7 @@ impl Buf for FilePart {
         match (slices.first_mut(), PLACE.get(..self.length())) {
             (Some(slice), Some(place)) if !place.is_empty() => {
                 *slice = IoSlice::new(place);
-                self.handoff.lock().next = Some((Arc::clone(&self.file), self.range.start));
+                self.handoff.0.lock().next = Some((Arc::clone(&self.file), self.range.start));
                 1
             }
             _ => 0,
@@ -150,18 +152,14 @@ struct HandedOver {
 }
 
 impl Handoff {
-    fn lock(&self) -> MutexGuard<'_, HandedOver> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the place stands for among what is to be written.
     pub(super) fn next(&self) -> Option<(Arc<File>, u64)> {
-        self.lock().next.take()
+        self.0.lock().next.take()
     }
 
     /// Fails if something was copied that could not be read.
     pub(super) fn check(&self) -> io::Result<()> {
-        self.lock().failed.take().map_or(Ok(()), Err)
+        self.0.lock().failed.take().map_or(Ok(()), Err)
     }
 }
 

@@ -5,10 +5,12 @@
 //! to refuse new clients with RESOURCE_EXHAUSTED.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, getrlimit};
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// Of the descriptors that a process may have: those for connections, the rest is for files.
 const SERVED_OF: usize = 2;
@@ -89,14 +91,10 @@ impl ConnectionLimit {
 
     /// Gives the spare descriptor up to refuse a waiting client.
     pub(crate) async fn with_spare<T>(&self, turn_away: impl Future<Output = T>) -> T {
-        drop(self.spare().take());
+        drop(self.spare.lock().take());
         let turned_away = turn_away.await;
-        *self.spare() = spare();
+        *self.spare.lock() = spare();
         turned_away
-    }
-
-    fn spare(&self) -> std::sync::MutexGuard<'_, Option<File>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, MutexGuard};
 use std::time::Duration;
 
 use tracing::field::{Field, Visit};
@@ -14,6 +14,7 @@ use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::dfdaemon::mutex::{Mutex, unpoisoned};
 use crate::proxy::printable;
 
 /// The most bytes that wait to be written.
@@ -147,7 +148,7 @@ impl Log {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn push(&self, line: &[u8]) {
@@ -191,10 +192,7 @@ impl Log {
                 waiting.writing = true;
                 return text.into_bytes().into();
             }
-            waiting = self
-                .changed
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            waiting = unpoisoned(self.changed.wait(waiting));
         }
     }
 

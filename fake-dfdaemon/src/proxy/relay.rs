@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 
 use super::tap::{CallTap, Ended, Tap, Waiting};
+use crate::dfdaemon::mutex::Mutex;
 
 /// How long a request may take to come that is refused.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,10 +52,7 @@ impl Sender {
             // Its error reaches every call that is under way.
             let _ = connection.await;
             if let Some(senders) = senders.upgrade() {
-                senders
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
+                senders.lock().take();
             }
             drop(ended);
         });
@@ -65,12 +63,8 @@ impl Sender {
         &self,
         request: Request<RequestBody>,
     ) -> Option<impl Future<Output = hyper::Result<Response<Incoming>>> + Send + use<>> {
-        let mut sender = self.lock();
+        let mut sender = self.0.lock();
         sender.as_mut().map(|sender| sender.send_request(request))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<SendRequest<RequestBody>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,7 +189,7 @@ pub(super) fn reset_reason(error: &hyper::Error) -> Option<u32> {
 
 fn look(tap: &SharedTap) -> Option<MutexGuard<'_, Box<dyn CallTap>>> {
     let tap = tap.as_ref()?;
-    Some(tap.lock().unwrap_or_else(PoisonError::into_inner))
+    Some(tap.lock())
 }
 
 fn end(tap: &SharedTap, how: Ended) {

@@ -8,10 +8,10 @@ use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::disk::{Disk, with_path};
+use crate::dfdaemon::mutex::Mutex;
 
 /// Directories that are worth another thread.
 const WORTH_A_THREAD: usize = 32;
@@ -40,7 +40,7 @@ pub(super) fn read_each<T>(
             let number = next.fetch_add(1, Ordering::Relaxed);
             let (dir, _) = dirs.get(number)?;
             match read(dir) {
-                Ok(read) => take.lock().unwrap_or_else(PoisonError::into_inner)(read),
+                Ok(read) => take.lock()(read),
                 // Those before it are done, or under way.
                 Err(error) => return Some((number, error)),
             }

@@ -1,9 +1,10 @@
 //! stderr as indicatif draws on it.
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::TermLike;
+
+use crate::types::mutex::Mutex;
 
 /// Width and height of a terminal that does not tell its size.
 const USUAL_SIZE: (u16, u16) = (80, 24);
@@ -19,12 +20,8 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    fn drawing(&self) -> MutexGuard<'_, String> {
-        self.drawing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn add(&self, text: &str) -> io::Result<()> {
-        self.drawing().push_str(text);
+        self.drawing.lock().push_str(text);
         Ok(())
     }
 
@@ -83,7 +80,7 @@ impl TermLike for Terminal {
     }
 
     fn flush(&self) -> io::Result<()> {
-        let mut drawing = std::mem::take(&mut *self.drawing());
+        let mut drawing = std::mem::take(&mut *self.drawing.lock());
         if drawing.is_empty() {
             return Ok(());
         }

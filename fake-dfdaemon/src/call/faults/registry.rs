@@ -4,7 +4,7 @@
 //! time or on what other calls do meanwhile.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use super::{Action, Fault, FaultError, Phase};
 use crate::call::random::Random;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
+use crate::dfdaemon::mutex::Mutex;
 
 /// The faults of one daemon.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Faults {
     /// Adds a fault that can act there, and returns its id.
     pub(crate) fn add(&self, fault: Fault, reach: impl Into<Reach>) -> Result<u64, FaultError> {
         reach.into().check(&fault)?;
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let id = active.add(Arc::new(fault));
         self.tell(&active);
         Ok(id)
@@ -106,7 +107,7 @@ impl Faults {
 
     /// Removes a fault; calls that it stalls go on. Whether there was one.
     pub(crate) fn remove(&self, id: u64) -> bool {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let before = active.faults.len();
         active.faults.retain(|registered| {
             if registered.id == id {
@@ -123,7 +124,7 @@ impl Faults {
 
     /// Removes every fault.
     pub(crate) fn clear(&self) {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         for registered in active.faults.drain(..) {
             registered.removed.cancel();
         }
@@ -143,7 +144,7 @@ impl Faults {
     /// Removes every fault and arms those of the start, as if no call had matched any yet. Numbers
     /// begin anew: with them, the seed hits the same calls again.
     pub(crate) fn start_anew(&self) {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         for registered in active.faults.drain(..) {
             registered.removed.cancel();
         }
@@ -158,6 +159,7 @@ impl Faults {
     /// by now.
     pub(super) fn remove_counted(&self, id: u64, fired: &Arc<watch::Sender<u64>>) {
         let is_there = self
+            .active
             .lock()
             .faults
             .iter()
@@ -169,12 +171,18 @@ impl Faults {
 
     /// The faults as JSON: as given, with id and count.
     pub(crate) fn list(&self) -> Vec<Value> {
-        self.lock().faults.iter().map(Registered::to_json).collect()
+        self.active
+            .lock()
+            .faults
+            .iter()
+            .map(Registered::to_json)
+            .collect()
     }
 
     /// One fault as JSON.
     pub(crate) fn get(&self, id: u64) -> Option<Value> {
-        self.lock()
+        self.active
+            .lock()
             .faults
             .iter()
             .find(|registered| registered.id == id)
@@ -190,14 +198,14 @@ impl Faults {
 
     /// What counts how often a fault fires, and tells those who wait for it.
     pub(super) fn count_of(&self, id: u64) -> Option<Arc<watch::Sender<u64>>> {
-        let active = self.lock();
+        let active = self.active.lock();
         let registered = active.faults.iter().find(|registered| registered.id == id);
         registered.map(|registered| Arc::clone(&registered.fired))
     }
 
     /// Whether any fault looks at the task of an import, which is not known when it arrives.
     pub(crate) fn look_at_imported_task(&self) -> bool {
-        self.lock().faults.iter().any(|registered| {
+        self.active.lock().faults.iter().any(|registered| {
             registered.fault.task.is_some()
                 && matches!(registered.fault.on, None | Some(Rpc::Import))
         })
@@ -205,7 +213,7 @@ impl Faults {
 
     /// Whether any fault looks at pieces on their way between hosts.
     pub(crate) fn look_at_transfers(&self) -> bool {
-        let active = self.lock();
+        let active = self.active.lock();
         let mut on = active.faults.iter().map(|registered| registered.fault.on);
         on.any(|on| on == Some(Rpc::Transfer))
     }
@@ -219,7 +227,7 @@ impl Faults {
         of_task: &TagAndApplication,
         number: impl FnOnce() -> u64,
     ) -> (u64, Vec<Armed>) {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let number = number();
         let matching = active.faults.iter_mut().filter(|registered| {
             let fault = &registered.fault;
@@ -238,7 +246,7 @@ impl Faults {
         of_task: &TagAndApplication,
         piece: u32,
     ) -> Vec<Armed> {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let seed = self.seed;
         let matching = active.faults.iter_mut().filter(|registered| {
             let fault = &registered.fault;
@@ -253,7 +261,7 @@ impl Faults {
 
     /// The faults that are armed for a connection to a host.
     pub(crate) fn arm_connection(&self, host: &str) -> Vec<Armed> {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let seed = self.seed;
         let matching = active.faults.iter_mut().filter(|registered| {
             // A socket that is closed sees no connection.
@@ -267,7 +275,7 @@ impl Faults {
     /// Whether a fault keeps the sockets of a host closed, and the faults that have not done so to
     /// this host before.
     pub(crate) fn arm_stale(&self, host: &str) -> (bool, Vec<Armed>) {
-        let mut active = self.lock();
+        let mut active = self.active.lock();
         let seed = self.seed;
         let mut is_stale = false;
         let mut armed = Vec::new();
@@ -281,10 +289,6 @@ impl Faults {
             }
         }
         (is_stale, armed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Active> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

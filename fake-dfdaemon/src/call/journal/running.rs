@@ -1,10 +1,11 @@
 //! The calls that have arrived and not ended.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Call, Query};
+use crate::dfdaemon::mutex::Mutex;
 
 /// A call that has not ended, as far as it has come. Its service changes it while readers of the journal
 /// look at it.
@@ -15,18 +16,14 @@ pub(crate) struct SharedCall {
 }
 
 impl SharedCall {
-    fn call(&self) -> MutexGuard<'_, Call> {
-        self.call.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads or changes what is known of it.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Call) -> T) -> T {
-        work(&mut self.call())
+        work(&mut self.call.lock())
     }
 
     /// What is known of it now, with the time that it has taken.
     pub(crate) fn so_far(&self) -> Call {
-        let mut call = self.call().clone();
+        let mut call = self.call.lock().clone();
         let elapsed = self.started.elapsed().as_millis();
         call.duration_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
         call
@@ -38,10 +35,6 @@ impl SharedCall {
 pub(crate) struct Running(Mutex<BTreeMap<u64, Arc<SharedCall>>>);
 
 impl Running {
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<SharedCall>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A call has arrived.
     pub(crate) fn begin(&self, call: Call) -> Arc<SharedCall> {
         let number = call.call;
@@ -49,25 +42,25 @@ impl Running {
             call: Mutex::new(call),
             started: Instant::now(),
         });
-        self.calls().insert(number, Arc::clone(&running));
+        self.0.lock().insert(number, Arc::clone(&running));
         running
     }
 
     /// A call has ended: the call as it was in the end.
     pub(crate) fn end(&self, running: &SharedCall) -> Call {
         let call = running.so_far();
-        self.calls().remove(&call.call);
+        self.0.lock().remove(&call.call);
         call
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.calls().len()
+        self.0.lock().len()
     }
 
     /// Those that are asked for and have a number above `after`, by number. What they will answer is
     /// not known yet.
     pub(crate) fn find(&self, query: &Query, after: u64, limit: usize) -> Vec<Call> {
-        let calls: Vec<_> = self.calls().values().map(Arc::clone).collect();
+        let calls: Vec<_> = self.0.lock().values().map(Arc::clone).collect();
         let found = calls
             .iter()
             .map(|call| call.so_far())

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -18,6 +18,7 @@ use super::Call;
 use super::file::{Contents, JournalFile};
 use super::index::{Index, UNWRITTEN};
 use super::waits::Waits;
+use crate::dfdaemon::mutex::{Mutex, unpoisoned};
 
 /// Lines that wait to be written, in bytes. What comes on top of them is lost.
 const QUEUE: usize = 8 << 20;
@@ -130,7 +131,7 @@ impl Shared {
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     /// Notes a call, and lets its line be written.
@@ -217,7 +218,7 @@ impl Shared {
         let waited = self
             .work
             .wait_timeout_while(self.held(), FINISHED_WITHIN, is_open);
-        let (held, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (held, waited) = unpoisoned(waited);
         drop(held);
         if waited.timed_out() {
             self.leave_behind();

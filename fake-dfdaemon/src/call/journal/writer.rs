@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use super::file::{From, JournalFile};
 use super::shared::{Clear, Held, Shared, say_lost};
+use crate::dfdaemon::mutex::unpoisoned;
 use crate::store::private_files;
 
 /// How long the file is at least before it is made shorter, in bytes.
@@ -81,7 +82,7 @@ impl Writer {
         let is_idle =
             |held: &mut Held| held.queue.is_empty() && held.clears.is_empty() && !held.is_finished;
         let waited = self.shared.work.wait_while(held, is_idle);
-        let mut held = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut held = unpoisoned(waited);
         if held.queue.is_empty() && held.clears.is_empty() {
             return None;
         }

@@ -3,9 +3,11 @@
 //! It is used again as soon as the connection has sent what was in it. Taken from the allocator
 //! each time, on whatever thread reads, it would add up in the pools that threads have there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// Memory that nobody uses now. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -14,17 +16,13 @@ pub(in crate::cluster) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 impl BufferPool {
     /// Memory to read into; there is none in it yet if all that there was is on its way.
     pub(in crate::cluster) fn take(&self) -> Vec<u8> {
-        self.lock().pop().unwrap_or_default()
+        self.0.lock().pop().unwrap_or_default()
     }
 
     /// The bytes, whose memory comes back when nobody needs them any more.
     pub(in crate::cluster) fn give_back_after(&self, bytes: Vec<u8>) -> Bytes {
         let buffers = self.clone();
         Bytes::from_owner(Buffer { bytes, buffers })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,7 +41,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.buffers.lock().push(bytes);
+        self.buffers.0.lock().push(bytes);
     }
 }
 

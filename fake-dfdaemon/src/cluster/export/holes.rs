@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
+use crate::dfdaemon::mutex::Mutex;
 use crate::store::Disk;
 
 /// How much is known after one look, in bytes, where the content is no hole.
@@ -65,7 +66,7 @@ impl Holes {
 
     /// What a part is, as far as it is known.
     pub(super) fn part(&self, part: &Range<u64>) -> Part {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.0.lock();
         if part.start < known.range.start || part.end > known.range.end {
             return Part::Unknown;
         }
@@ -85,7 +86,7 @@ impl Holes {
         let length = if is_hole { hole } else { DATA_AT_ONCE };
         let end = part.start.saturating_add(length).min(piece_end);
         let range = part.start..end.max(part.end);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { range, is_hole };
+        *self.0.lock() = Known { range, is_hole };
     }
 }
 

@@ -23,7 +23,7 @@ mod timetable;
 mod transfers;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use jiff::Timestamp;
 
@@ -45,6 +45,7 @@ pub use self::task::{Replica, Task};
 use crate::call::clock::Clock;
 use crate::call::events::Events;
 use crate::dfdaemon::adjustable::{AdjustableSettings, Adjusted};
+use crate::dfdaemon::mutex::Mutex;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{TaskState, TaskStore};
 
@@ -135,16 +136,12 @@ impl Scheduler {
             .fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
         let [first, ..] = &self.task_locks;
         let lock = self.task_locks.get(shard % TASK_LOCKS).unwrap_or(first);
-        lock.lock().unwrap_or_else(PoisonError::into_inner)
+        lock.lock()
     }
 
     /// Runs work while nothing on the disk comes or goes. Blocks.
     pub(crate) fn with_all_tasks_locked<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _locked: Vec<_> = self
-            .task_locks
-            .iter()
-            .map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
-            .collect();
+        let _locked: Vec<_> = self.task_locks.iter().map(|lock| lock.lock()).collect();
         work()
     }
 
@@ -172,6 +169,6 @@ impl Scheduler {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// What a running job waits for.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
     /// Schedules a job for `at`.
     pub(crate) fn add(&self, at: Timestamp, job: J) {
         {
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             match inner.keys.get(&job).copied() {
                 Some(key) if key.0 <= at => return,
                 Some(key) => {
@@ -88,7 +89,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
     /// Schedules a job for `at`, unless it is scheduled for any time, or running.
     pub(crate) fn add_if_absent(&self, at: Timestamp, job: J) {
         let absent = {
-            let inner = self.lock();
+            let inner = self.inner.lock();
             !inner.keys.contains_key(&job) && !inner.running.contains_key(&job)
         };
         if absent {
@@ -98,7 +99,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
 
     /// Takes the first job that is due and not running, which then counts as running.
     pub(crate) fn start_due(&self, now: Timestamp) -> Option<J> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let waiting = |(_, job): &(&(Timestamp, u64), &J)| !inner.running.contains_key(*job);
         let (key, job) = inner
             .due
@@ -113,12 +114,12 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
 
     #[cfg(test)]
     pub(crate) fn is_running(&self, job: &J) -> bool {
-        self.lock().running.contains_key(job)
+        self.inner.lock().running.contains_key(job)
     }
 
     /// Says that a job has ended.
     pub(crate) fn ended(&self, job: &J) {
-        self.lock().running.remove(job);
+        self.inner.lock().running.remove(job);
         self.changed.send_replace(());
     }
 
@@ -133,7 +134,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
     }
 
     fn set_blocked(&self, job: &J, blocked: Option<Blocked>) {
-        if let Some(state) = self.lock().running.get_mut(job) {
+        if let Some(state) = self.inner.lock().running.get_mut(job) {
             *state = blocked;
         }
         self.changed.send_replace(());
@@ -142,7 +143,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
     /// Forgets every job that is not running.
     pub(crate) fn clear(&self) {
         {
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             inner.due.clear();
             inner.keys.clear();
         }
@@ -151,7 +152,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
 
     /// When the next job is due that is not running.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut waiting = inner
             .due
             .iter()
@@ -161,7 +162,7 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
 
     /// What only time can bring, or `None` while something is due or running.
     pub(crate) fn settled(&self, now: Timestamp) -> Option<Vec<(J, Option<Timestamp>)>> {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         let mut waiting = Vec::new();
         for (job, blocked) in &inner.running {
             // If it waits no longer, it is only not woken yet.
@@ -181,10 +182,6 @@ impl<J: Clone + Eq + Hash> Schedule<J> {
     /// Sees every change from now on.
     pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<J>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use super::{Fetch, Subscription, TransferKey};
 use crate::cluster::{Generation, Scheduler};
+use crate::dfdaemon::mutex::Mutex;
 use crate::dfdaemon::task_id::TaskId;
 
 /// The transfers that run to one host.
@@ -21,7 +22,7 @@ type Running = HashMap<(TaskId, Generation), Weak<Fetch>>;
 impl Transfers {
     /// Joins the transfer of a task, if one runs.
     pub(super) fn join(&self, key: &TransferKey, persistent: bool) -> Option<Subscription> {
-        let running = self.lock();
+        let running = self.0.lock();
         let fetch = running.get(&key.task()).and_then(Weak::upgrade)?;
         fetch.persistent.fetch_or(persistent, Ordering::Relaxed);
         Some(Subscription::joining(fetch))
@@ -29,12 +30,12 @@ impl Transfers {
 
     /// Whether a transfer of that very task is running.
     pub(in crate::cluster) fn is_running(&self, id: &TaskId, generation: Generation) -> bool {
-        self.lock().contains_key(&(id.clone(), generation))
+        self.0.lock().contains_key(&(id.clone(), generation))
     }
 
     /// Registers a transfer, and lets the scheduler know before anybody can join it.
     pub(super) fn start(&self, fetch: &Arc<Fetch>, scheduler: &Scheduler) -> Subscription {
-        let mut running = self.lock();
+        let mut running = self.0.lock();
         running.insert(fetch.key.task(), Arc::downgrade(fetch));
         fetch.mark_started(scheduler);
         Subscription::new(Arc::clone(fetch))
@@ -42,13 +43,13 @@ impl Transfers {
 
     /// Lets later requests for its task start a transfer of their own.
     pub(super) fn detach(&self, fetch: &Fetch) {
-        unregister(&mut self.lock(), fetch);
+        unregister(&mut self.0.lock(), fetch);
     }
 
     /// Forgets a transfer that has ended. If it failed, its host forgets what has come, unless that
     /// is another transfer's to keep by now.
     pub(super) fn end(&self, fetch: &Fetch, failed: bool, scheduler: &Scheduler) {
-        let mut running = self.lock();
+        let mut running = self.0.lock();
         unregister(&mut running, fetch);
         if failed && !running.contains_key(&fetch.key.task()) {
             let TransferKey {
@@ -62,7 +63,7 @@ impl Transfers {
 
     /// Takes one interest in a transfer away. With the last one the transfer is cancelled.
     pub(super) fn leave(&self, fetch: &Fetch) {
-        let mut running = self.lock();
+        let mut running = self.0.lock();
         if fetch.subscribers.fetch_sub(1, Ordering::Relaxed) == 1 {
             fetch.cancel.cancel();
             unregister(&mut running, fetch);
@@ -71,11 +72,7 @@ impl Transfers {
 
     #[cfg(test)]
     pub(super) fn is_locked(&self) -> bool {
-        self.0.try_lock().is_err()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.is_locked()
     }
 }
 

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -16,6 +15,7 @@ use super::content::sha256;
 use super::{
     CALLS_FILE, CONTENT_DIRECTORY, Call, CassetteError, ContentRef, FORMAT, HEAD_FILE, Head,
 };
+use crate::dfdaemon::mutex::Mutex;
 
 /// The longest head and the longest line.
 const MAX_HEAD: u64 = 1 << 20;
@@ -137,7 +137,7 @@ impl Cassette {
 
     /// Whether content has the hash that it is named by. Reads all of it, once.
     fn check(&self, name: &str, path: &Path, file: &File) -> Result<(), CassetteError> {
-        let mut sound = self.sound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sound = self.sound.lock();
         if sound.contains(name) {
             return Ok(());
         }

@@ -3,9 +3,10 @@
 //! Nothing else is read of them: what a frame holds is between the client and the daemon.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// What a client sends before its first frame.
 const PREFACE: usize = 24;
@@ -178,12 +179,8 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn calls(&self) -> MutexGuard<'_, HashSet<u32>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
-        self.calls().is_empty()
+        self.calls.lock().is_empty()
     }
 
     /// Makes the changes, in their order.
@@ -191,7 +188,7 @@ impl Open {
         if changes.is_empty() {
             return;
         }
-        let mut calls = self.calls();
+        let mut calls = self.calls.lock();
         for change in changes.drain(..) {
             match change {
                 Change::Begins(call) => calls.insert(call),

@@ -1,7 +1,9 @@
 //! How many bytes wait to be recorded. A call whose bytes would exceed the limit waits.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// The most bytes that wait, and where calls go on.
 const MOST: usize = 16 << 20;
@@ -39,7 +41,7 @@ impl Drop for BacklogPermit {
 
 impl Backlog {
     pub(super) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.bytes < MOST {
             return Poll::Ready(());
         }
@@ -51,12 +53,12 @@ impl Backlog {
     }
 
     pub(super) fn add(&self, bytes: usize) {
-        self.lock().bytes += bytes;
+        self.0.lock().bytes += bytes;
     }
 
     fn remove(&self, bytes: usize) {
         let woken = {
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             state.bytes = state.bytes.saturating_sub(bytes);
             if state.bytes > AGAIN {
                 return;
@@ -64,9 +66,5 @@ impl Backlog {
             std::mem::take(&mut state.waiting)
         };
         woken.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

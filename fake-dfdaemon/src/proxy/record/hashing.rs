@@ -4,14 +4,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::backlog::BacklogPermit;
 use super::event::{Event, Slot, What};
+use crate::dfdaemon::mutex::Mutex;
 use crate::proxy::cassette::ContentRef;
 use crate::proxy::cassette::content::{ContentSink, ContentStore};
 
@@ -160,7 +161,7 @@ impl Hashers {
 
     /// One after the other: pieces that come behind each other are calculated side by side.
     fn thread(&self, number: u64) -> io::Result<Sender<Job>> {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = self.threads.lock();
         if threads.is_empty() {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             for _ in 0..cores.min(MOST) {

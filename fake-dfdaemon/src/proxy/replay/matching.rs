@@ -1,11 +1,10 @@
 //! Which recorded call answers a request.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::script::{Expected, Script};
+use crate::dfdaemon::mutex::Mutex;
 use crate::proxy::cassette::End;
 use crate::proxy::cassette::content::hex;
 use crate::proxy::compare::{Difference, Tolerance, difference};
@@ -65,7 +64,7 @@ impl Calls {
 
     /// The call that answers these messages, which is played with it.
     pub(super) fn take(&self, method: &str, asked: &[Asked]) -> Option<std::sync::Arc<Script>> {
-        let mut played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut played = self.played.lock();
         let matches = |index: &usize| {
             let script = self.scripts.get(*index);
             script.is_some_and(|script| {
@@ -103,7 +102,7 @@ impl Calls {
     /// Why no call matches: the nearest recorded call, and where it differs.
     pub(super) fn explain(&self, method: &str, asked: &[Asked]) -> String {
         let next = {
-            let played = self.played.lock().unwrap_or_else(PoisonError::into_inner);
+            let played = self.played.lock();
             played.iter().position(|played| !played)
         };
         let next = next.and_then(|index| self.scripts.get(index));

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// Paths whose files nobody has use for.
 #[derive(Debug, Default)]
@@ -11,24 +12,20 @@ pub(in crate::store) struct DeferredRemovals(Mutex<BTreeSet<PathBuf>>);
 
 impl DeferredRemovals {
     pub(in crate::store) fn add(&self, path: &Path) {
-        self.lock().insert(path.to_owned());
+        self.0.lock().insert(path.to_owned());
     }
 
     /// Notes that a path is used again. Called before anything is put there.
     pub(in crate::store) fn forget(&self, path: &Path) {
-        self.lock().remove(path);
+        self.0.lock().remove(path);
     }
 
     pub(in crate::store) fn forget_below(&self, dir: &Path) {
-        self.lock().retain(|path| !path.starts_with(dir));
+        self.0.lock().retain(|path| !path.starts_with(dir));
     }
 
     /// Removes each by `remove`, and forgets those that are gone. Nobody gets a path back meanwhile.
     pub(in crate::store) fn sweep(&self, remove: impl Fn(&Path) -> bool) {
-        self.lock().retain(|path| !remove(path));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().retain(|path| !remove(path));
     }
 }

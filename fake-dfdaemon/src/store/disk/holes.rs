@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// What comes next in a file, and how many bytes of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl FoundData {
     /// `UnexpectedEof` if the file ends there.
     pub(super) fn next(&self, file: &File, position: u64, length: u64) -> io::Result<Next> {
         // Locked while the system looks: others would look for the same end.
-        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.0.lock();
         if !found.contains(&position) {
             match rustix::fs::seek(file, SeekFrom::Data(position)) {
                 Ok(start) if start > position => {

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::HostStore;
+use crate::dfdaemon::mutex::Mutex;
 use crate::dfdaemon::task_id::TaskId;
 
 /// How many files of a kind stay open. Those that were opened first are closed for others.
@@ -60,7 +60,7 @@ impl HostStore {
 
     /// Removes what links led to and was made below the directory of contents. Blocks on the disk.
     pub(crate) fn remove_targets(&self) {
-        let made = std::mem::take(&mut *lock(&self.links.made));
+        let made = std::mem::take(&mut *self.links.made.lock());
         for (place, file) in made {
             // What cannot be removed is swept when the state is opened again.
             if let Err(error) = self.disk.remove_open(&self.root, &place, &file) {
@@ -72,14 +72,10 @@ impl HostStore {
 
 /// Adds a file, and closes another one for it if there are too many.
 fn push<T>(open: &Mutex<VecDeque<T>>, file: T) {
-    let mut open = lock(open);
+    let mut open = open.lock();
     open.push_back(file);
     let closed = (open.len() > MOST_OPEN).then(|| open.pop_front()).flatten();
     drop(open);
     // To close a file may take as long as its file system likes.
     drop(closed);
-}
-
-fn lock<T>(open: &Mutex<T>) -> MutexGuard<'_, T> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,7 +15,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::error::StateDirError;
 use self::format::check_format;
@@ -25,6 +24,7 @@ use self::owner::{check_above, check_ours};
 use self::sweep::{Sweep, TEMPORARY_PREFIX};
 use super::layout::{KEPT, MARK, OWN, SOCKET};
 use super::{Disk, private_files};
+use crate::dfdaemon::mutex::Mutex;
 use crate::dfdaemon::release::Release;
 
 /// A state directory that this process holds. A temporary one is removed with it.
@@ -112,11 +112,7 @@ impl StateDir {
             return;
         }
         let base = self.path.parent().map(Path::to_owned);
-        *self.held_sweep() = base.and_then(Sweep::start);
-    }
-
-    fn held_sweep(&self) -> MutexGuard<'_, Option<Sweep>> {
-        self.sweep.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.sweep.lock() = base.and_then(Sweep::start);
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -156,7 +152,7 @@ impl StateDir {
 
     /// Removes a temporary directory before its time. Blocks on the disk.
     pub(crate) fn take_away(&self) {
-        drop(self.held_sweep().take());
+        drop(self.sweep.lock().take());
         if self.temporary.swap(false, Ordering::Relaxed) {
             // The next start sweeps what cannot be removed now. The lock is held until then.
             let _ = sweep::remove(self.lock.dir(), &self.path);

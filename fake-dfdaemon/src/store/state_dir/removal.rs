@@ -8,12 +8,14 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
+
+use crate::dfdaemon::mutex::Mutex;
 
 /// Directories in directories that removal follows. The fake makes fewer.
 const DEPTH: usize = 16;
@@ -83,26 +85,15 @@ pub(super) fn empty(
         removal.note(begun);
         removal.work(scope);
     });
-    let failed = removal.failed.into_inner();
-    failed
-        .unwrap_or_else(PoisonError::into_inner)
-        .map_or(Ok(()), Err)
+    removal.failed.into_inner().map_or(Ok(()), Err)
 }
 
 impl Removal<'_> {
-    fn jobs(&self) -> MutexGuard<'_, Vec<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// After an error nothing more is begun.
     fn note(&self, done: io::Result<()>) {
         if let Err(error) = done {
-            self.failed().get_or_insert(error);
+            self.failed.lock().get_or_insert(error);
         }
-    }
-
-    fn failed(&self) -> MutexGuard<'_, Option<io::Error>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_goes_on(&self) -> io::Result<()> {
@@ -114,8 +105,8 @@ impl Removal<'_> {
 
     /// Takes one directory after another, until there is none for now.
     fn work<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
-        while self.failed().is_none() {
-            let job = self.jobs().pop();
+        while self.failed.lock().is_none() {
+            let job = self.jobs.lock().pop();
             let Some(job) = job else {
                 break;
             };
@@ -190,7 +181,7 @@ impl Removal<'_> {
     }
 
     fn push<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, more: Vec<Job>) {
-        let mut jobs = self.jobs();
+        let mut jobs = self.jobs.lock();
         jobs.extend(more);
         let worth = (1 + jobs.len() / WORTH_A_THREAD).min(MAX_THREADS);
         drop(jobs);
