@@ -27,6 +27,6 @@ mod waits;
 pub(crate) use self::ahead::Ahead;
 pub(crate) use self::context::CallContext;
 pub(crate) use self::running::RunningCall;
-pub(crate) use self::store_faults::StoreFaults;
+pub(crate) use self::store_faults::{ClusterFaults, StoreFaults};
 pub(crate) use self::transfer_faults::TransferFaults;
 pub(crate) use self::waits::{Waiting, Waits};

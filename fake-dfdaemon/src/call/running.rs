@@ -18,7 +18,7 @@ use super::gate::GateGuard;
 use super::journal::{SharedCall, Written};
 use super::record::Call;
 use super::rpc::Rpc;
-use super::store_faults::StoreFaults;
+use super::store_faults::{ClusterFaults, StoreFaults};
 use super::transfer_faults::TransferFaults;
 use super::waits::Waiting;
 use crate::dfdaemon::statuses::{connection_reset, stopping, timed_out};
@@ -229,14 +229,12 @@ impl RunningCall {
         }
     }
 
-    /// The faults that the store has in this call, if the call gets so far as to write.
-    pub(crate) fn store_faults(&self) -> StoreFaults {
-        self.store_faults.clone()
-    }
-
-    /// The faults that pieces meet which the call has sent from one host to another.
-    pub(crate) fn transfer_faults(&self) -> TransferFaults {
-        TransferFaults::new(&self.calls)
+    /// The faults that the cluster applies in this call.
+    pub(crate) fn cluster_faults(&self) -> ClusterFaults {
+        ClusterFaults {
+            store: self.store_faults.clone(),
+            transfer: TransferFaults::new(&self.calls),
+        }
     }
 
     /// Notes the store's fault, if it has fired since. The last of a call's faults is the one that

@@ -5,7 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::faults::registry::Armed;
+use super::transfer_faults::TransferFaults;
 use crate::store::DiskFault;
+
+/// The faults of a call that act in the cluster: on a host's disk, and on pieces on their way to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClusterFaults {
+    pub(crate) store: StoreFaults,
+    pub(crate) transfer: TransferFaults,
+}
 
 /// Shared by a call and those who write for it.
 #[derive(Clone, Debug, Default)]

@@ -59,7 +59,7 @@ mod tests {
     use rustix::io::Errno;
 
     use crate::FakeDfdaemon;
-    use crate::call::{StoreFaults, TransferFaults};
+    use crate::call::{ClusterFaults, StoreFaults};
     use crate::cluster::{ExportRequest, ImportRequest};
     use crate::dfdaemon::HostNumber;
     use crate::store::{CancelFlag, DiskFailure, DiskOp, FailureInjector};
@@ -101,17 +101,22 @@ mod tests {
                 persistent_replica_count: 2,
                 ..ImportRequest::of(file.path())
             };
-            let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
+            let imported = cluster.import(
+                HostNumber::of(0),
+                &request,
+                &StoreFaults::default(),
+                &CancelFlag::default(),
+            );
             let id = imported.unwrap().task.task_id;
             if is_there {
                 let request = ExportRequest {
                     task_id: id.to_string(),
                     persistent: false,
                     output: None,
-                    store_faults: StoreFaults::default(),
-                    transfer_faults: TransferFaults::default(),
                 };
-                let mut export = cluster.export(HostNumber::of(1), request).unwrap();
+                let mut export = cluster
+                    .export(HostNumber::of(1), request, &ClusterFaults::default())
+                    .unwrap();
                 while export.next_piece().await.unwrap().is_some() {}
                 export.finish().await.unwrap();
             }

@@ -22,7 +22,7 @@ use crate::call::faults::Phase;
 use crate::call::faults::piece::{Outgoing, PieceFate};
 use crate::call::rpc::Rpc;
 use crate::call::stream_faults::{StreamFaults, shuffle};
-use crate::cluster::{Arrival, Cluster, Export, ExportRequest, Generation};
+use crate::cluster::{Arrival, Cluster, Export, Generation};
 use crate::dfdaemon::blocklist::Blocked;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::release::Release;
@@ -77,14 +77,10 @@ async fn begin(
         output.digest = None;
     }
     call.reach_scheduler().await;
-    let request = ExportRequest {
-        store_faults: call.store_faults(),
-        transfer_faults: call.transfer_faults(),
-        ..request
-    };
+    let faults = call.cluster_faults();
     let number = host.number;
     let by_path = request.output.is_some();
-    let export = move |cluster: &Arc<Cluster>| cluster.export(number, request);
+    let export = move |cluster: &Arc<Cluster>| cluster.export(number, request, &faults);
     let export = if by_path {
         let export = move |cluster: &Arc<Cluster>, _: &CancelFlag| export(cluster);
         let cancel = CancelFlag::default();

@@ -119,7 +119,7 @@ fn check_blocked(host: &ServedHost, request: &ImportRequest) -> Result<(), Statu
 async fn import(
     host: &ServedHost,
     call: &mut RunningCall,
-    mut request: ImportRequest,
+    request: ImportRequest,
 ) -> Result<PersistentCacheTask, Status> {
     call.apply_faults(Phase::Before).await?;
     let _permit = host.admit(call).await?;
@@ -131,7 +131,6 @@ async fn import(
             .map_err(|error| host.status(&error))?;
         call.reach_scheduler().await;
     }
-    request.store_faults = call.store_faults();
     let view = run(host, call, request)
         .await
         .map_err(|error| host.status(&error))?;
@@ -147,9 +146,10 @@ async fn run(
     request: ImportRequest,
 ) -> Result<crate::cluster::TaskView, Error> {
     let number = host.number;
+    let faults = call.cluster_faults();
     let imported = cancellable(call.ends().cancelled_owned(), |cancel| {
         let import = move |cluster: &Arc<Cluster>, cancel: &CancelFlag| {
-            cluster.import(number, &request, cancel)
+            cluster.import(number, &request, &faults.store, cancel)
         };
         host.cluster.blocking_on_client_file(cancel, import)
     });

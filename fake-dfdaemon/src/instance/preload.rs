@@ -73,14 +73,14 @@ pub(crate) fn preload(
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(ttl),
-            store_faults: StoreFaults::default(),
         };
-        let task_id = match cluster.import(HostNumber::FIRST, &request, cancel) {
-            Ok(view) => view.task.task_id.to_string(),
-            // From an earlier start on the same state, or the same content under another name.
-            Err(Error::TaskExists { id, .. }) => id,
-            Err(error) => return Err(failed(&path, error.into())),
-        };
+        let task_id =
+            match cluster.import(HostNumber::FIRST, &request, &StoreFaults::default(), cancel) {
+                Ok(view) => view.task.task_id.to_string(),
+                // From an earlier start on the same state, or the same content under another name.
+                Err(Error::TaskExists { id, .. }) => id,
+                Err(error) => return Err(failed(&path, error.into())),
+            };
         preloaded.push(Preloaded { path, task_id });
     }
     Ok(preloaded)

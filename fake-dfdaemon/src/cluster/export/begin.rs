@@ -8,6 +8,7 @@ use super::buffer_pool::BufferPool;
 use super::holes::Holes;
 use super::output::{Output, OutputContent, parse_digest};
 use super::{Export, ExportRequest, Source};
+use crate::call::ClusterFaults;
 use crate::cluster::scheduler::{Found, given};
 use crate::cluster::transfer::Wanted;
 use crate::cluster::{Cluster, Error, Lease};
@@ -23,6 +24,7 @@ impl Cluster {
         self: &Arc<Self>,
         host: HostNumber,
         request: ExportRequest,
+        faults: &ClusterFaults,
     ) -> Result<Export, Error> {
         let given = match given(&request.task_id) {
             Err(Error::EmptyTaskId) => return Err(Error::EmptyTaskId),
@@ -45,8 +47,7 @@ impl Cluster {
                 .output
                 .as_ref()
                 .is_some_and(|output| output.force_hard_link),
-            store_faults: request.store_faults.clone(),
-            transfer_faults: request.transfer_faults.clone(),
+            faults: faults.clone(),
         };
         let found = self.source(host, &id, wanted);
         if let Err(Error::Io(_)) = &found {
@@ -71,7 +72,7 @@ impl Cluster {
         }
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
-                let fault = request.store_faults.meet();
+                let fault = faults.store.meet();
                 let disk = self.node(host)?.store().disk().with_fault(fault);
                 let quirks = self.adjusted().quirks;
                 let content = OutputContent {

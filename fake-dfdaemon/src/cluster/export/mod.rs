@@ -20,7 +20,6 @@ pub(crate) use self::output::OutputRequest;
 use super::replica_ops::read_error;
 use super::transfer::{Arrival, Subscription};
 use super::{Cluster, Error, Generation, Lease};
-use crate::call::{StoreFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::store::{CancelFlag, CancelOnDrop, TaskRecord, Waiting};
@@ -32,10 +31,6 @@ pub(crate) struct ExportRequest {
     /// Whether the replica on this host becomes persistent.
     pub(crate) persistent: bool,
     pub(crate) output: Option<OutputRequest>,
-    /// What is wrong with the disk for this export.
-    pub(crate) store_faults: StoreFaults,
-    /// What is wrong with pieces that come from other hosts.
-    pub(crate) transfer_faults: TransferFaults,
 }
 
 /// An export that is running. Dropped, it stops, and takes away what it has not finished.
@@ -303,6 +298,7 @@ mod tests {
 
     use super::*;
     use crate::FakeDfdaemon;
+    use crate::call::{ClusterFaults, StoreFaults};
     use crate::cluster::ImportRequest;
     use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
@@ -332,7 +328,12 @@ mod tests {
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
+        let imported = cluster.import(
+            HostNumber::of(0),
+            &request,
+            &StoreFaults::default(),
+            &CancelFlag::default(),
+        );
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         let request = ExportRequest {
@@ -344,10 +345,10 @@ mod tests {
                 overwrite: false,
                 digest: None,
             }),
-            store_faults: StoreFaults::default(),
-            transfer_faults: TransferFaults::default(),
         };
-        let export = cluster.export(HostNumber::of(0), request).unwrap();
+        let export = cluster
+            .export(HostNumber::of(0), request, &ClusterFaults::default())
+            .unwrap();
         assert!(output.exists());
         export.abandon().await;
         assert!(!output.exists());

@@ -35,8 +35,6 @@ pub(crate) struct ImportRequest {
     /// In bytes.
     pub(crate) piece_length: Option<u64>,
     pub(crate) ttl: RequestedTtl,
-    /// What is wrong with the disk for this import.
-    pub(crate) store_faults: StoreFaults,
 }
 
 /// The TTL of a request.
@@ -50,7 +48,7 @@ pub(crate) enum RequestedTtl {
 }
 
 impl Cluster {
-    /// Imports a file on a host. Blocks on the disk; ends early if cancelled.
+    /// Imports a file on a host. Blocks on the disk, where the call's faults act; ends early if cancelled.
     ///
     /// The file is read once. Unless its id is given by the request it is not known before the
     /// content is stored, so only then is the task started at the scheduler; a client sees the
@@ -59,6 +57,7 @@ impl Cluster {
         self: &Arc<Self>,
         host: HostNumber,
         request: &ImportRequest,
+        faults: &StoreFaults,
         cancel: &CancelFlag,
     ) -> Result<TaskView, Error> {
         if request.content_for_id.is_some() {
@@ -78,13 +77,14 @@ impl Cluster {
         let new = NewTask {
             host,
             request,
+            faults,
             layout,
             ttl,
         };
         let known = match &request.content_for_id {
             Some(content) => Some(self.release().scheme().of_content(content)),
             // What the scheduler refuses is refused before a disk fails.
-            None if request.store_faults.any() => Some(self.id_of_source(&new, &source, cancel)?),
+            None if faults.any() => Some(self.id_of_source(&new, &source, cancel)?),
             None => None,
         };
         match known {
@@ -157,7 +157,7 @@ impl Cluster {
     ) -> Result<StoredContent, Error> {
         source.check_readable()?;
         let store = self.node(new.host)?.store();
-        let fault = new.request.store_faults.meet();
+        let fault = new.faults.meet();
         let disk = store.disk().with_fault(fault);
         let sound = fault.is_none();
         let links = self.release().imports_by_hard_link() && source.is_regular() && sound;
@@ -310,6 +310,7 @@ fn check_sign(ttl: &RequestedTtl) -> Result<(), Error> {
 struct NewTask<'a> {
     host: HostNumber,
     request: &'a ImportRequest,
+    faults: &'a StoreFaults,
     layout: PieceLayout,
     ttl: Duration,
 }
@@ -326,7 +327,6 @@ impl ImportRequest {
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(Duration::from_secs(60)),
-            store_faults: StoreFaults::default(),
         }
     }
 

@@ -78,8 +78,7 @@ impl Jobs {
         let wanted = Wanted {
             persistent: true,
             held_back: false,
-            store_faults: call.store_faults(),
-            transfer_faults: call.transfer_faults(),
+            faults: call.cluster_faults(),
         };
         let fetched = tokio::select! {
             fetched = self.fetch_replica(host, id, wanted) => fetched,

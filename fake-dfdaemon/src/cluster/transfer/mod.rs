@@ -28,7 +28,7 @@ pub(super) use self::registry::Transfers;
 use self::subscription::HeldBack;
 pub(super) use self::subscription::Subscription;
 use super::{Cluster, Error, Generation, HostStatus, Reservation, Scheduler, not_found};
-use crate::call::{StoreFaults, TransferFaults};
+use crate::call::{ClusterFaults, TransferFaults};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
@@ -44,10 +44,8 @@ pub(super) struct Wanted {
     pub(super) persistent: bool,
     /// Whether it begins only when its [`Subscription`] lets it: when the export's link is made.
     pub(super) held_back: bool,
-    /// What is wrong with the disk for this transfer, if it is not running already.
-    pub(super) store_faults: StoreFaults,
-    /// What is wrong with its pieces on their way, likewise.
-    pub(super) transfer_faults: TransferFaults,
+    /// The faults that act on the transfer, if it is not running already.
+    pub(super) faults: ClusterFaults,
 }
 
 /// The host that a task is transferred to, and the task by id and generation.
@@ -143,7 +141,7 @@ impl Cluster {
         let fetch = Arc::new(Fetch {
             layout,
             file: content.file.try_clone()?,
-            disk: node.store().disk().with_fault(wanted.store_faults.meet()),
+            disk: node.store().disk().with_fault(wanted.faults.store.meet()),
             key,
             task,
             transfers: node.transfers().clone(),
@@ -153,7 +151,7 @@ impl Cluster {
             refused: AtomicBool::default(),
             subscribers: AtomicUsize::new(0),
             is_offered: parents.had_any(),
-            faults: wanted.transfer_faults.clone(),
+            faults: wanted.faults.transfer.clone(),
             progress: watch::Sender::default(),
         });
         let subscription = node.transfers().start(&fetch, self.scheduler());

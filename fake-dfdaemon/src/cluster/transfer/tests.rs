@@ -2,6 +2,7 @@ use std::sync::{Mutex, OnceLock, Weak};
 
 use super::*;
 use crate::FakeDfdaemon;
+use crate::call::StoreFaults;
 use crate::cluster::{Export, ExportRequest, ImportRequest, ReplicaState};
 use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
@@ -22,7 +23,12 @@ impl Imported {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(length).unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(HostNumber::of(0), &request, &CancelFlag::default());
+        let imported = cluster.import(
+            HostNumber::of(0),
+            &request,
+            &StoreFaults::default(),
+            &CancelFlag::default(),
+        );
         Self {
             daemon,
             cluster,
@@ -36,10 +42,10 @@ impl Imported {
             task_id: self.id.to_string(),
             persistent: false,
             output: None,
-            store_faults: StoreFaults::default(),
-            transfer_faults: TransferFaults::default(),
         };
-        self.cluster.export(HostNumber::of(1), request).unwrap()
+        self.cluster
+            .export(HostNumber::of(1), request, &ClusterFaults::default())
+            .unwrap()
     }
 }
 

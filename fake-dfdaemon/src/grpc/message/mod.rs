@@ -12,7 +12,6 @@ use dfdaemon_api::digest::piece_digest;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::call::{StoreFaults, TransferFaults};
 use crate::cluster::{
     Arrival, ExportRequest, ImportRequest, OutputRequest, ReplicaState, RequestedTtl, TaskView,
 };
@@ -53,7 +52,6 @@ pub(super) fn import_request(request: UploadPersistentCacheTaskRequest) -> Impor
         application: request.application,
         piece_length: request.piece_length,
         ttl: requested_ttl(request.ttl),
-        store_faults: StoreFaults::default(),
     }
 }
 
@@ -110,8 +108,6 @@ pub(super) fn export_request(
         task_id,
         persistent,
         output,
-        store_faults: StoreFaults::default(),
-        transfer_faults: TransferFaults::default(),
     }
 }
 

@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use super::plan::Plan;
 use super::steps::Scenario;
 use crate::FakeDfdaemon;
-use crate::call::StoreFaults;
 use crate::call::clock::ClockMode;
 use crate::cluster::{ImportRequest, RequestedTtl};
 use crate::instance::error::StartError;
@@ -98,7 +97,6 @@ impl<'a> Place<'a> {
             application: None,
             piece_length: None,
             ttl: RequestedTtl::Given(if short { SHORT } else { LONG }),
-            store_faults: StoreFaults::default(),
         }
     }
 }

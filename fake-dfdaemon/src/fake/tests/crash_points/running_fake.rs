@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::place::{OLD, Place, SHORT};
 use super::steps::{Expected, Op};
-use crate::call::{StoreFaults, TransferFaults};
+use crate::call::{ClusterFaults, StoreFaults};
 use crate::cluster::{Cluster, Error, ExportRequest, ImportRequest, OutputRequest};
 use crate::dfdaemon::HostNumber;
 use crate::instance::snapshot::SnapshotError;
@@ -136,7 +136,12 @@ impl RunningFake<'_> {
 
     async fn import(&self, host: usize, request: ImportRequest) -> Result<(), String> {
         let import = move |cluster: &Arc<Cluster>| {
-            cluster.import(HostNumber::of(host), &request, &CancelFlag::default())
+            cluster.import(
+                HostNumber::of(host),
+                &request,
+                &StoreFaults::default(),
+                &CancelFlag::default(),
+            )
         };
         self.work(import).await.map(drop)
     }
@@ -151,11 +156,11 @@ impl RunningFake<'_> {
             task_id: self.id(file),
             persistent: false,
             output,
-            store_faults: StoreFaults::default(),
-            transfer_faults: TransferFaults::default(),
         };
         let begun = self
-            .work(move |cluster| cluster.export(HostNumber::of(host), request))
+            .work(move |cluster| {
+                cluster.export(HostNumber::of(host), request, &ClusterFaults::default())
+            })
             .await;
         let mut export = begun?;
         let mut whole = vec![0; self.place.scenario.lengths[file]];
