@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::ContentCheck;
 use crate::output::disk::{Disk, room};
-use crate::output::holes;
+use crate::output::{cannot_write, holes};
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 
 /// Receives content in parts that neither overlap nor repeat, in any order.
@@ -102,13 +102,7 @@ impl PositionedWriter {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        let is_full = full.contains(&source.kind());
-        let error = Error::local_file(format!("cannot write {}", self.shown)).because(source);
-        if is_full {
-            return error.hint("free some space there, or write to another file system");
-        }
-        error
+        cannot_write(&self.shown, source)
     }
 
     /// Hashes what lies on disk behind the gap that was just closed.

@@ -18,10 +18,10 @@ mod temporary;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 #[cfg(target_os = "linux")]
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
@@ -200,17 +200,7 @@ impl Target {
 
     /// The error of an operation on the target.
     pub(crate) fn cannot_write(&self, source: impl Into<io::Error>) -> Error {
-        let source = source.into();
-        let error = Error::local_file(format!("cannot write {}", self.path.display()));
-        let hint = match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "free some space there, or write to another file system"
-            }
-            io::ErrorKind::PermissionDenied => "write to a directory that this user may write in",
-            io::ErrorKind::ReadOnlyFilesystem => "write to another file system",
-            _ => return error.because(source),
-        };
-        error.because(source).hint(hint)
+        cannot_write(self.path.display(), source.into())
     }
 
     /// Whether the new file has to be on disk before it takes the target's place: a fresh file
@@ -354,6 +344,20 @@ fn name_of(kind: fs::FileType) -> &'static str {
     } else {
         "device"
     }
+}
+
+/// The error of writing to `place`.
+pub(crate) fn cannot_write(place: impl fmt::Display, source: io::Error) -> Error {
+    let error = Error::local_file(format!("cannot write {place}"));
+    let hint = match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space there, or write to another file system"
+        }
+        io::ErrorKind::PermissionDenied => "write to a directory that this user may write in",
+        io::ErrorKind::ReadOnlyFilesystem => "write to another file system",
+        _ => return error.because(source),
+    };
+    error.because(source).hint(hint)
 }
 
 fn exists(path: &Path) -> Error {
