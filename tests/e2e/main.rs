@@ -43,7 +43,7 @@ mod kills;
 mod library;
 mod local_replicas;
 mod logs;
-mod manners;
+
 mod mounts;
 mod packaging;
 mod progress;
@@ -58,6 +58,7 @@ mod staging;
 mod stat_options;
 mod streams;
 mod targets;
+mod terminal_lines;
 mod threads;
 mod trees;
 mod users;

@@ -30,11 +30,11 @@ const REAL_TIME: [(&str, &str); 10] = [
     ),
     ("src/cli/deadline/tests.rs", "a --timeout"),
     ("tests/e2e/kills.rs", "a kill at a random moment"),
-    ("tests/e2e/soak/mod.rs", "another process comes to rest"),
     (
-        "tests/e2e/soak/weather.rs",
+        "tests/e2e/soak/disturbances.rs",
         "hosts and faults that come and go at random",
     ),
+    ("tests/e2e/soak/mod.rs", "another process comes to rest"),
 ];
 
 /// Who asks again after a pause, by `testkit::wait::before_asking_again`: what tells of nothing else is asked through it.

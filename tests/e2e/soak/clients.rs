@@ -8,7 +8,7 @@ use dfcache::Endpoint;
 use dfcache::{Client, Error, ErrorKind, ExportMode, ExportRequest, ImportRequest, TaskState};
 use dfdaemon_api::digest::crc32;
 
-use super::weather::UNLUCKY;
+use super::disturbances::DISTURBED;
 use super::{Content, Draw, Ended, Field, HANGS, HOSTS, Known};
 use crate::support::files::compare;
 
@@ -17,25 +17,25 @@ const KEPT: usize = 3;
 
 /// What a client has to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Luck {
+enum Role {
     /// On the first host, which stays: nothing goes wrong.
     Steady,
     /// On any host: it, or whoever has the content, may be away.
     Roaming,
     /// On the first host, and hit by faults.
-    Unlucky,
+    Disturbed,
 }
 
-impl Luck {
+impl Role {
     fn of(number: usize) -> Self {
-        [Self::Steady, Self::Roaming, Self::Unlucky][number % 3]
+        [Self::Steady, Self::Roaming, Self::Disturbed][number % 3]
     }
 
     fn expects(self, kind: ErrorKind) -> bool {
         match self {
             Self::Steady => false,
             Self::Roaming => kind == ErrorKind::Unavailable,
-            Self::Unlucky => matches!(
+            Self::Disturbed => matches!(
                 kind,
                 ErrorKind::Unavailable
                     | ErrorKind::Integrity
@@ -77,29 +77,29 @@ const OPS: [Op; 13] = [
 
 /// A client until the end.
 pub(super) async fn run(field: Arc<Field>, number: usize) {
-    let luck = Luck::of(number);
+    let role = Role::of(number);
     let mut customer = Customer {
         field: &field,
-        luck,
+        role,
         draw: Draw(number as u64 + 100),
         own: VecDeque::new(),
         client: None,
     };
     while field.goes_on() {
         let op = OPS[customer.draw.below(OPS.len())];
-        let host = if luck == Luck::Roaming {
+        let host = if role == Role::Roaming {
             customer.draw.below(HOSTS)
         } else {
             0
         };
-        let doing = || format!("client {number}, {luck:?}, on host-{host}: {op:?}");
+        let doing = || format!("client {number}, {role:?}, on host-{host}: {op:?}");
         match tokio::time::timeout(HANGS, customer.take_step(op, host)).await {
             Err(_) => field.fail(format!("{} hangs", doing())),
             Ok(Ok(())) => field.count(format!("{}: done", named(op))),
-            Ok(Err((Some(kind), _))) if luck.expects(kind) => {
+            Ok(Err((Some(kind), _))) if role.expects(kind) => {
                 // The connection may be gone.
                 customer.client = None;
-                field.count(format!("{}: {luck:?}, {}", named(op), kind.name()));
+                field.count(format!("{}: {role:?}, {}", named(op), kind.name()));
             }
             Ok(Err((_, why))) => field.fail(format!("{}: {why}", doing())),
         }
@@ -118,7 +118,7 @@ fn named(op: Op) -> String {
 
 struct Customer<'a> {
     field: &'a Field,
-    luck: Luck,
+    role: Role,
     draw: Draw,
     own: VecDeque<Known>,
     /// With the host that it is connected to.
@@ -175,7 +175,7 @@ impl Customer<'_> {
     }
 
     fn application(&self) -> Option<String> {
-        (self.luck == Luck::Unlucky).then(|| UNLUCKY.to_owned())
+        (self.role == Role::Disturbed).then(|| DISTURBED.to_owned())
     }
 
     /// One of its own, or one that all share.

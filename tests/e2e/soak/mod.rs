@@ -7,10 +7,10 @@
 
 mod clients;
 mod control;
+mod disturbances;
 mod overload;
 mod programs;
 mod vitals;
-mod weather;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -214,9 +214,9 @@ fn a_crowd_leaves_nothing_behind_and_gets_every_byte() {
         for number in programs..clients {
             running.spawn(clients::run(Arc::clone(&field), number));
         }
-        running.spawn(weather::hosts(Arc::clone(&field)));
-        running.spawn(weather::faults(Arc::clone(&field)));
-        running.spawn(weather::collections(Arc::clone(&field)));
+        running.spawn(disturbances::hosts(Arc::clone(&field)));
+        running.spawn(disturbances::faults(Arc::clone(&field)));
+        running.spawn(disturbances::collections(Arc::clone(&field)));
         // By thirds of the time.
         let (began, mut busiest) = (Instant::now(), [Vitals::default(); 3]);
         while !running.is_empty() {
@@ -262,7 +262,7 @@ fn report(field: &Field, clients: usize, programs: usize) {
         failures.len(),
         shown.join("\n")
     );
-    // Work and weather there was, however slow the machine.
+    // Clients worked and were disturbed, however slow the machine.
     let needed = [
         "import: done",
         "export by path: done",

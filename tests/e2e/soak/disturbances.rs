@@ -1,19 +1,19 @@
-//! What goes on around the clients: hosts that come and go, faults, collections.
+//! What disturbs the clients: hosts that stop and leave, faults, collections.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Draw, Field, HOSTS};
 
-/// Whose calls faults hit.
-pub(super) const UNLUCKY: &str = "unlucky";
+/// The application whose calls faults hit.
+pub(super) const DISTURBED: &str = "disturbed";
 
-/// The weather changes by the machine's clock, whatever the clients are at.
+/// By the machine's clock, whatever the clients are doing.
 async fn for_a_while(milliseconds: usize) {
     testkit::wait::real_time(Duration::from_millis(milliseconds as u64)).await;
 }
 
-/// All but the first host come and go.
+/// Stops and starts all hosts but the first, or has them leave.
 pub(super) async fn hosts(field: Arc<Field>) {
     let mut draw = Draw(2);
     while field.goes_on() {
@@ -31,7 +31,7 @@ pub(super) async fn hosts(field: Arc<Field>) {
     }
 }
 
-/// One after the other, each for a moment; who is stalled goes on when it is over.
+/// Arms one fault after another, each for a moment. A call that stalls goes on when its fault is removed.
 pub(super) async fn faults(field: Arc<Field>) {
     const FAULTS: [&str; 20] = [
         "export:error=UNAVAILABLE",
@@ -64,8 +64,9 @@ pub(super) async fn faults(field: Arc<Field>) {
             .map_or((action, "true".to_owned()), |pair| {
                 (pair.0, format!("\"{}\"", pair.1))
             });
-        let body =
-            format!(r#"{{"on":"{on}","application":"{UNLUCKY}","do":{{"{action}":{argument}}}}}"#);
+        let body = format!(
+            r#"{{"on":"{on}","application":"{DISTURBED}","do":{{"{action}":{argument}}}}}"#
+        );
         let (status, added) = field.control.ask("POST", "/faults", &body).await;
         if status != 200 {
             field.fail(format!("{body}: {added}"));
