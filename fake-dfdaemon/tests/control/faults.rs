@@ -77,53 +77,13 @@ async fn amounts_of_time_and_bytes_are_shown_as_the_document_says() {
 #[tokio::test]
 async fn a_fault_that_is_none_is_refused_by_name() {
     let w = Controlled::new().await;
+    // What a specification may hold is tested beside its grammar.
     for (body, says) in [
         ("", "missing field `on`"),
-        ("{\"on\":\"stat\"}", "missing field `do`"),
-        ("{\"on\":\"upload\",\"do\":{\"stall\":true}}", "on: "),
-        ("{\"on\":7,\"do\":{\"stall\":true}}", "on: "),
-        ("{\"on\":\"stat\",\"do\":{\"explode\":true}}", "explode"),
-        ("{\"on\":\"stat\",\"do\":{\"stall\":false}}", "stall"),
-        ("{\"on\":\"stat\",\"do\":{}}", "\"do\""),
-        ("{\"on\":\"stat\",\"do\":\"stall\"}", "\"do\""),
-        ("{\"on\":\"stat\",\"do\":{\"delay\":200}}", "delay"),
-        ("{\"on\":\"stat\",\"do\":{\"error\":\"GONE\"}}", "GONE"),
-        ("{\"on\":\"stat\",\"do\":{\"error\":{\"code\":5}}}", "code"),
+        (r#"{"on":"stat","do":{"explode":true}}"#, "explode"),
         (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"colour\":1}",
-            "colour",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"call\":0}",
-            "call: ",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"call\":\"2\"}",
-            "call: ",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"times\":-1}",
-            "times: ",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"probability\":1.5}",
-            "probability: ",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"phase\":\"during\"}",
-            "phase: ",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"piece\":1}",
-            "piece",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"host\":\"host-9\"}",
+            r#"{"on":"stat","do":{"stall":true},"host":"host-9"}"#,
             "host-9",
-        ),
-        (
-            "{\"on\":\"stat\",\"do\":{\"stall\":true},\"task\":7}",
-            "task: ",
         ),
     ] {
         w.api.refuses(400, ("POST", "/faults", body), &[says]).await;

@@ -49,6 +49,9 @@ fn times_counts_firings_and_not_matches() {
     let hits: Vec<_> = (0..3).map(|_| fires(&faults, &call(Rpc::Stat))).collect();
     assert_eq!((hits, faults.fired(id)), (vec![true, true, false], 2));
     assert!(!unreached[0].fire());
+    let never = faults.add(Fault::on_any().times(0).stall(), 3).unwrap();
+    assert!(!fires(&faults, &call(Rpc::Stat)));
+    assert_eq!(faults.fired(never), 0);
 }
 
 #[test]

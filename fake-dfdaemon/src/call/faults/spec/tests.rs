@@ -113,6 +113,33 @@ fn mistakes_are_refused_by_name() {
         let error = text.parse::<Fault>().unwrap_err().to_string();
         assert!(error.contains(named), "{text}: {error}");
     }
+    for (fault, named) in [
+        (json!({}), "missing field `on`"),
+        (json!({"on": 7, "do": {"stall": true}}), "on: "),
+        (json!({"on": "stat", "do": "stall"}), "\"do\""),
+        (json!({"on": "stat", "do": {}}), "\"do\""),
+        (json!({"on": "stat", "do": {"stall": false}}), "stall"),
+        (json!({"on": "stat", "do": {"delay": 200}}), "delay"),
+        (json!({"on": "stat", "do": {"error": "GONE"}}), "GONE"),
+        (json!({"on": "stat", "do": {"error": {"code": 5}}}), "code"),
+    ] {
+        let error = Fault::from_value(&fault).unwrap_err().to_string();
+        assert!(error.contains(named), "{fault}: {error}");
+    }
+    for (key, value) in [
+        ("call", json!(0)),
+        ("call", json!("2")),
+        ("times", json!(-1)),
+        ("probability", json!(1.5)),
+        ("phase", json!("during")),
+        ("piece", json!(1)),
+        ("task", json!(7)),
+    ] {
+        let mut fault = json!({"on": "stat", "do": {"stall": true}});
+        fault[key] = value;
+        let error = Fault::from_value(&fault).unwrap_err().to_string();
+        assert!(error.contains(key), "{fault}: {error}");
+    }
 }
 
 proptest! {
