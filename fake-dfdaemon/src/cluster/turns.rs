@@ -59,10 +59,10 @@ mod tests {
     use rustix::io::Errno;
 
     use crate::FakeDfdaemon;
-    use crate::call::{ClusterFaults, StoreFaults};
+    use crate::call::ClusterFaults;
     use crate::cluster::{ExportRequest, ImportRequest};
     use crate::dfdaemon::HostNumber;
-    use crate::store::{CancelFlag, DiskFailure, DiskOp, FailureInjector};
+    use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
     /// A process whose descriptors are all in use for this many attempts to make a file.
     #[derive(Debug, Default)]
@@ -101,19 +101,10 @@ mod tests {
                 persistent_replica_count: 2,
                 ..ImportRequest::of(file.path())
             };
-            let imported = cluster.import(
-                HostNumber::of(0),
-                &request,
-                &StoreFaults::default(),
-                &CancelFlag::default(),
-            );
+            let imported = cluster.import_soundly(&request);
             let id = imported.unwrap().task.task_id;
             if is_there {
-                let request = ExportRequest {
-                    task_id: id.to_string(),
-                    persistent: false,
-                    output: None,
-                };
+                let request = ExportRequest::of(&id);
                 let mut export = cluster
                     .export(HostNumber::of(1), request, &ClusterFaults::default())
                     .unwrap();

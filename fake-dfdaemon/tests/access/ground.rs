@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
-
-use crate::support::skipped;
+use testkit::program::skipped;
 
 /// A user who is not root.
 pub(crate) const NOBODY: u32 = 65534;

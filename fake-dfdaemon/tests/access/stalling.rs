@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use crate::support::skipped;
+use testkit::program::skipped;
 
 const ROOT: u64 = 1;
 const FILE: u64 = 2;

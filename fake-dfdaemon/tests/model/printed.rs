@@ -9,12 +9,12 @@ use fake_dfdaemon::Release;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
+use testkit::program::skipped;
 
 use crate::model::lockstep::{Lockstep, Outcome};
 use crate::model::ops::{Case, Op, cases_of};
 use crate::model::script;
 use crate::support::control::Address;
-use crate::support::skipped;
 
 /// Cases of each release.
 const CASES: usize = 1;

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use testkit::program::skipped;
+
 use crate::run::sandbox::Sandbox;
-use crate::support::skipped;
 
 #[test]
 fn the_control_api_is_asked_with_curl_alone() {

@@ -3,8 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use testkit::program::skipped;
+
 use crate::run::sandbox::{PROGRAM, Sandbox};
-use crate::support::skipped;
 
 /// The program in a namespace of processes; none where none can be made.
 fn contained(world: &Sandbox, arguments: &[&str]) -> Option<Command> {

@@ -33,6 +33,18 @@ pub(crate) struct ExportRequest {
     pub(crate) output: Option<OutputRequest>,
 }
 
+#[cfg(test)]
+impl ExportRequest {
+    /// Of a task's content, for a host that keeps the replica no longer than it has to.
+    pub(crate) fn of(task_id: &str) -> Self {
+        Self {
+            task_id: task_id.to_owned(),
+            persistent: false,
+            output: None,
+        }
+    }
+}
+
 /// An export that is running. Dropped, it stops, and takes away what it has not finished.
 #[derive(Debug)]
 pub(crate) struct Export {
@@ -298,7 +310,7 @@ mod tests {
 
     use super::*;
     use crate::FakeDfdaemon;
-    use crate::call::{ClusterFaults, StoreFaults};
+    use crate::call::ClusterFaults;
     use crate::cluster::ImportRequest;
     use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
@@ -328,12 +340,7 @@ mod tests {
         let cluster = Arc::clone(daemon.cluster());
         let file = tempfile::NamedTempFile::new().unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(
-            HostNumber::of(0),
-            &request,
-            &StoreFaults::default(),
-            &CancelFlag::default(),
-        );
+        let imported = cluster.import_soundly(&request);
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         let request = ExportRequest {

@@ -339,6 +339,18 @@ impl ImportRequest {
     }
 }
 
+#[cfg(test)]
+impl Cluster {
+    /// Imports on the first host, in a call that no fault hits.
+    pub(crate) fn import_soundly(
+        self: &Arc<Self>,
+        request: &ImportRequest,
+    ) -> Result<TaskView, Error> {
+        let faults = StoreFaults::default();
+        self.import(HostNumber::FIRST, request, &faults, &CancelFlag::default())
+    }
+}
+
 impl NewTask<'_> {
     fn task_record(&self, id: &TaskId, created_at: Timestamp) -> TaskRecord {
         TaskRecord {

@@ -6,11 +6,8 @@ use tokio_test::{assert_pending, task};
 
 use super::*;
 use crate::FakeDfdaemon;
-use crate::call::StoreFaults;
 use crate::call::rpc::Rpc;
 use crate::cluster::ImportRequest;
-use crate::dfdaemon::HostNumber;
-use crate::store::CancelFlag;
 
 /// The next step is decided when it can be taken, not before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,14 +22,7 @@ async fn a_replica_that_waits_while_the_state_is_replaced_is_decided_anew() {
     };
     let cluster = Arc::clone(daemon.cluster());
     let importing = Arc::clone(&cluster);
-    let import = move || {
-        importing.import(
-            HostNumber::of(0),
-            &request,
-            &StoreFaults::default(),
-            &CancelFlag::default(),
-        )
-    };
+    let import = move || importing.import_soundly(&request);
     let imported = tokio::task::spawn_blocking(import).await.unwrap();
     let id = imported.unwrap().task.task_id;
     let alone = daemon.calls().gate.close().await.unwrap();

@@ -2,7 +2,6 @@ use std::sync::{Mutex, OnceLock, Weak};
 
 use super::*;
 use crate::FakeDfdaemon;
-use crate::call::StoreFaults;
 use crate::cluster::{Export, ExportRequest, ImportRequest, ReplicaState};
 use crate::store::{DiskFailure, DiskOp, FailureInjector};
 
@@ -23,12 +22,7 @@ impl Imported {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(length).unwrap();
         let request = ImportRequest::of(file.path());
-        let imported = cluster.import(
-            HostNumber::of(0),
-            &request,
-            &StoreFaults::default(),
-            &CancelFlag::default(),
-        );
+        let imported = cluster.import_soundly(&request);
         Self {
             daemon,
             cluster,
@@ -38,11 +32,7 @@ impl Imported {
 
     /// An export of the task on the second host.
     fn export(&self) -> Export {
-        let request = ExportRequest {
-            task_id: self.id.to_string(),
-            persistent: false,
-            output: None,
-        };
+        let request = ExportRequest::of(&self.id);
         self.cluster
             .export(HostNumber::of(1), request, &ClusterFaults::default())
             .unwrap()
