@@ -305,13 +305,14 @@ impl Serve {
     }
 }
 
-/// One line a quirk.
+/// What a quirk does stands below its name, as with options: there, long lines keep their indentation. A manual page
+/// takes the first line for a heading.
 fn quirks_help() -> String {
-    let line = |quirk: Quirk| format!("  {:<24} {}", quirk.name(), quirk.about());
-    let lines: Vec<_> = Quirk::all().map(line).collect();
+    let told = |quirk: Quirk| format!("  {}\n          {}", quirk.name(), quirk.about());
+    let quirks: Vec<_> = Quirk::all().map(told).collect();
     format!(
-        "Every option is also a variable, such as FAKE_DFDAEMON_HOSTS=2; of those that can be repeated, a line each.\n\nQuirks:\n{}",
-        lines.join("\n")
+        "Quirks:\n{}\n\nEvery option has a variable, such as FAKE_DFDAEMON_HOSTS=2; that of a repeatable option has one value a line.",
+        quirks.join("\n")
     )
 }
 

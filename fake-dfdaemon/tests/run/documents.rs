@@ -47,6 +47,9 @@ fn a_manual_page_has_the_sections_that_people_look_for() {
     ] {
         let page = written(&[&["man"], command].concat());
         is_manual_page(command, &page, variable);
+        let is_short = |heading: &str| heading.split(' ').count() < 3;
+        let mut headings = page.lines().filter_map(|line| line.strip_prefix(".SH "));
+        assert!(headings.all(is_short), "{command:?}: {page}");
     }
 }
 
