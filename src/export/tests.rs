@@ -2,7 +2,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use dfdaemon_api::common::v2::Piece;
 use tempfile::TempDir;
@@ -53,7 +52,7 @@ fn names(directory: &Path) -> Vec<String> {
 /// Waits until this many bytes have come, which must not take for ever.
 async fn received(progress: &mut watch::Receiver<Progress>, bytes: u64) {
     let come = progress.wait_for(|progress| progress.received == bytes);
-    let come = tokio::time::timeout(Duration::from_secs(10), come).await;
+    let come = tokio::time::timeout(testkit::wait::HANGS, come).await;
     assert!(
         come.is_ok_and(|open| open.is_ok()),
         "{bytes} bytes never came"

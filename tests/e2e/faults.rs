@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault, Proxy};
-use testkit::wait::Changes;
+use testkit::wait::{Changes, HANGS};
 
 use self::table::{COLUMNS, Column, Expected, fault, rows};
 use crate::support::command::words;
@@ -31,9 +31,6 @@ const PLACES: [&str; 6] = [
 /// client's own can end them. On a busy machine it may be over before they come to the fault; they
 /// get twice as much then.
 const TIMEOUT: Duration = Duration::from_millis(700);
-
-/// How long a command takes at most, besides what it waits for. Beyond this it hangs.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 fn kind(code: i32) -> &'static str {
     match code {
@@ -132,7 +129,7 @@ impl<'a> Cells<'a> {
         let mut timeout = (expected == Expected::Exit(8)).then_some(TIMEOUT);
         let mut run = self.run_in_time(timeout, case);
         while let Some(longer) = timeout.filter(|_| guard.fired() == 0) {
-            assert!(longer < PATIENCE, "{case}: the fault never fires\n{run}");
+            assert!(longer < HANGS, "{case}: the fault never fires\n{run}");
             timeout = Some(2 * longer);
             run = self.run_in_time(timeout, case);
         }
@@ -167,7 +164,7 @@ impl<'a> Cells<'a> {
         let took = began.elapsed();
         let least = timeout.unwrap_or_default();
         assert!(
-            (least..least + PATIENCE).contains(&took),
+            (least..least + HANGS).contains(&took),
             "{case}: {took:?}\n{run}"
         );
         run

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::source::tokens;
 
 /// Where tests may have time of the machine pass, by `testkit::wait::real_time` or `block_for`.
-const REAL_TIME: [(&str, &str); 10] = [
+const REAL_TIME: [(&str, &str); 11] = [
     (
         "fake-dfdaemon/src/fake/tests/mod.rs",
         "a stop that must not end",
@@ -14,6 +14,10 @@ const REAL_TIME: [(&str, &str); 10] = [
     (
         "fake-dfdaemon/src/instance/runtime.rs",
         "how long tokio keeps an idle thread",
+    ),
+    (
+        "fake-dfdaemon/tests/access/hung.rs",
+        "a refusal that must not come",
     ),
     (
         "fake-dfdaemon/tests/crash/activities.rs",
@@ -68,12 +72,53 @@ fn sleeps(text: &str) -> Vec<String> {
         let is_called = by_name.contains(word) && ["::", "{", ","].contains(before);
         // A command that hangs is called with a minute.
         let in_shell = *word == "sleep" && is_number(after) && *after != "60";
-        let is_short = tokens[at..].starts_with(&["timeout", "(", "Duration", "::", "from_millis"]);
-        if is_called || in_shell || is_short {
+        // A method is a request's.
+        let is_method = at > 0 && tokens[at - 1] == ".";
+        let of_timeout = tokens[at..].strip_prefix(&["timeout", "("]);
+        let of_timeout = of_timeout.filter(|_| !is_method);
+        let is_short = of_timeout.is_some_and(|rest| {
+            is_short(rest)
+                || rest
+                    .first()
+                    .is_some_and(|name| is_short_const(&tokens, name))
+        });
+        let must_expire = of_timeout.is_some_and(expires);
+        if is_called || in_shell || is_short || must_expire {
             found.push(window.join(" "));
         }
     }
     found
+}
+
+/// Whether a time is shorter than a busy machine may take: what waits for no longer waits for something not to come.
+fn is_short(time: &[&str]) -> bool {
+    match time {
+        ["Duration", "::", "from_millis", ..] => true,
+        ["Duration", "::", "from_secs", "(", seconds, ..] => {
+            seconds.parse::<u64>().is_ok_and(|seconds| seconds < 30)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a file has a constant of this name that is short.
+fn is_short_const(tokens: &[&str], name: &str) -> bool {
+    let declared = ["const", name, ":", "Duration", "="];
+    let mut consts = tokens.windows(declared.len() + 5);
+    consts.any(|window| window.starts_with(&declared) && is_short(&window[declared.len()..]))
+}
+
+/// Whether a test wants a timeout to be over, by its arguments and what stands behind.
+fn expires(arguments: &[&str]) -> bool {
+    let mut open = 1;
+    let end = arguments.iter().position(|token| {
+        open += i32::from(*token == "(") - i32::from(*token == ")");
+        open == 0
+    });
+    let behind = end.map_or(&[][..], |end| &arguments[end + 1..]);
+    let is_now = arguments.starts_with(&["Duration", "::", "ZERO"]);
+    let is_error = |name: &&str| ["expect_err", "unwrap_err", "is_err"].contains(name);
+    !is_now && matches!(behind, [".", "await", ".", name, ..] if is_error(name))
 }
 
 /// The tests in a file of this path: all of it, or what stands at its end.
@@ -160,6 +205,8 @@ fn sleeps_are_found() {
         "std::thread::sleep(Duration::from_secs(1));",
         "\"while ! test -e up; do sleep 0.1; done\"",
         "let early = timeout(Duration::from_millis(50), call).await;",
+        "const SOON: Duration = Duration::from_secs(5);\nlet end = timeout(SOON, call).await.unwrap();",
+        "timeout(moment, call(a, b)).await.expect_err(\"it is refused\");",
     ] {
         assert_eq!(sleeps(sleeps_here).len(), 1, "{sleeps_here}");
     }
@@ -168,6 +215,9 @@ fn sleeps_are_found() {
         "clock.sleep(Duration::from_secs(10)).await;",
         "\"echo up; exec sleep 60\"",
         "timeout(HANGS, call).await.unwrap();",
+        "let request = request.timeout(Duration::from_secs(5));",
+        "timeout(HANGS, call(a)).await.unwrap().unwrap_err();",
+        "let more = timeout(Duration::ZERO, call).await.is_err();",
     ] {
         assert_eq!(sleeps(waits), [""; 0], "{waits}");
     }

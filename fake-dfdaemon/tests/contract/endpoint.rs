@@ -5,18 +5,15 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
 
 use fake_dfdaemon::{FakeDfdaemon, Release};
 use libtest_mimic::Trial;
+use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::row::{Row, Runs};
 use crate::support::client::Client;
 use crate::tested_daemon::TestedDaemon;
-
-/// How long a daemon may take to answer the simplest question.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// An endpoint, and the release that it is held to.
 pub(crate) struct Endpoint {
@@ -110,7 +107,7 @@ impl Endpoint {
             }
         };
         runtime
-            .block_on(async { tokio::time::timeout(ANSWERS_WITHIN, asked).await })
+            .block_on(async { tokio::time::timeout(HANGS, asked).await })
             .is_ok_and(|answer| answer.is_some())
     }
 

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use dfdaemon_api::digest::{crc32, metadata_digest};
 use fake_dfdaemon::{Release, Rpc};
+use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::row::{Row, row};
 use crate::support::peer_client::PeerClient;
 use crate::support::{outlasts, world};
 use crate::tested_daemon::{MIB, TestedDaemon, assert_says};
-
-/// Much longer than a hundred calls take.
-const HANGS: Duration = Duration::from_secs(20);
 
 pub(crate) fn rows() -> Vec<Row> {
     let rows = vec![

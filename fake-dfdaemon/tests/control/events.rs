@@ -1,11 +1,10 @@
 //! Events are sent as they happen.
 
-use std::time::Duration;
-
 use fake_dfdaemon::{Fault, Rpc};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::control::controlled::Controlled;
@@ -51,7 +50,7 @@ impl Reader {
                 let block = std::mem::replace(&mut self.read, rest);
                 return Some(block.trim_end().to_owned());
             }
-            let frame = tokio::time::timeout(Duration::from_secs(60), self.body.frame());
+            let frame = tokio::time::timeout(HANGS, self.body.frame());
             let frame = frame.await.expect("nothing is seen")?.ok()?;
             let data = frame.into_data().unwrap();
             self.read.push_str(std::str::from_utf8(&data).unwrap());
@@ -306,8 +305,6 @@ async fn readers_that_stall_are_let_go() {
         "{seen} events were kept for a reader that stalled"
     );
     let mut more = Reader::of(&w, "/events", None).await;
-    tokio::time::timeout(Duration::from_secs(20), w.world.stop())
-        .await
-        .unwrap();
+    tokio::time::timeout(HANGS, w.world.stop()).await.unwrap();
     while more.block().await.is_some() {}
 }

@@ -1,9 +1,8 @@
 //! Snapshots: tasks, hosts and clock come back, faults and journal stay. A reset is another start.
 
-use std::time::Duration;
-
 use fake_dfdaemon::{Fault, Rpc};
 use serde_json::{Value, json};
+use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::control::controlled::{Controlled, PIECE, START, column, empty, import, transfer};
@@ -198,8 +197,7 @@ async fn calls_that_are_running_get_unavailable() {
             column(&faults["faults"], "fired")[..3] == [1, 1, 1]
         })
         .await;
-        let patience = Duration::from_secs(10);
-        tokio::time::timeout(patience, w.api.ask(verb))
+        tokio::time::timeout(HANGS, w.api.ask(verb))
             .await
             .expect(verb);
         let exported = exporting.await.unwrap();

@@ -2,6 +2,7 @@
 
 use fake_dfdaemon::Rpc;
 use std::time::Duration;
+use testkit::wait::HANGS;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
@@ -10,9 +11,6 @@ use crate::faults::world::{
 };
 use crate::support::client::Exported;
 use crate::support::outlasts;
-
-/// How long an action has to let a call go on that it shall not hold up.
-const SOON: Duration = Duration::from_secs(20);
 
 /// A file for a call: imported, unless the call imports; where an update finds a replica to promote.
 async fn subject(w: &World, rpc: Rpc) -> Subject {
@@ -85,7 +83,7 @@ fn refusal(name: &str) -> Option<(Code, &'static str)> {
 }
 
 async fn ended(call: JoinHandle<Result<(), Status>>) -> Result<(), Status> {
-    let ended = tokio::time::timeout(SOON, call).await;
+    let ended = tokio::time::timeout(HANGS, call).await;
     ended.expect("the call goes on").unwrap()
 }
 
@@ -247,7 +245,7 @@ async fn a_stream_is_hit_at_its_place() {
             "stall" => drop(guard),
             _ => {}
         }
-        let exported = tokio::time::timeout(SOON, reading).await.unwrap().unwrap();
+        let exported = tokio::time::timeout(HANGS, reading).await.unwrap().unwrap();
         match refusal(name) {
             Some((code, _)) => {
                 assert_eq!(exported.status.code(), code, "{case}");

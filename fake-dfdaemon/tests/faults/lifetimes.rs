@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_dfdaemon::{Fault, Rpc};
+use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::faults::world::{World, import, transfer};
@@ -84,7 +85,7 @@ async fn a_daemon_stops_under_calls_that_are_held_up() {
     let export = tokio::spawn(async move { two.export(transfer(&task.id)).await });
     w.fired(&stall, 1).await;
     w.fired(&delay, 1).await;
-    let stopped = tokio::time::timeout(Duration::from_secs(10), w.daemon.stop()).await;
+    let stopped = tokio::time::timeout(HANGS, w.daemon.stop()).await;
     stopped.expect("it stops");
     assert_eq!(stat.await.unwrap().unwrap_err().code(), Code::Unavailable);
     assert_eq!(export.await.unwrap().status.code(), Code::Unavailable);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fake_dfdaemon::{Rpc, Waiting};
+use testkit::wait::HANGS;
 
 use crate::faults::world::{Kind, Place, Subject, World, faults, import};
 use crate::support::client::Import;
@@ -22,7 +23,7 @@ async fn imported_twice(w: &World) -> Subject {
 
 /// Settles, which nothing may keep from ending.
 async fn settle(w: &World) -> Vec<Waiting> {
-    let settled = tokio::time::timeout(Duration::from_secs(10), w.daemon.settle()).await;
+    let settled = tokio::time::timeout(HANGS, w.daemon.settle()).await;
     settled.expect("settling ends")
 }
 
@@ -105,7 +106,7 @@ async fn other_tasks_are_replicated_while_one_waits() {
     settle(&w).await;
     assert_eq!((count(&w, &held).await, count(&w, &other).await), (1, 2));
     // Stopping does not wait for it either.
-    let stopped = tokio::time::timeout(Duration::from_secs(10), w.daemon.stop()).await;
+    let stopped = tokio::time::timeout(HANGS, w.daemon.stop()).await;
     stopped.expect("stopping ends");
 }
 

@@ -1,5 +1,7 @@
 //! Content that goes to a writer, and clients that share a daemon.
 
+use std::time::Duration;
+
 use super::*;
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 
 /// What takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is at an output before an export.
 pub(crate) const OLD: &[u8] = b"old";

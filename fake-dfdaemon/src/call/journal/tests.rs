@@ -298,10 +298,9 @@ async fn a_stop_waits_for_lines_but_not_for_ever() {
     let _ = journal.append(&call(&journal, Rpc::Stat, "host-0", "OK", "1"));
     tokio::time::pause();
     journal.finish().await;
-    // Nobody waits for it again.
-    let before = std::time::Instant::now();
+    // The file is left to the writer: a drop has nothing to wait for.
+    assert!(journal.shared.held().file.is_none());
     drop(journal);
-    assert!(before.elapsed() < std::time::Duration::from_secs(1));
     drop(goes_on);
 }
 

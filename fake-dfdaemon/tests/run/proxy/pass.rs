@@ -241,25 +241,35 @@ async fn a_reader_that_stalls_stalls_its_daemon_and_nobody_else(between: Between
     const MOST: usize = 6 << 20;
     let (mut client, mut daemon) = between.pair().await;
     let (answer, mut send) = client.send_request(request("/a/b"), false).unwrap();
-    let (seen, mut respond) = daemon.call().await.unwrap();
+    let (_seen, mut respond) = daemon.call().await.unwrap();
     let mut body = respond.send_response(opened(), false).unwrap();
     let going = daemon.go_on();
     let _answer = answer.await.unwrap();
-    let sent = fill(&mut body).await;
-    assert!(sent > 0 && sent < MOST, "{sent} bytes");
-    // And the other way.
-    let sent = fill(&mut send).await;
-    assert!(sent > 0 && sent < MOST, "{sent} bytes");
-    drop(seen);
-
-    let (mut other, mut daemon) = between.pair().await;
-    let (answer, _) = other.send_request(request("/c/d"), true).unwrap();
-    let (_seen, mut respond) = daemon.call().await.unwrap();
-    respond.send_response(opened(), true).unwrap();
+    // In either direction, while another client gets more.
+    let (mut down, mut up) = (0, 0);
     tokio::select! {
-        answer = answer => assert!(answer.unwrap().body().is_end_stream()),
-        _ = daemon.call() => unreachable!("there is one call"),
+        () = fill(&mut body, MOST, &mut down) => panic!("the daemon sends on"),
+        () = fill(&mut send, MOST, &mut up) => panic!("the client sends on"),
+        () = in_time(another_gets(&between, 4 * MOST)) => {}
     }
+    assert!(down > 0 && up > 0, "{down} and {up} bytes");
+    going.abort();
+}
+
+/// Another client gets an answer of at least so many bytes.
+async fn another_gets(between: &Between, length: usize) {
+    let (mut client, mut daemon) = between.pair().await;
+    let (answer, _) = client.send_request(request("/c/d"), true).unwrap();
+    let (_seen, mut respond) = daemon.call().await.unwrap();
+    let mut body = respond.send_response(opened(), false).unwrap();
+    let going = daemon.go_on();
+    let sending = async {
+        fill(&mut body, length, &mut 0).await;
+        body.send_data(Bytes::new(), true).unwrap();
+    };
+    let reading = async { read(answer.await.unwrap().into_body()).await.unwrap() };
+    let ((got, _), ()) = tokio::join!(reading, sending);
+    assert!(got.len() >= length, "{} bytes", got.len());
     going.abort();
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::server::SendResponse;
-use h2::{RecvStream, client, server};
+use h2::{RecvStream, SendStream, client, server};
 use http::{HeaderMap, Request, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -193,18 +193,13 @@ pub(super) async fn read(mut body: RecvStream) -> Result<(Vec<u8>, Option<Header
     Ok((all, body.trailers().await?))
 }
 
-/// Sends so much as the receiver takes, until it takes no more for a while: how many bytes it took.
-pub(super) async fn fill(send: &mut h2::SendStream<Bytes>) -> usize {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
-    let mut sent = 0;
-    loop {
+/// Sends data until so many bytes are taken, and notes after each part how many are.
+pub(super) async fn fill(send: &mut SendStream<Bytes>, enough: usize, sent: &mut usize) {
+    while *sent < enough {
         send.reserve_capacity(64 << 10);
-        let room = std::future::poll_fn(|context| send.poll_capacity(context));
-        let Ok(room) = tokio::time::timeout(PATIENCE, room).await else {
-            return sent;
-        };
+        let room = std::future::poll_fn(|context| send.poll_capacity(context)).await;
         let room = room.unwrap().unwrap();
         send.send_data(vec![7; room].into(), false).unwrap();
-        sent += room;
+        *sent += room;
     }
 }
