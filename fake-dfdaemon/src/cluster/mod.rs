@@ -126,8 +126,11 @@ impl Cluster {
         Ok(state)
     }
 
-    /// Takes what was [loaded](Self::load) in place of what is known.
+    /// Takes what was [loaded](Self::load) in place of what is known. Blocks on the disk.
     pub(crate) fn replace_state(&self, loaded: State) {
+        for node in &self.nodes {
+            node.store().close_all_kept();
+        }
         self.scheduler.replace_state(loaded);
     }
 

@@ -75,6 +75,17 @@ impl Cluster {
         removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
     }
 
+    /// Forgets what a dfdaemon forgets that is started again, and its content, with the quirk for that.
+    /// Blocks on the disk.
+    pub(crate) fn begin_anew(&self, host: HostNumber) -> Result<(), Error> {
+        self.scheduler().forget_uploads(host);
+        self.node(host)?.store().close_all_kept();
+        match self.has_quirk(Quirk::RestartWipes) {
+            true => self.wipe(host),
+            false => Ok(()),
+        }
+    }
+
     /// Takes a host's content away, as a start of a dfdaemon does that keeps none. The scheduler
     /// goes on counting it, unless the host had left. Blocks on the disk.
     pub(crate) fn wipe(&self, host: HostNumber) -> Result<(), Error> {
@@ -156,11 +167,34 @@ impl Cluster {
         piece: &ServedPiece,
     ) -> Result<File, Error> {
         let id = &TaskId::parse(id).ok_or_else(|| not_found(id))?;
-        let store = self.node(host)?.store();
-        let file = store.open_content(id)?;
+        let file = self.open_to_read(host, id)?;
         check_length(&file, id, piece.content_length)?;
         self.scheduler().count_served(host, id);
-        Ok(file)
+        let read = self.to_read(host, id, &file)?;
+        Ok(read.unwrap_or(file))
+    }
+
+    /// Opens a host's content to read it. Blocks on the disk.
+    pub(super) fn open_to_read(&self, host: HostNumber, id: &TaskId) -> Result<File, Error> {
+        let store = self.node(host)?.store();
+        Ok(match self.has_quirk(Quirk::LinkedLinks) {
+            true => store.open_to_read(id)?,
+            false => store.open_content(id)?,
+        })
+    }
+
+    /// What is read instead of a host's content that was opened, if it is another file, with the quirk for
+    /// links. Blocks on the disk.
+    pub(super) fn to_read(
+        &self,
+        host: HostNumber,
+        id: &TaskId,
+        opened: &File,
+    ) -> Result<Option<File>, Error> {
+        match self.has_quirk(Quirk::LinkedLinks) {
+            true => Ok(self.node(host)?.store().to_read(id, opened)?),
+            false => Ok(None),
+        }
     }
 
     /// Reads a part of the piece. Blocks on the disk.

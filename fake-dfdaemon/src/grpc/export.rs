@@ -68,8 +68,8 @@ async fn begin(
     host.check_blocked(Blocked::Export, tag, application)?;
     call.wait_for(host.cluster.find_at_parents(&request.task_id))
         .await?;
-    let with_content = request.need_piece_content;
     let mut request = message::export_request(request, host.cluster.release());
+    let with_content = request.with_content;
     if host.is_for_peers
         && host.cluster.has_quirk(Quirk::NoPeerDigest)
         && let Some(output) = &mut request.output

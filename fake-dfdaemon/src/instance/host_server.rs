@@ -239,14 +239,8 @@ impl HostServer {
         if status == HostStatus::Running {
             let starts = cluster.scheduler().host_status(number) != HostStatus::Running;
             if starts {
-                let begun_anew = cluster.blocking(move |cluster| {
-                    cluster.scheduler().forget_uploads(number);
-                    if cluster.has_quirk(Quirk::RestartWipes) {
-                        cluster.wipe(number)?;
-                    }
-                    Ok(())
-                });
-                let begun_anew = begun_anew.await;
+                let begin_anew = move |cluster: &Arc<Cluster>| cluster.begin_anew(number);
+                let begun_anew = cluster.blocking(begin_anew).await;
                 begun_anew.map_err(|error| StartError::Other(error.into()))?;
             }
             self.listen().await?;

@@ -196,6 +196,7 @@ impl HostStore {
     /// error it still has none.
     pub(crate) fn place(&self, content: &mut Content, record: &ReplicaRecord) -> io::Result<()> {
         let path = self.content_path(&record.task_id);
+        self.close_kept(&record.task_id);
         self.disk.sync(&content.file)?;
         let placed = self.disk.rename(&content.path, &path).and_then(|()| {
             content.placed = true;
@@ -220,12 +221,14 @@ impl HostStore {
     /// Removes what this host has of a task. After an error it still has it.
     pub(crate) fn remove(&self, id: &TaskId) -> io::Result<()> {
         self.disk.remove(&self.record_path(id))?;
+        self.close_kept(id);
         self.disk.discard(&self.content_path(id));
         Ok(())
     }
 
     /// Removes what this host has of a task that is gone, at once or later.
     pub(crate) fn discard(&self, id: &TaskId) {
+        self.close_kept(id);
         self.disk.discard(&self.record_path(id));
         self.disk.discard(&self.content_path(id));
     }

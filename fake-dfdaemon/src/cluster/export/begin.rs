@@ -99,6 +99,14 @@ impl Cluster {
         if let Source::Fetched { subscription, .. } = &mut source {
             subscription.begin();
         }
+        if let Source::Held { file, .. } = &mut source
+            && request.with_content
+            && task.content_length > 0
+            && let Some(read) = self.to_read(host, &id, file)?
+        {
+            // The output is made of what is there.
+            *file = Arc::new(read);
+        }
         let holes = match &source {
             Source::Held { file, .. } => Holes::of(file)?,
             Source::Fetched { .. } | Source::Nowhere => Holes::unknown(),

@@ -30,6 +30,8 @@ pub(crate) struct ExportRequest {
     pub(crate) task_id: String,
     /// Whether the replica on this host becomes persistent.
     pub(crate) persistent: bool,
+    /// Whether its client gets the content.
+    pub(crate) with_content: bool,
     pub(crate) output: Option<OutputRequest>,
 }
 
@@ -40,6 +42,7 @@ impl ExportRequest {
         Self {
             task_id: task_id.to_owned(),
             persistent: false,
+            with_content: false,
             output: None,
         }
     }
@@ -346,6 +349,7 @@ mod tests {
         let request = ExportRequest {
             task_id: imported.unwrap().task.task_id.to_string(),
             persistent: false,
+            with_content: false,
             output: Some(OutputRequest {
                 path: output.clone(),
                 force_hard_link: true,

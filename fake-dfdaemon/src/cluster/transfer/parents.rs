@@ -46,6 +46,8 @@ pub(super) struct Parent {
     /// The CRC-32 of each piece, unless nobody computed them.
     pub(super) crc32: Option<Arc<[u32]>>,
     pub(super) peer_id: String,
+    /// Whether a piece was read of it.
+    was_read: bool,
 }
 
 impl Parents {
@@ -163,7 +165,7 @@ impl Parents {
             Entry::Vacant(vacant) => {
                 let (node, scheduler) = (self.cluster.node(host)?, self.cluster.scheduler());
                 // A link that no export here has made a target for leads nowhere.
-                let file = node.store().open_content(id)?;
+                let file = self.cluster.open_to_read(host, id)?;
                 let checked = self.cluster.check_whole(&file, id, self.content_length);
                 // After it was opened: still there, it is no other task's with the same id.
                 scheduler.replica_record(host, id, *generation)?;
@@ -174,6 +176,7 @@ impl Parents {
                     found: FoundData::default(),
                     crc32,
                     peer_id: node.new_peer_id(),
+                    was_read: false,
                 }))
             }
         }
@@ -202,9 +205,14 @@ impl Parents {
         self.bad.push(host);
     }
 
-    /// Counts a piece that a host has read for the transfer.
-    pub(super) fn count_piece(&self, host: HostNumber) {
+    /// Counts a piece that a host has read for the transfer. Blocks on the disk.
+    pub(super) fn count_piece(&mut self, host: HostNumber) {
         let TransferKey { id, generation, .. } = &self.transfer;
+        if let Some(parent) = self.open.get_mut(&host).filter(|parent| !parent.was_read) {
+            parent.was_read = true;
+            // What cannot be kept open is opened again.
+            let _ = self.cluster.to_read(host, id, &parent.file);
+        }
         self.cluster
             .scheduler()
             .count_uploaded(host, id, *generation);

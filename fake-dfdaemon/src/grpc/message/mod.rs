@@ -107,6 +107,7 @@ pub(super) fn export_request(
     ExportRequest {
         task_id,
         persistent,
+        with_content: request.need_piece_content,
         output,
     }
 }

@@ -1,14 +1,15 @@
-//! Symbolic links in the place of content, with the quirk for those: what they lead to is made, and goes
-//! with its directory.
+//! Symbolic links in the place of content, with the quirk for those: what they lead to is made, kept open,
+//! and goes with its directory.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::HostStore;
 use crate::dfdaemon::mutex::Mutex;
 use crate::dfdaemon::task_id::TaskId;
+use crate::store::aside::aside_of_drop;
 
 /// How many files of a kind stay open. Those that were opened first are closed for others.
 const MOST_OPEN: usize = 64;
@@ -18,6 +19,8 @@ const MOST_OPEN: usize = 64;
 pub(super) struct Links {
     /// What was made below the directory of contents, and where there.
     made: Mutex<VecDeque<(PathBuf, File)>>,
+    /// What was read, by the task.
+    kept: Mutex<VecDeque<(TaskId, File)>>,
 }
 
 impl HostStore {
@@ -29,11 +32,7 @@ impl HostStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             _ => return opened,
         }
-        let is_relative = |link: &PathBuf| {
-            // What an absolute link leads to is a user's file, which is gone.
-            fs::read_link(link).is_ok_and(|target| target.is_relative())
-        };
-        let Some(link) = self.content_link(id).filter(is_relative) else {
+        let Some(link) = self.content_link(id) else {
             return opened;
         };
         let target = self.disk.create_through(&link)?;
@@ -52,6 +51,48 @@ impl HostStore {
         found.filter(Metadata::is_symlink).map(|_| path)
     }
 
+    /// Opens content to read it: what was read through a link before, or else what is there.
+    pub(crate) fn open_to_read(&self, id: &TaskId) -> io::Result<File> {
+        match self.kept(id) {
+            Some(kept) => kept,
+            None => self.open_content(id),
+        }
+    }
+
+    /// What is read instead of content that was opened, if it is another file. The first one that is read
+    /// through a link stays open and is read from then on, whatever the link leads to, as in a dfdaemon.
+    /// Blocks on the disk.
+    pub(crate) fn to_read(&self, id: &TaskId, opened: &File) -> io::Result<Option<File>> {
+        if let Some(kept) = self.kept(id) {
+            return kept.map(Some);
+        }
+        if self.content_link(id).is_some() {
+            push(&self.links.kept, (id.clone(), opened.try_clone()?));
+        }
+        Ok(None)
+    }
+
+    fn kept(&self, id: &TaskId) -> Option<io::Result<File>> {
+        let kept = self.links.kept.lock();
+        let kept = kept.iter().find(|(of, _)| of == id);
+        kept.map(|(_, file)| file.try_clone())
+    }
+
+    /// Closes what was read of a task: it goes, or has come anew. Blocks on the disk.
+    pub(super) fn close_kept(&self, id: &TaskId) {
+        let mut kept = self.links.kept.lock();
+        let place = kept.iter().position(|(of, _)| of == id);
+        let closed = place.and_then(|place| kept.remove(place));
+        drop(kept);
+        drop(closed);
+    }
+
+    /// Closes what was read, as the end of a dfdaemon does. Blocks on the disk.
+    pub(crate) fn close_all_kept(&self) {
+        let closed = std::mem::take(&mut *self.links.kept.lock());
+        drop(closed);
+    }
+
     /// Where an open file lies below the directory of contents, if it does.
     fn place_below(&self, file: &File) -> Option<PathBuf> {
         let (path, root) = (self.disk.path_of(file).ok()?, self.root.canonicalize());
@@ -66,6 +107,16 @@ impl HostStore {
             if let Err(error) = self.disk.remove_open(&self.root, &place, &file) {
                 tracing::warn!(place = %place.display(), %error, "a link's target stays");
             }
+        }
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        if !kept.is_empty() {
+            // Users' files: their file systems may hang.
+            aside_of_drop(|| drop(kept));
         }
     }
 }

@@ -11,6 +11,7 @@ use tonic::Code;
 use super::left_behind::content_path;
 use super::{client_of, imported};
 use crate::support::client::{Client, Export};
+use crate::support::peer_client::PeerClient;
 use crate::tested_daemon::{TestedDaemon, export_to, import, transfer};
 
 /// Imports through links: an absolute one, one within a directory, one to another directory.
@@ -65,16 +66,61 @@ pub(super) async fn imports(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool {
         w.assert_internal(&exported.status, text);
         let exported = other.export(transfer(&id)).await;
         w.assert_internal(&exported.status, &gone);
-        // What an absolute link leads to is the content.
-        fs::remove_file(&source.path).unwrap();
         let id = w.id_of(&source.bytes, Parameters::default());
-        let exported = client.export(transfer(&id)).await;
-        w.assert_internal(&exported.status, text);
-        assert!(!source.path.exists());
+        behind_absolute_link(w, fake, &id, &source.path).await;
     } else {
         assert_eq!(exported.ok().content(), elsewhere.bytes);
     }
     is_link
+}
+
+/// Exports of what an absolute link leads to, while that is replaced and removed.
+async fn behind_absolute_link(w: &TestedDaemon, fake: &FakeDfdaemon, id: &str, source: &Path) {
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let peer = PeerClient::connect(fake.host(1).unwrap().upload_endpoint()).await;
+    let contents = async || {
+        let client = client_of(fake).await;
+        let here = client.export(transfer(id)).await.ok().content();
+        let there = other.export(transfer(id)).await.ok().content();
+        peer.delete(id).await.unwrap();
+        [here, there]
+    };
+    let by_path = async || {
+        let out = w.path(&w.unique("out"));
+        client_of(fake).await.export(export_to(id, &out)).await.ok();
+        fs::read(out).unwrap()
+    };
+    let replace = || {
+        let new = w.file(10);
+        fs::rename(new.path, source).unwrap();
+        new.bytes
+    };
+    // What was read first is read from then on, whatever lies there; by path it is what lies there.
+    let read = replace();
+    assert_eq!(contents().await, [read.clone(), read.clone()]);
+    let there = replace();
+    assert_eq!(contents().await, [read.clone(), read.clone()]);
+    assert_eq!(by_path().await, there);
+    // An export makes the file again that is gone.
+    fs::remove_file(source).unwrap();
+    assert_eq!(by_path().await, [0; 10]);
+    assert_eq!(fs::read(source).unwrap(), [0; 10]);
+    assert_eq!(contents().await, [read.clone(), read]);
+    // Until the host starts again.
+    let start_again = async || {
+        let host = fake.host(0).unwrap();
+        host.stop().await;
+        host.start().await.unwrap();
+    };
+    start_again().await;
+    let there = replace();
+    assert_eq!(contents().await, [there.clone(), there]);
+    // Other hosts make nothing.
+    start_again().await;
+    fs::remove_file(source).unwrap();
+    let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
+    w.assert_internal(&other.export(transfer(id)).await.status, &gone);
+    assert!(!source.exists());
 }
 
 /// Outputs of a link to `beside`, 11 bytes long: further names of the link, that are followed from there.

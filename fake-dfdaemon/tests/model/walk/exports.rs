@@ -143,10 +143,10 @@ impl QuirkWalk {
             self.model.cure(id, host);
             return;
         }
-        let length = self.model.tasks[id].length as usize;
-        let bytes = self.files.served(replica.content.unwrap(), length);
+        let bytes = self.model.served(&self.files, id, host);
         self.check_pieces(export, id, &exported, &bytes, Some(&replica));
         if export.with_content {
+            self.model.read(&self.files, id, host);
             self.count_uploads(id, host);
         }
         let task = self.model.tasks.get_mut(id).unwrap();

@@ -151,8 +151,8 @@ impl Files {
         files.chain(self.beside()).collect()
     }
 
-    /// The bytes that a replica serves, which are as many as its task has.
-    pub(crate) fn served(&self, content: Node, length: usize) -> Vec<u8> {
+    /// The bytes of content, which are as many as its task has.
+    pub(crate) fn there(&self, content: Node, length: usize) -> Vec<u8> {
         match content {
             Node::File(file) => self.contents[file].clone(),
             Node::Absolute(source) => self.contents[self.sources[source]].clone(),

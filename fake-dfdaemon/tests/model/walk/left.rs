@@ -125,6 +125,10 @@ impl QuirkWalk {
         if is_held {
             task.flag(host, false);
         }
+        if is_held && with_content {
+            self.model.read(&self.files, id, host);
+        }
+        let task = self.model.tasks.get_mut(id).unwrap();
         if fails {
             let replica = task.replicas.get_mut(&host).unwrap();
             // Whether the piece was read before its client was gone is not known.

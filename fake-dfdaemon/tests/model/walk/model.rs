@@ -125,22 +125,44 @@ impl Model {
                 false => Transfer::Nowhere,
             };
         };
-        let content = from.content.unwrap();
-        if from.is_poisoned() || self.leads_nowhere(id, parent, content) {
+        if from.is_poisoned() || self.leads_nowhere(id, parent, from.content.unwrap()) {
             return Transfer::Gone;
         }
-        let bytes = files.served(content, task.length as usize);
+        let bytes = self.served(files, id, parent);
         match &from.crc32 {
             Some(crc32) if *crc32 != task.crc32(&bytes) => Transfer::Bad,
             _ => Transfer::Whole(bytes),
         }
     }
 
+    /// The bytes that a host's whole replica serves.
+    pub(crate) fn served(&self, files: &Files, id: &str, host: usize) -> Vec<u8> {
+        let task = &self.tasks[id];
+        let replica = task.whole(host).unwrap();
+        let content = replica.read.map(Node::File).or(replica.content);
+        files.there(content.unwrap(), task.length as usize)
+    }
+
+    /// Pieces of a host's replica are read: what an absolute link leads to stays open.
+    pub(crate) fn read(&mut self, files: &Files, id: &str, host: usize) {
+        let task = self.tasks.get_mut(id).unwrap();
+        let replica = task.replicas.get_mut(&host).filter(|_| task.length > 0);
+        if let Some(replica) = replica
+            && let (None, Some(Node::Absolute(source))) = (replica.read, replica.content)
+        {
+            replica.read = Some(files.sources[source]);
+        }
+    }
+
     /// Does a transfer to a host; the pieces that came are read from the parent.
     pub(crate) fn take(&mut self, files: &mut Files, id: &str, to: usize, persistent: bool) {
         let transfer = self.transfer(files, id, to);
-        let task = self.tasks.get_mut(id).unwrap();
+        let task = &self.tasks[id];
         let parent = (0..HOSTS).find(|host| *host != to && task.whole(*host).is_some());
+        if let (Transfer::Whole(_) | Transfer::Bad, Some(parent)) = (&transfer, parent) {
+            self.read(files, id, parent);
+        }
+        let task = self.tasks.get_mut(id).unwrap();
         match transfer {
             Transfer::Whole(bytes) => {
                 if let Some(parent) = parent {

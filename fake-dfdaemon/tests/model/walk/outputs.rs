@@ -121,7 +121,7 @@ impl QuirkWalk {
         let newer = self.model.release != Release::V0_2;
         let task = &self.model.tasks[id];
         let content = task.replicas[&export.host].content.unwrap();
-        let bytes = self.files.served(content, task.length as usize);
+        let bytes = self.files.there(content, task.length as usize);
         let output = match (place, link) {
             (Place::None, _) | (_, None) => return Ok(()),
             (Place::NoParent(_), _) => return Err(internal(NO_FILE)),
@@ -171,7 +171,7 @@ impl QuirkWalk {
         let bytes = self.model.live(id).and_then(|task| {
             let held = task.whole(export.host).and_then(|replica| replica.content);
             match held {
-                Some(content) => Some(self.files.served(content, task.length as usize)),
+                Some(content) => Some(self.files.there(content, task.length as usize)),
                 None => match self.model.transfer(&self.files, id, export.host) {
                     Transfer::Whole(bytes) => Some(bytes),
                     Transfer::Bad | Transfer::Gone | Transfer::Nowhere => None,

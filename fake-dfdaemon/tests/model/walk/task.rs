@@ -27,6 +27,8 @@ pub(crate) struct Task {
 #[derive(Clone, Debug)]
 pub(crate) struct Replica {
     pub(crate) content: Option<Node>,
+    /// The file that was read through an absolute link and stays open.
+    pub(crate) read: Option<usize>,
     /// The file of full length that lies there instead of content.
     pub(crate) preallocated: Option<Node>,
     /// CRC-32 of each piece when it came; `None` for a link to the source.
@@ -50,6 +52,7 @@ impl Replica {
     pub(crate) fn whole(content: Node, crc32: Option<Vec<u32>>, persistent: bool) -> Self {
         Self {
             content: Some(content),
+            read: None,
             preallocated: None,
             crc32,
             persistent,
@@ -67,6 +70,7 @@ impl Replica {
     pub(crate) fn unfinished(failed: bool, persistent: bool) -> Self {
         Self {
             content: None,
+            read: None,
             preallocated: None,
             crc32: None,
             persistent,
@@ -179,7 +183,7 @@ impl Task {
         match replica {
             Some(replica) if replica.counts() => {
                 (replica.lost, replica.content, replica.uploaded) = (true, None, Some(0));
-                replica.preallocated = None;
+                (replica.read, replica.preallocated) = (None, None);
             }
             _ => drop(self.replicas.remove(&host)),
         }

@@ -155,6 +155,7 @@ impl RunningFake<'_> {
         let request = ExportRequest {
             task_id: self.id(file),
             persistent: false,
+            with_content: false,
             output,
         };
         let begun = self
