@@ -22,7 +22,8 @@ impl Scheduler {
     pub(crate) fn kept_by(&self, host: HostNumber) -> HashSet<TaskId> {
         let state = self.state();
         let kept = state.tasks.iter().filter(|entry| {
-            let replica = entry.finished_replica(host);
+            let replica = entry.replicas.get(host);
+            let replica = replica.filter(|replica| replica.counts());
             let lost = entry.counted_peers.has_lost_persistent(host);
             replica.is_some_and(ReplicaState::is_persistent) || lost
         });

@@ -101,9 +101,11 @@ impl ReplicaState {
         forgotten_before.is_none_or(|before| self.record.updated_at > before)
     }
 
-    /// Whether it is one of the task's persistent replicas, as far as the scheduler knows.
+    /// Whether it is one of the task's persistent replicas, as far as the scheduler knows, or as far as the
+    /// host does if the scheduler never heard of it.
     pub(crate) fn is_persistent(&self) -> bool {
-        self.told_persistent.unwrap_or(self.record.persistent)
+        let told = self.told_persistent.filter(|_| !self.untold);
+        told.unwrap_or(self.record.persistent)
     }
 
     /// What its host has with it: tasks, and bytes of content.

@@ -113,7 +113,9 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
             left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await
         }
         Quirk::UntoldEmptyCopies => {
-            left_behind::empty_copies(w, &start(|fake| fake.hosts(2)).await).await
+            let untold = left_behind::empty_copies(w, &start(|fake| fake.hosts(2)).await).await;
+            assert_eq!(replication::of_empty(w, has).await, untold);
+            untold
         }
         Quirk::ExpiryUnderExports => expiry(w, &start(plain).await).await,
         Quirk::NoLocalCalls => local_calls(&start(plain).await).await,

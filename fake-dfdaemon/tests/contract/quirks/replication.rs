@@ -73,3 +73,28 @@ pub(super) async fn in_vain(w: &TestedDaemon, tries_once: bool) -> bool {
     assert_eq!(other.stat(&id).await.unwrap().current_replica_count, 0);
     is_asked
 }
+
+/// The importer of an empty task leaves, whose replica on the other host is persistent no more. Whether that
+/// host is asked for one: a scheduler that knows of its replica takes it for persistent.
+pub(super) async fn of_empty(w: &TestedDaemon, is_untold: bool) -> bool {
+    let is_untold = Some(Quirk::UntoldEmptyCopies).filter(|_| is_untold);
+    let quirks = [Quirk::OneTryReplication, Quirk::ExportClearsPersistent];
+    let builder = FakeDfdaemon::builder().release(w.release).hosts(2);
+    let builder = builder.quirks(quirks.into_iter().chain(is_untold));
+    let fake = builder.manual_clock().start().await.unwrap();
+    let request = Import {
+        persistent_replica_count: 2,
+        ..import(&w.file(0).path)
+    };
+    let id = client_of(&fake).await.import(request).await.unwrap().id;
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let is_persistent = async || {
+        fake.settle().await;
+        other.stat_local(&id).await.unwrap().persistent
+    };
+    assert!(is_persistent().await);
+    other.export(transfer(&id)).await.ok();
+    assert!(!is_persistent().await);
+    fake.host(0).unwrap().leave().await;
+    is_persistent().await
+}

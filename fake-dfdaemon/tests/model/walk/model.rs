@@ -77,8 +77,9 @@ impl Model {
             let counted = std::mem::take(&mut task.counted[host]);
             let replica = task.replicas.get_mut(&host).filter(|replica| !replica.left);
             let kept = replica.is_some_and(|replica| {
+                let counts = replica.counts();
                 replica.left = true;
-                replica.finished && replica.is_persistent()
+                counts && replica.is_persistent()
             });
             if kept || counted.lost_persistent {
                 self.due.push(id.clone());

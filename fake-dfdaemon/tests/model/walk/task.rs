@@ -98,7 +98,8 @@ impl Replica {
     }
 
     pub(super) fn is_persistent(&self) -> bool {
-        self.known_persistent.unwrap_or(self.persistent)
+        let known = self.known_persistent.filter(|_| !self.unknown);
+        known.unwrap_or(self.persistent)
     }
 }
 
