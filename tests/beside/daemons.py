@@ -149,8 +149,14 @@ class Real(Side):
 
     def leave(self, host):
         """As it is told to end: the scheduler hears of it."""
-        self.running[host].terminate()
-        self.running.pop(host).wait(60)
+        process = self.running.pop(host)
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            # It waits for exports that wait.
+            process.kill()
+            process.wait()
 
     def settle(self):
         self.scheduler.settle()
@@ -172,12 +178,13 @@ class Real(Side):
 
 
 class Fake(Side):
-    """A fake with as many hosts, all quirks on."""
+    """A fake with as many hosts, all quirks on, or none."""
 
-    def __init__(self, program, directory):
+    def __init__(self, program, directory, quirks=True):
         super().__init__("fake", directory)
         arguments = ["serve", "--state-dir", self.dir / "state", "--hosts", str(HOSTS)]
-        arguments += ["--dfdaemon-version", "1.5", "--quirk", "all", "--format", "json", "--exit-on-stdin-close"]
+        arguments += ["--dfdaemon-version", "1.5", "--format", "json", "--exit-on-stdin-close"]
+        arguments += ["--quirk", "all"] if quirks else []
         self.log = open(self.dir / "log", "wb")
         self.process = subprocess.Popen(
             [program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log

@@ -3,7 +3,7 @@
     walk.py SEED STEPS DFDAEMON FAKE_DFDAEMON [WITHOUT…]
 
 WITHOUT names kinds of steps to leave out: `links` (imports through symbolic links), `leaving` (clients that leave),
-`hosts` (hosts that die, leave and start again). Ends with 1 when a step differed.
+`hosts` (hosts that die, leave and start again). With `quirks` the fake has none. Ends with 1 when a step differed.
 """
 
 import shutil
@@ -28,7 +28,7 @@ class Walk:
     def __init__(self, seed, without, dfdaemon, fake_dfdaemon, directory):
         self.steps = Steps(seed, without)
         directory = Path(directory)
-        sides = [Real(dfdaemon, directory / "real"), Fake(fake_dfdaemon, directory / "fake")]
+        sides = [Real(dfdaemon, directory / "real"), Fake(fake_dfdaemon, directory / "fake", "quirks" not in without)]
         self.worlds = [World(side) for side in sides]
         self.task_ids, self.outputs = [], []
         self.set_aside, self.standing = {}, {}
