@@ -20,6 +20,7 @@ mod peer;
 mod piece;
 mod piece_packets;
 mod pieces;
+mod reflection;
 pub(crate) mod request_head;
 mod router;
 mod sending_socket;
@@ -29,9 +30,6 @@ pub(crate) mod socket;
 mod stat;
 mod unserved;
 
-use dfdaemon_api::FILE_DESCRIPTOR_SET;
-use prost_types::{FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto};
-use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Error as ReflectionError;
 
@@ -43,13 +41,13 @@ pub(crate) use self::services::Services;
 use self::services::named;
 
 /// The services on a host's download socket.
-pub(crate) fn download_services(host: &ServedHost) -> Result<Services, ReflectionError> {
+pub(crate) fn download_services(host: &ServedHost) -> Result<Services, &'static ReflectionError> {
     let download = named(Download(host.clone()));
     with_health_and_reflection(download, host)
 }
 
 /// The services on a host's upload socket.
-pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, ReflectionError> {
+pub(crate) fn upload_services(host: &ServedHost) -> Result<Services, &'static ReflectionError> {
     let host = for_peers(host);
     with_health_and_reflection(named(Upload(host.clone())), &host)
 }
@@ -73,59 +71,19 @@ fn for_peers(host: &ServedHost) -> ServedHost {
 pub(crate) fn download_health(host: &ServedHost) -> impl tonic_health::pb::health_server::Health {
     HealthOf {
         host: host.clone(),
-        service: Download::NAME,
+        service: <Download as tonic::server::NamedService>::NAME,
     }
 }
 
 fn with_health_and_reflection(
     service: (&'static str, services::Call),
     host: &ServedHost,
-) -> Result<Services, ReflectionError> {
+) -> Result<Services, &'static ReflectionError> {
     let health = HealthServer::new(HealthOf {
         host: host.clone(),
         service: service.0,
     });
-    let all = [
-        service,
-        named(health),
-        named(reflected().build_v1()?),
-        named(reflected().build_v1alpha()?),
-    ];
+    let [v1, v1alpha] = reflection::services()?;
+    let all = [service, named(health), v1, v1alpha];
     Ok(Services::new(host.clone(), all))
-}
-
-/// What reflection lists on every socket of a dfdaemon. Health is served, and not listed.
-const LISTED: [&str; 5] = [
-    Download::NAME,
-    Upload::NAME,
-    "scheduler.v2.Scheduler",
-    "manager.v2.Manager",
-    "grpc.reflection.v1.ServerReflection",
-];
-
-/// The services that reflection tells of. Those of the scheduler and the manager are listed without
-/// a method: clients that look at every service that is listed need something to look at.
-fn reflected() -> tonic_reflection::server::Builder<'static> {
-    let empty = |package: &str, service: &str| FileDescriptorProto {
-        name: Some(format!("{package}.proto")),
-        package: Some(package.to_owned()),
-        syntax: Some("proto3".to_owned()),
-        service: vec![ServiceDescriptorProto {
-            name: Some(service.to_owned()),
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    let file = vec![
-        empty("scheduler.v2", "Scheduler"),
-        empty("manager.v2", "Manager"),
-    ];
-    let reflected = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-        .register_file_descriptor_set(FileDescriptorSet { file });
-    LISTED.into_iter().fold(reflected, |reflected, service| {
-        reflected.with_service_name(service)
-    })
 }

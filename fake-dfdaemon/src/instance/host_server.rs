@@ -125,7 +125,8 @@ impl HostServer {
     }
 
     async fn bind_all(&self) -> Result<Vec<Socket>, StartError> {
-        let other = |error: tonic_reflection::server::Error| StartError::Other(error.into());
+        let other =
+            |error: &'static tonic_reflection::server::Error| StartError::Other(error.into());
         let download = Protocol::Grpc(download_services(&self.served).map_err(other)?);
         let upload = Protocol::Grpc(upload_services(&self.served).map_err(other)?);
         // First: the upload service tells where it is.
