@@ -14,7 +14,10 @@ use crate::support::peer_client::PeerClient;
 use crate::tested_daemon::{MIB, TestedDaemon, export_to, transfer};
 
 /// More than a dfdaemon reads ahead of its client.
-const LENGTH: usize = 13 * 4 * MIB;
+const LONG: usize = 13 * 4 * MIB;
+
+/// Two pieces.
+const SHORT: usize = 4 * MIB + 1;
 
 /// How long a dfdaemon waits for a piece of another host.
 const PATIENCE: Duration = Duration::from_secs(360);
@@ -30,7 +33,7 @@ pub(super) async fn exports_wait(w: &TestedDaemon) {
     let hosts = Hosts { w, fake: &fake };
     let gone = w.by_scheduler(Code::FailedPrecondition, "no candidate parents found");
 
-    let id = hosts.stalled().await;
+    let id = hosts.stalled(LONG).await;
     fake.host(0).unwrap().stop().await;
     let waiting = hosts.begin(2, transfer(&id)).await;
     hosts.counts(&id, (1, 3)).await;
@@ -55,7 +58,7 @@ pub(super) async fn exports_wait(w: &TestedDaemon) {
     hosts.client(1).await.export(transfer(&id)).await.ok();
     let exported = waiting.await.unwrap().ok();
     let parent = exported.pieces.first().unwrap().parent_id.clone().unwrap();
-    assert!(exported.content().len() == LENGTH && parent.contains("-host-1-"));
+    assert!(exported.content().len() == LONG && parent.contains("-host-1-"));
     for host in [1, 2] {
         let local = hosts.local(host, &id).await;
         assert!(local.finished_at.is_some() && local.failed_at.is_none());
@@ -63,7 +66,7 @@ pub(super) async fn exports_wait(w: &TestedDaemon) {
 
     // Or until the host stops, or time is up.
     for stops in [true, false] {
-        let id = hosts.stalled().await;
+        let id = hosts.stalled(SHORT).await;
         fake.host(0).unwrap().stop().await;
         let waiting = hosts.begin(2, transfer(&id)).await;
         match stops {
@@ -92,9 +95,9 @@ impl Hosts<'_> {
         PeerClient::connect(self.fake.host(host).unwrap().upload_endpoint()).await
     }
 
-    /// A task whose second host lost its copy, and was refused a link since.
-    async fn stalled(&self) -> String {
-        let (id, _) = imported(self.w, self.fake, LENGTH).await;
+    /// A task of this many bytes whose second host lost its copy, and was refused a link since.
+    async fn stalled(&self, length: usize) -> String {
+        let (id, _) = imported(self.w, self.fake, length).await;
         self.client(1).await.export(transfer(&id)).await.ok();
         self.peer(1).await.delete(&id).await.unwrap();
         let out = self.w.path(&self.w.unique("out"));
