@@ -27,6 +27,14 @@ impl Cluster {
         self.mark_persistent(host, id, true, true)
     }
 
+    /// Has a host make what it has of a task persistent for a replica that it has lost, and that its scheduler
+    /// takes for a peer of its own.
+    pub(super) fn promote_lost(&self, host: HostNumber, id: &str) -> Result<(), Error> {
+        self.mark_persistent(host, id, true, false)?;
+        self.scheduler().promote_lost(host, id);
+        Ok(())
+    }
+
     /// Makes a host's whole replica of a task whose lock is held a persistent one.
     pub(super) fn write_persistent(&self, host: HostNumber, id: &str) -> Result<(), Error> {
         self.write_mark(host, id, true, true)

@@ -10,9 +10,9 @@ use crate::call::faults::{Action, Phase};
 use crate::call::gate::GateGuard;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
-use crate::cluster::Error;
 use crate::cluster::scheduler::{Blocked, Job, Step};
 use crate::cluster::transfer::Wanted;
+use crate::cluster::{Cluster, Error};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
 use crate::dfdaemon::task_id::TaskId;
@@ -38,7 +38,12 @@ impl Jobs {
             };
             let taken = match step {
                 None => return asked,
-                Some(Step::Promote(host)) => self.promote(host, id, &gate).await,
+                Some(Step::Promote(host)) => {
+                    self.promote(host, id, Cluster::set_persistent, &gate).await
+                }
+                Some(Step::PromoteLost(host)) => {
+                    self.promote(host, id, Cluster::promote_lost, &gate).await
+                }
                 Some(Step::Create(host)) => self.replicate_to(host, id, gate).await,
             };
             if replaced.is_cancelled() {
@@ -118,11 +123,17 @@ impl Jobs {
     }
 
     /// Makes a replica that a host has persistent, when it is its turn.
-    async fn promote(&self, host: HostNumber, id: &TaskId, gate: &GateGuard) -> Result<(), Error> {
+    async fn promote(
+        &self,
+        host: HostNumber,
+        id: &TaskId,
+        how: fn(&Cluster, HostNumber, &str) -> Result<(), Error>,
+        gate: &GateGuard,
+    ) -> Result<(), Error> {
         let promote = || {
             let id = id.clone();
             self.cluster
-                .blocking(move |cluster| cluster.set_persistent(host, &id))
+                .blocking(move |cluster| how(cluster, host, &id))
         };
         tokio::select! {
             promoted = self.cluster.workers().turns().take(true, promote) => promoted,

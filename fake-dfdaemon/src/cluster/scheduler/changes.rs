@@ -129,6 +129,13 @@ impl Scheduler {
         }
     }
 
+    /// Takes an evictable replica that a host has lost for a persistent one.
+    pub(in crate::cluster) fn promote_lost(&self, host: HostNumber, id: &str) {
+        if let Some(entry) = self.state().tasks.get_mut(id) {
+            entry.counted_peers.promote_lost(host);
+        }
+    }
+
     /// Forgets what a host counted in memory, as a dfdaemon does that is started again.
     pub(crate) fn forget_uploads(&self, host: HostNumber) {
         for id in self.task_ids() {

@@ -26,6 +26,16 @@ enum PeerState {
     Lost,
 }
 
+impl CountedPeer {
+    fn lost(host: HostNumber, persistent: bool) -> Self {
+        Self {
+            host,
+            persistent,
+            state: PeerState::Lost,
+        }
+    }
+}
+
 impl CountedPeers {
     /// Adds an export that runs.
     pub(crate) fn add_running(&mut self, host: HostNumber, persistent: bool) {
@@ -100,6 +110,20 @@ impl CountedPeers {
         self.0.iter().any(|peer| is_it(peer) && peer.persistent)
     }
 
+    /// How many evictable replicas a host has lost.
+    pub(crate) fn lost_evictable(&self, host: HostNumber) -> usize {
+        let lost = CountedPeer::lost(host, false);
+        self.0.iter().filter(|peer| **peer == lost).count()
+    }
+
+    /// Takes an evictable replica that a host has lost for a persistent one.
+    pub(crate) fn promote_lost(&mut self, host: HostNumber) {
+        let lost = CountedPeer::lost(host, false);
+        if let Some(peer) = self.0.iter_mut().find(|peer| **peer == lost) {
+            peer.persistent = true;
+        }
+    }
+
     /// The hosts that are offered to this one for what they have lost, or for exports that run.
     pub(crate) fn offered_to(&self, host: HostNumber) -> impl Iterator<Item = HostNumber> {
         let offered = self.0.iter();
@@ -139,6 +163,27 @@ mod tests {
         assert_eq!((peers.count(), peers.count_persistent()), (3, 1));
         peers.remove_host(first);
         assert_eq!((peers.count(), peers.count_persistent()), (1, 0));
+    }
+
+    #[test]
+    fn one_after_another_of_the_evictable_replicas_that_a_host_lost_becomes_persistent() {
+        let [first, second] = [0, 1].map(HostNumber::of);
+        let mut peers = CountedPeers::default();
+        peers.add_failed(first, false);
+        for (host, persistent) in [
+            (first, false),
+            (first, true),
+            (first, false),
+            (second, false),
+        ] {
+            peers.add_lost(host, persistent);
+        }
+        for left in [1, 0, 0] {
+            peers.promote_lost(first);
+            assert_eq!(peers.lost_evictable(first), left);
+        }
+        assert_eq!((peers.count(), peers.count_persistent()), (5, 3));
+        assert_eq!(peers.lost_evictable(second), 1);
     }
 
     #[test]

@@ -110,10 +110,8 @@ impl Scheduler {
         let candidates = state.candidates(entry, self.adjusted().capacity);
         let seed = (entry.generation.seed(), now.as_second().unsigned_abs());
         let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
-        draw(
-            entry.task.persistent_replica_count,
-            &candidates,
-            &mut Random::of(&parts),
-        )
+        let there = state.persistent_replicas(entry, None);
+        let missing = entry.task.persistent_replica_count.saturating_sub(there);
+        draw(missing, &candidates, &mut Random::of(&parts))
     }
 }

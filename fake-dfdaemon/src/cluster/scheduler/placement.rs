@@ -1,5 +1,7 @@
 //! Where a task's persistent replicas go: pure, from what the hosts have.
 
+use std::iter::repeat_n;
+
 use crate::call::random::Random;
 use crate::dfdaemon::HostNumber;
 
@@ -10,6 +12,8 @@ pub(crate) struct Candidate {
     pub(crate) host: HostNumber,
     /// Its replica of the task, if that is whole, or counts as one.
     pub(crate) replica: Option<Retention>,
+    /// How many evictable replicas it has lost that the scheduler takes for its own besides.
+    pub(crate) lost: usize,
     /// Whether its replica counts: the host has not left.
     pub(crate) counts: bool,
     /// Whether it can be asked to do anything: it runs.
@@ -32,37 +36,51 @@ pub(crate) enum Retention {
 pub(crate) enum Step {
     /// This host's replica becomes persistent. Nothing is transferred.
     Promote(HostNumber),
+    /// This host is asked to make what it has persistent, and a replica that it has lost counts as such.
+    PromoteLost(HostNumber),
     /// This host gets a persistent replica.
     Create(HostNumber),
 }
 
 /// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
-/// one a host, existing replicas first.
+/// one a host, but for what hosts have lost, existing replicas first.
 pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
     let persistent = candidates
         .iter()
         .filter(|candidate| candidate.counts && candidate.replica == Some(Retention::Persistent))
         .count() as u64;
-    let missing = usize::try_from(wanted.saturating_sub(persistent)).unwrap_or(usize::MAX);
+    let mut steps = possible(candidates);
+    steps.truncate(at_most(wanted.saturating_sub(persistent)));
+    steps
+}
+
+fn at_most(steps: u64) -> usize {
+    usize::try_from(steps).unwrap_or(usize::MAX)
+}
+
+/// The steps to as many persistent replicas as the hosts allow, in order.
+fn possible(candidates: &[Candidate]) -> Vec<Step> {
     let mut usable: Vec<_> = candidates
         .iter()
         .filter(|candidate| candidate.counts && candidate.runs)
         .collect();
     usable.sort_by_key(|candidate| (candidate.used, candidate.host));
-    let promoted = usable
-        .iter()
-        .filter(|candidate| candidate.replica == Some(Retention::Evictable))
-        .map(|candidate| Step::Promote(candidate.host));
+    let promoted = usable.iter().flat_map(|candidate| {
+        let there = candidate.replica == Some(Retention::Evictable);
+        let lost = repeat_n(Step::PromoteLost(candidate.host), candidate.lost);
+        lost.chain(there.then_some(Step::Promote(candidate.host)))
+    });
     let created = usable
         .iter()
-        .filter(|candidate| candidate.replica.is_none() && candidate.has_room)
+        .filter(|candidate| candidate.replica.is_none() && candidate.lost == 0)
+        .filter(|candidate| candidate.has_room)
         .map(|candidate| Step::Create(candidate.host));
-    promoted.chain(created).take(missing).collect()
+    promoted.chain(created).collect()
 }
 
-/// The same as a scheduler decides that draws exactly as many hosts as are missing, and looks at
+/// The steps that a scheduler takes that draws exactly as many hosts as it misses replicas, and looks at
 /// their room only then: hosts without room are lost.
-pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -> Vec<Step> {
+pub(crate) fn draw(missing: u64, candidates: &[Candidate], random: &mut Random) -> Vec<Step> {
     let roomy: Vec<_> = candidates
         .iter()
         .map(|candidate| Candidate {
@@ -70,23 +88,22 @@ pub(crate) fn draw(wanted: u64, candidates: &[Candidate], random: &mut Random) -
             ..*candidate
         })
         .collect();
-    let mut steps = plan(u64::MAX, &roomy);
-    let missing = plan(wanted, &roomy).len();
+    let mut steps = possible(&roomy);
     let promoted = steps
         .iter()
-        .take_while(|step| matches!(step, Step::Promote(_)))
+        .take_while(|step| !matches!(step, Step::Create(_)))
         .count();
     if let Some(created) = steps.get_mut(promoted..) {
         random.shuffle(created);
     }
-    steps.truncate(missing);
+    steps.truncate(at_most(missing));
     let has_room = |host: HostNumber| {
         candidates
             .iter()
             .any(|candidate| candidate.host == host && candidate.has_room)
     };
     steps.retain(|step| match step {
-        Step::Promote(_) => true,
+        Step::Promote(_) | Step::PromoteLost(_) => true,
         Step::Create(host) => has_room(*host),
     });
     steps
@@ -102,6 +119,7 @@ mod tests {
         Candidate {
             host: HostNumber::of(index),
             replica,
+            lost: 0,
             counts: true,
             runs: true,
             has_room: true,
@@ -129,6 +147,27 @@ mod tests {
         assert_eq!(plan(3, &hosts), [promote(2), create(1)]);
         assert_eq!(plan(9, &hosts), [promote(2), create(1), create(3)]);
         assert_eq!(plan(1, &hosts), []);
+    }
+
+    #[test]
+    fn what_a_host_has_lost_is_promoted_as_well_and_first() {
+        let promote_lost = |index| Step::PromoteLost(HostNumber::of(index));
+        let with_lost = |lost, host| Candidate { lost, ..host };
+        let hosts = [
+            with_lost(2, host(0, Some(Retention::Evictable))),
+            with_lost(1, host(1, Some(Retention::Persistent))),
+            with_lost(1, host(2, None)),
+        ];
+        let all = [
+            promote_lost(0),
+            promote_lost(0),
+            promote(0),
+            promote_lost(1),
+            promote_lost(2),
+        ];
+        assert_eq!(plan(9, &hosts), all);
+        assert_eq!(plan(3, &hosts), all[..2]);
+        assert_eq!(draw(3, &hosts, &mut Random::of(&[])), all[..3]);
     }
 
     #[test]
@@ -181,6 +220,7 @@ mod tests {
                 .map(|(number, &(replica, counts, runs, has_room, used))| Candidate {
                     host: HostNumber::of(number),
                     replica: match replica { 0 => None, 1 => Some(Retention::Persistent), _ => Some(Retention::Evictable) },
+                    lost: 0,
                     counts, runs, has_room, used,
                 })
                 .collect();
@@ -189,7 +229,7 @@ mod tests {
             prop_assert!(steps.is_empty() || persistent + steps.len() <= usize::try_from(wanted).unwrap());
             let mut touched = Vec::new();
             for step in steps {
-                let (Step::Promote(number) | Step::Create(number)) = step;
+                let (Step::Promote(number) | Step::PromoteLost(number) | Step::Create(number)) = step;
                 let candidate = candidates[number.index()];
                 prop_assert!(candidate.runs && candidate.counts && candidate.replica != Some(Retention::Persistent));
                 prop_assert!(!touched.contains(&number));

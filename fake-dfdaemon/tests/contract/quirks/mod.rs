@@ -110,7 +110,10 @@ async fn shows(w: &TestedDaemon, quirk: Quirk, has: bool) -> bool {
             cleared
         }
         Quirk::UntoldChanges => {
-            left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await
+            let untold =
+                left_behind::changes_of_a_host(w, &start(|fake| fake.hosts(2)).await).await;
+            assert_eq!(replication::of_lost(w, has).await, untold);
+            untold
         }
         Quirk::UntoldEmptyCopies => {
             let untold = left_behind::empty_copies(w, &start(|fake| fake.hosts(2)).await).await;

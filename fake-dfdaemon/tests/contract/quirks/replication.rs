@@ -4,6 +4,7 @@ use fake_dfdaemon::{FakeDfdaemon, Quirk};
 
 use super::{client_of, imported};
 use crate::support::client::{Client, Import};
+use crate::support::peer_client::PeerClient;
 use crate::tested_daemon::{TestedDaemon, import, transfer};
 
 /// Imports tasks that fit one of the two other hosts alone.
@@ -97,4 +98,38 @@ pub(super) async fn of_empty(w: &TestedDaemon, is_untold: bool) -> bool {
     assert!(!is_persistent().await);
     fake.host(0).unwrap().leave().await;
     is_persistent().await
+}
+
+/// A host has fetched again a task that it had lost, and the importer leaves. Whether the host counts as two
+/// persistent replicas: a scheduler that heard nothing of the loss makes both of its peers persistent.
+pub(super) async fn of_lost(w: &TestedDaemon, is_untold: bool) -> bool {
+    let is_untold = Some(Quirk::UntoldChanges).filter(|_| is_untold);
+    let builder = FakeDfdaemon::builder().release(w.release).hosts(2);
+    let builder = builder.quirks([Quirk::OneTryReplication].into_iter().chain(is_untold));
+    let fake = builder.manual_clock().start().await.unwrap();
+    let host = fake.host(1).unwrap();
+    host.stop().await;
+    let request = Import {
+        persistent_replica_count: 2,
+        ..import(&w.file(10).path)
+    };
+    let id = client_of(&fake).await.import(request).await.unwrap().id;
+    fake.settle().await;
+    host.start().await.unwrap();
+    let other = Client::connect(fake.endpoints().nth(1).unwrap()).await;
+    let persistent = async || {
+        fake.settle().await;
+        let counted = other.stat(&id).await.unwrap();
+        counted.current_persistent_replica_count
+    };
+    other.export(transfer(&id)).await.ok();
+    let peer = PeerClient::connect(host.upload_endpoint()).await;
+    peer.delete(&id).await.unwrap();
+    other.export(transfer(&id)).await.ok();
+    assert_eq!(persistent().await, 1);
+    fake.host(0).unwrap().leave().await;
+    let is_two = persistent().await == 2;
+    assert!(is_two || persistent().await == 1);
+    assert!(other.stat_local(&id).await.unwrap().persistent);
+    is_two
 }

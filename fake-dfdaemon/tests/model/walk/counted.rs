@@ -8,8 +8,8 @@ pub(crate) struct Counted {
     pub(crate) persistent: u64,
     /// Replicas that were lost: the scheduler offers them to others.
     pub(crate) lost: u64,
-    /// Whether one of these was persistent: it is made again when the host leaves.
-    pub(crate) lost_persistent: bool,
+    /// How many of these are persistent: they are made again when the host leaves.
+    pub(crate) lost_persistent: u64,
 }
 
 impl Counted {

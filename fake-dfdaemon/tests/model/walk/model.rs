@@ -81,7 +81,7 @@ impl Model {
                 replica.left = true;
                 counts && replica.is_persistent()
             });
-            if kept || counted.lost_persistent {
+            if kept || counted.lost_persistent > 0 {
                 self.due.push(id.clone());
             }
         }
@@ -250,20 +250,34 @@ impl Model {
             let missing = task.wanted.saturating_sub(task.counts().0);
             let counted = |host: &usize| task.replicas.get(host).filter(|replica| replica.finished);
             let hosts = || (0..HOSTS).filter(|host| self.running[*host]);
+            let most = usize::try_from(missing).unwrap();
+            // The hosts whose replicas become persistent: first those that they have lost, besides one that
+            // they have, or that is taken for theirs.
+            let lost = |host: usize| task.counted[host].lost - task.counted[host].lost_persistent;
             let promoted: Vec<_> = hosts()
-                .filter(|host| counted(host).is_some_and(|replica| !replica.is_persistent()))
-                .take(missing.min(HOSTS as u64) as usize)
+                .flat_map(|host| {
+                    let there = counted(&host).is_some_and(|replica| !replica.is_persistent());
+                    let lost = std::iter::repeat_n((host, true), lost(host) as usize);
+                    lost.chain(there.then_some((host, false)))
+                })
+                .take(most)
                 .collect();
             let created: Vec<_> = hosts()
-                .filter(|host| counted(host).is_none() && task.counted[*host].persistent == 0)
-                .take(missing.min(HOSTS as u64) as usize - promoted.len())
+                .filter(|host| counted(host).is_none() && lost(*host) == 0)
+                .filter(|host| task.counted[*host].persistent == 0)
+                .take(most - promoted.len())
                 .collect();
-            for host in promoted {
-                if task.whole(host).is_none() {
-                    // The host does not know of it, and nothing is tried again.
-                    break;
+            for (host, was_lost) in promoted {
+                let task = self.tasks.get_mut(&id).unwrap();
+                if task.replicas.get(&host).is_none_or(|replica| replica.lost) {
+                    // The host does not know of it.
+                } else if was_lost {
+                    task.flag(host, true);
+                    task.counted[host].persistent += 1;
+                    task.counted[host].lost_persistent += 1;
+                } else {
+                    task.persist(host);
                 }
-                self.tasks.get_mut(&id).unwrap().persist(host);
             }
             for host in created {
                 self.take(files, &id, host, true);

@@ -174,7 +174,7 @@ impl Task {
             let counted = &mut self.counted[host];
             counted.add(lost.is_persistent());
             counted.lost += 1;
-            counted.lost_persistent |= lost.is_persistent();
+            counted.lost_persistent += u64::from(lost.is_persistent());
         }
     }
 

@@ -338,6 +338,7 @@ impl State {
         let candidate = |(number, host): (HostNumber, &HostState)| Candidate {
             host: number,
             replica: retention(number),
+            lost: entry.counted_peers.lost_evictable(number),
             counts: host.status != HostStatus::Left,
             runs: host.status == HostStatus::Running,
             has_room: has_room(host, entry.task.content_length, capacity),

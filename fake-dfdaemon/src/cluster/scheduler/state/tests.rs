@@ -129,6 +129,7 @@ fn placement_is_told_what_there_is() {
     let candidate = |host, replica, [counts, runs, has_room]: [bool; 3], used| Candidate {
         host: HostNumber::of(host),
         replica,
+        lost: 0,
         counts,
         runs,
         has_room,
