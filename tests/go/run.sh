@@ -9,7 +9,8 @@ fake=$1
 build=$(mkdir -p "$2" && cd "$2" && pwd)
 cd "$(dirname "$0")"
 gocode=/usr/share/gocode
-has_all=$([ -d $gocode/src/google.golang.org/grpc ] && echo yes)
+has_all=yes
+[ -d $gocode/src/google.golang.org/grpc ] || has_all=
 for tool in go protoc protoc-gen-go protoc-gen-go-grpc; do
     command -v $tool >/dev/null || has_all=
 done
