@@ -118,6 +118,8 @@ impl Hosts<'_> {
             self.counted(&id).await.1 > before
         })
         .await;
+        // Its time begins when it waits, and not when it counts.
+        self.fake.settle().await;
         exporting
     }
 
