@@ -224,7 +224,7 @@ async fn idle_control_connections_keep_no_call_waiting() {
     assert!(status.message().contains("not found"), "{status:?}");
     world.import(&client, "file", 10).await.unwrap();
     drop(idle);
-    // Who is gone keeps a connection until the daemon has seen it.
+    // The daemon counts a connection until it has seen that the client closed it.
     let began = std::time::Instant::now();
     while !has_settled(&control) {
         assert!(began.elapsed() < HANGS, "there is no room any more");

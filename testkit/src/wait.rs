@@ -119,9 +119,8 @@ pub async fn real_time(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// A pause before something is asked again that announces nothing and has been asked so many times: asked without one,
-/// a daemon has less time for what is waited for, and both take all the CPU that there is. It grows, since most come
-/// to it at once.
+/// A pause before a test asks again for what announces nothing; it has asked so many times already. Without a pause, test
+/// and daemon would take all the CPU, and the daemon would be slower. The pause grows: most answers come at once.
 pub async fn before_asking_again(times: u32) {
     let pause = Duration::from_millis(1 << times.min(5));
     tokio::time::sleep(pause).await;

@@ -59,9 +59,9 @@ impl HostStore {
         }
     }
 
-    /// What is read instead of content that was opened, if it is another file. The first one that is read
-    /// through a link stays open and is read from then on, whatever the link leads to, as in a dfdaemon.
-    /// Blocks on the disk.
+    /// The file that is to be read in the place of opened content; none if that is to be read itself. As in a
+    /// dfdaemon, the file that was first read through a link stays open, and later reads are of that file, whatever
+    /// the link leads to by then. Blocks on the disk.
     pub(crate) fn to_read(&self, id: &TaskId, opened: &File) -> io::Result<Option<File>> {
         if let Some(kept) = self.kept(id) {
             return kept.map(Some);
