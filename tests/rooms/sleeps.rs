@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::source::tokens;
 
 /// Where tests may have time of the machine pass, by `testkit::wait::real_time` or `block_for`.
-const REAL_TIME: [(&str, &str); 11] = [
+const REAL_TIME: [(&str, &str); 10] = [
     (
         "fake-dfdaemon/src/fake/tests/mod.rs",
         "a stop that must not end",
@@ -28,10 +28,6 @@ const REAL_TIME: [(&str, &str); 11] = [
         "an export that must not end",
     ),
     ("fake-dfdaemon/tests/run/proxy/pass.rs", "a call's deadline"),
-    (
-        "fake-dfdaemon/tests/run/proxy/raw.rs",
-        "a tick of the file system's clock",
-    ),
     ("src/cli/deadline/tests.rs", "a --timeout"),
     ("tests/e2e/kills.rs", "a kill at a random moment"),
     (

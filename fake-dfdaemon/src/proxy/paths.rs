@@ -32,27 +32,28 @@ pub(super) fn is_export(method: &str) -> bool {
 }
 
 impl RequestPaths {
-    /// Of a request with its prefix. Nothing that is no request names anything.
-    pub(super) fn of(method: &str, request: &[u8]) -> Self {
+    /// Of a request with its prefix; `None` as long as it is not whole. Nothing that is no request names
+    /// anything.
+    pub(super) fn of(method: &str, request: &[u8]) -> Option<Self> {
+        let (prefix, message) = request.split_at_checked(PREFIX)?;
+        let length = u32::from_be_bytes(prefix[1..].try_into().ok()?);
+        let message = message.get(..usize::try_from(length).ok()?)?;
         let absolute = |path: String| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-        let Some(message) = request.get(PREFIX..) else {
-            return Self::default();
-        };
         if is_import(method) {
             let request = UploadPersistentCacheTaskRequest::decode(message).unwrap_or_default();
-            return Self {
+            return Some(Self {
                 source: absolute(request.path),
                 ..Self::default()
-            };
+            });
         }
         if is_export(method) {
             let request = DownloadPersistentCacheTaskRequest::decode(message).unwrap_or_default();
-            return Self {
+            return Some(Self {
                 source: None,
                 output: request.output_path.and_then(absolute),
                 overwrite: request.overwrite,
-            };
+            });
         }
-        Self::default()
+        Some(Self::default())
     }
 }

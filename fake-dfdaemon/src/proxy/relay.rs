@@ -229,6 +229,8 @@ pub(super) struct RequestBody {
     front: Front,
     body: Incoming,
     tap: SharedTap,
+    /// Data, and what they wait for.
+    held: Option<(Waiting, Bytes)>,
 }
 
 impl RequestBody {
@@ -237,6 +239,7 @@ impl RequestBody {
             front: Front::default(),
             body,
             tap: None,
+            held: None,
         }
     }
 
@@ -259,30 +262,33 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some((waiting, _)) = &mut self.held {
+            ready!(waiting.as_mut().poll(context));
+            let held = self.held.take();
+            return Poll::Ready(held.map(|(_, data)| Ok(Frame::data(data))));
+        }
         ready!(poll_room(&self.tap, context));
         let frame = match self.front.next() {
-            Some(frame) => Some(Ok(frame)),
-            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
+            Some(frame) => frame,
+            None => match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            },
         };
-        if let Some(mut tap) = look(&self.tap) {
-            match &frame {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        tap.request_data(data);
-                    }
-                }
-                None => tap.request_ended(),
-                Some(Err(_)) => {}
-            }
-            if self.front.is_empty() && self.body.is_end_stream() {
-                tap.request_ended();
-            }
-        }
-        Poll::Ready(frame)
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        };
+        let waiting = look(&self.tap).and_then(|mut tap| tap.request_data(&data));
+        let Some(waiting) = waiting else {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        };
+        self.held = Some((waiting, data));
+        self.poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.front.is_empty() && self.body.is_end_stream()
+        self.held.is_none() && self.front.is_empty() && self.body.is_end_stream()
     }
 }
 

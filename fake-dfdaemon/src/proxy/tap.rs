@@ -21,11 +21,8 @@ pub(crate) trait CallTap: Send {
     /// Whether there is room for more data: a call waits as long as there is not.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()>;
 
-    /// Bytes from the client.
-    fn request_data(&mut self, data: &Bytes);
-
-    /// The client has sent all.
-    fn request_ended(&mut self);
+    /// Bytes from the client, before the daemon gets them.
+    fn request_data(&mut self, data: &Bytes) -> Option<Waiting>;
 
     /// The head of the answer. With `is_whole` no stream was opened: the head is all there is.
     fn response_head(&mut self, head: &response::Parts, is_whole: bool) -> Option<Waiting>;

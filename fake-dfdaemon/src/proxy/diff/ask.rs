@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::proxy::cassette::content::ContentStore;
 use crate::proxy::cassette::{Call, End, Metadata};
-use crate::proxy::record::{Begin, Data, FileRole, Found, RecordSettings, Recording, Sinks, look};
+use crate::proxy::record::{Before, Begin, Data, FileRole, RecordSettings, Recording, Sinks, look};
 use crate::proxy::relay::reset_reason;
 use crate::proxy::tap::Ended;
 
@@ -27,15 +27,14 @@ pub(super) struct Asking<'a> {
     pub(super) requests: Vec<Vec<u8>>,
     /// Where the output goes.
     pub(super) output: Option<PathBuf>,
-    /// The empty file that was there before, by its inode.
-    pub(super) occupied_by: Option<u64>,
+    /// What was there before.
+    pub(super) before: Before,
     pub(super) content: ContentStore,
 }
 
 /// The answer, in the form of a recorded call. One that does not end in time is
 /// [`End::ClientGone`]: it was given up.
 pub(super) async fn ask(asking: Asking<'_>, mut sender: SendRequest<Full<Bytes>>) -> Call {
-    let began = SystemTime::now();
     let settings = RecordSettings {
         metadata: names(asking.recorded),
         ..RecordSettings::default()
@@ -58,16 +57,12 @@ pub(super) async fn ask(asking: Asking<'_>, mut sender: SendRequest<Full<Bytes>>
     // It writes nothing, and so does not fail.
     let _ = recording.ended(Duration::ZERO, ended);
     if let Some(output) = asking.output {
-        let (content, occupied_by) = (asking.content, asking.occupied_by);
+        let (content, before) = (asking.content, asking.before);
         let seen = tokio::task::spawn_blocking(move || {
-            let is_new = |found: &Found| {
-                let is_ours = occupied_by.is_some_and(|inode| found.is(inode, 0));
-                !is_ours && !found.is_older_than(began)
-            };
-            let found = look(&output).filter(is_new)?;
+            let found = look(&output).filter(|found| found.is_new(before))?;
             found.read(&content).ok()
         });
-        recording.file(FileRole::Output(began), seen.await.ok().flatten());
+        recording.file(FileRole::Output, seen.await.ok().flatten());
     }
     recording.finish(&settings).0
 }

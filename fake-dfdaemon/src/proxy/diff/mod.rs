@@ -86,7 +86,7 @@ pub(crate) async fn diff(path: &Path, settings: DiffSettings) -> Result<Report, 
             recorded: &script.call,
             requests,
             output: placed.output.clone(),
-            occupied_by: placed.occupied_by,
+            before: placed.before,
             content: stage.content(),
         };
         let observed = ids.as_recorded(ask(asking, sender).await);

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use prost::Message as _;
@@ -18,6 +18,7 @@ use crate::proxy::cassette::{Call, ContentMode, End, FileKind, Message};
 use crate::proxy::compare::Tolerance;
 use crate::proxy::messages::{Side, from_json, message_type};
 use crate::proxy::paths::{is_export, is_import};
+use crate::proxy::record::Before;
 use crate::proxy::replay::{Expected, Script};
 
 /// What a daemon says of an output that is there, and of one in no directory.
@@ -36,8 +37,8 @@ pub(super) struct Stage(TempDir);
 pub(super) struct Placed {
     pub(super) replaced: Vec<(String, String)>,
     pub(super) output: Option<PathBuf>,
-    /// The inode of an empty file that was put there before.
-    pub(super) occupied_by: Option<u64>,
+    /// What was there before: an empty file, where the recorded daemon found one.
+    pub(super) before: Before,
 }
 
 /// The requests of a call, and what was replaced in them.
@@ -126,7 +127,7 @@ impl Stage {
         } else {
             let output = self.output(call)?;
             placed.output = Some(output.clone());
-            placed.occupied_by = fs::symlink_metadata(&output).ok().map(|there| there.ino());
+            placed.before = Before::look(&output);
             output
         };
         let here = here.display().to_string();

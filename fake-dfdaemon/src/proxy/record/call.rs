@@ -180,7 +180,7 @@ impl Recording {
     pub(crate) fn file(&mut self, role: FileRole, seen: Option<FileSeen>) {
         match role {
             FileRole::Source => self.call.source = seen,
-            FileRole::Output(_) => self.call.output = seen,
+            FileRole::Output => self.call.output = seen,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The messages from the taps to the thread that writes the cassette.
 
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -35,7 +35,7 @@ pub(crate) enum What {
     Ended(Option<Ended>),
     /// A file is looked at: the call is complete when it was read.
     FileBegins,
-    /// `None` if nobody can tell.
+    /// `None` if nobody can tell, or it is no output of this call.
     File(FileRole, Option<Found>),
     FileRead(FileRole, io::Result<Option<FileSeen>>),
     /// The content of a message has its hash.
@@ -60,6 +60,5 @@ pub(crate) struct Begin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileRole {
     Source,
-    /// Of a call that began then.
-    Output(SystemTime),
+    Output,
 }

@@ -41,6 +41,39 @@ pub(crate) fn look(path: &Path) -> Option<Found> {
     ))
 }
 
+/// What was at the path of an output before its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Before(Option<Version>);
+
+/// What tells a file from another, and from itself after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    length: i64,
+    changed: SystemTime,
+}
+
+impl Before {
+    /// Looks at the path. Blocks on its file system.
+    pub(crate) fn look(path: &Path) -> Self {
+        Self(rustix::fs::lstat(path).ok().as_ref().map(Version::of))
+    }
+}
+
+impl Version {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+        let nanos = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            length: stat.st_size,
+            changed: SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos),
+        }
+    }
+}
+
 /// The file that a path leads to, through symbolic links too.
 pub(crate) fn look_through(path: &Path) -> Option<Found> {
     match look(path) {
@@ -50,20 +83,23 @@ pub(crate) fn look_through(path: &Path) -> Option<Found> {
 }
 
 impl Found {
-    /// Whether it was there, as it is, before a call that began at this time.
-    pub(crate) fn is_older_than(&self, began: SystemTime) -> bool {
-        let Self::File(_, stat) = self else {
-            return true;
-        };
-        let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
-        let nanos = u32::try_from(stat.st_ctime_nsec).unwrap_or(0);
-        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-        changed + TICK < began
+    /// Whether it is a file that was not there before, as it is.
+    pub(crate) fn is_new(&self, before: Before) -> bool {
+        let version = self.version();
+        version.is_some() && version != before.0
     }
 
-    /// Whether it is this file, of this length.
-    pub(crate) fn is(&self, inode: u64, length: i64) -> bool {
-        matches!(self, Self::File(_, stat) if stat.st_ino == inode && stat.st_size == length)
+    /// Whether it may have been written since a call began then.
+    pub(crate) fn is_as_new_as(&self, began: SystemTime) -> bool {
+        let version = self.version();
+        version.is_some_and(|version| version.changed + TICK >= began)
+    }
+
+    fn version(&self) -> Option<Version> {
+        match self {
+            Self::File(_, stat) => Some(Version::of(stat)),
+            Self::Absent | Self::Other => None,
+        }
     }
 
     /// Reads it to its end.
@@ -107,5 +143,31 @@ fn seen(kind: FileKind) -> FileSeen {
         mode: String::new(),
         content: None,
         unread: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However soon one follows the other.
+    #[test]
+    fn a_file_is_new_where_none_was_and_after_each_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("output");
+        let is_new = |before| look(&path).unwrap().is_new(before);
+        let absent = Before::look(&path);
+        assert!(!is_new(absent));
+        std::fs::write(&path, "made").unwrap();
+        assert!(is_new(absent));
+        let made = Before::look(&path);
+        assert!(!is_new(made));
+        std::fs::write(&path, "longer").unwrap();
+        assert!(is_new(made));
+        let other = dir.path().join("other");
+        std::fs::write(&other, "longer").unwrap();
+        let longer = Before::look(&path);
+        std::fs::rename(&other, &path).unwrap();
+        assert!(is_new(longer));
     }
 }

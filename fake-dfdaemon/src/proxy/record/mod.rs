@@ -21,7 +21,7 @@ use self::backlog::Backlog;
 pub(crate) use self::call::Recording;
 use self::event::Event;
 pub(crate) use self::event::{Begin, FileRole};
-pub(crate) use self::files::{Found, look};
+pub(crate) use self::files::{Before, look};
 pub(crate) use self::hashing::{Data, Sinks};
 pub(crate) use self::redact::Pattern;
 use self::writer::Writer;

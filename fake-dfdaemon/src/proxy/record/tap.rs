@@ -2,19 +2,19 @@
 //! before their names can go.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, request, response};
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::Shared;
 use super::event::{Begin, Event, FileRole, What};
-use super::files::{Found, look, look_through};
+use super::files::{Before, Found, look, look_through};
 use crate::proxy::paths::{RequestPaths, is_export, is_import};
 use crate::proxy::tap::{CallTap, Ended, Tap, Waiting};
 
@@ -51,15 +51,18 @@ impl Tap for RecordTap {
     }
 }
 
+/// Empty until it was looked at, which may be never.
+type SharedBefore = Arc<OnceLock<Before>>;
+
 struct RecordCall {
     shared: Arc<Shared>,
     number: u64,
     began: Instant,
     began_at: SystemTime,
     method: String,
-    /// The request so far, if it may name files.
+    /// The request so far, if it may name files and is not complete.
     request: Option<Vec<u8>>,
-    output: Option<PathBuf>,
+    output: Option<(PathBuf, SharedBefore)>,
     is_over: bool,
 }
 
@@ -77,8 +80,7 @@ impl RecordCall {
     fn look_at(
         &self,
         role: FileRole,
-        path: PathBuf,
-        look: fn(&std::path::Path) -> Option<Found>,
+        look: impl FnOnce() -> Option<Found> + Send + 'static,
     ) -> Waiting {
         self.tell(What::FileBegins);
         let (events, call, at) = (
@@ -87,24 +89,54 @@ impl RecordCall {
             self.began.elapsed(),
         );
         let looking = spawn_blocking(move || {
-            let found = look(&path);
             let _ = events.send(Event::Of {
                 call,
                 at,
-                what: What::File(role, found),
+                what: What::File(role, look()),
             });
         });
-        Box::pin(async move {
-            // What hangs is noted when it hangs no more.
-            let _ = tokio::time::timeout(PATIENCE, looking).await;
-        })
+        // What hangs is noted when it hangs no more.
+        patiently(looking)
     }
 
     /// Opens what an export by path has left, before the client knows that it is there.
-    fn look_at_output(&mut self) -> Option<Waiting> {
-        let path = self.output.take()?;
-        Some(self.look_at(FileRole::Output(self.began_at), path, look))
+    fn look_at_output(&mut self, status: &HeaderMap) -> Option<Waiting> {
+        let (path, before) = self.output.take()?;
+        let before = before.get().copied();
+        let began = self.began_at;
+        let has_succeeded = status.get("grpc-status").is_some_and(|code| code == "0");
+        let is_of_this_call = move |found: &Found| {
+            // An output may be written again so soon that the clock of the file system does not tell.
+            let may_be_same = has_succeeded || before.is_none();
+            before.is_some_and(|before| found.is_new(before))
+                || (may_be_same && found.is_as_new_as(began))
+        };
+        Some(self.look_at(FileRole::Output, move || {
+            look(&path).filter(is_of_this_call)
+        }))
     }
+
+    /// Looks at the paths that a request names, before the daemon has it.
+    fn look_at_paths(&mut self, paths: RequestPaths) -> Option<Waiting> {
+        if let Some(source) = paths.source {
+            // Beside the call: it goes on at once.
+            drop(self.look_at(FileRole::Source, move || look_through(&source)));
+        }
+        let path = paths.output?;
+        let before = SharedBefore::default();
+        self.output = Some((path.clone(), Arc::clone(&before)));
+        let looking = spawn_blocking(move || {
+            // Nobody else sets it.
+            let _ = before.set(Before::look(&path));
+        });
+        Some(patiently(looking))
+    }
+}
+
+fn patiently(looking: JoinHandle<()>) -> Waiting {
+    Box::pin(async move {
+        let _ = tokio::time::timeout(PATIENCE, looking).await;
+    })
 }
 
 impl CallTap for RecordCall {
@@ -112,34 +144,27 @@ impl CallTap for RecordCall {
         self.shared.backlog.poll_ready(context)
     }
 
-    fn request_data(&mut self, data: &Bytes) {
-        if let Some(request) = &mut self.request
-            && request.len() + data.len() <= MAX_REQUEST
-        {
-            request.extend_from_slice(data);
-        } else {
-            self.request = None;
-        }
+    fn request_data(&mut self, data: &Bytes) -> Option<Waiting> {
         self.shared.backlog.add(data.len());
         self.tell(What::RequestData(data.clone()));
-    }
-
-    fn request_ended(&mut self) {
-        let Some(request) = self.request.take() else {
-            return;
-        };
-        let paths = RequestPaths::of(&self.method, &request);
-        self.output = paths.output;
-        if let Some(source) = paths.source {
-            // Beside the call: it goes on at once.
-            drop(self.look_at(FileRole::Source, source, look_through));
+        let mut request = self.request.take()?;
+        if request.len() + data.len() > MAX_REQUEST {
+            return None;
         }
+        request.extend_from_slice(data);
+        let paths = RequestPaths::of(&self.method, &request);
+        if paths.is_none() {
+            self.request = Some(request);
+        }
+        self.look_at_paths(paths?)
     }
 
     fn response_head(&mut self, head: &response::Parts, is_whole: bool) -> Option<Waiting> {
         let status = head.status.as_u16();
         self.tell(What::Head(status, head.headers.clone(), is_whole));
-        is_whole.then(|| self.look_at_output()).flatten()
+        is_whole
+            .then(|| self.look_at_output(&head.headers))
+            .flatten()
     }
 
     fn response_data(&mut self, data: &Bytes) {
@@ -149,7 +174,7 @@ impl CallTap for RecordCall {
 
     fn response_trailers(&mut self, trailers: &HeaderMap) -> Option<Waiting> {
         self.tell(What::Trailers(trailers.clone()));
-        self.look_at_output()
+        self.look_at_output(trailers)
     }
 
     fn ended(&mut self, how: Ended) {

@@ -8,11 +8,9 @@ use std::time::Duration;
 
 use super::backlog::{Backlog, BacklogPermit};
 use super::call::Recording;
-use super::event::{Event, FileRole, What};
-use super::files::Found;
+use super::event::{Event, What};
 use super::hashing::{Data, Hashers, Sinks};
 use super::{Outcome, RecordSettings};
-use crate::proxy::cassette::FileSeen;
 use crate::proxy::cassette::write::CassetteWriter;
 
 pub(crate) struct Writer {
@@ -108,7 +106,7 @@ impl Writer {
                 let content = self.cassette.content();
                 let events = self.events.clone();
                 let read = move || {
-                    let read = read(role, found, &content);
+                    let read = found.map(|found| found.read(&content)).transpose();
                     let what = What::FileRead(role, read);
                     // The recorder has ended, if nobody receives this.
                     let _ = events.send(Event::Of {
@@ -146,21 +144,4 @@ impl Writer {
         self.calls.remove(&number);
         self.outcome.failed.get_or_insert(error);
     }
-}
-
-fn read(
-    role: FileRole,
-    found: Option<Found>,
-    content: &crate::proxy::cassette::content::ContentStore,
-) -> io::Result<Option<FileSeen>> {
-    let Some(found) = found else {
-        return Ok(None);
-    };
-    if let FileRole::Output(began) = role
-        && found.is_older_than(began)
-    {
-        // The daemon left no file, or the one that was there.
-        return Ok(None);
-    }
-    found.read(content).map(Some)
 }

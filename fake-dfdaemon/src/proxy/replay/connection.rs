@@ -105,7 +105,7 @@ async fn from_cassette(
 
 /// Where the client wants the output of an export, and whether it may replace what is there.
 fn output(method: &str, request: &[u8]) -> Option<(PathBuf, bool)> {
-    let paths = RequestPaths::of(method, request);
+    let paths = RequestPaths::of(method, request)?;
     Some((paths.output?, paths.overwrite))
 }
 

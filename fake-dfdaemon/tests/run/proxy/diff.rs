@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::raw::{program, record, until_older};
+use super::raw::{program, record};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
@@ -46,7 +46,6 @@ async fn recorded() -> TempDir {
     // The output is there by now, and another file.
     fs::remove_file(&output).unwrap();
     fs::write(&output, "other").unwrap();
-    until_older(&output).await;
     client.export(requests::export_to(&task.id, &output)).await;
     client
         .export(requests::export_to(

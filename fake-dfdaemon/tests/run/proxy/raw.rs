@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -11,7 +10,6 @@ use h2::{RecvStream, SendStream, client, server};
 use http::{HeaderMap, Request, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use testkit::wait::real_time;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -153,23 +151,6 @@ pub(super) fn request(path: &str) -> Request<()> {
 pub(super) fn opened() -> Response<()> {
     let response = Response::builder().header("content-type", "application/grpc");
     response.body(()).unwrap()
-}
-
-/// Waits until a call that begins now finds a file older than itself: what changed within a tick of the file system's
-/// clock counts as written by the call.
-pub(super) async fn until_older(file: &Path) {
-    /// Longer than one.
-    const TICK: Duration = Duration::from_millis(15);
-    let age = || {
-        std::fs::metadata(file)
-            .unwrap()
-            .modified()
-            .unwrap()
-            .elapsed()
-    };
-    while let Some(left) = TICK.checked_sub(age().unwrap_or_default()) {
-        real_time(left).await;
-    }
 }
 
 /// Lets a server take a few connections, and answer each: what had come before it has taken, too.

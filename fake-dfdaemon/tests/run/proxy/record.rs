@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::wait::Changes;
 
-use super::raw::{Between, opened, program, read, record, request, until_older};
+use super::raw::{Between, opened, program, read, record, request};
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::{Process, names, refused};
@@ -171,13 +171,13 @@ async fn an_output_that_was_there_before_is_not_recorded() {
     let mut w = Recorded::start(&[]).await;
     let (file, output) = (w.path("file"), w.path("output"));
     fs::write(&file, "content").unwrap();
-    fs::write(&output, "precious").unwrap();
     let client = w.client().await;
     let task = client
         .import(requests::import(&file, 1, 3600))
         .await
         .unwrap();
-    until_older(&output).await;
+    // Just before the call: the clocks of file systems tick slowly.
+    fs::write(&output, "precious").unwrap();
     let exported = client.export(requests::export_to(&task.id, &output)).await;
     assert!(exported.status.message().contains("already exists"));
     let nowhere = w.path("none/output");
