@@ -100,6 +100,8 @@ pub(super) async fn call(
     let tap: SharedTap = tap.map(|tap| Arc::new(Mutex::new(tap)));
     head.uri = with_authority(head.uri);
     body.tap = tap.clone();
+    // Nobody reads one without a body.
+    body.tell_end();
     let answer = sender.send(Request::from_parts(head, body));
     drop(sender);
     let answer = match answer {
@@ -248,6 +250,15 @@ impl RequestBody {
         while let Some(Ok(_)) = self.frame().await {}
     }
 
+    /// Tells whoever looks that nothing follows, if this is so: HTTP/2 may say so with the last data.
+    fn tell_end(&self) {
+        if self.is_end_stream()
+            && let Some(mut tap) = look(&self.tap)
+        {
+            tap.request_ended();
+        }
+    }
+
     /// Puts back what was read.
     pub(super) fn put_back(&mut self, front: Front) {
         self.front = front;
@@ -265,6 +276,7 @@ impl Body for RequestBody {
         if let Some((waiting, _)) = &mut self.held {
             ready!(waiting.as_mut().poll(context));
             let held = self.held.take();
+            self.tell_end();
             return Poll::Ready(held.map(|(_, data)| Ok(Frame::data(data))));
         }
         ready!(poll_room(&self.tap, context));
@@ -272,15 +284,22 @@ impl Body for RequestBody {
             Some(frame) => frame,
             None => match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
-                end => return Poll::Ready(end),
+                end => {
+                    self.tell_end();
+                    return Poll::Ready(end);
+                }
             },
         };
         let data = match frame.into_data() {
             Ok(data) => data,
-            Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            Err(trailers) => {
+                self.tell_end();
+                return Poll::Ready(Some(Ok(trailers)));
+            }
         };
         let waiting = look(&self.tap).and_then(|mut tap| tap.request_data(&data));
         let Some(waiting) = waiting else {
+            self.tell_end();
             return Poll::Ready(Some(Ok(Frame::data(data))));
         };
         self.held = Some((waiting, data));

@@ -24,6 +24,9 @@ pub(crate) trait CallTap: Send {
     /// Bytes from the client, before the daemon gets them.
     fn request_data(&mut self, data: &Bytes) -> Option<Waiting>;
 
+    /// The client has sent all, and the daemon has it.
+    fn request_ended(&mut self);
+
     /// The head of the answer. With `is_whole` no stream was opened: the head is all there is.
     fn response_head(&mut self, head: &response::Parts, is_whole: bool) -> Option<Waiting>;
 

@@ -120,6 +120,9 @@ pub(crate) struct Call {
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub(crate) metadata: Metadata,
     pub(crate) requests: Vec<Message>,
+    /// The daemon answered before it had all that the client sent: more may have followed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) requests_cut: bool,
     /// The file that an import named, as it was when the call began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<FileSeen>,
@@ -163,6 +166,12 @@ impl Default for HttpStatus {
 
 fn is_200(status: &HttpStatus) -> bool {
     status.0 == 200
+}
+
+// Signature of serde.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 fn is_0(number: &u64) -> bool {

@@ -36,6 +36,7 @@ pub(crate) struct Recording {
     answers: Direction,
     /// Files that are still looked at or read.
     pub(crate) files_open: usize,
+    has_all_requests: bool,
     is_over: bool,
 }
 
@@ -89,6 +90,7 @@ impl Recording {
             metadata: metadata(&begin.headers, settings),
             method: begin.method,
             requests: Vec::new(),
+            requests_cut: false,
             source: None,
             answer: Answer::default(),
             output: None,
@@ -99,6 +101,7 @@ impl Recording {
             requests,
             answers,
             files_open: 0,
+            has_all_requests: false,
             is_over: false,
         }
     }
@@ -109,6 +112,10 @@ impl Recording {
 
     pub(crate) fn response_data(&mut self, at: Duration, data: &Data) -> io::Result<()> {
         self.answers.push(at, data, &self.sinks)
+    }
+
+    pub(crate) fn request_ended(&mut self) {
+        self.has_all_requests = true;
     }
 
     /// The content of a message has its hash.
@@ -161,6 +168,7 @@ impl Recording {
     pub(crate) fn ended(&mut self, at: Duration, how: Option<Ended>) -> io::Result<()> {
         self.is_over = true;
         self.answers.end(at)?;
+        self.call.requests_cut = how.is_some() && !self.has_all_requests;
         let answer = &mut self.call.answer;
         answer.end_ms = milliseconds(at);
         match how {

@@ -31,6 +31,8 @@ pub(crate) enum What {
     Head(u16, HeaderMap, bool),
     ResponseData(Bytes),
     Trailers(HeaderMap),
+    /// The daemon has all of the request.
+    RequestEnded,
     /// `None` if the client went away.
     Ended(Option<Ended>),
     /// A file is looked at: the call is complete when it was read.

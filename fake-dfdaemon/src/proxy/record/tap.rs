@@ -159,6 +159,10 @@ impl CallTap for RecordCall {
         self.look_at_paths(paths?)
     }
 
+    fn request_ended(&mut self) {
+        self.tell(What::RequestEnded);
+    }
+
     fn response_head(&mut self, head: &response::Parts, is_whole: bool) -> Option<Waiting> {
         let status = head.status.as_u16();
         self.tell(What::Head(status, head.headers.clone(), is_whole));

@@ -95,6 +95,7 @@ impl Writer {
             What::ResponseData(data) => {
                 recording.response_data(at, &Data::waiting(data, permit))?
             }
+            What::RequestEnded => recording.request_ended(),
             What::Head(status, headers, is_whole) => {
                 recording.head(at, status, &headers, is_whole, &self.settings);
             }

@@ -28,6 +28,17 @@ pub(super) struct Calls {
     played: Mutex<Vec<bool>>,
 }
 
+/// How well a recorded call answers one that it matches, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Whole,
+    /// Nobody knows what else was asked.
+    RequestsCut,
+    /// A client that leaves can leave any call; one that stays would wait for ever where the recorded
+    /// one left.
+    ClientLeft,
+}
+
 /// A message that a client has sent.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -76,15 +87,15 @@ impl Calls {
         let index = match self.order {
             Order::Strict => all.clone().find(unplayed).filter(matches),
             Order::Any => {
-                let ended_so = |left: bool| {
-                    let ended_so = |index: &usize| self.client_left(*index) == left;
-                    let next = all.clone().filter(ended_so).filter(unplayed).find(matches);
+                let of_fit = |fit: Fit| {
+                    let is_so = |index: &usize| self.fit(*index) == Some(fit);
+                    let next = all.clone().filter(is_so).filter(unplayed).find(matches);
                     // The last one again: who polls may poll more often than at the recording.
-                    next.or_else(|| all.clone().rev().filter(ended_so).find(matches))
+                    next.or_else(|| all.clone().rev().filter(is_so).find(matches))
                 };
-                // A client that leaves can leave any call; one that stays would wait for ever where the
-                // recorded one left.
-                ended_so(false).or_else(|| ended_so(true))
+                [Fit::Whole, Fit::RequestsCut, Fit::ClientLeft]
+                    .into_iter()
+                    .find_map(of_fit)
             }
         }?;
         if let Some(played) = played.get_mut(index) {
@@ -93,10 +104,13 @@ impl Calls {
         self.scripts.get(index).cloned()
     }
 
-    /// Whether a recorded call has no end, since its client had left.
-    fn client_left(&self, index: usize) -> bool {
-        let script = self.scripts.get(index);
-        script.is_some_and(|script| script.call.answer.end == End::ClientGone)
+    fn fit(&self, index: usize) -> Option<Fit> {
+        let call = &self.scripts.get(index)?.call;
+        Some(match call.answer.end {
+            End::ClientGone => Fit::ClientLeft,
+            _ if call.requests_cut => Fit::RequestsCut,
+            _ => Fit::Whole,
+        })
     }
 
     /// Why no call matches: the nearest recorded call, and where it differs.
@@ -142,7 +156,8 @@ impl Calls {
     }
 
     fn differences(&self, script: &Script, asked: &[Asked]) -> Vec<Difference> {
-        if script.requests.len() != asked.len() {
+        let may_be_more = script.call.requests_cut && asked.len() > script.requests.len();
+        if script.requests.len() != asked.len() && !may_be_more {
             let count = |count: usize| Some(Value::from(count));
             return vec![difference(
                 "number of messages",

@@ -104,6 +104,38 @@ async fn a_message_that_was_cut_is_played_as_far_as_it_came() {
     }
 }
 
+/// Which of the two comes first is chance: the client sends the same again.
+#[tokio::test]
+async fn a_call_that_was_refused_before_its_request_came_is_played_for_all_of_it() {
+    let between = Between::recording(&[]);
+    let cassette = between.dir.path().join("cassette");
+    let (mut client, mut daemon) = between.pair().await;
+    let (answer, _send) = client.send_request(request(DOWNLOAD), false).unwrap();
+    let (_seen, mut respond) = daemon.call().await.unwrap();
+    let mut refused = opened();
+    let status = http::HeaderValue::from_static("12");
+    refused.headers_mut().insert("grpc-status", status);
+    respond.send_response(refused, true).unwrap();
+    let going = daemon.go_on();
+    answer.await.unwrap();
+    let recorded = || lines(&cassette).len() == 1;
+    Changes::at(&cassette)
+        .until("the call is recorded", recorded)
+        .await;
+    going.abort();
+    let call = &lines(&cassette)[0];
+    assert_eq!(call["requests"], serde_json::json!([]));
+    assert_eq!(call["requests_cut"], true);
+
+    let socket = between.dir.path().join("replay");
+    let _replay = replay(&cassette, &socket);
+    let mut client = connect(&socket).await;
+    let (answer, mut send) = client.send_request(request(DOWNLOAD), false).unwrap();
+    send.send_data(Bytes::from_static(b"\0\0\0\0\x03\x0a\x017"), true)
+        .unwrap();
+    assert_eq!(answer.await.unwrap().headers()["grpc-status"], "12");
+}
+
 /// A stream that does not end, such as of health, is kept up to a bound, and played as far.
 #[tokio::test]
 async fn a_stream_without_end_does_not_grow_in_memory() {

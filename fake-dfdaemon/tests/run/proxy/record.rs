@@ -257,6 +257,7 @@ async fn who_hung_up_is_told_and_unknown_messages_are_bytes() {
     assert_eq!(odd["deadline"], "5S");
     assert_eq!(odd["metadata"], json!({"x-kept": ["yes"]}));
     assert_eq!(odd["requests"][0]["raw"], "YWJj");
+    assert!(calls.iter().all(|call| call.get("requests_cut").is_none()));
     assert_eq!(odd["answer"]["messages"][0]["content"]["length"], 70_000);
     let status = json!({"code": "FAILED_PRECONDITION", "message": "café", "details": "AAH/"});
     assert_eq!(odd["answer"]["end"]["status"], status);

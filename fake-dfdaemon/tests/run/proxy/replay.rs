@@ -97,6 +97,19 @@ async fn in_any_order_a_client_gets_a_recording_whose_client_stayed_if_there_is_
 }
 
 #[tokio::test]
+async fn in_any_order_a_call_whose_request_is_not_known_answers_what_no_other_does() {
+    let mut cut = stat(1, "", "Failed");
+    cut["requests"] = json!([]);
+    cut["requests_cut"] = json!(true);
+    let w = Written::new(&[cut, stat(2, "7", "Succeeded")]);
+    let _replay = w.start(&["--order", "any"]);
+    let client = Client::connect(&w.socket()).await;
+    for (id, state) in [("7", "Succeeded"), ("8", "Failed"), ("7", "Succeeded")] {
+        assert_eq!(client.stat(id).await.unwrap().state, state);
+    }
+}
+
+#[tokio::test]
 async fn every_way_to_end_is_played() {
     let ends = [
         json!({"reset": 7}),
