@@ -21,6 +21,7 @@ use crate::store::FailureInjector;
 
 /// The most hosts of one fake.
 pub const MAX_HOSTS: usize = 200;
+
 /// Every setting of an instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
