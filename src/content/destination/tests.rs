@@ -154,6 +154,23 @@ fn a_long_piece_waits_on_disk_and_the_next_one_takes_its_place_there() {
     assert_eq!(&*collected.0.lock().unwrap(), &content);
 }
 
+/// dfdaemon chooses pieces of up to 64 MiB by itself. An importer may choose longer ones, which must not
+/// fill the memory.
+#[test]
+fn a_piece_waits_in_memory_up_to_the_longest_that_dfdaemon_chooses_and_on_disk_from_there() {
+    const PART: usize = 1 << 20;
+    let part = Bytes::from(vec![0; PART]);
+    let mut stream = OrderedWriter::new(io::sink(), None);
+    for number in 0..128 {
+        stream.write((number * PART) as u64, part.clone()).unwrap();
+        if number < 64 {
+            assert_eq!(stream.spilled, 0, "at part {number}");
+        }
+    }
+    assert!(stream.unverified_bytes <= 72 << 20);
+    assert!(stream.spilled >= 128 - 72);
+}
+
 #[test]
 fn what_may_not_fit_leaves_room_to_others() {
     assert_eq!(left_to_others(None, 100), 0);
