@@ -77,16 +77,13 @@ impl Scheduler {
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has
     /// its content any more, unless the scheduler asks hosts all the same.
     fn missing_replicas(&self, state: &State, entry: &TaskEntry) -> Vec<Step> {
-        let has_all = state.persistent_replicas(entry, None) >= entry.task.persistent_replica_count;
+        let missing = state.missing_persistent(entry);
         let is_in_vain = || entry.whole_replica_count() == 0;
         // Of most tasks that is all there is to see; what every host has is seen of the others alone.
-        if has_all || (!self.has_quirk(Quirk::OneTryReplication) && is_in_vain()) {
+        if missing == 0 || (!self.has_quirk(Quirk::OneTryReplication) && is_in_vain()) {
             return Vec::new();
         }
-        plan(
-            entry.task.persistent_replica_count,
-            &state.candidates(entry, self.adjusted().capacity),
-        )
+        plan(missing, &state.candidates(entry, self.adjusted().capacity))
     }
 
     /// The next step towards the replicas that a task lacks.
@@ -110,8 +107,7 @@ impl Scheduler {
         let candidates = state.candidates(entry, self.adjusted().capacity);
         let seed = (entry.generation.seed(), now.as_second().unsigned_abs());
         let parts: Vec<_> = id.bytes().map(u64::from).chain([seed.0, seed.1]).collect();
-        let there = state.persistent_replicas(entry, None);
-        let missing = entry.task.persistent_replica_count.saturating_sub(there);
+        let missing = state.missing_persistent(entry);
         draw(missing, &candidates, &mut Random::of(&parts))
     }
 }

@@ -42,15 +42,11 @@ pub(crate) enum Step {
     Create(HostNumber),
 }
 
-/// The steps from what there is to `wanted` persistent replicas, or to as many as the hosts allow:
-/// one a host, but for what hosts have lost, existing replicas first.
-pub(crate) fn plan(wanted: u64, candidates: &[Candidate]) -> Vec<Step> {
-    let persistent = candidates
-        .iter()
-        .filter(|candidate| candidate.counts && candidate.replica == Some(Retention::Persistent))
-        .count() as u64;
+/// The steps to so many more persistent replicas, or to as many as the hosts allow: one a host, but for
+/// what hosts have lost, existing replicas first.
+pub(crate) fn plan(missing: u64, candidates: &[Candidate]) -> Vec<Step> {
     let mut steps = possible(candidates);
-    steps.truncate(at_most(wanted.saturating_sub(persistent)));
+    steps.truncate(at_most(missing));
     steps
 }
 
@@ -143,10 +139,10 @@ mod tests {
             host(2, Some(Retention::Evictable)),
             host(3, None),
         ];
-        assert_eq!(plan(2, &hosts), [promote(2)]);
-        assert_eq!(plan(3, &hosts), [promote(2), create(1)]);
+        assert_eq!(plan(1, &hosts), [promote(2)]);
+        assert_eq!(plan(2, &hosts), [promote(2), create(1)]);
         assert_eq!(plan(9, &hosts), [promote(2), create(1), create(3)]);
-        assert_eq!(plan(1, &hosts), []);
+        assert_eq!(plan(0, &hosts), []);
     }
 
     #[test]
@@ -166,7 +162,7 @@ mod tests {
             promote_lost(2),
         ];
         assert_eq!(plan(9, &hosts), all);
-        assert_eq!(plan(3, &hosts), all[..2]);
+        assert_eq!(plan(3, &hosts), all[..3]);
         assert_eq!(draw(3, &hosts, &mut Random::of(&[])), all[..3]);
     }
 
@@ -183,15 +179,15 @@ mod tests {
                 ..host(2, None)
             },
         ];
-        assert_eq!(plan(2, &hosts), [create(2)]);
+        assert_eq!(plan(1, &hosts), [create(2)]);
     }
 
     #[test]
-    fn hosts_that_left_count_for_nothing_and_full_or_stopped_ones_get_nothing() {
+    fn hosts_that_left_or_stopped_or_are_full_get_nothing() {
         let hosts = [
             Candidate {
                 counts: false,
-                ..host(0, Some(Retention::Persistent))
+                ..host(0, Some(Retention::Evictable))
             },
             host(1, Some(Retention::Persistent)),
             Candidate {
@@ -204,13 +200,13 @@ mod tests {
             },
             host(4, None),
         ];
-        assert_eq!(plan(2, &hosts), [create(4)]);
+        assert_eq!(plan(9, &hosts), [create(4)]);
     }
 
     proptest! {
         #[test]
-        fn a_plan_never_makes_more_than_wanted_nor_two_on_a_host(
-            wanted in 0u64..6,
+        fn a_plan_never_makes_more_than_are_missing_nor_two_on_a_host(
+            missing in 0u64..6,
             hosts in prop::collection::vec(
                 (0..3u8, any::<bool>(), any::<bool>(), any::<bool>(), 0..3u64), 0..6),
         ) {
@@ -224,9 +220,8 @@ mod tests {
                     counts, runs, has_room, used,
                 })
                 .collect();
-            let persistent = candidates.iter().filter(|c| c.counts && c.replica == Some(Retention::Persistent)).count();
-            let steps = plan(wanted, &candidates);
-            prop_assert!(steps.is_empty() || persistent + steps.len() <= usize::try_from(wanted).unwrap());
+            let steps = plan(missing, &candidates);
+            prop_assert!(steps.len() <= usize::try_from(missing).unwrap());
             let mut touched = Vec::new();
             for step in steps {
                 let (Step::Promote(number) | Step::PromoteLost(number) | Step::Create(number)) = step;

@@ -313,6 +313,12 @@ impl State {
         counted + entry.counted_peers.count_persistent()
     }
 
+    /// How many persistent replicas the scheduler sees fewer than were asked for.
+    pub(crate) fn missing_persistent(&self, entry: &TaskEntry) -> u64 {
+        let there = self.persistent_replicas(entry, None);
+        entry.task.persistent_replica_count.saturating_sub(there)
+    }
+
     fn counted<'a>(
         &'a self,
         entry: &'a TaskEntry,
