@@ -50,7 +50,7 @@ fn the_table_has_a_row_for_every_fault() {
     let mut known: Vec<_> = Action::names().collect();
     named.sort_unstable();
     known.sort_unstable();
-    assert_eq!(named, known);
+    assert_eq!(named, known, "the rows are in tests/e2e/faults/table.rs");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn check(name: &str) {
         assert_eq!(
             tried.contains(&row[0]),
             row[position] != "-",
-            "{} in {name}",
+            "{} in {name}: the table or the argument in tests/e2e/faults/table.rs is wrong",
             row[0]
         );
     }

@@ -86,11 +86,20 @@ impl StreamFaults {
 
     /// Whether a fault has not acted yet.
     pub(crate) fn are_waiting(&self) -> bool {
-        !(self.placed.is_empty()
-            && self.damages.is_empty()
-            && self.bandwidths.is_empty()
-            && self.lengths.is_empty()
-            && self.shuffles.is_empty())
+        let Self {
+            placed,
+            damages,
+            bandwidths,
+            lengths,
+            shuffles,
+            pace: _,
+            sent: _,
+        } = self;
+        !(placed.is_empty()
+            && damages.is_empty()
+            && bandwidths.is_empty()
+            && lengths.is_empty()
+            && shuffles.is_empty())
     }
 
     /// Counts the content that a piece stands for, whether it was sent or not.

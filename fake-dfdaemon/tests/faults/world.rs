@@ -144,7 +144,7 @@ pub(crate) fn action(name: &str) -> (Kind, Value) {
         "wrong_content_length" => (Kind::Stream, json!(7)),
         "shuffle_pieces" => (Kind::Stream, json!(true)),
         "no_space" | "disk_error" | "torn_write" => (Kind::Store, json!(true)),
-        other => panic!("no test knows what {other} does"),
+        other => panic!("`action` in tests/faults/world.rs has no row for {other}"),
     }
 }
 

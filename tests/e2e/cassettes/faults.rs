@@ -97,6 +97,7 @@ fn every_fault_comes_to_the_same() {
         }
     });
     let all: BTreeSet<_> = Action::names().map(str::to_owned).collect();
-    assert_eq!(names.into_inner().unwrap(), all);
+    let names = names.into_inner().unwrap();
+    assert_eq!(names, all, "the arguments are in `faults` above");
     assert_eq!(codes.into_inner().unwrap(), BTreeSet::from(CODES));
 }

@@ -46,7 +46,8 @@ pub(super) enum Takes {
 
 /// Makes [`Action`], [`ROWS`] and the builder's methods. A row without argument is
 /// `Variant = name in Scope`, where `name` is that of the builder's method too, and may go on with
-/// `also Scope, …`. One with an argument says what reads it; its method stands below.
+/// `also Scope, …`. One with an argument says what reads it; what writes it and its method are in
+/// `argument.rs`.
 macro_rules! actions {
     (
         plain: $(

@@ -57,11 +57,27 @@ fn every_row_has_a_name_of_its_own_which_reads_as_its_action() {
         let action = Action::from_text(&text).unwrap();
         assert_eq!((action.name(), action.scope()), (name, row.scope));
         assert!(row.also.iter().all(|also| action.hits(*also)), "{name}");
-        assert_eq!(Action::from_value(&action.to_value()), Ok(action));
+        let written = action.to_value();
+        assert_eq!(
+            Action::from_value(&written),
+            Ok(action),
+            "table/argument.rs writes {name} as {written}"
+        );
         assert!(
             does.starts_with(' ') && does.ends_with('.'),
             "{name}: {does}"
         );
+    }
+}
+
+/// Those of the other rows are made of the table.
+#[test]
+fn every_argument_has_a_method_of_the_builder() {
+    let methods = include_str!("../table/argument.rs");
+    for row in Action::rows() {
+        let method = format!("pub fn {}(self, ", row.name);
+        let is_there = matches!(row.takes, Takes::Nothing(_)) || methods.contains(&method);
+        assert!(is_there, "`{method}…)` is missing in table/argument.rs");
     }
 }
 
