@@ -1,6 +1,7 @@
 //! Logs: where they go, how many stay, and that they never fail a command.
 
 use std::fs;
+use std::path::Path;
 
 use crate::support::World;
 use crate::support::files::names_in;
@@ -54,6 +55,12 @@ fn verbose_and_console_print_the_log_to_stderr() {
     }
 }
 
+/// A command that fails, with its log in that directory.
+fn logged_failure(world: &World, logs: &Path) {
+    let command = world.dfcache().args(["stat", "7", "--log-dir"]);
+    command.arg(logs).run().fails_with(3);
+}
+
 #[test]
 fn log_max_files_is_how_many_stay() {
     let world = World::new();
@@ -80,12 +87,7 @@ fn log_max_files_is_how_many_stay() {
     }
     // The default is 6.
     prepare();
-    world
-        .dfcache()
-        .args(["stat", "7", "--log-dir"])
-        .arg(&logs)
-        .run()
-        .fails_with(3);
+    logged_failure(&world, &logs);
     assert_eq!(names_in(&logs).len(), 7);
 }
 
@@ -137,12 +139,7 @@ fn a_log_directory_that_cannot_be_fails_no_command() {
 fn a_failure_is_in_the_log_too() {
     let world = World::new();
     let logs = world.beside("logs");
-    world
-        .dfcache()
-        .args(["stat", "7", "--log-dir"])
-        .arg(&logs)
-        .run()
-        .fails_with(3);
+    logged_failure(&world, &logs);
     let log = fs::read_to_string(logs.join(&names_in(&logs)[0])).unwrap();
     assert!(
         log.contains("ERROR") && log.contains("cannot stat task 7"),

@@ -55,6 +55,15 @@ impl Shared {
         }
     }
 
+    /// A directory of a user, which everybody may read.
+    fn directory_of(&self, user: u32, name: &str) -> PathBuf {
+        let path = self.directory.beside(name);
+        fs::create_dir(&path).unwrap();
+        chown(&path, Some(user), Some(user)).unwrap();
+        set_mode(&path, 0o755);
+        path
+    }
+
     fn dfcache(&self) -> Dfcache {
         let (work, home) = (self.directory.work(), self.directory.home());
         let command = Dfcache::of(&self.dfcache, &work, &home);
@@ -107,10 +116,7 @@ fn a_private_directory_takes_exports_from_a_daemon_of_another_user() {
     let shared = Shared::new(ANOTHER, NOBODY);
     let (file, id) = shared.import("file", PIECE + 1);
     let content = fs::read(file).unwrap();
-    let own = shared.directory.beside("own");
-    fs::create_dir(&own).unwrap();
-    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
-    set_mode(&own, 0o755);
+    let own = shared.directory_of(NOBODY, "own");
     for mode in MODES {
         let output = own.join("out");
         shared.export(mode, &id, &output).succeeds();
@@ -153,10 +159,7 @@ fn a_result_that_its_user_may_not_read_replaces_nothing() {
             }
         }
     }
-    let own = shared.directory.beside("own");
-    fs::create_dir(&own).unwrap();
-    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
-    set_mode(&own, 0o755);
+    let own = shared.directory_of(NOBODY, "own");
     let output = own.join("out");
     fs::write(&output, "old").unwrap();
     let run = shared.export(&["--overwrite"], &id, &output);
@@ -176,10 +179,7 @@ fn a_directory_of_the_daemons_user_takes_exports_by_path() {
     let shared = Shared::new(ANOTHER, NOBODY);
     let (file, id) = shared.import("file", PIECE + 1);
     let content = fs::read(file).unwrap();
-    let theirs = shared.directory.beside("theirs");
-    fs::create_dir(&theirs).unwrap();
-    chown(&theirs, Some(ANOTHER), Some(ANOTHER)).unwrap();
-    set_mode(&theirs, 0o755);
+    let theirs = shared.directory_of(ANOTHER, "theirs");
     let output = theirs.join("out");
     shared
         .export(&["--transfer-from-dfdaemon"], &id, &output)
