@@ -58,13 +58,13 @@ pub(crate) struct Connection {
 
 fn retries(text: &str) -> Result<u32, &'static str> {
     text.parse()
-        .map_err(|_| "a number of retries is a whole number, such as 3")
+        .map_err(|_| "the number of retries must be a whole number, such as 3")
 }
 
 /// How many files of a tree are moved at a time.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse()
-        .map_err(|_| "a number of files at a time is a whole number of at least 1")
+        .map_err(|_| "the number of files at a time must be a whole number of at least 1")
 }
 
 fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {

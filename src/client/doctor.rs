@@ -100,7 +100,9 @@ pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
     };
     let stat = answer(service.stat_persistent_cache_task(request)).await;
     let stat = stat.and_then(|answer| match answer {
-        Ok(_) => Err(Error::integrity("dfdaemon knows a task that there is not")),
+        Ok(_) => Err(Error::integrity(
+            "dfdaemon answers about a task that does not exist",
+        )),
         Err(status) => Ok(status),
     });
     let status = match stat {
@@ -195,7 +197,7 @@ fn scheduler(status: &Status) -> Option<Result<String>> {
 fn no_answer(status: &Status) -> Error {
     let error = status::cause(status, Operation::Query);
     if status.code() == Code::Unimplemented {
-        return Error::new(ErrorKind::Refused, "the server there knows no tasks")
+        return Error::new(ErrorKind::Refused, "the server has no calls for tasks")
             .because(error.to_string())
             .hint("it is dfdaemon's upload socket, or another program: name the socket of dfdaemon's download server");
     }

@@ -296,7 +296,7 @@ async fn a_value_that_is_none_is_told_when_the_request_is_used() {
         assert!(
             error
                 .causes()
-                .contains(&"a task id is not empty".to_owned())
+                .contains(&"a task id must not be empty".to_owned())
         );
     }
     assert_eq!(client.stat("").await.unwrap_err().kind(), ErrorKind::Usage);

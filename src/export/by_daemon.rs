@@ -194,7 +194,7 @@ async fn verify(
     let metadata = file.metadata().map_err(cannot_read)?;
     if !metadata.is_file() {
         return Err(Error::integrity(
-            "dfdaemon wrote something else than a file",
+            "what dfdaemon wrote is not a regular file",
         ));
     }
     if metadata.len() != content_length {
@@ -224,13 +224,14 @@ async fn verify(
 /// that it got is still where it was.
 fn not_opened(source: io::Error, in_place: bool) -> Error {
     if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
-        return Error::integrity("dfdaemon wrote something else than a file");
+        return Error::integrity("what dfdaemon wrote is not a regular file");
     }
     if source.kind() != io::ErrorKind::NotFound {
         return cannot_read(source);
     }
     if !in_place {
-        return Error::local_file("the output's directory vanished meanwhile").because(source);
+        return Error::local_file("the output's directory was removed during the export")
+            .because(source);
     }
     Error::integrity("dfdaemon says that it wrote the file, but it is not there")
         .because(source)

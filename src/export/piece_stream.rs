@@ -62,7 +62,7 @@ impl<'a> PieceStream<'a> {
         };
         if content_length > MAX_CONTENT_LENGTH {
             return Err(Error::integrity(format!(
-                "no file is as long as the {content_length} bytes that were announced"
+                "dfdaemon announced {content_length} bytes, more than a file can have"
             )));
         }
         info!(task_id = %request.task_id, content_length, "export started");
@@ -121,7 +121,7 @@ impl<'a> PieceStream<'a> {
                     };
                     if place != (head.offset, head.length) {
                         return Err(Error::integrity(format!(
-                            "piece {} says where it belongs only after its content",
+                            "the offset of piece {} comes only after its content",
                             head.number
                         )));
                     }
@@ -190,7 +190,11 @@ impl<'a> PieceStream<'a> {
     fn add(&mut self, piece: &PieceHead) -> Result<Addition> {
         let added = self.coverage.add(piece.offset, piece.length);
         let added = added.map_err(|source| {
-            Error::integrity(format!("piece {} does not fit", piece.number)).because(source)
+            Error::integrity(format!(
+                "piece {} has a wrong place or length",
+                piece.number
+            ))
+            .because(source)
         })?;
         debug!(number = piece.number, ?added, "piece");
         Ok(added)

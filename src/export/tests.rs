@@ -161,7 +161,7 @@ async fn content_that_is_not_what_was_promised_is_refused() {
     scripts.push(("does not start", Vec::new()));
     scripts.push(("does not start", vec![Step::Piece(all[0].clone())]));
     scripts.push(("does not start", vec![Step::Nothing, Step::Started(10)]));
-    scripts.push(("no file is as long", vec![Step::Started(u64::MAX)]));
+    scripts.push(("more than a file can have", vec![Step::Started(u64::MAX)]));
     let changed = [started_with(all.clone()), vec![Step::Started(11)]].concat();
     scripts.push(("length of the content changed", changed));
     let longer = [

@@ -182,7 +182,7 @@ impl ImportRequest {
         }
         let path = std::path::absolute(&self.path).map_err(source::failed)?;
         if let Some(part) = source::private_part(&path) {
-            let why = format!("{} is another file to dfdaemon", part.display());
+            let why = format!("{} names another file for dfdaemon", part.display());
             return Err(Error::local_file(why).hint("write the content to a file, and import that"));
         }
         let resolved = source::resolved(&path).map_err(source::failed)?;
@@ -373,7 +373,7 @@ impl Client {
             .is_some_and(|length| length != task.content_length)
         {
             return Err(differs(format!(
-                "it has {} bytes and the file another length",
+                "it has {} bytes, and the file has another length",
                 task.content_length
             )));
         }
@@ -401,7 +401,7 @@ fn check(task: &Task, import: &CheckedImport) -> Result<()> {
     // The id is printed for scripts, alone on a line: it must be one word.
     let id = task.task_id.as_str();
     if id.is_empty() || id.chars().any(|c| needs_escape(c) || c.is_whitespace()) {
-        let message = format!("dfdaemon answered with an id that cannot be one: {id:?}");
+        let message = format!("dfdaemon answered with an invalid task id: {id:?}");
         return Err(Error::integrity(message));
     }
     if task.state != TaskState::Succeeded {

@@ -109,7 +109,7 @@ pub(super) fn check_length(path: &Path, length: u64) -> Result<()> {
         return Ok(());
     }
     let how = if rest > length.min(1) { "more" } else { "less" };
-    let why = format!("it says that it has {length} bytes, and has {how}");
+    let why = format!("its length is given as {length} bytes, but it has {how}");
     Err(cannot_read(path).because(why).hint(
         "if it is a file of the kernel, or if it is still being written, import a copy of it",
     ))
@@ -209,7 +209,7 @@ mod tests {
         let error = check_length(Path::new("/proc/version"), 0).unwrap_err();
         assert_eq!(
             error.causes(),
-            ["it says that it has 0 bytes, and has more"]
+            ["its length is given as 0 bytes, but it has more"]
         );
     }
 }

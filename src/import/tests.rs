@@ -168,7 +168,7 @@ fn a_path_that_means_another_file_to_the_daemon_is_refused_by_name() {
         let error = ImportRequest::new(path).check().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LocalFile);
         assert!(
-            error.causes()[0].ends_with("is another file to dfdaemon"),
+            error.causes()[0].ends_with("names another file for dfdaemon"),
             "{error:?}"
         );
     }

@@ -251,7 +251,7 @@ impl Write for ManifestWriter {
         let too_long = self.written + bytes.len() as u64 > manifest::MAX_LENGTH;
         if bytes[..length] != expected[..length] || too_long {
             self.is_other.store(true, Ordering::SeqCst);
-            return Err(io::Error::other("it is no manifest"));
+            return Err(io::Error::other("it is not a manifest"));
         }
         let written = self.file.write(bytes)?;
         self.written += written as u64;
@@ -362,7 +362,7 @@ impl Files<'_> {
         let request = ExportRequest {
             task_id,
             digest: digest.transpose().map_err(|source| {
-                Error::integrity("its SHA-256 cannot be checked").because(source)
+                Error::integrity("its SHA-256 in the manifest is invalid").because(source)
             })?,
             // The manifest, which its own id proves, says more than an id.
             verify: false,
@@ -395,7 +395,7 @@ impl Files<'_> {
         }?;
         if exported.content_length != file.length {
             return Err(Error::integrity(format!(
-                "it has {} bytes, and {} by the manifest",
+                "it has {} bytes, but {} in the manifest",
                 exported.content_length, file.length
             )));
         }

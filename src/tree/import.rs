@@ -357,7 +357,7 @@ impl Files<'_> {
             }
         };
         let scheme = file.scheme_of(task.task_id.as_str()).ok_or_else(|| {
-            Error::local_file(format!("it is another file than task {}", task.task_id))
+            Error::local_file(format!("its content differs from task {}", task.task_id))
                 .because("it changed while it was imported, or dfdaemon sees another file there")
         })?;
         let mut state = self.state.lock();

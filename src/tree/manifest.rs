@@ -61,7 +61,7 @@ pub(super) fn read(source: impl io::Read) -> Result<Vec<Entry>> {
         .map_err(|source| Error::integrity("the manifest cannot be read").because(source))?;
     check_paths(&manifest.entries)
         .and_then(|()| check_ids(&manifest.entries))
-        .map_err(|why| Error::integrity("the manifest is not one of a tree").because(why))?;
+        .map_err(|why| Error::integrity("the manifest does not describe a tree").because(why))?;
     Ok(manifest.entries)
 }
 

@@ -152,7 +152,7 @@ impl TreeSummary {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is no manifest, or a hostile one.
+    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is not a manifest, or a hostile one.
     pub fn of_manifest(manifest: &[u8]) -> Result<Self> {
         if !manifest.starts_with(manifest::PREFIX) {
             return Err(Error::integrity("it is not the manifest of a tree"));

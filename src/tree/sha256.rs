@@ -41,11 +41,11 @@ impl FromStr for Sha256Digest {
         let mut digest = Self::default();
         let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
         if pairs.len() != digest.0.len() || !rest.is_empty() {
-            return Err("a sha256 has 64 digits".to_owned());
+            return Err("a sha256 must have 64 digits".to_owned());
         }
         for (byte, [high, low]) in digest.0.iter_mut().zip(pairs) {
             let (Some(high), Some(low)) = (digit(*high), digit(*low)) else {
-                return Err("a sha256 is lower-case hex".to_owned());
+                return Err("a sha256 must be lower-case hex".to_owned());
             };
             *byte = high << 4 | low;
         }

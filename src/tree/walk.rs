@@ -73,7 +73,7 @@ pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
         let kind = if metadata.is_dir() {
             let identity = (metadata.dev(), metadata.ino());
             if levels.iter().any(|level| level.identity == identity) {
-                return Err(refused(&place, "it leads to a directory that it is in"));
+                return Err(refused(&place, "it is a link to a directory above it"));
             }
             levels.push(level(
                 path.clone(),
@@ -133,17 +133,17 @@ fn kept_link(root: &Path, place: &Path, path: &str, outside: bool) -> Result<Opt
         let text = target.to_str().map(ToOwned::to_owned);
         return text
             .map(Some)
-            .ok_or_else(|| refused(place, "it leads to a name that is not UTF-8"));
+            .ok_or_else(|| refused(place, "it is a link to a name that is not UTF-8"));
     }
     let Some(real) = real else {
-        return Err(refused(place, "it is a link that leads to nothing"));
+        return Err(refused(place, "it is a link whose target does not exist"));
     };
     let Ok(inside) = real.strip_prefix(root) else {
         return Ok(None);
     };
     let inside = inside
         .to_str()
-        .ok_or_else(|| refused(place, "it leads to a name that is not UTF-8"))?;
+        .ok_or_else(|| refused(place, "it is a link to a name that is not UTF-8"))?;
     let mut target = "../".repeat(path.matches('/').count());
     target.push_str(inside);
     if inside.is_empty() {
@@ -314,14 +314,16 @@ mod tests {
         type Make<'a> = (&'a str, &'a dyn Fn(&Path));
         let make: [Make<'_>; 7] = [
             ("a FIFO", &fifo),
-            ("leads to nothing", &|path| {
+            ("does not exist", &|path| {
                 symlink("../../nothing", path).unwrap()
             }),
-            ("leads to nothing", &|path| {
+            ("does not exist", &|path| {
                 symlink("/nothing/at/all", path).unwrap()
             }),
             ("a device", &|path| symlink("/dev/null", path).unwrap()),
-            ("that it is in", &|path| symlink("../..", path).unwrap()),
+            ("a directory above it", &|path| {
+                symlink("../..", path).unwrap()
+            }),
             ("symbolic links", &|path| symlink("odd", path).unwrap()),
             ("not UTF-8", &|path| {
                 let name = OsString::from_vec(b"odd\xff".to_vec());

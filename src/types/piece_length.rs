@@ -31,7 +31,10 @@ impl PieceLength {
     /// If they are less than 4 or more than 2⁴⁴. [`PieceLength::try_from`] takes any number of bytes.
     #[must_use]
     pub const fn from_mib(mib: u64) -> Self {
-        assert!(4 <= mib && mib < 1 << 44, "a piece length is at least 4mib");
+        assert!(
+            4 <= mib && mib < 1 << 44,
+            "a piece length must be at least 4mib"
+        );
         Self(mib << 20)
     }
 

@@ -24,7 +24,7 @@ pub enum ValueError {
         reason: String,
     },
     /// Outside of what is allowed.
-    #[error("{what} is at least {minimum} and at most {maximum}")]
+    #[error("{what} must be at least {minimum} and at most {maximum}")]
     Range {
         /// What it is.
         what: &'static str,
@@ -34,22 +34,22 @@ pub enum ValueError {
         maximum: &'static str,
     },
     /// No time at all.
-    #[error("a timeout is longer than 0s")]
+    #[error("a timeout must be longer than 0s")]
     ZeroTimeout,
     /// More than the protocol can carry.
-    #[error("a timeout is at most 10000 years")]
+    #[error("a timeout must be at most 10000 years")]
     LongTimeout,
     /// Not a size, or one that does not fit into 64 bits.
     #[error("sizes look like 4mib, 64MiB or 1.5gib")]
     Size,
     /// A piece length below the least.
-    #[error("a piece length is at least 4mib")]
+    #[error("a piece length must be at least 4mib")]
     ShortPieces,
     /// Not a number, or 0.
-    #[error("a replica count is a whole number of at least 1")]
+    #[error("a replica count must be a whole number of at least 1")]
     ReplicaCount,
     /// A task id without characters.
-    #[error("a task id is not empty")]
+    #[error("a task id must not be empty")]
     EmptyTaskId,
     /// An endpoint without characters.
     #[error("the endpoint must not be empty")]

@@ -42,23 +42,23 @@ pub(crate) enum Event {
 /// Why bytes are not the messages of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum Malformed {
-    #[error("a message is compressed, which was not asked for")]
+    #[error("a message is compressed, although no compression was offered")]
     Compressed,
-    #[error("a number goes on for too long")]
+    #[error("a number has more than 10 bytes")]
     Number,
-    #[error("field {0} is not of the kind that it should be")]
+    #[error("field {0} has the wrong wire type")]
     Kind(u32),
-    #[error("a field has the number 0, or one that is too large")]
+    #[error("a field number is 0 or too large")]
     Field,
-    #[error("a part of a message is longer than the whole")]
+    #[error("a field is longer than its message")]
     Nesting,
-    #[error("a digest is {0} bytes long")]
+    #[error("a digest has {0} bytes, which is too many")]
     LongDigest(u64),
     #[error("a digest is not text")]
     Text,
-    #[error("a message has content twice")]
+    #[error("a message has content more than once")]
     ContentTwice,
-    #[error("a message goes on about something else after the content of a piece")]
+    #[error("a field of another message follows the content of a piece")]
     Mixed,
     #[error("the stream ends within a message")]
     Unfinished,

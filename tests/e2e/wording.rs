@@ -299,7 +299,7 @@ fn a_ttl_beyond_the_limits() {
     assert_wording!(command.run(), @"
     exit code: 2
     --- stderr
-    error: invalid value '8d' for '--ttl <TTL>': a ttl is at least 1m and at most 7d
+    error: invalid value '8d' for '--ttl <TTL>': a ttl must be at least 1m and at most 7d
 
     For more information, try '--help'.
     ");

@@ -127,7 +127,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let bytes = tokio::time::timeout(PATIENCE, Bytes::from_request(request, state));
         let bytes = bytes
             .await
-            .map_err(|_| ApiError::bad_request("the body did not come"))?
+            .map_err(|_| ApiError::bad_request("the body did not arrive in time"))?
             .map_err(ApiError::bad_request)?;
         if bytes.len() > MAX_BODY {
             return Err(ApiError::bad_request("the body is too long"));
@@ -139,7 +139,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         };
         // An object: serde would take a list for one, its items for the fields in their order.
         let object: Map<String, Value> = serde_json::from_slice(text).map_err(|error| {
-            ApiError::bad_request(format!("the body is no JSON object: {error}"))
+            ApiError::bad_request(format!("the body is not a JSON object: {error}"))
         })?;
         named(Value::Object(object))
             .map(Self)

@@ -70,7 +70,11 @@ pub(super) async fn events(
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let kinds = wanted.kinds.as_deref().map_or(Ok(Vec::new()), kinds)?;
     if wanted.sample.is_some_and(|most| !SAMPLES.contains(&most)) {
-        let why = format!("sample: from {} to {}", SAMPLES.start(), SAMPLES.end());
+        let why = format!(
+            "sample: must be from {} to {}",
+            SAMPLES.start(),
+            SAMPLES.end()
+        );
         return Err(ApiError::bad_request(why));
     }
     let events = api.calls()?.events.clone();

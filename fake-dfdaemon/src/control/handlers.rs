@@ -131,7 +131,7 @@ pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>
     let moved = match (by.advance, by.set) {
         (Some(advance), None) => clock.advance(duration("advance", &advance)?),
         (None, Some(to)) => clock.set(to),
-        _ => return Err(ApiError::bad_request("one of advance and set")),
+        _ => return Err(ApiError::bad_request("give either advance or set")),
     };
     moved.map_err(ApiError::conflict)?;
     Ok(Json(clock_json(clock)))

@@ -85,11 +85,11 @@ pub(super) async fn list(
     };
     let journal = asked(&api, &query)?;
     if limit == Some(0) {
-        return Err(ApiError::bad_request("limit: at least 1"));
+        return Err(ApiError::bad_request("limit: must be at least 1"));
     }
     if page.running {
         if query.status.is_some() {
-            let why = "status: a call that runs has none; leave status or running out";
+            let why = "status: a running call has no status; leave out status or running";
             return Err(ApiError::conflict(why));
         }
         return Ok(running(
@@ -180,7 +180,7 @@ pub(super) async fn wait(
     let journal = asked(&api, &query)?;
     let count = wait.count.unwrap_or(1);
     if count == 0 {
-        return Err(ApiError::bad_request("count: at least 1"));
+        return Err(ApiError::bad_request("count: must be at least 1"));
     }
     let patience = timeout.as_deref();
     let patience = patience.map_or(Ok(WAIT), |text| duration("timeout", text))?;

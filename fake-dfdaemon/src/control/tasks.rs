@@ -36,7 +36,7 @@ pub(super) async fn list(
     let Query(asked) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let limit = asked.limit;
     if limit == Some(0) {
-        return Err(ApiError::bad_request("limit: at least 1"));
+        return Err(ApiError::bad_request("limit: must be at least 1"));
     }
     let instance = api.instance()?;
     let host = match &asked.host {

@@ -260,7 +260,8 @@ impl Builder {
         let _ended = ended.clone().drop_guard();
         let starting = thread.spawn(self.start_here(ended.cancelled_owned()));
         let started = starting.await.map_err(|error| other(error.into()))??;
-        let running = started.ok_or_else(|| StartError::Other("nobody ended it".into()))?;
+        let running =
+            started.ok_or_else(|| StartError::Other("the start was broken off".into()))?;
         let mut fake = FakeDfdaemon::new(running, Some(thread));
         fake.keeps_state_on_panic = keeps_state_on_panic;
         Ok(fake)

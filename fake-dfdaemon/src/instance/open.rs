@@ -99,7 +99,9 @@ fn tcp_of(settings: &Settings, number: HostNumber) -> Result<Tcp, StartError> {
     let ports = Tcp::of_host(address, number, has_packets);
     ports.ok_or_else(|| {
         let hosts = settings.cluster.hosts;
-        StartError::Setting(format!("{hosts} hosts have no ports from {address} on"))
+        StartError::Setting(format!(
+            "there are not enough ports from {address} on for {hosts} hosts"
+        ))
     })
 }
 
@@ -117,7 +119,7 @@ fn open_cluster(settings: Settings) -> Result<Opened, StartError> {
         .journal
         .unwrap_or_else(|| layout::journal(state_dir.path()));
     if state_dir.keeps(&path) {
-        let source = io::Error::other("the state directory keeps something else there");
+        let source = io::Error::other("the state directory keeps another of its files there");
         return Err(StartError::Journal { path, source });
     }
     let journal = Journal::open(&path, settings.journal_limit)

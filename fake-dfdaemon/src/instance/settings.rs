@@ -101,7 +101,9 @@ impl Settings {
             ));
         }
         if adjustable.gc_interval.is_zero() {
-            return wrong("a collector that runs every 0s would do nothing else".to_owned());
+            return wrong(
+                "the interval of the garbage collector must be longer than 0s".to_owned(),
+            );
         }
         Ok(())
     }

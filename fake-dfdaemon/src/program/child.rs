@@ -150,7 +150,8 @@ pub(crate) async fn wait_for(mut command: Command, signals: &mut Signals) -> io:
     let mut ended = signal(SignalKind::child())?;
     let child = Killed(command.spawn()?);
     let pid = i32::try_from(child.0.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("it has no process id"))?;
+    let pid =
+        pid.ok_or_else(|| io::Error::other("the process id of the command cannot be read"))?;
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(pid), look)?.is_none() {
         tokio::select! {

@@ -57,7 +57,7 @@ pub(crate) enum Format {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CtlError {
-    #[error("which daemon? give its control socket with --control or FAKE_DFDAEMON_CONTROL")]
+    #[error("no daemon was named: give its control socket with --control or FAKE_DFDAEMON_CONTROL")]
     NoSocket,
     #[error(transparent)]
     Fault(#[from] FaultError),
@@ -66,7 +66,7 @@ pub(crate) enum CtlError {
         path: PathBuf,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("what answers at {} is no fake-dfdaemon: {source}", path.display())]
+    #[error("the server at {} is not a fake-dfdaemon: {source}", path.display())]
     NotJson {
         path: PathBuf,
         source: serde_json::Error,
@@ -74,7 +74,7 @@ pub(crate) enum CtlError {
     /// The daemon refused.
     #[error("{0}")]
     Refused(String),
-    #[error("--watch is for what shows something, and changes nothing")]
+    #[error("--watch works only with commands that show something and change nothing")]
     NothingToWatch,
     #[error("the page has no address: start the daemon with --control-tcp 127.0.0.1:0")]
     NoPage,

@@ -323,7 +323,7 @@ fn parse_clock(text: &str) -> Result<ClockMode, String> {
         Some(("manual", time)) => {
             let time = time
                 .parse()
-                .map_err(|error| format!("{time:?} is no RFC 3339 time: {error}"))?;
+                .map_err(|error| format!("{time:?} is not an RFC 3339 time: {error}"))?;
             Ok(ClockMode::Manual(Some(time)))
         }
         _ => Err("system, manual, or manual=<RFC 3339 time>".to_owned()),

@@ -160,9 +160,7 @@ fn remove_stale(path: &Path, is_stale: IsStale) -> io::Result<()> {
         let mut text = Vec::new();
         file.take(LONGEST).read_to_end(&mut text)?;
         if !text.is_empty() && !is_stale(&text) {
-            return Err(io::Error::other(
-                "it holds something else than a daemon writes there",
-            ));
+            return Err(io::Error::other("its content is not that of a ready file"));
         }
     }
     fs::remove_file(path)

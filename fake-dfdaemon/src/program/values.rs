@@ -16,7 +16,7 @@ pub(super) fn hosts(text: &str) -> Result<usize, String> {
         .parse()
         .ok()
         .filter(|hosts| (1..=MAX_HOSTS).contains(hosts));
-    hosts.ok_or_else(|| format!("there are 1 to {MAX_HOSTS} hosts"))
+    hosts.ok_or_else(|| format!("must be 1 to {MAX_HOSTS} hosts"))
 }
 
 /// One of those that there are, which help and completion list.
@@ -27,12 +27,12 @@ pub(super) fn release() -> impl TypedValueParser<Value = Release> {
 /// A whole number, which may be 0.
 pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
     let number = text.parse().ok();
-    number.ok_or_else(|| "this is a whole number, such as 100".to_owned())
+    number.ok_or_else(|| "must be a whole number, such as 100".to_owned())
 }
 
 pub(super) fn journal_limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok().filter(|limit| *limit > 0);
-    limit.ok_or_else(|| "a number of calls, at least 1".to_owned())
+    limit.ok_or_else(|| "must be a number of calls, at least 1".to_owned())
 }
 
 /// In bytes.

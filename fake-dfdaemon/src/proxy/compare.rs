@@ -51,7 +51,7 @@ impl FromStr for PathMapping {
         let (from, to) = text
             .split_once('=')
             .filter(|(from, to)| !from.is_empty() && !to.is_empty())
-            .ok_or("it reads FROM=TO, such as /recorded/here=/is/here")?;
+            .ok_or("it must have the form FROM=TO, such as /recorded/here=/is/here")?;
         let to = std::path::absolute(to).map_err(|error| error.to_string())?;
         Ok(Self {
             from: PathBuf::from(from),

@@ -173,7 +173,7 @@ fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
         assert_refused(
             &mut journal(&world.path("notes")),
             &world.path("notes"),
-            "no call of a journal",
+            "not a call of a journal",
         );
         assert_eq!(fs::read_to_string(world.path("notes")).unwrap(), text);
     }
@@ -222,7 +222,7 @@ fn a_journal_that_is_something_else_of_the_state_is_refused() {
         let mut command = with_state(&world);
         let (code, said) = refused(command.arg("--journal").arg(&path));
         assert_eq!(code, Some(4), "{said}");
-        assert!(said.contains("something else"), "{said}");
+        assert!(said.contains("another of its files"), "{said}");
         assert_eq!(tree(&world.path("state")), before, "{place}");
     }
     let own = world.path("state/journal.jsonl");
@@ -293,7 +293,7 @@ fn a_ready_file_that_is_no_stale_one_is_left_alone() {
     let victim = world.path("victim");
     let mut over = serve();
     over.arg("--ready-file").arg(&victim);
-    assert_refused(&mut over, &victim, "something else");
+    assert_refused(&mut over, &victim, "not that of a ready file");
     world.victim_is_unharmed();
 }
 

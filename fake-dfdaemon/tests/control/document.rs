@@ -232,9 +232,10 @@ async fn the_schema_of_a_fault_names_every_call_and_every_action() {
     let actions = schemas["Action"]["properties"].as_object().unwrap();
     let actions: BTreeSet<_> = actions.keys().map(String::as_str).collect();
     // Of connections alone.
+    let known = Action::names().chain(["refuse", "stale"]).collect();
     assert_eq!(
-        actions,
-        Action::names().chain(["refuse", "stale"]).collect()
+        actions, known,
+        "arguments are in `Action` of fake-dfdaemon/src/control/schemas.json"
     );
 }
 
@@ -249,10 +250,10 @@ async fn a_body_that_is_none_is_refused_by_name() {
         let path = path.replace("ID", &id);
         for (body, says) in [
             ("{\"color\":1}", &["unknown field", "color"][..]),
-            ("[]", &["no JSON object"]),
-            ("null", &["no JSON object"]),
-            ("{\"a\"", &["no JSON object"]),
-            ("soon", &["no JSON object"]),
+            ("[]", &["not a JSON object"]),
+            ("null", &["not a JSON object"]),
+            ("{\"a\"", &["not a JSON object"]),
+            ("soon", &["not a JSON object"]),
         ] {
             w.api.refuses(400, ("POST", &path, body), says).await;
         }

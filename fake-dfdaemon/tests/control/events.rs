@@ -269,8 +269,8 @@ async fn events_that_there_are_none_of_are_refused() {
     for (query, says) in [
         ("kinds=call-ended,weather", "weather"),
         ("color=red", "color"),
-        ("sample=0", "sample: from 1 to 1000"),
-        ("sample=1001", "sample: from 1 to 1000"),
+        ("sample=0", "sample: must be from 1 to 1000"),
+        ("sample=1001", "sample: must be from 1 to 1000"),
         ("sample=few", "sample"),
     ] {
         let path = format!("/events?{query}");

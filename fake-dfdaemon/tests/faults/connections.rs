@@ -114,21 +114,21 @@ fn connections_know_few_faults_and_calls_know_none_of_theirs() {
     for (text, said) in [
         (
             "connect:reset",
-            "a connection knows refuse, stale, delay and stall",
+            "those that do are refuse, stale, delay and stall",
         ),
-        ("connect@task=1:stall", "a connection is of no task"),
+        ("connect@task=1:stall", "a connection belongs to no task"),
         ("connect@piece=1:stall", "a connection has none"),
         ("connect@phase=after:refuse", "a connection has none"),
-        ("stat:refuse", "only connections know it"),
-        ("stat:stale", "only connections know it"),
-        ("connect@call=2:stale", "nobody sees the connections"),
-        ("connect@times=2:stale", "nobody sees the connections"),
+        ("stat:refuse", "acts only on connections"),
+        ("stat:stale", "acts only on connections"),
+        ("connect@call=2:stale", "the connections that it refuses"),
+        ("connect@times=2:stale", "the connections that it refuses"),
         (
             "connect@probability=0.5:stale",
-            "nobody sees the connections",
+            "the connections that it refuses",
         ),
-        ("*:refuse", "only connections know it"),
-        ("transfer:refuse", "a transfer knows"),
+        ("*:refuse", "acts only on connections"),
+        ("transfer:refuse", "does not act on transfers"),
     ] {
         let error = text.parse::<Fault>().unwrap_err().to_string();
         assert!(error.contains(said), "{text}: {error}");

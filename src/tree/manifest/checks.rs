@@ -26,9 +26,9 @@ pub(in crate::tree) fn check_paths(entries: &[Entry]) -> Result<(), String> {
             && before.path >= *path
         {
             let how = if before.path == *path {
-                "is there twice"
+                "is listed twice"
             } else {
-                "is not in its place"
+                "is not in sorted order"
             };
             return Err(format!("{path:?} {how}"));
         }
@@ -42,7 +42,9 @@ pub(in crate::tree) fn check_paths(entries: &[Entry]) -> Result<(), String> {
                 check_mode(path, *mode)?;
                 let fits = i64::try_from(*length).is_ok();
                 let sum = total.checked_add(*length).filter(|_| fits);
-                total = sum.ok_or_else(|| format!("{path:?} is longer than a file can be"))?;
+                total = sum.ok_or_else(|| {
+                    format!("{path:?} is listed with more bytes than a file can have")
+                })?;
             }
             Kind::Link { target } => check_link(entries, path, target)?,
         }
@@ -56,7 +58,7 @@ pub(super) fn check_ids(entries: &[Entry]) -> Result<(), String> {
         _ => true,
     };
     match entries.iter().find(|entry| !has_id(entry)) {
-        Some(entry) => Err(format!("{:?} has no id of a task", entry.path)),
+        Some(entry) => Err(format!("{:?} has no valid task id", entry.path)),
         None => Ok(()),
     }
 }
@@ -67,7 +69,7 @@ fn check_path(path: &str) -> Result<(), String> {
         return Ok(());
     }
     let shown: String = path.chars().take(MAX_NAME).collect();
-    Err(format!("{shown:?} is no path below a directory"))
+    Err(format!("{shown:?} is not a path within the tree"))
 }
 
 fn check_mode(path: &str, mode: u32) -> Result<(), String> {
@@ -88,7 +90,7 @@ fn check_parents(entries: &[Entry], parent: &str, path: &str) -> Result<(), Stri
             Some(Kind::Directory { .. }) => return Ok(()),
             Some(_) => {
                 return Err(format!(
-                    "{path:?} is below {parent:?}, which is no directory"
+                    "{path:?} is below {parent:?}, which is not a directory"
                 ));
             }
             None => above = parent.rsplit_once('/').map(|(above, _)| above),
@@ -105,7 +107,7 @@ fn find<'a>(entries: &'a [Entry], path: &str) -> Option<&'a Entry> {
 /// Follows a link through the tree, as the file system will, and finds out whether it leads out.
 fn check_link(entries: &[Entry], path: &str, target: &str) -> Result<(), String> {
     if target.is_empty() || target.len() > MAX_PATH || target.contains('\0') {
-        return Err(format!("the link {path:?} leads nowhere"));
+        return Err(format!("the link {path:?} has an invalid target"));
     }
     let leads_out = || format!("the link {path:?} leads out of the tree");
     if target.starts_with('/') {
@@ -134,7 +136,7 @@ fn check_link(entries: &[Entry], path: &str, target: &str) -> Result<(), String>
         };
         links += 1;
         if links > MAX_LINKS {
-            return Err(format!("the link {path:?} leads round in circles"));
+            return Err(format!("the link {path:?} is part of a loop of links"));
         }
         if target.starts_with('/') {
             return Err(leads_out());

@@ -64,7 +64,7 @@ impl Action {
             (Takes::Argument(takes), _) => (takes.read)(argument),
             (Takes::Nothing(action), Value::Bool(true)) => Ok(action.clone()),
             (Takes::Nothing(_), _) => Err(FaultError::new(format!(
-                "{name} takes no argument but true"
+                "{name} takes no argument; write true in JSON"
             ))),
         }
     }

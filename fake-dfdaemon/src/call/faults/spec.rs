@@ -39,7 +39,7 @@ impl Fault {
         let mut fields = value.as_object().into_iter().flatten();
         // Taken for a field that is left out, it would hit more calls than was meant.
         if let Some((name, _)) = fields.find(|(_, value)| value.is_null()) {
-            return Err(FaultError::new(format!("{name}: null is no value")));
+            return Err(FaultError::new(format!("{name}: must not be null")));
         }
         let written: FaultSpec =
             named(value.clone()).map_err(|error| FaultError::new(error.to_string()))?;
@@ -121,10 +121,10 @@ impl Fault {
             .probability
             .is_some_and(|probability| !(0.0..=1.0).contains(&probability))
         {
-            return refuse("probability: from 0 to 1".to_owned());
+            return refuse("probability: must be from 0 to 1".to_owned());
         }
         if self.piece.is_some() && self.bytes.is_some() {
-            return refuse("piece, bytes: one place is enough".to_owned());
+            return refuse("piece, bytes: give only one of them".to_owned());
         }
         let name = self.action.name();
         if self.on == Some(Rpc::Transfer) {
@@ -135,7 +135,7 @@ impl Fault {
         }
         if self.action.scope() == Scope::Connection {
             return refuse(format!(
-                "{name}: only connections know it, as connect:{name}"
+                "{name}: acts only on connections; write connect:{name}"
             ));
         }
         let placed = self.piece.is_some() || self.bytes.is_some();
@@ -160,11 +160,15 @@ impl Fault {
         }
         let placeable = matches!(self.action.scope(), Scope::Call | Scope::Piece);
         if placed && !placeable {
-            return refuse(format!("{name}: has no place in the stream"));
+            return refuse(format!(
+                "{name}: acts on no single piece; leave out piece and bytes"
+            ));
         }
         if self.phase.is_some() && (placed || self.action.scope() != Scope::Call) {
             let of_calls = Action::names_in(Scope::Call);
-            return refuse(format!("phase: goes with {of_calls}, without a place"));
+            return refuse(format!(
+                "phase: goes only with {of_calls}, and not with piece or bytes"
+            ));
         }
         Ok(())
     }
@@ -177,11 +181,13 @@ impl Fault {
         let name = self.action.name();
         if !self.action.hits(Scope::Connection) {
             let known = Action::names_in(Scope::Connection);
-            return refuse(format!("{name}: a connection knows {known}"));
+            return refuse(format!(
+                "{name}: does not act on connections; those that do are {known}"
+            ));
         }
         let of_calls = [&self.task, &self.tag, &self.application];
         if of_calls.iter().any(|given| given.is_some()) {
-            return refuse("task, tag, application: a connection is of no task".to_owned());
+            return refuse("task, tag, application: a connection belongs to no task".to_owned());
         }
         if self.phase.is_some() || self.piece.is_some() || self.bytes.is_some() {
             return refuse("phase, piece, bytes: a connection has none".to_owned());
@@ -189,7 +195,7 @@ impl Fault {
         let counts = self.call.is_some() || self.times.is_some() || self.probability.is_some();
         if counts && self.closes_sockets() {
             return refuse(format!(
-                "call, times, probability: nobody sees the connections that {name} refuses"
+                "call, times, probability: do not apply to {name}, since the connections that it refuses are not counted"
             ));
         }
         Ok(())
@@ -201,10 +207,12 @@ impl Fault {
         let name = self.action.name();
         if !self.action.hits(Scope::Transfer) {
             let known = Action::names_in(Scope::Transfer);
-            return refuse(format!("{name}: a transfer knows {known}"));
+            return refuse(format!(
+                "{name}: does not act on transfers; those that do are {known}"
+            ));
         }
         if self.phase.is_some() || self.bytes.is_some() {
-            return refuse("phase, bytes: a transfer has pieces alone".to_owned());
+            return refuse("phase, bytes: do not apply to transfers; give a piece".to_owned());
         }
         Ok(())
     }

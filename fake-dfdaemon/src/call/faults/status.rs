@@ -76,13 +76,13 @@ pub(super) fn error_from_json(argument: &Value) -> Result<ErrorAction, FaultErro
             for (key, value) in object {
                 let text = value.as_str();
                 let text =
-                    text.ok_or_else(|| FaultError::new(format!("error: {key} is a text")))?;
+                    text.ok_or_else(|| FaultError::new(format!("error: {key} must be text")))?;
                 match key.as_str() {
                     "code" => error.code = code_of(text)?,
                     "message" => text.clone_into(&mut error.message),
                     "details" => {
                         error.details = BASE64.decode(text).map_err(|why| {
-                            FaultError::new(format!("error: details are base64: {why}"))
+                            FaultError::new(format!("error: details must be base64: {why}"))
                         })?;
                     }
                     other => {

@@ -76,7 +76,8 @@ impl Journal {
         let file = private_files::append(path)?;
         lock(&file)?;
         if !file::is_journal(&file)? {
-            let why = "its first line is no call of a journal: name a file that does not exist yet";
+            let why =
+                "its first line is not a call of a journal: name a file that does not exist yet";
             return Err(io::Error::other(why));
         }
         // By a daemon that was killed.

@@ -194,7 +194,7 @@ impl Writer {
         }
         let there = fs::symlink_metadata(&self.path)?;
         if (there.dev(), there.ino()) != (metadata.dev(), metadata.ino()) {
-            return Err(io::Error::other("another file is in its place"));
+            return Err(io::Error::other("another file has taken its place"));
         }
         let directory = self.path.parent().filter(|path| *path != Path::new(""));
         let directory = directory.unwrap_or(Path::new("."));

@@ -32,7 +32,7 @@ pub enum PeerAddress {
 /// assert!(error.to_string().contains("HOST:PORT"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no address of a peer: {0:?}; it is HOST:PORT, or the path of a socket")]
+#[error("{0:?} is not the address of a peer: give HOST:PORT, or the path of a socket")]
 pub struct ParsePeerAddressError(String);
 
 impl fmt::Display for PeerAddress {

@@ -54,13 +54,13 @@ pub enum SnapshotError {
         name: String,
     },
     /// A call that runs would see its state replaced under it.
-    #[error("a call does not end, since a file system hangs: nothing was changed")]
+    #[error("a call does not end because a file system hangs; nothing was changed")]
     CallHangs,
     /// What a reset brings back is not there any more.
-    #[error("the preloaded files cannot come back: nothing was changed")]
+    #[error("the preloaded files cannot be imported again; nothing was changed")]
     NoPreload(#[source] Box<crate::instance::error::StartError>),
     /// The disk failed.
-    #[error("the disk failed")]
+    #[error("a file of the state cannot be read or written")]
     Io(#[from] io::Error),
     /// A host's socket could not be bound again.
     #[error(transparent)]

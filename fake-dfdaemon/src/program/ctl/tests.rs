@@ -105,7 +105,7 @@ async fn what_is_not_json_is_no_answer() {
     let line = Line::try_parse_from(["ctl", "--control", control, "health"]).unwrap();
     let error = line.ctl.ask().await.unwrap_err().to_string();
     assert!(
-        error.contains("is no fake-dfdaemon: expected value"),
+        error.contains("is not a fake-dfdaemon: expected value"),
         "{error}"
     );
     server.await.unwrap();

@@ -23,7 +23,7 @@ pub(crate) enum ProxyError {
     Start(#[from] StartError),
     #[error(transparent)]
     Diff(#[from] DiffError),
-    #[error("calls are missing in the cassette")]
+    #[error("calls are missing from the cassette")]
     Incomplete { source: io::Error },
     #[error("cannot run {command}")]
     Command { command: String, source: io::Error },

@@ -195,7 +195,7 @@ impl Record {
 
 fn parse_name(text: &str) -> Result<String, String> {
     let name: Result<http::HeaderName, _> = text.to_ascii_lowercase().parse();
-    let name = name.map_err(|_| "it is no name of metadata".to_owned())?;
+    let name = name.map_err(|_| "it is not a valid name of metadata".to_owned())?;
     Ok(name.as_str().to_owned())
 }
 

@@ -104,7 +104,7 @@ impl Cassette {
         let is_hash = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let directory = self.path.join(CONTENT_DIRECTORY);
         if !is_hash {
-            let why = format!("{name:?} is no SHA-256");
+            let why = format!("{name:?} is not a SHA-256");
             return Err(malformed(&directory, why, RECORD_AGAIN));
         }
         let path = directory.join(name);
@@ -166,7 +166,7 @@ fn open_file(directory: BorrowedFd<'_>, name: &Path, path: &Path) -> Result<File
     let file = File::from(file.map_err(|error| io(error.into()))?);
     let kind = file.metadata().map_err(io)?.file_type();
     if !kind.is_file() {
-        let why = "it is no regular file".to_owned();
+        let why = "it is not a regular file".to_owned();
         return Err(malformed(path, why, RECORD_AGAIN));
     }
     Ok(file)
@@ -190,7 +190,9 @@ fn read_calls(path: &Path) -> Result<Lines, CassetteError> {
             break;
         }
         if line.len() as u64 >= MAX_LINE {
-            return Err(bad_line("it is longer than any that is recorded"));
+            return Err(bad_line(
+                "it is longer than any line that a recorder writes",
+            ));
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -205,7 +207,7 @@ fn read_calls(path: &Path) -> Result<Lines, CassetteError> {
             Err(why) => return Err(bad_line(&in_line(&why))),
         };
         if let Some(other) = lines.places.insert(call.call, number) {
-            let why = format!("call {} stands in line {other} already", call.call);
+            let why = format!("call {} is already in line {other}", call.call);
             return Err(bad_line(&why));
         }
         lines.calls.push(call);

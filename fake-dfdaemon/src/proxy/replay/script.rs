@@ -105,7 +105,7 @@ impl Script {
         let answer = &call.answer;
         let status = StatusCode::from_u16(answer.http_status.0).ok();
         let status = status.filter(|status| status.as_u16() >= 200);
-        let status = status.ok_or("http_status: none that ends a call")?;
+        let status = status.ok_or("http_status: a call cannot end with it")?;
         let head = headers(&answer.metadata)?;
         let parts = answer.messages.iter().enumerate().map(|(index, message)| {
             part(message, &call, cassette).map_err(|why| format!("answer {index}: {why}"))
@@ -164,7 +164,7 @@ fn expected(message: &Message, cassette: &Cassette) -> Result<Expected, String> 
             content_of(content, cassette)?;
             Ok(Expected::Content(content.clone()))
         }
-        _ => Err("a request is message, raw or content".to_owned()),
+        _ => Err("a request must have one of message, raw and content".to_owned()),
     }
 }
 
@@ -172,16 +172,16 @@ fn expected(message: &Message, cassette: &Cassette) -> Result<Expected, String> 
 fn check_cut(messages: &[Message]) -> Result<(), String> {
     let cut = messages.iter().position(|message| message.cut.is_some());
     match cut {
-        Some(index) if index + 1 < messages.len() => {
-            Err(format!("answer {index}: cut: only the last message can be"))
-        }
+        Some(index) if index + 1 < messages.len() => Err(format!(
+            "answer {index}: cut: only the last message can be cut"
+        )),
         _ => Ok(()),
     }
 }
 
 fn part(message: &Message, call: &Call, cassette: &Cassette) -> Result<Part, String> {
     if message.redacted {
-        return Err("it was redacted, and cannot be played".to_owned());
+        return Err("it was redacted and cannot be replayed".to_owned());
     }
     if !message.at_ms.is_finite() || message.at_ms < 0.0 {
         return Err("at_ms: a time cannot be negative".to_owned());
@@ -208,18 +208,18 @@ fn part(message: &Message, call: &Call, cassette: &Cassette) -> Result<Part, Str
         }
         (None, Some(json)) => {
             let descriptor = message_type(&call.method, Side::Response);
-            let descriptor = descriptor.ok_or("the method is unknown: its answers are raw")?;
+            let descriptor = descriptor.ok_or("the method is unknown: its answers must be raw")?;
             Framing::Bytes(from_json(&descriptor, json)?, Vec::new())
         }
         (None, None) if content.is_some() => Framing::Bytes(Vec::new(), Vec::new()),
-        (None, None) => return Err("it is message, raw or content".to_owned()),
+        (None, None) => return Err("it must have one of message, raw and content".to_owned()),
     };
     if length > MAX_MESSAGE / 2 {
-        return Err(format!("no message holds {length} bytes"));
+        return Err(format!("{length} bytes are more than a message can have"));
     }
     if let Some(cut) = message.cut {
         let Framing::Bytes(head, tail) = &framing else {
-            return Err("cut: the begin of a message is raw".to_owned());
+            return Err("cut: the beginning of a message must be raw".to_owned());
         };
         let came = head.len() as u64 + length + tail.len() as u64;
         if cut < came || cut > MAX_MESSAGE {
@@ -266,10 +266,10 @@ fn headers(metadata: &Metadata) -> Result<HeaderMap, String> {
     for (name, values) in metadata {
         let header: HeaderName = name
             .parse()
-            .map_err(|_| format!("{name:?} names no metadata"))?;
+            .map_err(|_| format!("{name:?} is not a valid name of metadata"))?;
         for value in values {
             let value = HeaderValue::from_bytes(value.as_bytes());
-            let value = value.map_err(|_| format!("{name}: no value of metadata"))?;
+            let value = value.map_err(|_| format!("{name}: not a valid value of metadata"))?;
             headers.append(header.clone(), value);
         }
     }
@@ -281,7 +281,7 @@ pub(super) fn trailers(status: &Status) -> Result<HeaderMap, String> {
     let mut trailers = headers(&status.metadata)?;
     let mut put = |name: &'static str, value: String| {
         let value = HeaderValue::from_bytes(value.as_bytes());
-        let value = value.map_err(|_| format!("{name}: no value of a trailer"))?;
+        let value = value.map_err(|_| format!("{name}: not a valid value of a trailer"))?;
         trailers.insert(name, value);
         Ok::<_, String>(())
     };
@@ -317,7 +317,8 @@ impl Part {
         };
         let whole = head.len() as u64 + length + tail.len() as u64;
         let whole = self.cut.unwrap_or(whole);
-        let whole = u32::try_from(whole).map_err(|_| format!("no message holds {whole} bytes"))?;
+        let whole = u32::try_from(whole)
+            .map_err(|_| format!("{whole} bytes are more than a message can have"))?;
         let prefix = [&[u8::from(self.is_compressed)][..], &whole.to_be_bytes()].concat();
         Ok((
             [prefix, head].concat().into(),

@@ -45,13 +45,13 @@ pub enum StateDirError {
         asked: usize,
     },
     /// It was made by another version of fake-dfdaemon, or is damaged.
-    #[error("the state directory {} is of a format that this fake-dfdaemon does not know; use another directory", path.display())]
+    #[error("the state directory {} has a format that this fake-dfdaemon does not know; use another directory", path.display())]
     UnknownFormat {
         /// The directory.
         path: PathBuf,
     },
     /// It belongs to another user, or others may write to it.
-    #[error("the state directory {} is not ours alone: {why}", path.display())]
+    #[error("the state directory {} is not this user's alone: {why}", path.display())]
     NotOurs {
         /// The directory.
         path: PathBuf,

@@ -101,11 +101,7 @@ fn each_is_refused_by_file_and_line() {
         })
     };
     let at = ["calls.jsonl: line 2: ", mend];
-    replaced("\"call\":2", "\"call\":1").is_refused(&[
-        at[0],
-        mend,
-        "call 1 stands in line 1 already",
-    ]);
+    replaced("\"call\":2", "\"call\":1").is_refused(&[at[0], mend, "call 1 is already in line 1"]);
     for (from, to) in [
         ("\"call\":2", "\"call\":-2"),
         ("\"call\":2", "\"call\":18446744073709551616"),
@@ -151,7 +147,7 @@ fn content_that_is_no_file_is_not_read() {
     let named = [
         "calls.jsonl: line 1: call 5: answer 0: ",
         &hash,
-        "no regular file",
+        "not a regular file",
     ];
     fs::create_dir(&path).unwrap();
     edited.is_refused(&named);

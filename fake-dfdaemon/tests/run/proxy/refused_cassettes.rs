@@ -24,7 +24,7 @@ fn cassettes_that_are_none_are_refused_by_name() {
         (
             "/output/content/sha256",
             json!("../../../../etc/passwd"),
-            "is no SHA-256",
+            "is not a SHA-256",
         ),
         ("/output/content/length", json!(8), "it has 7 bytes, not 8"),
         (
@@ -33,7 +33,7 @@ fn cassettes_that_are_none_are_refused_by_name() {
             "no field pfad",
         ),
         ("/answer/messages/0", json!({"raw": "%"}), "raw"),
-        ("/answer/messages/0", json!({}), "message, raw or content"),
+        ("/answer/messages/0", json!({}), "message, raw and content"),
         (
             "/answer/messages/0",
             json!({"message": {"task_id": "7"}, "at_ms": -1.0}),

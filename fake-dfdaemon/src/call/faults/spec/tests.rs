@@ -58,23 +58,26 @@ fn mistakes_are_refused_by_name() {
         ("stat@call:stall", "\"call\" is not of the form"),
         ("stat@call=0:stall", "call: calls are counted from 1"),
         ("stat@call=x:stall", "call: \"x\" is not a number"),
-        ("stat@probability=2:stall", "probability: from 0 to 1"),
+        (
+            "stat@probability=2:stall",
+            "probability: must be from 0 to 1",
+        ),
         ("stat@phase=during:stall", "phase: no such phase: during"),
         (
             "stat@piece=1:stall",
             "piece, bytes: only an export has pieces",
         ),
-        ("export@piece=1,bytes=2:stall", "one place is enough"),
-        ("export@piece=1,phase=after:stall", "phase: goes with"),
-        ("import@phase=after:no_space", "phase: goes with"),
-        ("export@phase=after:end", "phase: goes with"),
+        ("export@piece=1,bytes=2:stall", "give only one of them"),
+        ("export@piece=1,phase=after:stall", "phase: goes only with"),
+        ("import@phase=after:no_space", "phase: goes only with"),
+        ("export@phase=after:end", "phase: goes only with"),
         (
             "export@piece=1:shuffle_pieces",
-            "shuffle_pieces: has no place in the stream",
+            "shuffle_pieces: acts on no single piece",
         ),
         (
             "export@bytes=1:torn_write",
-            "torn_write: has no place in the stream",
+            "torn_write: acts on no single piece",
         ),
         ("stat:end", "end: only an export has a stream"),
         (
@@ -107,7 +110,7 @@ fn mistakes_are_refused_by_name() {
         ),
         (
             "{\"on\":\"stat\",\"do\":{\"error\":{\"code\":\"ABORTED\",\"details\":\"?\"}}}",
-            "details are base64",
+            "details must be base64",
         ),
     ] {
         let error = text.parse::<Fault>().unwrap_err().to_string();
