@@ -1,8 +1,12 @@
 //! Events are sent as they happen.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
 use fake_dfdaemon::{Fault, Rpc};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use testkit::wait::HANGS;
 use tonic::Code;
@@ -283,6 +287,11 @@ async fn events_that_there_are_none_of_are_refused() {
 async fn readers_that_stall_are_let_go() {
     let w = Controlled::new().await;
     let mut stalled = Reader::of(&w, "/events", None).await;
+    let mut deaf = UnixStream::connect(w.daemon.control()).unwrap();
+    let asked = b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    deaf.write_all(asked).unwrap();
+    // From the first byte of its answer on it follows.
+    deaf.read_exact(&mut [0]).unwrap();
     let mut quick = Reader::of(&w, "/events?kinds=clock", None).await;
     let client = w.on_host(0).await;
     // Each is a long event: so many are not kept.
@@ -292,7 +301,13 @@ async fn readers_that_stall_are_let_go() {
     }
     w.api.post("/clock", json!({"advance": "1h"})).await;
     assert_eq!(quick.next().await.kind, "clock");
-    // It finds that it has been let go, and not all that happened.
+    // The connection of one that never reads again is closed.
+    let closed = tokio::task::spawn_blocking(move || {
+        let within = HANGS.try_into().unwrap();
+        poll(&mut [PollFd::new(&deaf, PollFlags::empty())], Some(&within))
+    });
+    assert_eq!(closed.await.unwrap(), Ok(1), "it stays open");
+    // One that reads again finds that it has been let go, and not all that happened.
     let mut seen = 0;
     while let Some(block) = stalled.block().await {
         seen += 1;

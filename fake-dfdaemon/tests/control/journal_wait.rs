@@ -74,6 +74,12 @@ async fn what_does_not_come_is_told_with_what_came_nearest() {
     let near = &answer.body["error"]["near_misses"];
     assert_eq!(column(near, "call"), [4, 3]);
     assert_eq!(near[1]["differs"][0]["got"], id);
+    for _ in 0..6 {
+        w.on_host(1).await.stat("7").await.unwrap_err();
+    }
+    let answer = w.api.send("POST", "/journal/wait", &wait.to_string()).await;
+    let near = &answer.body["error"]["near_misses"];
+    assert_eq!(column(near, "call").len(), 5, "the nearest few are enough");
 }
 
 /// A call that still runs is the likeliest reason why a wait is in vain.

@@ -62,7 +62,7 @@ fn what_the_command_leaves_behind_is_no_zombie() {
 #[test]
 fn a_signal_reaches_the_command_through_process_1() {
     let world = Sandbox::new();
-    let script = "trap 'exit 9' TERM; sleep 60 & echo up; while :; do wait; done";
+    let script = "trap 'exit 9' TERM; sleep 300 & echo up; while :; do wait; done";
     let Some(mut command) = contained(&world, &["run", "--", "sh", "-c", script]) else {
         return;
     };

@@ -9,7 +9,7 @@ use crate::run::sandbox::{Running, Sandbox, is_alive};
 use crate::support::process::names;
 
 /// The rest of a shell script that waits for signals: `wait` misses none that comes just before it, as a `read` does.
-const WAITS: &str = "sleep 60 & echo ready; while :; do wait; done";
+const WAITS: &str = "sleep 300 & echo ready; while :; do wait; done";
 
 #[test]
 fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
@@ -23,7 +23,7 @@ fn signals_are_passed_on_and_the_commands_end_is_waited_for() {
     ] {
         // One that does not mind, and one that has something to put away first.
         let w = Sandbox::new();
-        let running = w.start_script(&[], "echo ready; exec sleep 60");
+        let running = w.start_script(&[], "echo ready; exec sleep 300");
         running.signal(signal);
         running.wait().exits_with(128 + number);
         let script = format!("trap 'echo got {name}; exit 7' {name}; {WAITS}");
@@ -58,7 +58,7 @@ fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
 #[test]
 fn the_command_does_not_outlive_a_daemon_that_is_killed_and_the_next_start_sweeps() {
     let w = Sandbox::new();
-    let running = w.start_script(&[], "echo $$; exec sleep 60");
+    let running = w.start_script(&[], "echo $$; exec sleep 300");
     let command = running.line.clone();
     assert!(is_alive(&command));
     running.signal(Signal::KILL);
@@ -192,8 +192,8 @@ fn what_a_command_leaves_behind_ends_with_it() {
     let w = Sandbox::new();
     let script = r#"
         mkfifo minds
-        sleep 60 & echo $! >> pids
-        sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; exec sleep 60' &
+        sleep 300 & echo $! >> pids
+        sh -c 'trap "" TERM; echo $$ >> pids; echo minds > minds; exec sleep 300' &
         read line < minds
         exit 3"#;
     let ended = w.run_script(&[], script).exits_with(3);
