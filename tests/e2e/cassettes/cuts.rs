@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 use testkit::wait::HANGS;
 
-use super::{all_files, begin, start, without_places};
+use super::{TWO_PIECES, all_files, begin, start, without_places};
 use crate::support::command::{Run, words};
 use crate::support::files::PIECE;
 use crate::support::process::DaemonProcess;
@@ -136,7 +136,7 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
     let case = format!("{line}: {ends:?}");
     println!("{case}");
     let world = Directory::new();
-    begin(&world);
+    begin(&world, &[], TWO_PIECES);
     let daemon = DaemonProcess::start(&world.beside("state"), &["--fault", fault]);
     let imported = world.at(&daemon.endpoint(0));
     let id = imported.args(words("import file")).run().succeeds().line();
@@ -168,7 +168,7 @@ fn comes_to_the_same((line, fault, ends, code): Case) {
     assert_eq!(recorder.terminate(), Some(0), "{case}");
 
     let elsewhere = Directory::new();
-    begin(&elsewhere);
+    begin(&elsewhere, &[], TWO_PIECES);
     let (socket, control) = (elsewhere.beside("in"), elsewhere.beside("control"));
     let mapping = format!("{}={}", world.work().display(), elsewhere.work().display());
     let mut command = Command::new(crate::support::process::fake_dfdaemon());
