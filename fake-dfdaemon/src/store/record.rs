@@ -2,6 +2,8 @@
 //!
 //! A record is there whole or not at all. What a record means is the cluster's business.
 
+mod own_form;
+
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use self::own_form::OwnForm;
 use super::disk::{Directory, Disk, RECORD_END, with_path};
 use crate::dfdaemon::task_id::{TaskId, Text};
 
@@ -143,14 +146,14 @@ pub(crate) fn write(
 }
 
 /// Reads a record by way of `buffer`; `None` if it cannot be one of ours.
-pub(super) fn read<T: DeserializeOwned>(
+pub(super) fn read<T: OwnForm + DeserializeOwned>(
     disk: &Disk,
     directory: &Directory,
     name: &OsStr,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<T>> {
     disk.read_in(directory, name, buffer)?;
-    Ok(serde_json::from_slice(buffer).ok())
+    Ok(T::parse(buffer).or_else(|| serde_json::from_slice(buffer).ok()))
 }
 
 mod human_duration {

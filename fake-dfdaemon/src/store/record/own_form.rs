@@ -1,0 +1,326 @@
+//! Reads a record in the very form that [`write`](super::write) gives it, without looking for fields:
+//! quicker than a parser of any JSON.
+//!
+//! All else (other spaces, another order, an escaped text, a damaged file) is `None` here, and serde's to read
+//! or to refuse.
+
+use std::str;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{RECORD_END, ReplicaRecord, TaskRecord, TaskState};
+use crate::dfdaemon::task_id::TaskId;
+
+/// A record that has a form of its own.
+pub(in crate::store) trait OwnForm: Sized {
+    /// The record, if its bytes have that form.
+    fn parse(bytes: &[u8]) -> Option<Self>;
+}
+
+impl OwnForm for TaskRecord {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut rest = Rest::new(bytes);
+        let record = Self {
+            task_id: rest.after(r#"{"task_id":"#)?.id()?,
+            state: rest.after(r#","state":"#)?.state()?,
+            persistent_replica_count: rest.after(r#","persistent_replica_count":"#)?.number()?,
+            tag: rest.after(r#","tag":"#)?.unless_null(Rest::boxed)?,
+            application: rest.after(r#","application":"#)?.unless_null(Rest::boxed)?,
+            piece_length: rest.after(r#","piece_length":"#)?.number()?,
+            content_length: rest.after(r#","content_length":"#)?.number()?,
+            ttl: rest.after(r#","ttl":"#)?.duration()?,
+            created_at: rest.after(r#","created_at":"#)?.time()?,
+            updated_at: rest.after(r#","updated_at":"#)?.time()?,
+        };
+        rest.ends().then_some(record)
+    }
+}
+
+impl OwnForm for ReplicaRecord {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut rest = Rest::new(bytes);
+        let record = Self {
+            task_id: rest.after(r#"{"task_id":"#)?.id()?,
+            task_created_at: rest.after(r#","task_created_at":"#)?.time()?,
+            persistent: rest.after(r#","persistent":"#)?.boolean()?,
+            ttl: rest.after(r#","ttl":"#)?.duration()?,
+            piece_length: rest.after(r#","piece_length":"#)?.number()?,
+            content_length: rest.after(r#","content_length":"#)?.number()?,
+            piece_crc32: rest
+                .after(r#","piece_crc32":"#)?
+                .unless_null(Rest::numbers)?,
+            created_at: rest.after(r#","created_at":"#)?.time()?,
+            updated_at: rest.after(r#","updated_at":"#)?.time()?,
+            finished_at: rest.after(r#","finished_at":"#)?.unless_null(Rest::time)?,
+            failed_at: rest.after(r#","failed_at":"#)?.unless_null(Rest::time)?,
+        };
+        rest.ends().then_some(record)
+    }
+}
+
+/// What is left to read of a record.
+struct Rest<'a> {
+    bytes: &'a [u8],
+    /// The time that was read last: most of a record's are the same.
+    last_time: Option<(&'a str, Timestamp)>,
+}
+
+impl<'a> Rest<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            last_time: None,
+        }
+    }
+
+    /// Reads this text, and goes on after it.
+    fn after(&mut self, text: &str) -> Option<&mut Self> {
+        self.bytes = self.bytes.strip_prefix(text.as_bytes())?;
+        Some(self)
+    }
+
+    fn ends(&mut self) -> bool {
+        self.after("}").is_some() && self.bytes == RECORD_END
+    }
+
+    fn unless_null<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.after("null").is_some() {
+            return Some(None);
+        }
+        read(self).map(Some)
+    }
+
+    /// A text of printable ASCII without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        let bytes = self.bytes.strip_prefix(b"\"")?;
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        let length = bytes.iter().take_while(|byte| is_plain(byte)).count();
+        let (text, rest) = bytes.split_at_checked(length)?;
+        self.bytes = rest.strip_prefix(b"\"")?;
+        str::from_utf8(text).ok()
+    }
+
+    fn boxed(&mut self) -> Option<Box<str>> {
+        self.text().map(Box::from)
+    }
+
+    fn id(&mut self) -> Option<TaskId> {
+        TaskId::parse(self.text()?)
+    }
+
+    fn state(&mut self) -> Option<TaskState> {
+        let text = self.text()?;
+        let states = [
+            TaskState::Succeeded,
+            TaskState::Failed,
+            TaskState::Uploading,
+        ];
+        states.into_iter().find(|state| state.as_str() == text)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        let is_true = self.after("true").is_some();
+        (is_true || self.after("false").is_some()).then_some(is_true)
+    }
+
+    fn duration(&mut self) -> Option<Duration> {
+        humantime::parse_duration(self.text()?).ok()
+    }
+
+    fn time(&mut self) -> Option<Timestamp> {
+        let text = self.text()?;
+        if let Some((last, time)) = self.last_time
+            && last == text
+        {
+            return Some(time);
+        }
+        let time = text.parse().ok()?;
+        self.last_time = Some((text, time));
+        Some(time)
+    }
+
+    /// A number without a sign, as JSON writes it: no zero before other digits.
+    fn number(&mut self) -> Option<u64> {
+        let is_digit = |byte: &&u8| byte.is_ascii_digit();
+        let length = self.bytes.iter().take_while(is_digit).count();
+        let (digits, rest) = self.bytes.split_at_checked(length)?;
+        if digits.is_empty() || length > 1 && digits.starts_with(b"0") {
+            return None;
+        }
+        self.bytes = rest;
+        digits.iter().try_fold(0u64, |number, digit| {
+            let number = number.checked_mul(10)?;
+            number.checked_add(u64::from(digit - b'0'))
+        })
+    }
+
+    fn numbers(&mut self) -> Option<Arc<[u32]>> {
+        self.after("[")?;
+        let mut numbers = Vec::new();
+        if self.after("]").is_some() {
+            return Some(numbers.into());
+        }
+        loop {
+            numbers.push(u32::try_from(self.number()?).ok()?);
+            if self.after("]").is_some() {
+                return Some(numbers.into());
+            }
+            self.after(",")?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    fn times() -> impl Strategy<Value = Timestamp> {
+        // Also such as are no whole seconds, and the same one twice.
+        let second = -62_000_000_000i64..250_000_000_000;
+        let nanosecond = prop_oneof![Just(0), 0i32..1_000_000_000];
+        let any = (second, nanosecond);
+        let any = any.prop_map(|(second, nanosecond)| Timestamp::new(second, nanosecond.max(0)));
+        let any = any.prop_filter_map("no time", Result::ok);
+        prop_oneof![Just(Timestamp::UNIX_EPOCH), any]
+    }
+
+    fn ids() -> impl Strategy<Value = TaskId> {
+        "[0-9a-f]{1,64}".prop_filter_map("no id", |id| TaskId::parse(&id))
+    }
+
+    fn durations() -> impl Strategy<Value = Duration> {
+        (0u64..1 << 40, 0u32..1_000_000_000).prop_map(|(s, n)| Duration::new(s, n))
+    }
+
+    fn numbers() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), Just(0), Just(u64::MAX)]
+    }
+
+    prop_compose! {
+        fn tasks()(
+            task_id in ids(),
+            state in prop_oneof![
+                Just(TaskState::Uploading),
+                Just(TaskState::Succeeded),
+                Just(TaskState::Failed)
+            ],
+            (persistent_replica_count, piece_length, content_length) in (numbers(), numbers(), numbers()),
+            // Plain ones, and such as are escaped.
+            (tag, application) in (any::<Option<String>>(), proptest::option::of("[ -~]*")),
+            ttl in durations(),
+            (created_at, updated_at) in (times(), times()),
+        ) -> TaskRecord {
+            TaskRecord {
+                task_id,
+                state,
+                persistent_replica_count,
+                tag: tag.map(Into::into),
+                application: application.map(Into::into),
+                piece_length,
+                content_length,
+                ttl,
+                created_at,
+                updated_at,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn replicas()(
+            task_id in ids(),
+            (task_created_at, created_at, updated_at) in (times(), times(), times()),
+            persistent in any::<bool>(),
+            ttl in durations(),
+            (piece_length, content_length) in (numbers(), numbers()),
+            piece_crc32 in proptest::option::of(proptest::collection::vec(any::<u32>(), 0..4)),
+            finished_at in proptest::option::of(times()),
+            failed_at in proptest::option::of(times()),
+        ) -> ReplicaRecord {
+            ReplicaRecord {
+                task_id,
+                task_created_at,
+                persistent,
+                ttl,
+                piece_length,
+                content_length,
+                piece_crc32: piece_crc32.map(Into::into),
+                created_at,
+                updated_at,
+                finished_at,
+                failed_at,
+            }
+        }
+    }
+
+    fn written(record: &impl Serialize) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(record).unwrap();
+        bytes.extend_from_slice(RECORD_END);
+        bytes
+    }
+
+    /// What is read of damaged bytes, if anything is, is what serde reads of them.
+    fn agrees<T: OwnForm + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+        if let Some(record) = T::parse(bytes) {
+            assert_eq!(serde_json::from_slice::<T>(bytes).ok(), Some(record));
+        }
+    }
+
+    fn agrees_when_damaged<T: OwnForm + DeserializeOwned + PartialEq + Debug>(
+        bytes: &[u8],
+        at: prop::sample::Index,
+        byte: u8,
+    ) {
+        let mut damaged = bytes.to_vec();
+        let at = at.index(bytes.len());
+        damaged[at] = byte;
+        agrees::<T>(&damaged);
+        damaged.remove(at);
+        agrees::<T>(&damaged);
+        damaged.insert(at, byte);
+        damaged.insert(at, byte);
+        agrees::<T>(&damaged);
+        agrees::<T>(&damaged[..at]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_task_reads_as_serde_reads_it(
+            task in tasks(), at: prop::sample::Index, byte in b' '..b'~',
+        ) {
+            let bytes = written(&task);
+            let is_plain = !bytes.contains(&b'\\') && bytes[..bytes.len() - 1].iter().all(|byte| matches!(byte, b' '..=b'~'));
+            prop_assert_eq!(TaskRecord::parse(&bytes), is_plain.then_some(task));
+            agrees_when_damaged::<TaskRecord>(&bytes, at, byte);
+        }
+
+        #[test]
+        fn a_replica_reads_as_serde_reads_it(
+            replica in replicas(), at: prop::sample::Index, byte in b' '..b'~',
+        ) {
+            let bytes = written(&replica);
+            prop_assert_eq!(ReplicaRecord::parse(&bytes), Some(replica));
+            agrees_when_damaged::<ReplicaRecord>(&bytes, at, byte);
+        }
+    }
+
+    #[test]
+    fn a_number_is_one_of_json() {
+        let number = |text: &str| Rest::new(text.as_bytes()).number();
+        assert_eq!(number("0,"), Some(0));
+        assert_eq!(number("18446744073709551615"), Some(u64::MAX));
+        for text in ["", "-1", "01", "00", "18446744073709551616", "x"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+        // A part of a number is none of ours: what follows it is looked for.
+        let task = r#"{"task_id":"1","state":"Failed","persistent_replica_count":1.0,"#;
+        assert_eq!(TaskRecord::parse(task.as_bytes()), None);
+    }
+}
