@@ -9,10 +9,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use self::links::Links;
-use super::disk::{Directory, Disk, with_path};
+use super::disk::{Directory, Disk, Names, with_path};
+use super::index::{Buffers, Index};
 use super::record::{self, ReplicaRecord, Scratch};
 use super::{layout, parallel_read};
 use crate::dfdaemon::task_id::TaskId;
@@ -23,16 +25,20 @@ pub(crate) struct HostStore {
     disk: Disk,
     root: PathBuf,
     scratch: Scratch,
+    index: PathBuf,
     links: Links,
 }
 
 /// What lies in a directory.
+#[derive(Default)]
 struct Found {
     dir: PathBuf,
     /// Those whose content is there.
     records: Vec<ReplicaRecord>,
     /// What is neither that nor content of one: records before content, as they are to be removed.
     unwanted: Vec<PathBuf>,
+    names: Names,
+    buffers: Buffers,
 }
 
 /// Content that is not in place yet. Dropped, it is removed.
@@ -54,6 +60,7 @@ impl HostStore {
             disk,
             root,
             scratch,
+            index: layout::index(dir),
             links: Links::default(),
         })
     }
@@ -66,54 +73,55 @@ impl HostStore {
     ) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
         let mut unusable = Vec::new();
-        let take = |found: Found| {
-            let Found {
-                dir,
-                records,
-                unwanted,
-            } = found;
-            unusable.extend(unwanted);
-            for record in records {
+        let take = |found: &mut Found| {
+            unusable.append(&mut found.unwanted);
+            for record in found.records.drain(..) {
                 let id = record.task_id.clone();
                 if !take(record) {
                     let paths = [format!("{id}.json"), id.to_string()];
-                    unusable.extend(paths.map(|name| dir.join(name)));
+                    unusable.extend(paths.map(|name| found.dir.join(name)));
                 }
             }
         };
-        parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir), take)?;
+        let index = Index::open(&self.disk, self.index.clone(), &self.scratch);
+        let read = |dir: &Path, found: &mut Found| self.read(dir, &index, found);
+        parallel_read::read_each(&self.disk, &self.root, read, take)?;
+        index.sweep();
         for path in unusable {
             self.disk.remove(&path).map_err(with_path(&path))?;
         }
         Ok(())
     }
 
-    /// What is in a directory.
-    fn read(&self, dir: &Path) -> io::Result<Found> {
-        let directory = self.disk.directory(dir)?;
-        let (mut records, mut unwanted) = (Vec::new(), Vec::new());
-        let (mut contents, mut buffer) = (Vec::new(), Vec::new());
-        for name in &directory.names {
-            if Path::new(name).extension().is_none() {
+    fn read(&self, dir: &Path, index: &Index<'_>, found: &mut Found) -> io::Result<()> {
+        let directory = self.disk.directory(dir, std::mem::take(&mut found.names))?;
+        let mut files = index.records(dir, &directory, &mut found.buffers);
+        let (records, unwanted) = (&mut found.records, &mut found.unwanted);
+        let mut contents = Vec::new();
+        for name in directory.names.iter() {
+            if !name.as_bytes().ends_with(layout::RECORD_SUFFIX) {
                 contents.push(name);
                 continue;
             }
-            let record = record::read(&self.disk, &directory, name, &mut buffer)?;
-            match record.filter(|record| is_named(record, dir, name)) {
+            let is_right = |record: &ReplicaRecord| is_named(record, dir, name);
+            match files.read(name, is_right)?.filter(is_right) {
                 Some(record) if self.has_content(&directory, &record)? => records.push(record),
                 _ => unwanted.push(dir.join(name)),
             }
         }
-        let ids = records.iter();
-        let ids = ids.map(|record: &ReplicaRecord| OsStr::new(&*record.task_id));
-        let ids: HashSet<_> = ids.collect();
-        contents.retain(|name| !ids.contains(name.as_os_str()));
-        unwanted.extend(contents.into_iter().map(|name| dir.join(name)));
-        Ok(Found {
-            dir: dir.to_owned(),
-            records,
-            unwanted,
-        })
+        files.finish();
+        let is_whole = |record: &&ReplicaRecord| record.finished_at.is_some();
+        // Each whole one has a content of its own: where there are no more, none is unwanted.
+        if contents.len() > records.iter().filter(is_whole).count() {
+            let ids = records.iter();
+            let ids = ids.map(|record: &ReplicaRecord| OsStr::new(&*record.task_id));
+            let ids: HashSet<_> = ids.collect();
+            contents.retain(|name| !ids.contains(name));
+            unwanted.extend(contents.into_iter().map(|name| dir.join(name)));
+        }
+        found.dir = dir.to_owned();
+        found.names = directory.names;
+        Ok(())
     }
 
     /// Whether the content that a record tells of is there, whole.

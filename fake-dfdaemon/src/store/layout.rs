@@ -11,6 +11,7 @@
 //! hosts/host-N/content/persistent-cache-tasks/<prefix>/<id>       content
 //! hosts/host-N/content/persistent-cache-tasks/<prefix>/<id>.json  its record, which comes after it
 //! scheduler/tmp, hosts/host-N/tmp     records and content that are not whole yet
+//! scheduler/index, hosts/host-N/index records of a <prefix> in one file each, which are only a cache
 //! snapshots/<name>                    snapshots; what is not one begins with a dot
 //! ```
 
@@ -30,6 +31,9 @@ pub(super) const MARK: &str = ".fake-dfdaemon-temporary";
 
 /// The file that marks a temporary directory that is to stay.
 pub(super) const KEPT: &str = "kept";
+
+/// What the name of a record ends with, and that of content does not.
+pub(super) const RECORD_SUFFIX: &[u8] = b".json";
 
 const HOSTS: &str = "hosts";
 const SCHEDULER: &str = "scheduler";
@@ -97,6 +101,11 @@ pub(super) fn contents(host: &Path) -> PathBuf {
 /// What is not whole yet, among the files of the scheduler or of a host.
 pub(super) fn scratch(dir: &Path) -> PathBuf {
     dir.join("tmp")
+}
+
+/// The index of the records, among the files of the scheduler or of a host.
+pub(super) fn index(dir: &Path) -> PathBuf {
+    dir.join("index")
 }
 
 /// The content of a task, in a directory of them.

@@ -7,6 +7,7 @@ pub(crate) mod aside;
 mod cancel;
 mod disk;
 mod host;
+mod index;
 mod ingest;
 pub(crate) mod layout;
 mod parallel_read;

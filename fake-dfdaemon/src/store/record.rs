@@ -4,7 +4,6 @@
 
 mod own_form;
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use self::own_form::OwnForm;
-use super::disk::{Directory, Disk, RECORD_END, with_path};
+pub(super) use self::own_form::OwnForm;
+use super::disk::{Disk, RECORD_END, with_path};
 use crate::dfdaemon::task_id::{TaskId, Text};
 
 /// The scheduler's record of a task.
@@ -145,15 +144,9 @@ pub(crate) fn write(
     placed.inspect_err(|_| disk.discard(&written))
 }
 
-/// Reads a record by way of `buffer`; `None` if it cannot be one of ours.
-pub(super) fn read<T: OwnForm + DeserializeOwned>(
-    disk: &Disk,
-    directory: &Directory,
-    name: &OsStr,
-    buffer: &mut Vec<u8>,
-) -> io::Result<Option<T>> {
-    disk.read_in(directory, name, buffer)?;
-    Ok(T::parse(buffer).or_else(|| serde_json::from_slice(buffer).ok()))
+/// What a record's bytes say; `None` if it cannot be one of ours.
+pub(super) fn parse<T: OwnForm + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    T::parse(bytes).or_else(|| serde_json::from_slice(bytes).ok())
 }
 
 mod human_duration {
@@ -171,6 +164,7 @@ mod human_duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Names;
     use super::*;
 
     fn record() -> TaskRecord {
@@ -190,11 +184,15 @@ mod tests {
 
     fn read_at(path: &Path) -> Option<TaskRecord> {
         let disk = Disk::new(false);
-        let directory = disk.directory(path.parent().unwrap()).unwrap();
-        let [name] = &directory.names[..] else {
+        let directory = disk
+            .directory(path.parent().unwrap(), Names::default())
+            .unwrap();
+        let [name] = directory.names.iter().collect::<Vec<_>>()[..] else {
             panic!("{:?}", directory.names);
         };
-        read(&disk, &directory, name, &mut Vec::new()).unwrap()
+        let mut bytes = Vec::new();
+        disk.read_in(&directory, name, &mut bytes).unwrap();
+        parse(&bytes)
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::Disk;
+use super::disk::{Disk, Names};
+use super::index::{Buffers, Index};
 use super::record::{self, Scratch, TaskRecord};
 use super::{layout, parallel_read};
 use crate::dfdaemon::task_id::TaskId;
@@ -15,6 +16,17 @@ pub(crate) struct TaskStore {
     disk: Disk,
     root: PathBuf,
     scratch: Scratch,
+    index: PathBuf,
+}
+
+/// What is in a directory.
+#[derive(Default)]
+struct Found {
+    records: Vec<TaskRecord>,
+    /// The files that are no records.
+    ignored: Vec<PathBuf>,
+    names: Names,
+    buffers: Buffers,
 }
 
 impl TaskStore {
@@ -27,6 +39,7 @@ impl TaskStore {
             disk,
             root,
             scratch,
+            index: layout::index(dir),
         })
     }
 
@@ -34,32 +47,33 @@ impl TaskStore {
     /// anybody was promised.
     pub(crate) fn load(&self, mut take: impl FnMut(TaskRecord) + Send) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
-        let take = |(records, ignored): (Vec<TaskRecord>, Vec<PathBuf>)| {
-            for path in ignored {
+        let take = |found: &mut Found| {
+            for path in found.ignored.drain(..) {
                 tracing::warn!(path = %path.display(), "not a task record, ignored");
             }
-            records.into_iter().for_each(&mut take);
+            found.records.drain(..).for_each(&mut take);
         };
-        parallel_read::read_each(&self.disk, &self.root, |dir| self.read(dir), take)
+        let index = Index::open(&self.disk, self.index.clone(), &self.scratch);
+        let read = |dir: &Path, found: &mut Found| self.read(dir, &index, found);
+        parallel_read::read_each(&self.disk, &self.root, read, take)?;
+        index.sweep();
+        Ok(())
     }
 
-    /// The records in a directory, and the files that are no records.
-    fn read(&self, dir: &Path) -> io::Result<(Vec<TaskRecord>, Vec<PathBuf>)> {
-        let directory = self.disk.directory(dir)?;
-        let (mut records, mut ignored) = (Vec::new(), Vec::new());
-        let mut buffer = Vec::new();
-        for name in &directory.names {
-            let record = record::read::<TaskRecord>(&self.disk, &directory, name, &mut buffer)?;
-            let Some(record) = record else {
-                ignored.push(dir.join(name));
-                continue;
-            };
-            let named = Path::new(name).file_stem().and_then(OsStr::to_str);
-            if named == Some(&*record.task_id) && record.has_pieces() {
-                records.push(record);
+    fn read(&self, dir: &Path, index: &Index<'_>, found: &mut Found) -> io::Result<()> {
+        let directory = self.disk.directory(dir, std::mem::take(&mut found.names))?;
+        let mut files = index.records(dir, &directory, &mut found.buffers);
+        for name in directory.names.iter() {
+            let is_right = |record: &TaskRecord| is_named(record, name) && record.has_pieces();
+            match files.read(name, is_right)? {
+                Some(record) if is_right(&record) => found.records.push(record),
+                Some(_) => {}
+                None => found.ignored.push(dir.join(name)),
             }
         }
-        Ok((records, ignored))
+        files.finish();
+        found.names = directory.names;
+        Ok(())
     }
 
     pub(crate) fn write(&self, record: &TaskRecord) -> io::Result<()> {
@@ -83,4 +97,9 @@ impl TaskStore {
     fn path(&self, id: &TaskId) -> PathBuf {
         layout::record(&self.root, id)
     }
+}
+
+/// Whether a record lies by the name of its task.
+fn is_named(record: &TaskRecord, name: &OsStr) -> bool {
+    Path::new(name).file_stem().and_then(OsStr::to_str) == Some(&*record.task_id)
 }

@@ -1,18 +1,18 @@
 //! A directory of many small files that is open: each is read and looked at from there, without a
 //! walk along its whole path.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::{Errno, read, retry_on_intr};
 
 use super::failure::DiskOp;
-use super::{Disk, with_path};
+use super::{Disk, Identity, with_path};
 
 /// More than most records have bytes.
 const RECORD: usize = 4 << 10;
@@ -23,28 +23,57 @@ pub(in crate::store) const RECORD_END: &[u8] = b"\n";
 /// A directory, and what was in it when it was opened.
 #[derive(Debug)]
 pub(in crate::store) struct Directory {
-    dir: OwnedFd,
+    pub(super) dir: OwnedFd,
     /// Where it was then.
     path: PathBuf,
-    pub(in crate::store) names: Vec<OsString>,
+    pub(in crate::store) names: Names,
+}
+
+/// The names of files, in one piece of memory: a directory may have very many.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Names {
+    bytes: Vec<u8>,
+    /// Where each name ends.
+    ends: Vec<usize>,
+}
+
+impl Names {
+    fn push(&mut self, name: &[u8]) {
+        self.bytes.extend_from_slice(name);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(in crate::store) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(in crate::store) fn iter(&self) -> impl Iterator<Item = &OsStr> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |end| {
+            let name = self.bytes.get(start..*end)?;
+            start = *end;
+            Some(OsStr::from_bytes(name))
+        })
+    }
 }
 
 impl Disk {
-    /// Opens a directory and lists it.
-    pub(in crate::store) fn directory(&self, path: &Path) -> io::Result<Directory> {
-        self.listed(path).map_err(with_path(path))
+    /// Opens a directory and lists it, in memory that may have held the names of another.
+    pub(in crate::store) fn directory(&self, path: &Path, names: Names) -> io::Result<Directory> {
+        self.listed(path, names).map_err(with_path(path))
     }
 
-    fn listed(&self, path: &Path) -> io::Result<Directory> {
+    fn listed(&self, path: &Path, mut names: Names) -> io::Result<Directory> {
         self.step(DiskOp::List)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
-        let mut names = Vec::new();
+        names.bytes.clear();
+        names.ends.clear();
         for entry in Dir::read_from(&dir)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"." | b"..") {
-                names.push(OsString::from_vec(name.to_vec()));
+                names.push(name);
             }
         }
         Ok(Directory {
@@ -63,33 +92,76 @@ impl Disk {
         name: &OsStr,
         bytes: &mut Vec<u8>,
     ) -> io::Result<()> {
-        self.read_whole(directory, name, bytes)
-            .map_err(|error| with_path(&directory.path.join(name))(error))
+        bytes.clear();
+        let read = self.open_in(directory, name).and_then(|file| {
+            let file = file.as_ref();
+            file.map_or(Ok(()), |file| read_to_end(file, bytes))
+        });
+        read.map_err(|error| with_path(&directory.path.join(name))(error))
     }
 
-    fn read_whole(
+    /// The same, with what the file was before it was read: `None` if it was no regular file.
+    pub(in crate::store) fn read_identified_in(
         &self,
         directory: &Directory,
         name: &OsStr,
         bytes: &mut Vec<u8>,
-    ) -> io::Result<()> {
-        self.step(DiskOp::Read)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    ) -> io::Result<Option<Identity>> {
         bytes.clear();
-        let file = match retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty())) {
-            Err(Errno::LOOP | Errno::NXIO) => return Ok(()),
-            file => file?,
-        };
-        loop {
-            bytes.reserve(RECORD);
-            let room = bytes.spare_capacity_mut().len();
+        let read = self.open_in(directory, name).and_then(|file| {
+            let Some(file) = file else {
+                return Ok(None);
+            };
+            let identity = fstat(&file).ok().as_ref().and_then(Identity::of);
+            read_to_end(&file, bytes)?;
+            Ok(identity)
+        });
+        read.map_err(|error| with_path(&directory.path.join(name))(error))
+    }
+
+    /// Reads a file that is a cache into memory that may have held another; `None` if it is none, or longer
+    /// than it can be.
+    pub(in crate::store) fn read_cache_in(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+        most: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Option<()> {
+        bytes.clear();
+        let file = self.open_in(directory, name).ok()??;
+        let length = Identity::of(&fstat(&file).ok()?)?.length;
+        let length = usize::try_from(length).ok().filter(|_| length <= most)?;
+        // With room to see that it ends.
+        bytes.reserve(length + 1);
+        while bytes.len() <= length {
             match retry_on_intr(|| read(&file, spare_capacity(bytes))) {
-                Ok(0) | Err(Errno::ISDIR) => return Ok(()),
-                // Not all that there was room for, and the end of a record: no need to ask for more.
-                Ok(length) if length < room && bytes.ends_with(RECORD_END) => return Ok(()),
-                read => read?,
+                Ok(0) => return Some(()),
+                read => read.ok()?,
             };
         }
+        None
+    }
+
+    /// A file of a directory; `None` if it is one that cannot be a record.
+    fn open_in(&self, directory: &Directory, name: &OsStr) -> io::Result<Option<OwnedFd>> {
+        self.step(DiskOp::Read)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match retry_on_intr(|| openat(&directory.dir, name, flags, Mode::empty())) {
+            Err(Errno::LOOP | Errno::NXIO) => Ok(None),
+            file => Ok(Some(file?)),
+        }
+    }
+
+    /// What lies by a name now; `None` if that cannot be found out, or is no regular file.
+    pub(in crate::store) fn identity_in(
+        &self,
+        directory: &Directory,
+        name: &OsStr,
+    ) -> Option<Identity> {
+        self.step(DiskOp::Look).ok()?;
+        let stat = statat(&directory.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Identity::of(&stat)
     }
 
     /// How long a file is; `None` if nothing is there, or something else.
@@ -109,6 +181,19 @@ impl Disk {
     }
 }
 
+fn read_to_end(file: &OwnedFd, bytes: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        bytes.reserve(RECORD);
+        let room = bytes.spare_capacity_mut().len();
+        match retry_on_intr(|| read(file, spare_capacity(bytes))) {
+            Ok(0) | Err(Errno::ISDIR) => return Ok(()),
+            // Not all that there was room for, and the end of a record: no need to ask for more.
+            Ok(length) if length < room && bytes.ends_with(RECORD_END) => return Ok(()),
+            read => read?,
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -125,10 +210,11 @@ mod tests {
         fs::write(from.join("short"), "short\n").unwrap();
         fs::write(from.join("cut"), "cut").unwrap();
         let disk = Disk::new(false);
-        let mut directory = disk.directory(&from).unwrap();
+        let directory = disk.directory(&from, Names::default()).unwrap();
         fs::rename(from, to).unwrap();
-        directory.names.sort();
-        assert_eq!(directory.names, ["cut", "long", "short"]);
+        let mut names: Vec<_> = directory.names.iter().collect();
+        names.sort();
+        assert_eq!(names, ["cut", "long", "short"]);
         let mut bytes = Vec::new();
         for (name, content) in [("long", &long[..]), ("short", b"short\n"), ("cut", b"cut")] {
             disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
@@ -148,7 +234,7 @@ mod tests {
         fs::create_dir(at("directory")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         let disk = Disk::new(false);
-        let directory = disk.directory(root.path()).unwrap();
+        let directory = disk.directory(root.path(), Names::default()).unwrap();
         for name in ["link", "pipe", "socket", "directory"] {
             let mut bytes = b"of another".to_vec();
             disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
@@ -163,7 +249,7 @@ mod tests {
         fs::create_dir(root.path().join("directory")).unwrap();
         std::os::unix::fs::symlink("file", root.path().join("link")).unwrap();
         let disk = Disk::new(false);
-        let directory = disk.directory(root.path()).unwrap();
+        let directory = disk.directory(root.path(), Names::default()).unwrap();
         let length = |name: &str| disk.length_in(&directory, name.as_ref()).unwrap();
         assert_eq!(length("file"), Some(7));
         for name in ["directory", "link", "nothing"] {

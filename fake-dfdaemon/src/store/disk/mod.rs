@@ -9,6 +9,7 @@ mod deferred_removals;
 mod directory;
 mod failure;
 mod holes;
+mod identity;
 mod own_files;
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
@@ -21,8 +22,9 @@ use rustix::fs::{AtFlags, CWD, OFlags};
 use tempfile::TempPath;
 
 use self::deferred_removals::DeferredRemovals;
-pub(in crate::store) use self::directory::{Directory, RECORD_END};
+pub(in crate::store) use self::directory::{Directory, Names, RECORD_END};
 pub(crate) use self::failure::{DiskFailure, DiskFault, DiskOp, FailureInjector};
+pub(in crate::store) use self::identity::{FileTime, Identity};
 use super::private_files;
 
 pub(crate) use cached::Waiting;
@@ -37,6 +39,8 @@ pub(crate) struct Disk {
     fault: Option<DiskFault>,
     failures: Option<Arc<dyn FailureInjector>>,
     deferred_removals: Arc<DeferredRemovals>,
+    #[cfg(test)]
+    clock_ahead: i64,
 }
 
 impl Disk {
@@ -46,6 +50,8 @@ impl Disk {
             fault: None,
             failures: None,
             deferred_removals: Arc::default(),
+            #[cfg(test)]
+            clock_ahead: 0,
         }
     }
 
