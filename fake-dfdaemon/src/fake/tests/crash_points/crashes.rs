@@ -138,7 +138,7 @@ async fn crash_at_every_step(scenario: Scenario) {
 
 macro_rules! at_every_step {
     ($($name:ident: $scenario:expr;)*) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[tokio::test]
         async fn $name() {
             crash_at_every_step($scenario).await;
         }
