@@ -30,8 +30,8 @@ pub(crate) use id_check::IdCheck;
 pub(crate) use piece::Piece;
 pub(crate) use reader::ContentReader;
 
-/// What may wait to be written, in bytes.
-const QUEUE_BYTES: usize = 8 << 20;
+/// What may wait to be written, in bytes, beside what the connection's window lets a daemon send ahead.
+const QUEUE_BYTES: usize = 2 << 20;
 
 /// What a step counts at least, in bytes: the queue is no place for millions of tiny ones either.
 const STEP_BYTES: usize = 256;
