@@ -323,6 +323,7 @@ fn a_killed_fake(release: &str) {
                 let daemon = serve(&["--fault", fault]);
                 let command = telling(place.export(mode)).at(&daemon.endpoint(0));
                 let mut running = command.arg(&id).start();
+                running.read_on();
                 match taken {
                     Some(pieces) => wait_until_taken(&mut running, true, pieces),
                     None => while !running.taken_line().contains("connected") {},

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -118,6 +119,7 @@ impl Dfcache {
             child: child.unwrap_or_else(|error| panic!("{DFCACHE}: {error}")),
             line: shown(&command),
             directory,
+            stdout: None,
         }
     }
 }
@@ -132,6 +134,8 @@ pub struct Running {
     child: Child,
     line: String,
     directory: PathBuf,
+    /// What is read while it runs.
+    stdout: Option<JoinHandle<Vec<u8>>>,
 }
 
 impl Running {
@@ -212,9 +216,23 @@ impl Running {
         kilobytes.parse::<usize>().unwrap() << 10
     }
 
+    /// Reads stdout while it runs: a pipe that nobody reads keeps it waiting.
+    pub fn read_on(&mut self) {
+        let mut stdout = self.child.stdout.take().unwrap();
+        self.stdout = Some(std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).unwrap();
+            bytes
+        }));
+    }
+
     pub fn wait(self) -> Run {
+        let mut output = self.child.wait_with_output().unwrap();
+        if let Some(stdout) = self.stdout {
+            output.stdout = stdout.join().unwrap();
+        }
         Run {
-            output: self.child.wait_with_output().unwrap(),
+            output,
             line: self.line,
             directory: self.directory,
         }
