@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use serde::de::DeserializeOwned;
 
 use self::block::{Block, NewBlock};
-use super::disk::{Directory, Disk, FileTime, Names};
+use super::disk::{Directory, Disk, FileTime};
 use super::record::{OwnForm, Scratch, parse};
 use crate::dfdaemon::mutex::Mutex;
 
@@ -39,6 +39,8 @@ pub(super) struct Index<'a> {
     scratch: &'a Scratch,
     /// The blocks there are; `None` if there is no index.
     there: Option<Directory>,
+    /// Whether something lies there that is not ours, such as a link.
+    is_occupied: bool,
     /// What must not have changed since then is settled.
     settled: OnceLock<Option<FileTime>>,
     /// The blocks that are of use.
@@ -69,8 +71,11 @@ pub(super) struct Records<'a> {
 impl<'a> Index<'a> {
     pub(super) fn open(disk: &Disk, root: PathBuf, scratch: &'a Scratch) -> Self {
         let disk = disk.unsynced();
+        let there = disk.directory_itself(&root);
+        let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
         Self {
-            there: disk.directory(&root, Names::default()).ok(),
+            is_occupied: there.as_ref().is_err_and(|error| !is_absent(error)),
+            there: there.ok(),
             disk,
             root,
             scratch,
@@ -117,6 +122,9 @@ impl<'a> Index<'a> {
     }
 
     fn settled(&self) -> Option<FileTime> {
+        if self.is_occupied {
+            return None;
+        }
         *self.settled.get_or_init(|| {
             let now = self.disk.file_time(&self.scratch.path()).ok()?;
             Some(FileTime(now.0 - SETTLED_AFTER, now.1))
@@ -135,9 +143,12 @@ impl<'a> Index<'a> {
     /// Removes the blocks that are of no use. To be called when every directory has been read.
     pub(super) fn sweep(self) {
         let used = self.used.lock();
-        let blocks = self.there.iter().flat_map(|there| there.names.iter());
-        for block in blocks.filter(|block| !used.contains(*block)) {
-            self.disk.discard(&self.root.join(block));
+        let Some(there) = &self.there else {
+            return;
+        };
+        let unused = there.names.iter().filter(|block| !used.contains(*block));
+        for block in unused {
+            self.disk.discard_in(there, block, block::MAGIC);
         }
     }
 }

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat};
-use rustix::io::{Errno, read, retry_on_intr};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::io::{Errno, pread, read, retry_on_intr};
 
 use super::failure::DiskOp;
 use super::{Disk, Identity, with_path};
@@ -60,12 +60,18 @@ impl Names {
 impl Disk {
     /// Opens a directory and lists it, in memory that may have held the names of another.
     pub(in crate::store) fn directory(&self, path: &Path, names: Names) -> io::Result<Directory> {
-        self.listed(path, names).map_err(with_path(path))
+        self.listed(path, names, OFlags::empty())
+            .map_err(with_path(path))
     }
 
-    fn listed(&self, path: &Path, mut names: Names) -> io::Result<Directory> {
+    /// The same of a directory that no link leads to.
+    pub(in crate::store) fn directory_itself(&self, path: &Path) -> io::Result<Directory> {
+        self.listed(path, Names::default(), OFlags::NOFOLLOW)
+    }
+
+    fn listed(&self, path: &Path, mut names: Names, flags: OFlags) -> io::Result<Directory> {
         self.step(DiskOp::List)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
         names.bytes.clear();
         names.ends.clear();
@@ -141,6 +147,19 @@ impl Disk {
             };
         }
         None
+    }
+
+    /// Removes a regular file that begins so; nothing that anybody else put there.
+    pub(in crate::store) fn discard_in(&self, directory: &Directory, name: &OsStr, begin: &[u8]) {
+        let begins_so = |file: OwnedFd| {
+            let mut bytes = vec![0; begin.len()];
+            pread(&file, &mut bytes, 0).is_ok() && bytes == begin
+        };
+        let file = self.open_in(directory, name).ok().flatten();
+        if file.is_some_and(begins_so) && self.step(DiskOp::Remove).is_ok() {
+            // If it stays, the next start removes it.
+            let _ = unlinkat(&directory.dir, name, AtFlags::empty());
+        }
     }
 
     /// A file of a directory; `None` if it is one that cannot be a record.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::store::disk::{FileTime, Identity};
 
 /// What a block begins with.
-const MAGIC: &[u8] = b"fake-dfdaemon index 1\n";
+pub(super) const MAGIC: &[u8] = b"fake-dfdaemon index 1\n";
 
 /// The longest record that is copied: others are few.
 const MOST_BYTES: usize = 4 << 10;

@@ -323,7 +323,7 @@ fn a_step_that_fails_or_tears_changes_nothing_and_only_a_record_that_cannot_be_r
 #[test]
 fn a_block_of_tasks_that_are_gone_is_removed() {
     let world = World::indexed();
-    fs::write(world.0.path().join("index/456"), "of no directory").unwrap();
+    fs::write(world.0.path().join("index/456"), block::MAGIC).unwrap();
     (0..TASKS - 1).for_each(|number| fs::remove_file(world.record(number)).unwrap());
     assert_eq!(world.load().len(), 1);
     assert_eq!(
@@ -351,6 +351,24 @@ fn a_block_that_is_no_file_changes_nothing() {
     fs::remove_dir_all(&index).unwrap();
     fs::write(&index, "a file").unwrap();
     assert_eq!(world.load(), world.truth());
+}
+
+/// Also through a link, nothing is written or removed that is not ours.
+#[test]
+fn what_others_put_in_an_index_or_in_its_place_stays() {
+    let world = World::indexed();
+    let (index, others) = (world.0.path().join("index"), world.0.path().join("others"));
+    fs::write(index.join("precious"), "precious").unwrap();
+    world.load();
+    fs::rename(&index, &others).unwrap();
+    std::os::unix::fs::symlink(&others, &index).unwrap();
+    fs::remove_file(others.join("123")).unwrap();
+    fs::write(others.join("empty"), "").unwrap();
+    assert_eq!(world.load(), world.truth());
+    let mut names: Vec<_> = fs::read_dir(&others).unwrap().flatten().collect();
+    names.sort_by_key(fs::DirEntry::file_name);
+    let names: Vec<_> = names.iter().map(fs::DirEntry::file_name).collect();
+    assert_eq!(names, ["empty", "precious"]);
 }
 
 /// As where the file system lists a directory in another order than before.
