@@ -100,7 +100,7 @@ pub(super) async fn call(
     let tap: SharedTap = tap.map(|tap| Arc::new(Mutex::new(tap)));
     head.uri = with_authority(head.uri);
     body.tap = tap.clone();
-    // Nobody reads one without a body.
+    // hyper polls no empty body.
     body.tell_end();
     let answer = sender.send(Request::from_parts(head, body));
     drop(sender);
@@ -250,7 +250,7 @@ impl RequestBody {
         while let Some(Ok(_)) = self.frame().await {}
     }
 
-    /// Tells whoever looks that nothing follows, if this is so: HTTP/2 may say so with the last data.
+    /// Tells the tap that the request is complete, if it is. HTTP/2 may mark the last data as the end.
     fn tell_end(&self) {
         if self.is_end_stream()
             && let Some(mut tap) = look(&self.tap)
