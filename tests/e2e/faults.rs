@@ -1,6 +1,6 @@
 //! What dfcache makes of every fault that the fake can have: every command, every place of a fault.
 
-mod table;
+pub(crate) mod table;
 
 use std::fs;
 use std::path::PathBuf;

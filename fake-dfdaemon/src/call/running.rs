@@ -12,7 +12,7 @@ use super::clock::{Clock, later};
 use super::connection::{Connection, SCHEDULER_ANSWERS_AFTER};
 use super::context::{CallContext, note_status};
 use super::faults::Phase;
-use super::faults::effect::Effect;
+use super::faults::effect::CallEffect;
 use super::faults::registry::{Armed, TagAndApplication};
 use super::gate::GateGuard;
 use super::journal::{SharedCall, Written};
@@ -128,8 +128,20 @@ impl RunningCall {
 
     /// Applies a fault, if it is one that hits the call itself.
     pub(crate) async fn apply(&mut self, armed: &Armed) -> Result<(), Status> {
-        match armed.action().effect() {
-            Effect::Wait(..) => {
+        match armed.action().on_call() {
+            Some(effect) => self.apply_effect(armed, effect).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Applies what a fault does to the call itself.
+    pub(crate) async fn apply_effect(
+        &mut self,
+        armed: &Armed,
+        effect: CallEffect<'_>,
+    ) -> Result<(), Status> {
+        match effect {
+            CallEffect::Wait(..) => {
                 // Read before the firing: a test that sees the firing may move the clock on at once.
                 let due = later(self.calls.clock.now(), armed.delay().unwrap_or_default());
                 // Noted before it too: a `settle` that follows the firing names what is waited for.
@@ -139,29 +151,21 @@ impl RunningCall {
                     return self.wait_for(clock.sleep_until(due)).await;
                 }
             }
-            Effect::Answer(answer) => {
+            CallEffect::Answer(answer) => {
                 if self.fire(armed) {
                     return Err(answer.status(&self.host(), self.calls.release));
                 }
             }
-            Effect::Stall => {
+            CallEffect::Stall => {
                 if self.fire(armed) {
                     return self.wait_for(armed.removed().cancelled()).await;
                 }
             }
-            Effect::Reset => {
+            CallEffect::Reset => {
                 if self.fire(armed) {
                     return Err(self.reset().await);
                 }
             }
-            // `StreamFaults` and `StoreFaults` apply these; connections have no call.
-            Effect::Bandwidth(_)
-            | Effect::Piece(_)
-            | Effect::Shuffle
-            | Effect::ContentLength(_)
-            | Effect::Disk(_)
-            | Effect::Refuse
-            | Effect::CloseSockets => {}
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ struct Inner {
 impl StoreFaults {
     /// Those among the faults of a call.
     pub(super) fn among(armed: &[Armed]) -> Self {
-        let store_fault = |armed: &Armed| Some((armed.clone(), armed.action().disk_fault()?));
+        let store_fault = |armed: &Armed| Some((armed.clone(), armed.action().on_store()?));
         Self(Arc::new(Inner {
             armed: armed.iter().filter_map(store_fault).collect(),
             ..Inner::default()

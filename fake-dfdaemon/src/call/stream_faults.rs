@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskStartedResponse;
 use jiff::Timestamp;
 use tonic::Status;
 
 use super::RunningCall;
 use super::clock::later;
-use super::faults::effect::{Effect, PieceDamage};
-use super::faults::piece::{Outgoing, PieceFate, applies, damage};
+use super::faults::effect::{Effect, PieceEffect, StartDamage, StreamEffect};
+use super::faults::piece::{Outgoing, PieceDamage, PieceFate, applies, damage};
 use super::faults::registry::Armed;
 
 /// The faults of one stream, and how far it has come. Each list has the faults that have not acted yet.
@@ -19,8 +20,8 @@ pub(crate) struct StreamFaults {
     damages: Vec<(Armed, PieceDamage)>,
     /// In bytes a second, from the first content on.
     bandwidths: Vec<(Armed, u64)>,
-    /// What is added to the content length.
-    lengths: Vec<(Armed, i64)>,
+    /// What is wrong with the message that the stream starts with.
+    starts: Vec<(Armed, StartDamage)>,
     shuffles: Vec<(Armed, ())>,
     /// Once a fault has limited the bandwidth.
     pace: Option<Pace>,
@@ -66,21 +67,23 @@ impl StreamFaults {
     }
 
     fn add(&mut self, armed: Armed) {
-        match armed.action().effect() {
-            Effect::Answer(_) | Effect::Wait(..) | Effect::Stall | Effect::Reset => {
-                if armed.is_placed() {
-                    self.placed.push((armed, Placed::OnCall));
+        for effect in armed.action().effects() {
+            let armed = armed.clone();
+            match effect {
+                Effect::Call(_) => {
+                    if armed.is_placed() {
+                        self.placed.push((armed, Placed::OnCall));
+                    }
                 }
+                Effect::Piece(PieceEffect::Bandwidth(rate)) if armed.is_placed() => {
+                    self.placed.push((armed, Placed::Bandwidth(rate)));
+                }
+                Effect::Piece(PieceEffect::Bandwidth(rate)) => self.bandwidths.push((armed, rate)),
+                Effect::Piece(PieceEffect::Damage(damage)) => self.damages.push((armed, damage)),
+                Effect::Stream(StreamEffect::Shuffle) => self.shuffles.push((armed, ())),
+                Effect::Stream(StreamEffect::Start(damage)) => self.starts.push((armed, damage)),
+                Effect::Store(_) | Effect::Transfer(_) | Effect::Connection(_) => {}
             }
-            Effect::Bandwidth(rate) if armed.is_placed() => {
-                self.placed.push((armed, Placed::Bandwidth(rate)));
-            }
-            Effect::Bandwidth(rate) => self.bandwidths.push((armed, rate)),
-            Effect::Piece(damage) => self.damages.push((armed, damage)),
-            Effect::Shuffle => self.shuffles.push((armed, ())),
-            Effect::ContentLength(by) => self.lengths.push((armed, by)),
-            // These act on no stream.
-            Effect::Refuse | Effect::CloseSockets | Effect::Disk(_) => {}
         }
     }
 
@@ -90,7 +93,7 @@ impl StreamFaults {
             placed,
             damages,
             bandwidths,
-            lengths,
+            starts,
             shuffles,
             pace: _,
             sent: _,
@@ -98,7 +101,7 @@ impl StreamFaults {
         !(placed.is_empty()
             && damages.is_empty()
             && bandwidths.is_empty()
-            && lengths.is_empty()
+            && starts.is_empty()
             && shuffles.is_empty())
     }
 
@@ -181,10 +184,17 @@ impl StreamFaults {
         });
     }
 
-    /// The content length that the stream begins with.
-    pub(crate) fn announced_length(&mut self, call: &mut RunningCall, length: u64) -> u64 {
-        let by = take_first(&mut self.lengths, call).map_or(0, |(_, by)| by);
-        length.saturating_add_signed(by)
+    /// Applies the faults that hit the message that the stream starts with.
+    pub(crate) fn start(
+        &mut self,
+        call: &mut RunningCall,
+        started: &mut DownloadPersistentCacheTaskStartedResponse,
+    ) {
+        for (armed, damage) in self.starts.drain(..) {
+            if call.fire(&armed) {
+                damage.apply(started);
+            }
+        }
     }
 
     /// The fault that puts the pieces into another order.

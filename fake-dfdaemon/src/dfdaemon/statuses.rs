@@ -2,14 +2,21 @@
 //! of its scheduler or of its store is [`Release::wrapped`](super::release::Release::wrapped), and
 //! which of them an error of the cluster is stands in `cluster/status.rs`.
 
-use tonic::Status;
 use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
 
 use super::blocklist::Blocked;
+use super::host_id;
+use super::release::{Origin, Release};
 
 /// A dfdaemon that has too much to do. A retry may help.
 pub(crate) fn overloaded(what: &str) -> Status {
     Status::resource_exhausted(format!("server is overloaded: {what}, please retry later"))
+}
+
+/// A dfdaemon whose machine is out of CPU or memory.
+pub(crate) fn overloaded_machine() -> Status {
+    overloaded("CPU/memory thresholds are exceeded")
 }
 
 /// A call whose deadline has passed, in the words of tonic.
@@ -35,6 +42,12 @@ pub(crate) fn sockets_closed() -> Status {
 /// A dfdaemon that reaches no scheduler.
 pub(crate) fn no_scheduler() -> Status {
     Status::internal("available schedulers not found")
+}
+
+/// A dfdaemon whose host, of that name, the scheduler does not know.
+pub(crate) fn host_not_found(name: &str, release: Release) -> Status {
+    let text = format!("host {} not found", host_id(name));
+    release.wrapped(Origin::Scheduler, Code::NotFound, &text)
 }
 
 /// The health of a service that is not there, or not yet.

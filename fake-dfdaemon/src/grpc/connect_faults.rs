@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::service::ServedHost;
 use crate::call::clock::later;
-use crate::call::faults::effect::Effect;
+use crate::call::faults::effect::ConnectionEffect;
 use crate::call::faults::registry::Armed;
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
@@ -25,6 +25,9 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
     };
     let (calls, name) = (&host.calls, host.number.name());
     for armed in faults {
+        let Some(effect) = armed.action().on_connection() else {
+            continue;
+        };
         let now = calls.clock.now();
         // Noted before it fires: a test that sees the firing, and settles, finds it.
         let due = armed.delay().map(|delay| later(now, delay));
@@ -36,18 +39,10 @@ pub(super) async fn apply(host: Option<&ServedHost>, faults: Vec<Armed>) -> bool
             continue;
         }
         calls.note_firing(&armed, Call::arriving(Rpc::Connect, &name, json!({})));
-        match armed.action().effect() {
-            Effect::Wait(..) => calls.clock.sleep_until(due.unwrap_or(now)).await,
-            Effect::Stall => armed.removed().cancelled().await,
-            Effect::Refuse | Effect::CloseSockets => return false,
-            // No connection can have these.
-            Effect::Answer(_)
-            | Effect::Reset
-            | Effect::Bandwidth(_)
-            | Effect::Piece(_)
-            | Effect::Shuffle
-            | Effect::ContentLength(_)
-            | Effect::Disk(_) => {}
+        match effect {
+            ConnectionEffect::Wait => calls.clock.sleep_until(due.unwrap_or(now)).await,
+            ConnectionEffect::Stall => armed.removed().cancelled().await,
+            ConnectionEffect::Refuse | ConnectionEffect::CloseSockets => return false,
         }
     }
     true

@@ -211,10 +211,9 @@ impl Sending {
         let Some(export) = slot else {
             return Ok(());
         };
-        let content_length = self
-            .faults
-            .announced_length(&mut self.call, export.task.content_length);
-        let started = DownloadPersistentCacheTaskStartedResponse { content_length };
+        let content_length = export.task.content_length;
+        let mut started = DownloadPersistentCacheTaskStartedResponse { content_length };
+        self.faults.start(&mut self.call, &mut started);
         self.send_event(Event::DownloadPersistentCacheTaskStartedResponse(started))
             .await?;
         if self.send_pieces(export).await? == Flow::Ends {

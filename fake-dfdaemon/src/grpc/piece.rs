@@ -19,7 +19,7 @@ use super::service::ServedHost;
 use crate::call::RunningCall;
 use crate::call::clock::later;
 use crate::call::faults::Phase;
-use crate::call::faults::effect::TransferDamage;
+use crate::call::faults::effect::{TransferDamage, TransferEffect};
 use crate::call::faults::registry::Armed;
 use crate::call::rpc::Rpc;
 use crate::cluster::ServedPiece;
@@ -75,7 +75,9 @@ pub(super) async fn begin(
     call.apply_faults(Phase::Before).await?;
     let armed = call.arm_piece(&host.cluster.scheduler().tag_and_application(id), number);
     for armed in &armed {
-        call.apply(armed).await?;
+        if let Some(TransferEffect::Before(effect)) = armed.action().on_transfer() {
+            call.apply_effect(armed, effect).await?;
+        }
     }
     let permit = host.admit(call).await?;
     let found = host
@@ -110,8 +112,11 @@ async fn damage(
 ) -> Result<Option<u64>, Status> {
     let mut flipped = None;
     for armed in armed {
-        match armed.action().transfer_damage() {
-            Some(TransferDamage::Bandwidth(rate)) => {
+        let Some(TransferEffect::Damage(damage)) = armed.action().on_transfer() else {
+            continue;
+        };
+        match damage {
+            TransferDamage::Bandwidth(rate) => {
                 let takes = Duration::try_from_secs_f64(length as f64 / rate as f64);
                 let takes = takes.unwrap_or(Duration::MAX);
                 if call.fire(armed) {
@@ -119,10 +124,10 @@ async fn damage(
                     call.wait_until(due).await?;
                 }
             }
-            Some(TransferDamage::FlipBit) if length > 0 && call.fire(armed) => {
+            TransferDamage::FlipBit if length > 0 && call.fire(armed) => {
                 flipped = Some(piece.range.start + length / 2);
             }
-            Some(TransferDamage::FlipBit) | None => {}
+            TransferDamage::FlipBit => {}
         }
     }
     Ok(flipped)

@@ -179,3 +179,15 @@ async fn bandwidth_holds_pieces_back_from_its_place_on() {
         assert_eq!(guard.fired(), 1);
     }
 }
+
+/// As two faults act on one piece.
+#[tokio::test]
+async fn two_faults_act_on_the_message_that_a_stream_starts_with() {
+    let w = World::new().await;
+    let task = w.imported(1).await;
+    let on = || Fault::on(Rpc::Export);
+    let _one = w.daemon.fault(on().wrong_content_length(2));
+    let _other = w.daemon.fault(on().wrong_content_length(3));
+    let exported = w.client().await.export(transfer(&task.id)).await;
+    assert_eq!(exported.started, Some(1 + 2 + 3));
+}

@@ -7,6 +7,7 @@ use fake_dfdaemon::{Action, Fault, Release};
 use serde_json::json;
 
 use super::{TWO_PIECES, cannot_tell_of};
+use crate::faults::table::argument;
 
 /// The calls that faults are on, and what is run then. What never ends gets a timeout.
 const CALLS: [(&str, &[&str]); 4] = [
@@ -51,16 +52,7 @@ pub(super) const CODES: [i32; 8] = [0, 1, 3, 4, 5, 6, 7, 8];
 
 /// Those of one call, if the action makes sense in it.
 fn faults(on: &str) -> Vec<(String, Fault)> {
-    let of_actions = Action::names().map(|name| {
-        let argument = match name {
-            "error" => json!({"code": "UNAVAILABLE", "message": "gone", "details": "/wCA"}),
-            // The clock stands still.
-            "delay" => json!("1h"),
-            "bandwidth" => json!("1B"),
-            _ => json!(true),
-        };
-        json!({ "do": { name: argument } })
-    });
+    let of_actions = Action::names().map(|name| json!({ "do": { name: argument(name) } }));
     let more = MORE.iter().filter(|(call, _)| *call == on);
     let more = more.map(|(_, fault)| serde_json::from_str(fault).unwrap());
     let all = of_actions.chain(more).filter_map(|mut fault| {
@@ -110,6 +102,6 @@ fn every_fault_comes_to_the_same() {
     });
     let all: BTreeSet<_> = Action::names().map(str::to_owned).collect();
     let names = names.into_inner().unwrap();
-    assert_eq!(names, all, "the arguments are in `faults` above");
+    assert_eq!(names, all, "the arguments are in tests/e2e/faults/table.rs");
     assert_eq!(codes.into_inner().unwrap(), BTreeSet::from(CODES));
 }

@@ -1,7 +1,7 @@
 //! The exit codes that are expected: a row a fault, a column a command.
 
 use fake_dfdaemon::Fault;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The exit code of each command under each fault; `-` where there is no such fault in its call,
 /// `.` where the fault never fires, since the call does nothing that it could spoil.
@@ -108,15 +108,19 @@ pub(super) fn rows() -> Vec<Vec<&'static str>> {
     rows.filter(|row: &Vec<_>| !row.is_empty()).collect()
 }
 
-pub(super) fn fault(on: &str, name: &str, place: &str) -> Option<Fault> {
-    let argument = match name {
+/// What each action is tried with.
+pub(crate) fn argument(name: &str) -> Value {
+    match name {
         "error" => json!({"code": "UNAVAILABLE", "message": "gone", "details": "/wCA"}),
         "delay" => json!("1h"),
         "bandwidth" => json!("1B"),
         _ => json!(true),
-    };
-    let mut fault: serde_json::Value = serde_json::from_str(place).unwrap();
+    }
+}
+
+pub(super) fn fault(on: &str, name: &str, place: &str) -> Option<Fault> {
+    let mut fault: Value = serde_json::from_str(place).unwrap();
     fault["on"] = on.into();
-    fault["do"] = json!({name: argument});
+    fault["do"] = json!({name: argument(name)});
     fault.to_string().parse().ok()
 }

@@ -1,9 +1,13 @@
-//! How an action is written, and where it acts. What it does is its [`effect`](Action::effect).
+//! How an action is written, and what it does where: its [`effects`](Action::effects) by place.
 
 use serde_json::{Value, json};
+use tonic::Status;
 
 use super::FaultError;
+use super::effect::{Answer, CallEffect, ConnectionEffect, Effect, TransferEffect};
 use super::table::{Action, ROWS, Row, Scope, Takes};
+use crate::dfdaemon::statuses::{connection_reset, sockets_closed};
+use crate::store::DiskFault;
 
 impl Action {
     /// The name of every action on calls.
@@ -66,6 +70,59 @@ impl Action {
             (Takes::Nothing(_), _) => Err(FaultError::new(format!(
                 "{name} takes no argument; write true in JSON"
             ))),
+        }
+    }
+}
+
+impl Action {
+    /// What it does to a call as such.
+    pub(crate) fn on_call(&self) -> Option<CallEffect<'_>> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::Call(effect) => Some(effect),
+            _ => None,
+        })
+    }
+
+    /// What is wrong with the store's disk.
+    pub(crate) fn on_store(&self) -> Option<DiskFault> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::Store(fault) => Some(fault),
+            _ => None,
+        })
+    }
+
+    /// What it does to a piece between hosts.
+    pub(crate) fn on_transfer(&self) -> Option<TransferEffect<'_>> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::Transfer(effect) => Some(effect),
+            _ => None,
+        })
+    }
+
+    /// What it does to a connection.
+    pub(crate) fn on_connection(&self) -> Option<ConnectionEffect> {
+        self.effects().into_iter().find_map(|effect| match effect {
+            Effect::Connection(effect) => Some(effect),
+            _ => None,
+        })
+    }
+
+    /// The status that the journal notes of what is no call: a piece on its way, a connection, a host's
+    /// sockets.
+    pub(crate) fn noted_status(&self) -> Option<Status> {
+        if let Some(TransferEffect::Before(effect)) = self.on_transfer() {
+            return match effect {
+                CallEffect::Answer(Answer::Given(error)) => Some(error.status()),
+                CallEffect::Reset => Some(connection_reset()),
+                CallEffect::Answer(Answer::OfDfdaemon(_))
+                | CallEffect::Wait(..)
+                | CallEffect::Stall => None,
+            };
+        }
+        match self.on_connection()? {
+            ConnectionEffect::Refuse => Some(connection_reset()),
+            ConnectionEffect::CloseSockets => Some(sockets_closed()),
+            ConnectionEffect::Wait | ConnectionEffect::Stall => None,
         }
     }
 }

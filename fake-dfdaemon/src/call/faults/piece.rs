@@ -6,7 +6,20 @@ use bytes::{Bytes, BytesMut};
 use dfdaemon_api::common::v2::Piece;
 use dfdaemon_api::digest::{parse_piece_digest, piece_digest};
 
-use super::effect::PieceDamage;
+/// What is wrong with a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PieceDamage {
+    Skip,
+    Repeat,
+    /// The stream ends here.
+    End,
+    FlipBit,
+    WrongDigest,
+    NoDigest,
+    NoContent,
+    /// Its length, and how much is added to it.
+    Length(i64),
+}
 
 /// A piece on its way out, without the content itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::call::faults::Action;
-    use crate::call::faults::effect::Effect;
+    use crate::call::faults::effect::{Effect, PieceEffect};
     use crate::call::faults::table::Takes;
 
     fn outgoing() -> Outgoing {
@@ -189,7 +202,9 @@ mod tests {
                 Takes::Argument(argument) => format!("{}={}", row.name, argument.example),
             };
             let action = Action::from_text(&text).unwrap();
-            if let Effect::Piece(damage) = action.effect() {
+            if let Some(Effect::Piece(PieceEffect::Damage(damage))) =
+                action.effects().first().copied()
+            {
                 assert_ne!(damaged(damage), sound, "{text}");
             }
         }

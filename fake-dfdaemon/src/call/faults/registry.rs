@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::effect::Effect;
+use super::effect::CallEffect;
 use super::reach::Reach;
 use super::{Action, Fault, FaultError, Phase};
 use crate::call::random::Random;
@@ -377,7 +377,7 @@ impl Armed {
 
     /// How long it holds the call up, if it is a delay: the same whenever it is asked.
     pub(crate) fn delay(&self) -> Option<Duration> {
-        let Effect::Wait(least, most) = self.action().effect() else {
+        let Some(CallEffect::Wait(least, most)) = self.action().on_call() else {
             return None;
         };
         let more = most.saturating_sub(least);

@@ -1,12 +1,19 @@
-//! The table of actions: one row each. Enum, builder, grammar, page and API document are made of it.
+//! The table of actions: one row each. Enum, builder, grammar, effects, page and API document are made of it.
 
 mod argument;
 
 use std::time::Duration;
 
 use self::argument::{Argument, BANDWIDTH, CONTENT_LENGTH, DELAY, ERROR, LENGTH};
+use super::effect::{
+    Answer, CallEffect, ConnectionEffect, Effect, PieceEffect, StartDamage, StreamEffect,
+    TransferDamage, TransferEffect,
+};
+use super::piece::PieceDamage;
 use super::status::ErrorAction;
 use super::{Fault, FaultBuilder};
+use crate::dfdaemon::statuses::{host_not_found, no_scheduler, overloaded_machine};
+use crate::store::DiskFault;
 
 /// What an action happens to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +51,21 @@ pub(super) enum Takes {
     Argument(&'static Argument),
 }
 
-/// Makes [`Action`], [`ROWS`] and the builder's methods. A row without argument is
-/// `Variant = name in Scope`, where `name` is that of the builder's method too, and may go on with
-/// `also Scope, …`. One with an argument says what reads it; what writes it and its method are in
+/// Makes [`Action`], [`ROWS`], [`Action::effects`] and the builder's methods. A row without argument is
+/// `Variant = name in Scope(effect)`, where `name` is that of the builder's method too, and may go on with
+/// `also Scope(effect), …`. One with an argument says what reads it; what writes it and its method are in
 /// `argument.rs`.
 macro_rules! actions {
     (
         plain: $(
             #[doc = $does:literal]
-            $plain:ident = $method:ident in $scope:ident $(also $($also:ident),+)?;
+            $plain:ident = $method:ident
+                in $scope:ident($effect:expr) $(also $($also:ident($other:expr)),+)?;
         )+
         with_argument: $(
             #[doc = $tells:literal]
-            $variant:ident($($of:ty),+) = $name:literal in $where:ident $(also $($more:ident),+)? => $argument:ident;
+            $variant:ident($($field:ident: $of:ty),+) = $name:literal
+                in $where:ident($does_there:expr) $(also $($more:ident($does_here:expr)),+)? => $argument:ident;
         )+
     ) => {
         /// What a fault does to the call that it hits.
@@ -120,6 +129,16 @@ macro_rules! actions {
                 };
                 self.scope() == scope || also.contains(&scope)
             }
+
+            /// What it does, at each place where it can happen.
+            pub(crate) fn effects(&self) -> Vec<Effect<'_>> {
+                match self {
+                    $(Self::$variant($($field),+) => {
+                        vec![Effect::$where($does_there) $($(, Effect::$more($does_here))+)?]
+                    })+
+                    $(Self::$plain => vec![Effect::$scope($effect) $($(, Effect::$also($other))+)?],)+
+                }
+            }
         }
 
         /// What completes a fault: a method for each action that takes no argument.
@@ -137,53 +156,62 @@ macro_rules! actions {
 actions! {
     plain:
     /// Never answers, until the fault is removed.
-    Stall = stall in Call also Transfer, Connection;
+    Stall = stall in Call(CallEffect::Stall)
+        also Transfer(TransferEffect::Before(CallEffect::Stall)), Connection(ConnectionEffect::Stall);
     /// Closes the connection without a status.
-    Reset = reset in Call also Transfer;
+    Reset = reset in Call(CallEffect::Reset) also Transfer(TransferEffect::Before(CallEffect::Reset));
     /// Answers as a dfdaemon whose host the scheduler does not know yet.
-    NoHost = no_host in Call;
+    NoHost = no_host in Call(CallEffect::Answer(Answer::OfDfdaemon(host_not_found)));
     /// Answers as a dfdaemon that reaches no scheduler.
-    NoScheduler = no_scheduler in Call;
+    NoScheduler = no_scheduler in Call(CallEffect::Answer(Answer::OfDfdaemon(|_, _| no_scheduler())));
     /// Answers as a dfdaemon whose machine is out of CPU or memory.
-    Overloaded = overloaded in Call;
+    Overloaded = overloaded in Call(CallEffect::Answer(Answer::OfDfdaemon(|_, _| overloaded_machine())));
     /// Ends the stream early, as if all were well.
-    End = end in Piece;
+    End = end in Piece(PieceEffect::Damage(PieceDamage::End));
     /// Leaves a piece out.
-    SkipPiece = skip_piece in Piece;
+    SkipPiece = skip_piece in Piece(PieceEffect::Damage(PieceDamage::Skip));
     /// Sends a piece twice.
-    RepeatPiece = repeat_piece in Piece;
+    RepeatPiece = repeat_piece in Piece(PieceEffect::Damage(PieceDamage::Repeat));
     /// Flips a bit of a piece's content; the digest stays.
-    CorruptPiece = corrupt_piece in Piece also Transfer;
+    CorruptPiece = corrupt_piece in Piece(PieceEffect::Damage(PieceDamage::FlipBit))
+        also Transfer(TransferEffect::Damage(TransferDamage::FlipBit));
     /// Sends a digest that is not the piece's.
-    CorruptDigest = corrupt_digest in Piece;
+    CorruptDigest = corrupt_digest in Piece(PieceEffect::Damage(PieceDamage::WrongDigest));
     /// Sends a piece without digest.
-    EmptyDigest = empty_digest in Piece;
+    EmptyDigest = empty_digest in Piece(PieceEffect::Damage(PieceDamage::NoDigest));
     /// Sends a piece without its content.
-    NoContent = no_content in Piece;
+    NoContent = no_content in Piece(PieceEffect::Damage(PieceDamage::NoContent));
     /// Sends the pieces in another order.
-    ShufflePieces = shuffle_pieces in Stream;
+    ShufflePieces = shuffle_pieces in Stream(StreamEffect::Shuffle);
     /// Closes a connection as soon as it is made.
-    Refuse = refuse in Connection;
+    Refuse = refuse in Connection(ConnectionEffect::Refuse);
     /// Closes the sockets of a host and leaves their names: nobody serves them until the fault is removed.
-    Stale = stale in Connection;
+    Stale = stale in Connection(ConnectionEffect::CloseSockets);
     /// The store has no space left.
-    NoSpace = no_space in Store;
+    NoSpace = no_space in Store(DiskFault::NoSpace);
     /// The store's disk fails.
-    DiskError = disk_error in Store;
+    DiskError = disk_error in Store(DiskFault::Error);
     /// The store's disk fails when half of the content is written.
-    TornWrite = torn_write in Store;
+    TornWrite = torn_write in Store(DiskFault::TornWrite);
 
     with_argument:
     /// Answers with a status.
-    Error(ErrorAction) = "error" in Call also Transfer => ERROR;
+    Error(error: ErrorAction) = "error" in Call(CallEffect::Answer(Answer::Given(error)))
+        also Transfer(TransferEffect::Before(CallEffect::Answer(Answer::Given(error)))) => ERROR;
     /// Waits, by the daemon's clock, then goes on.
-    Delay(Duration) = "delay" in Call also Transfer, Connection => DELAY;
+    Delay(time: Duration) = "delay" in Call(CallEffect::Wait(*time, *time))
+        also Transfer(TransferEffect::Before(CallEffect::Wait(*time, *time))), Connection(ConnectionEffect::Wait)
+        => DELAY;
     /// Waits for a time between these two, which the fault seed draws for each call, then goes on.
-    DelayBetween(Duration, Duration) = "delay" in Call also Transfer, Connection => DELAY;
+    DelayBetween(least: Duration, most: Duration) = "delay" in Call(CallEffect::Wait(*least, *most))
+        also Transfer(TransferEffect::Before(CallEffect::Wait(*least, *most))), Connection(ConnectionEffect::Wait)
+        => DELAY;
     /// Sends content at this many bytes a second, by the daemon's clock.
-    Bandwidth(u64) = "bandwidth" in Piece also Transfer => BANDWIDTH;
+    Bandwidth(rate: u64) = "bandwidth" in Piece(PieceEffect::Bandwidth(*rate))
+        also Transfer(TransferEffect::Damage(TransferDamage::Bandwidth(*rate))) => BANDWIDTH;
     /// Adds this to a piece's length.
-    WrongLength(i64) = "wrong_length" in Piece => LENGTH;
+    WrongLength(by: i64) = "wrong_length" in Piece(PieceEffect::Damage(PieceDamage::Length(*by))) => LENGTH;
     /// Adds this to the content length that the stream starts with.
-    WrongContentLength(i64) = "wrong_content_length" in Stream => CONTENT_LENGTH;
+    WrongContentLength(by: i64) = "wrong_content_length"
+        in Stream(StreamEffect::Start(StartDamage::ContentLength(*by))) => CONTENT_LENGTH;
 }

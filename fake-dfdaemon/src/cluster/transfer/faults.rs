@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Fetch;
 use crate::call::clock::later;
-use crate::call::faults::effect::{Effect, TransferDamage};
+use crate::call::faults::effect::{CallEffect, TransferDamage, TransferEffect};
 use crate::call::faults::registry::{Armed, TagAndApplication};
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
@@ -53,9 +53,12 @@ impl Fetch {
         from: (HostNumber, u32),
     ) -> Result<(), Error> {
         for armed in faults {
+            let Some(TransferEffect::Before(effect)) = armed.action().on_transfer() else {
+                continue;
+            };
             let now = cluster.scheduler().now();
-            match armed.action().effect() {
-                Effect::Wait(..) => {
+            match effect {
+                CallEffect::Wait(..) => {
                     // Noted before it fires: a test that sees the firing, and settles, finds it.
                     let due = later(now, armed.delay().unwrap_or_default());
                     let _noted = self.note_wait(due);
@@ -63,31 +66,23 @@ impl Fetch {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Effect::Stall => {
+                CallEffect::Stall => {
                     let fires = self.fires(armed, from);
                     while fires && !armed.removed().is_cancelled() {
                         self.check_wanted(cluster)?;
                         std::thread::sleep(POLL);
                     }
                 }
-                Effect::Answer(_) => {
+                CallEffect::Answer(_) => {
                     if self.fires(armed, from) {
                         return Err(Error::TransferFault("an injected error"));
                     }
                 }
-                Effect::Reset => {
+                CallEffect::Reset => {
                     if self.fires(armed, from) {
                         return Err(Error::TransferFault("the connection was reset"));
                     }
                 }
-                // When the piece has come; see `damage`.
-                Effect::Bandwidth(_) | Effect::Piece(_) => {}
-                // No piece on its way can have these.
-                Effect::Shuffle
-                | Effect::ContentLength(_)
-                | Effect::Refuse
-                | Effect::CloseSockets
-                | Effect::Disk(_) => {}
             }
         }
         Ok(())
@@ -105,8 +100,11 @@ impl Fetch {
         let length = range.end - range.start;
         let mut crc = crc;
         for armed in faults {
-            match armed.action().transfer_damage() {
-                Some(TransferDamage::Bandwidth(rate)) => {
+            let Some(TransferEffect::Damage(damage)) = armed.action().on_transfer() else {
+                continue;
+            };
+            match damage {
+                TransferDamage::Bandwidth(rate) => {
                     let takes = length as f64 / rate as f64;
                     let takes = Duration::try_from_secs_f64(takes).unwrap_or(Duration::MAX);
                     let due = later(cluster.scheduler().now(), takes);
@@ -115,7 +113,7 @@ impl Fetch {
                         self.wait_until(cluster, due)?;
                     }
                 }
-                Some(TransferDamage::FlipBit) if length > 0 && self.fires(armed, from) => {
+                TransferDamage::FlipBit if length > 0 && self.fires(armed, from) => {
                     let middle = range.start + length / 2;
                     let mut byte = [0];
                     self.file.read_exact_at(&mut byte, middle)?;
@@ -123,7 +121,7 @@ impl Fetch {
                     self.file.write_all_at(&byte, middle)?;
                     crc = crc32_of(&self.disk, &self.file, range.clone())?;
                 }
-                Some(TransferDamage::FlipBit) | None => {}
+                TransferDamage::FlipBit => {}
             }
         }
         Ok(crc)

@@ -220,12 +220,11 @@ impl Stream {
         let event = envelope(&waiting.message);
         let done = match event {
             Some((envelope, Event::DownloadPersistentCacheTaskStartedResponse(mut started))) => {
-                let announced = started.content_length;
-                let length = self.faults.announced_length(&mut self.call, announced);
-                if length == announced {
+                let sound = started;
+                self.faults.start(&mut self.call, &mut started);
+                if started == sound {
                     self.send_as_it_came(&waiting).await?;
                 } else {
-                    started.content_length = length;
                     let event = Event::DownloadPersistentCacheTaskStartedResponse(started);
                     self.send_event(envelope, event).await?;
                 }
