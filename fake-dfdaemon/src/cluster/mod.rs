@@ -115,13 +115,7 @@ impl Cluster {
     pub(crate) fn load(&self) -> io::Result<State> {
         let mut state = self.scheduler.load()?;
         for (number, node) in self.hosts().zip(&self.nodes) {
-            node.store().load(|record| {
-                let is_wanted = state.has_use_for(&record);
-                if is_wanted {
-                    state.insert_replica(number, record);
-                }
-                is_wanted
-            })?;
+            node.store().load(|record| state.adopt(number, record))?;
         }
         Ok(state)
     }

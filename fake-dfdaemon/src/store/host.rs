@@ -73,7 +73,7 @@ impl HostStore {
     ) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
         let mut unusable = Vec::new();
-        let take = |found: &mut Found| {
+        let take = |found: &mut Found, _| {
             unusable.append(&mut found.unwanted);
             for record in found.records.drain(..) {
                 let id = record.task_id.clone();

@@ -19,7 +19,8 @@ const WORTH_A_THREAD: usize = 32;
 /// Threads that read at a time, at most.
 const MAX_WORKERS: usize = 8;
 
-/// Reads each directory in `root`, and has what was read taken, in any order. A core reads one directory
+/// Reads each directory in `root`, and has what was read taken, in any order, and is told how many directories
+/// there are. A core reads one directory
 /// after the other into the same memory: to give much of it back each time makes malloc tidy up the small
 /// pieces that stay.
 ///
@@ -30,7 +31,7 @@ pub(super) fn read_each<T: Default>(
     disk: &Disk,
     root: &Path,
     read: impl Fn(&Path, &mut T) -> io::Result<()> + Sync,
-    take: impl FnMut(&mut T) + Send,
+    take: impl FnMut(&mut T, usize) + Send,
 ) -> io::Result<()> {
     let mut dirs = disk.list(root).map_err(with_path(root))?;
     dirs.retain(|(_, kind)| kind.is_dir());
@@ -43,7 +44,7 @@ pub(super) fn read_each<T: Default>(
             let number = next.fetch_add(1, Ordering::Relaxed);
             let (dir, _) = dirs.get(number)?;
             match read(dir, &mut found) {
-                Ok(()) => take.lock()(&mut found),
+                Ok(()) => take.lock()(&mut found, dirs.len()),
                 // Those before it are done, or under way.
                 Err(error) => return Some((number, error)),
             }
@@ -103,7 +104,11 @@ mod tests {
             found.push(dir.to_owned());
             Ok(())
         };
-        read_each(&disk, root.path(), read, |found| taken.append(found)).unwrap();
+        let take = |found: &mut Vec<_>, dirs| {
+            assert_eq!(dirs, DIRS);
+            taken.append(found);
+        };
+        read_each(&disk, root.path(), read, take).unwrap();
         taken.sort();
         let mut dirs: Vec<_> = (0..DIRS)
             .map(|number| root.path().join(number.to_string()))
@@ -124,7 +129,7 @@ mod tests {
                 true => Err(io::Error::other(dir.display().to_string())),
                 false => Ok(()),
             };
-            let read = read_each(&disk, root.path(), read, |()| {});
+            let read = read_each(&disk, root.path(), read, |(), _| {});
             assert_eq!(read.unwrap_err().to_string(), first.0.display().to_string());
         }
     }

@@ -3,12 +3,16 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::vec::Drain;
 
 use super::disk::{Disk, Names};
 use super::index::{Buffers, Index};
 use super::record::{self, Scratch, TaskRecord};
 use super::{layout, parallel_read};
 use crate::dfdaemon::task_id::TaskId;
+
+/// How many times what was read more is expected, at most: directories may have anything in them.
+const MOST_EXPECTED: usize = 32;
 
 /// The scheduler's records.
 #[derive(Debug)]
@@ -43,15 +47,22 @@ impl TaskStore {
         })
     }
 
-    /// Reads every record, and has it taken. What is no record is left alone: this holds nothing that
-    /// anybody was promised.
-    pub(crate) fn load(&self, mut take: impl FnMut(TaskRecord) + Send) -> io::Result<()> {
+    /// Reads every record, and has those of a directory taken together, with how many it may be in all. What is
+    /// no record is left alone: this holds nothing that anybody was promised.
+    pub(crate) fn load(
+        &self,
+        mut take: impl FnMut(Drain<'_, TaskRecord>, usize) + Send,
+    ) -> io::Result<()> {
         self.disk.create_dir_all(&self.root)?;
-        let take = |found: &mut Found| {
+        let (mut taken, mut taken_dirs) = (0, 0);
+        let take = |found: &mut Found, dirs: usize| {
             for path in found.ignored.drain(..) {
                 tracing::warn!(path = %path.display(), "not a task record, ignored");
             }
-            found.records.drain(..).for_each(&mut take);
+            taken += found.records.len();
+            taken_dirs += 1;
+            let expected = taken * (dirs / taken_dirs).min(MOST_EXPECTED);
+            take(found.records.drain(..), expected);
         };
         let index = Index::open(&self.disk, self.index.clone(), &self.scratch);
         let read = |dir: &Path, found: &mut Found| self.read(dir, &index, found);
@@ -102,4 +113,47 @@ impl TaskStore {
 /// Whether a record lies by the name of its task.
 fn is_named(record: &TaskRecord, name: &OsStr) -> bool {
     Path::new(name).file_stem().and_then(OsStr::to_str) == Some(&*record.task_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::store::TaskState;
+
+    #[test]
+    fn as_many_tasks_are_expected_as_there_are_where_directories_have_as_many() {
+        const DIRS: usize = 40;
+        let dir = tempfile::tempdir().unwrap();
+        let store = TaskStore::open(Disk::new(false), dir.path()).unwrap();
+        for number in 0..2 * DIRS {
+            let task = TaskRecord {
+                task_id: TaskId::of(&format!("{}{}", 100 + number / 2, number % 2)),
+                state: TaskState::Succeeded,
+                persistent_replica_count: 1,
+                tag: None,
+                application: None,
+                piece_length: 4 << 20,
+                content_length: 7,
+                ttl: Duration::from_secs(60),
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+            };
+            store.write(&task).unwrap();
+        }
+        let (mut taken, mut all_expected) = (0, Vec::new());
+        let take = |tasks: Drain<'_, TaskRecord>, expected| {
+            taken += tasks.len();
+            all_expected.push(expected);
+        };
+        store.load(take).unwrap();
+        assert_eq!((taken, all_expected.len()), (2 * DIRS, DIRS));
+        // Not much is expected of a single one.
+        assert_eq!(all_expected.first(), Some(&(2 * MOST_EXPECTED)));
+        assert_eq!(all_expected.get(1), Some(&(2 * DIRS)));
+        assert_eq!(all_expected.last(), Some(&(2 * DIRS)));
+    }
 }

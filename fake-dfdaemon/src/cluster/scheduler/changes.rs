@@ -2,8 +2,6 @@
 //!
 //! Callers hold the task's lock, and change what lies on the disk of it themselves.
 
-use jiff::Timestamp;
-
 use super::Scheduler;
 use super::replicas::ReplicaState;
 use super::state::{Generation, TaskEntry};
@@ -149,23 +147,19 @@ impl Scheduler {
 
     /// The tasks that have expired and that nobody holds.
     pub(in crate::cluster) fn collectable(&self) -> Vec<TaskId> {
-        let now = self.now();
-        let state = self.state();
-        let expired = state.tasks.iter();
-        let expired = expired.filter(|entry| self.may_collect(entry, now));
-        expired.map(|entry| entry.task.task_id.clone()).collect()
+        let (mut state, now) = (self.state(), self.now());
+        state.tasks.expired(now, |entry| !self.is_held(entry))
     }
 
     /// Whether a task has expired and nobody holds it.
     pub(in crate::cluster) fn is_collectable(&self, id: &str) -> bool {
         let (state, now) = (self.state(), self.now());
         let entry = state.tasks.get(id);
-        entry.is_some_and(|entry| self.may_collect(entry, now))
+        entry.is_some_and(|entry| entry.is_expired(now) && !self.is_held(entry))
     }
 
-    fn may_collect(&self, entry: &TaskEntry, now: Timestamp) -> bool {
-        let held = entry.leases > 0 && !self.has_quirk(Quirk::ExpiryUnderExports);
-        !held && entry.is_expired(now)
+    fn is_held(&self, entry: &TaskEntry) -> bool {
+        entry.leases > 0 && !self.has_quirk(Quirk::ExpiryUnderExports)
     }
 
     /// The replicas that a host may evict, the one first that was updated longest ago.

@@ -144,6 +144,8 @@ impl State {
             .current(&id, generation)
             .ok_or_else(|| not_found(&id))?;
         entry.task = task;
+        let expires_at = entry.expires_at();
+        self.tasks.expire_at(expires_at);
         self.tell_of_task(&id);
         Ok(())
     }

@@ -49,14 +49,15 @@ impl TaskFilter {
 impl Scheduler {
     /// The ids of all tasks, ordered.
     pub(crate) fn task_ids(&self) -> Vec<TaskId> {
-        let mut ids: Vec<_> = self
-            .state()
-            .tasks
-            .iter()
-            .map(|entry| entry.task.task_id.clone())
-            .collect();
+        let mut ids = self.unordered_task_ids();
         ids.sort_unstable();
         ids
+    }
+
+    fn unordered_task_ids(&self) -> Vec<TaskId> {
+        let state = self.state();
+        let ids = state.tasks.iter().map(|entry| entry.task.task_id.clone());
+        ids.collect()
     }
 
     /// How many tasks the scheduler knows.
@@ -69,7 +70,6 @@ impl Scheduler {
         if filter.is_all() {
             return self.task_ids();
         }
-        let mut meant = Vec::new();
         let look = |state: &State, id: &TaskId| {
             let entry = state.unexpired(id, self.now())?;
             let lacks = || {
@@ -83,35 +83,26 @@ impl Scheduler {
                 && (!filter.lacking || lacks());
             is_meant.then(|| id.clone())
         };
-        self.look_at_each(look, |id| meant.push(id));
+        let mut meant = self.look_at_each(look);
+        meant.sort_unstable();
         meant
     }
 
-    /// Looks at every task, in the order of their ids, and takes what is found in each. The lock on all of
-    /// them is held for a short while at a time.
-    pub(super) fn look_at_each<T>(
-        &self,
-        look: impl Fn(&State, &TaskId) -> Option<T>,
-        mut take: impl FnMut(T),
-    ) {
-        let ids = self.task_ids();
-        let mut ids = ids.iter();
+    /// Looks at every task, in no order, and returns what is found in each: to order the ids of very many takes
+    /// longer than to look. The lock on all of them is held for a short while at a time.
+    pub(super) fn look_at_each<T>(&self, look: impl Fn(&State, &TaskId) -> Option<T>) -> Vec<T> {
+        let ids = self.unordered_task_ids();
+        let (mut ids, mut found) = (ids.iter(), Vec::new());
         loop {
-            let mut found = Vec::new();
             let state = self.state();
             let until = Instant::now() + LOOKS_FOR;
             while Instant::now() < until {
                 match ids.next() {
                     Some(id) => found.extend(look(&state, id)),
-                    None => break,
+                    None => return found,
                 }
             }
             drop(state);
-            let is_over = ids.len() == 0;
-            found.into_iter().for_each(&mut take);
-            if is_over {
-                return;
-            }
             // A waiting thread gets the lock only if it is free for longer than waking up takes.
             std::thread::sleep(WAKING_UP);
         }

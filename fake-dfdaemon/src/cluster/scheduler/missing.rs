@@ -35,9 +35,23 @@ impl Scheduler {
     pub(in crate::cluster) fn schedule_missing_replicas(&self, kept: &HashSet<TaskId>) {
         let (now, tries_once) = (self.now(), self.has_quirk(Quirk::OneTryReplication));
         let is_meant = |entry: &TaskEntry| !tries_once || kept.contains(&entry.task.task_id);
-        self.for_each_short_of_replicas(is_meant, |id, _| {
-            self.schedule.add(now, Job::Replicate(id))
-        });
+        for (id, _) in self.short_of_replicas(is_meant) {
+            self.schedule.add(now, Job::Replicate(id));
+        }
+    }
+
+    /// The tasks for which [`Self::schedule_missing_replicas`] would make jobs, of a state that nobody else has yet.
+    pub(super) fn short_in(&self, state: &State) -> Vec<TaskId> {
+        if self.has_quirk(Quirk::OneTryReplication) {
+            // No host has left just now.
+            return Vec::new();
+        }
+        let now = self.now();
+        let short = state.tasks.iter();
+        let short = short.filter(|entry| !entry.is_expired(now) && self.is_short(state, entry));
+        let mut short: Vec<_> = short.map(|entry| entry.task.task_id.clone()).collect();
+        short.sort_unstable();
+        short
     }
 
     /// Schedules the replication of tasks whose replicas have room now. A job that is scheduled already
@@ -47,31 +61,30 @@ impl Scheduler {
             return;
         }
         let delay = self.adjusted().replication_delay;
-        self.for_each_short_of_replicas(
-            |_| true,
-            |id, updated_at| {
-                let due = later(updated_at, delay);
-                self.schedule.add_if_absent(due, Job::Replicate(id));
-            },
-        );
+        for (id, updated_at) in self.short_of_replicas(|_| true) {
+            let due = later(updated_at, delay);
+            self.schedule.add_if_absent(due, Job::Replicate(id));
+        }
     }
 
-    /// Tells each task that is meant and has fewer persistent replicas than it could have, and when it
-    /// changed. Of many tasks that takes a while.
-    fn for_each_short_of_replicas(
-        &self,
-        is_meant: impl Fn(&TaskEntry) -> bool,
-        tell: impl Fn(TaskId, Timestamp),
-    ) {
+    /// Each task that is meant and has fewer persistent replicas than it could have, and when it changed, in
+    /// the order of their ids. Of many tasks that takes a while.
+    fn short_of_replicas(&self, is_meant: impl Fn(&TaskEntry) -> bool) -> Vec<(TaskId, Timestamp)> {
         let look = |state: &State, id: &TaskId| {
             let entry = state
                 .unexpired(id, self.now())
                 .filter(|entry| is_meant(entry))?;
-            let succeeded = entry.task.state == TaskState::Succeeded;
-            let short = succeeded && !self.missing_replicas(state, entry).is_empty();
+            let short = self.is_short(state, entry);
             short.then(|| (id.clone(), entry.task.updated_at))
         };
-        self.look_at_each(look, |(id, updated_at)| tell(id, updated_at));
+        let mut short = self.look_at_each(look);
+        short.sort_unstable();
+        short
+    }
+
+    fn is_short(&self, state: &State, entry: &TaskEntry) -> bool {
+        let succeeded = entry.task.state == TaskState::Succeeded;
+        succeeded && !self.missing_replicas(state, entry).is_empty()
     }
 
     /// What makes a task's persistent replicas as many as were asked for: nothing, if no host has

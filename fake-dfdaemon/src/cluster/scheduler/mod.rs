@@ -98,13 +98,17 @@ impl Scheduler {
         let stuck = self.has_quirk(Quirk::StuckUploading);
         let mut state = State::new(self.state().hosts.len());
         let mut interrupted = Vec::new();
-        self.records.load(|task| {
-            if task.state == TaskState::Uploading && !stuck {
-                interrupted.push(task);
-            } else {
-                state.insert_task(task);
+        self.records.load(|tasks, expected| {
+            state.tasks.expect(expected);
+            for task in tasks {
+                if task.state == TaskState::Uploading && !stuck {
+                    interrupted.push(task);
+                } else {
+                    state.insert_task(task);
+                }
             }
         })?;
+        state.tasks.trim();
         for mut task in interrupted {
             task.state = TaskState::Failed;
             self.records.write(&task)?;
@@ -115,17 +119,23 @@ impl Scheduler {
 
     /// Takes what was [loaded](Self::load) in place of what is known.
     pub(super) fn replace_state(&self, mut loaded: State) {
-        {
+        loaded.take_statuses(&self.state());
+        // While nobody waits for the lock on it: of many tasks that takes a while.
+        let short = self.short_in(&loaded);
+        let a_host_changed = {
             let mut state = self.state();
-            for (known, loaded) in state.hosts.iter().zip(&mut loaded.hosts) {
-                loaded.status = known.status;
-            }
+            let a_host_changed = loaded.take_statuses(&state);
             loaded.events = Some(self.events.clone());
             std::mem::swap(&mut *state, &mut loaded);
-        }
+            a_host_changed
+        };
         // Freed here: others may have the lock meanwhile.
         drop(loaded);
-        self.reschedule_all();
+        if a_host_changed {
+            self.reschedule_all();
+        } else {
+            self.reschedule(short);
+        }
     }
 
     /// Locks a task, for a change of what lies on disk of it.

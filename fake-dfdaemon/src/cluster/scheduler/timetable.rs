@@ -23,11 +23,24 @@ const EVICT_DOWN_TO: u64 = 60;
 impl Scheduler {
     /// Replaces the schedule with the jobs that the state needs.
     pub(crate) fn reschedule_all(&self) {
+        self.reschedule_upkeep();
+        self.schedule_missing_replicas(&HashSet::new());
+    }
+
+    /// Replaces the schedule with the jobs that any state needs, and the replication of some tasks.
+    pub(super) fn reschedule(&self, short: Vec<TaskId>) {
+        self.reschedule_upkeep();
+        let now = self.now();
+        for id in short {
+            self.schedule.add(now, Job::Replicate(id));
+        }
+    }
+
+    fn reschedule_upkeep(&self) {
         let now = self.now();
         self.schedule.clear();
         self.schedule.add(now, Job::Collect);
         self.schedule.add(now, Job::EmptyTrash);
-        self.schedule_missing_replicas(&HashSet::new());
     }
 
     /// Empties the schedule, before another state comes.

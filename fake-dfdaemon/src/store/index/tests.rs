@@ -3,6 +3,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::Drain;
 
 use jiff::Timestamp;
 use rustix::io::Errno;
@@ -112,9 +113,11 @@ impl World {
 
     fn try_load(&self, disk: Disk) -> io::Result<Loaded> {
         let mut loaded = Loaded::new();
-        let take = |task: TaskRecord| {
-            let before = loaded.insert(task.task_id.to_string(), task);
-            assert!(before.is_none());
+        let take = |tasks: Drain<'_, TaskRecord>, _| {
+            for task in tasks {
+                let before = loaded.insert(task.task_id.to_string(), task);
+                assert!(before.is_none());
+            }
         };
         self.store(disk).load(take)?;
         Ok(loaded)
@@ -305,7 +308,9 @@ fn a_step_that_fails_or_tears_changes_nothing_and_only_a_record_that_cannot_be_r
                 let disk = Disk::new(true).with_failures(Some(steps.clone()));
                 let store = TaskStore::open(later(disk), world.0.path());
                 let mut loaded = Loaded::new();
-                let take = |task: TaskRecord| drop(loaded.insert(task.task_id.to_string(), task));
+                let take = |tasks: Drain<'_, TaskRecord>, _| {
+                    loaded.extend(tasks.map(|task| (task.task_id.to_string(), task)));
+                };
                 let opened = store.and_then(|store| store.load(take));
                 let step = steps.taken.lock().unwrap()[number];
                 let name = format!("step {number}, {step:?}, {failure:?}");

@@ -73,6 +73,9 @@ pub enum HostStatus {
     Left,
 }
 
+/// Tasks, and bytes of their content.
+type Load = (usize, u64);
+
 /// What is known of a host.
 #[derive(Debug)]
 pub(crate) struct HostState {
@@ -108,6 +111,44 @@ impl TaskEntry {
         replicas.filter(|(_, replica)| replica.is_whole()).count()
     }
 
+    /// Whether a host's record is kept at a restart: the replica has finished or failed as the task has.
+    fn has_use_for(&self, record: &ReplicaRecord) -> bool {
+        let task = &self.task;
+        // Exports go by the task's lengths: of other content they would be a part.
+        let lengths = (task.content_length, task.piece_length);
+        let as_long = (record.content_length, record.piece_length) == lengths;
+        record.task_created_at == task.created_at
+            && match task.state {
+                TaskState::Succeeded => as_long && record.finished_at.is_some(),
+                TaskState::Failed => record.failed_at.is_some(),
+                TaskState::Uploading => false,
+            }
+    }
+
+    /// Puts a replica in, and returns what its host has with it, and what it had before.
+    fn insert_replica(
+        &mut self,
+        host: HostNumber,
+        mut record: ReplicaRecord,
+        events: Option<&Events>,
+    ) -> (Load, Load) {
+        // One text for all records of a task.
+        record.task_id = self.task.task_id.clone();
+        let mut replica = ReplicaState::new(record);
+        if let Some(there) = self.replicas.get(host) {
+            (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
+            if there.lost && there.counts() {
+                self.counted_peers.add_lost(host, there.is_persistent());
+            }
+        }
+        let comes = replica.load();
+        if let Some(events) = events {
+            events.tell("replica", || replica.to_event(host));
+        }
+        let replaced = self.replicas.insert(host, replica);
+        (comes, replaced.map_or((0, 0), |replica| replica.load()))
+    }
+
     /// What is taken for a host's whole replica when hosts are chosen: also one that was lost, or that
     /// does not count since it is empty. Such a host is not asked again and again.
     pub(crate) fn finished_replica(&self, host: HostNumber) -> Option<&ReplicaState> {
@@ -137,6 +178,16 @@ impl State {
         }
     }
 
+    /// Takes over which hosts take part, and tells whether that is anything new.
+    pub(super) fn take_statuses(&mut self, known: &Self) -> bool {
+        let mut is_new = false;
+        for (host, known) in self.hosts.iter_mut().zip(&known.hosts) {
+            is_new |= host.status != known.status;
+            host.status = known.status;
+        }
+        is_new
+    }
+
     /// The task with this id, unless it has expired.
     pub(crate) fn unexpired(&self, id: &str, now: Timestamp) -> Option<&TaskEntry> {
         let entry = self.tasks.get(id);
@@ -149,27 +200,21 @@ impl State {
         entry.filter(|entry| entry.generation == generation)
     }
 
-    /// Whether a host's record is kept at a restart: its task exists, and the replica has finished or
-    /// failed as the task has.
-    pub(in crate::cluster) fn has_use_for(&self, record: &ReplicaRecord) -> bool {
-        let Some(entry) = self.tasks.get(&record.task_id) else {
+    /// Takes a host's record in at a restart, if there is use for it, and tells whether there is.
+    pub(in crate::cluster) fn adopt(&mut self, host: HostNumber, record: ReplicaRecord) -> bool {
+        let Some(entry) = self.tasks.get_mut(&record.task_id) else {
             return false;
         };
-        let task = &entry.task;
-        // Exports go by the task's lengths: of other content they would be a part.
-        let lengths = (task.content_length, task.piece_length);
-        let as_long = (record.content_length, record.piece_length) == lengths;
-        record.task_created_at == task.created_at
-            && match task.state {
-                TaskState::Succeeded => as_long && record.finished_at.is_some(),
-                TaskState::Failed => record.failed_at.is_some(),
-                TaskState::Uploading => false,
-            }
+        let is_wanted = entry.has_use_for(&record);
+        if is_wanted {
+            let (comes, goes) = entry.insert_replica(host, record, self.events.as_ref());
+            self.change_load(host, comes, goes);
+        }
+        is_wanted
     }
 
     /// Puts a task in, in place of an earlier one with its id, and returns its generation.
     pub(crate) fn insert_task(&mut self, task: TaskRecord) -> Generation {
-        self.remove_task(&task.task_id.clone());
         self.last_generation.0 += 1;
         let id = task.task_id.clone();
         let generation = self.last_generation;
@@ -180,17 +225,22 @@ impl State {
             leases: 0,
             counted_peers: CountedPeers::default(),
         };
-        self.tasks.insert(entry);
+        if let Some(replaced) = self.tasks.insert(entry) {
+            self.forget(replaced);
+        }
         self.tell_of_task(&id);
         generation
     }
 
     /// Takes a task out, and returns the hosts that have something of it.
     pub(crate) fn remove_task(&mut self, id: &str) -> Vec<HostNumber> {
-        let Some(entry) = self.tasks.remove(id) else {
-            return Vec::new();
-        };
+        let removed = self.tasks.remove(id);
+        removed.map_or_else(Vec::new, |entry| self.forget(entry))
+    }
+
+    fn forget(&mut self, entry: TaskEntry) -> Vec<HostNumber> {
         if let Some(events) = &self.events {
+            let id = &entry.task.task_id;
             events.tell("task-removed", || json!({ "task_id": id }));
         }
         let holders = entry.replicas.hosts().collect();
@@ -200,26 +250,11 @@ impl State {
         holders
     }
 
-    pub(crate) fn insert_replica(&mut self, host: HostNumber, mut record: ReplicaRecord) {
-        let Some(entry) = self.tasks.get_mut(&record.task_id) else {
-            return;
-        };
-        // One text for all records of a task.
-        record.task_id = entry.task.task_id.clone();
-        let mut replica = ReplicaState::new(record);
-        if let Some(there) = entry.replicas.get(host) {
-            (replica.uploading, replica.uploaded) = (there.uploading, there.uploaded);
-            if there.lost && there.counts() {
-                entry.counted_peers.add_lost(host, there.is_persistent());
-            }
+    pub(crate) fn insert_replica(&mut self, host: HostNumber, record: ReplicaRecord) {
+        if let Some(entry) = self.tasks.get_mut(&record.task_id) {
+            let (comes, goes) = entry.insert_replica(host, record, self.events.as_ref());
+            self.change_load(host, comes, goes);
         }
-        let comes = replica.load();
-        if let Some(events) = &self.events {
-            events.tell("replica", || replica.to_event(host));
-        }
-        let replaced = entry.replicas.insert(host, replica);
-        let goes = replaced.map_or((0, 0), |replica| replica.load());
-        self.change_load(host, comes, goes);
     }
 
     /// Notes that a host has lost its replica. The scheduler does not hear of it.
@@ -273,7 +308,7 @@ impl State {
         }
     }
 
-    fn change_load(&mut self, host: HostNumber, comes: (usize, u64), goes: (usize, u64)) {
+    fn change_load(&mut self, host: HostNumber, comes: Load, goes: Load) {
         if let Some(host) = self.hosts.get_mut(host.index()) {
             host.tasks = (host.tasks + comes.0).saturating_sub(goes.0);
             host.used = (host.used + comes.1).saturating_sub(goes.1);

@@ -2,15 +2,21 @@
 //! empty, and each place would take the memory of an id.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::mem;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use jiff::Timestamp;
 
 use super::TaskEntry;
+use crate::dfdaemon::task_id::TaskId;
 
 /// The tasks by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     table: HashTable<Box<TaskEntry>>,
+    /// No task expires before: a collector need not look at them all.
+    first_expiry: Option<Timestamp>,
     hasher: RandomState,
 }
 
@@ -29,12 +35,27 @@ impl Tasks {
         self.get(id).is_some()
     }
 
-    /// Puts a task in. There is none with its id.
-    pub(super) fn insert(&mut self, entry: TaskEntry) {
+    /// Puts a task in, and returns the one that was there with its id.
+    pub(super) fn insert(&mut self, entry: TaskEntry) -> Option<TaskEntry> {
         let hash = self.hasher.hash_one(&*entry.task.task_id);
-        self.table.insert_unique(hash, Box::new(entry), |entry| {
-            self.hasher.hash_one(&*entry.task.task_id)
-        });
+        self.expire_at(entry.expires_at());
+        let hash_of = hash_of(&self.hasher);
+        match self.table.entry(hash, is_of(&entry.task.task_id), hash_of) {
+            Entry::Occupied(mut there) => Some(mem::replace(&mut **there.get_mut(), entry)),
+            Entry::Vacant(place) => {
+                place.insert(Box::new(entry));
+                None
+            }
+        }
+    }
+
+    /// Makes room for so many tasks in all. A table that grows step by step hashes each id at each step, and
+    /// few of very many are in the cache of a core.
+    pub(crate) fn expect(&mut self, tasks: usize) {
+        if tasks > self.table.capacity() {
+            let more = tasks - self.table.len();
+            self.table.reserve(more, hash_of(&self.hasher));
+        }
     }
 
     /// Takes a task out. The table keeps little more than the room of those that are left: that of its busiest
@@ -42,11 +63,42 @@ impl Tasks {
     pub(super) fn remove(&mut self, id: &str) -> Option<TaskEntry> {
         let found = self.table.find_entry(self.hasher.hash_one(id), is_of(id));
         let (entry, _) = found.ok()?.remove();
-        if let Some(less) = less_capacity(self.table.capacity(), self.table.len()) {
-            self.table
-                .shrink_to(less, |entry| self.hasher.hash_one(&*entry.task.task_id));
-        }
+        self.trim();
         Some(*entry)
+    }
+
+    /// Gives back the room of tasks that are not there, if it is much.
+    pub(crate) fn trim(&mut self) {
+        if let Some(less) = less_capacity(self.table.capacity(), self.table.len()) {
+            self.table.shrink_to(less, hash_of(&self.hasher));
+        }
+    }
+
+    /// The tasks that have expired and that `may_go`.
+    pub(in crate::cluster) fn expired(
+        &mut self,
+        now: Timestamp,
+        may_go: impl Fn(&TaskEntry) -> bool,
+    ) -> Vec<TaskId> {
+        let mut expired = Vec::new();
+        if self.first_expiry.is_none_or(|first| now < first) {
+            return expired;
+        }
+        let mut first_expiry = None;
+        for entry in &self.table {
+            // Also of one that may go: it is there until it is removed.
+            first_expiry = Some(earlier(first_expiry, entry.expires_at()));
+            if entry.is_expired(now) && may_go(entry) {
+                expired.push(entry.task.task_id.clone());
+            }
+        }
+        self.first_expiry = first_expiry;
+        expired
+    }
+
+    /// Says that a task expires then.
+    pub(crate) fn expire_at(&mut self, at: Timestamp) {
+        self.first_expiry = Some(earlier(self.first_expiry, at));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,6 +117,14 @@ impl Tasks {
     pub(super) fn capacity(&self) -> usize {
         self.table.capacity()
     }
+}
+
+fn earlier(one: Option<Timestamp>, other: Timestamp) -> Timestamp {
+    one.map_or(other, |one| one.min(other))
+}
+
+fn hash_of(hasher: &RandomState) -> impl Fn(&Box<TaskEntry>) -> u64 {
+    move |entry| hasher.hash_one(&*entry.task.task_id)
 }
 
 fn is_of(id: &str) -> impl Fn(&Box<TaskEntry>) -> bool {

@@ -309,3 +309,87 @@ fn the_room_of_tasks_that_are_gone_goes_too() {
     assert!((0..10).all(|number| state.tasks.contains(number.to_string().as_str())));
     assert_eq!(state.tasks.len(), 10);
 }
+
+/// A table that grows on the way hashes what it has again, while other threads wait for it.
+#[test]
+fn a_table_that_is_told_of_its_tasks_does_not_grow() {
+    let mut state = State::new(1);
+    state.tasks.expect(10_000);
+    let capacity = state.tasks.capacity();
+    for number in 0..10_000 {
+        state.tasks.expect(9_000);
+        state.insert_task(task(&number.to_string()));
+    }
+    assert_eq!(state.tasks.capacity(), capacity);
+    // What did not come has no room.
+    state.tasks.expect(1_000_000);
+    state.tasks.trim();
+    assert!(state.tasks.capacity() < 100_000);
+    assert!(state.tasks.contains("9999"));
+}
+
+#[test]
+fn what_has_expired_is_found_whatever_was_looked_for_before() {
+    let mut state = State::new(1);
+    let expired = |state: &mut State, second| {
+        let mut expired = state.tasks.expired(at(second), |entry| entry.leases == 0);
+        expired.sort();
+        expired
+    };
+    assert_eq!(expired(&mut state, 1000), []);
+    let lives_until = |id: &str, second: u64| TaskRecord {
+        ttl: Duration::from_secs(second - 100),
+        ..task(id)
+    };
+    for (id, second) in [("7", 170), ("8", 180), ("9", 190)] {
+        state.insert_task(lives_until(id, second));
+    }
+    assert_eq!(expired(&mut state, 169), []);
+    state.tasks.get_mut("7").unwrap().leases = 1;
+    assert_eq!(expired(&mut state, 170), []);
+    // It is no longer held, and its removal fails; another one goes.
+    state.tasks.get_mut("7").unwrap().leases = 0;
+    for _ in 0..2 {
+        assert_eq!(expired(&mut state, 170), ["7"].map(TaskId::of));
+    }
+    state.remove_task("7");
+    assert_eq!(expired(&mut state, 179), []);
+    assert_eq!(expired(&mut state, 185), ["8"].map(TaskId::of));
+    // One that is put in expires before all others, and takes the place of another.
+    state.insert_task(lives_until("9", 120));
+    assert_eq!(expired(&mut state, 120), ["9"].map(TaskId::of));
+    assert_eq!(expired(&mut state, 119), []);
+    assert_eq!(expired(&mut state, 500), ["8", "9"].map(TaskId::of));
+}
+
+/// Of a replica that is adopted and of one that is not, its host has all or nothing.
+#[test]
+fn a_host_has_what_is_adopted_at_a_restart() {
+    let mut state = State::new(2);
+    state.insert_task(task("7"));
+    let [first, second] = [0, 1].map(HostNumber::of);
+    assert!(state.adopt(first, whole("7", true)));
+    let of_an_earlier_one = ReplicaRecord {
+        task_created_at: at(99),
+        ..whole("7", true)
+    };
+    for other in [of_an_earlier_one, partial("7"), whole("8", true)] {
+        assert!(!state.adopt(second, other));
+    }
+    let has = |host: HostNumber| {
+        (
+            state.hosts[host.index()].tasks,
+            state.hosts[host.index()].used,
+        )
+    };
+    assert_eq!((has(first), has(second)), ((1, 10), (0, 0)));
+    assert_eq!(state.tasks.get("7").unwrap().whole_replica_count(), 1);
+}
+
+#[test]
+fn it_is_told_whether_a_host_came_or_left_meanwhile() {
+    let (known, mut loaded) = (five_hosts(), State::new(5));
+    assert!(loaded.take_statuses(&known));
+    assert!(!loaded.take_statuses(&known));
+    assert_eq!(loaded.status(HostNumber::of(2)), HostStatus::Left);
+}
