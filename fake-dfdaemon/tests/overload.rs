@@ -7,7 +7,6 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -18,12 +17,10 @@ use crate::support::control::Address;
 use crate::support::peer_client::PeerClient;
 use crate::support::process::Process;
 use crate::support::requests;
+use testkit::wait::{HANGS, Patience};
 
 /// What the process may have open, and nobody may raise.
 const DESCRIPTORS: usize = 64;
-
-/// Longer than anything here takes.
-const HANGS: Duration = Duration::from_secs(30);
 
 struct Limited {
     dir: TempDir,
@@ -127,9 +124,9 @@ async fn a_connection_too_many_is_told_so() {
     world.import(&crowd[0], "file", 10).await.unwrap();
     // Who comes when others have gone is let in.
     crowd.clear();
-    let began = std::time::Instant::now();
+    let patience = Patience::new();
     while is_answered(&world.endpoint()).await.1.code() == Code::ResourceExhausted {
-        assert!(began.elapsed() < HANGS, "there is no room any more");
+        patience.lasts("there is no room any more");
     }
     assert!(world.process.end(Signal::TERM).success());
 }
@@ -145,13 +142,13 @@ async fn silent_connections_keep_nobody_waiting() {
     let (_, status) = is_answered(&world.endpoint()).await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
     drop(silent);
-    let began = std::time::Instant::now();
+    let patience = Patience::new();
     loop {
         let (_, status) = asks(&world.endpoint()).await;
         if status.is_some_and(|status| status.message().contains("not found")) {
             break;
         }
-        assert!(began.elapsed() < HANGS, "there is no room any more");
+        patience.lasts("there is no room any more");
     }
     assert!(world.process.end(Signal::TERM).success());
 }
@@ -186,13 +183,13 @@ async fn a_call_whose_files_are_too_many_is_told_so_and_nothing_is_lost() {
         assert!(refused_or_answered, "neither cut off nor answered");
     }
     drop(stalled);
-    let began = std::time::Instant::now();
+    let patience = Patience::new();
     let second = loop {
         match world.import(&client, "second", LENGTH).await {
             Ok(id) => break id,
             Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
         }
-        assert!(began.elapsed() < HANGS, "descriptors are not given back");
+        patience.lasts("descriptors are not given back");
     };
     for id in [&id, &second] {
         let exported = in_time(client.export(export(id))).await.ok();
@@ -225,9 +222,9 @@ async fn idle_control_connections_keep_no_call_waiting() {
     world.import(&client, "file", 10).await.unwrap();
     drop(idle);
     // The daemon counts a connection until it has seen that the client closed it.
-    let began = std::time::Instant::now();
+    let patience = Patience::new();
     while !has_settled(&control) {
-        assert!(began.elapsed() < HANGS, "there is no room any more");
+        patience.lasts("there is no room any more");
     }
     assert!(world.process.end(Signal::TERM).success());
 }

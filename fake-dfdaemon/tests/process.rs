@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use dfdaemon_api::dfdaemon::v2::download_persistent_cache_task_response::Response as Event;
 use rustix::process::Signal;
@@ -13,6 +12,7 @@ use tonic::Code;
 use crate::support::client::{Client, Export, Exported, Import};
 use crate::support::process::{Process, names, refused, serve};
 use crate::support::requests;
+use testkit::wait::HANGS;
 
 fn import(path: &std::path::Path) -> Import {
     requests::import(path, 1, 3600)
@@ -269,7 +269,7 @@ async fn a_crowd_is_served_beyond_the_soft_limit_of_open_files() {
     let mut crowd = Vec::new();
     for _ in 0..100 {
         let client = Client::connect(&process.endpoint(0)).await;
-        let answered = tokio::time::timeout(Duration::from_secs(30), client.stat("404")).await;
+        let answered = tokio::time::timeout(HANGS, client.stat("404")).await;
         let status = answered.expect("a client waits for ever").unwrap_err();
         assert!(status.message().contains("not found"), "{status:?}");
         crowd.push(client);
@@ -289,7 +289,7 @@ async fn a_log_that_nobody_reads_fails_and_blocks_nothing() {
         // More than a pipe holds.
         for _ in 0..50 {
             let client = Client::connect(&process.endpoint(0)).await;
-            let answered = tokio::time::timeout(Duration::from_secs(30), client.stat("404")).await;
+            let answered = tokio::time::timeout(HANGS, client.stat("404")).await;
             let status = answered.expect("a call waits for ever").unwrap_err();
             assert!(status.message().contains("not found"), "{status:?}");
         }

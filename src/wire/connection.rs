@@ -373,7 +373,6 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_call_ends_with_the_connection_whenever_that_is_closed() {
-        const HANGS: Duration = Duration::from_secs(30);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let (sender, ready) = std::sync::mpsc::channel();
@@ -388,7 +387,7 @@ mod tests {
             wait_busily(Duration::from_micros(round % 51));
             let stat =
                 service.stat_persistent_cache_task(StatPersistentCacheTaskRequest::default());
-            let stat = tokio::time::timeout(HANGS, stat).await;
+            let stat = tokio::time::timeout(testkit::wait::HANGS, stat).await;
             let status = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
             let error = status::cause(&status.unwrap_err(), Operation::Query);
             assert_eq!(error.kind(), ErrorKind::Unavailable);

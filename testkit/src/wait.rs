@@ -6,16 +6,18 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::process::{Child, ExitStatus, Output};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 
-/// Longer than anything takes that a test waits for.
+/// Longer than anything takes that a test waits for. No test claims that something is quicker: this is there so that a test
+/// of what hangs fails, and every guard of this kind takes its time from here.
 pub const HANGS: Duration = Duration::from_secs(60);
 
 /// What tells of something else in a directory, or in a file. Not that it is looked at: a test that looks would
@@ -102,6 +104,56 @@ pub fn until_process_ends(pid: u32) {
     }
 }
 
+/// Waits for the end of a child. One that hangs fails the test.
+pub fn end_of(child: &mut Child) -> ExitStatus {
+    until_process_ends(child.id());
+    child.wait().unwrap()
+}
+
+/// Waits for the end of a child and reads what it writes. One that hangs is killed, and fails the test.
+pub fn output_of(child: Child, what: &str) -> Output {
+    output_within(HANGS, child, what)
+}
+
+/// The same, and hangs after this time.
+pub fn output_within(time: Duration, child: Child, what: &str) -> Output {
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let guard = std::thread::spawn(move || {
+        let ends = comes_within(time, &process);
+        if !ends {
+            // It may have ended just now.
+            let _ = pidfd_send_signal(&process, Signal::KILL);
+        }
+        ends
+    });
+    let output = child.wait_with_output().unwrap();
+    assert!(guard.join().unwrap(), "it hangs: {what}");
+    output
+}
+
+/// How long a test asks again for what must come at last.
+#[derive(Debug)]
+pub struct Patience(Instant);
+
+impl Patience {
+    /// From now on.
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Fails the test when what it asks for has not come by now.
+    pub fn lasts(&self, what: &str) {
+        assert!(self.0.elapsed() < HANGS, "{what}");
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Waits until somebody reads a FIFO, and returns its other end. Where nobody comes to read, a thread stays behind.
 pub async fn opened_by_reader(fifo: &Path) -> File {
     let (sender, opened) = oneshot::channel();
@@ -133,6 +185,10 @@ pub fn block_for(time: Duration) {
 
 /// Blocks until there is something to read, or it is clear that nothing comes.
 fn comes(descriptor: &OwnedFd) -> bool {
+    comes_within(HANGS, descriptor)
+}
+
+fn comes_within(time: Duration, descriptor: &OwnedFd) -> bool {
     let mut descriptor = [PollFd::new(descriptor, PollFlags::IN)];
-    poll(&mut descriptor, Some(&Timespec::try_from(HANGS).unwrap())).unwrap() > 0
+    poll(&mut descriptor, Some(&Timespec::try_from(time).unwrap())).unwrap() > 0
 }

@@ -163,10 +163,7 @@ impl<'a> Cells<'a> {
         let run = self.run(self.column.line, options.as_ref().map_or(&[], |all| all));
         let took = began.elapsed();
         let least = timeout.unwrap_or_default();
-        assert!(
-            (least..least + HANGS).contains(&took),
-            "{case}: {took:?}\n{run}"
-        );
+        assert!(took >= least, "{case}: {took:?}\n{run}");
         run
     }
 

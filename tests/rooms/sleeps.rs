@@ -40,6 +40,59 @@ const REAL_TIME: [(&str, &str); 10] = [
 /// Who asks again after a pause, by `testkit::wait::before_asking_again`: what tells of nothing else is asked through it.
 const ASKS_AGAIN: &str = "fake-dfdaemon/tests/support/mod.rs";
 
+/// Where tests may look at the machine's clock, and what for. None holds that something is quicker than a time: a timer is
+/// never early, so that a test of it can look for the least that it took.
+const MEASURE: [(&str, &str); 9] = [
+    (
+        "fake-dfdaemon/tests/access/hung.rs",
+        "how long a refusal must not come",
+    ),
+    (
+        "fake-dfdaemon/tests/crash/activities.rs",
+        "when to kill at random",
+    ),
+    ("fake-dfdaemon/tests/load.rs", "a measurement, no test"),
+    (
+        "fake-dfdaemon/tests/run/proxy/replay.rs",
+        "the least that a replay at a speed takes",
+    ),
+    (
+        "src/wire/connection.rs",
+        "moments that are microseconds apart",
+    ),
+    ("tests/e2e/deadlines.rs", "the least that a --timeout takes"),
+    ("tests/e2e/faults.rs", "the least that a --timeout takes"),
+    (
+        "tests/e2e/interruptions.rs",
+        "the least that a --timeout takes",
+    ),
+    (
+        "tests/e2e/soak/mod.rs",
+        "how long a soak goes on, and the processes come to rest",
+    ),
+];
+
+/// Where a `timeout` in a test is no guard against what hangs.
+const GIVE_UP: [(&str, &str); 5] = [
+    (
+        "fake-dfdaemon/src/proxy/passage/tests.rs",
+        "tokio's clock, which stands still",
+    ),
+    (
+        "fake-dfdaemon/tests/run/proxy/faults.rs",
+        "a client that gives up what a fault stalls",
+    ),
+    ("tests/e2e/soak/mod.rs", "a soak loads the machine more"),
+    (
+        "tests/fuzz/src/stage.rs",
+        "a guard, in a crate that libFuzzer runs without testkit",
+    ),
+    (
+        "tests/fuzz/src/wire.rs",
+        "a reader of what a stalled stream says no more",
+    ),
+];
+
 /// Where tokio's clock stands still, and a sleep moves it.
 const STANDS_STILL: [&str; 2] = [
     "fake-dfdaemon/src/cluster/threads.rs",
@@ -49,13 +102,18 @@ const STANDS_STILL: [&str; 2] = [
 /// Has the two ways to let time pass.
 const WAITS: &str = "testkit/src/wait.rs";
 
-/// What is wrong with the tests in a file: they sleep, or they wait for something that they expect not to come.
-fn sleeps(text: &str) -> Vec<String> {
+/// A text without the lines that are comments.
+fn code_of(text: &str) -> String {
     let lines = text.lines().map(|line| match line.trim_start() {
         comment if comment.starts_with("//") => "",
         code => code,
     });
-    let code = lines.collect::<Vec<_>>().join("\n");
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What is wrong with the tests in a file: they sleep, or they wait for something that they expect not to come.
+fn sleeps(text: &str) -> Vec<String> {
+    let code = code_of(text);
     let tokens = tokens(&code);
     let by_name = ["sleep", "sleep_until", "sleep_ms", "park_timeout"];
     let is_number = |token: &str| token.starts_with(|first: char| first.is_ascii_digit());
@@ -117,6 +175,36 @@ fn expires(arguments: &[&str]) -> bool {
     !is_now && matches!(behind, [".", "await", ".", name, ..] if is_error(name))
 }
 
+/// Whether tests look at the machine's clock. Where tokio's stands still, it is that one.
+fn measures(tests: &str) -> bool {
+    if tests.contains("start_paused = true") {
+        return false;
+    }
+    let code = code_of(tests);
+    let tokens = tokens(&code);
+    let mut windows = tokens.windows(3);
+    windows.any(|window| matches!(window, ["Instant", "::", "now"] | [".", "elapsed", "("]))
+}
+
+/// The times of a test's own after which it gives something up, or fails.
+fn own_times(tests: &str) -> Vec<String> {
+    let code = code_of(tests);
+    let tokens = tokens(&code);
+    let mut found = Vec::new();
+    for at in 1..tokens.len() {
+        let is_declared = tokens[at - 1..].starts_with(&["const", "HANGS"]);
+        let arguments = tokens[at..].strip_prefix(&["timeout", "("]);
+        let arguments = arguments.filter(|_| ![".", "fn"].contains(&tokens[at - 1]));
+        let time = arguments.and_then(|arguments| arguments.split(|token| *token == ",").next());
+        let is_own =
+            time.is_some_and(|time| !time.contains(&"HANGS") && time != ["Duration", "::", "ZERO"]);
+        if is_declared || is_own {
+            found.push(time.map_or("const HANGS".to_owned(), |time| time.join(" ")));
+        }
+    }
+    found
+}
+
 /// The tests in a file of this path: all of it, or what stands at its end.
 fn tests_in<'a>(path: &str, text: &'a str) -> &'a str {
     let is_all = ["tests/", "testkit/"]
@@ -164,6 +252,7 @@ fn no_test_sleeps_and_few_need_time_to_pass() {
     }
     let (mut looked_at, mut faults) = (0, Vec::new());
     let (mut pass_time, mut ask_again) = (Vec::new(), Vec::new());
+    let (mut measure, mut give_up) = (Vec::new(), Vec::new());
     for file in &files {
         // This one is about them.
         if file == WAITS || file.starts_with("tests/rooms/") {
@@ -185,12 +274,44 @@ fn no_test_sleeps_and_few_need_time_to_pass() {
         if tests.contains("before_asking_again(") {
             ask_again.push(file.as_str());
         }
+        if measures(tests) {
+            measure.push(file.as_str());
+        }
+        if !own_times(tests).is_empty() {
+            give_up.push(file.as_str());
+        }
     }
     assert!(looked_at > 200, "{looked_at} files");
     assert!(faults.is_empty(), "these sleep:\n{}", faults.join("\n"));
     pass_time.sort_unstable();
     assert_eq!(pass_time, REAL_TIME.map(|(file, _)| file));
     assert_eq!(ask_again, [ASKS_AGAIN]);
+    measure.sort_unstable();
+    assert_eq!(measure, MEASURE.map(|(file, _)| file));
+    give_up.sort_unstable();
+    assert_eq!(give_up, GIVE_UP.map(|(file, _)| file));
+}
+
+#[test]
+fn bounds_of_time_are_found() {
+    assert!(measures("let began = std::time::Instant::now();"));
+    assert!(measures("assert!(began.elapsed() < SOON);"));
+    assert!(!measures("use std::time::Instant;"));
+    for bound in [
+        "const HANGS: Duration = Duration::from_secs(30);",
+        "let end = tokio::time::timeout(PATIENCE, call(a, b)).await;",
+        "let end = timeout(Duration::from_secs(30), call).await;",
+    ] {
+        assert_eq!(own_times(bound).len(), 1, "{bound}");
+    }
+    for guard in [
+        "let end = timeout(HANGS, call).await;",
+        "let end = timeout(testkit::wait::HANGS, call).await;",
+        "let request = request.timeout(SOON);",
+        "let more = timeout(Duration::ZERO, call).await;",
+    ] {
+        assert_eq!(own_times(guard), [""; 0], "{guard}");
+    }
 }
 
 #[test]

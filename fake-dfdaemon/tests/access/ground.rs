@@ -5,17 +5,14 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 use testkit::program::skipped;
+pub(crate) use testkit::wait::HANGS;
 
 /// A user who is not root.
 pub(crate) const NOBODY: u32 = 65534;
-
-/// Much longer than anything here takes.
-pub(crate) const HANGS: Duration = Duration::from_secs(30);
 
 pub(crate) struct Ground(TempDir);
 

@@ -1,7 +1,5 @@
 //! A journal, and files to preload, in a file system that stops answering.
 
-use std::time::Instant;
-
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::timeout;
@@ -60,10 +58,9 @@ async fn a_journal_whose_file_system_hangs_stops_nothing() {
         assert!(why.contains("does not answer"), "{why}");
     }
 
-    let signalled = Instant::now();
     let ended = tokio::task::spawn_blocking(move || process.end(Signal::TERM));
     let ended = timeout(HANGS, ended).await.expect("it hangs").unwrap();
-    assert_eq!(ended.code(), Some(0), "after {:?}", signalled.elapsed());
+    assert_eq!(ended.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,14 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fake_dfdaemon::{Builder, Release};
 
 use crate::tested_daemon::TestedDaemon;
-
-/// A row that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use testkit::wait::HANGS;
 
 /// What a machine has to have, and how to see whether it does.
 type Machine = (&'static str, fn() -> bool);
@@ -117,7 +114,7 @@ impl Row {
             .unwrap();
         runtime.block_on(async {
             let tried = async { (self.attempt)(daemon().await).await };
-            let tried = tokio::time::timeout(PATIENCE, tried).await;
+            let tried = tokio::time::timeout(HANGS, tried).await;
             tried.unwrap_or_else(|_| panic!("it hangs"));
         });
     }

@@ -6,13 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use rustix::fs::inotify::WatchFlags;
 use testkit::wait::Changes;
-
-/// How long it may take a writer to get its turn while an import reads.
-pub(crate) const COMES_TO_WRITE: Duration = Duration::from_secs(30);
 
 /// Writes to a file whenever somebody opens it or has read some of it, until dropped.
 pub(crate) struct Writer {

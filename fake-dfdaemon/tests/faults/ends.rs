@@ -1,7 +1,6 @@
 //! Calls that faults hold up end when they have to.
 
 use std::fs::File;
-use std::time::Duration;
 
 use fake_dfdaemon::{Fault, Quirk, Release, Rpc};
 use rustix::fs::inotify::WatchFlags;
@@ -11,9 +10,7 @@ use tonic::Code;
 use crate::faults::world::{PIECE, World, import, transfer};
 use crate::support::client::Import;
 use crate::support::eventually;
-
-/// Longer than anything here takes, and shorter than the longest file is read.
-const HANGS: Duration = Duration::from_secs(30);
+use testkit::wait::HANGS;
 
 /// A file that takes minutes to read.
 fn long_file(w: &World) -> Import {

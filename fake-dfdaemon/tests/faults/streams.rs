@@ -7,12 +7,10 @@ use fake_dfdaemon::{Action, Fault, Rpc};
 use crate::faults::world::{Kind, PIECE, Place, Subject, World, export_to, faults, transfer};
 use crate::support::client::Exported;
 use crate::support::outlasts;
+use testkit::wait::HANGS;
 
 /// Three pieces, the last of one byte.
 const LENGTH: usize = 2 * PIECE + 1;
-
-/// Longer than anything here takes.
-const HANGS: Duration = Duration::from_secs(30);
 
 /// The piece that a fault at this place hits.
 fn hit(place: Place) -> u32 {

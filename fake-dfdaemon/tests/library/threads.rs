@@ -14,14 +14,13 @@ use tokio_test::{assert_pending, task};
 use crate::support::client::Client;
 use crate::support::requests::{import, transfer};
 use crate::support::{content, runtime};
+use testkit::wait::HANGS;
 
 /// Asks the control API without a runtime. The thread is blocked meanwhile.
 fn ask(daemon: &FakeDfdaemon, method: &str, path: &str) -> String {
     let mut stream = UnixStream::connect(daemon.control()).unwrap();
     // Without an answer the test fails instead of blocking for ever.
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
+    stream.set_read_timeout(Some(HANGS)).unwrap();
     let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -38,7 +37,7 @@ fn import_elsewhere(endpoint: &Path, file: &Path) -> String {
         runtime().block_on(async {
             let host = Client::connect(&endpoint).await;
             let imported = host.import(import(&file, 2, 3600));
-            let imported = tokio::time::timeout(Duration::from_secs(30), imported).await;
+            let imported = tokio::time::timeout(HANGS, imported).await;
             imported.expect("nobody answers").unwrap().id
         })
     });

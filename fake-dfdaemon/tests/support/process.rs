@@ -68,7 +68,7 @@ impl Process {
     pub fn end(mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(self.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
-        self.child.wait().unwrap()
+        testkit::wait::end_of(&mut self.child)
     }
 
     /// Kills it, as the system does that is out of memory.

@@ -33,7 +33,6 @@ fn ended<T: Send + Sync + 'static>(
 fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
     let (_keep, never) = mpsc::channel::<()>();
     let (sender, removed) = mpsc::channel();
-    let began = Instant::now();
     let ended = ended(async move || {
         let _begun = Leftover::new(move || {
             let _ = sender.send(());
@@ -46,7 +45,6 @@ fn an_operation_that_hangs_is_left_behind_and_what_it_began_is_removed() {
     };
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(removed.try_recv(), Ok(()));
-    assert!(began.elapsed() < testkit::wait::HANGS);
 }
 
 /// A write that never returns, into a file beside an output.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testkit::wait::HANGS;
+
 use super::*;
 
 #[tokio::test]
@@ -93,13 +95,10 @@ async fn transfers_that_stall_stop_no_other_call() {
         let client = client.clone();
         tokio::spawn(async move { client.export_to_writer(&request, writer).await });
         let first = received.wait_for(|progress| progress.received >= LENGTH as u64);
-        tokio::time::timeout(Duration::from_secs(30), first)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(HANGS, first).await.unwrap().unwrap();
     }
     let id = request().task_id;
     let stat = client.stat(&id);
-    let stat = tokio::time::timeout(Duration::from_secs(30), stat).await;
+    let stat = tokio::time::timeout(HANGS, stat).await;
     assert_eq!(stat.unwrap().unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -31,8 +31,8 @@ use crate::support::{DaemonProcess, seeded};
 
 const HOSTS: usize = 4;
 
-/// Whoever takes longer than this hangs.
-const HANGS: Duration = Duration::from_secs(120);
+/// A soak loads the machine more than a test does.
+const HANGS: Duration = testkit::wait::HANGS.saturating_mul(2);
 
 /// Until idle threads of the daemon have gone.
 const COMES_TO_REST: Duration = Duration::from_secs(60);

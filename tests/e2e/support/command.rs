@@ -227,7 +227,7 @@ impl Running {
     }
 
     pub fn wait(self) -> Run {
-        let mut output = self.child.wait_with_output().unwrap();
+        let mut output = testkit::wait::output_of(self.child, &self.line);
         if let Some(stdout) = self.stdout {
             output.stdout = stdout.join().unwrap();
         }
@@ -378,4 +378,12 @@ impl std::fmt::Display for Run {
 /// Words of a command line: `words("stat --timeout 1s")`.
 pub fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
+}
+
+#[test]
+#[should_panic(expected = "it hangs: sleep")]
+fn a_command_that_hangs_is_killed_and_fails_its_test() {
+    let mut command = Command::new("sleep");
+    let child = command.arg("300").stdout(Stdio::piped()).spawn().unwrap();
+    testkit::wait::output_within(std::time::Duration::ZERO, child, "sleep");
 }

@@ -74,7 +74,7 @@ impl DaemonProcess {
         let pid = i32::try_from(self.child.id()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
+        testkit::wait::end_of(&mut self.child).code()
     }
 }
 

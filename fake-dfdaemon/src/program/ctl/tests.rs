@@ -8,9 +8,6 @@ use serde_json::json;
 
 use super::*;
 
-/// No answer takes nearly as long.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-
 #[derive(Debug, Parser)]
 struct Line {
     #[command(flatten)]
@@ -79,7 +76,7 @@ async fn a_daemon_that_hangs_up_is_an_error_at_whatever_moment_it_does() {
     });
     for _ in 0..2000 {
         let health = get("/health");
-        let answered = tokio::time::timeout(PATIENCE, send(&socket, health)).await;
+        let answered = tokio::time::timeout(testkit::wait::HANGS, send(&socket, health)).await;
         answered.expect("it waits for ever").unwrap_err();
     }
     server.abort();

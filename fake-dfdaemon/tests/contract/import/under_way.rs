@@ -1,7 +1,6 @@
 //! Imports under way: at once, changed, given up.
 
 use std::path::Path;
-use std::time::Instant;
 
 use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::Release;
@@ -12,7 +11,8 @@ use crate::row::{Row, row};
 use crate::support::client::{Client, Import};
 use crate::support::eventually;
 use crate::tested_daemon::{MIB, TestedDaemon, assert_says, import, import_as};
-use crate::writer::{COMES_TO_WRITE, Writer};
+use crate::writer::Writer;
+use testkit::wait::Patience;
 
 pub(super) fn rows() -> Vec<Row> {
     vec![
@@ -104,14 +104,14 @@ async fn a_file_that_changes_while_it_is_read_is_refused(w: TestedDaemon) {
 /// Imports a file that is being written to, until the writer gets its turn during an import.
 async fn refused_for_a_change(w: &TestedDaemon, path: &Path) -> (String, Status) {
     let client = w.client().await;
-    let began = Instant::now();
-    while began.elapsed() < COMES_TO_WRITE {
+    let patience = Patience::new();
+    loop {
+        patience.lasts("no import saw a change");
         let text = w.unique("changing");
         if let Err(refused) = client.import(import_as(path, &text)).await {
             return (text, refused);
         }
     }
-    panic!("no import saw a change");
 }
 
 async fn a_change_ends_the_task_failed(w: TestedDaemon) {

@@ -9,7 +9,7 @@ mod waiting;
 
 use std::fs;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fake_dfdaemon::{Builder, FakeDfdaemon, Fault, Quirk, Release, Rpc};
 use rustix::fs::{CWD, Mode};
@@ -22,7 +22,8 @@ use crate::support::world::{ended, fired};
 use crate::tested_daemon::{
     MIB, TestedDaemon, export_to, has_other_file_system, import, import_as, seconds, transfer,
 };
-use crate::writer::{COMES_TO_WRITE, Writer};
+use crate::writer::Writer;
+use testkit::wait::Patience;
 
 /// One row a quirk: one that is new fails until somebody says how it shows.
 pub(crate) fn rows() -> Vec<Row> {
@@ -221,8 +222,9 @@ async fn changes(w: &TestedDaemon, fake: &FakeDfdaemon, has: bool) -> bool {
     let client = client_of(fake).await;
     // Where none is noticed, some imports show it; else it takes as many as it takes.
     let enough = if has { 15 } else { usize::MAX };
-    let (mut unnoticed, began) = (0, Instant::now());
-    while unnoticed < enough && began.elapsed() < COMES_TO_WRITE {
+    let (mut unnoticed, patience) = (0, Patience::new());
+    while unnoticed < enough {
+        patience.lasts("no import saw a change");
         let request = import_as(&path, &w.unique("changing"));
         if let Err(status) = client.import(request).await {
             assert_eq!(status.code(), Code::Aborted, "{status:?}");

@@ -20,12 +20,10 @@ use super::ops::{HOSTS, Op, Target};
 use super::texts;
 use crate::support::client::Client;
 use crate::support::peer_client::PeerClient;
+use testkit::wait::HANGS;
 
 /// Longer than a walk takes: the collector comes when a step asks for it.
 const NEVER: Duration = Duration::from_secs(100 * 24 * 60 * 60);
-
-/// Much longer than a step takes.
-const HANGS: Duration = Duration::from_secs(30);
 
 pub(crate) struct QuirkWalk {
     dir: TempDir,

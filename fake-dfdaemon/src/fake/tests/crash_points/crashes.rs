@@ -1,9 +1,8 @@
 //! Runs that end at a step. What was promised before is there when the state is opened again, what
 //! was under way has happened or has not.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
+use testkit::wait::HANGS;
 
 use super::place::Place;
 use super::plan::{Happens, Plan, can_tear, changes};
@@ -15,9 +14,6 @@ use crate::store::DiskOp;
 
 /// When scenarios begin.
 pub(super) const START: Timestamp = Timestamp::constant(1_767_323_045, 0);
-
-/// No run takes nearly as long.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario to its end, and returns the steps that it took.
 pub(super) async fn steps_of(scenario: &Scenario) -> Vec<DiskOp> {
@@ -128,7 +124,7 @@ async fn crash_at_every_step(scenario: Scenario) {
                 continue;
             }
             let name = format!("{}: {step:?}, step {at}, torn {torn}", scenario.name);
-            let run = tokio::time::timeout(PATIENCE, crash(&scenario, at, torn));
+            let run = tokio::time::timeout(HANGS, crash(&scenario, at, torn));
             super::named(&name, run).await.expect(&name);
             runs += 1;
         }

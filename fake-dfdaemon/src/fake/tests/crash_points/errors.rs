@@ -3,7 +3,9 @@
 
 use rustix::io::Errno;
 
-use super::crashes::{PATIENCE, START, steps_of};
+use testkit::wait::HANGS;
+
+use super::crashes::{START, steps_of};
 use super::place::Place;
 use super::plan::{Happens, Plan, can_tear, takes_space};
 use super::running_fake::RunningFake;
@@ -130,7 +132,7 @@ async fn fail_at_every_step(scenario: Scenario) {
                 continue;
             }
             let name = format!("{}: {step:?}, step {at}, {happens:?}", scenario.name);
-            let run = tokio::time::timeout(PATIENCE, fail(&scenario, at, happens));
+            let run = tokio::time::timeout(HANGS, fail(&scenario, at, happens));
             let reported = super::named(&name, run).await.expect(&name);
             assert!(
                 reported || !must_be_reported(&scenario, &steps, at),
