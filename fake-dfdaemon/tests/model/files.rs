@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use dfdaemon_api::task_id::{Parameters, TaskIdHasher};
 use fake_dfdaemon::Release;
@@ -22,8 +23,13 @@ pub(crate) fn first_number(file: usize) -> usize {
     1_000_000 * (file + 1)
 }
 
-/// What a file holds.
-pub(crate) fn bytes(file: usize) -> Vec<u8> {
+/// What a file holds: written once in a process, since cases ask for it many times.
+pub(crate) fn bytes(file: usize) -> &'static [u8] {
+    static WRITTEN: [OnceLock<Vec<u8>>; LENGTHS.len()] = [const { OnceLock::new() }; LENGTHS.len()];
+    WRITTEN[file].get_or_init(|| written(file))
+}
+
+fn written(file: usize) -> Vec<u8> {
     let mut text = String::with_capacity(LENGTHS[file] + 8);
     let mut number = first_number(file);
     while text.len() < LENGTHS[file] {
@@ -74,7 +80,7 @@ impl Target {
             Self::Named(name) => scheme.of_content(NAMES[name]),
             Self::Content(file) => {
                 let mut hasher = TaskIdHasher::new(scheme);
-                hasher.update(&bytes(file));
+                hasher.update(bytes(file));
                 hasher.finish(Parameters::default())
             }
             Self::Unknown => "404".to_owned(),

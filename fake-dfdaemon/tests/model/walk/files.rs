@@ -4,9 +4,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// What the sources hold, in bytes. The last one is long, and holes.
 pub(crate) const LENGTHS: [usize; 4] = [0, 9, (4 << 20) + 5, LONG];
@@ -37,8 +39,8 @@ pub(crate) enum Node {
 /// The files that the walk made.
 pub(crate) struct Files {
     pub(crate) dir: PathBuf,
-    /// What each file holds.
-    contents: Vec<Vec<u8>>,
+    /// What each file holds. Copies share it until one is edited.
+    contents: Vec<Arc<Vec<u8>>>,
     /// Files of which nobody says what they hold.
     unknown: BTreeSet<usize>,
     /// The sources.
@@ -48,7 +50,7 @@ pub(crate) struct Files {
     /// What relative links to each source lead to from beside the outputs, if something is there.
     beside: [Option<usize>; LENGTHS.len()],
     edits: u8,
-    /// When long files were changed last that hold what they should: they are not read again.
+    /// When files were changed last that hold what they should: they are not read again.
     read: RefCell<BTreeMap<usize, (i64, i64)>>,
 }
 
@@ -74,10 +76,10 @@ impl Files {
         for (source, length) in LENGTHS.into_iter().enumerate() {
             let bytes: Vec<u8> = match length {
                 LONG => vec![0; LONG],
-                _ => (0..length).map(|at| (at / 7 + source) as u8).collect(),
+                _ => counted(source, length),
             };
             write(&files.source(source), &bytes);
-            files.sources[source] = files.add(bytes);
+            files.sources[source] = files.add(bytes.into());
             let (absolute, relative) = (files.absolute(source), files.relative(source));
             std::os::unix::fs::symlink(files.source(source), absolute).unwrap();
             std::os::unix::fs::symlink(format!("source-{source}"), relative).unwrap();
@@ -86,7 +88,7 @@ impl Files {
     }
 
     /// Notes a file that somebody made.
-    pub(crate) fn add(&mut self, bytes: Vec<u8>) -> usize {
+    pub(crate) fn add(&mut self, bytes: Arc<Vec<u8>>) -> usize {
         self.contents.push(bytes);
         self.contents.len() - 1
     }
@@ -124,7 +126,7 @@ impl Files {
     }
 
     /// Notes that something was written through an output that leads to nothing.
-    pub(crate) fn write_through(&mut self, output: usize, bytes: Vec<u8>) {
+    pub(crate) fn write_through(&mut self, output: usize, bytes: Arc<Vec<u8>>) {
         let file = self.add(bytes);
         match self.outputs[output].1 {
             Some(Node::Relative(source)) => self.beside[source] = Some(file),
@@ -152,11 +154,11 @@ impl Files {
     }
 
     /// The bytes of content, which are as many as its task has.
-    pub(crate) fn there(&self, content: Node, length: usize) -> Vec<u8> {
+    pub(crate) fn there(&self, content: Node, length: usize) -> Arc<Vec<u8>> {
         match content {
-            Node::File(file) => self.contents[file].clone(),
-            Node::Absolute(source) => self.contents[self.sources[source]].clone(),
-            _ => vec![0; length],
+            Node::File(file) => Arc::clone(&self.contents[file]),
+            Node::Absolute(source) => Arc::clone(&self.contents[self.sources[source]]),
+            _ => vec![0; length].into(),
         }
     }
 
@@ -166,7 +168,7 @@ impl Files {
 
     /// Notes that a failed export wrote to the file `there`, or else to a new file.
     pub(crate) fn unknown(&mut self, there: Option<Node>) -> Node {
-        let node = there.unwrap_or_else(|| Node::File(self.add(Vec::new())));
+        let node = there.unwrap_or_else(|| Node::File(self.add(Arc::default())));
         if let Node::File(file) = node {
             self.unknown.insert(file);
         }
@@ -179,7 +181,7 @@ impl Files {
     }
 
     /// Notes that a transfer wrote `bytes` to the file `there`, or else to a new file.
-    pub(crate) fn preallocated(&mut self, there: Option<Node>, bytes: Vec<u8>) -> Node {
+    pub(crate) fn preallocated(&mut self, there: Option<Node>, bytes: Arc<Vec<u8>>) -> Node {
         if let Some(Node::File(file)) = there {
             self.set(file, bytes);
             return Node::File(file);
@@ -187,7 +189,7 @@ impl Files {
         Node::File(self.add(bytes))
     }
 
-    pub(crate) fn set(&mut self, file: usize, bytes: Vec<u8>) {
+    pub(crate) fn set(&mut self, file: usize, bytes: Arc<Vec<u8>>) {
         self.unknown.remove(&file);
         self.read.get_mut().remove(&file);
         self.contents[file] = bytes;
@@ -197,7 +199,7 @@ impl Files {
     pub(crate) fn edit(&mut self, path: &Path, file: usize) {
         self.edits = self.edits.wrapping_add(1);
         self.read.get_mut().remove(&file);
-        if let Some(first) = self.contents[file].first_mut() {
+        if let Some(first) = Arc::make_mut(&mut self.contents[file]).first_mut() {
             *first = first.wrapping_add(self.edits | 1);
             let first = [*first];
             let mut options = fs::OpenOptions::new();
@@ -208,7 +210,7 @@ impl Files {
 
     /// Puts a new file in the place of a source.
     pub(crate) fn replace(&mut self, source: usize) {
-        let mut bytes = self.contents[self.sources[source]].clone();
+        let mut bytes = self.contents[self.sources[source]].to_vec();
         self.edits = self.edits.wrapping_add(1);
         if let Some(last) = bytes.last_mut() {
             *last = last.wrapping_add(self.edits | 1);
@@ -216,17 +218,17 @@ impl Files {
         let new = self.dir.join("sources/new");
         write(&new, &bytes);
         fs::rename(new, self.source(source)).unwrap();
-        self.sources[source] = self.add(bytes);
+        self.sources[source] = self.add(bytes.into());
     }
 
     fn holds(&self, path: &Path, file: usize, found: &fs::Metadata) -> bool {
         let changed = (found.mtime(), found.mtime_nsec());
         let is_long = found.len() == LONG as u64;
-        if is_long && self.read.borrow().get(&file) == Some(&changed) {
+        if self.read.borrow().get(&file) == Some(&changed) {
             return true;
         }
-        let holds = fs::read(path).unwrap() == self.contents[file];
-        if is_long && holds {
+        let holds = is_content(path, &self.contents[file]);
+        if holds && (is_long || is_old(found)) {
             self.read.borrow_mut().insert(file, changed);
         }
         holds
@@ -273,6 +275,38 @@ impl Files {
         let made = made.count() + self.beside().count();
         assert_eq!(listed, made, "files beside outputs {when}");
     }
+}
+
+/// The bytes of a source: the number of each group of seven. They are the same again after 256 groups.
+fn counted(source: usize, length: usize) -> Vec<u8> {
+    let period: Vec<u8> = (0..7 << 8).map(|at| (at / 7 + source) as u8).collect();
+    let mut bytes = period.repeat(length.div_ceil(period.len()));
+    bytes.truncate(length);
+    bytes
+}
+
+/// Whether a file holds just these bytes. It is read by parts, since memory for all of it would have to be zeroed.
+fn is_content(path: &Path, expected: &[u8]) -> bool {
+    let mut file = fs::File::open(path).unwrap();
+    let mut part = vec![0; 256 << 10];
+    let mut rest = expected;
+    loop {
+        let length = file.read(&mut part).unwrap();
+        match rest.split_at_checked(length) {
+            Some((these, others)) if *these == part[..length] => rest = others,
+            _ => return false,
+        }
+        if length == 0 {
+            return rest.is_empty();
+        }
+    }
+}
+
+/// Whether the next change of a file gets another time: file systems tell times by a clock that stands still for
+/// some milliseconds.
+fn is_old(found: &fs::Metadata) -> bool {
+    let age = SystemTime::now().duration_since(found.modified().unwrap());
+    age.is_ok_and(|age| age > Duration::from_millis(50))
 }
 
 /// Of most file systems: there are no smaller holes.

@@ -173,7 +173,7 @@ impl QuirkWalk {
         let file = self.files.sources[source];
         match self.model.release {
             Release::V0_2 => {
-                let bytes = self.files.bytes(file).to_vec();
+                let bytes = self.files.there(Node::File(file), 0);
                 let task = self.new_task(import, asked);
                 let crc32 = task.crc32(&bytes);
                 Replica::whole(Node::File(self.files.add(bytes)), Some(crc32), true)

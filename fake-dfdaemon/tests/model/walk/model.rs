@@ -2,6 +2,7 @@
 //! host's replica of it are in `task`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fake_dfdaemon::Release;
 
@@ -20,7 +21,7 @@ const PIECE_LENGTH: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) enum Transfer {
     /// What comes.
-    Whole(Vec<u8>),
+    Whole(Arc<Vec<u8>>),
     /// A piece is not what its digest says, and there is no other parent.
     Bad,
     /// The only parents have lost the task, do not run, or serve nobody.
@@ -114,7 +115,7 @@ impl Model {
         let task = &self.tasks[id];
         let serves = |host: &usize| *host != to && self.running[*host];
         if task.length == 0 && !task.uploading {
-            return Transfer::Whole(Vec::new());
+            return Transfer::Whole(Arc::default());
         }
         let parents = (0..HOSTS).filter(serves);
         let mut parents = parents.filter_map(|host| Some((host, task.whole(host)?)));
@@ -137,7 +138,7 @@ impl Model {
     }
 
     /// The bytes that a host's whole replica serves.
-    pub(crate) fn served(&self, files: &Files, id: &str, host: usize) -> Vec<u8> {
+    pub(crate) fn served(&self, files: &Files, id: &str, host: usize) -> Arc<Vec<u8>> {
         let task = &self.tasks[id];
         let replica = task.whole(host).unwrap();
         let content = replica.read.map(Node::File).or(replica.content);

@@ -65,7 +65,7 @@ impl QuirkWalk {
                 if export.output == Output::LinkToFile {
                     fs::write(&at, "other").unwrap();
                     *there = Some(Node::File(usize::MAX));
-                    let file = self.files.add(b"other".to_vec());
+                    let file = self.files.add(b"other".to_vec().into());
                     self.files.outputs[target].1 = Some(Node::File(file));
                 }
                 Place::At(link)
