@@ -96,6 +96,21 @@ impl Wrong {
         format!("{self:?}").ends_with("Hangs")
     }
 
+    /// Whether it takes two pieces, or one of the length of pieces, to be wrong so.
+    fn takes_long_content(self) -> bool {
+        matches!(
+            self,
+            Wrong::SyncTellsTwice
+                | Wrong::SyncTellsOfNoSuchPiece
+                | Wrong::PieceOfAnotherNumber
+                | Wrong::PieceOfAnotherLength
+                | Wrong::PieceTooShort
+                | Wrong::PieceTooLong
+                | Wrong::PieceMuchTooLong
+                | Wrong::PieceVanishes
+        )
+    }
+
     /// Whether it shows before the task is known.
     fn hides_the_task(self) -> bool {
         format!("{self:?}").starts_with("Stat")
@@ -186,7 +201,7 @@ impl DfdaemonUpload for Bad {
             Wrong::PieceOfAnotherLength => piece.length += 1,
             Wrong::PieceTooShort => content.truncate(content.len() - 1),
             Wrong::PieceTooLong => content.push(0),
-            Wrong::PieceMuchTooLong => content.resize(9 << 20, 0),
+            Wrong::PieceMuchTooLong => content.extend_from_slice(&vec![0; 5 << 20]),
             Wrong::PieceWithoutContent => content.clear(),
             Wrong::PieceOfAnotherDigest => piece.digest = "crc32:1".to_owned(),
             Wrong::PieceOfAMalformedDigest => piece.digest = "md5:1".to_owned(),
@@ -280,9 +295,14 @@ impl Bad {
 async fn does_not_trust(release: Release, over: Over) {
     let far = far(release).await;
     let dir = tempfile::tempdir().unwrap();
-    let (id, bytes) = imported(&far, dir.path(), (4 << 20) + 1).await;
+    let long = imported(&far, dir.path(), (4 << 20) + 1).await;
+    let short = imported(&far, dir.path(), 1000).await;
     let honest = PeerClient::connect(far.host(0).unwrap().upload_endpoint()).await;
     for wrong in ALL {
+        let (id, bytes) = match wrong.takes_long_content() {
+            true => &long,
+            false => &short,
+        };
         // Others are not waited for.
         let timeout = Duration::from_secs(if wrong.hangs() { 1 } else { 3600 });
         let near = || near(release).parent_timeout(timeout);
@@ -295,7 +315,7 @@ async fn does_not_trust(release: Release, over: Over) {
         let alone = near().parent(address.clone()).start().await.unwrap();
         let client = Client::connect(alone.endpoint()).await;
         let out = dir.path().join(format!("{wrong:?}"));
-        let exported = client.export(export_to(&id, &out));
+        let exported = client.export(export_to(id, &out));
         let exported = tokio::time::timeout(HANGS, exported);
         let exported = exported.await.unwrap_or_else(|_| panic!("{wrong:?} hangs"));
         let text = match wrong.hides_the_task() {
@@ -305,14 +325,14 @@ async fn does_not_trust(release: Release, over: Over) {
         let said = exported.status.message();
         assert!(said.contains(&text), "{wrong:?}: {:?}", exported.status);
         assert!(!out.exists(), "{wrong:?}");
-        assert!(client.stat_local(&id).await.is_err(), "{wrong:?}");
+        assert!(client.stat_local(id).await.is_err(), "{wrong:?}");
         let builder = near().parent(address).parent(upload(&far, over));
         let helped = builder.start().await.unwrap();
         let client = Client::connect(helped.endpoint()).await;
-        let exported = client.export(transfer(&id)).await;
+        let exported = client.export(transfer(id)).await;
         let status = &exported.status;
         assert_eq!(status.code(), tonic::Code::Ok, "{wrong:?}: {status:?}");
-        assert_eq!(exported.content(), bytes, "{wrong:?}");
+        assert_eq!(exported.content(), *bytes, "{wrong:?}");
     }
 }
 
