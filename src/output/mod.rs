@@ -10,9 +10,11 @@ pub(crate) mod disk;
 pub(crate) mod holes;
 pub(crate) mod leftovers;
 mod name;
+mod new_directory;
 mod private_directory;
 mod private_file;
 mod private_tree;
+mod removal;
 mod sweep;
 mod temporary;
 
@@ -222,7 +224,7 @@ impl Target {
 
     /// Takes the target away if it is what `held` holds.
     pub(crate) fn remove(&self, held: &File) {
-        sweep::remove(&self.directory, &*self.name, held);
+        removal::remove(&self.directory, &*self.name, held);
     }
 
     /// Gives a new file the permissions of the one that it replaces, and its owner and group
@@ -231,8 +233,13 @@ impl Target {
         let Some(replaced) = self.replaced else {
             return Ok(());
         };
-        let mode = self.hand_on_owner(file, replaced);
-        let handed_on = mode.and_then(|mode| self.disk.set_permissions(file, mode));
+        let handed_on = self.hand_on_owner(file, replaced).and_then(|mode| {
+            // Where all files have the same permissions, even setting those may be refused.
+            if file.metadata()?.mode() & PERMISSIONS == mode {
+                return Ok(());
+            }
+            self.disk.set_permissions(file, mode)
+        });
         handed_on.map_err(|source| self.cannot_write(source))
     }
 

@@ -6,17 +6,18 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode};
 
 use super::leftovers::Leftover;
 use super::name::{inner_name, temporary_name};
-use super::sweep::{LOOK, leads_to, remove};
-use super::temporary::{MAX_TRIES, leftover, lock, sweep_beside};
+use super::new_directory::{self, NewDirectory};
+use super::removal::{LOOK, leads_to, remove_private};
+use super::temporary::{MAX_TRIES, lock, sweep_beside};
 use super::{DROP_DIRECTORY, PRIVATE_DIRECTORY, Target};
 use crate::types::error::Result;
 
 /// A directory beside the target where the daemon may write one file; removed when dropped, with
-/// that file if it is there.
+/// all that the daemon made there.
 #[derive(Debug)]
 pub(crate) struct PrivateDirectory {
     target: Target,
@@ -24,9 +25,10 @@ pub(crate) struct PrivateDirectory {
     /// Locked. All that this side does in the directory goes through it: its name may come to
     /// lead elsewhere.
     directory: Arc<File>,
+    keeps_permissions: bool,
     inner_name: String,
     inner: PathBuf,
-    _leftovers: [Leftover; 2],
+    _leftover: Leftover,
 }
 
 impl PrivateDirectory {
@@ -47,8 +49,8 @@ impl PrivateDirectory {
             let name = temporary_name()?;
             let disk = &target.disk;
             disk.create_directory(&target.directory, &name, PRIVATE_DIRECTORY)?;
-            let directory = match open_new_directory(&target, &name) {
-                Ok(directory) => directory,
+            let new = match new_directory::open(&target, &name) {
+                Ok(new) => new,
                 // A sweep took it before it was locked.
                 Err(source) if source.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => {
@@ -60,17 +62,19 @@ impl PrivateDirectory {
             };
             let inner_name = inner_name()?;
             let beside = target.path.parent().unwrap_or(Path::new("/"));
+            let NewDirectory {
+                directory,
+                keeps_permissions,
+            } = new;
             let directory = Arc::new(directory);
             let held = Arc::clone(&directory);
-            let unlinked = inner_name.clone();
+            let (at, removed) = (Arc::clone(&target.directory), name.clone());
             let private = Self {
-                _leftovers: [
-                    leftover(&target, &name, &directory),
-                    Leftover::new(move || remove_inner(&held, &unlinked)),
-                ],
+                _leftover: Leftover::new(move || remove_private(&at, &removed, &held)),
                 inner: beside.join(&name).join(&inner_name),
                 name,
                 directory,
+                keeps_permissions,
                 inner_name,
                 target: target.clone(),
             };
@@ -80,7 +84,7 @@ impl PrivateDirectory {
             // The umask has its say when a directory is created, not here; the group that it has
             // of a setgid directory is to be that of the file.
             let group = private.directory.metadata()?.mode() & 0o2000;
-            disk.set_permissions(&private.directory, mode | group)?;
+            private.set_permissions(&private.directory, mode | group)?;
             return Ok(private);
         }
         Err(io::ErrorKind::NotFound.into())
@@ -89,6 +93,17 @@ impl PrivateDirectory {
     /// The directory, held.
     pub(super) fn directory(&self) -> &Arc<File> {
         &self.directory
+    }
+
+    /// Whether permissions say here who may do what.
+    pub(super) fn keeps_permissions(&self) -> bool {
+        self.keeps_permissions
+    }
+
+    /// Sets the permissions of what is in it, or its own, where the file system keeps any.
+    pub(super) fn set_permissions(&self, file: &File, mode: u32) -> io::Result<()> {
+        let set = self.target.disk.set_permissions(file, mode);
+        if self.keeps_permissions { set } else { Ok(()) }
     }
 
     pub(super) fn inner_name(&self) -> &str {
@@ -122,7 +137,10 @@ impl PrivateDirectory {
         if let Ok(file) = self.open_inner()
             && let Ok(metadata) = file.metadata()
             && metadata.nlink() == 1
-            && metadata.uid() == rustix::process::geteuid().as_raw()
+            && self
+                .directory
+                .metadata()
+                .is_ok_and(|own| own.uid() == metadata.uid())
         {
             self.target.hand_on(&file)?;
         }
@@ -133,8 +151,7 @@ impl PrivateDirectory {
 
 impl Drop for PrivateDirectory {
     fn drop(&mut self) {
-        remove_inner(&self.directory, &self.inner_name);
-        remove(&self.target.directory, &*self.name, &self.directory);
+        remove_private(&self.target.directory, &self.name, &self.directory);
     }
 }
 
@@ -142,30 +159,6 @@ impl Drop for PrivateDirectory {
 pub(super) fn is_as_mighty(daemon_user: Option<u32>) -> bool {
     let own_user = rustix::process::geteuid().as_raw();
     daemon_user.is_some_and(|user| user == own_user || user == 0)
-}
-
-fn remove_inner(directory: &File, name: &str) {
-    let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
-}
-
-/// Opens a directory that was just created, and makes sure that nobody has put another one there.
-fn open_new_directory(target: &Target, name: &str) -> io::Result<File> {
-    let flags = LOOK.union(OFlags::DIRECTORY);
-    let directory = rustix::fs::openat(&target.directory, name, flags, Mode::empty())?;
-    let directory = File::from(directory);
-    let metadata = directory.metadata()?;
-    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
-    let is_private = metadata.mode() & 0o1777 & !PRIVATE_DIRECTORY == 0;
-    let mut entries = rustix::fs::Dir::read_from(&directory)?;
-    let is_empty = entries.all(|entry| {
-        entry.is_ok_and(|entry| [&b"."[..], b".."].contains(&entry.file_name().to_bytes()))
-    });
-    if is_own && is_private && is_empty {
-        return Ok(directory);
-    }
-    Err(io::Error::other(
-        "another process replaced the private directory beside it",
-    ))
 }
 
 /// Opens a file to be read, through no link.

@@ -41,7 +41,7 @@ impl PrivateFile {
         let disk = directory.target().disk();
         let file = disk.create(directory.directory(), directory.inner_name(), file_mode)?;
         // The umask had its say.
-        disk.set_permissions(&file, file_mode)?;
+        directory.set_permissions(&file, file_mode)?;
         Ok(Self { directory, file })
     }
 

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::leftovers::Leftover;
 use super::private_directory::{PrivateDirectory, is_as_mighty};
-use super::sweep::remove_tree;
+use super::removal::remove_tree;
 use super::{HOLD, PRIVATE_DIRECTORY, SEARCH_DIRECTORY, Target};
 use crate::types::error::{Error, Result};
 
@@ -60,10 +60,11 @@ impl PrivateTree {
         let root = rustix::fs::openat(private.directory(), name, flags, Mode::empty())?;
         let root = File::from(root);
         let mode = root.metadata()?.mode() & MODE;
-        disk.set_permissions(&root, private_mode)?;
+        private.set_permissions(&root, private_mode)?;
         let (held, unlinked) = (Arc::clone(private.directory()), name.to_owned());
+        let beside = Arc::clone(&private.target().directory);
         Ok(Self {
-            _leftover: Leftover::new(move || remove_tree(&held, &unlinked)),
+            _leftover: Leftover::new(move || remove_tree(&held, &unlinked, Some(&beside))),
             private,
             root: Arc::new(root),
             mode,
@@ -80,7 +81,7 @@ impl PrivateTree {
             let mode = Mode::from_raw_mode(self.private_mode);
             rustix::fs::mkdirat(&self.root, path, mode)?;
             // The umask had its say.
-            rustix::fs::chmodat(&self.root, path, mode, AtFlags::empty())?;
+            self.set_mode(path, self.private_mode)?;
         }
         Ok(())
     }
@@ -106,12 +107,12 @@ impl PrivateTree {
     pub(crate) fn set_file_mode(&self, path: &str, mode: u32) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let there = rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW)?;
-        let is_own = there.st_uid == rustix::process::geteuid().as_raw() && there.st_nlink == 1;
+        let is_own = there.st_uid == self.root.metadata()?.uid() && there.st_nlink == 1;
         if !is_own || there.st_mode & MODE == mode {
             return Ok(());
         }
-        let file = rustix::fs::openat(&self.root, path, flags, Mode::empty())?;
-        Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
+        let file = File::from(rustix::fs::openat(&self.root, path, flags, Mode::empty())?);
+        self.private.set_permissions(&file, mode)
     }
 
     /// Makes a link below it.
@@ -121,13 +122,15 @@ impl PrivateTree {
 
     /// Sets the permissions of a directory below it.
     pub(crate) fn set_directory_mode(&self, path: &str, mode: u32) -> io::Result<()> {
+        self.set_mode(path, mode)
+    }
+
+    fn set_mode(&self, path: &str, mode: u32) -> io::Result<()> {
         let mode = Mode::from_raw_mode(mode);
-        Ok(rustix::fs::chmodat(
-            &self.root,
-            path,
-            mode,
-            AtFlags::empty(),
-        )?)
+        match rustix::fs::chmodat(&self.root, path, mode, AtFlags::empty()) {
+            Err(_) if !self.private.keeps_permissions() => Ok(()),
+            set => Ok(set?),
+        }
     }
 
     /// What a directory has whose permissions nothing else says.
@@ -139,7 +142,8 @@ impl PrivateTree {
     pub(crate) fn commit(self) -> Result<PathBuf> {
         let target = self.private.target();
         let disk = target.disk();
-        let moved = disk.set_permissions(&self.root, self.mode).and_then(|()| {
+        let opened = self.private.set_permissions(&self.root, self.mode);
+        let moved = opened.and_then(|()| {
             let (from, name) = (self.private.directory(), self.private.inner_name());
             disk.rename_directory_without_replacing(from, name, target.path())
         });
@@ -163,7 +167,9 @@ impl PrivateTree {
 impl Drop for PrivateTree {
     fn drop(&mut self) {
         // The private directory itself removes itself, once it is empty.
-        remove_tree(self.private.directory(), self.private.inner_name());
+        let private = &self.private;
+        let beside = &private.target().directory;
+        remove_tree(private.directory(), private.inner_name(), Some(beside));
     }
 }
 

@@ -12,7 +12,8 @@ use rustix::fs::AtFlags;
 
 use super::Target;
 use super::name::temporary_name;
-use super::sweep::{remove, sweep};
+use super::removal::remove;
+use super::sweep::sweep;
 use crate::output::leftovers::Leftover;
 use crate::types::error::Result;
 
@@ -84,13 +85,15 @@ impl Drop for TemporaryFile {
     }
 }
 
-pub(super) fn leftover(target: &Target, name: &str, file: &Arc<File>) -> Leftover {
+fn leftover(target: &Target, name: &str, file: &Arc<File>) -> Leftover {
     let (at, name, file) = (
         Arc::clone(&target.directory),
         name.to_owned(),
         Arc::clone(file),
     );
-    Leftover::new(move || remove(&at, &*name, &file))
+    Leftover::new(move || {
+        remove(&at, &*name, &file);
+    })
 }
 
 /// Removes what killed processes left beside the target.

@@ -280,6 +280,62 @@ fn the_private_directory_lets_in_whom_it_must() {
     }
 }
 
+/// NFS and FUSE keep a name for an open file that is removed, and its directory cannot be removed then.
+#[test]
+fn a_copy_that_is_still_open_leaves_its_directory_before_it_is_removed() {
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+
+    let directory = tempfile::tempdir().unwrap();
+    let copy = PrivateFile::create(directory.path(), None).unwrap();
+    let _open = copy.file().try_clone().unwrap();
+    let watch = init(CreateFlags::NONBLOCK).unwrap();
+    let private = copy.path().parent().unwrap();
+    add_watch(&watch, private, WatchFlags::MOVED_FROM | WatchFlags::DELETE).unwrap();
+    drop(copy);
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = Reader::new(&watch, &mut buffer);
+    let event = events.next().unwrap();
+    assert_eq!(event.events(), ReadFlags::MOVED_FROM);
+    assert!(names(directory.path()).is_empty());
+}
+
+/// A daemon whose call was broken off may still be writing, under a name of its own.
+#[test]
+fn a_private_directory_goes_with_what_the_daemon_left_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    let private = PrivateDirectory::create(target, None).unwrap();
+    let mut writing = File::create(private.inner().with_file_name("partial")).unwrap();
+    fs::write(private.inner(), "content").unwrap();
+    symlink("/", private.inner().with_file_name("link")).unwrap();
+    drop(private);
+    std::io::Write::write_all(&mut writing, b"more").unwrap();
+    assert!(names(directory.path()).is_empty());
+}
+
+#[test]
+fn a_directory_is_new_if_it_is_empty_and_private_and_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::check(&directory.path().join("out"), false).unwrap();
+    let place = directory.path().join("new");
+    fs::create_dir(&place).unwrap();
+    let is_new = |mode| {
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        let new = new_directory::open(&target, "new");
+        new.map(|new| new.keeps_permissions)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(is_new(0o700), Ok(true));
+    assert_eq!(is_new(0o2700), Ok(true));
+    // A directory of ours that another user gave this name. This file system keeps permissions.
+    for mode in [0o777, 0o755, 0o701, 0o1700] {
+        assert!(is_new(mode).unwrap_err().contains("replaced"), "{mode:o}");
+        assert!(names(&place).is_empty());
+    }
+    fs::write(place.join("file"), "").unwrap();
+    assert!(is_new(0o700).unwrap_err().contains("replaced"));
+}
+
 #[test]
 fn a_name_is_taken_once() {
     let directory = tempfile::tempdir().unwrap();

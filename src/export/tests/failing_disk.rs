@@ -122,6 +122,8 @@ impl Case {
         let path = directory.path().join("out");
         if self.old {
             fs::write(&path, "old").unwrap();
+            // Not those of a new file: they have to be set.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         }
         let (disk, failure) = Disk::failing(move |step, name| match broken {
             Some((at, errno)) if at == step => Some(errno),
