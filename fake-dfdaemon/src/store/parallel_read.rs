@@ -26,7 +26,7 @@ const MAX_WORKERS: usize = 8;
 ///
 /// # Errors
 ///
-/// Those of `root`, else of the first directory in the listing that has one.
+/// Those of `root`, else of the first directory that has one, in the order in which they are read.
 pub(super) fn read_each<T: Default>(
     disk: &Disk,
     root: &Path,
@@ -35,6 +35,7 @@ pub(super) fn read_each<T: Default>(
 ) -> io::Result<()> {
     let mut dirs = disk.list(root).map_err(with_path(root))?;
     dirs.retain(|(_, kind)| kind.is_dir());
+    let dirs = spread(dirs);
     let next = AtomicUsize::new(0);
     let take = Mutex::new(take);
     // The number of a directory that cannot be read, and why.
@@ -65,6 +66,21 @@ pub(super) fn read_each<T: Default>(
     });
     let first = failed.into_iter().min_by_key(|(number, _)| *number);
     first.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Puts what was listed side by side far apart: ids that are decimal numbers fill directories that are neighbours
+/// alike and others ten times as much, and the first ones tell how much there is in all.
+fn spread<T>(listed: Vec<T>) -> Vec<T> {
+    const STEP: usize = 32;
+    let mut columns: Vec<Vec<T>> = std::iter::repeat_with(Vec::new).take(STEP).collect();
+    let mut column = 0;
+    for one in listed {
+        if let Some(column) = columns.get_mut(column) {
+            column.push(one);
+        }
+        column = (column + 1) % STEP;
+    }
+    columns.into_iter().flatten().collect()
 }
 
 /// How many threads to use for this many directories.
@@ -118,10 +134,29 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_in_the_listing_is_told() {
+    fn what_is_read_first_comes_from_everywhere() {
+        let spread = spread((0..1000).collect());
+        let mean = |some: &[i32]| some.iter().sum::<i32>() / i32::try_from(some.len()).unwrap();
+        for read in [30, 60, 100, 500] {
+            let mean = mean(&spread[..read]);
+            assert!((400..600).contains(&mean), "{mean} of {read}");
+        }
+        let mut sorted = spread;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_error_is_told() {
         let (root, disk) = (root(), Disk::new(false));
         let listed = disk.list(root.path()).unwrap();
         let fails = |dir: &Path| dir.to_str().unwrap().ends_with('7');
+        let listed = spread(
+            listed
+                .into_iter()
+                .filter(|(_, kind)| kind.is_dir())
+                .collect(),
+        );
         let first = listed.iter().find(|(path, _)| fails(path)).unwrap();
         // Many times: which thread fails first is up to the machine.
         for _ in 0..50 {

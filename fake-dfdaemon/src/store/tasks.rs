@@ -61,7 +61,8 @@ impl TaskStore {
             }
             taken += found.records.len();
             taken_dirs += 1;
-            let expected = taken * (dirs / taken_dirs).min(MOST_EXPECTED);
+            let dirs = dirs.min(MOST_EXPECTED * taken_dirs);
+            let expected = taken * dirs / taken_dirs;
             take(found.records.drain(..), expected);
         };
         let index = Index::open(&self.disk, self.index.clone(), &self.scratch);
