@@ -70,7 +70,7 @@ fn remove_inner(directory: &File, stat: &Stat) {
             _ => return,
         }
     }
-    // In one of these nobody else may write.
+    // Nobody else may write in a closed directory: all that is in it is this user's.
     let is_closed = [super::PRIVATE_DIRECTORY, super::SEARCH_DIRECTORY].contains(&mode);
     if let Some(inner) = inner
         && (is_closed || mode == super::DROP_DIRECTORY)

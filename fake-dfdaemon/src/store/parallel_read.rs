@@ -19,10 +19,9 @@ const WORTH_A_THREAD: usize = 32;
 /// Threads that read at a time, at most.
 const MAX_WORKERS: usize = 8;
 
-/// Reads each directory in `root`, and has what was read taken, in any order, and is told how many directories
-/// there are. A core reads one directory
-/// after the other into the same memory: to give much of it back each time makes malloc tidy up the small
-/// pieces that stay.
+/// Reads each directory in `root`. `take` gets what was read in one, in any order, and the number of directories.
+/// A core reads one directory after the other into the same memory: to give much of it back each time makes
+/// malloc tidy up the small pieces that stay.
 ///
 /// # Errors
 ///

@@ -355,14 +355,14 @@ fn what_has_expired_is_found_whatever_was_looked_for_before() {
     state.remove_task("7");
     assert_eq!(expired(&mut state, 179), []);
     assert_eq!(expired(&mut state, 185), ["8"].map(TaskId::of));
-    // One that is put in expires before all others, and takes the place of another.
+    // The new task 9 takes the place of the old one, and expires before task 8.
     state.insert_task(lives_until("9", 120));
     assert_eq!(expired(&mut state, 120), ["9"].map(TaskId::of));
     assert_eq!(expired(&mut state, 119), []);
     assert_eq!(expired(&mut state, 500), ["8", "9"].map(TaskId::of));
 }
 
-/// Of a replica that is adopted and of one that is not, its host has all or nothing.
+/// A replica that is not adopted counts nowhere.
 #[test]
 fn a_host_has_what_is_adopted_at_a_restart() {
     let mut state = State::new(2);
