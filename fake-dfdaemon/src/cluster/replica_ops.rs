@@ -80,7 +80,7 @@ impl Cluster {
             return Ok(());
         }
         let removed = self.scheduler().take_replica(host, id);
-        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
+        removed.map_or(Ok(()), |removed| self.remove_files(host, removed))
     }
 
     /// Forgets what a dfdaemon forgets that is started again, and its content, with the quirk for that.
@@ -118,18 +118,7 @@ impl Cluster {
     ) -> Result<(), Error> {
         let _locked = self.scheduler().lock_task(id);
         let removed = self.scheduler().take_replica_of(host, id, generation);
-        removed.map_or(Ok(()), |removed| self.remove_and_replace(host, removed))
-    }
-
-    /// Removes the files of a replica that was taken out of the books, and has another one made if it
-    /// was persistent. The task's lock is held.
-    fn remove_and_replace(&self, host: HostNumber, removed: ReplicaState) -> Result<(), Error> {
-        let (id, persistent) = (removed.record.task_id.clone(), removed.is_persistent());
-        self.remove_files(host, removed)?;
-        if persistent {
-            self.scheduler().replicate_later(&id);
-        }
-        Ok(())
+        removed.map_or(Ok(()), |removed| self.remove_files(host, removed))
     }
 
     /// Removes the files of a replica that was taken out of the books; back into them it goes if the

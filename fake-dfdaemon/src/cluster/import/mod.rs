@@ -2,6 +2,8 @@
 //! looked at is in [`self::source`], how a task that was started ends in [`self::upload`].
 
 mod source;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 use std::fs::Metadata;

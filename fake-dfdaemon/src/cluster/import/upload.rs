@@ -103,7 +103,6 @@ impl StartedUpload {
             persistent_replicas: 1,
             replicas: 1,
         };
-        cluster.scheduler().replicate_later(id);
         cluster.scheduler().evict_if_full(self.host);
         Ok(view)
     }

@@ -4,7 +4,7 @@
 
 use super::Scheduler;
 use super::replicas::ReplicaState;
-use super::state::{Generation, TaskEntry};
+use super::state::{Generation, State, TaskEntry};
 use crate::cluster::error::Error;
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::quirks::Quirk;
@@ -26,7 +26,7 @@ impl Scheduler {
     }
 
     /// Takes a host's replica out of the books, unless its content was lost: the host knows nothing
-    /// of such a replica.
+    /// of such a replica. Another one is made if it was persistent.
     pub(in crate::cluster) fn take_replica(
         &self,
         host: HostNumber,
@@ -37,10 +37,10 @@ impl Scheduler {
         if replica.lost {
             return None;
         }
-        state.remove_replica(id, host)
+        self.take_and_replace(&mut state, host, id)
     }
 
-    /// Takes a host's replica of this very task out of the books.
+    /// Takes a host's replica of this very task out of the books. Another one is made if it was persistent.
     pub(in crate::cluster) fn take_replica_of(
         &self,
         host: HostNumber,
@@ -49,7 +49,20 @@ impl Scheduler {
     ) -> Option<ReplicaState> {
         let mut state = self.state();
         state.current(id, generation)?;
-        state.remove_replica(id, host)
+        self.take_and_replace(&mut state, host, id)
+    }
+
+    fn take_and_replace(
+        &self,
+        state: &mut State,
+        host: HostNumber,
+        id: &str,
+    ) -> Option<ReplicaState> {
+        let removed = state.remove_replica(id, host)?;
+        if removed.is_persistent() {
+            self.replicate_later(&removed.record.task_id);
+        }
+        Some(removed)
     }
 
     /// Takes a host's replica out of the books if it can be evicted.

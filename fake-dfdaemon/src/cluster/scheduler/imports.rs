@@ -93,8 +93,8 @@ impl Scheduler {
         Ok(replica.record.clone())
     }
 
-    /// Ends a task's import well: the host has its content and its record of it. After an error of the
-    /// disk the task is as it was. Blocks on the disk.
+    /// Ends a task's import well: the host has its content and its record of it, and the other replicas are
+    /// made after the delay that is set. After an error of the disk the task is as it was. Blocks on the disk.
     pub(in crate::cluster) fn succeed(
         &self,
         task: TaskRecord,
@@ -104,10 +104,13 @@ impl Scheduler {
         reservation: Reservation,
     ) -> Result<(), Error> {
         self.records.write(&task)?;
+        let id = task.task_id.clone();
         let mut state = self.state();
         reservation.hand_over(&mut state);
         state.insert_replica(host, replica);
-        state.replace_task(task, generation)
+        state.replace_task(task, generation)?;
+        self.replicate_later(&id);
+        Ok(())
     }
 
     /// Ends a task's import that failed. The host keeps a record of it, or nothing. Blocks on the disk.

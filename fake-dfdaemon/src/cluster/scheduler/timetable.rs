@@ -53,8 +53,9 @@ impl Scheduler {
         self.schedule.add(self.now(), Job::EmptyTrash);
     }
 
-    /// Schedules a task's replication, after the delay that is set.
-    pub(in crate::cluster) fn replicate_later(&self, id: &TaskId) {
+    /// Schedules a task's replication, after the delay that is set. The lock of the state is held since the task
+    /// lacks a replica: a collection that saw it first would schedule it by the time of its record.
+    pub(super) fn replicate_later(&self, id: &TaskId) {
         let due = later(self.now(), self.adjusted().replication_delay);
         self.schedule.add(due, Job::Replicate(id.clone()));
     }
