@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 /// How often an empty socket is polled before its reader sleeps, at most. A poll takes one or two
-/// microseconds.
-const MAX_POLLS: u32 = 256;
+/// microseconds. With 256, a transfer from a real dfdaemon took as long, and 7 % more CPU.
+const MAX_POLLS: u32 = 32;
 
 /// A connected socket.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ const FILE_ENDS_EARLY: [&str; 3] = [
     "early eof",
 ];
 
-pub(super) const HINT_NO_DAEMON: &str = "check that dfdaemon is still running, then try again";
+pub(super) const HINT_NO_DAEMON: &str =
+    "check that dfdaemon is still running, and that this is its socket; then try again";
 pub(super) const HINT_RETRY: &str = "try again later";
 const HINT_NO_SCHEDULER: &str = "dfdaemon does not work with its scheduler now: check that the scheduler runs, or try again later";
 const HINT_UNSUPPORTED: &str = "this dfdaemon is too old for that";
