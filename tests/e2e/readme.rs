@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dfcache::{ErrorKind, Interruption};
-use fake_dfdaemon::Rpc;
+use fake_dfdaemon::{Action, Fault, Rpc};
 use serde_json::Value;
 
 use crate::support::command::DFCACHE;
@@ -157,18 +157,53 @@ fn it_has_the_quirks_of_the_fake() {
 
 #[test]
 fn it_has_the_grammar_of_faults() {
-    let rows = rows(FAULTS_PAGE, "# Faults");
-    let (parts, actions): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() == 2);
-    let (_, on) = parts.iter().map(|row| (&row[0], &row[1])).next().unwrap();
-    let on = on.split(", ").filter(|on| *on != "or *");
+    let parts = rows(FAULTS_PAGE, "# Faults");
+    let on = parts[0][1].split(", ").filter(|on| *on != "or *");
     assert!(on.clone().all(|on| on.parse::<Rpc>().is_ok()));
     assert_eq!(on.count(), Rpc::ALL.len());
-    let written = actions.iter().flat_map(|row| [&row[0], &row[2]]);
-    // Two actions share a row; the last one may stand alone.
-    let written = written.map(String::as_str).filter(|name| !name.is_empty());
-    let written: BTreeSet<&str> = written.collect();
-    let known = fake_dfdaemon::Action::names().collect();
-    assert_eq!(written, known, "the rows are in docs/faults.md");
+    let mut table = "| do | on | |\n|---|---|---|\n".to_owned();
+    for action in Action::examples() {
+        let written = written(&action);
+        let calls = acts_on(&written).join(", ");
+        table += &format!("| `{written}` | {calls} | {} |\n", action.about());
+    }
+    let is_there = FAULTS_PAGE.contains(&table);
+    assert!(is_there, "docs/faults.md must have this table:\n{table}");
+}
+
+/// An action as it is typed.
+fn written(action: &Action) -> String {
+    let fault = Fault::on_any().action(action.clone()).to_json();
+    let fault: Value = serde_json::from_str(&fault).unwrap();
+    let name = action.name();
+    let written = match &fault["do"][name] {
+        Value::Bool(true) => name.to_owned(),
+        Value::String(text) => format!("{name}={text}"),
+        Value::Object(error) => {
+            let text = |field: &str| error[field].as_str().unwrap().to_owned();
+            format!("{name}={}:{}", text("code"), text("message"))
+        }
+        other => format!("{name}={other}"),
+    };
+    let on = Fault::on_any().action(action.clone());
+    assert!(format!("*:{written}").parse() == Ok(on) || acts_on(&written) == ["`connect`"]);
+    written
+}
+
+/// The calls that an action goes with.
+fn acts_on(written: &str) -> Vec<String> {
+    let goes_with = |on: &&str| format!("{on}:{written}").parse::<Fault>().is_ok();
+    let quoted = |on: &str| format!("`{on}`");
+    let calls: Vec<_> = Rpc::ALL.iter().map(|rpc| rpc.as_str()).collect();
+    let between = ["transfer", "connect"].into_iter().filter(goes_with);
+    let between = between.map(quoted);
+    if calls.iter().all(goes_with) {
+        return std::iter::once("any call".to_owned())
+            .chain(between)
+            .collect();
+    }
+    let calls = calls.into_iter().filter(goes_with).map(quoted);
+    calls.chain(between).collect()
 }
 
 #[test]

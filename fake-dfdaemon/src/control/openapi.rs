@@ -46,17 +46,15 @@ pub(super) fn document(routes: &[Route], hosts: &[String]) -> Answer {
     })))
 }
 
-/// Puts the names that there are where the schemas take one of them, and the actions that take no
-/// argument.
+/// Puts the names that there are where the schemas take one of them, and the actions of faults.
 fn add_names(schemas: &mut Value) {
     let quirks: Vec<_> = Quirk::all().map(Quirk::name).collect();
-    let codes: Vec<_> = (1..=16)
-        .map(|code| code_name(Code::from_i32(code)))
-        .collect();
     let statuses: Vec<_> = (0..=16)
         .map(|code| code_name(Code::from_i32(code)))
         .collect();
     let word = format!("-?(all|{})", quirks.join("|"));
+    let actions = Action::rows().map(|row| (row.name.to_owned(), row.schema()));
+    let actions = Value::Object(actions.collect());
     let places = [
         ("/Settings/properties/quirks/items/enum", json!(quirks)),
         (
@@ -69,17 +67,9 @@ fn add_names(schemas: &mut Value) {
         ),
         ("/Wait/properties/rpc/enum", json!(rpcs())),
         ("/Wait/properties/status/enum", json!(statuses)),
-        ("/Action/properties/error/oneOf/0/enum", json!(codes)),
-        (
-            "/Action/properties/error/oneOf/1/properties/code/enum",
-            json!(codes),
-        ),
+        ("/Action/properties", actions),
     ];
-    let plain = Action::rows().filter(|row| row.takes_nothing());
-    let plain = plain.map(|row| format!("/Action/properties/{}", row.name));
-    let plain = plain.map(|place| (place, json!({"const": true})));
-    let places = places.map(|(place, names)| (place.to_owned(), names));
-    for (place, names) in places.into_iter().chain(plain) {
+    for (place, names) in places {
         let (schema, key) = place.rsplit_once('/').unwrap_or_default();
         if let Some(schema) = schemas.pointer_mut(schema).and_then(Value::as_object_mut) {
             schema.insert(key.to_owned(), names);

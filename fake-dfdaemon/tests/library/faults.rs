@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Client;
 
-/// Those without an argument are made of the same table as the grammar.
+/// They are made of the same table as the grammar.
 #[test]
 fn a_method_of_the_builder_is_the_action_of_its_name() {
     let on = || Fault::on(Rpc::Export);

@@ -102,6 +102,6 @@ fn every_fault_comes_to_the_same() {
     });
     let all: BTreeSet<_> = Action::names().map(str::to_owned).collect();
     let names = names.into_inner().unwrap();
-    assert_eq!(names, all, "the arguments are in tests/e2e/faults/table.rs");
+    assert_eq!(names, all);
     assert_eq!(codes.into_inner().unwrap(), BTreeSet::from(CODES));
 }

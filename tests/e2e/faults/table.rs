@@ -1,6 +1,6 @@
 //! The exit codes that are expected: a row a fault, a column a command.
 
-use fake_dfdaemon::Fault;
+use fake_dfdaemon::{Action, Fault};
 use serde_json::{Value, json};
 
 /// The exit code of each command under each fault; `-` where there is no such fault in its call,
@@ -108,13 +108,18 @@ pub(super) fn rows() -> Vec<Vec<&'static str>> {
     rows.filter(|row: &Vec<_>| !row.is_empty()).collect()
 }
 
-/// What each action is tried with.
+/// What each action is tried with: a time that no command waits for, else an example.
 pub(crate) fn argument(name: &str) -> Value {
     match name {
         "error" => json!({"code": "UNAVAILABLE", "message": "gone", "details": "/wCA"}),
         "delay" => json!("1h"),
         "bandwidth" => json!("1B"),
-        _ => json!(true),
+        _ => {
+            let mut examples = Action::examples();
+            let example = examples.find(|action| action.name() == name).unwrap();
+            let fault = Fault::on_any().action(example).to_json();
+            serde_json::from_str::<Value>(&fault).unwrap()["do"][name].clone()
+        }
     }
 }
 

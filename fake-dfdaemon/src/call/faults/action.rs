@@ -10,6 +10,34 @@ use crate::dfdaemon::statuses::{connection_reset, sockets_closed};
 use crate::store::DiskFault;
 
 impl Action {
+    /// An action of each name, with an example of its argument: what a test of a client goes through.
+    ///
+    /// ```
+    /// use fake_dfdaemon::{Action, Fault, Rpc};
+    ///
+    /// for action in Action::examples() {
+    ///     let (name, about) = (action.name(), action.about());
+    ///     let fault = Fault::on(Rpc::Stat).action(action).to_json();
+    ///     match fault.parse::<Fault>() {
+    ///         Ok(fault) => println!("{}: {about}", fault.to_json()),
+    ///         Err(error) => println!("{name} acts on no stat: {error}"),
+    ///     }
+    /// }
+    /// ```
+    pub fn examples() -> impl Iterator<Item = Self> {
+        Self::rows().filter_map(|row| match &row.takes {
+            Takes::Argument(argument) => (argument.read)(&argument.example.into()).ok(),
+            Takes::Nothing(action) => Some(action.clone()),
+        })
+    }
+
+    /// What it does, in one sentence.
+    #[must_use]
+    pub fn about(&self) -> &'static str {
+        let row = Self::rows().find(|row| row.name == self.name());
+        row.map_or("", |row| row.does.trim())
+    }
+
     /// The name of every action on calls.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let of_calls = Self::rows().filter(|row| row.scope != Scope::Connection);
@@ -141,8 +169,14 @@ impl Row {
         value
     }
 
-    pub(crate) fn takes_nothing(&self) -> bool {
-        matches!(self.takes, Takes::Nothing(_))
+    /// The JSON Schema of its argument, with what it does.
+    pub(crate) fn schema(&self) -> Value {
+        let mut schema = match &self.takes {
+            Takes::Argument(argument) => (argument.schema)(),
+            Takes::Nothing(_) => json!({"const": true}),
+        };
+        schema["description"] = self.does.trim().into();
+        schema
     }
 }
 

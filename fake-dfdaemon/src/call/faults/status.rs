@@ -53,8 +53,7 @@ pub(super) fn error_from_json(argument: &Value) -> Result<ErrorAction, FaultErro
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, code)| *code);
-        let names: Vec<_> = CODES.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
+        let names = code_names().join(", ");
         code.ok_or_else(|| {
             FaultError::new(format!("no such status code: {name}; there are {names}"))
         })
@@ -124,6 +123,11 @@ const CODES: [(&str, Code); 16] = [
     ("DATA_LOSS", Code::DataLoss),
     ("UNAUTHENTICATED", Code::Unauthenticated),
 ];
+
+/// The names of the codes that are errors.
+pub(super) fn code_names() -> [&'static str; CODES.len()] {
+    CODES.map(|(name, _)| name)
+}
 
 /// The name of a status code, such as `NOT_FOUND`.
 pub(crate) fn code_name(code: Code) -> &'static str {

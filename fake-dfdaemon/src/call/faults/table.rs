@@ -51,10 +51,21 @@ pub(super) enum Takes {
     Argument(&'static Argument),
 }
 
+/// The builder's method of an action with an argument, which takes what the variant takes.
+macro_rules! method {
+    ($does:literal, $variant:ident($($field:ident: $of:ty),+),) => {};
+    ($does:literal, $variant:ident($($field:ident: $of:ty),+), $method:ident) => {
+        #[doc = $does]
+        pub fn $method(self, $($field: $of),+) -> Fault {
+            self.action(Action::$variant($($field),+))
+        }
+    };
+}
+
 /// Makes [`Action`], [`ROWS`], [`Action::effects`] and the builder's methods. A row without argument is
 /// `Variant = name in Scope(effect)`, where `name` is that of the builder's method too, and may go on with
-/// `also Scope(effect), …`. One with an argument says what reads it; what writes it and its method are in
-/// `argument.rs`.
+/// `also Scope(effect), …`. One with an argument has the name of its method behind `as`, and says what the
+/// argument is: how that is read and written stands in `argument.rs`.
 macro_rules! actions {
     (
         plain: $(
@@ -64,7 +75,7 @@ macro_rules! actions {
         )+
         with_argument: $(
             #[doc = $tells:literal]
-            $variant:ident($($field:ident: $of:ty),+) = $name:literal
+            $variant:ident($($field:ident: $of:ty),+) = $name:literal $(as $by:ident)?
                 in $where:ident($does_there:expr) $(also $($more:ident($does_here:expr)),+)? => $argument:ident;
         )+
     ) => {
@@ -141,8 +152,9 @@ macro_rules! actions {
             }
         }
 
-        /// What completes a fault: a method for each action that takes no argument.
+        /// What completes a fault: a method for each action.
         impl FaultBuilder {
+            $(method! { $tells, $variant($($field: $of),+), $($by)? })+
             $(
                 #[doc = $does]
                 pub fn $method(self) -> Fault {
@@ -160,13 +172,13 @@ actions! {
         also Transfer(TransferEffect::Before(CallEffect::Stall)), Connection(ConnectionEffect::Stall);
     /// Closes the connection without a status.
     Reset = reset in Call(CallEffect::Reset) also Transfer(TransferEffect::Before(CallEffect::Reset));
-    /// Answers as a dfdaemon whose host the scheduler does not know yet.
+    /// Answers as a dfdaemon whose host the scheduler does not know yet: NotFound `host <id> not found`, wrapped.
     NoHost = no_host in Call(CallEffect::Answer(Answer::OfDfdaemon(host_not_found)));
-    /// Answers as a dfdaemon that reaches no scheduler.
+    /// Answers as a dfdaemon that reaches no scheduler: INTERNAL `available schedulers not found`.
     NoScheduler = no_scheduler in Call(CallEffect::Answer(Answer::OfDfdaemon(|_, _| no_scheduler())));
-    /// Answers as a dfdaemon whose machine is out of CPU or memory.
+    /// Answers as a dfdaemon whose machine is out of CPU or memory: RESOURCE_EXHAUSTED.
     Overloaded = overloaded in Call(CallEffect::Answer(Answer::OfDfdaemon(|_, _| overloaded_machine())));
-    /// Ends the stream early, as if all were well.
+    /// Ends the stream early, with the status OK.
     End = end in Piece(PieceEffect::Damage(PieceDamage::End));
     /// Leaves a piece out.
     SkipPiece = skip_piece in Piece(PieceEffect::Damage(PieceDamage::Skip));
@@ -199,19 +211,19 @@ actions! {
     Error(error: ErrorAction) = "error" in Call(CallEffect::Answer(Answer::Given(error)))
         also Transfer(TransferEffect::Before(CallEffect::Answer(Answer::Given(error)))) => ERROR;
     /// Waits, by the daemon's clock, then goes on.
-    Delay(time: Duration) = "delay" in Call(CallEffect::Wait(*time, *time))
+    Delay(time: Duration) = "delay" as delay in Call(CallEffect::Wait(*time, *time))
         also Transfer(TransferEffect::Before(CallEffect::Wait(*time, *time))), Connection(ConnectionEffect::Wait)
         => DELAY;
     /// Waits for a time between these two, which the fault seed draws for each call, then goes on.
-    DelayBetween(least: Duration, most: Duration) = "delay" in Call(CallEffect::Wait(*least, *most))
+    DelayBetween(least: Duration, most: Duration) = "delay" as delay_between in Call(CallEffect::Wait(*least, *most))
         also Transfer(TransferEffect::Before(CallEffect::Wait(*least, *most))), Connection(ConnectionEffect::Wait)
         => DELAY;
     /// Sends content at this many bytes a second, by the daemon's clock.
-    Bandwidth(rate: u64) = "bandwidth" in Piece(PieceEffect::Bandwidth(*rate))
-        also Transfer(TransferEffect::Damage(TransferDamage::Bandwidth(*rate))) => BANDWIDTH;
+    Bandwidth(bytes_per_second: u64) = "bandwidth" as bandwidth in Piece(PieceEffect::Bandwidth(*bytes_per_second))
+        also Transfer(TransferEffect::Damage(TransferDamage::Bandwidth(*bytes_per_second))) => BANDWIDTH;
     /// Adds this to a piece's length.
-    WrongLength(by: i64) = "wrong_length" in Piece(PieceEffect::Damage(PieceDamage::Length(*by))) => LENGTH;
+    WrongLength(add: i64) = "wrong_length" as wrong_length in Piece(PieceEffect::Damage(PieceDamage::Length(*add))) => LENGTH;
     /// Adds this to the content length that the stream starts with.
-    WrongContentLength(by: i64) = "wrong_content_length"
-        in Stream(StreamEffect::Start(StartDamage::ContentLength(*by))) => CONTENT_LENGTH;
+    WrongContentLength(add: i64) = "wrong_content_length" as wrong_content_length
+        in Stream(StreamEffect::Start(StartDamage::ContentLength(*add))) => CONTENT_LENGTH;
 }

@@ -48,14 +48,18 @@ fn every_row_has_a_name_of_its_own_which_reads_as_its_action() {
     let rows: Vec<_> = Action::rows().collect();
     let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len());
-    for row in rows {
+    let examples: Vec<_> = Action::examples().collect();
+    assert_eq!(examples.len(), rows.len());
+    for (row, example) in rows.into_iter().zip(examples) {
         let (name, does) = (row.name, row.does);
         let text = match &row.takes {
             Takes::Nothing(_) => name.to_owned(),
             Takes::Argument(argument) => format!("{name}={}", argument.example),
         };
         let action = Action::from_text(&text).unwrap();
+        assert_eq!(action, example);
         assert_eq!((action.name(), action.scope()), (name, row.scope));
+        assert_eq!(action.about(), does.trim());
         assert!(row.also.iter().all(|also| action.hits(*also)), "{name}");
         let written = action.to_value();
         assert_eq!(
@@ -67,17 +71,6 @@ fn every_row_has_a_name_of_its_own_which_reads_as_its_action() {
             does.starts_with(' ') && does.ends_with('.'),
             "{name}: {does}"
         );
-    }
-}
-
-/// Those of the other rows are made of the table.
-#[test]
-fn every_argument_has_a_method_of_the_builder() {
-    let methods = include_str!("../table/argument.rs");
-    for row in Action::rows() {
-        let method = format!("pub fn {}(self, ", row.name);
-        let is_there = matches!(row.takes, Takes::Nothing(_)) || methods.contains(&method);
-        assert!(is_there, "`{method}…)` is missing in table/argument.rs");
     }
 }
 

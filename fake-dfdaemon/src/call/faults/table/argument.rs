@@ -1,13 +1,13 @@
-//! The arguments of actions: how each is read and written, and the builder's methods for them.
+//! The arguments of actions: how each is read and written, and its JSON Schema.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use super::Action;
-use crate::call::faults::status::{error_from_json, error_to_json};
+use crate::call::faults::status::{code_names, error_from_json, error_to_json};
 use crate::call::faults::{ErrorAction, Fault, FaultBuilder, FaultError};
 
 /// What an action takes.
@@ -18,12 +18,26 @@ pub(crate) struct Argument {
     pub(crate) example: &'static str,
     /// The action that it makes.
     pub(in crate::call::faults) read: fn(&Value) -> Result<Action, FaultError>,
+    /// Its JSON Schema.
+    pub(crate) schema: fn() -> Value,
 }
 
 pub(super) const ERROR: Argument = Argument {
     is: "CODE:message",
     example: "UNAVAILABLE:gone",
     read: |argument| error_from_json(argument).map(Action::Error),
+    schema: || {
+        let code = json!({"type": "string", "enum": code_names()});
+        let details = json!({"type": "string", "pattern": "^([A-Za-z0-9+/]{4})*$"});
+        let properties = json!({"code": code, "message": {"type": "string"}, "details": details});
+        let parts = json!({
+            "type": "object",
+            "properties": properties,
+            "required": ["code"],
+            "additionalProperties": false,
+        });
+        json!({"oneOf": [code, parts]})
+    },
 };
 
 pub(super) const DELAY: Argument = Argument {
@@ -33,6 +47,11 @@ pub(super) const DELAY: Argument = Argument {
         let delay = argument.as_str().and_then(delay_from_text);
         let a_delay = "delay takes a duration such as \"200ms\" or \"200ms..2s\"";
         delay.ok_or_else(|| no_such(a_delay, argument))
+    },
+    schema: || {
+        let span = "[0-9]{1,4} ?(ns|us|ms|s|m|h|d|days?|months?|years?)";
+        let time = format!("{span}( ?{span}){{0,8}}");
+        json!({"type": "string", "pattern": format!(r"^{time}(\.\.{time})?$")})
     },
 };
 
@@ -48,6 +67,10 @@ pub(super) const BANDWIDTH: Argument = Argument {
         rate.map(Action::Bandwidth)
             .ok_or_else(|| no_such(a_rate, argument))
     },
+    schema: || {
+        let pattern = "^([1-9][0-9]{0,8} ?([kKmMgG]i?)?[bB]?|[1-9][0-9]{0,19}[bB])$";
+        json!({"type": "string", "pattern": pattern})
+    },
 };
 
 pub(super) const LENGTH: Argument = Argument {
@@ -57,6 +80,7 @@ pub(super) const LENGTH: Argument = Argument {
         let by = number(argument).ok_or_else(|| no_such("wrong_length takes a number", argument));
         by.map(Action::WrongLength)
     },
+    schema: of_number,
 };
 
 pub(super) const CONTENT_LENGTH: Argument = Argument {
@@ -67,6 +91,7 @@ pub(super) const CONTENT_LENGTH: Argument = Argument {
         let by = number(argument).ok_or_else(|| no_such(a_number, argument));
         by.map(Action::WrongContentLength)
     },
+    schema: of_number,
 };
 
 fn no_such(takes: &str, given: &Value) -> FaultError {
@@ -90,7 +115,7 @@ impl Action {
     }
 }
 
-/// What completes a fault: a method for each action that takes an argument.
+/// The methods of the one action whose argument a test gives in parts.
 impl FaultBuilder {
     /// Answers with a status.
     pub fn error(self, code: Code) -> Fault {
@@ -106,32 +131,6 @@ impl FaultBuilder {
         };
         self.action(Action::Error(error))
     }
-
-    /// Waits, by the daemon's clock, then goes on.
-    pub fn delay(self, delay: Duration) -> Fault {
-        self.action(Action::Delay(delay))
-    }
-
-    /// Waits for a time between `least` and `most`, which the fault seed draws for each call, then goes
-    /// on.
-    pub fn delay_between(self, least: Duration, most: Duration) -> Fault {
-        self.action(Action::DelayBetween(least, most))
-    }
-
-    /// Sends content at this many bytes a second, by the daemon's clock.
-    pub fn bandwidth(self, bytes_per_second: u64) -> Fault {
-        self.action(Action::Bandwidth(bytes_per_second))
-    }
-
-    /// Adds this to a piece's length.
-    pub fn wrong_length(self, add: i64) -> Fault {
-        self.action(Action::WrongLength(add))
-    }
-
-    /// Adds this to the content length that the stream starts with.
-    pub fn wrong_content_length(self, add: i64) -> Fault {
-        self.action(Action::WrongContentLength(add))
-    }
 }
 
 /// A duration, or two that a delay lies between.
@@ -142,6 +141,11 @@ fn delay_from_text(text: &str) -> Option<Action> {
     };
     let (least, most) = (duration(least)?, duration(most)?);
     (least <= most).then_some(Action::DelayBetween(least, most))
+}
+
+/// The schema of what [`number`] reads in JSON.
+fn of_number() -> Value {
+    json!({"oneOf": [{"type": "integer"}, {"const": true}]})
 }
 
 /// A number, as such or as text; `true`, which stands for no argument, is 1.
