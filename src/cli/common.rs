@@ -61,10 +61,16 @@ fn retries(text: &str) -> Result<u32, &'static str> {
         .map_err(|_| "the number of retries must be a whole number, such as 3")
 }
 
+fn log_files(text: &str) -> Result<usize, &'static str> {
+    text.parse()
+        .map_err(|_| "the number of log files must be a whole number, such as 6; 0 is for none")
+}
+
 /// How many files of a tree are moved at a time.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, &'static str> {
-    text.parse()
-        .map_err(|_| "the number of files at a time must be a whole number of at least 1")
+    text.parse().map_err(
+        |_| "the number of files at a time must be a whole number of at least 1, such as 4",
+    )
 }
 
 fn endpoint_parser() -> impl clap::builder::TypedValueParser<Value = Endpoint> {
@@ -130,7 +136,8 @@ pub(crate) struct Logs {
         long,
         allow_hyphen_values = true,
         value_name = "LOG_MAX_FILES",
-        default_value_t = 6
+        default_value_t = 6,
+        value_parser = log_files
     )]
     pub(crate) log_max_files: usize,
 

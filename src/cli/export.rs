@@ -1,4 +1,4 @@
-//! `dfcache export`.
+//! `dfcache export`: its options and help, and the requests that they make. The export itself is in `export` and `tree`.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
@@ -139,7 +139,7 @@ pub(crate) struct ExportArguments {
 }
 
 fn digest(raw: &str) -> std::result::Result<Digest, String> {
-    let shown = "digests look like sha256:HEX, sha512:HEX or crc32:NUMBER";
+    let shown = "write sha256:HEX, sha512:HEX or crc32:NUMBER, such as crc32:3421780262";
     raw.parse().map_err(|error| format!("{error}; {shown}"))
 }
 

@@ -90,6 +90,45 @@ fn contradictions_are_refused() {
     assert!(refused("dfcache export --outptu x 7").contains("'--output'"));
 }
 
+/// Whatever the option takes: the error names it and the value, and shows a right one in plain words.
+#[test]
+fn a_wrong_value_is_refused_beside_a_right_one() {
+    use clap::error::ErrorKind::{InvalidValue, ValueValidation};
+
+    let shows = [
+        "such as",
+        "possible values",
+        "true|false",
+        "at least",
+        "at most",
+        "a value is required",
+    ];
+    let grammar = grammar::documented(false);
+    let mut count = 0;
+    for command in grammar.get_subcommands() {
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            for value in ["x", "", "-1", "5", "1.5.5", "5 parsecs", "99999999999999d"] {
+                let typed = format!("--{long}={value}");
+                let line = ["dfcache", command.get_name(), &typed].map(OsString::from);
+                let error = match parse(&line) {
+                    Err(error) if [InvalidValue, ValueValidation].contains(&error.kind()) => error,
+                    _ => continue,
+                };
+                let text = error.to_string();
+                assert!(
+                    text.contains(&format!("--{long}")) && text.contains(value),
+                    "{text}"
+                );
+                assert!(shows.iter().any(|shown| text.contains(shown)), "{text}");
+                let of_parsers = ["invalid digit", "expected ", " at 0", "u64"];
+                assert!(!of_parsers.iter().any(|it| text.contains(it)), "{text}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 100, "{count} values were refused");
+}
+
 #[test]
 fn the_last_of_several_options_wins_and_a_flag_can_be_taken_back() {
     let Command::Import(import) = parsed(

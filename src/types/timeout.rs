@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use humantime::DurationError;
+
 use super::value_error::ValueError;
 
 /// The longest duration that the protocol can carry: 10000 years.
@@ -105,7 +107,20 @@ impl FromStr for StallTimeout {
 
 /// A duration as it is typed.
 pub(super) fn duration(raw: &str) -> Result<Duration, ValueError> {
-    humantime::parse_duration(raw).map_err(|source| ValueError::Duration {
-        reason: source.to_string(),
+    humantime::parse_duration(raw).map_err(|error| {
+        // The parser's own errors tell at which byte it stopped.
+        let reason = match error {
+            DurationError::Empty => "empty".to_owned(),
+            _ if raw.trim_start().starts_with('-') => "less than nothing".to_owned(),
+            DurationError::UnknownUnit { unit, .. } if unit.is_empty() => {
+                "a number without a unit".to_owned()
+            }
+            DurationError::UnknownUnit { unit, .. } => format!("in an unknown unit, {unit}"),
+            DurationError::NumberOverflow => "too long, or has too many decimals".to_owned(),
+            DurationError::InvalidCharacter(_) | DurationError::NumberExpected(_) => {
+                "not a duration".to_owned()
+            }
+        };
+        ValueError::Duration { reason }
     })
 }

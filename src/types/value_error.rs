@@ -18,9 +18,9 @@ pub(crate) const MAX_ENDPOINT_LENGTH: usize = 107;
 #[non_exhaustive]
 pub enum ValueError {
     /// Not a duration.
-    #[error("{reason}; durations look like 90s, 30m, 1h30m or 2d")]
+    #[error("it is {reason}; write numbers with units, such as 90s, 30m, 1h30m or 2d")]
     Duration {
-        /// What is wrong with it.
+        /// What is wrong with it, such as `a number without a unit`.
         reason: String,
     },
     /// Outside of what is allowed.
@@ -34,28 +34,32 @@ pub enum ValueError {
         maximum: &'static str,
     },
     /// No time at all.
-    #[error("a timeout must be longer than 0s")]
+    #[error("a timeout must be longer than 0s, such as 30s")]
     ZeroTimeout,
     /// More than the protocol can carry.
     #[error("a timeout must be at most 10000 years")]
     LongTimeout,
     /// Not a size, or one that does not fit into 64 bits.
-    #[error("sizes look like 4mib, 64MiB or 1.5gib")]
+    #[error("it is not a size below 16eib; write bytes, such as 4mib, 64MiB or 1.5gib")]
     Size,
     /// A piece length below the least.
     #[error("a piece length must be at least 4mib")]
     ShortPieces,
     /// Not a number, or 0.
-    #[error("a replica count must be a whole number of at least 1")]
+    #[error("a replica count must be a whole number of at least 1, such as 2")]
     ReplicaCount,
     /// A task id without characters.
     #[error("a task id must not be empty")]
     EmptyTaskId,
     /// An endpoint without characters.
-    #[error("the endpoint must not be empty")]
+    #[error(
+        "the endpoint must not be empty; it is the path of a Unix socket, such as /run/dfdaemon.sock"
+    )]
     EmptyEndpoint,
     /// An endpoint that is not a Unix socket.
-    #[error("an endpoint is the path of a Unix socket; {scheme}:// is not supported")]
+    #[error(
+        "an endpoint is the path of a Unix socket, such as /run/dfdaemon.sock; {scheme}:// is not supported"
+    )]
     EndpointScheme {
         /// What stood before `://`.
         scheme: String,

@@ -23,6 +23,21 @@ pub(crate) fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     T::deserialize(value).map(Some)
 }
 
+/// A field that is a whole number. Serde's own error names a type of Rust.
+pub(crate) fn whole_number<'de, T: TryFrom<u64>, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(field)?;
+    let number = value.as_u64();
+    let why = match number {
+        Some(_) => "too large",
+        None => "not a whole number such as 2",
+    };
+    let number = number.and_then(|number| T::try_from(number).ok());
+    let number = number.ok_or_else(|| D::Error::custom(format!("{value} is {why}")));
+    number.map(Some)
+}
+
 /// The same value; numbers that are whole are integers, also if they are written as `3.0`. To JSON
 /// they are the same.
 fn with_integers(value: Value) -> Value {

@@ -1,19 +1,24 @@
-//! What goes in and out of the handlers: JSON bodies that refuse what they do not know, and errors
-//! that name it.
+//! What goes in and out of the handlers: JSON bodies and queries, whose errors name the field and show a right
+//! value, and the form of answers. What is done with them is in the handlers.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use jiff::Timestamp;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::call::json::named;
 use crate::dfdaemon::adjustable::SettingsError;
+use crate::dfdaemon::values::{self, DURATIONS};
 use crate::instance::snapshot::SnapshotError;
 
 /// How long a connection may take to ask for something, also for another thing, before it is closed.
@@ -88,11 +93,41 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The duration that a field names.
-pub(super) fn duration(field: &str, text: &str) -> Result<Duration, ApiError> {
-    humantime::parse_duration(text).map_err(|error| {
-        let looks = "durations look like 90s, 30m, 1h30m or 2d";
-        ApiError::bad_request(format!("{field}: {error}; {looks}"))
+/// A field that is a duration.
+pub(super) fn duration<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Duration>, D::Error> {
+    let value = Value::deserialize(field)?;
+    let duration = match &value {
+        Value::String(text) => values::duration(text),
+        _ => Err(format!("not a text; {DURATIONS}")),
+    };
+    duration
+        .map(Some)
+        .map_err(|why| D::Error::custom(format!("{value} is {why}")))
+}
+
+/// A field that is a time.
+pub(super) fn time<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Timestamp>, D::Error> {
+    let value = Value::deserialize(field)?;
+    let time = values::time(value.as_str().unwrap_or_default());
+    time.map(Some)
+        .map_err(|why| D::Error::custom(format!("{value} is {why}")))
+}
+
+/// A field of a query that is a whole number.
+pub(super) fn asked_number<'de, T: FromStr, D: Deserializer<'de>>(
+    field: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(field)?;
+    let why = || D::Error::custom(format!("{text:?} is not a whole number such as 2"));
+    text.parse().map(Some).map_err(|_| why())
+}
+
+/// The fields of a query. An error names the one that it is about.
+pub(super) fn asked<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    query.map(|Query(fields)| fields).map_err(|error| {
+        let text = error.body_text();
+        let why = text.strip_prefix("Failed to deserialize query string: ");
+        ApiError::bad_request(why.unwrap_or(&text))
     })
 }
 
@@ -148,6 +183,6 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 /// A body that says nothing.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}

@@ -1,4 +1,4 @@
-//! What the handlers act on: a fake, or calls that pass a proxy.
+//! What the handlers of the control API act on: a fake, or the calls that pass a proxy.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -98,6 +98,15 @@ impl Api {
             }
             Subject::Proxy(proxy) => Ok(vec![proxy.host.to_owned()]),
         }
+    }
+
+    /// Why a name is no host's.
+    pub(super) fn no_host(&self, name: &str) -> Result<String, ApiError> {
+        let there_are = match &self.hosts()?[..] {
+            [first, .., last] => format!("there are {first} to {last}"),
+            hosts => format!("there is {}", hosts.concat()),
+        };
+        Ok(format!("there is no host {name}; {there_are}"))
     }
 
     /// Whether the journal may tell of a host with this name.

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::ApiError;
+use super::answer::{ApiError, asked, asked_number};
 use super::api::Api;
 use super::connections::Closes;
 use crate::call::CallContext;
@@ -43,6 +43,7 @@ pub(super) struct Wanted {
     /// Kinds of events, with commas between them; all of them by default.
     kinds: Option<String>,
     /// At most this many events of each kind at a time.
+    #[serde(default, deserialize_with = "asked_number")]
     sample: Option<usize>,
 }
 
@@ -67,7 +68,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let wanted = asked(wanted)?;
     let kinds = wanted.kinds.as_deref().map_or(Ok(Vec::new()), kinds)?;
     if wanted.sample.is_some_and(|most| !SAMPLES.contains(&most)) {
         let why = format!(

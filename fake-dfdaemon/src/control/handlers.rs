@@ -1,6 +1,7 @@
 //! The handlers of the paths of the control API that have no file of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,13 +9,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done, duration};
+use super::answer::{Answer, ApiError, Body, Nothing, PathPart, done, duration, time};
 use super::api::{Api, Proxied, Subject};
 use crate::call::clock::Clock;
 use crate::call::faults::Fault;
-use crate::call::json::not_null;
 use crate::cluster::HostStatus;
-use crate::instance::Instance;
 use crate::instance::host::Host;
 
 pub(super) async fn health(State(api): State<Api>) -> Answer {
@@ -83,15 +82,10 @@ pub(super) async fn start_host(
 
 async fn change_host(api: &Api, name: &str, to: HostStatus) -> Answer {
     let instance = api.instance()?;
-    let host = host(&instance, name)?;
+    let host = instance.host(name);
+    let host = host.ok_or(ApiError::not_found(api.no_host(name)?))?;
     host.become_status(to).await.map_err(ApiError::conflict)?;
     Ok(Json(json!(host.info())))
-}
-
-fn host<'a>(instance: &'a Instance, name: &str) -> Result<Host<'a>, ApiError> {
-    instance
-        .host(name)
-        .ok_or_else(|| ApiError::not_found(format!("there is no host {name}")))
 }
 
 /// What may take a while, beside the thread that everybody waits for.
@@ -119,19 +113,23 @@ fn clock_json(clock: &Clock) -> Value {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MoveClock {
-    #[serde(default, deserialize_with = "not_null")]
-    advance: Option<String>,
-    #[serde(default, deserialize_with = "not_null")]
+    #[serde(default, deserialize_with = "duration")]
+    advance: Option<Duration>,
+    #[serde(default, deserialize_with = "time")]
     set: Option<Timestamp>,
 }
 
-pub(super) async fn move_clock(State(api): State<Api>, Body(by): Body<MoveClock>) -> Answer {
+pub(super) async fn move_clock(State(api): State<Api>, Body(to): Body<MoveClock>) -> Answer {
     let instance = api.instance()?;
     let clock = &instance.calls.clock;
-    let moved = match (by.advance, by.set) {
-        (Some(advance), None) => clock.advance(duration("advance", &advance)?),
+    let moved = match (to.advance, to.set) {
+        (Some(by), None) => clock.advance(by),
         (None, Some(to)) => clock.set(to),
-        _ => return Err(ApiError::bad_request("give either advance or set")),
+        _ => {
+            return Err(ApiError::bad_request(
+                "give either advance or set, such as {\"advance\": \"2h\"}",
+            ));
+        }
     };
     moved.map_err(ApiError::conflict)?;
     Ok(Json(clock_json(clock)))

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Answer, ApiError, Body, done, duration};
+use super::answer::{Answer, ApiError, Body, asked, asked_number, done, duration};
 use super::api::Api;
 use super::handlers::beside;
 use super::parts;
 use crate::call::faults::is_code_name;
 use crate::call::journal::{self, Journal};
-use crate::call::json::not_null;
+use crate::call::json::{not_null, whole_number};
 use crate::call::record::Call;
 use crate::call::rpc::Rpc;
 
@@ -32,8 +32,9 @@ pub(super) struct Page {
     status: Option<String>,
     task: Option<String>,
     host: Option<String>,
-    #[serde(default)]
-    after: u64,
+    #[serde(default, deserialize_with = "asked_number")]
+    after: Option<u64>,
+    #[serde(default, deserialize_with = "asked_number")]
     limit: Option<usize>,
     #[serde(default)]
     running: bool,
@@ -47,8 +48,8 @@ pub(super) struct Counted {
     status: Option<String>,
     task: Option<String>,
     host: Option<String>,
-    #[serde(default)]
-    after: u64,
+    #[serde(default, deserialize_with = "asked_number")]
+    after: Option<u64>,
 }
 
 /// What to wait for. Null is refused: a test that lost the id of its task must not wait for any call.
@@ -63,27 +64,27 @@ pub(super) struct Wait {
     task: Option<String>,
     #[serde(default, deserialize_with = "not_null")]
     host: Option<String>,
-    #[serde(default)]
-    after: u64,
-    #[serde(default, deserialize_with = "not_null")]
+    #[serde(default, deserialize_with = "whole_number")]
+    after: Option<u64>,
+    #[serde(default, deserialize_with = "whole_number")]
     count: Option<u64>,
-    #[serde(default, deserialize_with = "not_null")]
-    timeout: Option<String>,
+    #[serde(default, deserialize_with = "duration")]
+    timeout: Option<Duration>,
 }
 
 pub(super) async fn list(
     State(api): State<Api>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(page) = page.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let Page { after, limit, .. } = page;
+    let page = asked(page)?;
+    let (after, limit) = (page.after.unwrap_or_default(), page.limit);
     let query = journal::Query {
         rpc: page.rpc,
         status: page.status,
         task: page.task,
         host: page.host,
     };
-    let journal = asked(&api, &query)?;
+    let journal = journal_for(&api, &query)?;
     if limit == Some(0) {
         return Err(ApiError::bad_request("limit: must be at least 1"));
     }
@@ -145,15 +146,15 @@ pub(super) async fn count(
     State(api): State<Api>,
     counted: Result<Query<Counted>, QueryRejection>,
 ) -> Answer {
-    let Query(counted) = counted.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let after = counted.after;
+    let counted = asked(counted)?;
+    let after = counted.after.unwrap_or_default();
     let query = journal::Query {
         rpc: counted.rpc,
         status: counted.status,
         task: counted.task,
         host: counted.host,
     };
-    let journal = asked(&api, &query)?;
+    let journal = journal_for(&api, &query)?;
     let counted = beside(move || {
         let count = journal.count(&query, after);
         json!({
@@ -170,20 +171,19 @@ pub(super) async fn wait(
     State(api): State<Api>,
     Body(wait): Body<Wait>,
 ) -> Result<Response, ApiError> {
-    let Wait { after, timeout, .. } = wait;
+    let after = wait.after.unwrap_or_default();
     let query = journal::Query {
         rpc: wait.rpc,
         status: wait.status,
         task: wait.task,
         host: wait.host,
     };
-    let journal = asked(&api, &query)?;
+    let journal = journal_for(&api, &query)?;
     let count = wait.count.unwrap_or(1);
     if count == 0 {
         return Err(ApiError::bad_request("count: must be at least 1"));
     }
-    let patience = timeout.as_deref();
-    let patience = patience.map_or(Ok(WAIT), |text| duration("timeout", text))?;
+    let patience = wait.timeout.unwrap_or(WAIT);
     let stopping = api.stopping()?;
     drop(api);
     let waiting = journal.waiting(query.clone(), after, count);
@@ -230,18 +230,19 @@ pub(super) async fn clear(State(api): State<Api>) -> Answer {
 }
 
 /// The journal, for a query that can be answered.
-fn asked(api: &Api, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
+fn journal_for(api: &Api, query: &journal::Query) -> Result<Arc<Journal>, ApiError> {
     let is_unknown = |status: &&str| !is_code_name(status);
     if let Some(status) = query.status.as_deref().filter(is_unknown) {
         return Err(ApiError::bad_request(format!(
-            "status: no such status code: {status}; they read OK, NOT_FOUND and so on"
+            "status: no such status code: {status}; write one such as OK or NOT_FOUND"
         )));
     }
     if let Some(name) = query.host.as_deref()
         && !api.has_host(name)?
     {
         return Err(ApiError::bad_request(format!(
-            "host: there is no host {name}"
+            "host: {}",
+            api.no_host(name)?
         )));
     }
     Ok(Arc::clone(&api.calls()?.journal))

@@ -1,5 +1,7 @@
 //! The settings that can be changed while the daemon runs, over the API.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use serde::de::Error as _;
@@ -8,10 +10,10 @@ use serde_json::Value;
 
 use super::answer::{Answer, ApiError, Body, duration};
 use super::api::Api;
-use crate::call::json::not_null;
 use crate::dfdaemon::adjustable::AdjustableSettings;
 use crate::dfdaemon::blocklist::Block;
 use crate::dfdaemon::quirks::Quirks;
+use crate::dfdaemon::values;
 
 /// A change: a field that is left out keeps its value, and null means none.
 #[derive(Debug, Deserialize)]
@@ -22,26 +24,42 @@ pub(super) struct Change {
     #[serde(default, deserialize_with = "count")]
     max_requests: Option<Option<usize>>,
     #[serde(default, deserialize_with = "given")]
-    block: Option<Option<Vec<String>>>,
-    #[serde(default, deserialize_with = "not_null")]
-    replication_delay: Option<String>,
-    #[serde(default, deserialize_with = "not_null")]
-    gc_interval: Option<String>,
+    block: Option<Option<Rows>>,
+    #[serde(default, deserialize_with = "duration")]
+    replication_delay: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    gc_interval: Option<Duration>,
     #[serde(default, deserialize_with = "given")]
     quirks: Option<Option<Names>>,
 }
 
 /// Bytes, as a number or as on the command line.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "sizes look like 4096, \"64KiB\" or \"1.5GiB\"")]
+#[serde(
+    untagged,
+    expecting = "it must be bytes, such as 4096, \"64KiB\" or \"1.5GiB\""
+)]
 enum Size {
     Bytes(u64),
     Text(String),
 }
 
+/// The rows of a blocklist.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "it must be a list, such as [\"import:tag=nightly\"]"
+)]
+enum Rows {
+    List(Vec<String>),
+}
+
 /// Names in a list, or as on the command line.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "it must be names, such as [\"ttl-limits\"] or \"all,-ttl-limits\""
+)]
 enum Names {
     List(Vec<String>),
     Text(String),
@@ -60,7 +78,7 @@ fn count<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<usize>>, D
     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
     if count.is_none() && !value.is_null() {
         let why =
-            format!("a whole number from 0 on, or null for any number of requests, not {value}");
+            format!("it must be a whole number from 0 on, or null for any number, not {value}");
         return Err(D::Error::custom(why));
     }
     Ok(Some(count))
@@ -86,26 +104,25 @@ fn apply(change: Change, now: &mut AdjustableSettings) -> Result<(), ApiError> {
         Some(None) => now.capacity = None,
         Some(Some(Size::Bytes(bytes))) => now.capacity = Some(bytes),
         Some(Some(Size::Text(text))) => {
-            let size = text.parse::<bytesize::ByteSize>();
-            let size =
-                size.or_else(|_| wrong("capacity", &"sizes look like 4096, 64KiB or 1.5GiB"))?;
-            now.capacity = Some(size.as_u64());
+            let size = values::size(&text);
+            let size = size.or_else(|why| wrong("capacity", &format!("{text:?} is {why}")))?;
+            now.capacity = Some(size);
         }
     }
     if let Some(requests) = change.max_requests {
         now.max_requests = requests;
     }
     if let Some(rows) = change.block {
-        let rows = rows.unwrap_or_default();
+        let rows = rows.map_or(Vec::new(), |Rows::List(rows)| rows);
         let rows = rows.iter().map(|row| row.parse::<Block>());
         let rows = rows.collect::<Result<Vec<_>, _>>();
         now.blocks = rows.or_else(|error| wrong("block", &error))?;
     }
     if let Some(delay) = change.replication_delay {
-        now.replication_delay = duration("replication_delay", &delay)?;
+        now.replication_delay = delay;
     }
     if let Some(interval) = change.gc_interval {
-        now.gc_interval = duration("gc_interval", &interval)?;
+        now.gc_interval = interval;
     }
     if let Some(names) = change.quirks {
         let text = match names {

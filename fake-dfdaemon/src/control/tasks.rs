@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{Answer, ApiError, PathPart, done};
+use super::answer::{Answer, ApiError, PathPart, asked_number, done};
 use super::api::Api;
 use super::handlers::beside;
 use super::parts;
@@ -19,6 +19,7 @@ use crate::cluster::{Task, TaskFilter};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    #[serde(default, deserialize_with = "asked_number")]
     limit: Option<usize>,
     /// Only those that lack persistent replicas.
     #[serde(default)]
@@ -33,18 +34,18 @@ pub(super) async fn list(
     State(api): State<Api>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(asked) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let asked = super::answer::asked(asked)?;
     let limit = asked.limit;
     if limit == Some(0) {
         return Err(ApiError::bad_request("limit: must be at least 1"));
     }
     let instance = api.instance()?;
     let host = match &asked.host {
-        Some(name) => Some(
-            instance
-                .host(name)
-                .ok_or_else(|| ApiError::bad_request(format!("host: there is no host {name}")))?,
-        ),
+        Some(name) => {
+            let why = format!("host: {}", api.no_host(name)?);
+            let host = instance.host(name);
+            Some(host.ok_or_else(|| ApiError::bad_request(why))?)
+        }
         None => None,
     };
     let filter = TaskFilter {

@@ -78,7 +78,7 @@ impl fmt::Display for Block {
 /// assert!(error.to_string().contains("tag|application=VALUE"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not of the form import|export:tag|application=VALUE")]
+#[error("{0:?} is not of the form import|export:tag|application=VALUE, such as import:tag=nightly")]
 pub struct ParseBlockError(String);
 
 impl FromStr for Block {

@@ -1,5 +1,5 @@
-//! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named. The mutex of all
-//! rooms is here too, since no room lies below this one.
+//! What a dfdaemon is: its releases, its quirks, its limits, and how its hosts are named. The mutex and the
+//! reading of durations and sizes for all rooms are here too, since no room lies below this one.
 
 pub(crate) mod adjustable;
 pub(crate) mod blocklist;
@@ -10,6 +10,7 @@ pub(crate) mod release;
 pub(crate) mod request_limit;
 pub(crate) mod statuses;
 pub(crate) mod task_id;
+pub(crate) mod values;
 
 use std::fmt;
 

@@ -14,7 +14,6 @@ mod proxy;
 mod ready_file;
 mod ready_text;
 mod signals;
-mod socket_mode;
 mod table;
 mod values;
 

@@ -275,7 +275,10 @@ async fn events_that_there_are_none_of_are_refused() {
         ("color=red", "color"),
         ("sample=0", "sample: must be from 1 to 1000"),
         ("sample=1001", "sample: must be from 1 to 1000"),
-        ("sample=few", "sample"),
+        (
+            "sample=few",
+            "sample: \"few\" is not a whole number such as 2",
+        ),
     ] {
         let path = format!("/events?{query}");
         w.api.refuses(400, ("GET", &path, ""), &[says]).await;

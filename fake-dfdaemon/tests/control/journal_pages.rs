@@ -43,8 +43,8 @@ async fn pages_follow_each_other_until_there_are_no_more() {
     );
     for (query, says) in [
         ("limit=0", "limit"),
-        ("limit=-1", "limit"),
-        ("after=x", "after"),
+        ("limit=-1", "limit: \"-1\" is not a whole number such as 2"),
+        ("after=x", "after: \"x\" is not a whole number such as 2"),
         ("running=perhaps", "running"),
     ] {
         let path = format!("/journal?{query}");
@@ -77,7 +77,10 @@ async fn calls_are_counted_as_they_are_found() {
     w.api.delete("/journal").await;
     let none = json!({"count": 0, "running": 0, "last": null, "lost": 0});
     assert_eq!(w.api.get("/journal/count").await, none);
-    for (query, says) in [("host=host-9", "host-9"), ("limit=1", "limit")] {
+    for (query, says) in [
+        ("host=host-9", "there is no host host-9; there "),
+        ("limit=1", "limit"),
+    ] {
         let path = format!("/journal/count?{query}");
         w.api.refuses(400, ("GET", &path, ""), &[says]).await;
     }

@@ -129,7 +129,18 @@ async fn a_wait_that_cannot_be_is_refused() {
         ("{\"status\":\"BROKEN\"}", "BROKEN"),
         ("{\"host\":\"host-9\"}", "host-9"),
         ("{\"count\":0}", "count"),
-        ("{\"timeout\":\"soon\"}", "durations look like 90s"),
+        (
+            "{\"timeout\":\"soon\"}",
+            "timeout: \"soon\" is not a duration; write",
+        ),
+        (
+            "{\"count\":-1}",
+            "count: -1 is not a whole number such as 2",
+        ),
+        (
+            "{\"after\":\"x\"}",
+            "after: \"x\" is not a whole number such as 2",
+        ),
         ("{\"patience\":\"1s\"}", "patience"),
         // A test that has lost the id of its task does not wait for any call.
         ("{\"rpc\":null}", "rpc"),

@@ -2,12 +2,13 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::table::Scope;
 use super::{Action, Fault, FaultError, Phase};
-use crate::call::json::named;
+use crate::call::json::{named, whole_number};
 use crate::call::rpc::Rpc;
 
 /// A fault as it stands in JSON, where fields that are not given are left out.
@@ -19,14 +20,26 @@ struct FaultSpec {
     task: Option<String>,
     tag: Option<String>,
     application: Option<String>,
+    #[serde(default, deserialize_with = "whole_number")]
     call: Option<u64>,
+    #[serde(default, deserialize_with = "whole_number")]
     times: Option<u64>,
+    #[serde(default, deserialize_with = "probability")]
     probability: Option<f64>,
     phase: Option<String>,
+    #[serde(default, deserialize_with = "whole_number")]
     piece: Option<u32>,
+    #[serde(default, deserialize_with = "whole_number")]
     bytes: Option<u64>,
     #[serde(rename = "do")]
     action: Value,
+}
+
+/// A probability as JSON.
+fn probability<'de, D: Deserializer<'de>>(field: D) -> Result<Option<f64>, D::Error> {
+    let value = Value::deserialize(field)?;
+    let why = || D::Error::custom(format!("{value} is not a number from 0 to 1, such as 0.5"));
+    value.as_f64().map(Some).ok_or_else(why)
 }
 
 impl Fault {
@@ -121,7 +134,7 @@ impl Fault {
             .probability
             .is_some_and(|probability| !(0.0..=1.0).contains(&probability))
         {
-            return refuse("probability: must be from 0 to 1".to_owned());
+            return refuse("probability: must be from 0 to 1, such as 0.5".to_owned());
         }
         if self.piece.is_some() && self.bytes.is_some() {
             return refuse("piece, bytes: give only one of them".to_owned());
@@ -239,7 +252,7 @@ impl FromStr for Fault {
         }
         let (matcher, action) = text.split_once(':').ok_or_else(|| {
             FaultError::new(format!(
-                "{text:?} is not of the form ON[@KEY=VALUE,…]:DO[=ARG]"
+                "{text:?} is not of the form ON[@KEY=VALUE,…]:DO[=ARG], such as export@call=2:stall"
             ))
         })?;
         let (on, selectors) = matcher.split_once('@').unwrap_or((matcher, ""));
@@ -249,7 +262,9 @@ impl FromStr for Fault {
         };
         for selector in selectors.split(',').filter(|selector| !selector.is_empty()) {
             let (key, value) = selector.split_once('=').ok_or_else(|| {
-                FaultError::new(format!("{selector:?} is not of the form KEY=VALUE"))
+                FaultError::new(format!(
+                    "{selector:?} is not of the form KEY=VALUE, such as call=2"
+                ))
             })?;
             written.select(key, value)?;
         }
@@ -261,8 +276,12 @@ impl FromStr for Fault {
 impl FaultSpec {
     fn select(&mut self, key: &str, value: &str) -> Result<(), FaultError> {
         fn number<T: FromStr>(key: &str, value: &str) -> Result<Option<T>, FaultError> {
+            let is = match key {
+                "probability" => "a number from 0 to 1, such as 0.5",
+                _ => "a whole number such as 2",
+            };
             let parsed = value.parse().map(Some);
-            parsed.map_err(|_| FaultError::new(format!("{key}: {value:?} is not a number")))
+            parsed.map_err(|_| FaultError::new(format!("{key}: {value:?} is not {is}")))
         }
         let text = Some(value.to_owned());
         match key {

@@ -32,7 +32,7 @@ pub enum PeerAddress {
 /// assert!(error.to_string().contains("HOST:PORT"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the address of a peer: give HOST:PORT, or the path of a socket")]
+#[error("{0:?} is no peer's address: give HOST:PORT, such as 127.0.0.1:4000, or a path")]
 pub struct ParsePeerAddressError(String);
 
 impl fmt::Display for PeerAddress {

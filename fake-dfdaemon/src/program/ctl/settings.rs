@@ -12,9 +12,12 @@ const LISTS: [&str; 1] = ["block"];
 pub(super) fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
-        .ok_or_else(|| "a setting and its value are typed NAME=VALUE".to_owned())?;
+        .ok_or_else(|| "it must be a setting and its value, such as capacity=1gib".to_owned())?;
     Ok((name.replace('-', "_"), value.to_owned()))
 }
+
+/// The settings that are numbers in JSON; others have a unit, or are names.
+const NUMBERS: [&str; 1] = ["max_requests"];
 
 /// The body that changes them. A list that is given twice has both; one that is empty or `none` has
 /// nothing.
@@ -32,11 +35,13 @@ pub(super) fn change(settings: &[(String, String)]) -> Value {
             continue;
         }
         let is_none = NONE.contains(&text.as_str());
-        let value = match text.parse::<u64>() {
+        let number = text.parse::<u64>().ok();
+        let number = number.filter(|_| NUMBERS.contains(&name.as_str()));
+        let value = match number {
             _ if is_none && name == "quirks" => Value::Array(Vec::new()),
             _ if is_none => Value::Null,
-            Ok(number) => number.into(),
-            Err(_) => text.clone().into(),
+            Some(number) => number.into(),
+            None => text.clone().into(),
         };
         body.insert(name.clone(), value);
     }

@@ -1,4 +1,4 @@
-//! The command lines of what stands between a client and a dfdaemon.
+//! The options of `proxy`, `record`, `replay` and `diff`, and the settings that they make.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -128,7 +128,9 @@ fn parse_miss(text: &str) -> Result<OnMiss, String> {
     match text.split_once('=') {
         None if text == "error" => Ok(OnMiss(None)),
         Some(("upstream", socket)) if !socket.is_empty() => Ok(OnMiss(Some(socket.into()))),
-        _ => Err("error, or upstream=SOCKET".to_owned()),
+        _ => Err(
+            "it must be error, or upstream=SOCKET, such as upstream=/run/dfdaemon.sock".to_owned(),
+        ),
     }
 }
 
@@ -195,7 +197,7 @@ impl Record {
 
 fn parse_name(text: &str) -> Result<String, String> {
     let name: Result<http::HeaderName, _> = text.to_ascii_lowercase().parse();
-    let name = name.map_err(|_| "it is not a valid name of metadata".to_owned())?;
+    let name = name.map_err(|_| "it must be a name of metadata, such as x-trace-id".to_owned())?;
     Ok(name.as_str().to_owned())
 }
 
@@ -267,7 +269,7 @@ pub(crate) struct Listen {
     pub(crate) socket: Option<PathBuf>,
 
     /// Permission bits of the socket, octal
-    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = crate::program::socket_mode::parse_mode)]
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = values::mode)]
     pub(crate) socket_mode: u32,
 
     /// Write the ready line to this file too, atomically; into it if it is a pipe or a device

@@ -28,9 +28,17 @@ impl FromStr for Pattern {
     type Err = ParsePatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let regex = Regex::new(text).map_err(|error| ParsePatternError(error.to_string()))?;
+        let regex = Regex::new(text).map_err(|error| {
+            // The text shows the pattern once more, with a line of marks below it.
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default();
+            let why = why.strip_prefix("error: ").unwrap_or(why);
+            ParsePatternError(format!(
+                "it is not a regular expression: {why}; write one such as token=[^ ]+"
+            ))
+        })?;
         if regex.is_match(b"") {
-            let why = "it matches an empty text, and so everything";
+            let why = "it matches empty text, and so would leave everything out; write one that needs a character, such as token=[^ ]+";
             return Err(ParsePatternError(why.to_owned()));
         }
         Ok(Self(regex))

@@ -53,7 +53,7 @@ impl std::str::FromStr for Speed {
             .filter(|times| times.is_finite() && *times > 0.0);
         times
             .map(Self::Times)
-            .ok_or_else(|| "max, or a number such as 1 or 0.5".to_owned())
+            .ok_or_else(|| "it must be max, or a number above 0, such as 1 or 0.5".to_owned())
     }
 }
 

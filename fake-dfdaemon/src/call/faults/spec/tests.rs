@@ -57,7 +57,10 @@ fn mistakes_are_refused_by_name() {
         ("stat@color=red:stall", "unknown key color"),
         ("stat@call:stall", "\"call\" is not of the form"),
         ("stat@call=0:stall", "call: calls are counted from 1"),
-        ("stat@call=x:stall", "call: \"x\" is not a number"),
+        (
+            "stat@call=x:stall",
+            "call: \"x\" is not a whole number such as 2",
+        ),
         (
             "stat@probability=2:stall",
             "probability: must be from 0 to 1",
@@ -89,7 +92,10 @@ fn mistakes_are_refused_by_name() {
         ("stat:delay=2s..1s", "delay takes a duration"),
         ("stat:delay=1s..", "delay takes a duration"),
         ("export:bandwidth=0", "bandwidth takes bytes"),
-        ("export:wrong_length=many", "wrong_length takes a number"),
+        (
+            "export:wrong_length=many",
+            "wrong_length takes a whole number",
+        ),
         ("stat:stall=1", "stall takes no argument"),
         (
             "{\"on\":\"stat\",\"do\":{\"stall\":true},\"color\":1}",
@@ -102,7 +108,7 @@ fn mistakes_are_refused_by_name() {
         ("{\"on\":\"stat\"}", "missing field `do`"),
         (
             "{\"on\":\"stat\",\"call\":\"two\",\"do\":{\"stall\":true}}",
-            "call: invalid type",
+            "call: \"two\" is not a whole number such as 2",
         ),
         (
             "{\"on\":\"stat\",\"do\":{\"error\":{\"message\":\"x\"}}}",

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde_json::{Value, json};
 use tonic::Code;
 
 use super::Action;
 use crate::call::faults::status::{code_names, error_from_json, error_to_json};
 use crate::call::faults::{ErrorAction, Fault, FaultBuilder, FaultError};
+use crate::dfdaemon::values;
 
 /// What an action takes.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ pub(super) const BANDWIDTH: Argument = Argument {
     read: |argument| {
         let rate = argument
             .as_str()
-            .and_then(|text| text.parse::<ByteSize>().ok());
-        let rate = rate.map(|rate| rate.as_u64()).filter(|rate| *rate > 0);
+            .and_then(|text| values::size(text).ok())
+            .filter(|rate| *rate > 0);
         let a_rate = "bandwidth takes bytes a second such as \"10MiB\"";
         rate.map(Action::Bandwidth)
             .ok_or_else(|| no_such(a_rate, argument))
@@ -77,7 +77,8 @@ pub(super) const LENGTH: Argument = Argument {
     is: "added to the length",
     example: "1",
     read: |argument| {
-        let by = number(argument).ok_or_else(|| no_such("wrong_length takes a number", argument));
+        let by = number(argument)
+            .ok_or_else(|| no_such("wrong_length takes a whole number such as -3", argument));
         by.map(Action::WrongLength)
     },
     schema: of_number,
@@ -87,7 +88,7 @@ pub(super) const CONTENT_LENGTH: Argument = Argument {
     is: "added to the length",
     example: "1",
     read: |argument| {
-        let a_number = "wrong_content_length takes a number";
+        let a_number = "wrong_content_length takes a whole number such as -3";
         let by = number(argument).ok_or_else(|| no_such(a_number, argument));
         by.map(Action::WrongContentLength)
     },
@@ -135,7 +136,7 @@ impl FaultBuilder {
 
 /// A duration, or two that a delay lies between.
 fn delay_from_text(text: &str) -> Option<Action> {
-    let duration = |text| humantime::parse_duration(text).ok();
+    let duration = |text| values::duration(text).ok();
     let Some((least, most)) = text.split_once("..") else {
         return duration(text).map(Action::Delay);
     };
