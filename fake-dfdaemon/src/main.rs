@@ -1,4 +1,4 @@
-//! The fake-dfdaemon program, see the library.
+//! The program fake-dfdaemon; all of it is in the library's `program`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The same client for programs without a runtime.
+//! A client for programs without an asynchronous runtime: the calls of [`crate::Client`], each of which blocks.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

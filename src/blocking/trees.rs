@@ -1,4 +1,4 @@
-//! Trees, copies and streams, and what is wrong, for programs without a runtime.
+//! The calls of the blocking client for trees, staged copies and streams, and its `diagnose`.
 
 use std::io::Read;
 use std::path::Path;

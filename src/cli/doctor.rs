@@ -1,4 +1,5 @@
-//! `dfcache doctor`.
+//! `dfcache doctor`: its options, the round trip, and the checks of this side's directories. The checks of the
+//! daemon are in `client/doctor`.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};

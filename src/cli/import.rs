@@ -1,4 +1,4 @@
-//! `dfcache import`.
+//! `dfcache import`: its options and help, and the requests that they make. The import itself is in `import` and `tree`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `dfcache ls`.
+//! `dfcache ls`: its options, and the order of the list.
 
 use std::cmp::Ordering;
 

@@ -1,4 +1,4 @@
-//! `dfcache stat`.
+//! `dfcache stat`: its options. The wait for replicas is in `client`.
 
 use clap::Args;
 

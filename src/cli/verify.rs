@@ -1,4 +1,4 @@
-//! `dfcache verify`.
+//! `dfcache verify`: its options. How a file is held against an id is in `export/verify`.
 
 use std::path::PathBuf;
 

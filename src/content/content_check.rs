@@ -1,4 +1,4 @@
-//! What the whole content must give: a digest, an id.
+//! The checks of content as a whole: its digest, and the task's id that it must give. Pieces are checked in `piece`.
 
 use dfdaemon_api::digest::{Digest, DigestHasher};
 

@@ -4,9 +4,8 @@
 //!
 //! A second thread does that while the next bytes are received. The queue between the two threads is
 //! bounded in bytes, so that memory does not depend on the length of pieces. Nothing waits for the second
-//! thread without a deadline: it may hang in a write, and then ends with the process. Where the receiving
-//! thread may hang too, it writes itself: the bytes are still in its core's cache, and no thread has to
-//! be woken. A write that hangs answers no pings then: dfdaemon gives a connection up that was silent for 320 s.
+//! thread without a deadline: it may hang in a write, and then ends with the process. A caller whose own thread may hang has no second
+//! thread: the bytes are still in the core's cache, and no thread has to be woken. A write that hangs answers no pings then: dfdaemon gives a connection up that was silent for 320 s.
 
 mod content_check;
 pub(crate) mod coverage;

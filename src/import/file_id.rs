@@ -1,4 +1,4 @@
-//! The id that a file's content gives.
+//! The id that a file's content gives, read without a daemon.
 
 use std::fs::File;
 use std::io;

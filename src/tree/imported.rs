@@ -1,4 +1,4 @@
-//! What the import of a directory comes to. How it is done is elsewhere.
+//! The result of importing a directory. The import itself is in `tree/import`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Futures that run side by side on one thread. A dependency for this would be two crates.
+//! Runs futures side by side on one thread, up to the first error. A dependency for this would be two crates.
 
 use std::future::poll_fn;
 use std::task::Poll;

@@ -1,4 +1,4 @@
-//! Where daemons listen.
+//! The endpoint of a daemon, as a checked value. Connections are in `wire`.
 
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;

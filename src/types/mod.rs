@@ -1,4 +1,4 @@
-//! What every other room speaks of: values that are known to be good, tasks, and errors.
+//! The types that every other room uses: checked values, tasks, and errors.
 
 pub(crate) mod attempt;
 pub(crate) mod endpoint;

@@ -1,4 +1,4 @@
-//! The mutex of dfcache.
+//! The mutex of all of dfcache, without poison.
 
 use std::sync::{self, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! How far imports are.
+//! The state of a task: how far its import is.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Options as messages carry them.
+//! Values of requests in the form that messages carry.
 
 use crate::types::options::Timeout;
 

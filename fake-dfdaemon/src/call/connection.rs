@@ -1,4 +1,4 @@
-//! What a call has of the connection that it came by.
+//! What a call knows of its connection and of its request's head: time limit, metadata, how to close it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

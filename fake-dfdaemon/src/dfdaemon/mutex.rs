@@ -1,4 +1,4 @@
-//! The mutex of the fake.
+//! The mutex of all of the fake, without poison.
 
 use std::sync::{self, LockResult, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! What runs: an instance, and the API that controls it.
+//! A running fake as its handle owns it: the instance, and its control API. Both end when it is dropped.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The answers from a host's own records.
+//! The answers of StatLocal and ListLocal, from a host's own records.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Keeping a state, and bringing one back.
+//! Snapshots and resets of a running instance. How a state is kept on the disk is in `snapshot`.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! The runtime that a fake runs on: one thread that moves what is in memory, and others for work that may wait for a
-//! disk. Whose thread it is, is elsewhere.
+//! disk. The thread that runs it is the program's, or the one in `own_thread`.
 
 use std::io;
 use std::sync::mpsc;

@@ -1,6 +1,5 @@
-//! Memory that a crowd has left behind. What is allocated is elsewhere.
-//!
-//! All of it is about glibc; other allocators go their own way.
+//! Returns memory to the system after many clients disconnect. Only glibc has to be told: with other allocators
+//! nothing is done.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,5 @@
-//! Accepts clients.
+//! The listener of a proxy, recorder or replay: accepts clients, and ends them when it stops. What a client is served
+//! is the business of [`Serve`].
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What sees the calls that pass.
+//! The traits of what sees the calls that pass, which the recorder implements. Faults and journal are in `calls`.
 
 use std::fmt::Debug;
 use std::pin::Pin;

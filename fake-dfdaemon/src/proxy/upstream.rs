@@ -1,4 +1,4 @@
-//! A connection to the dfdaemon.
+//! The connection of a proxy to the dfdaemon behind it.
 
 use std::error::Error;
 use std::io;

@@ -1,5 +1,5 @@
-//! Blocking work that is cancelled. A token would do for that, but the work also shows by the flag that it
-//! comes on.
+//! The flag that cancels blocking work. A token would do for that, but the work also counts its steps on the flag:
+//! others see by them that it makes progress.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

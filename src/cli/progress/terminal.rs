@@ -1,4 +1,4 @@
-//! stderr as indicatif draws on it.
+//! The terminal that indicatif draws progress on: stderr, with a cursor that stays at the start of its line.
 
 use std::io::{self, Write as _};
 

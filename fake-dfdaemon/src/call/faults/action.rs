@@ -1,4 +1,4 @@
-//! How an action is written, and what it does where: its [`effects`](Action::effects) by place.
+//! How an action is written, and its [`effects`](Action::effects) at each place. The actions are in `table`.
 
 use serde_json::{Value, json};
 use tonic::Status;

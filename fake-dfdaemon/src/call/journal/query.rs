@@ -1,4 +1,4 @@
-//! What is asked of the journal.
+//! A query of the journal: which calls it selects. How they are found is in `index` and `reading`.
 
 use serde::{Deserialize, Serialize};
 use tonic::Code;

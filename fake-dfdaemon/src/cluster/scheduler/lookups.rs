@@ -1,4 +1,4 @@
-//! What the scheduler can be asked.
+//! Queries of the scheduler: tasks, replicas and hosts by their ids. They change nothing.
 
 use std::time::Duration;
 

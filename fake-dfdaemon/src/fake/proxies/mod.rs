@@ -1,4 +1,4 @@
-//! What stands between clients and a daemon or a cassette, as a test holds it.
+//! The handles of a proxy, a recorder and a replay in a test. Their settings are in `builders`.
 
 mod builders;
 mod running;

@@ -1,5 +1,4 @@
-//! What stands between clients and a daemon or a cassette: a socket, what passes it, and the API that
-//! controls it.
+//! A running proxy, recorder or replay: its socket, the calls that pass, and its control API.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The commands that stand between a client and a dfdaemon, from the command line to their end.
+//! The commands `proxy`, `record`, `replay` and `diff`, from the command line to the exit code. What they do is in the
+//! room `proxy`.
 
 mod error;
 mod options;

@@ -1,4 +1,4 @@
-//! One recorded call put to a daemon, and its answer in the form of a recorded one.
+//! Sends one recorded call to a daemon, and returns the answer in the form of a recorded one.
 
 use std::path::PathBuf;
 use std::pin::Pin;

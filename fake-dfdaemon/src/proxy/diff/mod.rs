@@ -1,4 +1,4 @@
-//! The recorded requests put to another daemon, and what differs in its answers.
+//! Sends the recorded requests to another daemon, and lists how its answers differ.
 
 mod ask;
 mod found;

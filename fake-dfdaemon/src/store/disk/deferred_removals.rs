@@ -1,5 +1,5 @@
-//! Files that could not be removed yet: their last chance before the next start, which sweeps them by
-//! itself.
+//! The files that could not be removed when they should have been. They are tried again at each collection; the next start
+//! removes those that stay.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

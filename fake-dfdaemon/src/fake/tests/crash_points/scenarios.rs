@@ -1,4 +1,4 @@
-//! What is done at whose every step something happens.
+//! The scenarios: each runs once for every step that it takes on the disk.
 
 use super::steps::{Op, Scenario};
 use crate::dfdaemon::release::Release;
