@@ -1,7 +1,9 @@
 //! The opening of an instance: its state directory, its journal, its cluster, its hosts.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use tokio::runtime::Handle;
 
@@ -13,8 +15,10 @@ use super::settings::Settings;
 use super::snapshot;
 use crate::call::CallContext;
 use crate::call::clock::Clock;
+use crate::call::events::Events;
 use crate::call::faults::registry::Faults;
-use crate::call::journal::Journal;
+use crate::call::gate::Gate;
+use crate::call::journal::{Claimed, Journal};
 use crate::call::random::any_seed;
 use crate::call::rate::RateLimit;
 use crate::cluster::Cluster;
@@ -122,29 +126,72 @@ fn open_cluster(settings: Settings) -> Result<Opened, StartError> {
         let source = io::Error::other("the state directory keeps another of its files there");
         return Err(StartError::Journal { path, source });
     }
-    let journal = Journal::open(&path, settings.journal_limit)
-        .map_err(|source| StartError::Journal { path, source })?;
+    let unusable = |source| StartError::Journal {
+        path: path.clone(),
+        source,
+    };
+    let journal = Journal::claim(&path, settings.journal_limit).map_err(unusable)?;
     let seed = settings.fault_seed.unwrap_or_else(any_seed);
     let faults = Faults::starting_with(seed, settings.faults, hosts)?;
+    let (clock, events, gate) = (
+        Clock::new(settings.clock),
+        Events::default(),
+        Gate::default(),
+    );
+    let shared = (clock.clone(), events.clone(), gate.clone());
+    let state_path = state_dir.path().to_owned();
+    let (journal, opened) = read_beside(journal, || {
+        snapshot::recover(&disk, &state_path, hosts)?;
+        Cluster::open(settings.cluster, shared, disk, state_dir)
+    });
     let calls = CallContext {
         faults: Arc::new(faults),
-        journal: Arc::new(journal),
-        clock: Clock::new(settings.clock),
-        gate: crate::call::gate::Gate::default(),
+        journal: Arc::new(journal.map_err(unusable)?),
+        clock,
+        gate,
         waits: crate::call::Waits::default(),
         ahead: crate::call::Ahead::default(),
-        events: crate::call::events::Events::default(),
+        events,
         counters: Arc::default(),
         release,
     };
-    let path = state_dir.path().to_owned();
-    let shared = (
-        calls.clock.clone(),
-        calls.events.clone(),
-        calls.gate.clone(),
-    );
-    let opened = snapshot::recover(&disk, &path, hosts)
-        .and_then(|()| Cluster::open(settings.cluster, shared, disk, state_dir));
-    let cluster = opened.map_err(|source| StartError::State { path, source })?;
+    let cluster = opened.map_err(|source| StartError::State {
+        path: state_path,
+        source,
+    })?;
     Ok((cluster, Arc::new(calls)))
+}
+
+/// Reads a journal while other work is done, if it is a long one.
+fn read_beside<T>(journal: Claimed, work: impl FnOnce() -> T) -> (io::Result<Journal>, T) {
+    if !journal.is_long() {
+        return (journal.read(), work());
+    }
+    thread::scope(|scope| {
+        let reading = thread::Builder::new().spawn_scoped(scope, || journal.read());
+        let done = work();
+        let read =
+            reading.and_then(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        (read, done)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_journal_is_read_while_other_work_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let line = format!("{{\"call\":5,\"more\":\"{}\"}}\n", "x".repeat(10 << 10));
+        for (lines, is_long) in [(1, false), (120, true)] {
+            std::fs::write(&path, line.repeat(lines)).unwrap();
+            let journal = Journal::claim(&path, 10).unwrap();
+            assert_eq!(journal.is_long(), is_long);
+            let here = thread::current().id();
+            let (journal, worked) = read_beside(journal, || thread::current().id());
+            assert_eq!((journal.unwrap().number(), worked), (6, here));
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod host;
 mod index;
 mod ingest;
 pub(crate) mod layout;
+pub(crate) mod own_form;
 mod parallel_read;
 pub(crate) mod private_files;
 mod record;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::index::{Index, Line};
+use super::index::Index;
+use super::line::Line;
 
 /// How much of the file is read at once where line follows line, in bytes.
 pub(super) const BUFFER: usize = 64 << 10;
@@ -60,7 +61,7 @@ pub(super) fn index(file: &Arc<JournalFile>, limit: usize) -> io::Result<Content
             });
         }
         // Millions of calls may be in it: no more of them than the index takes is made.
-        if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line) {
+        if let Some(line) = Line::parse(&line) {
             index.add_line(&line, place);
             forgot += index.keep(limit);
             last = last.max(line.call);

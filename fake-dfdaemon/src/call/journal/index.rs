@@ -10,10 +10,9 @@ mod chunk;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 pub(super) use self::chunk::IndexEntry;
 use self::chunk::{Chunk, Kind, Kinds, Names};
+use super::line::Line;
 use super::{Call, Query};
 use crate::call::rpc::Rpc;
 
@@ -22,31 +21,6 @@ const CHUNK: usize = 2048;
 
 /// The place of a line that is not in the file yet.
 pub(super) const UNWRITTEN: u64 = u64::MAX;
-
-/// What the index takes of a line.
-#[derive(Debug, Deserialize)]
-pub(super) struct Line<'a> {
-    pub(super) call: u64,
-    pub(super) rpc: Rpc,
-    #[serde(borrow)]
-    host: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    status: LineStatus<'a>,
-    #[serde(borrow)]
-    request: Option<LineRequest<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct LineStatus<'a> {
-    #[serde(borrow)]
-    code: std::borrow::Cow<'a, str>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct LineRequest<'a> {
-    #[serde(borrow, default)]
-    task_id: Option<std::borrow::Cow<'a, str>>,
-}
 
 /// All calls that can be asked for.
 #[derive(Debug, Default)]
@@ -160,18 +134,8 @@ impl Index {
 
     /// The same for a call of which only the line is there.
     pub(super) fn add_line(&mut self, line: &Line<'_>, place: u64) {
-        let task = line
-            .request
-            .as_ref()
-            .and_then(|request| request.task_id.as_deref());
-        self.add_fields(
-            line.call,
-            line.rpc,
-            &line.host,
-            &line.status.code,
-            task,
-            place,
-        );
+        let task = line.task.as_deref();
+        self.add_fields(line.call, line.rpc, &line.host, &line.code, task, place);
     }
 
     fn add_fields(

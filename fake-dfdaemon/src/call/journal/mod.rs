@@ -4,8 +4,10 @@
 //! in it is kept in memory, and so are the lines that are not in the file yet: a thread of its own
 //! writes them, so that a file system that hangs stops nothing else.
 
+mod claimed;
 mod file;
 mod index;
+mod line;
 mod query;
 mod readers;
 mod reading;
@@ -20,14 +22,13 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::ops::RangeBounds;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 
-use self::file::JournalFile;
+pub(crate) use self::claimed::Claimed;
 pub use self::query::Query;
 pub(crate) use self::readers::Readers;
 pub(crate) use self::reading::Calls;
@@ -36,10 +37,9 @@ pub(crate) use self::running::SharedCall;
 use self::shared::Shared;
 pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};
-use self::writer::{Put, SHORT, Writer};
+use self::writer::Put;
 use super::record::Call;
 use super::rpc::Rpc;
-use crate::store::private_files;
 
 /// How many calls a journal keeps by default.
 pub(crate) const DEFAULT_JOURNAL_LIMIT: usize = 1_000_000;
@@ -67,43 +67,13 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal at `path` and goes on where it ends. It keeps the last `limit` calls.
     pub(crate) fn open(path: &Path, limit: usize) -> io::Result<Self> {
-        let put: Put = Box::new(|mut file, lines| file.write_all(lines));
-        Self::open_with(path, limit, put)
+        Self::claim(path, limit)?.read()
     }
 
-    /// The same; lines are written by `put`.
-    fn open_with(path: &Path, limit: usize, put: Put) -> io::Result<Self> {
-        let file = private_files::append(path)?;
-        lock(&file)?;
-        if !file::is_journal(&file)? {
-            let why =
-                "its first line is not a call of a journal: name a file that does not exist yet";
-            return Err(io::Error::other(why));
-        }
-        // By a daemon that was killed.
-        let is_cut = !ends_with_a_line(&file)?;
-        let file = Arc::new(JournalFile { file, begins: 0 });
-        let contents = file::index(&file, limit)?;
-        let last_call = contents.last;
-        let shared = Arc::new(Shared::new(&file, contents, limit));
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            path: path.to_owned(),
-            file,
-            put,
-            is_cut,
-            grows: false,
-            looks_at: SHORT,
-        };
-        writer.start()?;
-        Ok(Self {
-            path: path.to_owned(),
-            shared,
-            last_call: AtomicU64::new(last_call),
-            running: Running::default(),
-            readers: Readers::default(),
-            runtime: Handle::try_current().ok(),
-        })
+    /// The first part of [`Self::open`]: takes the file, without reading it.
+    pub(crate) fn claim(path: &Path, limit: usize) -> io::Result<Claimed> {
+        let put: Put = Box::new(|mut file, lines| file.write_all(lines));
+        Claimed::new(path, limit, put)
     }
 
     /// The file.
@@ -266,15 +236,6 @@ fn lock(file: &File) -> io::Result<()> {
         // Where files cannot be locked, it goes without.
         _ => Ok(()),
     }
-}
-
-fn ends_with_a_line(file: &File) -> io::Result<bool> {
-    let length = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.read_exact_at(&mut last, length - 1)?;
-    }
-    Ok(last == *b"\n")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::file::JournalFile;
 use super::*;
 
 const LIMIT: usize = 1000;
@@ -11,6 +12,11 @@ fn call(journal: &Journal, rpc: Rpc, host: &str, code: &str, task: &str) -> Call
     call.call = journal.number();
     code.clone_into(&mut call.status.code);
     call
+}
+
+/// A journal whose lines are written by `put`.
+fn open_with(path: &Path, put: Put) -> Journal {
+    Claimed::new(path, LIMIT, put).unwrap().read().unwrap()
 }
 
 /// Notes a call, and waits until it is written.
@@ -163,7 +169,7 @@ fn full_for(host: &str) -> Put {
 fn a_call_that_is_lost_is_counted_and_spoils_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open_with(&path, LIMIT, full_for("full")).unwrap();
+    let journal = open_with(&path, full_for("full"));
     let stat = |host| call(&journal, Rpc::Stat, host, "OK", "1");
     let calls = ["h", "full", "h"].map(stat);
     let [first, _, second] = &calls;
@@ -216,7 +222,7 @@ fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
 fn a_journal_that_lacks_calls_does_not_count_them_as_not_made() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.jsonl");
-    let journal = Journal::open_with(&path, LIMIT, full_for("h")).unwrap();
+    let journal = open_with(&path, full_for("h"));
     append(&journal, &call(&journal, Rpc::Stat, "h", "OK", "1"));
     let _ = journal.calls(Rpc::Stat);
 }
@@ -228,7 +234,7 @@ fn hanging(path: &Path) -> (Journal, std::sync::mpsc::Sender<()>) {
         let _ = go_on.recv();
         file.write_all(lines)
     });
-    (Journal::open_with(path, LIMIT, put).unwrap(), goes_on)
+    (open_with(path, put), goes_on)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,11 @@
-//! Reads a record in the very form that [`write`](super::write) gives it, without looking for fields:
-//! quicker than a parser of any JSON.
-//!
-//! All else (other spaces, another order, an escaped text, a damaged file) is `None` here, and serde's to read
-//! or to refuse.
+//! Reads a record in the very form that [`write`](super::write) gives it, see [`own_form`](crate::store::own_form).
 
-use std::str;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::{RECORD_END, ReplicaRecord, TaskRecord, TaskState};
+use super::{ReplicaRecord, TaskRecord, TaskState};
 use crate::dfdaemon::task_id::TaskId;
+use crate::store::own_form::Rest;
 
 /// A record that has a form of its own.
 pub(in crate::store) trait OwnForm: Sized {
@@ -60,48 +54,7 @@ impl OwnForm for ReplicaRecord {
     }
 }
 
-/// What is left to read of a record.
-struct Rest<'a> {
-    bytes: &'a [u8],
-    /// The time that was read last: most of a record's are the same.
-    last_time: Option<(&'a str, Timestamp)>,
-}
-
-impl<'a> Rest<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            last_time: None,
-        }
-    }
-
-    /// Reads this text, and goes on after it.
-    fn after(&mut self, text: &str) -> Option<&mut Self> {
-        self.bytes = self.bytes.strip_prefix(text.as_bytes())?;
-        Some(self)
-    }
-
-    fn ends(&mut self) -> bool {
-        self.after("}").is_some() && self.bytes == RECORD_END
-    }
-
-    fn unless_null<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.after("null").is_some() {
-            return Some(None);
-        }
-        read(self).map(Some)
-    }
-
-    /// A text of printable ASCII without escapes.
-    fn text(&mut self) -> Option<&'a str> {
-        let bytes = self.bytes.strip_prefix(b"\"")?;
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        let length = bytes.iter().take_while(|byte| is_plain(byte)).count();
-        let (text, rest) = bytes.split_at_checked(length)?;
-        self.bytes = rest.strip_prefix(b"\"")?;
-        str::from_utf8(text).ok()
-    }
-
+impl Rest<'_> {
     fn boxed(&mut self) -> Option<Box<str>> {
         self.text().map(Box::from)
     }
@@ -120,55 +73,17 @@ impl<'a> Rest<'a> {
         states.into_iter().find(|state| state.as_str() == text)
     }
 
-    fn boolean(&mut self) -> Option<bool> {
-        let is_true = self.after("true").is_some();
-        (is_true || self.after("false").is_some()).then_some(is_true)
-    }
-
     fn duration(&mut self) -> Option<Duration> {
         humantime::parse_duration(self.text()?).ok()
     }
 
-    fn time(&mut self) -> Option<Timestamp> {
-        let text = self.text()?;
-        if let Some((last, time)) = self.last_time
-            && last == text
-        {
-            return Some(time);
-        }
-        let time = text.parse().ok()?;
-        self.last_time = Some((text, time));
-        Some(time)
-    }
-
-    /// A number without a sign, as JSON writes it: no zero before other digits.
-    fn number(&mut self) -> Option<u64> {
-        let is_digit = |byte: &&u8| byte.is_ascii_digit();
-        let length = self.bytes.iter().take_while(is_digit).count();
-        let (digits, rest) = self.bytes.split_at_checked(length)?;
-        if digits.is_empty() || length > 1 && digits.starts_with(b"0") {
-            return None;
-        }
-        self.bytes = rest;
-        digits.iter().try_fold(0u64, |number, digit| {
-            let number = number.checked_mul(10)?;
-            number.checked_add(u64::from(digit - b'0'))
-        })
-    }
-
     fn numbers(&mut self) -> Option<Arc<[u32]>> {
-        self.after("[")?;
         let mut numbers = Vec::new();
-        if self.after("]").is_some() {
-            return Some(numbers.into());
-        }
-        loop {
-            numbers.push(u32::try_from(self.number()?).ok()?);
-            if self.after("]").is_some() {
-                return Some(numbers.into());
-            }
-            self.after(",")?;
-        }
+        self.elements(|rest| {
+            numbers.push(u32::try_from(rest.number()?).ok()?);
+            Some(())
+        })?;
+        Some(numbers.into())
     }
 }
 
@@ -176,11 +91,13 @@ impl<'a> Rest<'a> {
 mod tests {
     use std::fmt::Debug;
 
+    use jiff::Timestamp;
     use proptest::prelude::*;
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
     use super::*;
+    use crate::store::disk::RECORD_END;
 
     fn times() -> impl Strategy<Value = Timestamp> {
         // Also such as are no whole seconds, and the same one twice.
@@ -312,14 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_one_of_json() {
-        let number = |text: &str| Rest::new(text.as_bytes()).number();
-        assert_eq!(number("0,"), Some(0));
-        assert_eq!(number("18446744073709551615"), Some(u64::MAX));
-        for text in ["", "-1", "01", "00", "18446744073709551616", "x"] {
-            assert_eq!(number(text), None, "{text}");
-        }
-        // A part of a number is none of ours: what follows it is looked for.
+    fn a_part_of_a_number_is_none_of_ours() {
+        // What follows it is looked for.
         let task = r#"{"task_id":"1","state":"Failed","persistent_replica_count":1.0,"#;
         assert_eq!(TaskRecord::parse(task.as_bytes()), None);
     }
