@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::Scheduler;
-use super::state::{State, TaskEntry};
+use super::state::{State, TaskEntry, Walk};
 use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::task_id::TaskId;
 
 /// How long tasks are looked at while the lock on all of them is held.
 const LOOKS_FOR: Duration = Duration::from_micros(200);
+
+/// How many are looked at between two looks at the time, each of which takes as long as that at a task.
+const LOOKS: usize = 64;
 
 /// Longer than a thread takes to wake up that waits for a lock.
 const WAKING_UP: Duration = Duration::from_micros(100);
@@ -29,13 +32,13 @@ impl TaskFilter {
         !self.lacking && self.text.is_none() && self.host.is_none()
     }
 
-    fn is_text_in(&self, entry: &TaskEntry, id: &TaskId) -> bool {
+    fn is_text_in(&self, entry: &TaskEntry) -> bool {
         let Some(text) = self.text.as_deref() else {
             return true;
         };
         let task = &entry.task;
         let fields = [
-            Some(&**id),
+            Some(&*task.task_id),
             task.tag.as_deref(),
             task.application.as_deref(),
         ];
@@ -49,15 +52,14 @@ impl TaskFilter {
 impl Scheduler {
     /// The ids of all tasks, ordered.
     pub(crate) fn task_ids(&self) -> Vec<TaskId> {
-        let mut ids = self.unordered_task_ids();
+        let mut ids: Vec<_> = self
+            .state()
+            .tasks
+            .iter()
+            .map(|entry| entry.task.task_id.clone())
+            .collect();
         ids.sort_unstable();
         ids
-    }
-
-    fn unordered_task_ids(&self) -> Vec<TaskId> {
-        let state = self.state();
-        let ids = state.tasks.iter().map(|entry| entry.task.task_id.clone());
-        ids.collect()
     }
 
     /// How many tasks the scheduler knows.
@@ -70,18 +72,19 @@ impl Scheduler {
         if filter.is_all() {
             return self.task_ids();
         }
-        let look = |state: &State, id: &TaskId| {
-            let entry = state.unexpired(id, self.now())?;
+        let (now, forgotten_before) = (self.now(), self.forgotten_before());
+        let look = |state: &State, entry: &TaskEntry| {
             let lacks = || {
-                let there = state.persistent_replicas(entry, self.forgotten_before());
+                let there = state.persistent_replicas(entry, forgotten_before);
                 there < entry.task.persistent_replica_count
             };
-            let is_meant = filter.is_text_in(entry, id)
+            let is_meant = !entry.is_expired(now)
+                && filter.is_text_in(entry)
                 && filter
                     .host
                     .is_none_or(|host| entry.replicas.get(host).is_some())
                 && (!filter.lacking || lacks());
-            is_meant.then(|| id.clone())
+            is_meant.then(|| entry.task.task_id.clone())
         };
         let mut meant = self.look_at_each(look);
         meant.sort_unstable();
@@ -89,17 +92,22 @@ impl Scheduler {
     }
 
     /// Looks at every task, in no order, and returns what is found in each: to order the ids of very many takes
-    /// longer than to look. The lock on all of them is held for a short while at a time.
-    pub(super) fn look_at_each<T>(&self, look: impl Fn(&State, &TaskId) -> Option<T>) -> Vec<T> {
-        let ids = self.unordered_task_ids();
-        let (mut ids, mut found) = (ids.iter(), Vec::new());
+    /// longer than to look. The lock on all of them is held for a short while at a time; a task that comes or goes
+    /// meanwhile is seen or not.
+    pub(super) fn look_at_each<T>(&self, look: impl Fn(&State, &TaskEntry) -> Option<T>) -> Vec<T> {
+        let (mut walk, mut found) = (Walk::default(), Vec::new());
         loop {
             let state = self.state();
+            if state.tasks.begins_again(&mut walk) {
+                found.clear();
+            }
             let until = Instant::now() + LOOKS_FOR;
             while Instant::now() < until {
-                match ids.next() {
-                    Some(id) => found.extend(look(&state, id)),
-                    None => return found,
+                for _ in 0..LOOKS {
+                    match state.tasks.next_of(&mut walk) {
+                        Some(entry) => found.extend(look(&state, entry)),
+                        None => return found,
+                    }
                 }
             }
             drop(state);

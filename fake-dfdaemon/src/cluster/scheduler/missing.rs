@@ -70,12 +70,10 @@ impl Scheduler {
     /// Each task that is meant and has fewer persistent replicas than it could have, and when it changed, in
     /// the order of their ids. Of many tasks that takes a while.
     fn short_of_replicas(&self, is_meant: impl Fn(&TaskEntry) -> bool) -> Vec<(TaskId, Timestamp)> {
-        let look = |state: &State, id: &TaskId| {
-            let entry = state
-                .unexpired(id, self.now())
-                .filter(|entry| is_meant(entry))?;
-            let short = self.is_short(state, entry);
-            short.then(|| (id.clone(), entry.task.updated_at))
+        let now = self.now();
+        let look = |state: &State, entry: &TaskEntry| {
+            let short = !entry.is_expired(now) && is_meant(entry) && self.is_short(state, entry);
+            short.then(|| (entry.task.task_id.clone(), entry.task.updated_at))
         };
         let mut short = self.look_at_each(look);
         short.sort_unstable();

@@ -16,6 +16,7 @@ use crate::dfdaemon::HostNumber;
 use crate::dfdaemon::task_id::TaskId;
 use crate::store::{ReplicaRecord, TaskRecord, TaskState};
 use tasks::Tasks;
+pub(in crate::cluster) use tasks::Walk;
 
 /// Tasks and hosts.
 #[derive(Debug)]

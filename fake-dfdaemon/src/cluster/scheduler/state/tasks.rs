@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -18,6 +19,16 @@ pub(crate) struct Tasks {
     /// No task expires before: a collector need not look at them all.
     first_expiry: Option<Timestamp>,
     hasher: RandomState,
+    /// Which places the tasks have in the table: another number once they may have others, and in each table.
+    /// That of no places is 0.
+    layout: u64,
+}
+
+/// How far somebody has come who looks at every task, a few at a time.
+#[derive(Debug, Default)]
+pub(in crate::cluster) struct Walk {
+    layout: u64,
+    place: usize,
 }
 
 impl Tasks {
@@ -39,6 +50,10 @@ impl Tasks {
     pub(super) fn insert(&mut self, entry: TaskEntry) -> Option<TaskEntry> {
         let hash = self.hasher.hash_one(&*entry.task.task_id);
         self.expire_at(entry.expires_at());
+        if self.table.len() == self.table.capacity() {
+            // There is no free place: it grows, or is tidied up.
+            self.lay_out_anew();
+        }
         let hash_of = hash_of(&self.hasher);
         match self.table.entry(hash, is_of(&entry.task.task_id), hash_of) {
             Entry::Occupied(mut there) => Some(mem::replace(&mut **there.get_mut(), entry)),
@@ -54,6 +69,7 @@ impl Tasks {
     pub(crate) fn expect(&mut self, tasks: usize) {
         if tasks > self.table.capacity() {
             let more = tasks - self.table.len();
+            self.lay_out_anew();
             self.table.reserve(more, hash_of(&self.hasher));
         }
     }
@@ -70,8 +86,38 @@ impl Tasks {
     /// Gives back the room of tasks that are not there, if it is much.
     pub(crate) fn trim(&mut self) {
         if let Some(less) = less_capacity(self.table.capacity(), self.table.len()) {
+            self.lay_out_anew();
             self.table.shrink_to(less, hash_of(&self.hasher));
         }
+    }
+
+    fn lay_out_anew(&mut self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        self.layout = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    }
+
+    /// Whether a walk has to begin again, since the tasks lie elsewhere than when it began.
+    pub(in crate::cluster) fn begins_again(&self, walk: &mut Walk) -> bool {
+        let is_moved = walk.layout != self.layout;
+        if is_moved {
+            *walk = Walk {
+                layout: self.layout,
+                place: 0,
+            };
+        }
+        is_moved
+    }
+
+    /// The next task of a walk that does not have to begin again.
+    pub(in crate::cluster) fn next_of(&self, walk: &mut Walk) -> Option<&TaskEntry> {
+        while walk.place < self.table.num_buckets() {
+            let entry = self.table.get_bucket(walk.place);
+            walk.place += 1;
+            if let Some(entry) = entry {
+                return Some(entry);
+            }
+        }
+        None
     }
 
     /// The tasks that have expired and that `may_go`.

@@ -328,6 +328,61 @@ fn a_table_that_is_told_of_its_tasks_does_not_grow() {
     assert!(state.tasks.contains("9999"));
 }
 
+/// What comes meanwhile makes the table grow.
+#[test]
+fn a_walk_comes_to_every_task_that_is_there_all_the_time() {
+    let mut state = State::new(1);
+    let id = |kind: &str, number: usize| format!("{kind}{number}");
+    let stays = 1700;
+    for number in 0..stays {
+        state.insert_task(task(&id("a", number)));
+    }
+    let (mut walk, mut found) = (Walk::default(), Vec::new());
+    let (mut comes, mut goes, mut begins) = (0, 0, 0);
+    loop {
+        if state.tasks.begins_again(&mut walk) {
+            found.clear();
+            begins += 1;
+        }
+        let some = std::iter::from_fn(|| state.tasks.next_of(&mut walk)).take(20);
+        let before = found.len();
+        found.extend(some.map(|entry| entry.task.task_id.to_string()));
+        if found.len() - before < 20 {
+            break;
+        }
+        // More come than go, for a while.
+        for _ in 0..if comes < 9000 { 40 } else { 1 } {
+            state.insert_task(task(&id("c", comes)));
+            comes += 1;
+            if comes % 5 > 1 || comes > 9000 {
+                state.remove_task(&id("c", goes));
+                goes += 1;
+            }
+        }
+    }
+    assert!(begins > 2, "{begins}");
+    found.retain(|id| id.starts_with('a'));
+    found.sort();
+    assert_eq!(found.len(), stays);
+    found.dedup();
+    assert_eq!(found.len(), stays, "some are seen twice");
+}
+
+#[test]
+fn a_walk_through_other_tasks_begins_again() {
+    let (mut one, mut other) = (State::new(1), State::new(1));
+    for state in [&mut one, &mut other] {
+        assert!(state.tasks.next_of(&mut Walk::default()).is_none());
+        state.insert_task(task("7"));
+    }
+    let mut walk = Walk::default();
+    assert!(one.tasks.begins_again(&mut walk));
+    assert!(one.tasks.next_of(&mut walk).is_some());
+    assert!(!one.tasks.begins_again(&mut walk));
+    assert!(other.tasks.begins_again(&mut walk));
+    assert!(other.tasks.next_of(&mut walk).is_some());
+}
+
 #[test]
 fn what_has_expired_is_found_whatever_was_looked_for_before() {
     let mut state = State::new(1);
