@@ -1,5 +1,5 @@
 //! A daemon that says what a test tells it to, however odd, and remembers what it was asked;
-//! [`signals`] as programs under test expect them; [`schema`], which holds JSON to a JSON Schema; what tests ask of a [program]; and how a test
+//! [content] from seeds; [`signals`] as programs under test expect them; [`schema`], which holds JSON to a JSON Schema; what tests ask of a [program]; and how a test
 //! [waits](wait) for what the system announces.
 //!
 //! The unit tests of dfcache and the tests of its program share it. Tests of what an honest daemon
@@ -10,6 +10,7 @@
     reason = "it is a part of tests: a failure ends the test"
 )]
 
+pub mod content;
 pub mod program;
 pub mod schema;
 mod service;

@@ -143,7 +143,7 @@ fn a_task_is_a_table() {
     assert_wording!(world.dfcache().args(["stat", &id]).run(), @"
     exit code: 0
     --- stdout
-    ID              2538302265
+    ID              359316671
     STATE           Succeeded
     PERSISTENT      2 of 2 replicas, 2 wanted
     TAG             nightly
@@ -167,8 +167,8 @@ fn tasks_of_a_host_are_a_table() {
     exit code: 0
     --- stdout
     ID             SIZE  KIND        STATE     EXPIRES
-    185782386   4.8 MiB  persistent  complete  in [DURATION]
     2712911205      0 B  persistent  complete  in [DURATION]
+    4055280388  4.8 MiB  persistent  complete  in [DURATION]
     ");
 }
 

@@ -10,7 +10,7 @@ use dfdaemon_api::digest::crc32;
 
 use super::disturbances::DISTURBED;
 use super::{Content, Draw, Ended, Field, HANGS, HOSTS, Known};
-use crate::support::files::compare;
+use crate::support::files::{compare, compare_file};
 
 /// Tasks of its own that a client keeps.
 const KEPT: usize = 3;
@@ -237,9 +237,8 @@ impl Customer<'_> {
             }
             return Err(failure(error));
         }
-        let got = fs::read(&output).unwrap();
+        let same = compare_file(&output, self.field.contents.of(known.content));
         fs::remove_file(&output).unwrap();
-        let same = compare(&got, self.field.contents.of(known.content));
         same.map_err(|difference| wrong(format!("{known:?} differs: {difference}")))
     }
 

@@ -1,29 +1,17 @@
-//! Contents of files, from a seed: the same in every run.
+//! Files: what they hold, and what lies in directories.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+pub use testkit::content::seeded;
 
 pub const MIB: usize = 1 << 20;
 /// The length of pieces when nobody asks for another.
 pub const PIECE: usize = 4 * MIB;
-
-/// `length` bytes that do not repeat, by xorshift64*.
-pub fn seeded(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    // By words: a vector that grows would calculate three times as much, unoptimised.
-    let mut words = vec![[0; 8]; length.div_ceil(8)];
-    for word in &mut words {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        *word = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
-    }
-    let mut bytes = words.into_flattened();
-    bytes.truncate(length);
-    bytes
-}
+/// How much of a file is compared at a time.
+const PART: usize = 256 << 10;
 
 /// A number below `bound`, from a seed.
 pub fn drawn(seed: u64, bound: u64) -> u64 {
@@ -56,12 +44,34 @@ pub fn other_file_system(beside: &Path) -> Option<tempfile::TempDir> {
         .find_map(|path| tempfile::tempdir_in(path).ok())
 }
 
-/// Files compared without printing them when they differ.
+/// A file compared without printing it when it differs.
 #[track_caller]
 pub fn assert_same_bytes(path: &Path, expected: &[u8]) {
-    let actual = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    if let Err(difference) = compare(&actual, expected) {
+    if let Err(difference) = compare_file(path, expected) {
         panic!("{} differs: {difference}", path.display());
+    }
+}
+
+/// By parts: the memory of a whole one would be new each time, and its pages take longer than to compare them.
+pub fn compare_file(path: &Path, expected: &[u8]) -> Result<(), String> {
+    let failed = |error: io::Error| error.to_string();
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mut part = vec![0; PART.min(expected.len() + 1)];
+    let mut rest = expected;
+    loop {
+        let read = file.read(&mut part).map_err(failed)?;
+        let at = expected.len() - rest.len();
+        if read == 0 || read > rest.len() {
+            let more = if read == 0 { "" } else { " or more" };
+            let (length, expected) = (at + read, expected.len());
+            return match length == expected {
+                true => Ok(()),
+                false => Err(format!("{length} bytes{more}, not {expected}")),
+            };
+        }
+        let same;
+        (same, rest) = rest.split_at(read);
+        compare(&part[..read], same).map_err(|what| format!("{what} behind byte {at}"))?;
     }
 }
 
@@ -88,4 +98,54 @@ pub fn files_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+#[test]
+fn content_is_another_at_every_place_and_for_every_seed() {
+    const BLOCK: usize = 64 << 10;
+    // Of random bytes, one in 256 is the same.
+    let most = BLOCK / 64;
+    let blocks: Vec<Vec<u8>> = (1..4)
+        .flat_map(|seed| {
+            seeded(seed, 8 * BLOCK + 7)
+                .chunks(BLOCK)
+                .map(Vec::from)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    for (number, one) in blocks.iter().enumerate() {
+        for other in &blocks[..number] {
+            let same = one.iter().zip(other).filter(|(one, other)| one == other);
+            assert!(same.count() <= most, "block {number}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_differs_by_a_byte_or_in_its_length_is_not_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let expected = seeded(1, 2 * PART + 10);
+    let compared = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        compare_file(&path, &expected)
+    };
+    assert_eq!(compared(&expected), Ok(()));
+    for at in [0, PART - 1, PART, 2 * PART + 9] {
+        let mut other = expected.clone();
+        other[at] ^= 1;
+        compared(&other).unwrap_err();
+    }
+    for length in [0, 1, PART, 2 * PART, 2 * PART + 9] {
+        let short = compared(&expected[..length]);
+        assert_eq!(
+            short,
+            Err(format!("{length} bytes, not {}", expected.len()))
+        );
+    }
+    compared(&[&expected[..], b"x"].concat()).unwrap_err();
+    fs::write(&path, "").unwrap();
+    assert_eq!(compare_file(&path, b""), Ok(()));
+    fs::remove_file(&path).unwrap();
+    compare_file(&path, b"").unwrap_err();
 }
