@@ -25,8 +25,8 @@ use super::disk::{Directory, Disk, FileTime};
 use super::record::{OwnForm, Scratch, parse};
 use crate::dfdaemon::mutex::Mutex;
 
-/// Records of a directory that are worth a block.
-const WORTH_A_BLOCK: usize = 32;
+/// Records of a directory that are worth a block. In tests fewer, which fail each step of a load with that many.
+const WORTH_A_BLOCK: usize = if cfg!(test) { 8 } else { 32 };
 
 /// How long a record must have been unchanged, in seconds: longer than a tick of any file system's clock, in
 /// which a second change would hide behind the first.
