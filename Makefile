@@ -32,23 +32,28 @@ test: ## Build the binaries, then run every test
 	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --test library
 	$(CARGO) test --locked -p fake-dfdaemon -p testkit-features --no-default-features --doc
 
+# Outside the workspace, with what it builds beside the workspace's.
+GENERATE = --locked --manifest-path proto/generate/Cargo.toml --target-dir "$(TARGET_DIR)/generate"
+
 .PHONY: generated
 generated: ## Write proto/src/generated, after a change of a .proto file or of what compiles them
-	$(CARGO) run --locked --quiet -p dfdaemon-api-generate --example write
+	$(CARGO) run $(GENERATE) --quiet --example write
 
 .PHONY: contract
 contract: ## Try the contract: ENDPOINT=<socket> VERSION=<0.2|1.5>, or fakes of both releases
 	CONTRACT_ENDPOINT='$(abspath $(ENDPOINT))' CONTRACT_VERSION='$(VERSION)' $(CARGO) test --locked -p fake-dfdaemon --test contract
 
 .PHONY: lint
-lint: ## Formatting, clippy and rustdoc, warnings denied
+lint: ## Formatting, clippy and rustdoc, warnings denied; the types that are made of the .proto files
 	$(CARGO) fmt --all --check
-	rustfmt --check fuzz/fuzz_targets/*.rs
+	rustfmt --check fuzz/fuzz_targets/*.rs proto/generate/*/*.rs
 	@tests/features.sh
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p dfcache --no-default-features --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p fake-dfdaemon --no-default-features --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p fake-dfdaemon --no-default-features --features control --all-targets -- -D warnings
+	$(CARGO) clippy $(GENERATE) --all-targets -- -D warnings
+	$(CARGO) test --quiet $(GENERATE)
 	$(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 # Where cargo puts what it builds.

@@ -345,12 +345,11 @@ fn long_files_and_files_of_no_room_are_found() {
 }
 
 /// The sources with `test = false` in their manifest: linking no test takes as long as linking many.
-const WITHOUT_TESTS: [&str; 6] = [
+const WITHOUT_TESTS: [&str; 5] = [
     "src/main.rs",
     "fake-dfdaemon/src/main.rs",
     "bench/src/bare",
     "testkit/src",
-    "proto/generate/src",
     "tests/fuzz/src",
 ];
 

@@ -33,7 +33,24 @@ pub fn compile() -> Result<Vec<File>> {
         .bytes(".common.v2.Piece.content")
         .out_dir(directory.path())
         .compile_fds(descriptors)?;
-    files(directory.path())
+    let mut files = files(directory.path())?;
+    files.push(("sums.txt".to_owned(), sums(&files)?.into_bytes()));
+    Ok(files)
+}
+
+/// What the tests of crate `dfdaemon-api` hold its files to, which compile nothing: the CRC-32 of each file that was
+/// compiled, and of each that came of it.
+fn sums(compiled: &[File]) -> Result<String> {
+    let mut sums = String::new();
+    for name in SOURCES {
+        let crc32 = crc32fast::hash(&fs::read(api().join(name))?);
+        sums += &format!("{crc32:08x} {name}\n");
+    }
+    for (name, content) in compiled {
+        let crc32 = crc32fast::hash(content);
+        sums += &format!("{crc32:08x} src/generated/{name}\n");
+    }
+    Ok(sums)
 }
 
 /// The committed files.
