@@ -9,12 +9,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer, fmt};
+use tracing::level_filters::LevelFilter;
 
+use super::log_lines::LogLines;
 use crate::cli::common::{LogLevel, Logs};
 use crate::output::disk::room;
 use crate::types::error::{Error, Result};
@@ -24,36 +21,24 @@ const SUFFIX: &str = "log";
 
 /// Starts logging for the rest of the process.
 pub(crate) fn start(logs: &Logs) {
-    let file = open(logs).map(|file| {
-        fmt::layer()
-            .with_ansi(false)
-            .log_internal_errors(false)
-            .with_writer(file)
-    });
-    let console = logs.on_stderr().then(|| {
-        fmt::layer()
-            .with_ansi(false)
-            .log_internal_errors(false)
-            .with_writer(io::stderr)
-    });
-    if file.is_none() && console.is_none() {
-        return;
+    let lines = LogLines {
+        level: level(logs.log_level),
+        file: open(logs),
+        on_stderr: logs.on_stderr(),
+    };
+    if lines.file.is_some() || lines.on_stderr {
+        // Fails only if a program that uses the library has a log of its own.
+        let _ = tracing::subscriber::set_global_default(lines);
     }
-    // Ours only: what the libraries below have to say interests nobody.
-    let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level(logs.log_level));
-    // Fails only if a program that uses the library has a log of its own.
-    let _ = tracing_subscriber::registry()
-        .with(Layer::and_then(file, console).with_filter(ours))
-        .try_init();
 }
 
-fn level(level: LogLevel) -> Level {
+fn level(level: LogLevel) -> LevelFilter {
     match level {
-        LogLevel::Trace => Level::TRACE,
-        LogLevel::Debug => Level::DEBUG,
-        LogLevel::Info => Level::INFO,
-        LogLevel::Warn => Level::WARN,
-        LogLevel::Error => Level::ERROR,
+        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
     }
 }
 

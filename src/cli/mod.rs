@@ -18,6 +18,7 @@ mod generate;
 mod grammar;
 mod id;
 mod import;
+mod log_lines;
 mod logging;
 mod ls;
 mod manual;
