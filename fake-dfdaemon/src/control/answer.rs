@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::call::json::named;
+use crate::call::rpc::Rpc;
 use crate::dfdaemon::adjustable::SettingsError;
 use crate::dfdaemon::values::{self, DURATIONS};
 use crate::instance::snapshot::SnapshotError;
@@ -120,6 +121,16 @@ pub(super) fn asked_number<'de, T: FromStr, D: Deserializer<'de>>(
     let text = String::deserialize(field)?;
     let why = || D::Error::custom(format!("{text:?} is not a whole number such as 2"));
     text.parse().map(Some).map_err(|_| why())
+}
+
+/// A field that is a kind of call.
+pub(super) fn call<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Rpc>, D::Error> {
+    let text = String::deserialize(field)?;
+    let call = match Rpc::Unserved.as_str() == text {
+        true => Ok(Rpc::Unserved),
+        false => text.parse(),
+    };
+    call.map(Some).map_err(D::Error::custom)
 }
 
 /// The fields of a query. An error names the one that it is about.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::answer::{Answer, ApiError, Body, asked, asked_number, done, duration};
+use super::answer::{Answer, ApiError, Body, asked, asked_number, call, done, duration};
 use super::api::Api;
 use super::handlers::beside;
 use super::parts;
@@ -28,6 +28,7 @@ const WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Page {
+    #[serde(default, deserialize_with = "call")]
     rpc: Option<Rpc>,
     status: Option<String>,
     task: Option<String>,
@@ -44,6 +45,7 @@ pub(super) struct Page {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Counted {
+    #[serde(default, deserialize_with = "call")]
     rpc: Option<Rpc>,
     status: Option<String>,
     task: Option<String>,
@@ -56,7 +58,7 @@ pub(super) struct Counted {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
-    #[serde(default, deserialize_with = "not_null")]
+    #[serde(default, deserialize_with = "call")]
     rpc: Option<Rpc>,
     #[serde(default, deserialize_with = "not_null")]
     status: Option<String>,

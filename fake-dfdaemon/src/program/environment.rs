@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use clap::error::{ContextKind, ContextValue, Error};
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 
 /// What all the variables begin with.
@@ -73,6 +73,13 @@ pub(crate) fn blamed(mut error: Error, grammar: &Command, typed: &[OsString]) ->
     let long = long.strip_prefix("--").unwrap_or_default();
     let name = variable(long);
     if variables(grammar).contains(&name) && !is_typed(typed, long) {
+        if let (ErrorKind::TooManyValues, Some(ContextValue::String(value))) =
+            (error.kind(), error.get(ContextKind::InvalidValue))
+        {
+            // A flag, for which clap takes no value.
+            let why = format!("{name} must be true or false, not '{value}'");
+            return grammar.clone().error(ErrorKind::InvalidValue, why);
+        }
         let tip = format!("the value is that of the variable {name}");
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
@@ -184,6 +191,17 @@ mod tests {
             read(&["x", "serve"], &odd),
             ["x", "serve", "--fsync=perhaps"]
         );
+    }
+
+    #[test]
+    fn a_flag_whose_variable_is_neither_true_nor_false_is_refused_by_the_variable() {
+        let typed = ["x", "serve"].map(OsString::from).to_vec();
+        let value = |name: &str| (name == "FAKE_DFDAEMON_FSYNC").then(|| "perhaps".into());
+        let all = with_variables(&grammar(), typed.clone(), value);
+        let error = grammar().try_get_matches_from(all).unwrap_err();
+        let text = blamed(error, &grammar(), &typed).to_string();
+        let why = "FAKE_DFDAEMON_FSYNC must be true or false, not 'perhaps'";
+        assert!(text.contains(why), "{text}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ async fn pages_follow_each_other_until_there_are_no_more() {
         ("limit=-1", "limit: \"-1\" is not a whole number such as 2"),
         ("after=x", "after: \"x\" is not a whole number such as 2"),
         ("running=perhaps", "running"),
+        ("rpc=upload", "rpc: no such call: upload; there are import,"),
     ] {
         let path = format!("/journal?{query}");
         w.api.refuses(400, ("GET", &path, ""), &[says]).await;

@@ -125,7 +125,10 @@ async fn a_cleared_journal_lets_a_wait_begin_again() {
 async fn a_wait_that_cannot_be_is_refused() {
     let w = Controlled::new().await;
     for (body, says) in [
-        ("{\"rpc\":\"upload\"}", "rpc"),
+        (
+            "{\"rpc\":\"upload\"}",
+            "rpc: no such call: upload; there are import,",
+        ),
         ("{\"status\":\"BROKEN\"}", "BROKEN"),
         ("{\"host\":\"host-9\"}", "host-9"),
         ("{\"count\":0}", "count"),

@@ -246,8 +246,10 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.trim_start().starts_with('{') {
-            let value: Value =
-                serde_json::from_str(text).map_err(|error| FaultError::new(error.to_string()))?;
+            let value: Value = serde_json::from_str(text).map_err(|error| {
+                let form = r#"write it as {"on":"stat","do":{"stall":true}}"#;
+                FaultError::new(format!("not JSON: {error}; {form}"))
+            })?;
             return Self::from_value(&value);
         }
         let (matcher, action) = text.split_once(':').ok_or_else(|| {
@@ -277,11 +279,14 @@ impl FaultSpec {
     fn select(&mut self, key: &str, value: &str) -> Result<(), FaultError> {
         fn number<T: FromStr>(key: &str, value: &str) -> Result<Option<T>, FaultError> {
             let is = match key {
-                "probability" => "a number from 0 to 1, such as 0.5",
-                _ => "a whole number such as 2",
+                "probability" => "not a number from 0 to 1, such as 0.5",
+                _ if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() => {
+                    "too large"
+                }
+                _ => "not a whole number such as 2",
             };
             let parsed = value.parse().map(Some);
-            parsed.map_err(|_| FaultError::new(format!("{key}: {value:?} is not {is}")))
+            parsed.map_err(|_| FaultError::new(format!("{key}: {value:?} is {is}")))
         }
         let text = Some(value.to_owned());
         match key {

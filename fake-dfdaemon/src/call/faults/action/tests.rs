@@ -67,6 +67,9 @@ fn every_row_has_a_name_of_its_own_which_reads_as_its_action() {
             Ok(action),
             "table/argument.rs writes {name} as {written}"
         );
+        let has_argument = matches!(row.takes, Takes::Argument(_));
+        let is_written = written[name] != true;
+        assert_eq!(is_written, has_argument, "table/argument.rs writes {name}");
         assert!(
             does.starts_with(' ') && does.ends_with('.'),
             "{name}: {does}"

@@ -62,6 +62,12 @@ fn mistakes_are_refused_by_name() {
             "call: \"x\" is not a whole number such as 2",
         ),
         (
+            "export@piece=4294967296:end",
+            "piece: \"4294967296\" is too large",
+        ),
+        ("stat@times=:stall", "times: \"\" is not a whole number"),
+        ("{\"on\":stat}", "not JSON: expected value"),
+        (
             "stat@probability=2:stall",
             "probability: must be from 0 to 1",
         ),
