@@ -1,6 +1,6 @@
-//! The limits of a task, which the scheduler refuses an import by.
+//! The limits that a scheduler holds an import to: TTL, replicas, piece length.
 //!
-//! The words of a refused limit are those of the scheduler's validation.
+//! A refusal is worded as by the scheduler's validation.
 
 use std::time::Duration;
 

@@ -1,9 +1,8 @@
 //! What an answer is made of: bytes, or a part of a file that the kernel moves to the socket by itself.
 //!
-//! The HTTP/2 library takes both for bytes. It copies short chunks and the beginning of each frame; for
-//! that the part is read. For what it writes without a copy it asks by `chunks_vectored`, and gets a place in
-//! memory that stands for the part. The socket recognises that place, and sends the part instead. So the
-//! content is neither read nor held.
+//! The HTTP/2 library takes both for bytes. Where it copies (short chunks, the beginning of each frame), the part is
+//! read. Where it does not, it asks by `chunks_vectored` and gets a place in memory that stands for the part; the
+//! socket recognises that place, and sends the part instead. So most of the content is neither read nor held.
 //!
 //! Until the receiver reads, the socket refers to the pages of the file: a receiver gets what is written to
 //! the file meanwhile, and zeros behind a cut, up to the end of a page. So only content with a digest is sent

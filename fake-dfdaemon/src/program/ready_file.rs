@@ -1,5 +1,5 @@
-//! The file of `--ready-file`: there from when the daemon is ready until it stops, and never another
-//! daemon's or anybody else's.
+//! The file of `--ready-file`: it exists from when the daemon is ready until it stops. The file of another daemon,
+//! or of anybody else, is never replaced or removed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! An index of the records: a copy of all those in a directory in one file, a block, which takes the next
-//! opening a look at each record instead of opening and reading it.
+//! An index of the records: copies of all records of a directory in one file, a block. With it, the next opening
+//! looks at the inode of each record instead of reading the record.
 //!
 //! It is a cache and nothing else. A copy counts only while the file that it was made of is the same: its
 //! inode, its time of change and its length. So a record that came later, was edited or restored from a snapshot is

@@ -1,8 +1,8 @@
 //! The wait of a transfer whose parents have neither finished nor failed, with the quirk for those.
 //!
-//! A dfdaemon asks each parent once what it has. One whose record has failed, or that has none, says so;
-//! one whose record is neither finished nor failed sends pieces as they come to it, and so nothing until
-//! then, whatever becomes of the record.
+//! A dfdaemon asks each parent once what it has. A parent whose record has failed, or that has none, says so. A
+//! parent whose record is neither finished nor failed sends each piece when the piece comes to it, and nothing
+//! before, whatever becomes of the record.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,5 +1,5 @@
-//! On the thread that moves calls: hands what it sees to the recorder's thread, and opens files
-//! before their names can go.
+//! The part of the recorder on the thread that moves calls: it sends what passes to the recorder's thread, and opens
+//! the files that calls name before they can be removed.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

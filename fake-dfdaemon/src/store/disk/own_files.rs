@@ -1,4 +1,4 @@
-//! Removal of a file that is open, and of no other one that has come into its place.
+//! Removes the file that is open, and never another one that has taken its name.
 
 use std::fs::{self, File};
 use std::io;
