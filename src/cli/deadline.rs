@@ -266,11 +266,12 @@ fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
         .enable_all()
         .build()
         .map_err(cannot_start)?;
-    let result = runtime.block_on(async {
+    // On the heap: each function that passes it on would have a copy of it on its stack.
+    let result = runtime.block_on(Box::pin(async {
         let result = future.await;
         crate::export::mended().await;
         result
-    });
+    }));
     // Threads that hang in a system call are left behind.
     runtime.shutdown_background();
     result

@@ -32,6 +32,7 @@ mod stat;
 mod verify;
 
 use std::ffi::OsString;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -157,17 +158,16 @@ impl Command {
     }
 
     async fn run_once(&self, runs_before: u32, earlier: &mut Earlier) -> Result<Outcome> {
-        // The long ones on the heap: without optimisation, each layer around them copies them to its stack.
         match self {
             Self::Import(arguments) => {
-                Box::pin(arguments.run(runs_before, &mut earlier.staged)).await
+                boxed(|| arguments.run(runs_before, &mut earlier.staged)).await
             }
-            Self::Export(arguments) => Box::pin(arguments.run(&earlier.printed)).await,
-            Self::Stat(arguments) => arguments.run().await,
-            Self::Ls(arguments) => arguments.run().await,
-            Self::Id(arguments) => arguments.run().await,
-            Self::Verify(arguments) => Box::pin(arguments.run()).await,
-            Self::Doctor(arguments) => Box::pin(arguments.run()).await,
+            Self::Export(arguments) => boxed(|| arguments.run(&earlier.printed)).await,
+            Self::Stat(arguments) => boxed(|| arguments.run()).await,
+            Self::Ls(arguments) => boxed(|| arguments.run()).await,
+            Self::Id(arguments) => boxed(|| arguments.run()).await,
+            Self::Verify(arguments) => boxed(|| arguments.run()).await,
+            Self::Doctor(arguments) => boxed(|| arguments.run()).await,
             Self::Completions(arguments) => Ok(Outcome::Document(arguments.script())),
             Self::Man(arguments) => arguments.page().map(Outcome::Document),
         }
@@ -207,6 +207,13 @@ impl Command {
             streams,
         })
     }
+}
+
+/// A command's future, on the heap from the start. Made in a function of its own: in one for all commands, the
+/// largest of them would have its place on the stack of each, whose pages are slow to come by.
+#[inline(never)]
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 /// Below it, texts beside the names of options would be columns of single words.

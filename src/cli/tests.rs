@@ -277,3 +277,11 @@ fn help_names_the_limits_that_are_checked() {
     }
     assert!(!help("dfcache import -h").contains("DFCACHE_IMPORT_TTL"));
 }
+
+/// It is on the heap: whatever passes it on would have a copy of it on its stack.
+#[test]
+fn the_future_of_a_command_is_small() {
+    let run = parsed("dfcache stat 7").run();
+    let size = size_of_val(&run);
+    assert!(size < 2048, "{size}");
+}
