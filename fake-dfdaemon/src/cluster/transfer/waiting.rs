@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::Fetch;
@@ -38,12 +39,14 @@ impl Fetch {
         }
         let (host, generation) = (self.key.host, self.key.generation);
         let task = (&*self.key.id, generation);
+        // Before anybody sees by the file that it waits, and moves the clock.
+        let due = later(cluster.scheduler().now(), PATIENCE);
         let record = self.record(cluster.scheduler(), None);
         if !cluster.leave_record(host, task, &record, content)? {
             return Ok(());
         }
         self.transfers.detach(self);
-        let waited = self.wait(cluster, parents);
+        let waited = self.wait(cluster, parents, due);
         self.note_hold_up(None);
         waited?;
         let scheduler = cluster.scheduler();
@@ -67,8 +70,8 @@ impl Fetch {
         left.ok_or(Error::NoCandidateParents)
     }
 
-    fn wait(&self, cluster: &Cluster, parents: &mut Parents) -> Result<(), Error> {
-        let due = later(cluster.scheduler().now(), PATIENCE);
+    /// Until they have something, or time is up.
+    fn wait(&self, cluster: &Cluster, parents: &mut Parents, due: Timestamp) -> Result<(), Error> {
         while let Some(awaited) = parents.awaited() {
             self.check_wanted(cluster)?;
             if cluster.scheduler().now() >= due {

@@ -118,8 +118,11 @@ impl Hosts<'_> {
             self.counted(&id).await.1 > before
         })
         .await;
-        // Its time begins when it waits, and not when it counts.
-        self.fake.settle().await;
+        // Its time begins when it waits, and not when it counts: before its file is there.
+        eventually("the host has its file", || async {
+            self.has_file(host, &id)
+        })
+        .await;
         exporting
     }
 
