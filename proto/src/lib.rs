@@ -1,9 +1,10 @@
 //! The Dragonfly wire as dfcache and fake-dfdaemon speak it.
 //!
-//! [`common`], [`dfdaemon`] and [`errordetails`] hold the generated messages and services of the
-//! `.proto` files beside this crate, committed in `src/generated`: a test holds both to their sums, `make lint` the ones to what the others compile to. The other modules hold the rules of the protocol that are
-//! not RPC: [`task_id`], [`piece`], [`digest`] and [`piece_packet`]. What a daemon decides (states, errors, limits)
-//! does not live here, nor does any transport.
+//! [`common`], [`dfdaemon`] and [`errordetails`] hold the generated messages and services of the `.proto` files
+//! beside this crate. They are committed in `src/generated`: `make lint` generates them again and compares, and a
+//! test compares checksums. The other modules hold the rules of the protocol that are not RPC: [`task_id`],
+//! [`piece`], [`digest`] and [`piece_packet`]. What a daemon decides (states, errors, limits) does not live here,
+//! nor does any transport.
 
 pub mod digest;
 pub mod piece;
@@ -46,8 +47,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// Who changes a `.proto` file has to generate the types, and nobody edits those. That they are what the compiler
-    /// makes of the files is shown by compiling, which `make lint` does.
+    /// Types have to be generated again when a `.proto` file changes, and are not edited by hand. That they are what
+    /// the compiler makes of the files `make lint` shows.
     #[test]
     fn the_committed_types_are_of_these_proto_files() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
