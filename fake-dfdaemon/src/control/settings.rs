@@ -44,7 +44,7 @@ enum Size {
     Text(String),
 }
 
-/// The rows of a blocklist.
+/// The rows of a blocklist. It has one form, as an enum for the text of its error.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,

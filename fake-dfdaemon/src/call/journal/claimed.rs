@@ -1,4 +1,5 @@
-//! A journal's file that is this daemon's, and not read yet: whoever has more to open can do that meanwhile.
+//! The file of a journal that is to be opened: locked and checked, and not read yet. Reading a long one takes a
+//! while, in which a start opens the rest of its state. How lines are read is in [`super::file`].
 
 use std::fs::File;
 use std::io;
