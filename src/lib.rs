@@ -76,7 +76,7 @@ pub use export::{ExportMode, ExportRequest, Exported, Progress, Verified};
 pub use import::{ImportRequest, Imported, TaskIdScheme, task_id};
 pub use tree::{
     ExpiresEarly, ExportTree, ExportedTree, ImportTree, ImportedTree, TreeFile, TreeProgress,
-    TreeSummary,
+    TreeSummary, VerifiedTree, VerifyTree,
 };
 pub use types::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use types::error::{Error, ErrorKind, Interruption, Result};

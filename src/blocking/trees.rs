@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Client, Runtime};
 use crate::client::doctor::Check;
 use crate::import::{ImportRequest, Imported};
-use crate::tree::{ExportTree, ExportedTree, ImportTree, ImportedTree};
+use crate::tree::{ExportTree, ExportedTree, ImportTree, ImportedTree, VerifiedTree, VerifyTree};
 use crate::types::endpoint::Endpoint;
 use crate::types::error::Result;
 
@@ -64,12 +64,13 @@ impl Client {
     /// # std::fs::create_dir(&model)?;
     /// # std::fs::write(model.join("weights.bin"), "content")?;
     /// use dfcache::blocking::Client;
-    /// use dfcache::{ExportTree, ImportTree};
+    /// use dfcache::{ExportTree, ImportTree, VerifyTree};
     ///
     /// let client = Client::connect(daemon.endpoint())?;
     /// let tree = client.import_tree(&ImportTree::new(&*model))?;
     /// client.export_tree(&ExportTree::new(&tree.task.task_id), &copy)?;
     /// assert_eq!(std::fs::read(copy.join("weights.bin"))?, b"content");
+    /// client.verify_tree(&VerifyTree::new(&tree.task.task_id), &copy)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -88,6 +89,15 @@ impl Client {
     /// Those of that method.
     pub fn export_tree(&self, tree: &ExportTree, path: impl AsRef<Path>) -> Result<ExportedTree> {
         self.runtime.wait_for(self.client.export_tree(tree, path))
+    }
+
+    /// As [`crate::Client::verify_tree`].
+    ///
+    /// # Errors
+    ///
+    /// Those of that method.
+    pub fn verify_tree(&self, tree: &VerifyTree, path: impl AsRef<Path>) -> Result<VerifiedTree> {
+        self.runtime.wait_for(self.client.verify_tree(tree, path))
     }
 }
 

@@ -199,7 +199,7 @@ impl ImportArguments {
     pub(super) fn contradiction(&self, matches: &ArgMatches) -> Option<String> {
         let text = self.identity.content_for_calculating_task_id.is_some();
         let text = (text, "--content-for-calculating-task-id");
-        if self.is_stdin() && self.staging_dir.is_none() {
+        if self.is_stdin() && self.staging_dir.is_none() && !self.recursive {
             let missing = "standard input can only be imported with '--staging-dir <DIR>'";
             return Some(missing.to_owned());
         }

@@ -178,6 +178,7 @@ impl Command {
         match self {
             Self::Import(arguments) => arguments.contradiction(matches),
             Self::Export(arguments) => arguments.contradiction(matches),
+            Self::Verify(arguments) => arguments.contradiction(matches),
             _ => None,
         }
     }
@@ -187,6 +188,7 @@ impl Command {
         let jobs = match self {
             Self::Import(arguments) => arguments.jobs(),
             Self::Export(arguments) => arguments.jobs(),
+            Self::Verify(arguments) => arguments.jobs(),
             _ => 1,
         };
         let (attempt, timeout) = match self {

@@ -28,6 +28,7 @@ pub(super) fn hint(remedy: &Remedy) -> String {
         Remedy::NameSocket => "it is not a socket; name dfdaemon's with --endpoint".to_owned(),
         Remedy::WriteToStream => "-O - writes to standard output; or name another file".to_owned(),
         Remedy::ImportTree => "--recursive imports a directory with all of its files".to_owned(),
+        Remedy::VerifyTree => "--recursive verifies a directory with all of its files".to_owned(),
         Remedy::MorePatience => "--stall-timeout waits for longer, and with 0s for ever".to_owned(),
         Remedy::Stage => "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system; --staging-dir imports a copy in a directory that both see".to_owned(),
         Remedy::Other(sentence) => sentence.clone(),

@@ -19,7 +19,7 @@ use crate::cli::exit::exit_code;
 use crate::client::doctor::Check;
 use crate::export::{Exported, Verified};
 use crate::import::Imported;
-use crate::tree::{ExportedTree, ImportedTree};
+use crate::tree::{ExportedTree, ImportedTree, VerifiedTree};
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
 use crate::types::local_task::LocalTask;
 use crate::types::options::{Digest, TaskId};
@@ -55,6 +55,11 @@ pub(crate) enum Outcome {
     Diagnosed(Vec<Check>),
     Stat(Task),
     Verified(Verified),
+    VerifiedTree {
+        task_id: TaskId,
+        tree: VerifiedTree,
+        with_files: bool,
+    },
     Listed(Vec<LocalTask>),
     Id {
         task_id: TaskId,

@@ -1,15 +1,18 @@
-//! `dfcache verify`: its options. How a file is held against an id is in `export/verify`.
+//! `dfcache verify`: its options. How a file is held against an id is in `export/verify`, and how a
+//! directory is held against a tree in `tree/verify`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use tokio::sync::watch;
 
-use super::common::{Common, Format, stdin};
-use super::progress;
+use super::common::{Common, Format, JOBS_OF_A_TREE, jobs, stdin};
 use super::report::{Outcome, path_in_json};
+use super::{excluded, is_typed, progress};
 use crate::client::Client;
 use crate::export::Progress;
+use crate::tree::{DEFAULT_JOBS, VerifyTree};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::{TaskId, Timeout};
@@ -18,7 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   dfcache verify <ID> /tmp/file.txt
   dfcache verify --format json <ID> /tmp/file.txt
-  zstd -dc file.txt.zst | dfcache verify <ID> -";
+  zstd -dc file.txt.zst | dfcache verify <ID> -
+  dfcache verify --recursive <ID> /tmp/model";
 
 /// Check that a file is the content that a task's id was made from
 ///
@@ -33,9 +37,21 @@ pub(crate) struct VerifyArguments {
     #[arg(value_name = "ID")]
     id: TaskId,
 
-    /// The file to check; - for standard input
+    /// The file to check, or the directory with --recursive; - for standard input
     #[arg(value_name = "PATH")]
     path: PathBuf,
+
+    /// Check a directory against what import --recursive imported
+    ///
+    /// Every file must have the length and the SHA-256 that the manifest has of it, and every directory
+    /// and link must be there, and nothing else. Permissions are not compared. If the directory
+    /// differs, the exit code is 7, and the error names up to 20 differences.
+    #[arg(long, help_heading = "Tree")]
+    recursive: bool,
+
+    /// How many files of a tree are read at a time
+    #[arg(long, allow_hyphen_values = true, value_name = "JOBS", default_value_t = DEFAULT_JOBS, value_parser = jobs, help_heading = "Tree")]
+    jobs: NonZeroUsize,
 
     /// How long the whole check may take
     #[arg(long, allow_hyphen_values = true, value_name = "TIMEOUT", default_value = Timeout::DEFAULT_EXPORT, help_heading = "Connection")]
@@ -52,6 +68,9 @@ pub(crate) struct VerifyArguments {
 impl VerifyArguments {
     /// Runs the command.
     pub(super) async fn run(&self) -> Result<Outcome> {
+        if self.recursive {
+            return self.run_tree().await;
+        }
         let path = self.shown_path()?;
         if self.common.output.format == Format::Json {
             path_in_json(&path)?;
@@ -76,6 +95,42 @@ impl VerifyArguments {
             bar.done(&name, verified.task.content_length, true);
         }
         Ok(Outcome::Verified(verified))
+    }
+
+    async fn run_tree(&self) -> Result<Outcome> {
+        if self.common.output.format == Format::Json {
+            path_in_json(&self.path)?;
+        }
+        let tree = VerifyTree::new(&self.id).jobs(self.jobs);
+        let hidden = self.no_progress || self.common.logs.on_stderr();
+        let (bar, tree) = match progress::tree(!hidden) {
+            Some((bar, report)) => (Some(bar), tree.on_progress(report)),
+            None => (None, tree),
+        };
+        let client = Client::connect(&self.common.connection.endpoint).await?;
+        let tree = client.verify_tree(&tree, &self.path).await?;
+        if let Some(bar) = bar {
+            let files = progress::files(tree.summary.file_count);
+            bar.done(&files, tree.summary.content_length, true);
+        }
+        Ok(Outcome::VerifiedTree {
+            task_id: self.id.clone(),
+            tree,
+            with_files: self.common.logs.verbose,
+        })
+    }
+
+    /// Why the arguments do not go together.
+    pub(super) fn contradiction(&self, matches: &ArgMatches) -> Option<String> {
+        if !self.recursive && is_typed(matches, "jobs") {
+            return Some(JOBS_OF_A_TREE.to_owned());
+        }
+        excluded(self.is_stdin(), "-", &[(self.recursive, "--recursive")])
+    }
+
+    /// How many files may be read at a time.
+    pub(super) fn jobs(&self) -> usize {
+        if self.recursive { self.jobs.get() } else { 1 }
     }
 
     fn is_stdin(&self) -> bool {

@@ -146,6 +146,7 @@ fn calls_are_no_burden_on_a_callers_stack() {
     let id = TaskId::try_from("7").unwrap();
     let export = || crate::ExportRequest::new(id.clone());
     let tree = crate::ImportTree::new("/tree");
+    let check = crate::VerifyTree::new(&id);
     for (call, size) in [
         ("stat", size_of_val(&client.stat(id.clone()))),
         ("list", size_of_val(&client.list())),
@@ -168,6 +169,10 @@ fn calls_are_no_burden_on_a_callers_stack() {
             size_of_val(&client.export_to_blocking_writer(export(), Vec::new())),
         ),
         ("verify", size_of_val(&client.verify(id.clone(), "/out"))),
+        (
+            "verify_tree",
+            size_of_val(&client.verify_tree(&check, "/out")),
+        ),
     ] {
         assert!(size <= MOST, "{call}: {size} bytes");
     }

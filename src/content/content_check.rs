@@ -19,6 +19,20 @@ impl ContentCheck {
         (digest.is_some() || id.is_some()).then_some(Self { digest, id })
     }
 
+    pub(crate) fn of_digest(digest: Digest) -> Self {
+        Self {
+            digest: Some(DigestCheck::new(digest)),
+            id: None,
+        }
+    }
+
+    pub(crate) fn of_id(id: IdCheck) -> Self {
+        Self {
+            digest: None,
+            id: Some(id),
+        }
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         if let Some(digest) = &mut self.digest {
             digest.hasher.update(bytes);

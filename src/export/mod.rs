@@ -7,7 +7,7 @@ mod by_daemon;
 mod local_replica;
 mod piece_stream;
 mod request;
-mod verify;
+pub(crate) mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

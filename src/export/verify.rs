@@ -14,17 +14,15 @@ use tokio::sync::watch;
 use super::Progress;
 use crate::client::Client;
 use crate::content::thread::{finished, on_thread};
-use crate::content::{ContentReader, IdCheck};
+use crate::content::{ContentCheck, ContentReader, IdCheck};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
 use crate::types::options::{TaskId, ValueError};
+use crate::types::remedy::Remedy;
 use crate::types::task::Task;
 
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 1 << 20;
-
-/// What to do with a directory.
-const VERIFY_FILES: &str = "verify its files: each file of a tree is a task of its own";
 
 /// A file that is the content of a task.
 ///
@@ -124,15 +122,15 @@ impl Client {
 }
 
 /// Is called with the number of bytes read so far. Whether to go on.
-type GoesOn<'a> = &'a dyn Fn(u64) -> bool;
+pub(crate) type GoesOn<'a> = &'a dyn Fn(u64) -> bool;
 
 /// Hashes content on a thread of its own, which ends when this future is dropped.
 async fn verify_by(
-    hash: impl FnOnce(IdCheck, GoesOn<'_>) -> Result<()> + Send + 'static,
+    hash: impl FnOnce(ContentCheck, GoesOn<'_>) -> Result<()> + Send + 'static,
     task: &Task,
     progress: Option<watch::Sender<Progress>>,
 ) -> Result<()> {
-    let check = IdCheck::of(task)?;
+    let check = ContentCheck::of_id(IdCheck::of(task)?);
     let length = task.content_length;
     let wanted = Arc::new(());
     let still_wanted = Arc::downgrade(&wanted);
@@ -153,7 +151,7 @@ async fn verify_by(
 }
 
 /// Opens a regular file, and returns its length too.
-fn open(path: &Path) -> Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let file = OpenOptions::new()
         .read(true)
         // A FIFO must not block.
@@ -166,7 +164,9 @@ fn open(path: &Path) -> Result<(File, u64)> {
     if !metadata.is_file() {
         let error = Error::local_file(format!("cannot read {}", path.display()));
         return Err(if metadata.is_dir() {
-            error.because("it is a directory").hint(VERIFY_FILES)
+            error
+                .because("it is a directory")
+                .with_remedy(Remedy::VerifyTree)
         } else {
             error.because("it is not a regular file")
         });
@@ -174,8 +174,13 @@ fn open(path: &Path) -> Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Hashes the file.
-fn hash_file(file: &File, mut check: IdCheck, path: &Path, goes_on: GoesOn<'_>) -> Result<()> {
+/// Checks the content of a file, whose path is `path`, as long as `goes_on` says so. Blocks.
+pub(crate) fn hash_file(
+    file: &File,
+    mut check: ContentCheck,
+    path: &Path,
+    goes_on: GoesOn<'_>,
+) -> Result<()> {
     let mut content = ContentReader::new(file, READ_LENGTH);
     let mut hashed = 0;
     while goes_on(hashed) {
@@ -193,7 +198,7 @@ fn hash_file(file: &File, mut check: IdCheck, path: &Path, goes_on: GoesOn<'_>) 
 #[cfg(feature = "cli")]
 fn hash_reader(
     mut reader: impl Read,
-    mut check: IdCheck,
+    mut check: ContentCheck,
     task_length: u64,
     goes_on: GoesOn<'_>,
 ) -> Result<()> {

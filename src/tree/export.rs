@@ -1,27 +1,24 @@
 //! The export of a tree: its manifest, then its files into a private directory, which then takes its
 //! place as a whole.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Seek as _, Write};
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-use super::manifest::{self, Entry, Kind, PREFIX, Sha256Digest};
+use super::manifest::{Entry, Kind, Sha256Digest, directories};
 use super::together::together;
 use super::{Counter, DEFAULT_JOBS, OnTreeProgress, TreeFile, TreeProgress, TreeSummary, files};
 use crate::client::Client;
-use crate::content::thread::{finished, on_thread};
 use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
 use crate::output::{PrivateTree, Target};
 use crate::types::attempt::Attempt;
-use crate::types::error::{Error, ErrorKind, Result};
-use crate::types::options::{Digest, TaskId};
+use crate::types::error::{Error, Result};
+use crate::types::options::TaskId;
 
 /// The export of a tree.
 ///
@@ -192,93 +189,6 @@ impl Client {
             entries,
         })
     }
-
-    /// Gets the manifest, which its id proves, and reads it.
-    async fn manifest(&self, request: &ExportRequest) -> Result<Vec<Entry>> {
-        let task = self.stat(&request.task_id).await?;
-        let no_tree = || {
-            Error::integrity(format!("task {} is not a tree", request.task_id))
-                .hint("a tree is what an import of a directory made")
-        };
-        if task.content_length > manifest::MAX_LENGTH {
-            return Err(no_tree());
-        }
-        let file = tempfile::tempfile().map_err(|source| {
-            let message = format!("cannot write in {}", std::env::temp_dir().display());
-            Error::local_file(message).because(source)
-        })?;
-        let request = ExportRequest {
-            verify: true,
-            digest: None,
-            progress: None,
-            ..request.clone()
-        };
-        let is_other = Arc::new(AtomicBool::new(false));
-        let writer = ManifestWriter {
-            file: file.try_clone().map_err(|source| {
-                Error::new(ErrorKind::Failure, "cannot read the manifest").because(source)
-            })?,
-            written: 0,
-            is_other: Arc::clone(&is_other),
-        };
-        let exported = self.export_to_blocking_writer(&request, writer).await;
-        if is_other.load(Ordering::SeqCst) {
-            return Err(no_tree());
-        }
-        exported?;
-        let read = on_thread("manifest", move || {
-            let mut file = file;
-            file.rewind()
-                .map_err(|source| Error::local_file("cannot read the manifest").because(source))?;
-            manifest::read(io::BufReader::new(file))
-        })?;
-        finished(read).await
-    }
-}
-
-/// Takes a manifest, and nothing else.
-struct ManifestWriter {
-    file: File,
-    written: u64,
-    is_other: Arc<AtomicBool>,
-}
-
-impl Write for ManifestWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let at = usize::try_from(self.written).unwrap_or(usize::MAX);
-        let expected = PREFIX.get(at..).unwrap_or_default();
-        let length = expected.len().min(bytes.len());
-        let too_long = self.written + bytes.len() as u64 > manifest::MAX_LENGTH;
-        if bytes[..length] != expected[..length] || too_long {
-            self.is_other.store(true, Ordering::SeqCst);
-            return Err(io::Error::other("it is not a manifest"));
-        }
-        let written = self.file.write(bytes)?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Every directory of a tree, those included that only the paths of others name.
-fn directories(entries: &[Entry]) -> BTreeSet<&str> {
-    let mut directories = BTreeSet::new();
-    for entry in entries {
-        if matches!(entry.kind, Kind::Directory { .. }) {
-            directories.insert(entry.path.as_str());
-        }
-        let mut path = entry.path.as_str();
-        while let Some((above, _)) = path.rsplit_once('/') {
-            if !directories.insert(above) {
-                break;
-            }
-            path = above;
-        }
-    }
-    directories
 }
 
 /// Makes what needs all files to be there: links, which may lead anywhere in the tree, and permissions,
@@ -354,16 +264,14 @@ impl Files<'_> {
     async fn export(&self, client: &Client, file: &Wanted<'_>) -> Result<()> {
         let task_id: TaskId = file.task_id.parse()?;
         let checked = self.tree.request.verify || self.tree.request.mode == ExportMode::ByTransfer;
-        let digest = checked.then(|| format!("sha256:{}", file.sha256).parse::<Digest>());
+        let digest = checked.then(|| file.sha256.digest());
         let (sender, mut receiver) = watch::channel(Progress::default());
         let report = move |progress| {
             sender.send_replace(progress);
         };
         let request = ExportRequest {
             task_id,
-            digest: digest.transpose().map_err(|source| {
-                Error::integrity("its SHA-256 in the manifest is invalid").because(source)
-            })?,
+            digest: digest.transpose()?,
             // The manifest, which its own id proves, says more than an id.
             verify: false,
             progress: Some(OnProgress::new(report)),

@@ -6,6 +6,7 @@
 mod checks;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,24 @@ pub(super) fn write(entries: &[Entry], mut to: impl io::Write) -> io::Result<()>
     }
     to.write_all(b"]}")?;
     to.flush()
+}
+
+/// Every directory of a tree, those included that only the paths of others name.
+pub(super) fn directories(entries: &[Entry]) -> BTreeSet<&str> {
+    let mut directories = BTreeSet::new();
+    for entry in entries {
+        if matches!(entry.kind, Kind::Directory { .. }) {
+            directories.insert(entry.path.as_str());
+        }
+        let mut path = entry.path.as_str();
+        while let Some((above, _)) = path.rsplit_once('/') {
+            if !directories.insert(above) {
+                break;
+            }
+            path = above;
+        }
+    }
+    directories
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Trees: a directory as one task, whose content is a manifest of the tasks of its files.
 
+mod differences;
 mod export;
 mod hashed;
 mod import;
 mod imported;
 mod manifest;
+mod received;
 mod sha256;
 mod together;
+mod verify;
 mod walk;
 
 use std::fmt;
@@ -16,6 +19,8 @@ use std::sync::Arc;
 pub use export::{ExportTree, ExportedTree};
 pub use import::ImportTree;
 pub use imported::{ExpiresEarly, ImportedTree};
+pub use verify::{VerifiedTree, VerifyTree};
+
 use manifest::{Entry, Kind};
 
 use crate::types::error::{Error, Result};

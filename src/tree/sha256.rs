@@ -6,9 +6,21 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::types::error::Error;
+use crate::types::options::Digest;
+
 /// A SHA-256, which takes less memory than its digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Sha256Digest(pub(crate) [u8; 32]);
+
+impl Sha256Digest {
+    /// The same as a digest that content can be held against.
+    pub(super) fn digest(self) -> Result<Digest, Error> {
+        format!("sha256:{self}").parse().map_err(|source| {
+            Error::integrity("its SHA-256 in the manifest is invalid").because(source)
+        })
+    }
+}
 
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -288,3 +288,89 @@ async fn a_file_that_is_not_what_the_manifest_says_is_damage() {
     }
     world.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_directory_is_the_tree_until_anything_but_permissions_differs() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let world = World::new(release).await;
+        let root = world.tree();
+        let imported = world.imported(&root).await;
+        let id = &imported.task.task_id;
+        let check = VerifyTree::new(id);
+        let verified = world.client.verify_tree(&check, &root).await.unwrap();
+        assert_eq!(
+            (&verified.path, verified.summary),
+            (&root, imported.summary)
+        );
+        assert_eq!(verified.files().count(), 4);
+        for mode in MODES {
+            world.export(id.as_str(), mode).await.unwrap();
+            let out = world.path("out");
+            world.client.verify_tree(&check, &out).await.unwrap();
+            fs::remove_dir_all(&out).unwrap();
+        }
+        world
+            .export(id.as_str(), ExportMode::ByTransfer)
+            .await
+            .unwrap();
+        let out = world.path("out");
+        fs::set_permissions(out.join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+        world.client.verify_tree(&check, &out).await.unwrap();
+        fs::write(out.join("a"), "b").unwrap();
+        fs::write(out.join("sub/b"), "cc").unwrap();
+        fs::write(out.join("sub/new"), "").unwrap();
+        fs::remove_file(out.join("nothing")).unwrap();
+        let error = world.client.verify_tree(&check, &out).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Integrity);
+        assert_eq!(error.to_string(), format!("cannot verify task {id}"));
+        let causes = [
+            format!("{} is not the tree", out.display()),
+            "a has other content".to_owned(),
+            "nothing is missing".to_owned(),
+            "sub/b has other content".to_owned(),
+            "sub/new is not in the tree".to_owned(),
+        ];
+        assert_eq!(error.causes(), causes);
+        world.daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_read_only_if_there_is_one_and_a_tree_to_hold_it_against() {
+    let world = World::new(Release::V1_5).await;
+    let root = world.tree();
+    let file = world.client.import(root.join("sub/b")).await.unwrap();
+    let check = VerifyTree::new(&file.task.task_id);
+    let no_tree = world.client.verify_tree(&check, &root).await.unwrap_err();
+    assert_eq!(no_tree.kind(), ErrorKind::Integrity);
+    assert!(
+        no_tree.causes()[0].ends_with("is not a tree"),
+        "{no_tree:?}"
+    );
+    for path in ["a", "missing"] {
+        let asked = world.calls(Rpc::Stat);
+        let error = world.client.verify_tree(&check, root.join(path)).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::LocalFile, "{path}");
+        assert_eq!(world.calls(Rpc::Stat), asked);
+    }
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_progress_of_a_check_counts_every_file_that_is_read() {
+    let world = World::new(Release::V1_5).await;
+    let root = world.tree();
+    let imported = world.imported(&root).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let reported = Arc::clone(&seen);
+    let check = VerifyTree::new(&imported.task.task_id)
+        .jobs(NonZeroUsize::MIN)
+        .on_progress(move |now| reported.lock().push(now));
+    world.client.verify_tree(&check, &root).await.unwrap();
+    let seen = seen.lock().clone();
+    let last = seen.last().unwrap();
+    assert_eq!((last.files_done, last.bytes_done), (4, 4));
+    assert_eq!((last.file_count, last.content_length), (Some(4), 4));
+    assert!(seen.is_sorted_by_key(|now| (now.bytes_done, now.files_done)));
+    world.daemon.stop().await;
+}

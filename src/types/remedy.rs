@@ -48,6 +48,8 @@ pub enum Remedy {
     WriteToStream,
     /// Import the directory as a tree.
     ImportTree,
+    /// Verify the directory as a tree.
+    VerifyTree,
     /// Set a longer stall timeout.
     MorePatience,
     /// Import a copy of the file in a directory that both sides see.
@@ -77,6 +79,7 @@ impl fmt::Display for Remedy {
             Self::NameSocket => "it is not a socket: name dfdaemon's",
             Self::WriteToStream => "write the content to a stream, or name another file",
             Self::ImportTree => "import it as a tree",
+            Self::VerifyTree => "verify it as a tree",
             Self::MorePatience => "wait for longer until something comes",
             Self::Stage => {
                 "dfdaemon reads the file itself: the path must exist, and be readable, for dfdaemon's user and in its file system; or import a copy in a staging directory that both see"

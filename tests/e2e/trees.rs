@@ -1,7 +1,7 @@
 //! `import --recursive` and `export --recursive`: a directory as one task.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use fake_dfdaemon::{Release, Rpc};
@@ -12,6 +12,7 @@ use testkit::schema::{assert_is_schema, errors};
 use crate::support::World;
 use crate::support::command::words;
 use crate::support::files::PIECE;
+use crate::support::users::is_root;
 use crate::support::world::until_it_fires;
 
 const MODES: [&str; 3] = ["", "--force-hard-link", "--transfer-from-dfdaemon"];
@@ -198,6 +199,9 @@ fn options_that_make_no_sense_of_a_tree_are_refused() {
         "export --recursive --overwrite -O out 7",
         "export --recursive --digest crc32:1 -O out 7",
         "export --recursive -O - 7",
+        "import --recursive -",
+        "verify --recursive 7 -",
+        "verify --jobs 2 7 tree",
     ] {
         world.dfcache().args(words(line)).run().fails_with(2);
     }
@@ -259,6 +263,33 @@ fn whatever_breaks_a_tree_off_leaves_nothing() {
         drop(guard);
         assert_eq!(fs::read_dir(world.path("tree")).unwrap().count(), 4);
     }
+}
+
+#[test]
+fn a_directory_is_verified_and_what_differs_is_named() {
+    let world = World::new();
+    let root = tree(&world);
+    let id = import(&world, "");
+    let verify = || {
+        let line = format!("verify --recursive {id} tree/");
+        world.dfcache().args(words(&line)).run()
+    };
+    let ok = verify().succeeds().line();
+    assert_eq!(ok, format!("{}: OK", root.display()));
+    let big = fs::File::options().write(true).open(root.join("big"));
+    big.unwrap().write_all_at(b"x", 4_000_000).unwrap();
+    fs::remove_file(root.join("link")).unwrap();
+    symlink("sub", root.join("link")).unwrap();
+    let run = verify().fails_with(7);
+    assert!(run.stdout_bytes().is_empty());
+    run.says("caused by: big has other content")
+        .says("caused by: link is a link to sub, and to sub/small in the tree")
+        .does_not_say("small has");
+    let mode = fs::Permissions::from_mode(0o200);
+    fs::set_permissions(root.join("sub/small"), mode).unwrap();
+    // Root reads it all the same.
+    let code = if is_root() { 7 } else { 4 };
+    verify().fails_with(code);
 }
 
 #[test]
@@ -334,6 +365,7 @@ fn what_is_printed_for_programs_is_what_the_schemas_say() {
     for line in [
         "import --recursive --verbose tree".to_owned(),
         format!("export --recursive --verbose -O out {id}"),
+        format!("verify --recursive --verbose {id} out"),
     ] {
         let lines = json(&line);
         let (last, files) = lines.split_last().unwrap();

@@ -117,7 +117,7 @@ fn another_content_of_the_same_length_is_no_proof() {
         run.fails_with(4).says("missing");
         let run = world.dfcache().args(["verify", &id, "."]).run();
         run.fails_with(4)
-            .says("hint: verify its files: each file of a tree is a task of its own");
+            .says("hint: --recursive verifies a directory with all of its files");
         let run = world.dfcache().args(["verify", "7", "file"]).run();
         run.fails_with(3).says("not found");
     }

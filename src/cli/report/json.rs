@@ -79,6 +79,14 @@ struct ExportTree<'a> {
 }
 
 #[derive(Serialize)]
+struct VerifyTree<'a> {
+    task_id: &'a str,
+    path: &'a str,
+    #[serde(flatten)]
+    summary: TreeFields,
+}
+
+#[derive(Serialize)]
 struct File<'a> {
     path: &'a str,
     task_id: &'a str,
@@ -159,14 +167,14 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
         Outcome::ImportedTree {
             tree, with_files, ..
         } => {
-            let last = line(&ImportTree {
+            let last = ImportTree {
                 task: &tree.task,
                 path: text(&tree.path)?,
                 existed: tree.existed,
                 summary: tree.summary.into(),
                 existing_count: tree.existing_count,
-            })?;
-            lines_of(tree.files().filter(|_| *with_files)).map(|lines| lines + &last)
+            };
+            tree_lines(tree.files(), *with_files, &last)
         }
         Outcome::ExportedTree {
             task_id,
@@ -174,13 +182,13 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
             transferred,
             with_files,
         } => {
-            let last = line(&ExportTree {
+            let last = ExportTree {
                 task_id: task_id.as_str(),
                 path: text(&tree.path)?,
                 transferred: *transferred,
                 summary: tree.summary.into(),
-            })?;
-            lines_of(tree.files().filter(|_| *with_files)).map(|lines| lines + &last)
+            };
+            tree_lines(tree.files(), *with_files, &last)
         }
         Outcome::Diagnosed(checks) => line(&Diagnosis {
             healthy: checks.iter().all(|check| check.result.is_ok()),
@@ -191,6 +199,18 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
             path: text(&verified.path)?,
             content_length: verified.task.content_length,
         }),
+        Outcome::VerifiedTree {
+            task_id,
+            tree,
+            with_files,
+        } => {
+            let last = VerifyTree {
+                task_id: task_id.as_str(),
+                path: text(&tree.path)?,
+                summary: tree.summary.into(),
+            };
+            tree_lines(tree.files(), *with_files, &last)
+        }
         Outcome::Stat(task) => line(task),
         Outcome::Listed(tasks) => tasks.iter().map(line).collect(),
         Outcome::Id { task_id, path, .. } => line(&Id {
@@ -202,15 +222,25 @@ pub(super) fn outcome(outcome: &Outcome) -> Result<Vec<u8>> {
     lines.map(String::into_bytes)
 }
 
-fn lines_of<'a>(files: impl Iterator<Item = TreeFile<'a>>) -> Result<String> {
-    let line = |file: TreeFile<'_>| {
+/// The line of a tree, after those of its files where they are asked for.
+fn tree_lines<'a>(
+    files: impl Iterator<Item = TreeFile<'a>>,
+    with_files: bool,
+    last: &impl Serialize,
+) -> Result<String> {
+    let file = |file: TreeFile<'_>| {
         line(&File {
             path: file.path,
             task_id: file.task_id,
             content_length: file.content_length,
         })
     };
-    files.map(line).collect()
+    let mut lines: String = files
+        .filter(|_| with_files)
+        .map(file)
+        .collect::<Result<_>>()?;
+    lines += &line(last)?;
+    Ok(lines)
 }
 
 pub(super) fn error(error: &Error) -> String {

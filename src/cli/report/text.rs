@@ -29,6 +29,9 @@ pub(super) fn outcome(outcome: &Outcome) -> Vec<u8> {
         Outcome::ExportedTree { tree, .. } => [tree.path.as_os_str().as_bytes(), b"\n"].concat(),
         Outcome::Diagnosed(checks) => checks.iter().map(check).collect::<String>().into_bytes(),
         Outcome::Verified(verified) => [verified.path.as_os_str().as_bytes(), b": OK\n"].concat(),
+        Outcome::VerifiedTree { tree, .. } => {
+            [tree.path.as_os_str().as_bytes(), b": OK\n"].concat()
+        }
         Outcome::Stat(task) => stat(task, Timestamp::now()).into_bytes(),
         Outcome::Listed(tasks) => {
             let width = || terminal_width().unwrap_or(COMFORTABLE_WIDTH);
