@@ -19,7 +19,8 @@ impl Client {
             Error::integrity(format!("task {} is not a tree", request.task_id))
                 .hint("a tree is what an import of a directory made")
         };
-        if task.content_length > manifest::MAX_LENGTH {
+        let lengths = manifest::PREFIX.len() as u64..=manifest::MAX_LENGTH;
+        if !lengths.contains(&task.content_length) {
             return Err(no_tree());
         }
         let file = tempfile::tempfile().map_err(|source| {

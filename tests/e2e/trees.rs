@@ -217,13 +217,17 @@ fn options_that_make_no_sense_of_a_tree_are_refused() {
     let calls =
         [Rpc::Import, Rpc::Export, Rpc::Stat].map(|rpc| world.daemon().journal().calls(rpc));
     assert!(calls.iter().all(Vec::is_empty));
-    let file = world.import(&world.path("tree/big"));
-    let run = world
-        .dfcache()
-        .args(words(&format!("export --recursive -O out {file}")))
-        .run();
-    run.fails_with(7)
-        .says(&format!("task {file} is not a tree"));
+    for name in ["tree/big", "tree/none"] {
+        let file = world.import(&world.path(name));
+        for line in [
+            format!("export --recursive -O out {file}"),
+            format!("verify --recursive {file} tree"),
+        ] {
+            let run = world.dfcache().args(words(&line)).run();
+            let why = format!("task {file} is not a tree");
+            run.fails_with(7).says(&why);
+        }
+    }
     world.holds_only(&["tree"]);
 }
 
