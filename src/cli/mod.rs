@@ -211,10 +211,12 @@ impl Command {
     }
 }
 
-/// A command's future, on the heap from the start. Made in a function of its own: in one for all commands, the
-/// largest of them would have its place on the stack of each, whose pages are slow to come by.
+/// A command's future, on the heap from the start. Made in a function of its own, and polled in one: in one for all
+/// commands, the largest of them would have its place on the stack of each, whose pages are slow to come by.
 #[inline(never)]
-fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+fn boxed<'a, F: Future<Output = Result<Outcome>> + 'a>(
+    make: impl FnOnce() -> F,
+) -> Pin<Box<dyn Future<Output = Result<Outcome>> + 'a>> {
     Box::pin(make())
 }
 
