@@ -1,25 +1,28 @@
 //! What surrounds a command: its deadline, and signals.
 //!
-//! A command runs on a thread of its own, since whatever touches a file system may hang there. The
-//! main thread touches none: it waits for the command's end, for a signal, and for the deadline.
+//! A command runs on the main thread, and may hang there in whatever touches a file system. Another
+//! thread touches none: it waits for a signal, for the deadline, and for the command's end. The other
+//! way round, a short command would wait until its thread runs, and the process for the main thread.
 //!
 //! The operation of a command is a future. When its time is over or a signal comes, it is dropped,
-//! and its destructors clean up. If it hangs, another thread cleans up, and the main thread ends the
-//! process.
+//! and its destructors clean up. If it hangs, a further thread cleans up, and the one that watches ends
+//! the process.
 
 use std::future::Future;
 use std::os::fd::AsFd as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, TryRecvError};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
 use crate::cli::exit::exit_code;
-use crate::cli::signals::{self, Heard, Signals};
+use crate::cli::signals::{self, Bell, Heard, Signals};
 use crate::output::leftovers::Leftovers;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Interruption, Result};
@@ -61,99 +64,147 @@ pub(crate) struct Bounds {
 }
 
 /// Runs what `operation` makes to its end, but not beyond its bounds or a signal, and reports its
-/// result.
+/// result. Ends the process if the operation hangs.
 pub(crate) fn run<T, F>(
     bounds: Option<Bounds>,
-    operation: impl FnOnce() -> F + Send + 'static,
+    operation: impl FnOnce() -> F,
     report: impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static,
 ) -> ExitCode
 where
     T: 'static,
     F: Future<Output = Result<T>>,
 {
+    run_or_leave(bounds, operation, report, leave)
+}
+
+/// Ends the process, whatever hangs in it. Not by `main`, which may.
+#[allow(clippy::exit)]
+fn leave(code: u8) {
+    std::process::exit(code.into());
+}
+
+fn run_or_leave<T, F>(
+    bounds: Option<Bounds>,
+    operation: impl FnOnce() -> F,
+    report: impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static,
+    leave: impl FnOnce(u8) + Send + 'static,
+) -> ExitCode
+where
+    T: 'static,
+    F: Future<Output = Result<T>>,
+{
     let report = Arc::new(report);
-    let jobs = bounds.as_ref().map_or(1, |bounds| bounds.jobs);
-    match CommandThread::start(jobs, operation, Arc::clone(&report)) {
-        Ok(command) => command.watch(bounds.as_ref(), report),
+    match Watched::start(bounds, Arc::clone(&report), leave) {
+        Ok(watched) => watched.run(operation, &*report),
         Err(error) => report(Err(error)),
     }
 }
 
-/// A command that runs on its own thread.
-struct CommandThread {
-    signals: Signals,
-    /// Breaks the operation off, which then fails with this error.
-    break_off: oneshot::Sender<Error>,
-    /// Whether a thread has begun to report how it ended. Only one does.
+/// What the thread of the command has of the one that watches it.
+struct Watched {
+    /// Tells why the operation is to be broken off.
+    broken_off: oneshot::Receiver<Error>,
     reporting: Arc<AtomicBool>,
-    ended: mpsc::Receiver<ExitCode>,
     leftovers: Leftovers,
+    watcher: JoinHandle<()>,
+    /// Rung once the command has ended.
+    bell: Bell,
 }
 
-impl CommandThread {
-    fn start<T: 'static, F: Future<Output = Result<T>>>(
-        jobs: usize,
-        operation: impl FnOnce() -> F + Send + 'static,
+impl Watched {
+    fn start<T: 'static>(
+        bounds: Option<Bounds>,
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
+        leave: impl FnOnce(u8) + Send + 'static,
     ) -> Result<Self> {
-        enough_descriptors(jobs)?;
+        enough_descriptors(bounds.as_ref().map_or(1, |bounds| bounds.jobs))?;
         // Listen before the operation begins, so that no signal is missed.
         let (signals, bell) = Signals::listen().map_err(cannot_start)?;
         let (break_off, broken_off) = oneshot::channel::<Error>();
-        let (sender, ended) = mpsc::channel();
         let reporting = Arc::new(AtomicBool::new(false));
-        let begun = Arc::clone(&reporting);
         let leftovers = Leftovers::default();
-        let begins = leftovers.clone();
-        let work = move || {
-            begins.collect();
-            // Rung also when this panics.
-            let _bell = bell;
-            let result = on_runtime(async {
+        let watcher = Watcher {
+            signals,
+            break_off,
+            reporting: Arc::clone(&reporting),
+            leftovers: leftovers.clone(),
+        };
+        let watches = move || {
+            if let Some(code) = watcher.watch(bounds.as_ref(), report) {
+                leave(code);
+            }
+        };
+        let watcher = thread("watcher", watches).map_err(cannot_start)?;
+        Ok(Self {
+            broken_off,
+            reporting,
+            leftovers,
+            watcher,
+            bell,
+        })
+    }
+
+    fn run<T, F: Future<Output = Result<T>>>(
+        self,
+        operation: impl FnOnce() -> F,
+        report: &impl Fn(Result<T>) -> ExitCode,
+    ) -> ExitCode {
+        self.leftovers.collect();
+        let broken_off = self.broken_off;
+        let work = || {
+            on_runtime(async {
                 tokio::select! {
                     // What is done stands, also if it was done before it heard.
                     biased;
                     result = operation() => result,
                     Ok(why) = broken_off => Err(why),
                 }
-            });
-            if let Err(error) = &result {
-                log(error);
-            }
-            if !begun.swap(true, Ordering::SeqCst) {
-                // Nobody listens any more if the process is about to end.
-                let _ = sender.send(report(result));
-            }
+            })
         };
-        thread("command", work).map_err(cannot_start)?;
-        Ok(Self {
-            signals,
-            break_off,
-            reporting,
-            ended,
-            leftovers,
-        })
+        let died = |_| Err(Error::new(ErrorKind::Failure, "a thread died"));
+        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(died);
+        if let Err(error) = &result {
+            log(error);
+        }
+        if self.reporting.swap(true, Ordering::SeqCst) {
+            // The process is about to end.
+            let _ = self.watcher.join();
+            return ExitCode::FAILURE;
+        }
+        let code = report(result);
+        drop(self.bell);
+        code
     }
+}
 
+/// Watches a command from another thread.
+struct Watcher {
+    signals: Signals,
+    /// Breaks the operation off, which then fails with this error.
+    break_off: oneshot::Sender<Error>,
+    /// Whether a thread has begun to report how the command ended. Only one does.
+    reporting: Arc<AtomicBool>,
+    leftovers: Leftovers,
+}
+
+impl Watcher {
+    /// The code that the process is to end with at once, if the command does not end by itself.
     fn watch<T: 'static>(
         mut self,
         bounds: Option<&Bounds>,
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
-    ) -> ExitCode {
-        let died = || report(Err(Error::new(ErrorKind::Failure, "a thread died")));
+    ) -> Option<u8> {
         let deadline =
             bounds.and_then(|bounds| Instant::now().checked_add(bounds.timeout.duration()));
         let streams = bounds.is_some_and(|bounds| bounds.streams);
         let mut unread_until = None;
         let signal = loop {
-            if let Some(ended) = self.ended() {
-                return ended.unwrap_or_else(|_| died());
-            }
             // What is done is reported without haste: people read lists page by page.
             let deadline = deadline.filter(|_| !self.reporting());
             let until = [deadline, unread_until].into_iter().flatten().min();
             let for_reader = streams && unread_until.is_none();
             match self.signals.wait(until, for_reader) {
+                Some(Heard::Ended) => return None,
                 Some(Heard::Signal(signal)) => break Some(signal),
                 Some(Heard::ReaderGone) => unread_until = Instant::now().checked_add(UNREAD),
                 None => {}
@@ -168,7 +219,7 @@ impl CommandThread {
             (None, Some(bounds)) => Error::timed_out(bounds.attempt.clone(), bounds.timeout),
             (signal, _) => interrupted(signal.unwrap_or_default()),
         };
-        let code = ExitCode::from(exit_code(why().kind()));
+        let code = exit_code(why().kind());
         let broken_off = Instant::now();
         let patience = if self.reporting() {
             REPORTED
@@ -178,12 +229,12 @@ impl CommandThread {
         let (sender, _) = oneshot::channel();
         // Nobody listens if it is done.
         let _ = std::mem::replace(&mut self.break_off, sender).send(why());
-        if let Some(ended) = self.ended_by(broken_off, patience) {
-            return ended.unwrap_or_else(|_| died());
+        if self.ends_by(broken_off, patience) {
+            return None;
         }
         if self.reporting.swap(true, Ordering::SeqCst) {
             // It has ended, and hangs in its report.
-            return code;
+            return Some(code);
         }
         let (sender, attempts) = mpsc::channel();
         let removed = sender.clone();
@@ -203,39 +254,24 @@ impl CommandThread {
             .recv_timeout(until.saturating_duration_since(Instant::now()))
             .is_ok()
         {}
-        code
+        Some(code)
     }
 
     fn reporting(&self) -> bool {
         self.reporting.load(Ordering::SeqCst)
     }
 
-    /// How it ended, if it did. An error if it panicked.
-    fn ended(&self) -> Option<std::result::Result<ExitCode, TryRecvError>> {
-        match self.ended.try_recv() {
-            Err(TryRecvError::Empty) => None,
-            ended => Some(ended),
-        }
-    }
-
     /// Waits for the end of what was broken off. A further signal cuts that short.
-    fn ended_by(
-        &mut self,
-        broken_off: Instant,
-        patience: Duration,
-    ) -> Option<std::result::Result<ExitCode, TryRecvError>> {
+    fn ends_by(&mut self, broken_off: Instant, patience: Duration) -> bool {
         let until = broken_off + patience;
-        loop {
-            let ended = self.ended();
-            if ended.is_some() || Instant::now() >= until {
-                return ended;
-            }
-            if self.signals.wait(Some(until), false).is_some()
-                && broken_off.elapsed() >= SAME_SIGNAL
-            {
-                return None;
+        while Instant::now() < until {
+            match self.signals.wait(Some(until), false) {
+                Some(Heard::Ended) => return true,
+                Some(_) if broken_off.elapsed() >= SAME_SIGNAL => return false,
+                _ => {}
             }
         }
+        false
     }
 }
 
@@ -256,9 +292,9 @@ fn enough_descriptors(jobs: usize) -> Result<()> {
     Ok(())
 }
 
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(work).map(drop)
+    builder.spawn(work)
 }
 
 fn on_runtime<T>(future: impl Future<Output = Result<T>>) -> Result<T> {

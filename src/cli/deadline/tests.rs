@@ -18,14 +18,21 @@ fn ended<T: Send + Sync + 'static>(
     };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let reported = Arc::clone(&reports);
-    run(
-        Some(bounds),
-        async move || operation().await,
-        move |result| {
-            reported.lock().unwrap().push(result);
-            ExitCode::SUCCESS
-        },
-    );
+    let report = move |result| {
+        reported.lock().unwrap().push(result);
+        ExitCode::SUCCESS
+    };
+    let (leave, left) = mpsc::channel();
+    // A thread of its own, as it may hang.
+    std::thread::spawn(move || {
+        let ends = leave.clone();
+        let operation = async move || operation().await;
+        run_or_leave(Some(bounds), operation, report, move |_| {
+            let _ = leave.send(());
+        });
+        let _ = ends.send(());
+    });
+    left.recv().unwrap();
     std::mem::take(&mut *reports.lock().unwrap())
 }
 
