@@ -1,8 +1,11 @@
 //! The id of a task, as it may be the name of a file.
 
 use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
+use std::str;
 use std::sync::Arc;
 
 use serde::de::Error as _;
@@ -11,23 +14,64 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest id: a SHA-256 in hex.
 const MAX_LENGTH: usize = 64;
 
+/// The longest that lies where the id does: one by CRC-32 has ten digits.
+const SHORT: usize = 14;
+
 /// The id of a task: lower-case hex digits and nothing else, so that it leads out of no directory. A
 /// text of a client that is no such id names no task.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TaskId(Arc<str>);
+#[derive(Clone)]
+pub(crate) struct TaskId(Form);
+
+/// How an id lies in memory. Those by CRC-32 have no memory of their own: of a million tasks each would be
+/// one more piece to ask malloc for, and one more to wait for when a task is looked up.
+#[derive(Clone)]
+enum Form {
+    Short(Digits<SHORT>),
+    Long(Arc<Digits<MAX_LENGTH>>),
+}
+
+#[derive(Clone)]
+struct Digits<const N: usize> {
+    length: u8,
+    digits: [u8; N],
+}
+
+impl<const N: usize> Digits<N> {
+    /// `None` of a text that is longer.
+    fn of(text: &str) -> Option<Self> {
+        let mut digits = [0; N];
+        digits
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
+        let length = u8::try_from(text.len()).ok()?;
+        Some(Self { length, digits })
+    }
+
+    fn text(&self) -> &str {
+        let digits = self.digits.get(..usize::from(self.length));
+        let text = digits.and_then(|digits| str::from_utf8(digits).ok());
+        text.unwrap_or_default()
+    }
+}
 
 impl TaskId {
     /// What a client or a file says, if it can be an id.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_id = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_digit);
-        is_id.then(|| Self(text.into()))
+        let is_id = !text.is_empty() && text.bytes().all(is_digit);
+        is_id.then(|| Self::new(text)).flatten()
+    }
+
+    fn new(text: &str) -> Option<Self> {
+        let long = || Some(Form::Long(Arc::new(Digits::of(text)?)));
+        let form = Digits::of(text).map(Form::Short).or_else(long);
+        form.map(Self)
     }
 
     /// Any text, as a name of a task in a test.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
-        Self(text.into())
+        Self::new(text).unwrap()
     }
 }
 
@@ -35,26 +79,62 @@ impl Deref for TaskId {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Form::Short(digits) => digits.text(),
+            Form::Long(digits) => digits.text(),
+        }
+    }
+}
+
+impl PartialEq for TaskId {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for TaskId {}
+
+impl PartialOrd for TaskId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TaskId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+/// As of the text that it is borrowed as.
+impl Hash for TaskId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskId").field(&&**self).finish()
     }
 }
 
 /// So that tasks are found by what a client sent.
 impl Borrow<str> for TaskId {
     fn borrow(&self) -> &str {
-        &self.0
+        self
     }
 }
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self)
     }
 }
 
 impl Serialize for TaskId {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0)
+        to.serialize_str(self)
     }
 }
 
@@ -71,7 +151,27 @@ impl<'de> Deserialize<'de> for TaskId {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher as _, RandomState};
+
     use super::*;
+
+    #[test]
+    fn an_id_takes_no_more_than_a_text_and_is_hashed_and_ordered_as_one() {
+        assert_eq!(size_of::<TaskId>(), 16);
+        let mut texts: Vec<_> = (1..=MAX_LENGTH)
+            .flat_map(|length| ["1", "a"].map(|digit| digit.repeat(length)))
+            .collect();
+        let hasher = RandomState::new();
+        for text in &texts {
+            let id = TaskId::parse(text).unwrap();
+            assert_eq!(hasher.hash_one(&id), hasher.hash_one(text.as_str()));
+            assert_eq!((&*id, format!("{id}")), (&**text, text.clone()));
+        }
+        let mut ids: Vec<_> = texts.iter().map(|text| TaskId::of(text)).collect();
+        texts.sort();
+        ids.sort();
+        assert!(ids.iter().map(|id| &**id).eq(&texts));
+    }
 
     #[test]
     fn only_what_a_daemon_computes_is_an_id() {
