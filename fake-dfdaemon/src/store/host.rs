@@ -94,11 +94,23 @@ impl HostStore {
     }
 
     fn read(&self, dir: &Path, index: &Index<'_>, found: &mut Found) -> io::Result<()> {
-        let directory = self.disk.directory(dir, std::mem::take(&mut found.names))?;
+        let directory = self.disk.directory(dir)?;
         let mut files = index.records(dir, &directory, &mut found.buffers);
         let (records, unwanted) = (&mut found.records, &mut found.unwanted);
+        dir.clone_into(&mut found.dir);
+        let is_whole = |record: &ReplicaRecord| {
+            // What cannot be looked at is looked at again.
+            self.has_content(&directory, record).unwrap_or(false)
+        };
+        let is_right =
+            |name: &OsStr, record: &ReplicaRecord| is_named(record, dir, name) && is_whole(record);
+        if files.unlisted(records, is_right).is_some() {
+            return Ok(());
+        }
+        self.disk.names(&directory, &mut found.names)?;
+        files.expect(found.names.len());
         let mut contents = Vec::new();
-        for name in directory.names.iter() {
+        for name in found.names.iter() {
             if !name.as_bytes().ends_with(layout::RECORD_SUFFIX) {
                 contents.push(name);
                 continue;
@@ -109,18 +121,17 @@ impl HostStore {
                 _ => unwanted.push(dir.join(name)),
             }
         }
-        files.finish();
-        let is_whole = |record: &&ReplicaRecord| record.finished_at.is_some();
-        // Each whole one has a content of its own: where there are no more, none is unwanted.
-        if contents.len() > records.iter().filter(is_whole).count() {
+        let is_finished = |record: &&ReplicaRecord| record.finished_at.is_some();
+        let finished = records.iter().filter(is_finished).count();
+        files.finish(finished);
+        // Each finished one has a content of its own: where there are no more, none is unwanted.
+        if contents.len() > finished {
             let ids = records.iter();
             let ids = ids.map(|record: &ReplicaRecord| OsStr::new(&*record.task_id));
             let ids: HashSet<_> = ids.collect();
             contents.retain(|name| !ids.contains(name));
             unwanted.extend(contents.into_iter().map(|name| dir.join(name)));
         }
-        found.dir = dir.to_owned();
-        found.names = directory.names;
         Ok(())
     }
 

@@ -15,6 +15,8 @@
 //! snapshots/<name>                    snapshots; what is not one begins with a dot
 //! ```
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::dfdaemon::HostNumber;
@@ -116,6 +118,12 @@ pub(super) fn content(root: &Path, id: &TaskId) -> PathBuf {
 /// The record of a task or of its content, in a directory of them.
 pub(super) fn record(root: &Path, id: &TaskId) -> PathBuf {
     root.join(prefix(id)).join(format!("{id}.json"))
+}
+
+/// The task that a record of this name is of, if it is one of ours.
+pub(super) fn recorded(name: &OsStr) -> Option<TaskId> {
+    let id = name.as_bytes().strip_suffix(RECORD_SUFFIX)?;
+    TaskId::parse(str::from_utf8(id).ok()?)
 }
 
 /// The directory of a task: its first three characters, as with the real daemon.

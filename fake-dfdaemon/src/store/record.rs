@@ -3,6 +3,9 @@
 //! A record is there whole or not at all. What a record means is the cluster's business.
 
 mod own_form;
+mod packed;
+#[cfg(test)]
+mod samples;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(super) use self::own_form::OwnForm;
+pub(super) use self::packed::Packed;
 use super::disk::{Disk, RECORD_END, with_path};
 use crate::dfdaemon::task_id::{TaskId, Text};
 
@@ -184,11 +188,11 @@ mod tests {
 
     fn read_at(path: &Path) -> Option<TaskRecord> {
         let disk = Disk::new(false);
-        let directory = disk
-            .directory(path.parent().unwrap(), Names::default())
-            .unwrap();
-        let [name] = directory.names.iter().collect::<Vec<_>>()[..] else {
-            panic!("{:?}", directory.names);
+        let directory = disk.directory(path.parent().unwrap()).unwrap();
+        let mut names = Names::default();
+        disk.names(&directory, &mut names).unwrap();
+        let [name] = names.iter().collect::<Vec<_>>()[..] else {
+            panic!("{names:?}");
         };
         let mut bytes = Vec::new();
         disk.read_in(&directory, name, &mut bytes).unwrap();

@@ -73,18 +73,23 @@ impl TaskStore {
     }
 
     fn read(&self, dir: &Path, index: &Index<'_>, found: &mut Found) -> io::Result<()> {
-        let directory = self.disk.directory(dir, std::mem::take(&mut found.names))?;
+        let directory = self.disk.directory(dir)?;
         let mut files = index.records(dir, &directory, &mut found.buffers);
-        for name in directory.names.iter() {
-            let is_right = |record: &TaskRecord| is_named(record, name) && record.has_pieces();
-            match files.read(name, is_right)? {
-                Some(record) if is_right(&record) => found.records.push(record),
+        let is_right =
+            |name: &OsStr, record: &TaskRecord| is_named(record, name) && record.has_pieces();
+        if files.unlisted(&mut found.records, is_right).is_some() {
+            return Ok(());
+        }
+        self.disk.names(&directory, &mut found.names)?;
+        files.expect(found.names.len());
+        for name in found.names.iter() {
+            match files.read(name, |record| is_right(name, record))? {
+                Some(record) if is_right(name, &record) => found.records.push(record),
                 Some(_) => {}
                 None => found.ignored.push(dir.join(name)),
             }
         }
-        files.finish();
-        found.names = directory.names;
+        files.finish(0);
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, FsWord, Mode, OFlags, fstat, fstatfs, openat, statat, unlinkat,
+};
 use rustix::io::{Errno, pread, read, retry_on_intr};
 
 use super::failure::DiskOp;
@@ -20,13 +22,14 @@ const RECORD: usize = 4 << 10;
 /// What a record ends with, and has nowhere else.
 pub(in crate::store) const RECORD_END: &[u8] = b"\n";
 
-/// A directory, and what was in it when it was opened.
+/// A directory that is open.
 #[derive(Debug)]
 pub(in crate::store) struct Directory {
     pub(super) dir: OwnedFd,
     /// Where it was then.
     path: PathBuf,
-    pub(in crate::store) names: Names,
+    /// What it was then.
+    pub(in crate::store) identity: Option<Identity>,
 }
 
 /// The names of files, in one piece of memory: a directory may have very many.
@@ -58,35 +61,59 @@ impl Names {
 }
 
 impl Disk {
-    /// Opens a directory and lists it, in memory that may have held the names of another.
-    pub(in crate::store) fn directory(&self, path: &Path, names: Names) -> io::Result<Directory> {
-        self.listed(path, names, OFlags::empty())
-            .map_err(with_path(path))
+    /// Opens a directory.
+    pub(in crate::store) fn directory(&self, path: &Path) -> io::Result<Directory> {
+        self.opened(path, OFlags::empty()).map_err(with_path(path))
     }
 
     /// The same of a directory that no link leads to.
     pub(in crate::store) fn directory_itself(&self, path: &Path) -> io::Result<Directory> {
-        self.listed(path, Names::default(), OFlags::NOFOLLOW)
+        self.opened(path, OFlags::NOFOLLOW)
     }
 
-    fn listed(&self, path: &Path, mut names: Names, flags: OFlags) -> io::Result<Directory> {
+    fn opened(&self, path: &Path, flags: OFlags) -> io::Result<Directory> {
         self.step(DiskOp::List)?;
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
-        names.bytes.clear();
-        names.ends.clear();
-        for entry in Dir::read_from(&dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                names.push(name);
-            }
-        }
         Ok(Directory {
+            identity: fstat(&dir).ok().as_ref().and_then(Identity::of_directory),
             dir,
             path: path.to_owned(),
-            names,
         })
+    }
+
+    /// The names in a directory, in memory that may have held those of another.
+    pub(in crate::store) fn names(
+        &self,
+        directory: &Directory,
+        names: &mut Names,
+    ) -> io::Result<()> {
+        names.bytes.clear();
+        names.ends.clear();
+        let listed = self.step(DiskOp::List).and_then(|()| {
+            for entry in Dir::read_from(&directory.dir)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if !matches!(name, b"." | b"..") {
+                    names.push(name);
+                }
+            }
+            Ok(())
+        });
+        listed.map_err(with_path(&directory.path))
+    }
+
+    /// Whether the time of change of a directory tells that a name came or went: where others serve it, who
+    /// knows.
+    pub(in crate::store) fn tells_changes(&self, directory: &Directory) -> bool {
+        const TELLING: [FsWord; 5] = [
+            0x0102_1994, // tmpfs
+            0xef53,      // ext2, ext3 and ext4
+            0x5846_5342, // XFS
+            0x9123_683e, // Btrfs
+            0x794c_7630, // overlayfs
+        ];
+        fstatfs(&directory.dir).is_ok_and(|system| TELLING.contains(&system.f_type))
     }
 
     /// Reads a whole record into memory that may have held another. A link, a pipe, a socket or a
@@ -125,21 +152,24 @@ impl Disk {
         read.map_err(|error| with_path(&directory.path.join(name))(error))
     }
 
-    /// Reads a file that is a cache into memory that may have held another; `None` if it is none, or longer
-    /// than it can be.
+    /// Reads a file that is a cache, and that begins so, into memory that may have held another; `None` if it is
+    /// none.
     pub(in crate::store) fn read_cache_in(
         &self,
         directory: &Directory,
         name: &OsStr,
-        most: u64,
+        begin: &[u8],
         bytes: &mut Vec<u8>,
     ) -> Option<()> {
         bytes.clear();
         let file = self.open_in(directory, name).ok()??;
         let length = Identity::of(&fstat(&file).ok()?)?.length;
-        let length = usize::try_from(length).ok().filter(|_| length <= most)?;
+        let length = usize::try_from(length).ok()?;
+        if !begins_so(&file, begin) {
+            return None;
+        }
         // With room to see that it ends.
-        bytes.reserve(length + 1);
+        bytes.try_reserve(length.checked_add(1)?).ok()?;
         while bytes.len() <= length {
             match retry_on_intr(|| read(&file, spare_capacity(bytes))) {
                 Ok(0) => return Some(()),
@@ -151,12 +181,8 @@ impl Disk {
 
     /// Removes a regular file that begins so; nothing that anybody else put there.
     pub(in crate::store) fn discard_in(&self, directory: &Directory, name: &OsStr, begin: &[u8]) {
-        let begins_so = |file: OwnedFd| {
-            let mut bytes = vec![0; begin.len()];
-            pread(&file, &mut bytes, 0).is_ok() && bytes == begin
-        };
         let file = self.open_in(directory, name).ok().flatten();
-        if file.is_some_and(begins_so) && self.step(DiskOp::Remove).is_ok() {
+        if file.is_some_and(|file| begins_so(&file, begin)) && self.step(DiskOp::Remove).is_ok() {
             // If it stays, the next start removes it.
             let _ = unlinkat(&directory.dir, name, AtFlags::empty());
         }
@@ -200,6 +226,11 @@ impl Disk {
     }
 }
 
+fn begins_so(file: &OwnedFd, begin: &[u8]) -> bool {
+    let mut bytes = vec![0; begin.len()];
+    pread(file, &mut bytes, 0).is_ok() && bytes == begin
+}
+
 fn read_to_end(file: &OwnedFd, bytes: &mut Vec<u8>) -> io::Result<()> {
     loop {
         bytes.reserve(RECORD);
@@ -229,9 +260,11 @@ mod tests {
         fs::write(from.join("short"), "short\n").unwrap();
         fs::write(from.join("cut"), "cut").unwrap();
         let disk = Disk::new(false);
-        let directory = disk.directory(&from, Names::default()).unwrap();
+        let directory = disk.directory(&from).unwrap();
         fs::rename(from, to).unwrap();
-        let mut names: Vec<_> = directory.names.iter().collect();
+        let mut listed = Names::default();
+        disk.names(&directory, &mut listed).unwrap();
+        let mut names: Vec<_> = listed.iter().collect();
         names.sort();
         assert_eq!(names, ["cut", "long", "short"]);
         let mut bytes = Vec::new();
@@ -253,7 +286,7 @@ mod tests {
         fs::create_dir(at("directory")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         let disk = Disk::new(false);
-        let directory = disk.directory(root.path(), Names::default()).unwrap();
+        let directory = disk.directory(root.path()).unwrap();
         for name in ["link", "pipe", "socket", "directory"] {
             let mut bytes = b"of another".to_vec();
             disk.read_in(&directory, name.as_ref(), &mut bytes).unwrap();
@@ -268,7 +301,7 @@ mod tests {
         fs::create_dir(root.path().join("directory")).unwrap();
         std::os::unix::fs::symlink("file", root.path().join("link")).unwrap();
         let disk = Disk::new(false);
-        let directory = disk.directory(root.path(), Names::default()).unwrap();
+        let directory = disk.directory(root.path()).unwrap();
         let length = |name: &str| disk.length_in(&directory, name.as_ref()).unwrap();
         assert_eq!(length("file"), Some(7));
         for name in ["directory", "link", "nothing"] {

@@ -14,7 +14,7 @@ use crate::store::private_files;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) struct FileTime(pub(in crate::store) i64, pub(in crate::store) u32);
 
-/// A regular file at one moment. Each change of it sets its time of change, which no program can choose: two
+/// A regular file or a directory at one moment. Each change of it sets its time of change, which no program can choose: two
 /// changes within a tick of the file system's clock alone look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Identity {
@@ -26,7 +26,16 @@ pub(in crate::store) struct Identity {
 impl Identity {
     /// `None` of what is no regular file.
     pub(super) fn of(stat: &Stat) -> Option<Self> {
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        Self::of_a(FileType::RegularFile, stat)
+    }
+
+    /// `None` of what is no directory. Its time of change tells when a name came or went last.
+    pub(super) fn of_directory(stat: &Stat) -> Option<Self> {
+        Self::of_a(FileType::Directory, stat)
+    }
+
+    fn of_a(kind: FileType, stat: &Stat) -> Option<Self> {
+        if FileType::from_raw_mode(stat.st_mode) != kind {
             return None;
         }
         let nanoseconds = u32::try_from(stat.st_ctime_nsec).ok()?;

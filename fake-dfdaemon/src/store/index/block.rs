@@ -1,5 +1,5 @@
-//! A block of the index as it is written: copies of records below a checksum, in the order in which they
-//! were listed, as they likely are the next time.
+//! A block of the index as it is written, below a checksum: which directory it is of, if it has a copy of every
+//! record there, and the copies, in the order in which they were listed, as they likely are the next time.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -8,30 +8,32 @@ use std::os::unix::ffi::OsStrExt as _;
 use crate::store::disk::{FileTime, Identity};
 
 /// What a block begins with.
-pub(super) const MAGIC: &[u8] = b"fake-dfdaemon index 1\n";
+pub(super) const MAGIC: &[u8] = b"fake-dfdaemon index 2\n";
 
-/// The longest record that is copied: others are few.
+/// The longest copy: others are few.
 const MOST_BYTES: usize = 4 << 10;
-
-/// The longest name of a file.
-const MOST_NAME: usize = 255;
 
 /// The length of the sum of what follows it, which comes next.
 const SUM: usize = 4;
 
-/// Before name and bytes of a copy: inode, seconds and nanoseconds, and the lengths of both.
-const HEAD: usize = 8 + 8 + 4 + 1 + 4;
+/// What a file or a directory was: inode, seconds and nanoseconds, length.
+const IDENTITY: usize = 8 + 8 + 4 + 8;
 
-/// How long a block of so many records can be.
-pub(super) fn most(records: usize) -> u64 {
-    let most = (HEAD + MOST_NAME + MOST_BYTES).saturating_mul(records);
-    u64::try_from(MAGIC.len() + SUM + most).unwrap_or(u64::MAX)
-}
+/// Before name and bytes of a copy: what the file was, and the lengths of both.
+const HEAD: usize = IDENTITY + 1 + 2;
+
+/// In the place of a directory where a record has no copy.
+const NONE: Identity = Identity {
+    inode: 0,
+    changed: FileTime(0, 0),
+    length: 0,
+};
 
 /// A copy of a record, and what file it was made of.
 pub(super) struct Copy<'a> {
     pub(super) name: &'a OsStr,
     pub(super) identity: Identity,
+    /// The record, packed.
     pub(super) bytes: &'a [u8],
 }
 
@@ -44,14 +46,28 @@ struct Place {
 }
 
 /// A block that was read; without copies if there was none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
+    /// That which it has a copy of every record of.
+    directory: Identity,
     places: Vec<Place>,
     /// The place after that of the last copy that was found.
     next: usize,
     /// The places in the order of their names, once it is needed.
     by_name: Vec<usize>,
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            directory: NONE,
+            places: Vec::new(),
+            next: 0,
+            by_name: Vec::new(),
+        }
+    }
 }
 
 impl Block {
@@ -60,9 +76,15 @@ impl Block {
         self.places.clear();
         self.by_name.clear();
         self.next = 0;
-        if parse(&self.bytes, &mut self.places).is_none() {
+        self.directory = parse(&self.bytes, &mut self.places).unwrap_or_else(|| {
             self.places.clear();
-        }
+            NONE
+        });
+    }
+
+    /// Whether it has a copy of every record of a directory that is this.
+    pub(super) fn is_all_of(&self, directory: Identity) -> bool {
+        self.directory == directory && directory != NONE
     }
 
     /// Forgets what it was.
@@ -111,92 +133,104 @@ impl Block {
     }
 }
 
-/// Finds the copies in a block; `None` if it is not one.
-fn parse(block: &[u8], places: &mut Vec<Place>) -> Option<()> {
-    let (sum, mut rest) = block.strip_prefix(MAGIC)?.split_first_chunk()?;
+/// Finds the copies in a block, and which directory it is of; `None` if it is not one.
+fn parse(block: &[u8], places: &mut Vec<Place>) -> Option<Identity> {
+    let (sum, rest) = block.strip_prefix(MAGIC)?.split_first_chunk()?;
     if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
         return None;
     }
+    let (directory, mut rest) = rest.split_first_chunk()?;
     while !rest.is_empty() {
         let head = block.len() - rest.len() + HEAD;
-        let (inode, after) = rest.split_first_chunk()?;
-        let (seconds, after) = after.split_first_chunk()?;
-        let (nanoseconds, after) = after.split_first_chunk()?;
+        let (file, after) = rest.split_first_chunk()?;
         let ([name], after) = after.split_first_chunk()?;
         let (length, after) = after.split_first_chunk()?;
-        let length = u32::from_le_bytes(*length);
         let name = head..head + usize::from(*name);
-        let bytes = name.end..name.end.checked_add(usize::try_from(length).ok()?)?;
+        let bytes = name.end..name.end + usize::from(u16::from_le_bytes(*length));
         rest = after.get(bytes.end - head..)?;
-        let seconds = i64::from_le_bytes(*seconds);
-        let identity = Identity {
-            inode: u64::from_le_bytes(*inode),
-            changed: FileTime(seconds, u32::from_le_bytes(*nanoseconds)),
-            length: length.into(),
-        };
         places.push(Place {
-            identity,
+            identity: identity(file)?,
             name,
             bytes,
         });
     }
-    Some(())
+    identity(directory)
+}
+
+fn identity(bytes: &[u8; IDENTITY]) -> Option<Identity> {
+    let (inode, rest) = bytes.split_first_chunk()?;
+    let (seconds, rest) = rest.split_first_chunk()?;
+    let (nanoseconds, rest) = rest.split_first_chunk()?;
+    let (length, _) = rest.split_first_chunk()?;
+    let seconds = i64::from_le_bytes(*seconds);
+    Some(Identity {
+        inode: u64::from_le_bytes(*inode),
+        changed: FileTime(seconds, u32::from_le_bytes(*nanoseconds)),
+        length: u64::from_le_bytes(*length),
+    })
+}
+
+fn put(identity: Identity, to: &mut Vec<u8>) {
+    let FileTime(seconds, nanoseconds) = identity.changed;
+    to.extend_from_slice(&identity.inode.to_le_bytes());
+    to.extend_from_slice(&seconds.to_le_bytes());
+    to.extend_from_slice(&nanoseconds.to_le_bytes());
+    to.extend_from_slice(&identity.length.to_le_bytes());
 }
 
 /// A block to be written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct NewBlock {
-    bytes: Vec<u8>,
-    copies: usize,
-}
-
-impl Default for NewBlock {
-    fn default() -> Self {
-        Self {
-            bytes: [MAGIC, &[0; SUM]].concat(),
-            copies: 0,
-        }
-    }
+    copies: Vec<u8>,
+    len: usize,
+    packed: Vec<u8>,
 }
 
 impl NewBlock {
-    /// Copies a record of a name that is not there yet, unless it is long, or not what the file was.
-    pub(super) fn push(&mut self, name: &OsStr, identity: Identity, record: &[u8]) {
-        let Ok(name_length) = u8::try_from(name.len()) else {
+    /// Copies a record of a name that is not there yet, as `pack` writes it, unless it is long.
+    pub(super) fn push(
+        &mut self,
+        name: &OsStr,
+        identity: Identity,
+        pack: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.packed.clear();
+        pack(&mut self.packed);
+        let lengths = (u8::try_from(name.len()), u16::try_from(self.packed.len()));
+        let (Ok(name_length), Ok(length)) = lengths else {
             return;
         };
-        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-        if record.len() > MOST_BYTES || identity.length != u64::from(length) {
+        if self.packed.len() > MOST_BYTES {
             return;
         }
-        let FileTime(seconds, nanoseconds) = identity.changed;
-        self.bytes.extend_from_slice(&identity.inode.to_le_bytes());
-        self.bytes.extend_from_slice(&seconds.to_le_bytes());
-        self.bytes.extend_from_slice(&nanoseconds.to_le_bytes());
-        self.bytes.push(name_length);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.extend_from_slice(record);
-        self.copies += 1;
+        put(identity, &mut self.copies);
+        self.copies.push(name_length);
+        self.copies.extend_from_slice(&length.to_le_bytes());
+        self.copies.extend_from_slice(name.as_bytes());
+        self.copies.extend_from_slice(&self.packed);
+        self.len += 1;
     }
 
     pub(super) fn len(&self) -> usize {
-        self.copies
+        self.len
     }
 
-    /// The block as it is written.
-    pub(super) fn bytes(&mut self) -> &[u8] {
-        let (head, copies) = self.bytes.split_at_mut(MAGIC.len() + SUM);
-        let sum: [u8; SUM] = crc32fast::hash(copies).to_le_bytes();
+    /// The block as it is written, with the directory that it has a copy of every record of.
+    pub(super) fn bytes(&self, directory: Option<Identity>) -> Vec<u8> {
+        let mut bytes = [MAGIC, &[0; SUM]].concat();
+        bytes.reserve(IDENTITY + self.copies.len());
+        put(directory.unwrap_or(NONE), &mut bytes);
+        bytes.extend_from_slice(&self.copies);
+        let (head, rest) = bytes.split_at_mut(MAGIC.len() + SUM);
         if let Some(place) = head.last_chunk_mut() {
-            *place = sum;
+            *place = crc32fast::hash(rest).to_le_bytes();
         }
-        &self.bytes
+        bytes
     }
 
     /// Forgets its copies.
     pub(super) fn clear(&mut self) {
-        self.bytes.truncate(MAGIC.len() + SUM);
-        self.copies = 0;
+        self.copies.clear();
+        self.len = 0;
     }
 }

@@ -1,3 +1,5 @@
+mod contents;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -155,11 +157,11 @@ fn records_that_have_not_changed_are_looked_at_and_not_read() {
     assert_eq!((first, steps.count(DiskOp::Read)), (world.truth(), TASKS));
     let (second, steps) = world.counted();
     assert_eq!(second, world.truth());
-    // The block alone is read.
+    // The block alone is read. The directory is opened; those above it and that of blocks are listed, too.
     let taken = (steps.count(DiskOp::Read), steps.count(DiskOp::Look));
-    assert_eq!(taken, (1, TASKS));
-    // Nor is it written again: the one file tells the time.
-    assert_eq!(steps.count(DiskOp::Create), 1);
+    assert_eq!((taken, steps.count(DiskOp::List)), ((1, TASKS), 5));
+    // Nor is it written again, or the time asked for.
+    assert_eq!(steps.count(DiskOp::Create), 0);
 }
 
 #[test]
@@ -198,6 +200,51 @@ fn what_was_written_edited_added_and_removed_since_is_found_as_it_is() {
     assert_eq!(world.load(), expected);
 }
 
+/// A change of one kind alone may leave the directory as it was, or every record.
+#[test]
+fn each_change_alone_is_found() {
+    let changes: [fn(&World); 6] = [
+        |world| fs::write(world.record(1), "{").unwrap(),
+        |world| fs::remove_file(world.record(1)).unwrap(),
+        |world| world.write(&task(TASKS)),
+        |world| {
+            let text = fs::read_to_string(world.record(1)).unwrap();
+            fs::write(world.record(1), text.replace("Succeeded", "Failed")).unwrap();
+        },
+        |world| fs::rename(world.record(1), world.0.path().join("moved")).unwrap(),
+        // As a snapshot takes the place of what was there.
+        |world| {
+            let tasks = world.0.path().join("tasks/123");
+            fs::rename(&tasks, world.0.path().join("moved")).unwrap();
+            world.write(&task(1));
+        },
+    ];
+    for change in changes {
+        let world = World::indexed();
+        change(&world);
+        let truth = world.truth();
+        assert_eq!(world.load(), truth);
+        assert_eq!(world.load(), truth);
+    }
+}
+
+#[test]
+fn a_directory_that_has_just_changed_is_not_noted() {
+    let world = World::indexed();
+    let directory = || {
+        let directory = Disk::new(false).directory(&world.0.path().join("tasks/123"));
+        directory.unwrap().identity.unwrap()
+    };
+    assert!(world.known().is_all_of(directory()));
+    // A name comes and goes.
+    fs::rename(world.record(1), world.record(TASKS)).unwrap();
+    fs::rename(world.record(TASKS), world.record(1)).unwrap();
+    world.try_load(Disk::new(false)).unwrap();
+    assert!(!world.known().is_all_of(directory()));
+    world.load();
+    assert!(world.known().is_all_of(directory()));
+}
+
 #[test]
 fn a_record_that_has_just_changed_is_not_copied() {
     let world = World::new();
@@ -231,53 +278,47 @@ fn a_block_of_other_files_changes_nothing() {
     let world = World::indexed();
     let truth = world.truth();
     let known = world.known();
-    let with = |change: fn(&mut crate::store::disk::Identity)| {
+    let with = |change: fn(&mut Identity)| {
         let mut new = NewBlock::default();
         for number in 0..known.len() {
             let copy = known.copy(number).unwrap();
             let mut identity = copy.identity;
             change(&mut identity);
-            let lie = String::from_utf8(copy.bytes.to_vec()).unwrap();
-            let lie = lie.replace("null", "\"no\"");
-            let (name, bytes) = (copy.name, lie.as_bytes());
-            new.push(
-                name,
-                identity,
-                &bytes[..bytes.len().min(identity.length as usize)],
-            );
+            let id = layout::recorded(copy.name).unwrap();
+            let mut lie = TaskRecord::unpack(id, copy.bytes).unwrap();
+            lie.tag = Some("no".into());
+            new.push(copy.name, identity, |to| lie.pack(to));
         }
         assert_eq!(new.len(), TASKS);
-        fs::write(world.block(), new.bytes()).unwrap();
+        let directory = Disk::new(false).directory(&world.0.path().join("tasks/123"));
+        // Also where the directory has not changed.
+        for directory in [None, directory.unwrap().identity] {
+            fs::write(world.block(), new.bytes(directory)).unwrap();
+            assert_eq!(world.load(), truth);
+        }
     };
     with(|identity| identity.inode += 1);
-    assert_eq!(world.load(), truth);
     with(|identity| identity.changed.1 ^= 1);
-    assert_eq!(world.load(), truth);
     with(|identity| identity.changed.0 -= 1);
-    assert_eq!(world.load(), truth);
     with(|identity| identity.length -= 1);
-    assert_eq!(world.load(), truth);
 }
 
 /// Also where it tells of the right file.
 #[test]
-fn a_copy_of_another_task_or_of_no_record_is_none_of_this_one() {
+fn a_copy_of_no_record_is_none() {
     let world = World::indexed();
     let known = world.known();
     let mut new = NewBlock::default();
-    let (half, other_half) = (0..TASKS / 2, TASKS / 2..TASKS);
-    for number in half {
-        let (one, other) = (known.copy(number), known.copy((number + 1) % TASKS));
-        let (one, other) = (one.unwrap(), other.unwrap());
-        new.push(one.name, one.identity, other.bytes);
-    }
-    for number in other_half {
+    for number in 0..TASKS {
         let copy = known.copy(number).unwrap();
-        let nothing = vec![b' '; copy.bytes.len()];
-        new.push(copy.name, copy.identity, &nothing);
+        let damaged = match number % 2 {
+            0 => [copy.bytes, b"x"].concat(),
+            _ => copy.bytes.split_at(number).0.to_vec(),
+        };
+        new.push(copy.name, copy.identity, |to| to.extend(damaged));
     }
     assert_eq!(new.len(), TASKS);
-    fs::write(world.block(), new.bytes()).unwrap();
+    fs::write(world.block(), new.bytes(None)).unwrap();
     assert_eq!(world.load(), world.truth());
 }
 
@@ -395,49 +436,4 @@ fn a_copy_is_found_in_any_order() {
 fn a_block_is_its_owners_alone() {
     let world = World::indexed();
     assert_eq!(fs::metadata(world.block()).unwrap().mode() & 0o777, 0o600);
-}
-
-/// Content has no copy: it is looked at each time.
-#[test]
-fn content_that_was_lost_or_cut_takes_its_record_along() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = || HostStore::open(later(Disk::new(false)), dir.path()).unwrap();
-    let record = |number: usize| ReplicaRecord {
-        task_id: TaskId::of(&format!("123{number:04}")),
-        task_created_at: Timestamp::UNIX_EPOCH,
-        persistent: true,
-        ttl: Duration::from_secs(60),
-        piece_length: 4 << 20,
-        content_length: 7,
-        piece_crc32: Some([1, 2].into()),
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        finished_at: Some(Timestamp::UNIX_EPOCH),
-        failed_at: None,
-    };
-    for number in 0..TASKS {
-        let store = store();
-        let mut content = store.new_content().unwrap();
-        content.file.write_all_at(b"content", 0).unwrap();
-        store.place(&mut content, &record(number)).unwrap();
-    }
-    let load = || {
-        let mut found = Vec::new();
-        let take = |record: ReplicaRecord| {
-            found.push(record);
-            true
-        };
-        store().load(take).unwrap();
-        found.sort_by(|one, other| one.task_id.cmp(&other.task_id));
-        found
-    };
-    let all: Vec<_> = (0..TASKS).map(record).collect();
-    assert_eq!(load(), all);
-    assert!(dir.path().join("index/123").exists());
-    assert_eq!(load(), all);
-    let content = |number| store().content_path(&record(number).task_id);
-    fs::remove_file(content(0)).unwrap();
-    fs::write(content(1), "cut").unwrap();
-    assert_eq!(load(), all[2..]);
-    assert!(!content(1).exists());
 }
