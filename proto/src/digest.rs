@@ -66,8 +66,7 @@ pub fn parse_piece_digest(digest: &str) -> Result<u32, ParseDigestError> {
 /// A digest that content is promised to have.
 ///
 /// ```
-/// use dfdaemon_api::digest::Digest;
-///
+/// # use dfdaemon_api::digest::Digest;
 /// let digest: Digest = "crc32:3421780262".parse()?;
 /// assert_eq!(digest.to_string(), "crc32:3421780262");
 /// assert!("md5:00".parse::<Digest>().is_err());

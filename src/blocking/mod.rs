@@ -1,4 +1,4 @@
-//! A client for programs without an asynchronous runtime: the calls of [`crate::Client`], each of which blocks.
+//! A client for programs without an asynchronous runtime: the calls of the asynchronous [`Client`](crate::Client), each of which blocks.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,8 +43,8 @@ use crate::types::task_id::TaskId;
 
 pub use trees::diagnose;
 
-/// A client whose calls block the thread that makes them; see [`crate::Client`], whose methods these
-/// are. Clones share a connection, and one thread that serves it.
+/// A client whose calls block the thread that makes them. It has the methods of the asynchronous
+/// [`Client`](crate::Client). Clones share a connection, and one thread that serves it.
 ///
 /// Its calls panic within a runtime of tokio, which they would block.
 ///
@@ -69,7 +69,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// As [`crate::Client::connect`].
+    /// As the asynchronous [`connect`](crate::Client::connect).
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Client {
         })
     }
 
-    /// As [`crate::Client::lazy`].
+    /// As the asynchronous [`lazy`](crate::Client::lazy).
     ///
     /// # Errors
     ///
@@ -103,7 +103,7 @@ impl Client {
         })
     }
 
-    /// As [`crate::Client::with_timeout`].
+    /// As the asynchronous [`with_timeout`](crate::Client::with_timeout).
     #[must_use]
     pub fn with_timeout(self, timeout: impl Into<Timeout>) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// As [`crate::Client::import`].
+    /// As the asynchronous [`import`](crate::Client::import).
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Client {
         self.runtime.wait_for(self.client.import(request))
     }
 
-    /// As [`crate::Client::export_to_path`].
+    /// As the asynchronous [`export_to_path`](crate::Client::export_to_path).
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ impl Client {
         self.runtime.wait_for(export)
     }
 
-    /// As [`crate::Client::export_to_writer`]. The writer is used on this thread; while it blocks, the
+    /// As the asynchronous [`export_to_writer`](crate::Client::export_to_writer). The writer is used on this thread; while it blocks, the
     /// request's timeout does not apply.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl Client {
         self.runtime.wait_for(export)
     }
 
-    /// As [`crate::Client::verify`].
+    /// As the asynchronous [`verify`](crate::Client::verify).
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Client {
         self.runtime.wait_for(self.client.verify(task_id, path))
     }
 
-    /// As [`crate::Client::stat`].
+    /// As the asynchronous [`stat`](crate::Client::stat).
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Client {
         self.runtime.wait_for(self.client.stat(task_id))
     }
 
-    /// As [`crate::Client::wait_for_replicas`].
+    /// As the asynchronous [`wait_for_replicas`](crate::Client::wait_for_replicas).
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Client {
         self.runtime.wait_for(wait)
     }
 
-    /// As [`crate::Client::list`].
+    /// As the asynchronous [`list`](crate::Client::list).
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl Client {
     }
 }
 
-/// As [`crate::task_id`].
+/// As the asynchronous [`task_id`](crate::task_id).
 ///
 /// ```
 /// # let directory = tempfile::tempdir().unwrap();

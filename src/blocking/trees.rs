@@ -11,7 +11,7 @@ use crate::types::endpoint::Endpoint;
 use crate::types::error::Result;
 
 impl Client {
-    /// As [`crate::Client::import_staged`].
+    /// As the asynchronous [`import_staged`](crate::Client::import_staged).
     ///
     /// # Errors
     ///
@@ -25,7 +25,7 @@ impl Client {
         self.runtime.wait_for(import)
     }
 
-    /// As [`crate::Client::import_reader`].
+    /// As the asynchronous [`import_reader`](crate::Client::import_reader).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,7 +53,7 @@ impl Client {
         self.runtime.wait_for(import)
     }
 
-    /// As [`crate::Client::import_tree`].
+    /// As the asynchronous [`import_tree`](crate::Client::import_tree).
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -82,7 +82,7 @@ impl Client {
         self.runtime.wait_for(self.client.import_tree(tree))
     }
 
-    /// As [`crate::Client::export_tree`].
+    /// As the asynchronous [`export_tree`](crate::Client::export_tree).
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Client {
     }
 }
 
-/// As [`crate::diagnose`], without the client.
+/// As the asynchronous [`diagnose`](crate::diagnose), without the client.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

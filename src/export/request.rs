@@ -124,7 +124,8 @@ impl ExportRequest {
         self
     }
 
-    /// How long the whole call may take. The daemon gets the limit, too.
+    /// How long the whole call may take, instead of [`Client::with_timeout`](crate::Client::with_timeout). The daemon gets
+    /// the limit, too.
     pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
         self.timeout = Some(timeout.into());
         self
@@ -149,7 +150,8 @@ impl ExportRequest {
         self
     }
 
-    /// Calls `report` with the progress of the export, between two pieces. `report` must not block.
+    /// Calls `report` with the progress of the export, between two pieces: those that come over the
+    /// connection, or those that the daemon says it has. `report` must not block.
     pub fn on_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.progress = Some(OnProgress::new(report));
         self

@@ -57,8 +57,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::Integrity`] if it is not, or if the id was made from a text,
-    /// [`crate::ErrorKind::NotFound`] if there is no such task, [`crate::ErrorKind::LocalFile`] if the
+    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is not, or if the id was made from a text,
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such task, [`ErrorKind::LocalFile`](crate::ErrorKind::LocalFile) if the
     /// file cannot be read, and the errors of the connection.
     pub async fn verify<I>(&self, task_id: I, path: impl AsRef<Path>) -> Result<Verified>
     where

@@ -58,7 +58,7 @@ pub(crate) fn file_id(
 ///
 /// # Errors
 ///
-/// [`crate::ErrorKind::LocalFile`] if the file cannot be imported or read.
+/// [`ErrorKind::LocalFile`](crate::ErrorKind::LocalFile) if the file cannot be imported or read.
 pub async fn task_id(request: impl Into<ImportRequest>, scheme: Scheme) -> Result<TaskId> {
     let request = request.into();
     finished(on_thread("id", move || id_of(request, scheme))?).await

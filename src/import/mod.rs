@@ -151,7 +151,8 @@ impl ImportRequest {
         self
     }
 
-    /// How long the whole call may take. The daemon gets the limit, too.
+    /// How long the whole call may take, instead of [`Client::with_timeout`](crate::Client::with_timeout). The daemon gets
+    /// the limit, too.
     pub fn timeout(mut self, timeout: impl Into<Timeout>) -> Self {
         self.timeout = Some(timeout.into());
         self

@@ -88,37 +88,20 @@ impl FromStr for Endpoint {
     }
 }
 
-impl TryFrom<&str> for Endpoint {
-    type Error = ValueError;
+/// What has a path in it can be an endpoint.
+macro_rules! try_from {
+    ($($raw:ty),+) => {
+        $(impl TryFrom<$raw> for Endpoint {
+            type Error = ValueError;
 
-    fn try_from(raw: &str) -> Result<Self, ValueError> {
-        Self::new(raw)
-    }
+            fn try_from(raw: $raw) -> Result<Self, ValueError> {
+                Self::new(raw)
+            }
+        })+
+    };
 }
 
-impl TryFrom<&Path> for Endpoint {
-    type Error = ValueError;
-
-    fn try_from(path: &Path) -> Result<Self, ValueError> {
-        Self::new(path)
-    }
-}
-
-impl TryFrom<PathBuf> for Endpoint {
-    type Error = ValueError;
-
-    fn try_from(path: PathBuf) -> Result<Self, ValueError> {
-        Self::new(path)
-    }
-}
-
-impl TryFrom<&PathBuf> for Endpoint {
-    type Error = ValueError;
-
-    fn try_from(path: &PathBuf) -> Result<Self, ValueError> {
-        Self::new(path)
-    }
-}
+try_from!(&str, String, &String, &Path, PathBuf, &PathBuf);
 
 impl From<&Self> for Endpoint {
     fn from(endpoint: &Self) -> Self {

@@ -67,6 +67,14 @@ impl TryFrom<String> for TaskId {
     }
 }
 
+impl TryFrom<&String> for TaskId {
+    type Error = ValueError;
+
+    fn try_from(raw: &String) -> Result<Self, ValueError> {
+        raw.parse()
+    }
+}
+
 impl From<&Self> for TaskId {
     fn from(id: &Self) -> Self {
         id.clone()

@@ -25,11 +25,11 @@ const MAX_WIRE_SECONDS: u64 = 315_576_000_000;
 pub struct Timeout(Duration);
 
 impl Timeout {
-    /// The default of an import, as it is written.
+    /// The program's default for an import, as it is written. A [`Client`](crate::Client) has none.
     pub const DEFAULT_IMPORT: &str = "30m";
-    /// The default of an export, as it is written.
+    /// The program's default for an export.
     pub const DEFAULT_EXPORT: &str = "2h";
-    /// The default of stat, ls and doctor, as it is written.
+    /// The program's default for `stat`, `ls` and `doctor`.
     pub const DEFAULT_STAT: &str = "30s";
 
     /// As a duration.
@@ -83,7 +83,7 @@ impl fmt::Display for Timeout {
 pub struct StallTimeout(Option<Duration>);
 
 impl StallTimeout {
-    /// The default of an export in the program, as it is written.
+    /// The program's default for an export, as it is written. An [`ExportRequest`](crate::ExportRequest) has none.
     pub const DEFAULT: &str = "15m";
 
     /// As a duration; `None` is for ever.

@@ -17,6 +17,7 @@ async fn stat_says_that_the_daemon_is_gone() -> Result<(), Box<dyn Error>> {
     let gone = Fault::on(Rpc::Stat).error(Code::Unavailable);
     let _gone = daemon.fault(gone); // until it is dropped
 
+    // The program under test: CARGO_BIN_EXE_<name> is the path of a binary of the same package.
     // This blocks the test's thread. The fake has a thread of its own.
     let program = Command::new(env!("CARGO_BIN_EXE_dfcache"))
         .args(["stat", "--log-max-files", "0", "3954905097"])

@@ -8,9 +8,6 @@ use crate::call::rpc::Rpc;
 
 /// A call that has ended.
 ///
-/// The fake holds a call as one of these from its arrival on: faults look at it, and the journal keeps
-/// it.
-///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Rpc};
 ///
@@ -137,8 +134,8 @@ impl CallFault {
 /// ```
 /// use fake_dfdaemon::{Call, CallStatus};
 ///
-/// /// Whether a call was answered as a full disk is.
-/// fn is_refused(call: &Call) -> bool {
+/// /// Whether a call failed because a disk was full.
+/// fn is_out_of_space(call: &Call) -> bool {
 ///     let CallStatus { code, message } = &call.status;
 ///     code == "INTERNAL" && message.contains("space")
 /// }

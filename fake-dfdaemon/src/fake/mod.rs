@@ -44,7 +44,7 @@ use crate::instance::snapshot::SnapshotError;
 /// without one.
 ///
 /// Dropped, it breaks all connections and waits until everything has ended, so that its temporary
-/// state is gone. [`FakeDfdaemon::stop`] lets calls that are running end first.
+/// state is gone. [`FakeDfdaemon::stop`] answers running calls first.
 ///
 /// ```
 /// use fake_dfdaemon::{FakeDfdaemon, Fault, Rpc, block_on};
@@ -65,7 +65,7 @@ pub struct FakeDfdaemon {
 }
 
 impl FakeDfdaemon {
-    /// Starts such a fake in code that has no runtime.
+    /// Starts a fake with default settings, in code that has no runtime.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl FakeDfdaemon {
     ///
     /// # Errors
     ///
-    /// Those of the disk.
+    /// If the disk fails.
     pub async fn collect(&self) -> io::Result<()> {
         self.run(|instance| async move { instance.collect().await })
             .await
@@ -302,8 +302,8 @@ impl FakeDfdaemon {
             .await
     }
 
-    /// Stops the fake: breaks off running calls, closes and removes the sockets, and waits until all
-    /// has ended.
+    /// Stops the fake: running calls fail with UNAVAILABLE, the sockets are closed and removed, and all
+    /// has ended when this returns.
     pub async fn stop(mut self) {
         let stopping = self.running.stop();
         run_on(&self.instance().runtime, stopping).await;

@@ -1,4 +1,4 @@
-//! The program around the library: runs what the command line says and tells how it ended.
+//! The program around the library: does what the command line says, and reports how it ended.
 //!
 //! The only place that prints.
 

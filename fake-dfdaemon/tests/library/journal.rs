@@ -36,6 +36,16 @@ fn calls_that_did_not_come_panic_with_those_that_came_near() {
 }
 
 #[test]
+#[should_panic(expected = "2 stat calls have ended, expected ..=1; the latest:\n  \
+                call 2 (stat on host-0): INTERNAL\n  call 1 (stat on host-0): INTERNAL")]
+fn calls_that_are_too_many_are_named() {
+    let daemon = FakeDfdaemon::start_blocking().unwrap();
+    stat_once(&daemon);
+    stat_once(&daemon);
+    daemon.journal().expect(Rpc::Stat, ..=1);
+}
+
+#[test]
 fn a_call_that_is_waited_for_is_returned_when_it_has_ended() {
     let daemon = FakeDfdaemon::start_blocking().unwrap();
     let missing = || Query::of(Rpc::Stat).status(Code::Internal).host("host-0");

@@ -105,6 +105,12 @@ fn endpoints_are_paths_that_a_socket_can_have() {
         assert_eq!(endpoint.path(), Path::new(raw));
         assert_eq!(endpoint.to_string(), raw);
     }
+    let typed = "/run/d.sock".to_owned();
+    let of_text = [Endpoint::try_from(&typed), Endpoint::try_from(typed)];
+    assert_eq!(
+        of_text,
+        [Endpoint::new("/run/d.sock"), Endpoint::new("/run/d.sock")]
+    );
     let not_text = Path::new(OsStr::from_bytes(b"/run/\xff.sock"));
     assert_eq!(Endpoint::new(not_text).unwrap().path(), not_text);
     for raw in [

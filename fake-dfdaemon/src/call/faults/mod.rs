@@ -25,6 +25,9 @@ use super::rpc::Rpc;
 
 /// A fault: what goes wrong, and in which calls.
 ///
+/// Not every action can act on every call, nor with every selector: `docs/faults.md` has the table.
+/// Parsing or arming a fault that cannot act fails.
+///
 /// ```
 /// use fake_dfdaemon::{Code, FakeDfdaemon, Fault, Rpc};
 ///
@@ -146,7 +149,7 @@ impl FaultBuilder {
         self
     }
 
-    /// Fires at most `times` times.
+    /// Fires at most this often.
     pub fn times(mut self, times: u64) -> Self {
         self.0.times = Some(times);
         self
@@ -171,7 +174,7 @@ impl FaultBuilder {
         self
     }
 
-    /// Acts when an export has sent `sent` bytes of content.
+    /// Acts when an export has sent this many bytes of content.
     pub fn bytes(mut self, sent: u64) -> Self {
         self.0.bytes = Some(sent);
         self

@@ -21,7 +21,7 @@ mod writer;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,7 @@ pub(crate) use self::running::SharedCall;
 use self::shared::Shared;
 pub(crate) use self::shared::Written;
 pub use self::wait::{WaitError, WaitFor};
+use self::waiting::MOST_NEAR;
 use self::writer::Put;
 use super::record::Call;
 use super::rpc::Rpc;
@@ -114,8 +115,8 @@ impl Journal {
     ///
     /// # Panics
     ///
-    /// If there are more or fewer: the message names the calls that come near, and what differs. Also
-    /// where [`Self::calls`] panics.
+    /// If there are more, with the latest of them; if there are fewer, with the calls that come near and
+    /// what differs. Also where [`Self::calls`] panics.
     #[track_caller]
     #[allow(clippy::panic)]
     pub fn expect(&self, rpc: Rpc, count: impl RangeBounds<usize> + fmt::Debug) -> Vec<Call> {
@@ -123,10 +124,24 @@ impl Journal {
         if count.contains(&calls.len()) {
             return calls;
         }
-        let near = self.near_misses(&Query::of(rpc), 0);
-        let near: String = near.iter().map(|miss| format!("\n  {miss}")).collect();
         let came = calls.len();
-        panic!("{came} {rpc} calls have ended, expected {count:?}; near misses:{near}")
+        let too_many = match count.end_bound() {
+            Bound::Included(most) => came > *most,
+            Bound::Excluded(limit) => came >= *limit,
+            Bound::Unbounded => false,
+        };
+        let (which, named): (_, Vec<String>) = if too_many {
+            let latest = calls.iter().rev().take(MOST_NEAR);
+            ("the latest", latest.map(in_a_line).collect())
+        } else {
+            let near = self.near_misses(&Query::of(rpc), 0);
+            (
+                "near misses",
+                near.iter().map(ToString::to_string).collect(),
+            )
+        };
+        let named = named.join("\n  ");
+        panic!("{came} {rpc} calls have ended, expected {count:?}; {which}:\n  {named}")
     }
 
     /// The calls that match `query` and have ended, oldest first.
@@ -224,6 +239,11 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.shared.finish_here();
     }
+}
+
+fn in_a_line(call: &Call) -> String {
+    let code = &call.status.code;
+    format!("call {} ({} on {}): {code}", call.call, call.rpc, call.host)
 }
 
 /// Locks a journal that is a file, against a second daemon: it would mix its calls in.

@@ -37,7 +37,7 @@ impl From<Rpc> for Query {
 }
 
 impl Query {
-    /// The calls of a kind.
+    /// Selects all calls of a kind.
     #[must_use]
     pub fn of(rpc: Rpc) -> Self {
         Self {

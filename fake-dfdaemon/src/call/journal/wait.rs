@@ -13,7 +13,7 @@ use super::{Call, Journal, Query};
 /// How long calls are waited for by default.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A wait for calls, to be awaited: [`Journal::wait_for`] returns it.
+/// A wait for calls that [`Journal::wait_for`] returns. It begins when it is awaited.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -67,7 +67,7 @@ impl fmt::Debug for WaitError {
 }
 
 impl WaitFor<'_> {
-    /// Waits until `calls` calls have ended; by default one.
+    /// Waits until this many calls have ended; by default one.
     pub fn count(mut self, calls: u64) -> Self {
         self.count = calls;
         self

@@ -9,8 +9,8 @@ use super::reading::Lines;
 use super::waits::Wait;
 use super::{Call, Journal, Query};
 
-/// How many calls that nearly match are shown.
-const MOST_NEAR: usize = 5;
+/// How many calls are named where others were expected.
+pub(super) const MOST_NEAR: usize = 5;
 
 /// A wait for calls, which ends when this is dropped.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ const MAX_NAME: usize = 64;
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// A name that is no file's.
+    /// The name is invalid.
     #[error(
         "{name:?} cannot be a snapshot's name: up to {MAX_NAME} letters, digits, '-', '_' and '.', not '.' first"
     )]
@@ -47,16 +47,16 @@ pub enum SnapshotError {
         /// The name.
         name: String,
     },
-    /// Nothing was kept under that name.
+    /// There is no snapshot of this name.
     #[error("there is no snapshot {name}")]
     NotFound {
         /// The name.
         name: String,
     },
-    /// A call that runs would see its state replaced under it.
+    /// A running call does not end, so that the state cannot be replaced.
     #[error("a call does not end because a file system hangs; nothing was changed")]
     CallHangs,
-    /// What a reset brings back is not there any more.
+    /// A reset cannot import the preloaded files again.
     #[error("the preloaded files cannot be imported again; nothing was changed")]
     NoPreload(#[source] Box<crate::instance::error::StartError>),
     /// The disk failed.

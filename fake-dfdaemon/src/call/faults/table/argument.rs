@@ -116,7 +116,7 @@ impl Action {
     }
 }
 
-/// The methods of the one action whose argument a test gives in parts.
+/// The methods of the action `error`, whose argument has parts.
 impl FaultBuilder {
     /// Answers with a status.
     pub fn error(self, code: Code) -> Fault {
