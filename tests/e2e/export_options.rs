@@ -123,6 +123,7 @@ fn digest_is_checked_in_both_modes_with_both_releases() {
                 let options = [mode, &["--digest", digest]].concat();
                 let run = world.export(0, &options, &id, "out");
                 run.fails_with(7).says("digest");
+                world.export(0, &options, &id, "-").exits_with(7);
                 world.holds_only(&["file"]);
             }
         }

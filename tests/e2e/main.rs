@@ -23,7 +23,6 @@ mod ci;
 mod crash_points;
 mod crowd;
 mod deadlines;
-mod defects;
 mod descriptors;
 mod doctor;
 mod doctor_causes;

@@ -24,6 +24,10 @@ fn success_says_its_result_on_stdout_and_nothing_on_stderr() {
         "{imported}"
     );
     let runs = [
+        world
+            .dfcache()
+            .args(words("import --no-progress --tag a file"))
+            .run(),
         world.export(0, &[], &id, "out"),
         world.export(0, &["--transfer-from-dfdaemon"], &id, "own"),
         world.dfcache().args(["stat", &id]).run(),
@@ -305,6 +309,24 @@ fn a_terminal_sees_colour_unless_it_is_told_not_to() {
         !shown.contains('\x1b') && shown.contains("error: "),
         "{shown:?}"
     );
+}
+
+/// A reader that stops does not make dfcache fetch the rest.
+#[test]
+fn memory_does_not_grow_with_a_slow_reader() {
+    let world = World::new();
+    let length = 200 << 20;
+    let id = world.import(&world.file("file", length));
+    let mut running = world.dfcache().args(["export", "-O", "-", &id]).start();
+    running.read(1);
+    // A client that did not wait for its reader has fetched it all by the time that a later one has.
+    let mut later = world.dfcache().args(["export", "-O", "-", &id]).start();
+    assert_eq!(later.read(length).len(), length);
+    later.wait().succeeds();
+    let peak = running.peak_memory();
+    assert!(peak < 100 << 20, "{peak} bytes while the reader waited");
+    assert_eq!(running.read(length - 1).len(), length - 1);
+    running.wait().succeeds();
 }
 
 /// The daemon takes its time, so that there would be something to show.

@@ -50,7 +50,7 @@ fn a_target_is_untouched_after_each_kind_of_failure_and_nothing_is_left_beside_i
             vec![
                 Step::Started(length),
                 first(),
-                Step::Fail(Status::internal("odd")),
+                Step::Fail(Status::internal("the disk caught fire")),
             ],
         ),
         ("an early end", vec![Step::Started(length), first()]),
@@ -86,6 +86,10 @@ fn a_target_is_untouched_after_each_kind_of_failure_and_nothing_is_left_beside_i
                 let options = "--overwrite --timeout 500ms --digest crc32:1 7 -O";
                 let run = command.args(words(options)).arg(output).run();
                 assert_ne!(run.code(), Some(0), "{what} {mode:?}\n{run}");
+                // What failed is the daemon's stream, not the clean-up after it.
+                assert!(!run.stderr().contains("os error"), "{what} {mode:?}\n{run}");
+                let failure = run.stderr().contains("the disk caught fire");
+                assert_eq!(failure, what == "after a piece", "{what} {mode:?}\n{run}");
                 assert!(run.stdout_bytes().is_empty(), "{what} {mode:?}\n{run}");
             }
             assert_eq!(state(&old), before, "{what} {mode:?}");

@@ -331,8 +331,10 @@ fn backend_details_are_shown_and_binary_ones_do_no_harm() {
     let reason = classify(&status, BY_PATH).reason;
     assert_eq!(reason, "failed; the backend answered 404: gone");
 
-    let binary = Status::with_details(Code::Internal, "failed", [0xff, 0, 0xc3].as_slice().into());
-    assert_eq!(classify(&binary, BY_PATH).reason, "failed");
+    for opaque in [&b"\xff\0\xc3"[..], b"{\"message\":", b"{}", &[0; 3000]] {
+        let status = Status::with_details(Code::Internal, "failed", opaque.to_vec().into());
+        assert_eq!(classify(&status, BY_PATH).reason, "failed");
+    }
 }
 
 #[test]
