@@ -15,8 +15,12 @@ use crate::support::world::Directory;
 use crate::support::{DaemonProcess, Dfcache, World};
 
 /// Commands that touch a file in `hung`, which stands beside the directory that they run in.
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 11] = [
     "import ../hung/file",
+    "import --recursive ../hung",
+    "verify ID ../hung/file",
+    "verify --recursive ID ../hung",
+    "export --recursive -O ../hung/out ID",
     "export -O ../hung/out ID",
     "export --overwrite -O ../hung/out ID",
     "export --transfer-from-dfdaemon -O ../hung/out ID",
