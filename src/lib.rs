@@ -47,6 +47,10 @@
 //! # }
 //! ```
 //!
+//! A directory is a tree of tasks: [`Client::import_tree`], [`Client::export_tree`] and
+//! [`Client::verify_tree`]. A file that the daemon cannot see is imported as a copy, and a stream as a
+//! file: [`Client::import_staged`], [`Client::import_reader`].
+//!
 //! [`blocking`] is the same for programs without a runtime.
 //!
 //! An [`Error`] has a kind, sources and a [`Remedy`], and says whether the same call
