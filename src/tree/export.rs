@@ -127,8 +127,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LocalFile`] if something is at `path`, [`ErrorKind::Integrity`] if the task is no
-    /// tree, or would write elsewhere, and the errors of an export. The error names the file.
+    /// [`crate::ErrorKind::LocalFile`] if something is at `path`, [`crate::ErrorKind::Integrity`] if the
+    /// task is no tree, or would write elsewhere, and the errors of an export. The error names the file.
     pub async fn export_tree(
         &self,
         tree: &ExportTree,
