@@ -70,6 +70,8 @@ fn contradictions_are_refused() {
         "dfcache import --timeout 0s x",
         "dfcache export --digest md5:00 7 -O x",
         "dfcache stat -e http://127.0.0.1:65000 7",
+        "dfcache stat",
+        "dfcache stat 1 2",
     ] {
         refused(line);
     }
@@ -88,6 +90,96 @@ fn contradictions_are_refused() {
     }
     assert!(refused("dfcache exprot 7 -O x").contains("'export'"));
     assert!(refused("dfcache export --outptu x 7").contains("'--output'"));
+}
+
+#[test]
+fn odd_values_are_refused_by_the_options_name() {
+    let durations = &[
+        "",
+        "0",
+        "0s",
+        "-1s",
+        "30",
+        "soon",
+        "NaN",
+        "inf",
+        "1e30s",
+        "99999999999999999999d",
+        "18446744073709551616s",
+        "18446744073709551615s",
+        "18446744073709551615y",
+        "600000000000y",
+        "1d1",
+        "0x10s",
+    ][..];
+    let counts = &["", "0", "-1", "1.5", "two", "18446744073709551616"][..];
+    for (options, values) in [
+        (
+            "import --ttl, import --timeout, export --timeout, stat --timeout, ls --timeout",
+            durations,
+        ),
+        ("import --ttl", &["59s", "59999ms", "7d 1s", "8d"]),
+        (
+            "import --piece-length",
+            &[
+                "",
+                "0",
+                "1",
+                "4194303",
+                "4mb",
+                "1kib",
+                "NaN",
+                "inf",
+                "1e30",
+                "16eib",
+                "18446744073709551615",
+                "18446744073709551616",
+                "99999999999999999999gib",
+                "4 mib mib",
+            ],
+        ),
+        (
+            "import --persistent-replica-count, stat --wait-for-replicas",
+            counts,
+        ),
+        (
+            "import --log-max-files",
+            &["", "-1", "1.5", "many", "18446744073709551616"],
+        ),
+        ("import --log-level", &["", "loud", "INFORMATION"]),
+        ("import --format", &["", "yaml"]),
+        (
+            "import --endpoint",
+            &["", "tcp://127.0.0.1:1", "http://localhost"],
+        ),
+        ("import --content-for-calculating-task-id", &[""]),
+        (
+            "export --digest",
+            &[
+                "",
+                "nonsense",
+                "sha256",
+                "sha256:",
+                "sha256:12",
+                "sha256:xyz",
+                "md5:12",
+                "crc32:",
+                "crc32:xyz",
+                "sha1:00",
+            ],
+        ),
+    ] {
+        for (option, value) in options
+            .split(", ")
+            .flat_map(|it| values.iter().map(move |v| (it, v)))
+        {
+            let (command, option) = option.split_once(' ').unwrap();
+            let typed = format!("{option}={value}");
+            let error = parse(&["dfcache", command, &typed].map(OsString::from)).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{typed}");
+            assert!(error.to_string().contains(option), "{typed}: {error}");
+        }
+    }
 }
 
 /// Whatever the option takes: the error names it and the value, and shows a right one in plain words.

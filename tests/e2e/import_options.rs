@@ -141,44 +141,6 @@ fn skip_existing_takes_the_task_that_is_there() {
 }
 
 #[test]
-fn bad_values_are_refused_by_the_options_name_and_reach_no_daemon() {
-    let world = World::new();
-    world.file("file", 1);
-    let daemon = ScriptedDaemon::answering(Vec::new());
-    for (option, values) in [
-        (
-            "--persistent-replica-count",
-            &["0", "-1", "1.5", "two", ""][..],
-        ),
-        (
-            "--piece-length",
-            &["4194303", "4mb", "1kib", "0", "long", "", "99999999eib"],
-        ),
-        (
-            "--ttl",
-            &[
-                "59s", "59999ms", "7d 1s", "8d", "0s", "-1h", "3600", "soon", "",
-            ],
-        ),
-        ("--timeout", &["0s", "-1s", "30", "soon", ""]),
-        ("--endpoint", &["", "tcp://127.0.0.1:1", "http://localhost"]),
-        ("--log-level", &["loud", "", "INFORMATION"]),
-        ("--log-max-files", &["-1", "many", ""]),
-        ("--format", &["yaml", ""]),
-        ("--content-for-calculating-task-id", &[""]),
-    ] {
-        for value in values {
-            let argument = format!("{option}={value}");
-            let run = world
-                .at(&daemon.endpoint)
-                .args(["import", &argument, "file"]);
-            run.run().fails_with(2).says(option);
-        }
-    }
-    assert!(daemon.requests().imports.is_empty());
-}
-
-#[test]
 fn import_needs_one_path_and_knows_its_options() {
     let world = World::new();
     for line in [

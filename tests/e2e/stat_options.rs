@@ -87,28 +87,6 @@ fn stat_waits_for_replicas_as_long_as_its_timeout() {
 }
 
 #[test]
-fn bad_values_are_refused_by_the_options_name() {
-    let world = World::new();
-    for (option, values) in [
-        ("--timeout", &["0s", "-1s", "30", "soon", ""][..]),
-        ("--wait-for-replicas", &["0", "-1", "two", ""]),
-        ("--endpoint", &["", "tcp://127.0.0.1:1"]),
-        ("--log-level", &["loud"]),
-        ("--log-max-files", &["-1"]),
-        ("--format", &["yaml"]),
-    ] {
-        for value in values {
-            let argument = format!("{option}={value}");
-            let run = world.dfcache().args(["stat", &argument, "7"]).run();
-            run.fails_with(2).says(option);
-        }
-    }
-    world.dfcache().arg("stat").run().fails_with(2);
-    world.dfcache().args(["stat", ""]).run().fails_with(2);
-    world.dfcache().args(["stat", "1", "2"]).run().fails_with(2);
-}
-
-#[test]
 fn stat_asks_once_and_for_that_task() {
     let world = World::new();
     let daemon = ScriptedDaemon::answering(vec![Step::Reached]);
