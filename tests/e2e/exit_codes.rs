@@ -211,6 +211,8 @@ fn exit_5_is_content_that_no_host_holds_now() {
             run.fails_with(5).says("try again later");
         }
         world.holds_only(&["file"]);
+        world.on_daemon(async |host| host.start().await.unwrap(), 0);
+        world.export(1, &[], &id, "out").succeeds();
     }
 }
 

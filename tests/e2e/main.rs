@@ -34,7 +34,6 @@ mod faults;
 mod full_disks;
 mod holes;
 mod hostile_text;
-mod hosts;
 mod hung_files;
 mod import_options;
 mod interruptions;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use fake_dfdaemon::Release;
+
 use crate::support::World;
 use crate::support::files::{MIB, PIECE, assert_same_bytes, identity};
 
@@ -123,5 +125,26 @@ fn a_task_is_imported_once_and_exported_often() {
             world.export(1, option, &id, &name).succeeds();
             world.assert_same(&file, &name);
         }
+    }
+}
+
+#[test]
+fn an_export_on_another_host_needs_no_importer() {
+    for release in [Release::V0_2, Release::V1_5] {
+        let world = World::with(|builder| builder.release(release));
+        let file = world.file("file", 3 * PIECE + 1);
+        let id = world.import(&file);
+        world.settle();
+        world.on_daemon(async |host| host.stop().await, 0);
+        world.export(0, &[], &id, "out").fails_with(5);
+        for host in 1..3 {
+            for mode in [&[][..], &["--transfer-from-dfdaemon"]] {
+                let name = format!("out-{host}-{}", mode.len());
+                world.export(host, mode, &id, &name).succeeds();
+                world.assert_same(&file, &name);
+            }
+        }
+        world.on_daemon(async |host| host.start().await.unwrap(), 0);
+        world.export(0, &[], &id, "out").succeeds();
     }
 }

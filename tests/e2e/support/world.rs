@@ -102,7 +102,7 @@ impl Drop for Directory {
 /// A fake of three hosts with a manual clock, and a directory.
 pub struct World {
     // In this order: the fake stops before its directory and its runtime go.
-    daemon: Option<FakeDfdaemon>,
+    daemon: FakeDfdaemon,
     directory: Directory,
     runtime: Runtime,
 }
@@ -123,17 +123,18 @@ impl World {
     pub fn with(configure: impl FnOnce(Builder) -> Builder) -> Self {
         let directory = Directory::new();
         let runtime = runtime();
-        let builder = manual(&directory);
+        let state = directory.beside("state");
+        let builder = FakeDfdaemon::builder().manual_clock().state_dir(state);
         let daemon = runtime.block_on(configure(builder).start()).unwrap();
         Self {
-            daemon: Some(daemon),
+            daemon,
             directory,
             runtime,
         }
     }
 
     pub fn daemon(&self) -> &FakeDfdaemon {
-        self.daemon.as_ref().unwrap()
+        &self.daemon
     }
 
     /// Waits until the journal has so many calls. That a client is gone the daemon finds out after its
@@ -199,26 +200,6 @@ impl World {
         let host = self.daemon().host(host).unwrap();
         self.runtime.block_on(work(host))
     }
-
-    /// Stops the fake; its state stays.
-    pub fn stop_daemon(&mut self) {
-        if let Some(daemon) = self.daemon.take() {
-            self.runtime.block_on(daemon.stop());
-        }
-    }
-
-    /// Stops the fake, if it runs, and starts one on the same state.
-    pub fn restart(&mut self, configure: impl FnOnce(Builder) -> Builder) {
-        self.stop_daemon();
-        let builder = manual(&self.directory);
-        let started = self.runtime.block_on(configure(builder).start());
-        self.daemon = Some(started.unwrap());
-    }
-}
-
-fn manual(directory: &Directory) -> Builder {
-    let state = directory.beside("state");
-    FakeDfdaemon::builder().manual_clock().state_dir(state)
 }
 
 /// Waits until a call has met the fault.
