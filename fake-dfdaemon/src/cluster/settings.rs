@@ -37,47 +37,21 @@ impl Default for Settings {
     }
 }
 
-/// What was given at the start, and what of it can change while the cluster runs.
-#[derive(Debug)]
-pub(super) struct Rules {
-    release: Release,
-    min_ttl: Option<Duration>,
-    max_ttl: Duration,
-    adjusted: Arc<Adjusted>,
-}
-
-impl Rules {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self {
-            release: settings.release,
-            min_ttl: settings.min_ttl,
-            max_ttl: settings.max_ttl,
-            adjusted: Arc::new(Adjusted::new(settings.adjustable)),
-        }
-    }
-
-    pub(super) fn adjusted(&self) -> &Arc<Adjusted> {
-        &self.adjusted
-    }
-
-    /// Whether a fake can run with them. One that starts checks the same.
-    fn check(&self, settings: &AdjustableSettings) -> Result<(), SettingsError> {
-        if settings.gc_interval.is_zero() {
+impl Settings {
+    /// Whether a cluster can run with them, and with `adjusted` for those that can change.
+    pub(crate) fn check(&self, adjusted: &AdjustableSettings) -> Result<(), SettingsError> {
+        if adjusted.gc_interval.is_zero() {
             return Err(SettingsError::NoInterval);
         }
-        let TtlLimits { min, max } = self.ttl_limits_with(settings);
+        let TtlLimits { min, max } = self.ttl_limits(adjusted);
         if min > max {
             return Err(SettingsError::NoTtl { min, max });
         }
         Ok(())
     }
 
-    pub(super) fn ttl_limits(&self) -> TtlLimits {
-        self.ttl_limits_with(&self.adjusted.now())
-    }
-
-    fn ttl_limits_with(&self, settings: &AdjustableSettings) -> TtlLimits {
-        let default = || default_min_ttl(settings.quirks);
+    fn ttl_limits(&self, adjusted: &AdjustableSettings) -> TtlLimits {
+        let default = || default_min_ttl(adjusted.quirks);
         TtlLimits {
             min: self.min_ttl.unwrap_or_else(default),
             max: self.max_ttl,
@@ -85,9 +59,31 @@ impl Rules {
     }
 }
 
+/// What was given at the start, and what of it has changed since.
+#[derive(Debug)]
+pub(super) struct Rules {
+    given: Settings,
+    adjusted: Arc<Adjusted>,
+}
+
+impl Rules {
+    pub(super) fn new(given: Settings) -> Self {
+        let adjusted = Arc::new(Adjusted::new(given.adjustable.clone()));
+        Self { given, adjusted }
+    }
+
+    pub(super) fn adjusted(&self) -> &Arc<Adjusted> {
+        &self.adjusted
+    }
+
+    pub(super) fn ttl_limits(&self) -> TtlLimits {
+        self.given.ttl_limits(&self.adjusted.now())
+    }
+}
+
 impl Cluster {
     pub(crate) fn release(&self) -> Release {
-        self.rules().release
+        self.rules().given.release
     }
 
     pub(crate) fn has_quirk(&self, quirk: Quirk) -> bool {
@@ -113,7 +109,7 @@ impl Cluster {
         let rules = self.rules();
         let changed = rules.adjusted.change(|settings| {
             change(settings)?;
-            Ok::<_, E>(rules.check(settings)?)
+            Ok::<_, E>(rules.given.check(settings)?)
         })?;
         self.scheduler().collect_within_an_interval();
         for host in self.hosts() {

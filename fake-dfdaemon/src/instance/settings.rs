@@ -16,7 +16,7 @@ use crate::call::clock::ClockMode;
 use crate::call::faults::Fault;
 use crate::call::journal::DEFAULT_JOURNAL_LIMIT;
 use crate::cluster;
-use crate::dfdaemon::limits::default_min_ttl;
+use crate::dfdaemon::adjustable::SettingsError;
 use crate::store::FailureInjector;
 
 /// The most hosts of one fake.
@@ -79,32 +79,30 @@ impl Default for Settings {
 impl Settings {
     /// Whether they go together.
     pub(super) fn check(&self) -> Result<(), StartError> {
-        let wrong = |text: String| Err(StartError::Setting(text));
         let cluster::Settings {
-            hosts,
-            min_ttl,
-            max_ttl,
-            adjustable,
-            ..
+            hosts, adjustable, ..
         } = &self.cluster;
         if !(1..=MAX_HOSTS).contains(hosts) {
-            return wrong(format!(
-                "{hosts} hosts are not possible: a fake has 1 to {MAX_HOSTS}"
-            ));
+            let wrong = format!("{hosts} hosts are not possible: a fake has 1 to {MAX_HOSTS}");
+            return Err(StartError::Setting(wrong));
         }
-        let min_ttl = min_ttl.unwrap_or_else(|| default_min_ttl(adjustable.quirks));
-        if min_ttl > *max_ttl {
-            let written = humantime::format_duration;
-            let (min, max) = (written(min_ttl), written(*max_ttl));
-            return wrong(format!(
-                "the shortest TTL, {min}, is longer than the longest, {max}"
-            ));
+        let checked = self.cluster.check(adjustable);
+        checked.map_err(|error| StartError::Setting(in_words(error)))
+    }
+}
+
+/// The error as one of the command line, which has no fields of a request to name.
+fn in_words(error: SettingsError) -> String {
+    match error {
+        SettingsError::NoInterval => {
+            "the interval of the garbage collector must be longer than 0s".to_owned()
         }
-        if adjustable.gc_interval.is_zero() {
-            return wrong(
-                "the interval of the garbage collector must be longer than 0s".to_owned(),
+        SettingsError::NoTtl { min, max } => {
+            let (min, max) = (
+                humantime::format_duration(min),
+                humantime::format_duration(max),
             );
+            format!("the shortest TTL, {min}, is longer than the longest, {max}")
         }
-        Ok(())
     }
 }
