@@ -48,60 +48,65 @@ pub(super) fn error_to_json(error: &ErrorAction) -> Value {
 
 /// Reads `"CODE"`, `"CODE:message"` or `{code, message, details}`.
 pub(super) fn error_from_json(argument: &Value) -> Result<ErrorAction, FaultError> {
-    let code_of = |name: &str| {
-        let code = CODES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, code)| *code);
-        let names = code_names().join(", ");
-        code.ok_or_else(|| {
-            FaultError::new(format!("no such status code: {name}; there are {names}"))
-        })
-    };
     let mut error = ErrorAction {
         code: Code::Unknown,
         message: "an injected fault".to_owned(),
         details: Vec::new(),
     };
     match argument {
-        Value::String(text) => match text.split_once(':') {
-            Some((code, message)) => {
-                error.code = code_of(code)?;
+        Value::String(text) => {
+            let (code, message) = match text.split_once(':') {
+                Some((code, message)) => (code, Some(message)),
+                None => (text.as_str(), None),
+            };
+            error.code = code_from_name(code)?;
+            if let Some(message) = message {
                 message.clone_into(&mut error.message);
             }
-            None => error.code = code_of(text)?,
-        },
+        }
         Value::Object(object) => {
-            for (key, value) in object {
-                let text = value.as_str();
-                let text =
-                    text.ok_or_else(|| FaultError::new(format!("error: {key} must be text")))?;
-                match key.as_str() {
-                    "code" => error.code = code_of(text)?,
-                    "message" => text.clone_into(&mut error.message),
-                    "details" => {
-                        error.details = BASE64.decode(text).map_err(|why| {
-                            FaultError::new(format!("error: details must be base64: {why}"))
-                        })?;
-                    }
-                    other => {
-                        return Err(FaultError::new(format!(
-                            "error: unknown field {other}; there are code, message, details"
-                        )));
-                    }
-                }
+            for (field, value) in object {
+                set_field(&mut error, field, value)?;
             }
             if !object.contains_key("code") {
                 return Err(FaultError::new("error: the field code is missing"));
             }
         }
         _ => {
-            return Err(FaultError::new(
-                "error takes a status code such as \"UNAVAILABLE\"",
-            ));
+            let takes = "error takes a status code such as \"UNAVAILABLE\"";
+            return Err(FaultError::new(takes));
         }
     }
     Ok(error)
+}
+
+fn code_from_name(name: &str) -> Result<Code, FaultError> {
+    let known = CODES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, code)| *code).ok_or_else(|| {
+        let names = code_names().join(", ");
+        FaultError::new(format!("no such status code: {name}; there are {names}"))
+    })
+}
+
+fn set_field(error: &mut ErrorAction, field: &str, value: &Value) -> Result<(), FaultError> {
+    let wrong = |what: String| FaultError::new(format!("error: {what}"));
+    let Some(text) = value.as_str() else {
+        return Err(wrong(format!("{field} must be text")));
+    };
+    match field {
+        "code" => error.code = code_from_name(text)?,
+        "message" => text.clone_into(&mut error.message),
+        "details" => {
+            let details = BASE64.decode(text);
+            error.details =
+                details.map_err(|why| wrong(format!("details must be base64: {why}")))?;
+        }
+        other => {
+            let unknown = format!("unknown field {other}; there are code, message, details");
+            return Err(wrong(unknown));
+        }
+    }
+    Ok(())
 }
 
 /// The status codes by their names on the wire's side. OK is no error.

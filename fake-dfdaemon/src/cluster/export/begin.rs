@@ -26,21 +26,7 @@ impl Cluster {
         request: ExportRequest,
         faults: &ClusterFaults,
     ) -> Result<Export, Error> {
-        let given = match given(&request.task_id) {
-            Err(Error::EmptyTaskId) => return Err(Error::EmptyTaskId),
-            given => given,
-        };
-        if let Some(output) = &request.output
-            && let Some(digest) = &output.digest
-            && !self.has_quirk(Quirk::LateDigestCheck)
-            && let Err(malformed) = parse_digest(digest)
-        {
-            return Err(malformed);
-        }
-        if let Some(output) = &request.output {
-            self.check_output_place(&output.path)?;
-        }
-        let id = given?;
+        let id = self.check(&request)?;
         let wanted = Wanted {
             persistent: request.persistent,
             held_back: request
@@ -51,24 +37,21 @@ impl Cluster {
         };
         let found = self.source(host, &id, wanted);
         if let Err(Error::Io(_)) = &found {
-            // Before the content is looked at. A host without a record has none to change.
-            if let Some(generation) = self.scheduler().generation(&id) {
-                self.scheduler().cure(host, &id, generation);
-            }
-            if self.has_quirk(Quirk::ExportClearsPersistent) {
-                let _ = self.take_flag(host, &id, request.persistent);
-            }
+            self.change_unreadable_replica(host, &id, request.persistent);
         }
         let (task, lease, mut source) = found?;
-        if matches!(source, Source::Nowhere) {
-            self.fail_without_parents(host, &task, lease.generation(), &request)?;
-        }
-        if matches!(source, Source::Held { .. }) {
-            // Whatever becomes of the export.
-            self.scheduler().cure(host, &id, lease.generation());
-            if self.has_quirk(Quirk::ExportClearsPersistent) {
-                self.take_flag(host, &id, request.persistent)?;
+        match source {
+            Source::Nowhere => {
+                self.fail_without_parents(host, &task, lease.generation(), &request)?;
             }
+            Source::Held { .. } => {
+                // Whatever becomes of the export.
+                self.scheduler().cure(host, &id, lease.generation());
+                if self.has_quirk(Quirk::ExportClearsPersistent) {
+                    self.take_flag(host, &id, request.persistent)?;
+                }
+            }
+            Source::Fetched { .. } => {}
         }
         let output = match (request.output, source.file()) {
             (Some(output), Some(file)) => {
@@ -131,6 +114,35 @@ impl Cluster {
             cancel,
             lease,
         })
+    }
+
+    /// The task's id, if neither it nor the output is invalid. What is wrong is found in the order of a
+    /// dfdaemon.
+    fn check(&self, request: &ExportRequest) -> Result<TaskId, Error> {
+        let id = given(&request.task_id);
+        if let Err(Error::EmptyTaskId) = id {
+            return id;
+        }
+        if let Some(output) = &request.output {
+            let digest = output.digest.as_deref();
+            if let Some(digest) = digest.filter(|_| !self.has_quirk(Quirk::LateDigestCheck)) {
+                parse_digest(digest)?;
+            }
+            self.check_output_place(&output.path)?;
+        }
+        id
+    }
+
+    /// Changes the replica of a host as an export does, although its content cannot be read: a dfdaemon
+    /// does so before it opens the content. Blocks on the disk.
+    fn change_unreadable_replica(&self, host: HostNumber, id: &TaskId, persistent: bool) {
+        // A host without a record has none to change.
+        if let Some(generation) = self.scheduler().generation(id) {
+            self.scheduler().cure(host, id, generation);
+        }
+        if self.has_quirk(Quirk::ExportClearsPersistent) {
+            let _ = self.take_flag(host, id, persistent);
+        }
     }
 
     /// Makes a replica that a host has persistent or not, as an export there asks. Blocks on the disk.

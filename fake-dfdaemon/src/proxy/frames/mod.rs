@@ -158,48 +158,9 @@ impl Splitter {
             } => {
                 take(data, &mut read, total.min(SHORT));
                 if read.len() < total.min(SHORT) {
-                    let state = State::Head { flag, total, read };
-                    return Ok((state, false));
+                    return Ok((State::Head { flag, total, read }, false));
                 }
-                let place = (self.has_pieces && flag == 0)
-                    .then(|| content_place(&read, total))
-                    .flatten();
-                let place = place.filter(|(start, length)| total - start - length <= SHORT);
-                let (start, length) = match place {
-                    Some(place) => place,
-                    None if total > SHORT => (0, total),
-                    None => {
-                        to(Part::Frame(Frame {
-                            flag,
-                            head: read,
-                            ..Frame::default()
-                        }))?;
-                        return Ok((State::Prefix(Vec::new()), true));
-                    }
-                };
-                let rest = read.split_off(start);
-                let (content, tail) = rest.split_at(rest.len().min(length));
-                let mut frame = Frame {
-                    flag,
-                    head: read,
-                    content: Some(length as u64),
-                    tail: Vec::new(),
-                    is_long: place.is_none(),
-                };
-                let behind = total - start - length;
-                to(Part::Begin {
-                    frame: &frame,
-                    length,
-                    tail: behind,
-                })?;
-                to(Part::Content(content))?;
-                frame.tail = tail.to_owned();
-                let state = State::Content {
-                    frame,
-                    left: length - content.len(),
-                    tail: behind,
-                };
-                Ok((state, true))
+                Ok((self.after_head(flag, total, read, to)?, true))
             }
             State::Content {
                 mut frame,
@@ -222,6 +183,53 @@ impl Splitter {
                 Ok((State::Prefix(Vec::new()), true))
             }
         }
+    }
+
+    /// Hands on what was read of a message of `total` bytes: all of it, or the beginning of its content.
+    fn after_head(
+        &self,
+        flag: u8,
+        total: usize,
+        mut read: Vec<u8>,
+        to: &mut dyn FnMut(Part<'_>) -> io::Result<()>,
+    ) -> io::Result<State> {
+        let may_be_piece = self.has_pieces && flag == 0;
+        let place = may_be_piece.then(|| content_place(&read, total)).flatten();
+        let place = place.filter(|(start, length)| total - start - length <= SHORT);
+        let (start, length) = match place {
+            Some(place) => place,
+            None if total > SHORT => (0, total),
+            None => {
+                to(Part::Frame(Frame {
+                    flag,
+                    head: read,
+                    ..Frame::default()
+                }))?;
+                return Ok(State::Prefix(Vec::new()));
+            }
+        };
+        let rest = read.split_off(start);
+        let (content, behind) = rest.split_at(rest.len().min(length));
+        let mut frame = Frame {
+            flag,
+            head: read,
+            content: Some(length as u64),
+            tail: Vec::new(),
+            is_long: place.is_none(),
+        };
+        let tail = total - start - length;
+        to(Part::Begin {
+            frame: &frame,
+            length,
+            tail,
+        })?;
+        to(Part::Content(content))?;
+        frame.tail = behind.to_owned();
+        Ok(State::Content {
+            frame,
+            left: length - content.len(),
+            tail,
+        })
     }
 }
 
