@@ -1,4 +1,5 @@
 mod contents;
+mod directories;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,6 +105,13 @@ impl World {
         self.0.path().join("index/123")
     }
 
+    /// What the directory of the records is.
+    fn directory(&self) -> Identity {
+        let path = self.0.path().join("tasks/123");
+        let directory = Disk::new(false).directory(&path).unwrap();
+        directory.identity.unwrap()
+    }
+
     /// What the block has.
     fn known(&self) -> Block {
         let mut known = Block::default();
@@ -200,51 +208,6 @@ fn what_was_written_edited_added_and_removed_since_is_found_as_it_is() {
     assert_eq!(world.load(), expected);
 }
 
-/// A change of one kind alone may leave the directory as it was, or every record.
-#[test]
-fn each_change_alone_is_found() {
-    let changes: [fn(&World); 6] = [
-        |world| fs::write(world.record(1), "{").unwrap(),
-        |world| fs::remove_file(world.record(1)).unwrap(),
-        |world| world.write(&task(TASKS)),
-        |world| {
-            let text = fs::read_to_string(world.record(1)).unwrap();
-            fs::write(world.record(1), text.replace("Succeeded", "Failed")).unwrap();
-        },
-        |world| fs::rename(world.record(1), world.0.path().join("moved")).unwrap(),
-        // As a snapshot takes the place of what was there.
-        |world| {
-            let tasks = world.0.path().join("tasks/123");
-            fs::rename(&tasks, world.0.path().join("moved")).unwrap();
-            world.write(&task(1));
-        },
-    ];
-    for change in changes {
-        let world = World::indexed();
-        change(&world);
-        let truth = world.truth();
-        assert_eq!(world.load(), truth);
-        assert_eq!(world.load(), truth);
-    }
-}
-
-#[test]
-fn a_directory_that_has_just_changed_is_not_noted() {
-    let world = World::indexed();
-    let directory = || {
-        let directory = Disk::new(false).directory(&world.0.path().join("tasks/123"));
-        directory.unwrap().identity.unwrap()
-    };
-    assert!(world.known().is_all_of(directory()));
-    // A name comes and goes.
-    fs::rename(world.record(1), world.record(TASKS)).unwrap();
-    fs::rename(world.record(TASKS), world.record(1)).unwrap();
-    world.try_load(Disk::new(false)).unwrap();
-    assert!(!world.known().is_all_of(directory()));
-    world.load();
-    assert!(world.known().is_all_of(directory()));
-}
-
 #[test]
 fn a_record_that_has_just_changed_is_not_copied() {
     let world = World::new();
@@ -290,9 +253,8 @@ fn a_block_of_other_files_changes_nothing() {
             new.push(copy.name, identity, |to| lie.pack(to));
         }
         assert_eq!(new.len(), TASKS);
-        let directory = Disk::new(false).directory(&world.0.path().join("tasks/123"));
         // Also where the directory has not changed.
-        for directory in [None, directory.unwrap().identity] {
+        for directory in [None, Some(world.directory())] {
             fs::write(world.block(), new.bytes(directory)).unwrap();
             assert_eq!(world.load(), truth);
         }
