@@ -32,7 +32,10 @@ export CARGO_ENCODED_RUSTFLAGS
 binaries=(dfcache fake-dfdaemon "${@:2}")
 echo "Compiling ${binaries[*]}, static and optimised as a whole: the first time 4 to 8 minutes on two cores." >&2
 # With dfcache-bench also where none of it is built: what it asks of dependencies would have both programs built twice.
+# Without what libraries trace, of which h2 has a lot: its descriptions are written at each start, to be relocated.
+# Nothing of ours is logged at that level.
 "$cargo" build --locked --quiet --release --target "$host" --target-dir "$target/static" \
+    --features tracing/release_max_level_debug \
     -p dfcache -p fake-dfdaemon -p dfcache-bench "${binaries[@]/#/--bin=}" >&2
 mkdir -p "$target/release"
 for binary in "${binaries[@]}"; do
