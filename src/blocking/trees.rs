@@ -91,7 +91,7 @@ impl Client {
         self.runtime.wait_for(self.client.export_tree(tree, path))
     }
 
-    /// As [`crate::Client::verify_tree`].
+    /// As the asynchronous [`verify_tree`](crate::Client::verify_tree).
     ///
     /// # Errors
     ///

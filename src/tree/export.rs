@@ -127,7 +127,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`crate::ErrorKind::LocalFile`] if something is at `path`, [`crate::ErrorKind::Integrity`] if the
+    /// [`ErrorKind::LocalFile`](crate::ErrorKind::LocalFile) if something is at `path`, [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if the
     /// task is no tree, or would write elsewhere, and the errors of an export. The error names the file.
     pub async fn export_tree(
         &self,
