@@ -47,7 +47,7 @@ const MAX_LIST_LENGTH: usize = 256 << 20;
 /// A client of a dfdaemon.
 ///
 /// Clones share one connection. When it is lost, the calls that are under way fail with
-/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), and the next call makes a new one. A transfer of content has a
+/// [`ErrorKind::Unavailable`], and the next call makes a new one. A transfer of content has a
 /// connection of its own, so that a reader which stalls stops no other call.
 ///
 /// A call ends within the timeout of its request, or of [`Client::with_timeout`], or runs until it
@@ -103,8 +103,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if there is no socket, or nobody listens at it;
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the path cannot be that of a socket.
+    /// [`ErrorKind::Unavailable`] if there is no socket, or nobody listens at it;
+    /// [`ErrorKind::Usage`] if the path cannot be that of a socket.
     pub async fn connect<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -119,7 +119,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the path cannot be that of a socket.
+    /// [`ErrorKind::Usage`] if the path cannot be that of a socket.
     pub fn lazy<E>(endpoint: E) -> Result<Self>
     where
         E: TryInto<Endpoint>,
@@ -227,7 +227,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such task, [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if the
+    /// [`ErrorKind::NotFound`] if there is no such task, [`ErrorKind::Integrity`] if the
     /// answer is about another one, and the errors of the connection.
     pub async fn stat<I>(&self, task_id: I) -> Result<Task>
     where
@@ -263,7 +263,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Failure`](crate::ErrorKind::Failure) if the task's import failed, and those of [`Client::stat`].
+    /// [`ErrorKind::Failure`] if the task's import failed, and those of [`Client::stat`].
     pub async fn wait_for_replicas<I, C>(&self, task_id: I, count: C) -> Result<Task>
     where
         I: TryInto<TaskId>,
@@ -309,7 +309,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) from a daemon of release 0.2, which does not know the call, and
+    /// [`ErrorKind::Refused`] from a daemon of release 0.2, which does not know the call, and
     /// the errors of the connection.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
         let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };

@@ -125,8 +125,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) if it is not, with the differences as causes, or if the task is no
-    /// tree; [`ErrorKind::LocalFile`](crate::ErrorKind::LocalFile) if the directory cannot be read or has something in it that
+    /// [`ErrorKind::Integrity`] if it is not, with the differences as causes, or if the task is no
+    /// tree; [`ErrorKind::LocalFile`] if the directory cannot be read or has something in it that
     /// is no file, link or directory; and the errors of an export.
     pub async fn verify_tree(
         &self,
