@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use crate::store::disk::{FileTime, Identity};
 
-/// What a block begins with.
+/// What a block begins with. Its number changes with the form of a block, and of a packed record.
 pub(super) const MAGIC: &[u8] = b"fake-dfdaemon index 2\n";
 
 /// The longest copy: others are few.

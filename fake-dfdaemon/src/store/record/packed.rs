@@ -1,5 +1,5 @@
 //! A record as the index keeps it: fields in a row, without names. It takes a third of the memory of the text, and no
-//! parser.
+//! parser. Nothing in it says which field is which: with another form, what a block of the index begins with changes.
 
 use std::time::Duration;
 
