@@ -103,8 +103,8 @@ impl Disk {
         listed.map_err(with_path(&directory.path))
     }
 
-    /// Whether the time of change of a directory tells that a name came or went: where others serve it, who
-    /// knows.
+    /// Whether the time of change of a directory tells that a name came or went. A file system of the network may
+    /// not.
     pub(in crate::store) fn tells_changes(&self, directory: &Directory) -> bool {
         const TELLING: [FsWord; 5] = [
             0x0102_1994, // tmpfs

@@ -22,7 +22,7 @@ const IDENTITY: usize = 8 + 8 + 4 + 8;
 /// Before name and bytes of a copy: what the file was, and the lengths of both.
 const HEAD: usize = IDENTITY + 1 + 2;
 
-/// In the place of a directory where a record has no copy.
+/// Stands for the directory if a record of it has no copy.
 const NONE: Identity = Identity {
     inode: 0,
     changed: FileTime(0, 0),
@@ -49,7 +49,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
-    /// That which it has a copy of every record of.
+    /// The directory of which it has every record; `NONE` if it lacks one.
     directory: Identity,
     places: Vec<Place>,
     /// The place after that of the last copy that was found.
@@ -82,7 +82,7 @@ impl Block {
         });
     }
 
-    /// Whether it has a copy of every record of a directory that is this.
+    /// Whether it has a copy of every record of this directory, as the directory is now.
     pub(super) fn is_all_of(&self, directory: Identity) -> bool {
         self.directory == directory && directory != NONE
     }
