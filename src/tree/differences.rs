@@ -16,13 +16,11 @@ pub(super) struct Differences(BTreeMap<String, String>);
 impl Differences {
     /// What shows without reading a file: names, kinds and lengths. `found` is what is in the directory.
     pub(super) fn between(tree: &[Entry], found: &[Entry]) -> Self {
-        let found: BTreeMap<_, _> = found.iter().map(|entry| (&*entry.path, entry)).collect();
-        let mut rest = found.clone();
+        let mut rest: BTreeMap<_, _> = found.iter().map(|entry| (&*entry.path, entry)).collect();
         let mut differences = Self::default();
         for entry in tree {
             let path = &*entry.path;
-            rest.remove(path);
-            let difference = match found.get(path) {
+            let difference = match rest.remove(path) {
                 Some(other) => difference(&entry.kind, &other.kind),
                 None => Some("is missing".to_owned()),
             };
@@ -61,13 +59,14 @@ impl Differences {
 
     /// Where a whole directory is missing, it alone is named.
     fn without_what_is_below(self) -> Self {
-        let below = |path: &String| self.cover_parent(path);
-        let (_, kept) = self
-            .0
-            .clone()
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(path, _)| below(path));
-        Self(kept)
+        let mut kept = Self::default();
+        // What a path is in stands before it.
+        for (path, difference) in self.0 {
+            if !kept.cover_parent(&path) {
+                kept.0.insert(path, difference);
+            }
+        }
+        kept
     }
 
     /// # Errors
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
     use crate::types::error::ErrorKind;
 
-    /// `name/`, `name -> target`, or `name` with a length that is that of the rest: `name=123` has three bytes.
+    /// Of a line of `name/`, `name->target` and `name=length`; a `name` alone is an empty file.
     fn entries(line: &str) -> Vec<Entry> {
         let entry = |text: &str| {
             let file = |length: u64| Kind::File {
