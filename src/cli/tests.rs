@@ -70,6 +70,10 @@ fn contradictions_are_refused() {
         "dfcache import --timeout 0s x",
         "dfcache export --digest md5:00 7 -O x",
         "dfcache stat -e http://127.0.0.1:65000 7",
+        "dfcache import",
+        "dfcache import x y",
+        "dfcache import --overwrite x",
+        "dfcache import -O y x",
         "dfcache stat",
         "dfcache stat 1 2",
     ] {

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
 
 use crate::support::World;
 use crate::support::command::words;
@@ -55,6 +56,8 @@ fn an_id_that_looks_like_something_else_is_an_unknown_task() {
         "a/b",
         "%2e%2e",
         "-1",
+        "0",
+        "-",
         "--help",
         "*",
         "$(id)",
@@ -65,7 +68,7 @@ fn an_id_that_looks_like_something_else_is_an_unknown_task() {
         world.dfcache().args(["stat", "--", id]).run().fails_with(3);
         for mode in MODES {
             let export = world.dfcache().args(["export", "-O", "out"]).args(mode);
-            let run = export.args(["--", id]).run().fails_with(3);
+            let run = export.args(["--", id]).run().fails_with(3).says("hint:");
             assert!(!run.stderr().contains('\x1b'), "{run}");
         }
     }
@@ -100,9 +103,11 @@ fn files_with_odd_names_go_in_and_come_out() {
         let file = world.work().join(&name);
         let content = name.as_bytes().repeat(3);
         fs::write(&file, &content).unwrap();
-        let import = world.dfcache().arg("import").arg("--").arg(&file);
+        // Not alone: `-` is stdin.
+        let named = Path::new(".").join(&name);
+        let import = world.dfcache().arg("import").arg("--").arg(&named);
         let id = import.run().succeeds().line();
-        let named = world.dfcache().arg("id").arg("--").arg(&file).run();
+        let named = world.dfcache().arg("id").arg("--").arg(&named).run();
         assert_eq!(named.succeeds().line(), id);
         fs::remove_file(&file).unwrap();
         for mode in MODES {
@@ -126,7 +131,7 @@ fn a_path_that_is_not_text_is_refused_by_name_or_works() {
     fs::write(&odd, "content").unwrap();
     for command in ["import", "id"] {
         let run = world.dfcache().arg(command).arg(&odd).run();
-        run.fails_with(4).says("odd").says("UTF-8");
+        run.fails_with(4).says("odd").says("UTF-8").says("hint:");
     }
     fs::remove_file(&odd).unwrap();
     let export = |options: &[&str]| {

@@ -34,7 +34,8 @@ fn options(world: &World, command: &str) -> Vec<String> {
     long.filter(|option| option != "help").collect()
 }
 
-fn variable(command: &str, option: &str) -> String {
+/// The variable of a command's option.
+pub(crate) fn variable(command: &str, option: &str) -> String {
     let option = match option {
         "endpoint" => "dfdaemon-endpoint",
         other => other,
@@ -209,83 +210,28 @@ fn the_command_line_decides_how_a_usage_error_is_written() {
     assert_eq!(command("text", "json").json_error()["kind"], "usage");
 }
 
-fn scripted() -> ScriptedDaemon {
-    ScriptedDaemon::answering(whole(b"content"))
-}
-
+/// What else of an export reaches dfdaemon is in `export_options`.
 #[test]
-fn variables_of_import_reach_dfdaemon() {
+fn variables_of_export_do_what_the_option_does() {
     let world = World::new();
-    world.file("file", 1);
-    let daemon = scripted();
-    let command = world
-        .at(&daemon.endpoint)
-        .env("DFCACHE_IMPORT_CONTENT_FOR_CALCULATING_TASK_ID", "text")
-        .env("DFCACHE_IMPORT_PERSISTENT_REPLICA_COUNT", "5")
-        .env("DFCACHE_IMPORT_PIECE_LENGTH", "8mib")
-        .env("DFCACHE_IMPORT_APPLICATION", "a")
-        .env("DFCACHE_IMPORT_TAG", "t")
-        .env("DFCACHE_IMPORT_TTL", "2h")
-        .env("DFCACHE_IMPORT_TIMEOUT", "90s")
-        .env("DFCACHE_IMPORT_NO_PROGRESS", "true")
-        .env("DFCACHE_IMPORT_SKIP_EXISTING", "1")
-        .env("DFCACHE_IMPORT_FORMAT", "json");
-    let run = command.args(["import", "file"]).run().succeeds();
-    assert_eq!(run.json()["task_id"], "7");
-    let request = daemon.requests().imports.pop().unwrap();
-    assert_eq!(
-        request.content_for_calculating_task_id.as_deref(),
-        Some("text")
-    );
-    assert_eq!(request.persistent_replica_count, 5);
-    assert_eq!(request.piece_length, Some(8 << 20));
-    assert_eq!(request.application.as_deref(), Some("a"));
-    assert_eq!(request.tag.as_deref(), Some("t"));
-    assert_eq!(request.ttl.unwrap().seconds, 7200);
-    assert_eq!(request.timeout.unwrap().seconds, 90);
-}
-
-#[test]
-fn variables_of_export_reach_dfdaemon_or_do_what_the_option_does() {
-    let world = World::new();
-    let daemon = scripted();
-    fs::write(world.path("out"), "old").unwrap();
-    let command = world
-        .at(&daemon.endpoint)
-        .env("DFCACHE_EXPORT_TRANSFER_FROM_DFDAEMON", "yes")
-        .env("DFCACHE_EXPORT_APPLICATION", "a")
-        .env("DFCACHE_EXPORT_TAG", "t")
-        .env("DFCACHE_EXPORT_OUTPUT", "out")
-        .env("DFCACHE_EXPORT_OVERWRITE", "1")
-        .env("DFCACHE_EXPORT_TIMEOUT", "90s")
-        .env("DFCACHE_EXPORT_NO_PROGRESS", "on");
-    command.args(["export", "7"]).run().succeeds();
-    assert_eq!(fs::read(world.path("out")).unwrap(), b"content");
-    let request = daemon.requests().exports.pop().unwrap();
-    assert_eq!(request.application.as_deref(), Some("a"));
-    assert_eq!(request.tag.as_deref(), Some("t"));
-    assert_eq!(request.timeout.unwrap().seconds, 90);
-    assert!(request.need_piece_content);
-
-    let export = |name, value| {
-        let command = world.at(&daemon.endpoint).env(name, value);
-        command.args(["export", "-O", "other", "7"]).run()
+    let daemon = ScriptedDaemon::answering(whole(b"content"));
+    let export = |option, value| {
+        let command = world.at(&daemon.endpoint);
+        let command = command.env(&variable("export", option), value);
+        command.args(["export", "-O", "out", "7"])
     };
-    export("DFCACHE_EXPORT_FORCE_HARD_LINK", "true").fails_with(7);
-    assert!(daemon.requests().exports.pop().unwrap().force_hard_link);
-    export("DFCACHE_EXPORT_FORCE_HARD_LINK", "false").fails_with(7);
-    assert!(!daemon.requests().exports.pop().unwrap().force_hard_link);
-    export("DFCACHE_EXPORT_FORMAT", "json")
-        .fails_with(7)
-        .json_error();
-    let digest = "crc32:1";
-    let command = world
-        .at(&daemon.endpoint)
-        .env("DFCACHE_EXPORT_DIGEST", digest);
-    let run = command
-        .args(["export", "--transfer-from-dfdaemon", "-O", "other", "7"])
-        .run();
-    run.fails_with(7).says(digest);
+    for (value, is_on) in [("true", true), ("false", false)] {
+        export("force-hard-link", value).run().fails_with(7);
+        let request = daemon.requests().exports.pop().unwrap();
+        assert_eq!(request.force_hard_link, is_on);
+    }
+    export("format", "json").run().fails_with(7).json_error();
+    let digest = export("digest", "crc32:1").arg("--transfer-from-dfdaemon");
+    digest.run().fails_with(7).says("crc32:1");
+    fs::write(world.path("out"), "old").unwrap();
+    let overwrite = export("overwrite", "1").arg("--transfer-from-dfdaemon");
+    overwrite.run().succeeds();
+    assert_eq!(fs::read(world.path("out")).unwrap(), b"content");
 }
 
 #[test]

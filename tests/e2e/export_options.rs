@@ -2,24 +2,13 @@
 
 use std::fs;
 
-use fake_dfdaemon::Release;
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 
+use crate::environment::variable;
 use crate::support::command::words;
-use crate::support::files::{PIECE, identity, other_file_system};
-use crate::support::{ScriptedDaemon, World, skipped};
+use crate::support::files::other_file_system;
+use crate::support::{Dfcache, ScriptedDaemon, World, skipped};
 use testkit::whole;
-
-#[test]
-fn the_output_is_required_and_a_second_path_is_not_taken() {
-    let world = World::new();
-    let id = world.import(&world.file("file", 10));
-    let run = world.dfcache().args(["export", &id]).run();
-    run.fails_with(2).says("--output");
-    // In the reference document's `export <ID> -O <OUTPUT> <PATH>` the PATH is a slip.
-    let line = ["export", &id, "-O", "out", "path"];
-    world.dfcache().args(line).run().fails_with(2);
-    world.holds_only(&["file"]);
-}
 
 #[test]
 fn output_has_a_short_and_a_long_name_and_any_place_on_the_line() {
@@ -71,90 +60,6 @@ fn force_hard_link_is_the_cached_file_or_a_failure() {
     world.assert_same(&world.path("file"), output);
 }
 
-#[test]
-fn overwrite_replaces_in_both_modes_and_with_both_releases() {
-    for release in [Release::V0_2, Release::V1_5] {
-        let world = World::with(|builder| builder.release(release));
-        let file = world.file("file", PIECE + 1);
-        let id = world.import(&file);
-        for mode in [&[][..], &["--transfer-from-dfdaemon"]] {
-            fs::write(world.path("out"), "old").unwrap();
-            world
-                .export(0, mode, &id, "out")
-                .fails_with(4)
-                .says("--overwrite replaces it");
-            assert_eq!(fs::read_to_string(world.path("out")).unwrap(), "old");
-            let options = [mode, &["--overwrite"]].concat();
-            world.export(0, &options, &id, "out").succeeds();
-            world.assert_same(&file, "out");
-            fs::remove_file(world.path("out")).unwrap();
-            // Nothing to replace is no failure.
-            world.export(0, &options, &id, "out").succeeds();
-            fs::remove_file(world.path("out")).unwrap();
-        }
-        world.holds_only(&["file"]);
-    }
-}
-
-#[test]
-fn digest_is_checked_in_both_modes_with_both_releases() {
-    for release in [Release::V0_2, Release::V1_5] {
-        let world = World::with(|builder| builder.release(release));
-        let file = world.path("file");
-        fs::write(&file, "This is a test file").unwrap();
-        let id = world.import(&file);
-        for mode in [&[][..], &["--transfer-from-dfdaemon"]] {
-            for digest in [
-                "sha256:e2d0fe1585a63ec6009c8016ff8dda8b17719a637405a4e23c0ff81339148249",
-                "sha256:E2D0FE1585A63EC6009C8016FF8DDA8B17719A637405A4E23C0FF81339148249",
-                "crc32:107352521",
-                "crc32:066611c9",
-                "crc32:066611C9",
-            ] {
-                let options = [mode, &["--digest", digest]].concat();
-                world.export(0, &options, &id, "out").succeeds();
-                fs::remove_file(world.path("out")).unwrap();
-            }
-            for digest in [
-                "sha256:f2d0fe1585a63ec6009c8016ff8dda8b17719a637405a4e23c0ff81339148249",
-                "crc32:107352522",
-                "crc32:066611ca",
-            ] {
-                let options = [mode, &["--digest", digest]].concat();
-                let run = world.export(0, &options, &id, "out");
-                run.fails_with(7).says("digest");
-                world.export(0, &options, &id, "-").exits_with(7);
-                world.holds_only(&["file"]);
-            }
-        }
-    }
-}
-
-#[test]
-fn options_that_exclude_each_other_are_refused() {
-    let world = World::new();
-    let id = world.import(&world.file("file", 10));
-    for (options, named) in [
-        ("--overwrite --force-hard-link -O out", "--force-hard-link"),
-        ("--overwrite -O -", "--overwrite"),
-        ("--force-hard-link -O -", "--force-hard-link"),
-        ("--format json -O -", "--format"),
-    ] {
-        let run = world
-            .dfcache()
-            .arg("export")
-            .args(words(options))
-            .arg(&id)
-            .run();
-        let run = run.exits_with(2);
-        assert!(run.stdout().is_empty(), "{run}");
-        if !options.contains("json") {
-            run.says(named);
-        }
-    }
-    world.holds_only(&["file"]);
-}
-
 /// Which values are bad, see `src/cli/tests.rs`.
 #[test]
 fn a_bad_value_reaches_no_daemon() {
@@ -178,66 +83,45 @@ fn a_bad_value_reaches_no_daemon() {
     world.holds_only(&["file"]);
 }
 
-/// The fake does not show that tag, application and timeout are sent to the daemon.
+/// What dfdaemon makes of it, the contract of the fake says.
 #[test]
-fn the_request_carries_defaults_and_options() {
+fn the_request_carries_defaults_options_and_their_variables() {
     let world = World::new();
     let daemon = ScriptedDaemon::answering(whole(b"content"));
-    let export = |options: &str| {
-        let _ = fs::remove_file(world.path("out"));
-        let command = world.at(&daemon.endpoint).arg("export");
-        let mode = ["--transfer-from-dfdaemon", "-O", "out", "7"];
-        command.args(words(options)).args(mode).run().succeeds();
+    let export = || world.at(&daemon.endpoint).arg("export");
+    let sent = |export: Dfcache| {
+        export.arg("7").run().succeeds();
+        fs::remove_file(world.path("out")).unwrap();
         daemon.requests().exports.pop().unwrap()
     };
-    let request = export("");
-    assert_eq!(request.task_id, "7");
-    assert!(request.need_piece_content && request.output_path.is_none());
-    assert!(!request.persistent && !request.force_hard_link && !request.overwrite);
-    assert_eq!(request.timeout.unwrap().seconds, 7200);
-    assert_eq!((request.tag, request.application), (None, None));
-    let request = export("--timeout 90s --tag t --application a");
-    assert_eq!(request.timeout.unwrap().seconds, 90);
-    assert_eq!(
-        (request.tag.unwrap(), request.application.unwrap()),
-        ("t".into(), "a".into())
-    );
-}
-
-#[test]
-fn tag_and_application_of_an_export_pass_the_blocklist_or_not() {
-    let world = World::with(|builder| {
-        let builder = builder.block("export:tag=secret".parse().unwrap());
-        builder.block("export:application=rogue".parse().unwrap())
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let defaults = DownloadPersistentCacheTaskRequest {
+        task_id: "7".to_owned(),
+        need_piece_content: true,
+        timeout: seconds(7200),
+        ..DownloadPersistentCacheTaskRequest::default()
+    };
+    let transfer = words("--transfer-from-dfdaemon -O out");
+    assert_eq!(sent(export().args(transfer)), defaults);
+    let options = [
+        ("transfer-from-dfdaemon", "yes"),
+        ("output", "out"),
+        ("application", "a"),
+        ("tag", "t"),
+        ("timeout", "90s"),
+    ];
+    let expected = DownloadPersistentCacheTaskRequest {
+        application: Some("a".to_owned()),
+        tag: Some("t".to_owned()),
+        timeout: seconds(90),
+        ..defaults
+    };
+    let by_option = options.iter().fold(export(), |export, (option, value)| {
+        export.arg(format!("--{option}={value}"))
     });
-    let id = world.import(&world.file("file", 10));
-    for options in [["--tag", "secret"], ["--application", "rogue"]] {
-        for mode in [&[][..], &["--transfer-from-dfdaemon"]] {
-            let options = [mode, &options].concat();
-            world.export(0, &options, &id, "out").fails_with(6);
-            world.holds_only(&["file"]);
-        }
-    }
-    let options = ["--tag", "public", "--application", "honest"];
-    world.export(0, &options, &id, "out").succeeds();
-}
-
-#[test]
-fn a_file_of_ones_own_shares_nothing_with_the_cache() {
-    let world = World::new();
-    let file = world.file("file", 10);
-    let id = world.import(&file);
-    world
-        .export(0, &["--transfer-from-dfdaemon"], &id, "own")
-        .succeeds();
-    world.export(0, &[], &id, "linked").succeeds();
-    assert_ne!(
-        identity(&world.path("own")),
-        identity(&world.path("linked"))
-    );
-    fs::write(world.path("own"), "edited").unwrap();
-    world
-        .export(0, &["--transfer-from-dfdaemon"], &id, "again")
-        .succeeds();
-    world.assert_same(&file, "again");
+    assert_eq!(sent(by_option), expected);
+    let by_variable = options.iter().fold(export(), |export, (option, value)| {
+        export.env(&variable("export", option), value)
+    });
+    assert_eq!(sent(by_variable), expected);
 }

@@ -120,10 +120,14 @@ fn a_line_of_summary_stays_on_a_terminal() {
         (format!("export -O - {id}"), "task ", true),
         (format!("verify {id} file"), "file: 4.0 MiB in ", true),
     ] {
-        let (_, summary) = shown(&line);
+        let (run, summary) = shown(&line);
         assert_eq!(summary.len(), 1, "{line}: {summary:?}");
         assert!(summary[0].starts_with(starts), "{summary:?}");
         assert_eq!(summary[0].ends_with("/s"), has_rate, "{summary:?}");
+        // stdout is the result whatever the terminal shows.
+        if starts.starts_with("copy") {
+            assert_eq!(run.line(), world.path("copy").to_str().unwrap());
+        }
     }
     world.assert_same(&file, "copy");
 }

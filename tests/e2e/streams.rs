@@ -172,52 +172,6 @@ fn json_is_one_object_on_one_line() {
     assert_eq!(json("id file")["task_id"], id);
 }
 
-#[test]
-fn every_failure_is_an_object_on_the_last_line_if_asked() {
-    let world = World::new();
-    for (line, kind, code) in [
-        ("import missing", "local_file", 4),
-        ("export -O out 7", "not_found", 3),
-        ("stat 7", "not_found", 3),
-        ("stat -e /missing.sock 7", "unavailable", 5),
-        ("stat --timeout soon 7", "usage", 2),
-        ("frobnicate", "usage", 2),
-    ] {
-        let command = world.dfcache().args(words(line)).arg("--format=json");
-        let error = command.run().fails_with(code).json_error();
-        assert_eq!(
-            (&error["kind"], &error["exit_code"]),
-            (&kind.into(), &code.into()),
-            "{line}"
-        );
-        assert!(
-            error["message"].is_string() && error["causes"].is_array(),
-            "{line}: {error}"
-        );
-        assert!(
-            error["hint"].is_null() || error["hint"].is_string(),
-            "{line}: {error}"
-        );
-    }
-}
-
-#[test]
-fn what_comes_from_elsewhere_moves_no_terminal() {
-    let world = World::new();
-    let id = world.import_with(
-        &["--tag", "\x1b[31mred\nSTATE  Failed"],
-        &world.file("file", 10),
-    );
-    is_plain(&world.dfcache().args(["stat", &id]).run().succeeds());
-    is_plain(
-        &world
-            .dfcache()
-            .args(["stat", "\x1b]0;title\x07"])
-            .run()
-            .fails_with(3),
-    );
-}
-
 /// The export stands still half-way, so that what it shows can be read.
 #[test]
 fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {
@@ -270,30 +224,6 @@ fn a_key_that_interrupts_leaves_nothing_of_the_bar() {
         assert!(shown[0].starts_with("error: "), "{shown:#?}\n{sent:?}");
         assert!(!shown.concat().contains("MiB"), "{shown:#?}\n{sent:?}");
     }
-}
-
-#[test]
-fn a_terminal_sees_that_an_import_goes_on() {
-    let world = World::new();
-    world.file("file", 10);
-    let daemon = ScriptedDaemon::answering(vec![Step::Hang]);
-    let command = world.at(&daemon.endpoint).args(["import", "file"]);
-    let (running, mut terminal) = Terminal::in_front_of(command);
-    terminal.wait_for("importing");
-    running.interrupt();
-    terminal.rest();
-    running.wait().fails_with(130);
-}
-
-#[test]
-fn stdout_is_the_result_whatever_the_terminal_shows() {
-    let world = World::new();
-    let file = world.file("file", 20 * PIECE);
-    let (run, _) = Terminal::as_stderr_of(world.dfcache().arg("import").arg(&file));
-    let id = run.succeeds().line();
-    let export = ["export", "--transfer-from-dfdaemon", "-O", "out", &id];
-    let (run, _) = Terminal::as_stderr_of(world.dfcache().args(export));
-    assert_eq!(run.succeeds().line(), world.path("out").to_str().unwrap());
 }
 
 #[test]

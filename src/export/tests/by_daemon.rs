@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::remedy::Remedy;
 
 /// The pieces as they come by path: without content.
 fn announced_pieces() -> Vec<Piece> {
@@ -53,13 +54,19 @@ async fn by_path_a_file_of_another_length_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("out");
     fs::write(&path, "old").unwrap();
-    let longer = daemon_that_writes(b"0123456789a", started_with(announced_pieces()));
+    let writes = |written| daemon_that_writes(written, started_with(announced_pieces()));
     let nothing = ScriptedDaemon::exporting(started_with(announced_pieces()));
-    for (daemon, expected) in [(longer, "wrote 11 bytes"), (nothing, "not there")] {
+    for (daemon, expected) in [
+        (writes(b"0123456789a"), "wrote 11 bytes"),
+        (writes(b"012345678"), "wrote 9 bytes"),
+        (nothing, "not there"),
+    ] {
         let error = by_path(&daemon, &path, true).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity);
         let causes = error.causes().join(": ");
         assert!(causes.contains(expected), "{causes:?}");
+        let advises = error.remedy() == Some(&Remedy::TransferElsewhere);
+        assert_eq!(advises, expected == "not there");
         assert_eq!(fs::read(&path).unwrap(), b"old");
     }
     assert_eq!(names(directory.path()), ["out"]);

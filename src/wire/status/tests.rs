@@ -301,6 +301,11 @@ fn every_code_has_a_kind() {
         kind(Code::Aborted, "/x changed", Operation::Import),
         LocalFile
     );
+    let missing = "No such file or directory (os error 2)";
+    assert_eq!(
+        kind(Code::InvalidArgument, missing, Operation::Import),
+        LocalFile
+    );
     assert_eq!(kind(Code::Cancelled, "Timeout expired", BY_PATH), Timeout);
 }
 
