@@ -98,29 +98,6 @@ impl Digest {
             Expected::Sha512(_) => "sha512",
         }
     }
-
-    /// A hasher for content that is promised to have this digest.
-    #[must_use]
-    pub fn hasher(&self) -> DigestHasher {
-        DigestHasher(match self.expected {
-            Expected::Crc32 { .. } => HasherState::Crc32(Crc32::new()),
-            Expected::Sha256(_) => HasherState::Sha256(Sha256::new()),
-            Expected::Sha512(_) => HasherState::Sha512(Box::new(Sha512::new())),
-        })
-    }
-
-    /// Whether content that hashed to `actual` is what was promised.
-    #[must_use]
-    pub fn matches(&self, actual: &ActualDigest) -> bool {
-        match (&self.expected, &actual.0) {
-            (Expected::Crc32 { decimal, hex }, Actual::Crc32(crc)) => {
-                *decimal == Some(*crc) || *hex == Some(*crc)
-            }
-            (Expected::Sha256(expected), Actual::Sha256(actual))
-            | (Expected::Sha512(expected), Actual::Sha512(actual)) => expected == actual,
-            _ => false,
-        }
-    }
 }
 
 /// As it was written.
@@ -236,6 +213,16 @@ enum HasherState {
 }
 
 impl DigestHasher {
+    /// A hasher for content that is promised to have this digest.
+    #[must_use]
+    pub fn of(promised: &Digest) -> Self {
+        Self(match promised.expected {
+            Expected::Crc32 { .. } => HasherState::Crc32(Crc32::new()),
+            Expected::Sha256(_) => HasherState::Sha256(Sha256::new()),
+            Expected::Sha512(_) => HasherState::Sha512(Box::new(Sha512::new())),
+        })
+    }
+
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
@@ -267,6 +254,21 @@ enum Actual {
     Sha512(String),
 }
 
+impl ActualDigest {
+    /// Whether content that has this digest is what was promised.
+    #[must_use]
+    pub fn is(&self, promised: &Digest) -> bool {
+        match (&promised.expected, &self.0) {
+            (Expected::Crc32 { decimal, hex }, Actual::Crc32(crc)) => {
+                *decimal == Some(*crc) || *hex == Some(*crc)
+            }
+            (Expected::Sha256(expected), Actual::Sha256(actual))
+            | (Expected::Sha512(expected), Actual::Sha512(actual)) => expected == actual,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for ActualDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -295,14 +297,14 @@ mod tests {
     use super::*;
 
     fn actual(digest: &Digest, content: &[u8]) -> ActualDigest {
-        let mut hasher = digest.hasher();
+        let mut hasher = DigestHasher::of(digest);
         hasher.update(content);
         hasher.finish()
     }
 
     fn matches(digest: &str, content: &[u8]) -> bool {
         let digest: Digest = digest.parse().unwrap();
-        digest.matches(&actual(&digest, content))
+        actual(&digest, content).is(&digest)
     }
 
     #[test]
@@ -345,9 +347,9 @@ mod tests {
     fn eight_decimal_digits_match_in_either_reading() {
         let digest: Digest = "crc32:12345678".parse().unwrap();
         for crc in [12_345_678, 0x1234_5678] {
-            assert!(digest.matches(&ActualDigest(Actual::Crc32(crc))), "{crc}");
+            assert!(ActualDigest(Actual::Crc32(crc)).is(&digest), "{crc}");
         }
-        assert!(!digest.matches(&ActualDigest(Actual::Crc32(1))));
+        assert!(!ActualDigest(Actual::Crc32(1)).is(&digest));
     }
 
     #[test]

@@ -13,14 +13,14 @@ use crate::digest::hex;
 
 /// How an id is hashed and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub enum TaskIdScheme {
     /// CRC-32 in decimal, not padded: daemons from 0.2.28 to 1.0.14.
     Crc32,
     /// SHA-256 in 64 lower-case hex digits: daemons from 1.0.15 on.
     Sha256,
 }
 
-impl Scheme {
+impl TaskIdScheme {
     /// The id of a task whose importer gave a content for calculating it.
     #[must_use]
     pub fn of_content(self, content: &str) -> String {
@@ -67,14 +67,14 @@ enum State {
 impl TaskIdHasher {
     /// A hasher that has seen no byte yet.
     #[must_use]
-    pub fn new(scheme: Scheme) -> Self {
+    pub fn new(scheme: TaskIdScheme) -> Self {
         Self(match scheme {
-            Scheme::Crc32 => State::Crc32(Crc32::new()),
-            Scheme::Sha256 => State::Sha256(Sha256::new()),
+            TaskIdScheme::Crc32 => State::Crc32(Crc32::new()),
+            TaskIdScheme::Sha256 => State::Sha256(Sha256::new()),
         })
     }
 
-    /// A hasher of [`Scheme::Crc32`] that has seen `length` bytes whose CRC-32 is `crc`: the way
+    /// A hasher of [`TaskIdScheme::Crc32`] that has seen `length` bytes whose CRC-32 is `crc`: the way
     /// to an id from the digests of pieces that were hashed in parallel, see
     /// [`crate::digest::combined_crc32`].
     #[must_use]
@@ -120,7 +120,7 @@ mod tests {
 
     const FILE: &[u8] = b"This is a test file";
 
-    fn id(scheme: Scheme, file: &[u8], parameters: Parameters<'_>) -> String {
+    fn id(scheme: TaskIdScheme, file: &[u8], parameters: Parameters<'_>) -> String {
         let mut hasher = TaskIdHasher::new(scheme);
         hasher.update(file);
         hasher.finish(parameters)
@@ -165,9 +165,13 @@ mod tests {
             ),
         ];
         for (parameters, crc32, sha256) in vectors {
-            assert_eq!(id(Scheme::Crc32, FILE, parameters), crc32, "{parameters:?}");
             assert_eq!(
-                id(Scheme::Sha256, FILE, parameters),
+                id(TaskIdScheme::Crc32, FILE, parameters),
+                crc32,
+                "{parameters:?}"
+            );
+            assert_eq!(
+                id(TaskIdScheme::Sha256, FILE, parameters),
                 sha256,
                 "{parameters:?}"
             );
@@ -177,9 +181,9 @@ mod tests {
     #[test]
     fn ids_from_a_given_content_are_the_published_vectors() {
         let content = "This is a test file";
-        assert_eq!(Scheme::Crc32.of_content(content), "107352521");
+        assert_eq!(TaskIdScheme::Crc32.of_content(content), "107352521");
         assert_eq!(
-            Scheme::Sha256.of_content(content),
+            TaskIdScheme::Sha256.of_content(content),
             "e2d0fe1585a63ec6009c8016ff8dda8b17719a637405a4e23c0ff81339148249"
         );
     }
@@ -191,7 +195,7 @@ mod tests {
             application: Some(""),
             piece_length: None,
         };
-        for scheme in [Scheme::Crc32, Scheme::Sha256] {
+        for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
             assert_eq!(
                 id(scheme, FILE, empty),
                 id(scheme, FILE, Parameters::default())
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_the_bytes_alone_is_that_of_a_content() {
-        for scheme in [Scheme::Crc32, Scheme::Sha256] {
+        for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
             let mut hasher = TaskIdHasher::new(scheme);
             hasher.update(b"This is a test file");
             let of_content = scheme.of_content("This is a test file");
@@ -220,7 +224,7 @@ mod tests {
             let file = pieces.concat();
             let digests = pieces.iter().map(|piece| (crc32(piece), piece.len() as u64));
             let combined = TaskIdHasher::from_crc32(combined_crc32(digests), file.len() as u64);
-            prop_assert_eq!(combined.finish(parameters), id(Scheme::Crc32, &file, parameters));
+            prop_assert_eq!(combined.finish(parameters), id(TaskIdScheme::Crc32, &file, parameters));
         }
 
         #[test]
@@ -228,7 +232,7 @@ mod tests {
             file in prop::collection::vec(any::<u8>(), 0..500),
             split in any::<prop::sample::Index>(),
         ) {
-            for scheme in [Scheme::Crc32, Scheme::Sha256] {
+            for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
                 let (head, tail) = file.split_at(split.index(file.len() + 1));
                 let mut hasher = TaskIdHasher::new(scheme);
                 hasher.update(head);

@@ -57,13 +57,13 @@ struct DigestCheck {
 
 impl DigestCheck {
     fn new(expected: Digest) -> Self {
-        let hasher = expected.hasher();
+        let hasher = DigestHasher::of(&expected);
         Self { expected, hasher }
     }
 
     fn finish(self) -> Result<()> {
         let actual = self.hasher.finish();
-        if self.expected.matches(&actual) {
+        if actual.is(&self.expected) {
             return Ok(());
         }
         Err(Error::integrity(format!(

@@ -4,7 +4,7 @@
 //! its tag and application, but does not tell whether its piece length was asked for or chosen by
 //! dfdaemon, so an id is calculated for each case.
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 
 use crate::types::error::{Error, Result};
 use crate::types::task::Task;
@@ -73,13 +73,13 @@ impl IdCheck {
 }
 
 /// How an id was calculated, if it looks like a hash.
-fn scheme(id: &str) -> Option<Scheme> {
+fn scheme(id: &str) -> Option<TaskIdScheme> {
     let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if id.len() == SHA256_DIGITS && id.bytes().all(is_hex) {
-        return Some(Scheme::Sha256);
+        return Some(TaskIdScheme::Sha256);
     }
     let number: u32 = id.parse().ok()?;
-    (number.to_string() == id).then_some(Scheme::Crc32)
+    (number.to_string() == id).then_some(TaskIdScheme::Crc32)
 }
 
 #[cfg(test)]

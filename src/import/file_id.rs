@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 
 use super::ImportRequest;
 use crate::content::ContentReader;
@@ -23,7 +23,7 @@ const READ_LENGTH: usize = 1 << 20;
 /// Those of opening and reading it.
 pub(crate) fn file_id(
     path: &Path,
-    scheme: Scheme,
+    scheme: TaskIdScheme,
     parameters: Parameters<'_>,
 ) -> io::Result<String> {
     let mut hasher = TaskIdHasher::new(scheme);
@@ -59,13 +59,13 @@ pub(crate) fn file_id(
 /// # Errors
 ///
 /// [`ErrorKind::LocalFile`](crate::ErrorKind::LocalFile) if the file cannot be imported or read.
-pub async fn task_id(request: impl Into<ImportRequest>, scheme: Scheme) -> Result<TaskId> {
+pub async fn task_id(request: impl Into<ImportRequest>, scheme: TaskIdScheme) -> Result<TaskId> {
     let request = request.into();
     finished(on_thread("id", move || id_of(request, scheme))?).await
 }
 
 /// The same. Blocks.
-pub(crate) fn id_of(request: ImportRequest, scheme: Scheme) -> Result<TaskId> {
+pub(crate) fn id_of(request: ImportRequest, scheme: TaskIdScheme) -> Result<TaskId> {
     let named = request.path.clone();
     let id = request.checked().and_then(|import| {
         let request = &import.request;

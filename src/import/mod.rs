@@ -23,7 +23,7 @@ use crate::types::task::{Task, given};
 use crate::types::task_state::TaskState;
 use crate::wire::convert::wire_timeout;
 use crate::wire::status::{self, Operation};
-pub use dfdaemon_api::task_id::Scheme as TaskIdScheme;
+pub use dfdaemon_api::task_id::TaskIdScheme;
 pub use file_id::task_id;
 pub(crate) use file_id::{file_id, id_of};
 #[cfg(feature = "cli")]

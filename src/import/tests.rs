@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt, symlink}
 use std::sync::{Arc, Mutex};
 
 use dfdaemon_api::common::v2::PersistentCacheTask;
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
@@ -218,7 +218,7 @@ async fn an_existing_task_is_a_success_only_if_asked_and_the_same() {
 
 /// What a daemon that hashed `content` answers, while `meanwhile` happens to the file.
 fn while_imported(
-    scheme: Scheme,
+    scheme: TaskIdScheme,
     content: &'static str,
     meanwhile: impl Fn(&Path) + Send + Sync + 'static,
 ) -> Answers {
@@ -258,7 +258,7 @@ fn write(path: &Path, content: &str) {
 
 #[tokio::test]
 async fn a_file_that_changes_during_its_import_is_refused_whatever_its_modification_time_says() {
-    for scheme in [Scheme::Crc32, Scheme::Sha256] {
+    for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
         let (_directory, mut request) = file();
         let answers = while_imported(scheme, "12345", |path| rewrite(path, "12346"));
         let error = import(answers, request.clone()).await.unwrap_err();
@@ -278,7 +278,7 @@ async fn a_file_that_changes_during_its_import_is_refused_whatever_its_modificat
 
 #[tokio::test]
 async fn a_file_whose_content_stays_is_imported_whatever_else_happens_to_it() {
-    for scheme in [Scheme::Crc32, Scheme::Sha256] {
+    for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
         let (_directory, request) = file();
         let happens: [fn(&Path); 5] = [
             |path| fs::hard_link(path, path.with_extension("link")).unwrap(),

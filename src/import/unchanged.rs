@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use dfdaemon_api::task_id::{Parameters, Scheme};
+use dfdaemon_api::task_id::{Parameters, TaskIdScheme};
 
 use crate::import::{ImportRequest, file_id};
 use crate::types::error::{Error, Result};
@@ -69,9 +69,9 @@ pub(super) fn check(
         ));
     }
     let scheme = if task_id.len() == SHA256_LENGTH {
-        Scheme::Sha256
+        TaskIdScheme::Sha256
     } else {
-        Scheme::Crc32
+        TaskIdScheme::Crc32
     };
     let parameters = Parameters {
         tag: request.tag.as_deref(),

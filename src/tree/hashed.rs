@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 use rustix::fs::OFlags;
 
 use super::manifest::Sha256Digest;
@@ -20,7 +20,7 @@ pub(super) struct Hashed {
     /// None if a copy is imported.
     pub(super) import: Option<CheckedImport>,
     pub(super) sha256: Sha256Digest,
-    ids: [(Scheme, String); 2],
+    ids: [(TaskIdScheme, String); 2],
 }
 
 impl Hashed {
@@ -46,7 +46,7 @@ impl Hashed {
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(&path)
             .map_err(cannot)?;
-        let mut hashers = [Scheme::Crc32, Scheme::Sha256].map(TaskIdHasher::new);
+        let mut hashers = [TaskIdScheme::Crc32, TaskIdScheme::Sha256].map(TaskIdHasher::new);
         let capacity = usize::try_from(length).unwrap_or(READ_LENGTH);
         let part = capacity.saturating_add(1).min(READ_LENGTH);
         let mut content = ContentReader::new(&file, part);
@@ -67,13 +67,13 @@ impl Hashed {
             import,
             sha256: digest,
             ids: [
-                (Scheme::Crc32, crc32.finish(parameters)),
-                (Scheme::Sha256, sha256.finish(parameters)),
+                (TaskIdScheme::Crc32, crc32.finish(parameters)),
+                (TaskIdScheme::Sha256, sha256.finish(parameters)),
             ],
         })
     }
 
-    pub(super) fn id(&self, scheme: Scheme) -> &str {
+    pub(super) fn id(&self, scheme: TaskIdScheme) -> &str {
         let [first, second] = &self.ids;
         if first.0 == scheme {
             &first.1
@@ -83,7 +83,7 @@ impl Hashed {
     }
 
     /// By which scheme the file has this id.
-    pub(super) fn scheme_of(&self, id: &str) -> Option<Scheme> {
+    pub(super) fn scheme_of(&self, id: &str) -> Option<TaskIdScheme> {
         let found = self.ids.iter().find(|(_, known)| known == id);
         found.map(|(scheme, _)| *scheme)
     }

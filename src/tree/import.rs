@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dfdaemon_api::task_id::Scheme;
+use dfdaemon_api::task_id::TaskIdScheme;
 use jiff::{SignedDuration, Timestamp};
 
 use super::hashed::Hashed;
@@ -218,7 +218,7 @@ struct State {
     /// By content, the entry whose task it is.
     by_content: HashMap<Sha256Digest, usize>,
     /// How the daemon calculates ids, once it has sent one.
-    scheme: Option<Scheme>,
+    scheme: Option<TaskIdScheme>,
     /// Whether the last file existed already: then the next one is asked for before it is sent.
     existed: bool,
     existing_count: usize,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use dfdaemon_api::task_id::Scheme;
+use dfdaemon_api::task_id::TaskIdScheme;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
 
@@ -42,10 +42,10 @@ pub(crate) enum Origin {
 
 impl Release {
     /// How the daemon computes task ids.
-    pub(crate) fn scheme(self) -> Scheme {
+    pub(crate) fn scheme(self) -> TaskIdScheme {
         match self {
-            Self::V0_2 => Scheme::Crc32,
-            Self::V1_5 => Scheme::Sha256,
+            Self::V0_2 => TaskIdScheme::Crc32,
+            Self::V1_5 => TaskIdScheme::Sha256,
         }
     }
 
@@ -170,10 +170,13 @@ mod tests {
                 release.default_ttl().map(|ttl| ttl.as_secs()),
             )
         };
-        assert_eq!(decided(Release::V0_2), (Scheme::Crc32, false, false, None));
+        assert_eq!(
+            decided(Release::V0_2),
+            (TaskIdScheme::Crc32, false, false, None)
+        );
         assert_eq!(
             decided(Release::V1_5),
-            (Scheme::Sha256, true, true, Some(86_400))
+            (TaskIdScheme::Sha256, true, true, Some(86_400))
         );
     }
 

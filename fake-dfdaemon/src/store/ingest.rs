@@ -12,7 +12,7 @@ use std::thread;
 
 use dfdaemon_api::digest::{combined_crc32, crc32};
 use dfdaemon_api::piece::PieceLayout;
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 
 use super::cancel::CancelFlag;
 use super::disk::{Buffer, Disk, FoundData};
@@ -181,14 +181,14 @@ pub(crate) fn crc32_of(disk: &Disk, file: &File, range: Range<u64>) -> io::Resul
 pub(crate) fn id_of(
     disk: &Disk,
     file: &File,
-    scheme: Scheme,
+    scheme: TaskIdScheme,
     layout: PieceLayout,
     crc32: Option<&[u32]>,
     parameters: Parameters<'_>,
     cancel: &CancelFlag,
 ) -> io::Result<String> {
     let hasher = match (scheme, crc32) {
-        (Scheme::Crc32, Some(crc32)) => {
+        (TaskIdScheme::Crc32, Some(crc32)) => {
             let lengths = layout.iter().map(|(_, range)| range.end - range.start);
             let combined = combined_crc32(crc32.iter().copied().zip(lengths));
             TaskIdHasher::from_crc32(combined, layout.content_length())
@@ -268,7 +268,7 @@ mod tests {
             prop_assert_eq!(&digests, &chunks.map(crc32).collect::<Vec<_>>());
             prop_assert_eq!(ingest(&disk, &source, None, layout, &flag).unwrap(), digests.clone());
             prop_assert_eq!(fs::read(dir.path().join("target")).unwrap(), bytes.clone());
-            for scheme in [Scheme::Crc32, Scheme::Sha256] {
+            for scheme in [TaskIdScheme::Crc32, TaskIdScheme::Sha256] {
                 let mut hasher = TaskIdHasher::new(scheme);
                 hasher.update(&bytes);
                 let id = hasher.finish(Parameters::default());
@@ -327,7 +327,7 @@ mod tests {
         let error = id_of(
             &disk,
             &source,
-            Scheme::Sha256,
+            TaskIdScheme::Sha256,
             layout,
             None,
             parameters,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 use fake_dfdaemon::{FakeDfdaemon, Release};
 use tempfile::TempDir;
 use tonic::{Code, Status};
@@ -144,7 +144,7 @@ impl TestedDaemon {
         tempfile::tempdir_in(OTHER_FILE_SYSTEM).unwrap()
     }
 
-    pub(crate) fn scheme(&self) -> Scheme {
+    pub(crate) fn scheme(&self) -> TaskIdScheme {
         content::scheme(self.release)
     }
 

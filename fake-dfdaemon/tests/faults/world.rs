@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dfdaemon_api::task_id::{Parameters, Scheme, TaskIdHasher};
+use dfdaemon_api::task_id::{Parameters, TaskIdHasher, TaskIdScheme};
 use fake_dfdaemon::{Action, Builder, FakeDfdaemon, Fault, Rpc};
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ impl World {
     /// A new file, not imported yet.
     pub(crate) fn file(&self, length: usize) -> Subject {
         let (path, bytes) = self.new_file(length);
-        let mut hasher = TaskIdHasher::new(Scheme::Crc32);
+        let mut hasher = TaskIdHasher::new(TaskIdScheme::Crc32);
         hasher.update(&bytes);
         let id = hasher.finish(Parameters::default());
         Subject { path, id, bytes }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dfdaemon_api::task_id::Scheme;
+use dfdaemon_api::task_id::TaskIdScheme;
 
 pub use testkit::content::seeded as bytes;
 
@@ -19,10 +19,10 @@ pub fn new_file(directory: &Path, length: usize) -> (PathBuf, Vec<u8>) {
 }
 
 /// How a release, such as 0.2, computes task ids.
-pub fn scheme(release: impl Display) -> Scheme {
+pub fn scheme(release: impl Display) -> TaskIdScheme {
     match release.to_string().as_str() {
-        "0.2" => Scheme::Crc32,
-        "1.5" => Scheme::Sha256,
+        "0.2" => TaskIdScheme::Crc32,
+        "1.5" => TaskIdScheme::Sha256,
         other => panic!("{other} is no release"),
     }
 }

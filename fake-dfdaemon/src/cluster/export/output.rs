@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dfdaemon_api::digest::Digest;
+use dfdaemon_api::digest::{Digest, DigestHasher};
 
 use crate::cluster::Error;
 use crate::cluster::replica_ops::check_length;
@@ -192,7 +192,7 @@ impl Output {
             return Ok(());
         };
         let expected = parse_digest(raw)?;
-        let mut hasher = expected.hasher();
+        let mut hasher = DigestHasher::of(&expected);
         let whole = 0..file.metadata()?.len();
         for_each_chunk(&self.disk, file, whole, |chunk| {
             hasher.update(chunk);
@@ -205,7 +205,7 @@ impl Output {
         let matches = if decimal_only {
             written == computed
         } else {
-            expected.matches(&actual)
+            actual.is(&expected)
         };
         if matches {
             return Ok(());
