@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::manifest::{Entry, Kind, directories};
+use super::walk::Odd;
 use crate::types::error::{Error, Result};
 
 /// How many differences an error names; the others are counted.
@@ -14,8 +15,9 @@ const MAX_NAMED: usize = 20;
 pub(super) struct Differences(BTreeMap<String, String>);
 
 impl Differences {
-    /// What shows without reading a file: names, kinds and lengths. `found` is what is in the directory.
-    pub(super) fn between(tree: &[Entry], found: &[Entry]) -> Self {
+    /// What shows without reading a file: names, kinds and lengths. `found` is what is in the directory, and
+    /// `odd` what is there and can be in no tree.
+    pub(super) fn between(tree: &[Entry], found: &[Entry], odd: Vec<Odd>) -> Self {
         let mut rest: BTreeMap<_, _> = found.iter().map(|entry| (&*entry.path, entry)).collect();
         let mut differences = Self::default();
         for entry in tree {
@@ -39,6 +41,9 @@ impl Differences {
         }
         for path in rest.into_keys() {
             differences.note(path, "is not in the tree".to_owned());
+        }
+        for Odd { path, why, .. } in odd {
+            differences.note(&path, why.to_owned());
         }
         differences.without_what_is_below()
     }
@@ -155,7 +160,7 @@ mod tests {
     }
 
     fn differences(tree: &str, found: &str) -> Vec<String> {
-        let differences = Differences::between(&entries(tree), &entries(found));
+        let differences = Differences::between(&entries(tree), &entries(found), Vec::new());
         let Err(error) = differences.into_result(Path::new("/d")) else {
             return Vec::new();
         };
@@ -205,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_difference_covers_what_is_below_it() {
-        let differences = Differences::between(&entries("b/ b/c=7 d"), &entries("d"));
+        let differences = Differences::between(&entries("b/ b/c=7 d"), &entries("d"), Vec::new());
         assert!(differences.cover("b") && differences.cover("b/c"));
         assert!(!differences.cover("d") && !differences.cover("b-/c"));
     }

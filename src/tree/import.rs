@@ -133,7 +133,10 @@ impl Client {
             ..tree.request.clone()
         };
         let root = path.clone();
-        let entries = finished(on_thread("walk", move || walk(&root))?).await?;
+        let entries = finished(on_thread("walk", move || {
+            walk(&root, &mut |odd| Err(odd.into_error()))
+        })?)
+        .await?;
         let summary = TreeSummary::of(&entries);
         let counter = Counter::new(tree.progress.as_ref());
         counter.begin(&summary);

@@ -320,13 +320,19 @@ async fn a_directory_is_the_tree_until_anything_but_permissions_differs() {
         fs::write(out.join("sub/b"), "cc").unwrap();
         fs::write(out.join("sub/new"), "").unwrap();
         fs::remove_file(out.join("nothing")).unwrap();
+        // What no tree can have.
+        symlink("/dev/null", out.join("null")).unwrap();
+        fs::remove_file(out.join("link")).unwrap();
+        symlink("link", out.join("link")).unwrap();
         let error = world.client.verify_tree(&check, &out).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Integrity);
         assert_eq!(error.to_string(), format!("cannot verify task {id}"));
         let causes = [
             format!("{} is not the tree", out.display()),
             "a has other content".to_owned(),
+            "link is a link that leads back to itself".to_owned(),
             "nothing is missing".to_owned(),
+            "null is a device".to_owned(),
             "sub/b has other content".to_owned(),
             "sub/new is not in the tree".to_owned(),
         ];

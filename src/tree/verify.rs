@@ -126,8 +126,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::Integrity`] if it is not, with the differences as causes, or if the task is no
-    /// tree; [`ErrorKind::LocalFile`] if the directory cannot be read or has something in it that
-    /// is no file, link or directory; and the errors of an export.
+    /// tree; [`ErrorKind::LocalFile`] if the directory or something in it cannot be read; and the errors
+    /// of an export.
     pub async fn verify_tree(
         &self,
         tree: &VerifyTree,
@@ -150,7 +150,15 @@ impl Client {
         // Without a slash at its end.
         let path: PathBuf = path.components().collect();
         let root = path.clone();
-        let found = finished(on_thread("walk", move || walk(&root))?).await?;
+        let walked = on_thread("walk", move || {
+            let mut odd = Vec::new();
+            let found = walk(&root, &mut |one| {
+                odd.push(one);
+                Ok(())
+            })?;
+            Ok((found, odd))
+        })?;
+        let (found, odd) = finished(walked).await?;
         let entries = self.manifest(&ExportRequest::new(&tree.task_id)).await?;
         let summary = TreeSummary::of(&entries);
         let counter = Arc::new(Counter::new(tree.progress.as_ref()));
@@ -158,7 +166,7 @@ impl Client {
         let all = Files {
             root: &path,
             entries: &entries,
-            differences: Mutex::new(Differences::between(&entries, &found)),
+            differences: Mutex::new(Differences::between(&entries, &found, odd)),
             counter,
             next: AtomicUsize::new(0),
             wanted: Arc::new(()),

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::manifest::{self, Entry, Kind, Sha256Digest};
 use crate::output::is_temporary_name;
 use crate::types::error::{Error, Result};
@@ -29,15 +31,45 @@ struct Level {
     names: Vec<OsString>,
 }
 
-/// Everything below `root`, sorted. The ids and hashes of files are not yet known.
+/// What cannot be part of a tree.
+#[derive(Debug)]
+pub(super) struct Odd {
+    /// As [`Entry::path`], with replacement characters for what is not UTF-8.
+    pub(super) path: String,
+    place: PathBuf,
+    /// What it is, as the end of a sentence about it.
+    pub(super) why: &'static str,
+}
+
+impl Odd {
+    /// [`crate::ErrorKind::LocalFile`].
+    pub(super) fn into_error(self) -> Error {
+        refused(&self.place, format!("it {}", self.why))
+    }
+}
+
+/// Why a name in the directory becomes no entry.
+enum NoEntry {
+    Odd(&'static str),
+    Unreadable(Error),
+}
+
+impl From<Error> for NoEntry {
+    fn from(error: Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// Everything below `root`, sorted. The ids and hashes of files are not yet known. `odd` is handed what
+/// cannot be part of a tree, and may end the walk.
 ///
 /// # Errors
 ///
-/// [`crate::ErrorKind::LocalFile`], naming what cannot be part of a tree. Blocks.
-pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
+/// [`crate::ErrorKind::LocalFile`] if the directory or something in it cannot be read; the errors of `odd`. Blocks.
+pub(super) fn walk(root: &Path, odd: &mut dyn FnMut(Odd) -> Result<()>) -> Result<Vec<Entry>> {
     let metadata = fs::metadata(root).map_err(|source| cannot_read(root, source))?;
     if !metadata.is_dir() {
-        return Err(refused(root, "it is not a directory"));
+        return Err(refused(root, "it is not a directory".to_owned()));
     }
     let real_root = fs::canonicalize(root).map_err(|source| cannot_read(root, source))?;
     let mut entries = Vec::new();
@@ -48,55 +80,63 @@ pub(super) fn walk(root: &Path) -> Result<Vec<Entry>> {
             continue;
         };
         let place = current.place.join(&name);
-        let name = name
-            .into_string()
-            .map_err(|_| refused(&place, "its name is not UTF-8, which a manifest needs"))?;
-        let path = if current.path.is_empty() {
-            name
-        } else {
-            format!("{}/{name}", current.path)
-        };
-        let outside = current.outside;
-        let mut metadata =
-            fs::symlink_metadata(&place).map_err(|source| cannot_read(&place, source))?;
-        let mut leads_out = false;
-        if metadata.is_symlink() {
-            if let Some(target) = kept_link(&real_root, &place, &path, outside)? {
-                let kind = Kind::Link { target };
-                entries.push(Entry { path, kind });
-                continue;
-            }
-            metadata = fs::metadata(&place).map_err(|source| cannot_read(&place, source))?;
-            leads_out = true;
+        let mut path = name.to_string_lossy().into_owned();
+        if !current.path.is_empty() {
+            path = format!("{}/{path}", current.path);
         }
-        let mode = metadata.permissions().mode() & PERMISSIONS;
-        let kind = if metadata.is_dir() {
-            let identity = (metadata.dev(), metadata.ino());
-            if levels.iter().any(|level| level.identity == identity) {
-                return Err(refused(&place, "it is a link to a directory above it"));
-            }
-            levels.push(level(
-                path.clone(),
-                &place,
-                &metadata,
-                outside || leads_out,
-            )?);
-            Kind::Directory { mode }
-        } else if metadata.is_file() {
-            Kind::File {
-                mode,
-                length: metadata.len(),
-                task_id: String::new(),
-                sha256: Sha256Digest::default(),
-            }
+        let kind = if name.to_str().is_none() {
+            Err(NoEntry::Odd(
+                "has a name that is not UTF-8, which a manifest needs",
+            ))
         } else {
-            return Err(refused(&place, name_of(&metadata)));
+            enter(&real_root, &path, &place, &mut levels)
         };
-        entries.push(Entry { path, kind });
+        match kind {
+            Ok(kind) => entries.push(Entry { path, kind }),
+            Err(NoEntry::Odd(why)) => odd(Odd { path, place, why })?,
+            Err(NoEntry::Unreadable(error)) => return Err(error),
+        }
     }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    manifest::check_paths(&entries).map_err(|why| refused(root, &why))?;
+    manifest::check_paths(&entries).map_err(|why| refused(root, why))?;
     Ok(entries)
+}
+
+/// What is at `place`. A directory becomes one more level.
+fn enter(
+    real_root: &Path,
+    path: &str,
+    place: &Path,
+    levels: &mut Vec<Level>,
+) -> std::result::Result<Kind, NoEntry> {
+    let mut outside = levels.last().is_some_and(|level| level.outside);
+    let cannot = |source| cannot_read(place, source);
+    let mut metadata = fs::symlink_metadata(place).map_err(cannot)?;
+    if metadata.is_symlink() {
+        if let Some(target) = kept_link(real_root, place, path, outside)? {
+            return Ok(Kind::Link { target });
+        }
+        metadata = fs::metadata(place).map_err(cannot)?;
+        outside = true;
+    }
+    let mode = metadata.permissions().mode() & PERMISSIONS;
+    if metadata.is_file() {
+        return Ok(Kind::File {
+            mode,
+            length: metadata.len(),
+            task_id: String::new(),
+            sha256: Sha256Digest::default(),
+        });
+    }
+    if !metadata.is_dir() {
+        return Err(NoEntry::Odd(name_of(&metadata)));
+    }
+    let identity = (metadata.dev(), metadata.ino());
+    if levels.iter().any(|level| level.identity == identity) {
+        return Err(NoEntry::Odd("is a link to a directory above it"));
+    }
+    levels.push(level(path.to_owned(), place, &metadata, outside)?);
+    Ok(Kind::Directory { mode })
 }
 
 fn level(path: String, place: &Path, metadata: &Metadata, outside: bool) -> Result<Level> {
@@ -120,30 +160,36 @@ fn level(path: String, place: &Path, metadata: &Metadata, outside: bool) -> Resu
 
 /// What a link that stays in the tree leads to, relative to the directory it is in. None if what it
 /// leads to is outside, and has to become part of the tree.
-fn kept_link(root: &Path, place: &Path, path: &str, outside: bool) -> Result<Option<String>> {
+fn kept_link(
+    root: &Path,
+    place: &Path,
+    path: &str,
+    outside: bool,
+) -> std::result::Result<Option<String>, NoEntry> {
+    const NOT_UTF_8: NoEntry = NoEntry::Odd("is a link to a name that is not UTF-8");
+
     let target = fs::read_link(place).map_err(|source| cannot_read(place, source))?;
     let parent = place.parent().unwrap_or(root);
     let real = match fs::canonicalize(place) {
         Ok(real) => Some(real),
         Err(source) if source.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(cannot_read(place, source)),
+        Err(source) if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(NoEntry::Odd("is a link that leads back to itself"));
+        }
+        Err(source) => return Err(cannot_read(place, source).into()),
     };
     // As it stands, if nothing on its way is outside: what is outside has another place in the tree.
     if !outside && stays_inside(root, parent, &target) {
-        let text = target.to_str().map(ToOwned::to_owned);
-        return text
-            .map(Some)
-            .ok_or_else(|| refused(place, "it is a link to a name that is not UTF-8"));
+        let text = target.to_str().ok_or(NOT_UTF_8)?;
+        return Ok(Some(text.to_owned()));
     }
     let Some(real) = real else {
-        return Err(refused(place, "it is a link whose target does not exist"));
+        return Err(NoEntry::Odd("is a link whose target does not exist"));
     };
     let Ok(inside) = real.strip_prefix(root) else {
         return Ok(None);
     };
-    let inside = inside
-        .to_str()
-        .ok_or_else(|| refused(place, "it is a link to a name that is not UTF-8"))?;
+    let inside = inside.to_str().ok_or(NOT_UTF_8)?;
     let mut target = "../".repeat(path.matches('/').count());
     target.push_str(inside);
     if inside.is_empty() {
@@ -189,17 +235,16 @@ fn stays_inside(root: &Path, parent: &Path, target: &Path) -> bool {
 fn name_of(metadata: &Metadata) -> &'static str {
     let kind = metadata.file_type();
     if kind.is_fifo() {
-        "it is a FIFO"
+        "is a FIFO"
     } else if kind.is_socket() {
-        "it is a socket"
+        "is a socket"
     } else {
-        "it is a device"
+        "is a device"
     }
 }
 
-fn refused(place: &Path, why: &str) -> Error {
-    Error::local_file(format!("{} cannot be part of a tree", place.display()))
-        .because(why.to_owned())
+fn refused(place: &Path, why: String) -> Error {
+    Error::local_file(format!("{} cannot be part of a tree", place.display())).because(why)
 }
 
 fn cannot_read(place: &Path, source: io::Error) -> Error {
@@ -215,6 +260,10 @@ mod tests {
     use super::*;
     use crate::types::error::ErrorKind;
 
+    fn refuse(odd: Odd) -> Result<()> {
+        Err(odd.into_error())
+    }
+
     fn directory() -> (TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
@@ -224,7 +273,7 @@ mod tests {
 
     /// Each path with what it is: `name`, `name/`, or `name -> target`.
     fn shown(root: &Path) -> Vec<String> {
-        let entries = walk(root).unwrap();
+        let entries = walk(root, &mut refuse).unwrap();
         let shown = |entry: &Entry| match &entry.kind {
             Kind::Directory { .. } => format!("{}/", entry.path),
             Kind::File { .. } => entry.path.clone(),
@@ -324,7 +373,7 @@ mod tests {
             ("a directory above it", &|path| {
                 symlink("../..", path).unwrap()
             }),
-            ("symbolic links", &|path| symlink("odd", path).unwrap()),
+            ("back to itself", &|path| symlink("odd", path).unwrap()),
             ("not UTF-8", &|path| {
                 let name = OsString::from_vec(b"odd\xff".to_vec());
                 fs::write(path.parent().unwrap().join(name), "").unwrap();
@@ -334,7 +383,7 @@ mod tests {
             let (_directory, root) = directory();
             fs::create_dir(root.join("sub")).unwrap();
             make(&root.join("sub/odd"));
-            let error = walk(&root).unwrap_err();
+            let error = walk(&root, &mut refuse).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::LocalFile);
             let text = format!("{error} {}", error.causes().join(" "));
             assert!(text.contains("sub/odd") && text.contains(why), "{text}");
@@ -342,7 +391,7 @@ mod tests {
         let (directory, _) = directory();
         for path in ["missing", "file"] {
             fs::write(directory.path().join("file"), "").unwrap();
-            let error = walk(&directory.path().join(path)).unwrap_err();
+            let error = walk(&directory.path().join(path), &mut refuse).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::LocalFile);
         }
     }
