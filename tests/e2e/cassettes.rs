@@ -157,73 +157,84 @@ fn start(program: &str, socket: &Path, options: &[&str]) -> DaemonProcess {
     DaemonProcess::spawn(command)
 }
 
-/// Records a session in front of a fake, replays it elsewhere, and compares. What it came to.
-#[track_caller]
-fn cannot_tell(lines: &[&str], release: Release, fault: Option<&str>) -> Vec<Came> {
-    cannot_tell_of(TWO_PIECES, lines, release, fault)
+/// A session that was recorded in front of a fake.
+struct Recorded<'a> {
+    lines: &'a [&'a str],
+    /// The length of `file`.
+    length: usize,
+    world: World,
+    cassette: PathBuf,
+    came: Vec<Came>,
+    /// How often the daemon's fault fired.
+    fired: u64,
 }
 
-/// The same with a `file` of this length.
-#[track_caller]
-fn cannot_tell_of(
-    length: usize,
-    lines: &[&str],
-    release: Release,
-    fault: Option<&str>,
-) -> Vec<Came> {
-    let world = World::with(|builder| {
-        let builder = builder.release(release);
-        match fault {
-            Some(fault) => builder.fault(fault.parse::<Fault>().unwrap()),
-            None => builder,
+impl<'a> Recorded<'a> {
+    fn new(length: usize, lines: &'a [&'a str], release: Release, fault: Option<&Fault>) -> Self {
+        let world = World::with(|builder| builder.release(release));
+        let guard = fault.map(|fault| world.daemon().fault(fault.clone()));
+        begin(&world, lines, length);
+        let socket = world.beside("in");
+        let cassette = world.beside("cassette");
+        let (upstream, named) = (world.endpoint(0), cassette.to_str().unwrap());
+        let options = [
+            "--upstream",
+            upstream.to_str().unwrap(),
+            "--cassette",
+            named,
+        ];
+        let recorder = start("record", &socket, &options);
+        let came = session(lines, &world, &socket);
+        assert_eq!(recorder.terminate(), Some(0));
+        Self {
+            lines,
+            length,
+            cassette,
+            came,
+            fired: guard.map_or(0, |guard| guard.fired()),
+            world,
         }
-    });
-    begin(&world, lines, length);
-    let socket = world.beside("in");
-    let cassette = world.beside("cassette");
-    let (upstream, named) = (world.endpoint(0), cassette.to_str().unwrap());
-    let options = [
-        "--upstream",
-        upstream.to_str().unwrap(),
-        "--cassette",
-        named,
-    ];
-    let recorder = start("record", &socket, &options);
-    let recorded = session(lines, &world, &socket);
-    assert_eq!(recorder.terminate(), Some(0));
-
-    let elsewhere = Directory::new();
-    begin(&elsewhere, lines, length);
-    let socket = elsewhere.beside("in");
-    let mapping = format!("{}={}", world.work().display(), elsewhere.work().display());
-    let replay = start(
-        "replay",
-        &socket,
-        &["--cassette", named, "--path", &mapping],
-    );
-    let replayed = session(lines, &elsewhere, &socket);
-    assert_eq!(replay.terminate(), Some(0));
-    for (replayed, recorded) in replayed.iter().zip(&recorded) {
-        let differs = |what: &str| format!("{fault:?}: {what} of {:?}", recorded.line);
-        assert_eq!(replayed.stderr, recorded.stderr, "{}", differs("stderr"));
-        assert_eq!(replayed.code, recorded.code, "{}", differs("exit code"));
-        let mut recorded = recorded.clone();
-        if recorded.line.ends_with("-O -") && recorded.code != Some(0) {
-            // How much comes before a failure is seen depends on who is faster.
-            let (short, long) = (&replayed.stdout, &recorded.stdout);
-            let is_part = short.starts_with(long) || long.starts_with(short);
-            assert!(is_part, "{}", differs("stdout"));
-            recorded.stdout.clone_from(short);
-        }
-        assert!(*replayed == recorded, "{}", differs("stdout or files"));
     }
-    recorded
+
+    /// Replays it elsewhere, and compares. What it came to.
+    #[track_caller]
+    fn is_replayed(self, case: &str) -> Vec<Came> {
+        let elsewhere = Directory::new();
+        begin(&elsewhere, self.lines, self.length);
+        let socket = elsewhere.beside("in");
+        let (from, to) = (self.world.work(), elsewhere.work());
+        let mapping = format!("{}={}", from.display(), to.display());
+        let named = self.cassette.to_str().unwrap();
+        let replay = start(
+            "replay",
+            &socket,
+            &["--cassette", named, "--path", &mapping],
+        );
+        let replayed = session(self.lines, &elsewhere, &socket);
+        assert_eq!(replay.terminate(), Some(0));
+        for (replayed, recorded) in replayed.iter().zip(&self.came) {
+            let differs = |what: &str| format!("{case}: {what} of {:?}", recorded.line);
+            assert_eq!(replayed.stderr, recorded.stderr, "{}", differs("stderr"));
+            assert_eq!(replayed.code, recorded.code, "{}", differs("exit code"));
+            let mut recorded = recorded.clone();
+            if recorded.line.ends_with("-O -") && recorded.code != Some(0) {
+                // How much comes before a failure is seen depends on who is faster.
+                let (short, long) = (&replayed.stdout, &recorded.stdout);
+                let is_part = short.starts_with(long) || long.starts_with(short);
+                assert!(is_part, "{}", differs("stdout"));
+                recorded.stdout.clone_from(short);
+            }
+            assert!(*replayed == recorded, "{}", differs("stdout or files"));
+        }
+        self.came
+    }
 }
 
 #[test]
 fn every_command_comes_to_the_same() {
     for release in [Release::V0_2, Release::V1_5] {
-        let came = cannot_tell(&SESSION, release, None);
+        let recorded = Recorded::new(TWO_PIECES, &SESSION, release, None);
+        let came = recorded.is_replayed("every command");
         let codes: Vec<_> = came.iter().map(|came| came.code.unwrap()).collect();
         assert_eq!(codes, CODES);
     }
@@ -232,7 +243,8 @@ fn every_command_comes_to_the_same() {
 #[test]
 fn trees_standard_input_and_doctor_come_to_the_same() {
     for release in [Release::V0_2, Release::V1_5] {
-        for came in cannot_tell(&STAGED, release, None) {
+        let recorded = Recorded::new(TWO_PIECES, &STAGED, release, None);
+        for came in recorded.is_replayed("trees and stdin") {
             assert_eq!(came.code, Some(0), "{}: {}", came.line, came.stderr);
         }
     }

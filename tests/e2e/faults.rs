@@ -4,14 +4,14 @@ pub(crate) mod table;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use fake_dfdaemon::{Action, Fault, Proxy};
-use testkit::wait::{Changes, HANGS};
+use testkit::wait::Changes;
 
 use self::table::{COLUMNS, Column, Expected, fault, rows};
 use crate::support::command::words;
 use crate::support::files::{PIECE, files_below, names_in};
+use crate::support::world::times_out_in;
 use crate::support::{Run, World};
 
 /// What a proxy has no part in.
@@ -26,11 +26,6 @@ const PLACES: [&str; 6] = [
     r#"{"piece":1}"#,
     r#"{"bytes":1}"#,
 ];
-
-/// What commands get whose daemon never answers: the world's time stands still, only the
-/// client's own can end them. On a busy machine it may be over before they come to the fault; they
-/// get twice as much then.
-const TIMEOUT: Duration = Duration::from_millis(700);
 
 fn kind(code: i32) -> &'static str {
     match code {
@@ -126,13 +121,12 @@ impl<'a> Cells<'a> {
             Some(proxy) => proxy.fault(fault),
             None => self.world.daemon().fault(fault),
         };
-        let mut timeout = (expected == Expected::Exit(8)).then_some(TIMEOUT);
-        let mut run = self.run_in_time(timeout, case);
-        while let Some(longer) = timeout.filter(|_| guard.fired() == 0) {
-            assert!(longer < HANGS, "{case}: the fault never fires\n{run}");
-            timeout = Some(2 * longer);
-            run = self.run_in_time(timeout, case);
-        }
+        let line = self.column.line;
+        // The world's time stands still: only the client's own can end a call that is never answered.
+        let run = match expected {
+            Expected::Exit(8) => times_out_in(&guard, |time| self.run(line, &["--timeout", time])),
+            _ => self.run(line, &[]),
+        };
         let fires = expected != Expected::NeverFires;
         assert_eq!(guard.fired() > 0, fires, "{case}\n{run}");
         let code = match expected {
@@ -153,18 +147,6 @@ impl<'a> Cells<'a> {
             self.check_leftovers(case);
         }
         let _ = fs::remove_file(self.world.path("new"));
-    }
-
-    /// Runs the command, with a `--timeout` that it has to need and no longer than that.
-    fn run_in_time(&self, timeout: Option<Duration>, case: &str) -> Run {
-        let given = timeout.map(|timeout| format!("{}ms", timeout.as_millis()));
-        let options = given.as_deref().map(|given| ["--timeout", given]);
-        let began = Instant::now();
-        let run = self.run(self.column.line, options.as_ref().map_or(&[], |all| all));
-        let took = began.elapsed();
-        let least = timeout.unwrap_or_default();
-        assert!(took >= least, "{case}: {took:?}\n{run}");
-        run
     }
 
     /// The output is as it was, or whole; stdout may have got a part.

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::support::World;
 use crate::support::command::words;
 use crate::support::files::{PIECE, names_in};
-use crate::support::world::until_it_fires;
+use crate::support::world::{times_out_in, until_it_fires};
 
 const IMPORT: &str = "import --staging-dir staging";
 
@@ -157,7 +157,10 @@ fn signals_deadlines_and_failures_leave_no_copy_and_a_killed_one_is_swept() {
     running.terminate();
     running.wait().fails_with(143);
     is_empty(&world);
-    import().args(["--timeout", "200ms"]).run().fails_with(8);
+    let run = times_out_in(&fault, |timeout| {
+        import().args(["--timeout", timeout]).run()
+    });
+    run.fails_with(8);
     is_empty(&world);
     world.wait_for_ended(Rpc::Import, 2);
     drop(fault);

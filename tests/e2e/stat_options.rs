@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::support::command::words;
 use crate::support::terminal::Terminal;
+use crate::support::world::timeouts;
 use crate::support::{ScriptedDaemon, Step, World};
 
 #[test]
@@ -34,9 +35,13 @@ fn stat_waits_for_replicas_as_long_as_its_timeout() {
     };
     let task = wait("2", "30s").succeeds().json();
     assert_eq!(task["current_persistent_replica_count"], 2);
-    // There never will be three.
-    let run = wait("3", "300ms").fails_with(8);
-    run.says("it took longer than 300ms: the task had 2 persistent replicas, and 3 were asked for");
+    // There never will be three. On a busy machine its time may be over before it has asked once.
+    let had = "the task had 2 persistent replicas, and 3 were asked for";
+    let asks = timeouts().any(|timeout| {
+        let said = wait("3", &timeout).fails_with(8).stderr();
+        said.contains(&format!("it took longer than {timeout}: {had}"))
+    });
+    assert!(asks);
 }
 
 #[test]

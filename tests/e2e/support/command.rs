@@ -184,10 +184,15 @@ impl Running {
 
     /// Takes `length` bytes of stdout, and leaves it open.
     pub fn read(&mut self, length: usize) -> Vec<u8> {
+        self.try_read(length).unwrap()
+    }
+
+    /// The same, if so many come.
+    pub fn try_read(&mut self, length: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; length];
-        let stdout = self.child.stdout.as_mut().unwrap();
-        stdout.read_exact(&mut bytes).unwrap();
-        bytes
+        let stdout = self.child.stdout.as_mut()?;
+        stdout.read_exact(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Waits for a line on stderr.

@@ -212,6 +212,27 @@ pub fn until_fired(fault: &FaultGuard, times: u64) {
     fake_dfdaemon::block_on(fault.wait_until_fired(times));
 }
 
+/// Runs a command with a `--timeout` until it has met the fault, which nothing but its timeout ends. On a busy machine it
+/// may be over before that: it gets twice as much then.
+#[track_caller]
+pub fn times_out_in(fault: &FaultGuard, mut run: impl FnMut(&str) -> Run) -> Run {
+    let before = fault.fired();
+    for timeout in timeouts() {
+        let run = run(&timeout);
+        if fault.fired() > before {
+            return run;
+        }
+    }
+    panic!("the fault never fires");
+}
+
+/// Times for a `--timeout`, from a short one to one that no machine takes.
+pub fn timeouts() -> impl Iterator<Item = String> {
+    let times = std::iter::successors(Some(300), |time| Some(2 * time));
+    let times = times.take_while(|time| u128::from(*time) < testkit::wait::HANGS.as_millis());
+    times.map(|time: u64| format!("{time}ms"))
+}
+
 /// A runtime for what plays the daemon.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
