@@ -1,54 +1,78 @@
 //! `--timeout` holds wherever a daemon stands still, and a second signal wherever dfcache does.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::whole;
+use testkit::{Answers, whole};
 
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::PIECE;
-use crate::support::world::Directory;
+use crate::support::world::{Directory, timeouts};
 use crate::support::{ScriptedDaemon, Step, World, seeded, skipped};
 
-const COMMANDS: [&str; 6] = [
+/// Both outputs are there, and stay.
+const COMMANDS: [&str; 7] = [
+    "ls",
     "import file",
     "stat 7",
-    "ls",
-    "export -O out 7",
-    "export --transfer-from-dfdaemon -O out 7",
+    "export --overwrite -O old 7",
+    "export --overwrite --transfer-from-dfdaemon -O old 7",
+    "export -O new 7",
     "export -O - 7",
 ];
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
+/// Nothing that a daemon which stands still leaves undone takes longer than `--timeout`, which is over no earlier.
 #[track_caller]
-fn assert_in_time(directory: &Directory, endpoint: &Path, line: &str) {
-    let started = Instant::now();
-    let command = directory.at(endpoint).args(words(line));
-    let run = command.args(["--timeout", "300ms"]).run();
-    let elapsed = started.elapsed();
-    run.exits_with(8)
-        .says("it took longer than 300ms")
-        .does_not_say("ancelled");
-    assert!(elapsed >= TIMEOUT, "{line}: {elapsed:?}");
-    directory.holds_only(&["file"]);
-}
-
-/// The queue of the socket is full, so that connecting does not even begin.
-#[test]
-fn timeout_holds_while_no_connection_is_taken() {
+fn assert_in_time(endpoint: &Path, lines: &[&str]) {
     let directory = Directory::new();
     directory.file("file", 10);
-    let endpoint = directory.beside("full.sock");
+    let old = fs::read(directory.file("old", 10)).unwrap();
+    // All at once, since each takes its time.
+    let running = lines.iter().map(|line| {
+        let command = directory.at(endpoint).args(words(line));
+        (Instant::now(), command.args(["--timeout", "300ms"]).start())
+    });
+    for (started, running) in running.collect::<Vec<_>>() {
+        let run = running.wait();
+        let elapsed = started.elapsed();
+        let run = run.exits_with(8).says("it took longer than 300ms");
+        let run = run.says("--timeout gives it more time");
+        assert!(elapsed >= TIMEOUT, "{elapsed:?}\n{run}");
+        run.does_not_say("ancelled");
+    }
+    directory.holds_only(&["file", "old"]);
+    assert!(fs::read(directory.path("old")).unwrap() == old);
+}
+
+/// A socket that takes no connection. With room in its queue, a client believes that it is connected.
+fn takes_none(
+    directory: &Directory,
+    has_room: bool,
+) -> (PathBuf, UnixListener, Option<UnixStream>) {
+    let endpoint = directory.beside("silent.sock");
     let listener = UnixListener::bind(&endpoint).unwrap();
-    rustix::net::listen(&listener, 0).unwrap();
-    let _waiting = UnixStream::connect(&endpoint).unwrap();
-    for line in COMMANDS {
-        assert_in_time(&directory, &endpoint, line);
+    let waiting = (!has_room).then(|| {
+        rustix::net::listen(&listener, 0).unwrap();
+        UnixStream::connect(&endpoint).unwrap()
+    });
+    (endpoint, listener, waiting)
+}
+
+#[test]
+fn timeout_holds_while_no_connection_is_taken() {
+    for has_room in [false, true] {
+        let directory = Directory::new();
+        let (endpoint, _listener, _waiting) = takes_none(&directory, has_room);
+        assert_in_time(&endpoint, &COMMANDS);
     }
 }
 
@@ -74,30 +98,61 @@ fn mute(directory: &Directory) -> PathBuf {
 #[test]
 fn timeout_holds_after_the_preface() {
     let directory = Directory::new();
-    directory.file("file", 10);
-    let endpoint = mute(&directory);
-    for line in COMMANDS {
-        assert_in_time(&directory, &endpoint, line);
+    assert_in_time(&mute(&directory), &COMMANDS);
+}
+
+/// After the first byte, which ends the reference client's timeout; and when nothing is missing but the end of the stream.
+#[test]
+fn timeout_holds_to_the_end_of_a_stream() {
+    let content = seeded(1, PIECE + 1);
+    for pieces in [1, 2] {
+        let content = content.clone();
+        let export = move |request: &DownloadPersistentCacheTaskRequest| {
+            let mut steps = whole(&content);
+            steps.truncate(1 + pieces);
+            if request.output_path.is_some() {
+                let written = content.iter().copied().take(pieces * PIECE);
+                steps.insert(1, Step::Write(written.collect()));
+            }
+            steps.push(Step::Hang);
+            Ok(steps)
+        };
+        let daemon = ScriptedDaemon::start(Answers {
+            export: Arc::new(export),
+            before: vec![Step::Hang],
+            ..Answers::default()
+        });
+        // The scripted daemon does not wait before it lists.
+        assert_in_time(&daemon.endpoint, &COMMANDS[1..]);
     }
 }
 
-/// Nothing is missing but the end of the stream.
 #[test]
-fn timeout_holds_before_the_end() {
-    let content = seeded(1, PIECE + 1);
-    // The scripted daemon has nothing to list.
-    for line in COMMANDS.into_iter().filter(|line| *line != "ls") {
-        let by_path = line.starts_with("export -O out");
-        let mut steps = whole(&content);
-        if by_path {
-            steps.insert(1, Step::Write(content.clone()));
-        }
-        steps.push(Step::Hang);
-        let world = World::new();
-        world.file("file", 10);
-        let daemon = ScriptedDaemon::answering(steps);
-        assert_in_time(&world, &daemon.endpoint, line);
-    }
+fn timeout_holds_for_a_reader_that_does_not_read() {
+    let world = World::new();
+    let id = world.import(&world.file("file", 8 * PIECE));
+    let comes = timeouts().any(|timeout| {
+        let command = world.dfcache().args(["export", "--timeout", &timeout]);
+        let mut running = command.args(["-O", "-", &id]).start();
+        // Content has begun to come, for which a busy machine takes more time.
+        let comes = running.try_read(1000).is_some();
+        assert!(running.read_error_line().contains("cannot export"));
+        running.wait().exits_with(8);
+        comes
+    });
+    assert!(comes);
+}
+
+/// Nobody accepts: the connection waits in the queue of the socket.
+#[test]
+fn a_second_signal_is_not_needed_while_nobody_accepts() {
+    let directory = Directory::new();
+    let (endpoint, listener, _) = takes_none(&directory, true);
+    let running = directory.at(&endpoint).args(["stat", "7"]).start();
+    // It has connected, and has therefore begun to listen to signals.
+    let _connection = listener.accept().unwrap();
+    running.interrupt();
+    running.wait().fails_with(130).says("interrupted");
 }
 
 /// A pipe that takes nothing more.

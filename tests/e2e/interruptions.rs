@@ -1,10 +1,8 @@
-//! Signals, timeouts, and daemons that stand still.
+//! Signals, while a daemon stands still. Timeouts are in `deadlines`.
 
 use std::fs;
-use std::os::unix::net::UnixListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
 
 use fake_dfdaemon::Fault;
 use rustix::process::Signal;
@@ -12,8 +10,8 @@ use testkit::piece;
 use testkit::wait::Changes;
 
 use crate::support::command::words;
-use crate::support::files::{PIECE, names_in};
-use crate::support::world::until_it_fires;
+use crate::support::files::PIECE;
+use crate::support::world::{Directory, until_it_fires};
 use crate::support::{ScriptedDaemon, Step, World, seeded};
 
 /// Commands that stand still in the middle, with a file that was there before.
@@ -42,47 +40,26 @@ fn half(in_transfer: bool) -> Vec<Step> {
     steps
 }
 
+/// As many as there are that end a process unless it hears them.
+const SIGNALS: [i32; 16] = [1, 2, 3, 10, 12, 14, 15, 16, 24, 26, 27, 29, 30, 34, 50, 64];
+
 #[test]
 fn a_signal_ends_any_command_with_its_code_and_leaves_nothing() {
     for line in COMMANDS {
-        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-            let world = World::new();
-            let (file, old) = (world.file("file", 10), world.file("old", 10));
-            let before = (fs::read(&file).unwrap(), fs::read(&old).unwrap());
+        // All of them where there is most to take back.
+        let is_export = line.starts_with("export");
+        let signals = if is_export { &SIGNALS[..] } else { &[2, 15] };
+        let directory = Directory::new();
+        let (file, old) = (directory.file("file", 10), directory.file("old", 10));
+        let before = (fs::read(&file).unwrap(), fs::read(&old).unwrap());
+        for signal in signals {
             let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-            let command = world.at(&daemon.endpoint).args(words(line));
-            let running = command.start();
+            let running = directory.at(&daemon.endpoint).args(words(line)).start();
             daemon.wait_until_reached();
-            running.signal(signal);
-            running.wait().fails_with(code);
-            assert_eq!(
-                names_in(&world.work()),
-                ["file", "old"],
-                "{line} {signal:?}"
-            );
+            running.signal_numbered(*signal);
+            running.wait().fails_with(128 + signal).says("error: ");
+            directory.holds_only(&["file", "old"]);
             assert!(before == (fs::read(&file).unwrap(), fs::read(&old).unwrap()));
-        }
-    }
-}
-
-/// As many as there are that end a process unless it hears them.
-#[test]
-fn every_signal_that_ends_a_process_takes_back_what_was_begun() {
-    let numbers = [1, 2, 3, 10, 12, 14, 15, 16, 24, 26, 27, 29, 30, 34, 50, 64];
-    for line in [
-        "export --overwrite -O old 7",
-        "export --transfer-from-dfdaemon -O new 7",
-    ] {
-        let world = World::new();
-        world.file("old", 10);
-        for number in numbers {
-            let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-            let command = world.at(&daemon.endpoint).args(words(line));
-            let running = command.start();
-            daemon.wait_until_reached();
-            running.signal_numbered(number);
-            running.wait().fails_with(128 + number).says("error: ");
-            world.holds_only(&["old"]);
         }
     }
 }
@@ -94,7 +71,7 @@ fn a_signal_that_is_sent_twice_skips_neither_clean_up_nor_message() {
         "export -O new 7",
         "export --transfer-from-dfdaemon -O new 7",
     ] {
-        let world = World::new();
+        let world = Directory::new();
         let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
         let command = world.at(&daemon.endpoint).args(words(line));
         let running = command.start();
@@ -211,86 +188,6 @@ fn a_broken_off_import_can_be_done_again() {
         world.export(0, &export, &id, "out").succeeds();
         world.assert_same(&file, "out");
     }
-}
-
-/// Accepts connections and never says a word, not even HTTP/2's first one.
-fn silent(world: &World) -> (std::path::PathBuf, UnixListener) {
-    let endpoint = world.beside("silent.sock");
-    let listener = UnixListener::bind(&endpoint).unwrap();
-    (endpoint, listener)
-}
-
-#[test]
-fn timeout_bounds_a_daemon_that_never_says_a_word() {
-    let world = World::new();
-    world.file("file", 10);
-    let (endpoint, _listener) = silent(&world);
-    let lines = [
-        "import file",
-        "stat 7",
-        "ls",
-        "export -O out 7",
-        "export -O - 7",
-    ];
-    // All at once, since each takes its time.
-    let running = lines.map(|line| {
-        let command = world.at(&endpoint).args(words(line));
-        (Instant::now(), command.args(["--timeout", "300ms"]).start())
-    });
-    for (started, running) in running {
-        let run = running.wait().fails_with(8);
-        run.says("--timeout gives it more time");
-        let took = started.elapsed();
-        assert!(took >= Duration::from_millis(300), "{took:?}");
-    }
-    world.holds_only(&["file"]);
-}
-
-/// The reference client's timeout is over with the first byte.
-#[test]
-fn timeout_bounds_the_whole_operation_not_the_first_byte() {
-    // All at once, since each takes its time.
-    let running = COMMANDS.map(|line| {
-        let world = World::new();
-        let old = world.file("old", 10);
-        world.file("file", 10);
-        let before = fs::read(&old).unwrap();
-        let daemon = ScriptedDaemon::answering(half(line.contains("transfer")));
-        let command = world.at(&daemon.endpoint).args(words(line));
-        let running = command.args(["--timeout", "500ms"]).start();
-        (line, world, daemon, before, running)
-    });
-    for (line, world, _daemon, before, running) in running {
-        running.wait().fails_with(8);
-        assert_eq!(names_in(&world.work()), ["file", "old"], "{line}");
-        assert!(fs::read(world.path("old")).unwrap() == before);
-    }
-}
-
-#[test]
-fn timeout_bounds_a_reader_that_does_not_read() {
-    let world = World::new();
-    let id = world.import(&world.file("file", 8 * PIECE));
-    let command = world
-        .dfcache()
-        .args(["export", "--timeout", "2s", "-O", "-", &id]);
-    let mut running = command.start();
-    // Content has begun to come, which a busy machine must have the time for.
-    running.read(1000);
-    assert!(running.read_error_line().contains("cannot export"));
-    running.wait().exits_with(8);
-}
-
-/// Nobody accepts: the connection waits in the queue of the socket.
-#[test]
-fn a_second_signal_is_not_needed_while_nobody_accepts() {
-    let world = World::new();
-    let (endpoint, listener) = silent(&world);
-    let running = world.at(&endpoint).args(["stat", "7"]).start();
-    // It has connected, and has therefore begun to listen to signals.
-    let _connection = listener.accept().unwrap();
-    running.interrupt();
-    running.wait().fails_with(130).says("interrupted");
 }
 
 /// A shell without job control has what it starts in the background ignore SIGINT, and nohup SIGHUP.

@@ -42,7 +42,7 @@ const ASKS_AGAIN: &str = "fake-dfdaemon/tests/support/mod.rs";
 
 /// Where tests may look at the machine's clock, and what for. None holds that something is quicker than a time: a timer is
 /// never early, so that a test of it can look for the least that it took.
-const MEASURE: [(&str, &str); 8] = [
+const MEASURE: [(&str, &str); 7] = [
     (
         "fake-dfdaemon/tests/access/hung.rs",
         "how long a refusal must not come",
@@ -61,10 +61,6 @@ const MEASURE: [(&str, &str); 8] = [
         "moments that are microseconds apart",
     ),
     ("tests/e2e/deadlines.rs", "the least that a --timeout takes"),
-    (
-        "tests/e2e/interruptions.rs",
-        "the least that a --timeout takes",
-    ),
     (
         "tests/e2e/soak/mod.rs",
         "how long a soak goes on, and the processes come to rest",
