@@ -9,7 +9,6 @@
 //! the process.
 
 use std::future::Future;
-use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
+use crate::cli::descriptors;
 use crate::cli::exit::exit_code;
 use crate::cli::signals::{self, Bell, Heard, Signals};
 use crate::output::leftovers::Leftovers;
@@ -44,12 +44,6 @@ const LAST_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// How long a command whose reader is gone may still take to end by itself: all may have been read.
 const UNREAD: Duration = Duration::from_secs(1);
-
-/// More descriptors than a command ever has open for one file.
-const DESCRIPTORS: usize = 24;
-
-/// More descriptors than each further file takes that is on its way at a time.
-const DESCRIPTORS_PER_JOB: usize = 8;
 
 /// How long an operation may take.
 #[derive(Clone, Debug)]
@@ -117,7 +111,8 @@ impl Watched {
         report: Arc<impl Fn(Result<T>) -> ExitCode + Send + Sync + 'static>,
         leave: impl FnOnce(u8) + Send + 'static,
     ) -> Result<Self> {
-        enough_descriptors(bounds.as_ref().map_or(1, |bounds| bounds.jobs))?;
+        let jobs = bounds.as_ref().map_or(1, |bounds| bounds.jobs);
+        descriptors::take_room(jobs).map_err(|(error, hint)| cannot_start(error).hint(hint))?;
         // Listen before the operation begins, so that no signal is missed.
         let (signals, bell) = Signals::listen().map_err(cannot_start)?;
         let (break_off, broken_off) = oneshot::channel::<Error>();
@@ -273,23 +268,6 @@ impl Watcher {
         }
         false
     }
-}
-
-/// Looks for room before anything is begun: without descriptors, nothing can be taken back either.
-fn enough_descriptors(jobs: usize) -> Result<()> {
-    let stdin = std::io::stdin();
-    let needed = DESCRIPTORS.saturating_add(DESCRIPTORS_PER_JOB.saturating_mul(jobs - 1));
-    let mut taken = Vec::new();
-    for _ in 0..needed {
-        let one = stdin.as_fd().try_clone_to_owned().map_err(|source| {
-            let hint = format!(
-                "a command needs {needed} more open files than it is started with: see ulimit -n"
-            );
-            cannot_start(source).hint(hint)
-        })?;
-        taken.push(one);
-    }
-    Ok(())
 }
 
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -10,6 +10,7 @@
 mod allocator;
 mod common;
 mod deadline;
+mod descriptors;
 mod doctor;
 mod environment;
 mod exit;

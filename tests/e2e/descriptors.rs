@@ -44,3 +44,20 @@ fn few_descriptors_are_an_error_that_leaves_nothing() {
         assert!(done > 0, "{line}");
     }
 }
+
+#[test]
+fn a_tree_takes_more_descriptors_than_the_soft_limit_if_it_may() {
+    let world = World::new();
+    std::fs::create_dir(world.path("tree")).unwrap();
+    world.file("tree/file", 10);
+    let import = |limits: &str| {
+        let command = world.dfcache_after(limits).at(&world.endpoint(0));
+        command
+            .args(words("import --recursive --jobs 20 tree"))
+            .run()
+    };
+    import("ulimit -S -n 64").succeeds();
+    let few = import("ulimit -n 64").exits_with(1);
+    few.says("needs 176 more open files")
+        .says("fewer than 20 --jobs");
+}
