@@ -198,7 +198,7 @@ impl<'a> Recorded<'a> {
 
     /// Replays it elsewhere, and compares. What it came to.
     #[track_caller]
-    fn is_replayed(self, case: &str) -> Vec<Came> {
+    fn assert_replayed(self, case: &str) -> Vec<Came> {
         let elsewhere = Directory::new();
         begin(&elsewhere, self.lines, self.length);
         let socket = elsewhere.beside("in");
@@ -234,7 +234,7 @@ impl<'a> Recorded<'a> {
 fn every_command_comes_to_the_same() {
     for release in [Release::V0_2, Release::V1_5] {
         let recorded = Recorded::new(TWO_PIECES, &SESSION, release, None);
-        let came = recorded.is_replayed("every command");
+        let came = recorded.assert_replayed("every command");
         let codes: Vec<_> = came.iter().map(|came| came.code.unwrap()).collect();
         assert_eq!(codes, CODES);
     }
@@ -244,7 +244,7 @@ fn every_command_comes_to_the_same() {
 fn trees_standard_input_and_doctor_come_to_the_same() {
     for release in [Release::V0_2, Release::V1_5] {
         let recorded = Recorded::new(TWO_PIECES, &STAGED, release, None);
-        for came in recorded.is_replayed("trees and stdin") {
+        for came in recorded.assert_replayed("trees and stdin") {
             assert_eq!(came.code, Some(0), "{}: {}", came.line, came.stderr);
         }
     }

@@ -81,7 +81,7 @@ fn comes_to_the_same(on: &str, action: &str, fault: &Fault, lines: &[&str]) -> V
     let (case, length) = (fault.to_json(), length(on, action, fault));
     let (release, fault) = (Release::V0_2, Some(fault));
     if !["delay", "stall", "bandwidth"].contains(&action) {
-        return Recorded::new(length, lines, release, fault).is_replayed(&case);
+        return Recorded::new(length, lines, release, fault).assert_replayed(&case);
     }
     let command = if on == "list" { "ls" } else { on };
     let is_held_up = |line: &&&str| line.starts_with(command);
@@ -95,7 +95,7 @@ fn comes_to_the_same(on: &str, action: &str, fault: &Fault, lines: &[&str]) -> V
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         let recorded = Recorded::new(length, &lines, release, fault);
         if recorded.fired >= held_up {
-            return recorded.is_replayed(&case);
+            return recorded.assert_replayed(&case);
         }
     }
     panic!("{case} never holds up all of them");
