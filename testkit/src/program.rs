@@ -5,10 +5,12 @@ use std::io::Write as _;
 /// Set where CI runs on a machine that cannot do all that tests need.
 const MAY_SKIP: &str = "DFCACHE_TEST_MAY_SKIP";
 
-/// Says that a test, or part of it, cannot run here; past the harness, which would swallow it.
+/// Says that the test of this thread, or part of it, cannot run here; past the harness, which would swallow it.
 /// In CI nobody reads that, so there it is a failure unless it was allowed.
 pub fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     assert!(
         !is_set("CI") || is_set(MAY_SKIP),

@@ -3,17 +3,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
 
 use fake_dfdaemon::{Fault, Rpc};
 
-use crate::support::command::{DFCACHE, words};
+use crate::support::command::words;
 use crate::support::files::names_in;
 use crate::support::hung::HungFileSystem;
-use crate::support::process::fake_dfdaemon;
-use crate::support::users::{NOBODY, can_change_users, is_root};
+use crate::support::namespace::in_a_namespace;
+use crate::support::users::{NOBODY, Programs, can_change_users};
 use crate::support::world::Directory;
-use crate::support::{Run, World, skipped};
+use crate::support::{Dfcache, Run, World};
 
 #[track_caller]
 fn is_wrong(run: Run, what: &str, hint: &str) {
@@ -25,38 +24,9 @@ fn is_wrong(run: Run, what: &str, hint: &str) {
     assert_eq!(shown.matches('✗').count(), 1, "{run}");
 }
 
-/// Runs a script in a mount namespace of its own, with `$dfcache` and `$fake`; none where there is none.
-fn in_a_namespace(directory: &Directory, script: &str) -> Option<String> {
-    let mut command = Command::new("unshare");
-    if !is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-    command.arg(format!(
-        "mount -t tmpfs none full 2>/dev/null || exit 99\numount full\n{script}"
-    ));
-    let output = command
-        .env("dfcache", DFCACHE)
-        .env("fake", fake_dfdaemon())
-        .env("HOME", directory.home())
-        .env("TMPDIR", directory.beside(""))
-        .current_dir(directory.work())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    if output.status.code() == Some(99) {
-        skipped("no mount namespaces can be made here");
-        return None;
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    Some(String::from_utf8(output.stdout).unwrap())
-}
-
 #[test]
 fn a_socket_that_was_mounted_by_itself_is_stale_after_a_restart() {
     let directory = Directory::new();
-    fs::create_dir(directory.path("full")).unwrap();
     let script = r#"
         doctor="$dfcache doctor --log-max-files 0 -e mounted.sock"
         export doctor
@@ -66,7 +36,7 @@ fn a_socket_that_was_mounted_by_itself_is_stale_after_a_restart() {
         "$fake" run --hosts 1 --socket dfdaemon.sock --state-dir two -- sh -c \
             '$doctor; echo "code $?"'
     "#;
-    let Some(shown) = in_a_namespace(&directory, script) else {
+    let Some(shown) = in_a_namespace(&directory, script, &[]) else {
         return;
     };
     let (before, after) = shown
@@ -102,7 +72,7 @@ fn directories_that_are_full_or_read_only_are_told_apart() {
             ls -A full full/logs read-only
         '
     "#;
-    let Some(shown) = in_a_namespace(&directory, script) else {
+    let Some(shown) = in_a_namespace(&directory, script, &[]) else {
         return;
     };
     let count = |text: &str| shown.matches(text).count();
@@ -125,46 +95,34 @@ fn directories_that_are_full_or_read_only_are_told_apart() {
 
 #[test]
 fn what_this_user_may_not_do_is_said() {
-    if !can_change_users("what_this_user_may_not_do_is_said") {
+    if !can_change_users() {
         return;
     }
     let world = World::new();
-    let doctor = |line: &str| {
-        let prepare =
-            format!("exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups {line}");
-        let copy = world.beside("dfcache");
-        if !copy.exists() {
-            assert!(
-                Command::new("cp")
-                    .arg(DFCACHE)
-                    .arg(&copy)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-        }
-        let prepare = prepare.replace("DFCACHE", copy.to_str().unwrap());
-        world.dfcache_after(&prepare).at(&world.endpoint(0))
+    let dfcache = Programs::beside(&world).dfcache;
+    let doctor = |options: &str| {
+        let command = Dfcache::of(&dfcache, &world.work(), &world.home());
+        let command = command.at(&world.endpoint(0)).by_user(NOBODY);
+        command.args(words(&format!("doctor --log-max-files 0 {options}")))
     };
     // The socket is its daemon's alone, or a directory above it is.
-    let line = "DFCACHE doctor --log-max-files 0";
     let rights = |path: &std::path::Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     let state = world.endpoint(0).parent().unwrap().to_owned();
     rights(&state, 0o700);
     is_wrong(
-        doctor(line).run(),
+        doctor("").run(),
         "cannot look at",
         "search the directories above",
     );
     rights(&state, 0o755);
-    is_wrong(doctor(line).run(), "Permission denied", "hint: ");
+    is_wrong(doctor("").run(), "Permission denied", "hint: ");
     rights(&world.endpoint(0), 0o666);
-    doctor(line).run().succeeds();
+    doctor("").run().succeeds();
     fs::create_dir(world.path("mine")).unwrap();
     is_wrong(
-        doctor(&format!("{line} --staging-dir mine")).run(),
+        doctor("--staging-dir mine").run(),
         "cannot stage a copy in mine: Permission denied",
         "this user must be able to write there",
     );
@@ -182,7 +140,7 @@ fn what_hangs_is_said_and_the_rest_is_still_looked_at() {
             .run();
         is_wrong(run, "did not answer within 5s", "restart it");
     }
-    let Some(hung) = HungFileSystem::mount(&world, "what_hangs_is_said") else {
+    let Some(hung) = HungFileSystem::mount(&world) else {
         return;
     };
     // Both at once, since each waits for seconds.

@@ -1,32 +1,31 @@
-//! Disks that are full, and files that may not grow: real ones.
+//! Disks that are full or read-only, and files that may not grow: real ones.
 //!
 //! That every step of an export may fail is shown beside `export`, by a disk that is made to.
 
-use std::process::{Command, Stdio};
-
 use crate::support::command::DFCACHE;
 use crate::support::files::{MIB, compare, names_in};
-use crate::support::process::fake_dfdaemon;
+use crate::support::namespace::in_a_namespace;
 use crate::support::world::Directory;
-use crate::support::{Dfcache, ScriptedDaemon, Step, seeded, skipped};
+use crate::support::{Dfcache, ScriptedDaemon, Step, seeded};
 use testkit::{piece, whole};
 
 /// Exports onto a file system of each of these sizes, in each way, and says of each export: its
-/// size, way, what was there, exit code, names there, what is in the output.
-///
-/// Runs in a user namespace, in which anybody may mount.
+/// size, way, what was there, exit code, names there, what is in the output, and what was wrong. What is
+/// read-only gets nothing by a shell.
 const EXPORTS: &str = r#"
-    id=$("$DFCACHE" import file)
+    id=$("$dfcache" import file)
     for size in $SIZES; do
         for way in path transfer stdout; do
             for old in no yes; do
-                mount -t tmpfs -o size=$size none disk || exit 1
+                case $size$way in *,rostdout) continue;; esac
+                mount -t tmpfs -o size=${size%,ro} none disk || exit 1
                 options=
                 if [ $old = yes ]; then printf old >disk/out; options=--overwrite; fi
+                case $size in *,ro) mount -o remount,ro disk || exit 1;; esac
                 case $way in
-                    path) "$DFCACHE" export $options -O disk/out $id >said;;
-                    transfer) "$DFCACHE" export $options --transfer-from-dfdaemon -O disk/out $id >said;;
-                    stdout) "$DFCACHE" export -O - $id >disk/out;;
+                    path) "$dfcache" export $options -O disk/out $id >said 2>error;;
+                    transfer) "$dfcache" export $options --transfer-from-dfdaemon -O disk/out $id >said 2>error;;
+                    stdout) "$dfcache" export -O - $id >disk/out 2>error;;
                 esac
                 code=$?
                 names=$(ls -A disk | tr '\n' ,)
@@ -36,69 +35,57 @@ const EXPORTS: &str = r#"
                 elif [ "$(head -c 4 disk/out)" = old ]; then content=old
                 elif head -c $(stat -c %s disk/out) file | cmp -s - disk/out; then content=prefix
                 fi
-                echo $size $way $old $code ${names:-nothing} $content
+                wrong=$(grep -oE 'No space left on device|Read-only file system|hint: free some space' error | tr ' \n' _,)
+                echo $size $way $old $code ${names:-nothing} $content ${wrong:-nothing}
                 umount disk
             done
         done
     done
 "#;
 
-/// What a script says that may mount on `disk`, or none where there are no namespaces.
-fn in_a_namespace(directory: &Directory, script: &str, sizes: &str) -> Option<String> {
+/// What a script says beside a fake, which may mount on `disk`; none where there are no namespaces.
+fn beside_a_fake(directory: &Directory, script: &str, sizes: &str) -> Option<String> {
     std::fs::create_dir(directory.path("disk")).unwrap();
-    let own_root = ["--user", "--map-root-user", "--mount"];
-    let can = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(own_root).args(["sh", "-c", script]);
-        command.current_dir(directory.work()).stderr(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    if !can("mount -t tmpfs none disk") {
-        return None;
-    }
-    let output = Command::new("unshare")
-        .args(own_root)
-        .arg(fake_dfdaemon())
-        .args(["run", "--hosts", "1", "--", "sh", "-c", script])
-        .env("DFCACHE", DFCACHE)
-        .env("SIZES", sizes)
-        .env("HOME", directory.home())
-        .env("TMPDIR", directory.beside(""))
-        .env("DFCACHE_IMPORT_LOG_DIR", directory.home())
-        .env("DFCACHE_EXPORT_LOG_DIR", directory.home())
-        .current_dir(directory.work())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", output.status);
-    Some(String::from_utf8(output.stdout).unwrap())
+    let run = r#"exec "$fake" run --hosts 1 -- sh -c "$SCRIPT""#;
+    let variables = [
+        ("SCRIPT", script),
+        ("SIZES", sizes),
+        ("DFCACHE_LOG_MAX_FILES", "0"),
+    ];
+    in_a_namespace(directory, run, &variables)
 }
 
 #[test]
 fn a_file_system_that_fills_up_leaves_what_was_there() {
     let directory = Directory::new();
     std::fs::write(directory.path("file"), seeded(1, 5 * MIB + 1)).unwrap();
-    let sizes = "4k 1m 3m 4m 5m 6m";
-    let Some(exports) = in_a_namespace(&directory, EXPORTS, sizes) else {
-        skipped("no user namespace to mount a small file system in");
+    let sizes = "4k 1m 3m 4m 5m 6m 6m,ro";
+    let Some(exports) = beside_a_fake(&directory, EXPORTS, sizes) else {
         return;
     };
     let exports: Vec<Vec<_>> = exports
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
-    assert_eq!(exports.len(), sizes.split(' ').count() * 3 * 2);
+    assert_eq!(exports.len(), sizes.split(' ').count() * 3 * 2 - 2);
     for export in exports {
-        let [size, way, old, code, names, content] = export[..] else {
+        let [size, way, old, code, names, content, wrong] = export[..] else {
             panic!("{export:?}");
         };
-        let left = match (size, way, old) {
-            ("6m", ..) => ("0", "out,", "whole"),
-            (_, "stdout", _) => ("4", "out,", "prefix"),
-            (.., "yes") => ("4", "out,", "old"),
-            _ => ("4", "nothing", "none"),
+        let (names_left, content_left) = match old {
+            "yes" => ("out,", "old"),
+            _ => ("nothing", "none"),
         };
-        assert_eq!((code, names, content), left, "{size} {way} {old}");
+        let full = "No_space_left_on_device,";
+        let advised = "No_space_left_on_device,hint:_free_some_space,";
+        let left = match (size, way) {
+            ("6m", _) => ("0", "out,", "whole", "nothing"),
+            ("6m,ro", _) => ("4", names_left, content_left, "Read-only_file_system,"),
+            (_, "stdout") => ("4", "out,", "prefix", full),
+            _ => ("4", names_left, content_left, advised),
+        };
+        let came = (code, names, content, wrong);
+        assert_eq!(came, left, "{size} {way} {old}");
     }
 }
 
@@ -108,12 +95,12 @@ const LONGER: &str = r#"
     mount -t tmpfs -o size=8m none disk || exit 1
     truncate -s 64M sparse
     printf data | dd of=sparse conv=notrunc bs=1 seek=50000000 2>said
-    id=$("$DFCACHE" import sparse)
-    "$DFCACHE" export --transfer-from-dfdaemon -O disk/out $id >said
+    id=$("$dfcache" import sparse)
+    "$dfcache" export --transfer-from-dfdaemon -O disk/out $id >said
     cmp disk/out sparse && rm disk/out && echo sparse
-    id=$("$DFCACHE" import file)
+    id=$("$dfcache" import file)
     (while :; do df --output=avail disk | tail -n 1; done) >rooms &
-    "$DFCACHE" export --transfer-from-dfdaemon -O disk/out $id >said
+    "$dfcache" export --transfer-from-dfdaemon -O disk/out $id >said
     echo $?
     kill $!
     sort -n rooms | head -n 1
@@ -123,8 +110,7 @@ const LONGER: &str = r#"
 fn a_file_that_may_not_fit_is_tried_and_leaves_room_to_others() {
     let directory = Directory::new();
     std::fs::write(directory.path("file"), seeded(1, 16 * MIB)).unwrap();
-    let Some(said) = in_a_namespace(&directory, LONGER, "") else {
-        skipped("no user namespace to mount a small file system in");
+    let Some(said) = beside_a_fake(&directory, LONGER, "") else {
         return;
     };
     let [holes, code, least] = said.lines().collect::<Vec<_>>()[..] else {

@@ -36,9 +36,8 @@ fn command(world: &World, id: &str, line: &str) -> Dfcache {
 #[test]
 fn timeout_holds_where_a_file_system_hangs() {
     let world = World::new();
-    let test = "timeout_holds_where_a_file_system_hangs";
     let id = world.import(&world.file("file", 10));
-    let Some(_hung) = HungFileSystem::mount(&world, test) else {
+    let Some(_hung) = HungFileSystem::mount(&world) else {
         return;
     };
     // All at once, since each waits for seconds.
@@ -56,9 +55,8 @@ fn timeout_holds_where_a_file_system_hangs() {
 #[test]
 fn a_signal_ends_a_command_where_a_file_system_hangs() {
     let world = World::new();
-    let test = "a_signal_ends_a_command_where_a_file_system_hangs";
     let id = world.import(&world.file("file", 10));
-    let Some(hung) = HungFileSystem::mount(&world, test) else {
+    let Some(hung) = HungFileSystem::mount(&world) else {
         return;
     };
     assert!(hung.path().is_absolute());
@@ -83,11 +81,10 @@ fn a_signal_ends_a_command_where_a_file_system_hangs() {
 /// what it would leave behind.
 #[test]
 fn the_fake_ends_while_an_import_hangs() {
-    let test = "the_fake_ends_while_an_import_hangs";
     let directory = Directory::new();
     let temporary = directory.beside("temporary");
     std::fs::create_dir(&temporary).unwrap();
-    let Some(hung) = HungFileSystem::mount(&directory, test) else {
+    let Some(hung) = HungFileSystem::mount(&directory) else {
         return;
     };
     let mut command = Command::new(fake_dfdaemon());

@@ -17,7 +17,6 @@ mod support;
 
 mod bad_endpoints;
 mod bad_input;
-mod bad_places;
 mod cassettes;
 mod ci;
 mod crash_points;
@@ -41,7 +40,6 @@ mod kills;
 mod library;
 mod local_replicas;
 mod logs;
-
 mod mounts;
 mod packaging;
 mod progress;

@@ -4,14 +4,15 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::command::{DFCACHE, words};
 use crate::support::files::{PIECE, names_in, seeded};
+use crate::support::namespace::{can_unshare, unshare};
 use crate::support::process::fake_dfdaemon;
 use crate::support::users::{ANOTHER, NOBODY, Programs, is_root};
 use crate::support::world::Directory;
-use crate::support::{DaemonProcess, Dfcache, Run, skipped};
+use crate::support::{DaemonProcess, Dfcache, Run};
 
 /// Hides the directory `$1`, and becomes the rest as the user `$2`.
 const HIDE: &str = r#"
@@ -21,25 +22,6 @@ const HIDE: &str = r#"
     if [ "$user" = 0 ]; then exec "$@"; fi
     exec setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 "#;
-
-/// The arguments of `unshare` for a namespace in which anybody may mount.
-fn unshare() -> Vec<&'static str> {
-    let own_root = ["--user", "--map-root-user"];
-    let mut arguments = if is_root() { vec![] } else { own_root.to_vec() };
-    arguments.extend(["--mount", "--propagation", "private", "sh", "-c"]);
-    arguments
-}
-
-fn can_unshare() -> bool {
-    let mut command = Command::new("unshare");
-    let command = command.args(unshare()).arg("mount -t tmpfs none /tmp");
-    let status = command.stderr(Stdio::null()).status();
-    let can = status.is_ok_and(|status| status.success());
-    if !can {
-        skipped("no mount namespaces can be made here");
-    }
-    can
-}
 
 /// Whoever the client and the daemon may be.
 fn users() -> Vec<(u32, u32)> {

@@ -35,7 +35,7 @@ fn limited(program: &Path, limit: u32) -> [std::ffi::OsString; 2] {
 
 #[test]
 fn a_daemon_with_few_threads_serves_or_does_not_start() {
-    if !can_change_users("a_daemon_with_few_threads_serves_or_does_not_start") {
+    if !can_change_users() {
         return;
     }
     let directory = Directory::new();
@@ -103,7 +103,7 @@ fn serves(directory: &Directory, state: &Path, file: &Path) {
 
 #[test]
 fn a_command_with_few_threads_works_or_does_nothing() {
-    if !can_change_users("a_command_with_few_threads_works_or_does_nothing") {
+    if !can_change_users() {
         return;
     }
     let world = World::with(|builder| builder.socket_mode(0o666));

@@ -24,7 +24,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(daemon: u32, client: u32) -> Self {
+    /// None where nobody can become somebody else.
+    fn new(daemon: u32, client: u32) -> Option<Self> {
+        if !can_change_users() {
+            return None;
+        }
         let directory = Directory::new();
         let Programs {
             fake_dfdaemon,
@@ -47,12 +51,12 @@ impl Shared {
         ];
         command.args(options).arg(&state).uid(daemon).gid(daemon);
         let daemon = DaemonProcess::spawn(command);
-        Self {
+        Some(Self {
             directory,
             daemon,
             dfcache,
             client,
-        }
+        })
     }
 
     /// A directory of a user, which everybody may read.
@@ -89,10 +93,9 @@ const MODES: [&[&str]; 2] = [&[], &["--transfer-from-dfdaemon"]];
 /// As in /tmp: anybody may write, but rename and remove only what is their own.
 #[test]
 fn a_sticky_directory_takes_exports_from_a_daemon_of_another_user() {
-    if !can_change_users("a_sticky_directory_takes_exports_from_a_daemon_of_another_user") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let (file, id) = shared.import("file", PIECE + 1);
     let content = fs::read(file).unwrap();
     let sticky = shared.directory.beside("sticky");
@@ -110,10 +113,9 @@ fn a_sticky_directory_takes_exports_from_a_daemon_of_another_user() {
 
 #[test]
 fn a_private_directory_takes_exports_from_a_daemon_of_another_user() {
-    if !can_change_users("a_private_directory_takes_exports_from_a_daemon_of_another_user") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let (file, id) = shared.import("file", PIECE + 1);
     let content = fs::read(file).unwrap();
     let own = shared.directory_of(NOBODY, "own");
@@ -142,10 +144,9 @@ fn a_private_directory_takes_exports_from_a_daemon_of_another_user() {
 /// The daemon's umask, or the mode of what was imported: the user would have a file of no use.
 #[test]
 fn a_result_that_its_user_may_not_read_replaces_nothing() {
-    if !can_change_users("a_result_that_its_user_may_not_read_replaces_nothing") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let (_, id) = shared.import("file", PIECE + 1);
     let mut directories = vec![shared.directory.beside("state")];
     while let Some(directory) = directories.pop() {
@@ -170,13 +171,32 @@ fn a_result_that_its_user_may_not_read_replaces_nothing() {
     assert_eq!(names_in(&own), ["out"]);
 }
 
+/// Neither dfcache nor dfdaemon may write there.
+#[test]
+fn a_directory_without_rights_is_said() {
+    let Some(shared) = Shared::new(NOBODY, NOBODY) else {
+        return;
+    };
+    let (_, id) = shared.import("file", 10);
+    let roots = shared.directory_of(0, "roots");
+    fs::write(roots.join("old"), "old").unwrap();
+    for mode in MODES {
+        for output in ["new", "old"] {
+            let options = [mode, &["--overwrite"]].concat();
+            let run = shared.export(&options, &id, &roots.join(output));
+            run.fails_with(4).says("Permission denied").says("hint: ");
+        }
+        assert_eq!(names_in(&roots), ["old"], "{mode:?}");
+        assert_eq!(fs::read(roots.join("old")).unwrap(), b"old");
+    }
+}
+
 /// dfcache may not write there, but the daemon may: it makes the target itself, if none is there.
 #[test]
 fn a_directory_of_the_daemons_user_takes_exports_by_path() {
-    if !can_change_users("a_directory_of_the_daemons_user_takes_exports_by_path") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let (file, id) = shared.import("file", PIECE + 1);
     let content = fs::read(file).unwrap();
     let theirs = shared.directory_of(ANOTHER, "theirs");
@@ -195,10 +215,9 @@ fn a_directory_of_the_daemons_user_takes_exports_by_path() {
 
 #[test]
 fn a_file_that_only_dfdaemon_may_not_read_is_a_local_file_error() {
-    if !can_change_users("a_file_that_only_dfdaemon_may_not_read_is_a_local_file_error") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let file = shared.directory.file("secret", 10);
     chown(&file, Some(NOBODY), Some(NOBODY)).unwrap();
     set_mode(&file, 0o600);
@@ -208,10 +227,9 @@ fn a_file_that_only_dfdaemon_may_not_read_is_a_local_file_error() {
 
 #[test]
 fn a_file_that_only_dfdaemon_may_read_is_imported() {
-    if !can_change_users("a_file_that_only_dfdaemon_may_read_is_imported") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     let hidden = shared.directory.beside("hidden");
     fs::create_dir(&hidden).unwrap();
     fs::write(hidden.join("file"), "content").unwrap();
@@ -227,10 +245,9 @@ fn a_file_that_only_dfdaemon_may_read_is_imported() {
 
 #[test]
 fn a_socket_that_this_user_may_not_open_is_unavailable() {
-    if !can_change_users("a_socket_that_this_user_may_not_open_is_unavailable") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
+    };
     set_mode(&shared.daemon.endpoint(0), 0o600);
     let run = shared.dfcache().args(["stat", "7"]).run();
     run.fails_with(5)
@@ -241,20 +258,15 @@ fn a_socket_that_this_user_may_not_open_is_unavailable() {
 /// The reference client panics here: its log directory belongs to root.
 #[test]
 fn a_user_without_rights_needs_no_log_directory() {
-    if !can_change_users("a_user_without_rights_needs_no_log_directory") {
+    let Some(shared) = Shared::new(ANOTHER, NOBODY) else {
         return;
-    }
-    let shared = Shared::new(ANOTHER, NOBODY);
-    let roots = shared.directory.beside("logs-of-root");
-    fs::create_dir(&roots).unwrap();
-    set_mode(&roots, 0o755);
+    };
+    let roots = shared.directory_of(0, "logs-of-root");
     let stat = || {
         shared
             .dfcache()
-            .arg("stat")
-            .arg("--log-dir")
+            .args(["stat", "7", "--log-dir"])
             .arg(&roots)
-            .arg("7")
     };
     stat().run().fails_with(3).does_not_say("log");
     assert_eq!(names_in(&roots), [""; 0]);
@@ -268,14 +280,7 @@ fn a_user_without_rights_needs_no_log_directory() {
         "the log went to the user's own state directory"
     );
     // Not even there.
-    stat()
-        .env("HOME", "/nonexistent")
-        .run()
-        .fails_with(3)
-        .does_not_say("log");
-    stat()
-        .without("HOME")
-        .run()
-        .fails_with(3)
-        .does_not_say("log");
+    for stat in [stat().env("HOME", "/nonexistent"), stat().without("HOME")] {
+        stat.run().fails_with(3).does_not_say("log");
+    }
 }

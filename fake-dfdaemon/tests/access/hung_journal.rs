@@ -13,8 +13,7 @@ use crate::support::process::{Process, serve};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_whose_file_system_hangs_stops_nothing() {
     let world = Ground::new();
-    let test = "a_journal_whose_file_system_hangs_stops_nothing";
-    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling")) else {
         return;
     };
     let journal = world.path("stalling/journal");
@@ -73,8 +72,7 @@ async fn a_reset_whose_preloaded_files_hang_changes_nothing() {
     let control = Address::socket(&process.path("control"));
     let client = Client::connect(&process.endpoint(0)).await;
     client.stat("7").await.unwrap_err();
-    let test = "a_reset_whose_preloaded_files_hang_changes_nothing";
-    let Some(mut files) = StallingFileSystem::mount(&preload.join("stalling"), test) else {
+    let Some(mut files) = StallingFileSystem::mount(&preload.join("stalling")) else {
         return;
     };
     files.stall();

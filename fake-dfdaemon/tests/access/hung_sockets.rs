@@ -15,8 +15,7 @@ use crate::support::process::{Process, refused, serve};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
     let world = Ground::new();
-    let test = "a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone";
-    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling")) else {
         return;
     };
     let mut command = serve();
@@ -52,8 +51,7 @@ async fn a_host_whose_socket_is_in_a_file_system_that_hangs_stops_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
     let world = Ground::new();
-    let test = "a_stale_socket_in_a_file_system_that_hangs_is_left_and_told";
-    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling")) else {
         return;
     };
     let mut command = serve();
@@ -86,8 +84,7 @@ async fn a_stale_socket_in_a_file_system_that_hangs_is_left_and_told() {
 #[test]
 fn a_start_in_a_file_system_that_hangs_fails_and_names_it() {
     let world = Ground::new();
-    let test = "a_start_in_a_file_system_that_hangs_fails_and_names_it";
-    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling"), test) else {
+    let Some(mut files) = StallingFileSystem::mount(&world.path("stalling")) else {
         return;
     };
     files.stall();
@@ -124,8 +121,7 @@ fn a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_
     let world = Ground::new();
     std::fs::create_dir(world.path("tmp")).unwrap();
     let left = world.path("tmp/fake-dfdaemon-left");
-    let test = "a_temporary_directory_in_a_file_system_that_hangs_holds_up_neither_start_nor_stop";
-    let Some(mut files) = StallingFileSystem::mount(&left, test) else {
+    let Some(mut files) = StallingFileSystem::mount(&left) else {
         return;
     };
     files.stall();

@@ -57,7 +57,7 @@ fn a_state_directory_that_others_write_to_is_refused() {
 
 #[test]
 fn a_state_directory_of_another_user_is_refused() {
-    if !is_root("a_state_directory_of_another_user_is_refused") {
+    if !is_root() {
         return;
     }
     let world = Ground::new();
@@ -72,7 +72,7 @@ fn a_state_directory_of_another_user_is_refused() {
 /// keeps what lies in it its owner's.
 #[test]
 fn a_state_directory_that_anybody_may_replace_is_refused() {
-    if !is_root("a_state_directory_that_anybody_may_replace_is_refused") {
+    if !is_root() {
         return;
     }
     let world = Ground::new();
@@ -189,7 +189,7 @@ fn a_journal_goes_through_no_link_and_into_nothing_but_a_file() {
 
 #[test]
 fn a_journal_that_another_user_put_there_is_refused() {
-    if !is_root("a_journal_that_another_user_put_there_is_refused") {
+    if !is_root() {
         return;
     }
     let world = Ground::new();
@@ -365,7 +365,7 @@ async fn temporary_directories_of_others_are_not_swept() {
     fs::create_dir(world.path("mine")).unwrap();
     fs::write(world.path("mine/state.json"), "{}").unwrap();
     world.link("tmp/fake-dfdaemon-link", "mine");
-    let others = is_root("temporary_directories_of_others_are_not_swept");
+    let others = is_root();
     if others {
         chown(tmp.join("fake-dfdaemon-theirs"), Some(NOBODY), None).unwrap();
     } else {

@@ -49,11 +49,11 @@ pub(crate) struct StallingFileSystem {
 
 impl StallingFileSystem {
     /// Only root can mount one, and not in every container.
-    pub(crate) fn mount(path: &Path, test: &str) -> Option<Self> {
+    pub(crate) fn mount(path: &Path) -> Option<Self> {
         std::fs::create_dir(path).unwrap();
         let mounted = Self::try_mount(path);
         if mounted.is_none() {
-            skipped(&format!("{test}: no FUSE can be mounted here"));
+            skipped("no FUSE can be mounted here");
         }
         mounted
     }

@@ -103,7 +103,7 @@ fn a_printed_script_does_what_its_case_did() {
     if !dfcache().exists() {
         let program = dfcache();
         skipped(&format!(
-            "a_printed_script_does_what_its_case_did: {} is not built; `make test` builds it",
+            "{} is not built; `make test` builds it",
             program.display()
         ));
         return;

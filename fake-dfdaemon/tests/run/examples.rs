@@ -12,7 +12,7 @@ use crate::run::sandbox::Sandbox;
 fn the_control_api_is_asked_with_curl_alone() {
     let curl = Command::new("curl").arg("--version").output();
     if !curl.is_ok_and(|curl| curl.status.success()) {
-        skipped("the_control_api_is_asked_with_curl_alone: there is no curl");
+        skipped("there is no curl");
         return;
     }
     let w = Sandbox::new();

@@ -11,7 +11,7 @@ use crate::support::world::Directory;
 #[test]
 fn what_reads_a_cassette_that_hangs_can_be_ended() {
     let directory = Directory::new();
-    let Some(_hung) = HungFileSystem::mount(&directory, "a cassette that hangs") else {
+    let Some(_hung) = HungFileSystem::mount(&directory) else {
         return;
     };
     for (name, option) in [

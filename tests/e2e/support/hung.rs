@@ -27,13 +27,13 @@ pub struct HungFileSystem {
 
 impl HungFileSystem {
     /// Only root can mount one, and not in every container.
-    pub fn mount(directory: &Directory, test: &str) -> Option<Self> {
+    pub fn mount(directory: &Directory) -> Option<Self> {
         let path = directory.beside("hung");
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("file"), "below").unwrap();
         let mounted = is_root().then(|| Self::try_mount(path)).flatten();
         if mounted.is_none() {
-            skipped(&format!("{test}: no FUSE can be mounted here"));
+            skipped("no FUSE can be mounted here");
         }
         mounted
     }

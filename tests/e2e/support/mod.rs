@@ -3,6 +3,7 @@
 pub mod command;
 pub mod files;
 pub mod hung;
+pub mod namespace;
 pub mod process;
 pub mod terminal;
 pub mod users;

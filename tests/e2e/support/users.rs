@@ -17,11 +17,9 @@ pub fn is_root() -> bool {
 }
 
 /// Whether a test that needs several users can run; says so if not.
-pub fn can_change_users(test: &str) -> bool {
+pub fn can_change_users() -> bool {
     if !is_root() {
-        super::skipped(&format!(
-            "{test}: only root can run commands as other users"
-        ));
+        super::skipped("only root can run commands as other users");
     }
     is_root()
 }
