@@ -257,9 +257,10 @@ async fn every_replica_has_the_content(w: TestedDaemon) {
 }
 
 async fn an_export_goes_on_when_one_of_its_sources_stops(w: TestedDaemon) {
+    let file = w.long_file(96 * MIB);
     let request = Import {
         persistent_replica_count: 2,
-        ..import_as(&w.long_file(96 * MIB), &w.unique("long"))
+        ..import_as(&file, &w.unique("long"))
     };
     let id = w.host(0).await.import(request).await.unwrap().id;
     w.fake().settle().await;
@@ -268,7 +269,8 @@ async fn an_export_goes_on_when_one_of_its_sources_stops(w: TestedDaemon) {
     } else {
         (2, 1)
     };
-    let mut running = w.host(target).await.begin_export(cache(&id)).await.unwrap();
+    let client = w.host(target).await;
+    let mut running = client.begin_export(transfer(&id)).await.unwrap();
     let mut exported = Exported::default();
     for _ in ["started", "the first piece"] {
         exported.take(running.message().await.unwrap().unwrap());
@@ -278,6 +280,7 @@ async fn an_export_goes_on_when_one_of_its_sources_stops(w: TestedDaemon) {
     let mut numbers = exported.numbers();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..24).collect::<Vec<_>>());
+    assert!(exported.content() == std::fs::read(file).unwrap());
 }
 
 /// The scheduler offers a host whose replica turns out to be cut.

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use testkit::wait::HANGS;
 use tonic::Code;
 
-use crate::control::controlled::Controlled;
+use crate::control::controlled::{Api, Controlled};
 
 /// A reader of events.
-struct Reader {
+pub(super) struct Reader {
     body: Incoming,
     read: String,
 }
@@ -27,10 +27,20 @@ struct Event {
 }
 
 impl Reader {
+    /// Of what happens from now on, or since the last one that was read.
     async fn of(w: &Controlled, path: &str, last: Option<&str>) -> Self {
+        Self::at(&w.api, path, last).await
+    }
+
+    /// Of what happens of one kind from now on.
+    pub(super) async fn of_kind(api: &Api, kind: &str) -> Self {
+        Self::at(api, &format!("/events?kinds={kind}"), None).await
+    }
+
+    async fn at(api: &Api, path: &str, last: Option<&str>) -> Self {
         let mut headers = vec![("host", "localhost")];
         headers.extend(last.map(|id| ("last-event-id", id)));
-        let address = w.api.address();
+        let address = api.address();
         let response = address.begin_with("GET", path, &headers, "").await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -58,6 +68,14 @@ impl Reader {
             let frame = frame.await.expect("nothing is seen")?.ok()?;
             let data = frame.into_data().unwrap();
             self.read.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    }
+
+    /// Waits until this field has had each of these values.
+    pub(super) async fn until(&mut self, field: &str, mut values: Vec<u64>) {
+        while !values.is_empty() {
+            let event = self.next().await;
+            values.retain(|value| event.data[field] != *value);
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::control::controlled::{Controlled, column, empty};
-use crate::support::eventually;
+use crate::control::events::Reader;
 
 #[tokio::test]
 async fn a_fault_is_shown_as_it_was_given_with_id_and_count() {
@@ -103,12 +103,10 @@ async fn a_stalled_call_goes_on_when_its_fault_is_deleted() {
         w.api
             .post("/faults", json!({"on": "stat", "do": {"stall": true}}))
             .await;
+        let mut fires = Reader::of_kind(&w.api, "fault-fired").await;
         let client = w.on_host(0).await;
         let stalled = tokio::spawn(async move { client.stat(&id).await });
-        eventually("the call stalls", || async {
-            w.api.get("/faults").await["faults"][0]["fired"] == 1
-        })
-        .await;
+        fires.until("id", vec![1]).await;
         assert!(!stalled.is_finished());
         w.api.delete(path).await;
         stalled.await.unwrap().unwrap();

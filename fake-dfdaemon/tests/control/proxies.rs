@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use http_body_util::BodyExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::control::controlled::{Api, Controlled};
+use crate::control::controlled::{Api, Controlled, column};
+use crate::control::events::Reader;
 use crate::support::client::Client;
 use crate::support::control::Address;
 use crate::support::process::Process;
@@ -164,15 +165,14 @@ async fn a_call_that_is_stalled_before_a_daemon_goes_on_when_its_fault_is_remove
     let id = w.imported(10).await;
     let (process, api) = proxy(&w, &["--fault", "stat:stall"]).await;
     let client = Client::connect(&w.path("in")).await;
-    let calls = || async { api.get("/journal?running=true").await["calls"].clone() };
+    let mut begins = Reader::of_kind(&api, "call-begun").await;
     let asked = tokio::spawn({
         let (client, id) = (client.clone(), id.clone());
         async move { client.stat(&id).await }
     });
-    crate::support::eventually("it runs", || async {
-        calls().await != Value::Array(vec![])
-    })
-    .await;
+    begins.until("call", vec![1]).await;
+    let running = api.get("/journal?running=true").await;
+    assert_eq!(column(&running["calls"], "call"), [1]);
     assert_eq!(w.daemon.journal().calls(fake_dfdaemon::Rpc::Stat).len(), 0);
     api.delete("/faults/1").await;
     assert_eq!(asked.await.unwrap().unwrap().id, id);
@@ -180,10 +180,7 @@ async fn a_call_that_is_stalled_before_a_daemon_goes_on_when_its_fault_is_remove
     api.post("/faults", json!({"on": "stat", "do": {"stall": true}}))
         .await;
     let asked = tokio::spawn(async move { client.stat(&id).await });
-    crate::support::eventually("it runs", || async {
-        calls().await != Value::Array(vec![])
-    })
-    .await;
+    begins.until("call", vec![2]).await;
     assert!(process.end(rustix::process::Signal::TERM).success());
     assert_eq!(
         asked.await.unwrap().unwrap_err().code(),

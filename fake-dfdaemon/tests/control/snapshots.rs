@@ -6,9 +6,9 @@ use testkit::wait::HANGS;
 use tonic::Code;
 
 use crate::control::controlled::{Controlled, PIECE, START, column, empty, import, transfer};
+use crate::control::events::Reader;
 use crate::support::client::Import;
 use crate::support::control::Address;
-use crate::support::eventually;
 use crate::support::world::fired;
 
 /// Tasks, hosts and clock.
@@ -182,6 +182,7 @@ async fn calls_that_are_running_get_unavailable() {
         ] {
             w.api.post("/faults", fault).await;
         }
+        let mut fires = Reader::of_kind(&w.api, "fault-fired").await;
         let client = w.on_host(0).await;
         let exporting = {
             let (client, request) = (client.clone(), transfer(&id));
@@ -192,11 +193,7 @@ async fn calls_that_are_running_get_unavailable() {
             tokio::spawn(async move { client.stat(&id).await })
         };
         let importing = client.begin_import(import(&path));
-        eventually("all of them hang", || async {
-            let faults = w.api.get("/faults").await;
-            column(&faults["faults"], "fired")[..3] == [1, 1, 1]
-        })
-        .await;
+        fires.until("id", vec![1, 2, 3]).await;
         tokio::time::timeout(HANGS, w.api.ask(verb))
             .await
             .expect(verb);
