@@ -4,37 +4,17 @@ use std::path::Path;
 use std::process::Command;
 
 use fake_dfdaemon::{Fault, Rpc};
-use testkit::program::is_manual_page;
+use testkit::program;
 
 use crate::support::World;
 use crate::support::command::DFCACHE;
 
 fn written(arguments: &[&str]) -> String {
-    let output = Command::new(DFCACHE).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    program::written(Path::new(DFCACHE), arguments)
 }
 
-/// What bash completes the last of the words with.
 fn bash_completes(words: &[&str]) -> String {
-    let script = written(&["completions", "bash"]);
-    let complete = r#"
-        eval "$SCRIPT"
-        [[ "$(complete -p dfcache)" =~ -F\ ([^ ]+) ]] || exit 9
-        COMP_WORDS=(dfcache "$@")
-        COMP_CWORD=$#
-        "${BASH_REMATCH[1]}" dfcache "${@: -1}" "${@: -2:1}"
-        echo "${COMPREPLY[@]}""#;
-    let programs = Path::new(DFCACHE).parent().unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", complete, "bash"])
-        .args(words)
-        .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
-        .env("SCRIPT", &script);
-    let output = bash.output().unwrap();
-    assert!(output.stderr.is_empty(), "{output:?}");
-    let completed = String::from_utf8(output.stdout).unwrap();
-    completed.trim().to_owned()
+    program::bash_completes(Path::new(DFCACHE), words)
 }
 
 #[test]
@@ -114,20 +94,14 @@ fn a_manual_page_has_the_sections_that_people_look_for() {
         (&["ls"], "DFCACHE_LS_TIMEOUT"),
     ] {
         let page = written(&[&["man"], command].concat());
-        is_manual_page(command, &page, variable);
+        program::is_manual_page(command, &page, variable);
     }
 }
 
 #[test]
 fn the_manual_pages_of_all_commands_are_written_into_a_directory() {
-    let parent = tempfile::tempdir().unwrap();
-    let directory = parent.path().join("made/man1");
-    let said = written(&["man", "--directory", directory.to_str().unwrap()]);
-    assert_eq!(said, "");
-    for command in ["", "-import", "-export", "-stat", "-ls", "-id", "-man"] {
-        let page = directory.join(format!("dfcache{command}.1"));
-        assert!(std::fs::read_to_string(page).unwrap().contains(".SH NAME"));
-    }
+    let commands = ["", "-import", "-export", "-stat", "-ls", "-id", "-man"];
+    program::writes_manual_pages(Path::new(DFCACHE), &commands);
 }
 
 #[test]

@@ -70,24 +70,15 @@ async fn the_same_files_may_be_preloaded_into_a_state_that_has_them() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_preloaded_is_refused_by_name() {
-    let missing = tempfile::tempdir().unwrap().path().join("missing");
-    let started = fake_dfdaemon::FakeDfdaemon::builder()
-        .preload(&missing)
-        .start()
-        .await;
-    let refused = started.err().unwrap().to_string();
-    assert!(refused.contains(missing.to_str().unwrap()), "{refused}");
-}
-
-#[tokio::test]
-async fn a_file_that_cannot_be_preloaded_is_refused_by_name() {
+async fn a_directory_or_a_file_that_cannot_be_preloaded_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let dangling = dir.path().join("dangling");
+    let (missing, dangling) = (dir.path().join("missing"), dir.path().join("dangling"));
     std::os::unix::fs::symlink("nowhere", &dangling).unwrap();
-    let builder = fake_dfdaemon::FakeDfdaemon::builder().preload(dir.path());
-    let refused = builder.start().await.err().unwrap().to_string();
-    assert!(refused.contains(dangling.to_str().unwrap()), "{refused}");
+    for (preload, named) in [(&*missing, &missing), (dir.path(), &dangling)] {
+        let builder = fake_dfdaemon::FakeDfdaemon::builder().preload(preload);
+        let refused = builder.start().await.err().unwrap().to_string();
+        assert!(refused.contains(named.to_str().unwrap()), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,12 +11,11 @@ use sha2::{Digest as _, Sha256};
 use testkit::wait::Changes;
 
 use super::raw::{Between, connect, opened, program, read, record, request};
+use super::written::DOWNLOAD;
 use crate::support::client::Client;
 use crate::support::content::bytes;
 use crate::support::process::Process;
 use crate::support::requests;
-
-const DOWNLOAD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
 
 fn lines(cassette: &Path) -> Vec<Value> {
     let text = fs::read_to_string(cassette.join("calls.jsonl")).unwrap();

@@ -2,7 +2,7 @@
 //! and nothing is written but where the client says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -10,65 +10,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use fake_dfdaemon::FakeDfdaemon;
 use serde_json::{Value, json};
 
-use super::raw::program;
+use super::written::{DOWNLOAD, IMPORT, Written};
 use crate::support::client::Client;
-use crate::support::process::{Process, names, refused};
+use crate::support::process::names;
 use crate::support::requests;
-
-const DOWNLOAD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
-const IMPORT: &str = "/dfdaemon.v2.DfdaemonDownload/UploadPersistentCacheTask";
-
-struct Edited {
-    dir: tempfile::TempDir,
-}
-
-impl Edited {
-    fn new(content: &str, calls: &str) -> Self {
-        let edited = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir_all(edited.cassette().join("content")).unwrap();
-        edited.write_head(&json!({"format": "fake-dfdaemon.cassette/1", "recorded_at": "2030-01-01T00:00:00Z", "upstream": "/up", "release": null, "content": content}));
-        fs::write(edited.cassette().join("calls.jsonl"), calls).unwrap();
-        edited
-    }
-
-    fn write_head(&self, head: &Value) {
-        fs::write(self.cassette().join("cassette.json"), head.to_string()).unwrap();
-    }
-
-    fn cassette(&self) -> PathBuf {
-        self.dir.path().join("cassette")
-    }
-
-    fn command(&self, name: &str) -> Command {
-        let mut command = program();
-        command.arg(name).arg("--cassette").arg(self.cassette());
-        command
-    }
-
-    fn replay(&self) -> Command {
-        let mut command = self.command("replay");
-        command.arg("--socket").arg(self.dir.path().join("in"));
-        command
-    }
-
-    /// It is refused, by both that read it, and what is said has all of these.
-    #[track_caller]
-    fn is_refused(&self, named: &[&str]) {
-        let mut diff = self.command("diff");
-        diff.args(["--against", "/no/such/socket"]);
-        for mut command in [self.replay(), diff] {
-            let (code, said) = refused(&mut command);
-            assert_eq!(code, Some(4), "{said}");
-            for named in named {
-                assert!(said.contains(named), "no {named:?} in {said}");
-            }
-            assert!(said.lines().count() < 4 && said.len() < 2000, "{said}");
-        }
-        assert_eq!(names(self.dir.path()), ["cassette"]);
-    }
-}
 
 fn call(number: u64, method: &str, requests: &Value, answer: &Value) -> String {
     let call = json!({"call": number, "at": "2030-01-01T00:00:00Z", "method": method, "requests": requests, "answer": answer});
@@ -92,7 +37,7 @@ fn plain(number: u64) -> String {
 fn each_is_refused_by_file_and_line() {
     let mend = "mend the line, or remove it";
     let line_2 = |edit: &dyn Fn(String) -> String| {
-        Edited::new("keep", &format!("{}{}", plain(1), edit(plain(2))))
+        Written::of_lines(&format!("{}{}", plain(1), edit(plain(2))))
     };
     let replaced = |from: &str, to: &str| {
         line_2(&|line| {
@@ -142,7 +87,7 @@ fn each_is_refused_by_file_and_line() {
 fn content_that_is_no_file_is_not_read() {
     let hash = "1".repeat(64);
     let message = json!([{"content": {"sha256": hash, "length": 0}}]);
-    let edited = Edited::new("keep", &call(5, "/a/B", &json!([]), &ended(&message)));
+    let edited = Written::of_lines(&call(5, "/a/B", &json!([]), &ended(&message)));
     let path = edited.cassette().join("content").join(&hash);
     let named = [
         "calls.jsonl: line 1: call 5: answer 0: ",
@@ -164,15 +109,15 @@ fn content_that_is_no_file_is_not_read() {
 
 #[test]
 fn another_format_is_named_whatever_else_is_in_it() {
-    let edited = Edited::new("keep", "what is not known\n");
-    edited.write_head(&json!({"format": "fake-dfdaemon.cassette/2", "novel": [1]}));
+    let edited = Written::of_lines("what is not known\n");
+    edited.write_any_head(&json!({"format": "fake-dfdaemon.cassette/2", "novel": [1]}));
     edited.is_refused(&[
         "cassette.json: ",
         "\"fake-dfdaemon.cassette/2\"",
         "record the session again",
     ]);
     for head in [json!([]), json!({"format": 1}), json!({"form": "x"})] {
-        edited.write_head(&head);
+        edited.write_any_head(&head);
         edited.is_refused(&["cassette.json: ", "line 1", "mend it, or record"]);
     }
 }
@@ -184,9 +129,10 @@ async fn no_disk_is_filled_with_what_was_never_kept() {
     let mut line: Value = serde_json::from_str(&plain(1)).unwrap();
     line["output"] = seen;
     line["requests"][0]["message"]["output_path"] = json!("/recorded");
-    let edited = Edited::new("hash", &format!("{line}\n"));
-    let _replay = Process::start(&mut edited.replay());
-    let client = Client::connect(&edited.dir.path().join("in")).await;
+    let edited = Written::new(&[line]);
+    edited.write_head("hash");
+    let _replay = edited.start(&[]);
+    let client = Client::connect(&edited.socket()).await;
     let outputs = edited.dir.path().join("outputs");
     fs::create_dir(&outputs).unwrap();
     let exported = client
@@ -238,11 +184,9 @@ async fn a_diff_has_no_file_written_where_a_recorded_request_says() {
         ),
         call(4, IMPORT, &json!([{"raw": import}]), &ended(&json!([]))),
     ];
-    let edited = Edited::new("keep", &calls.concat());
-    let mut diff = edited.command("diff");
-    diff.args(["--format", "json", "--against"])
-        .arg(daemon.endpoint());
-    let output = diff.output().unwrap();
+    let edited = Written::of_lines(&calls.concat());
+    let mut diff = edited.diff(daemon.endpoint());
+    let output = diff.args(["--format", "json"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     assert_eq!(report["compared"], 2, "{said} {report}");

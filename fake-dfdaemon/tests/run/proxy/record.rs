@@ -288,29 +288,6 @@ async fn what_is_redacted_is_nowhere() {
     );
 }
 
-/// At any instant: what is complete stays.
-#[tokio::test]
-async fn a_recorder_that_is_killed_leaves_whole_calls() {
-    let mut w = Recorded::start(&[]).await;
-    let client = w.client().await;
-    for id in 0..20 {
-        client.stat(&id.to_string()).await.unwrap_err();
-    }
-    let cassette = w.path("cassette");
-    let recorded = || calls(&cassette).len() >= 10;
-    Changes::at(&cassette)
-        .until("half of them are recorded", recorded)
-        .await;
-    std::mem::replace(&mut w.recorder, Process::start(&mut idle())).kill();
-    for (number, call) in calls(&cassette).iter().enumerate() {
-        assert_eq!(call["call"], number + 1);
-        assert_eq!(
-            call["requests"][0]["message"]["task_id"],
-            number.to_string()
-        );
-    }
-}
-
 #[test]
 fn a_command_finds_the_recorder_and_its_exit_code_is_the_recorders() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,14 +1,14 @@
 //! Cassettes that are written by hand.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::raw::program;
-use crate::support::process::Process;
+use crate::support::process::{Process, names, refused};
 
 pub(super) const DOWNLOAD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
 pub(super) const IMPORT: &str = "/dfdaemon.v2.DfdaemonDownload/UploadPersistentCacheTask";
@@ -24,20 +24,49 @@ pub(super) struct Written {
 
 impl Written {
     pub(super) fn new(calls: &[Value]) -> Self {
+        let lines: Vec<_> = calls.iter().map(|call| format!("{call}\n")).collect();
+        Self::of_lines(&lines.concat())
+    }
+
+    /// Whatever stands where the calls are.
+    pub(super) fn of_lines(lines: &str) -> Self {
         let w = Self {
             dir: tempfile::tempdir().unwrap(),
         };
         fs::create_dir_all(w.cassette().join("content")).unwrap();
         fs::write(w.cassette().join("content").join(HASH), "content").unwrap();
         w.write_head("keep");
-        let lines: Vec<_> = calls.iter().map(|call| format!("{call}\n")).collect();
-        fs::write(w.cassette().join("calls.jsonl"), lines.concat()).unwrap();
+        fs::write(w.cassette().join("calls.jsonl"), lines).unwrap();
         w
     }
 
     pub(super) fn write_head(&self, content: &str) {
-        let head = json!({"format": "fake-dfdaemon.cassette/1", "recorded_at": "2030-01-01T00:00:00Z", "upstream": "/up", "release": null, "content": content});
+        self.write_any_head(&json!({"format": "fake-dfdaemon.cassette/1", "recorded_at": "2030-01-01T00:00:00Z", "upstream": "/up", "release": null, "content": content}));
+    }
+
+    pub(super) fn write_any_head(&self, head: &Value) {
         fs::write(self.cassette().join("cassette.json"), head.to_string()).unwrap();
+    }
+
+    /// It is refused, by both that read it, and what is said has all of these.
+    #[track_caller]
+    pub(super) fn is_refused(&self, named: &[&str]) {
+        for mut command in [self.replay(&[]), self.diff(Path::new("/no/such/socket"))] {
+            let (code, said) = refused(&mut command);
+            assert_eq!(code, Some(4), "{said}");
+            for named in named {
+                assert!(said.contains(named), "no {named:?} in {said}");
+            }
+            assert!(said.lines().count() < 4 && said.len() < 2000, "{said}");
+        }
+        assert_eq!(names(self.dir.path()), ["cassette"]);
+    }
+
+    pub(super) fn diff(&self, against: &Path) -> Command {
+        let mut command = program();
+        command.arg("diff").arg("--cassette").arg(self.cassette());
+        command.arg("--against").arg(against);
+        command
     }
 
     pub(super) fn cassette(&self) -> PathBuf {
