@@ -4,16 +4,14 @@ use std::future::Future;
 use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
-use dfdaemon_api::dfdaemon::v2::{
-    ListLocalPersistentCacheTasksRequest, StatPersistentCacheTaskRequest,
-};
+use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
 use tokio::time::timeout;
-use tonic::{Code, Status};
 
 use crate::client::Client;
 use crate::types::endpoint::Endpoint;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::remedy::Remedy;
+use crate::wire::grpc::{Code, Status};
 use crate::wire::status::{self, Operation};
 
 /// How long the daemon may take for one answer.
@@ -91,14 +89,14 @@ pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
         task_id: NO_TASK.to_owned(),
         remote_ip: None,
     };
-    let mut service = match client.service().await {
+    let service = match client.service().await {
         Ok(service) => service,
         Err(error) => {
             checks.push(Check::new("answer", Err(error)));
             return (checks, Some(client));
         }
     };
-    let stat = answer(service.stat_persistent_cache_task(request)).await;
+    let stat = answer(service.stat(&request)).await;
     let stat = stat.and_then(|answer| match answer {
         Ok(_) => Err(Error::integrity(
             "dfdaemon answers about a task that does not exist",
@@ -119,11 +117,7 @@ pub async fn diagnose(endpoint: &Endpoint) -> (Vec<Check>, Option<Client>) {
     };
     checks.push(Check::new("answer", answers));
     if let Some(scheduler) = scheduler {
-        let listed =
-            service.list_local_persistent_cache_tasks(ListLocalPersistentCacheTasksRequest {
-                remote_ip: None,
-            });
-        let lists = answer(listed).await;
+        let lists = answer(service.list()).await;
         checks.push(Check::new(
             "release",
             lists.map(|lists| release(&status, lists.is_ok())),
@@ -196,7 +190,7 @@ fn scheduler(status: &Status) -> Option<Result<String>> {
 
 fn no_answer(status: &Status) -> Error {
     let error = status::cause(status, Operation::Query);
-    if status.code() == Code::Unimplemented {
+    if status.code == Code::Unimplemented {
         return Error::new(ErrorKind::Refused, "the server has no calls for tasks")
             .because(error.to_string())
             .hint("it is dfdaemon's upload socket, or another program: name the socket of dfdaemon's download server");
@@ -206,7 +200,7 @@ fn no_answer(status: &Status) -> Error {
 
 /// Each release words the errors of its scheduler in its own way.
 fn release(status: &Status, lists: bool) -> String {
-    let release = if status.message().contains("code: '") {
+    let release = if status.message.contains("code: '") {
         "1.5"
     } else {
         "0.2"

@@ -10,10 +10,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
 use dfdaemon_api::dfdaemon::v2::{
-    DownloadPersistentCacheTaskRequest, ListLocalPersistentCacheTasksRequest,
-    StatPersistentCacheTaskRequest,
+    DownloadPersistentCacheTaskRequest, StatPersistentCacheTaskRequest,
 };
 use tokio::sync::Mutex;
 use tracing::info;
@@ -25,24 +23,14 @@ use crate::types::local_task::LocalTask;
 use crate::types::options::{Endpoint, ReplicaCount, TaskId, Timeout, ValueError};
 use crate::types::task::Task;
 use crate::types::task_state::TaskState;
-use crate::wire::status::{self, Operation};
-
+use crate::wire::call::Answer;
 use crate::wire::connection::{self, Connection};
-use crate::wire::list::ListCodec;
-use crate::wire::streaming_call::{self, Answer};
+use crate::wire::service::Service;
+use crate::wire::status::{self, Operation};
 
 /// Nothing tells us of new replicas; the pauses grow, since replicas of large files take long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// A call over a Unix socket needs one too.
-const ORIGIN: &str = "http://localhost";
-
-/// The longest answer about one task that is taken, in bytes: paths and tags are far shorter.
-const MAX_ANSWER_LENGTH: usize = 4 << 20;
-
-/// The longest list that is taken, in bytes: of a million tasks.
-const MAX_LIST_LENGTH: usize = 256 << 20;
 
 /// A client of a dfdaemon.
 ///
@@ -246,11 +234,11 @@ impl Client {
         };
         let attempt = || Attempt::Stat(task_id.clone());
         let service = self.service().await;
-        let mut service = service.map_err(|error| error.within(attempt()))?;
-        let answer = service.stat_persistent_cache_task(request).await;
+        let service = service.map_err(|error| error.within(attempt()))?;
+        let answer = service.stat(&request).await;
         let answer =
             answer.map_err(|status| status::error(&status, Operation::Query, attempt()))?;
-        let task = Task::from(answer.into_inner());
+        let task = Task::from(answer);
         // A message without fields is an answer too, about no task.
         if task.task_id != *task_id {
             let why = format!("dfdaemon answered about task {:?}", task.task_id.as_str());
@@ -312,60 +300,33 @@ impl Client {
     /// [`ErrorKind::Refused`] from a daemon of release 0.2, which does not know the call, and
     /// the errors of the connection.
     pub async fn list(&self) -> Result<Vec<LocalTask>> {
-        let request = ListLocalPersistentCacheTasksRequest { remote_ip: None };
         let list = async {
-            let made = self.made().await;
-            let connection = made
-                .map_err(|error| error.within(Attempt::List))?
-                .connection;
-            let listed = listed(connection, request).await;
+            let service = self.service().await;
+            let service = service.map_err(|error| error.within(Attempt::List))?;
+            let listed = service.list().await;
             listed.map_err(|status| status::error(&status, Operation::Query, Attempt::List))
         };
         self.bounded(None, Attempt::List, list).await
     }
 
-    /// Asks for an export. The answer comes as raw messages: a piece is one message, which is too
-    /// long to be collected as the generated client would do.
+    /// Asks for an export.
     pub(crate) async fn download(
         &self,
         request: &DownloadPersistentCacheTaskRequest,
         operation: Operation,
     ) -> Result<Answer> {
-        const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/DownloadPersistentCacheTask";
-        let connection = self.made().await?.connection;
-        let answer = streaming_call::call(connection, METHOD, request).await;
+        let answer = self.service().await?.export(request).await;
         answer.map_err(|status| status::cause(&status, operation))
     }
 
-    /// The generated client. What it takes of an answer is bounded: the daemon may be hostile.
-    pub(crate) async fn service(&self) -> Result<DfdaemonDownloadClient<Connection>> {
-        let connection = self.made().await?.connection;
-        let origin = http::Uri::from_static(ORIGIN);
-        let service = DfdaemonDownloadClient::with_origin(connection, origin);
-        Ok(service
-            .max_decoding_message_size(MAX_ANSWER_LENGTH)
-            .max_encoding_message_size(usize::MAX))
+    pub(crate) async fn service(&self) -> Result<Service> {
+        Ok(Service(self.made().await?.connection))
     }
 
     /// The user that the daemon runs as, if the system tells.
     pub(crate) async fn daemon_user(&self) -> Result<Option<u32>> {
         Ok(self.made().await?.daemon_user)
     }
-}
-
-async fn listed(
-    connection: Connection,
-    request: ListLocalPersistentCacheTasksRequest,
-) -> std::result::Result<Vec<LocalTask>, tonic::Status> {
-    const METHOD: &str = "/dfdaemon.v2.DfdaemonDownload/ListLocalPersistentCacheTasks";
-    let mut service = tonic::client::Grpc::with_origin(connection, http::Uri::from_static(ORIGIN))
-        .max_decoding_message_size(MAX_LIST_LENGTH);
-    // The connection is always ready; the client demands to be asked.
-    service.ready().await.map_err(tonic::Status::from_error)?;
-    let method = http::uri::PathAndQuery::from_static(METHOD);
-    let request = tonic::Request::new(request);
-    let answer = service.unary(request, method, ListCodec).await?;
-    Ok(answer.into_inner())
 }
 
 #[cfg(test)]

@@ -79,7 +79,11 @@ async fn an_answer_about_one_task_is_no_place_for_megabytes() {
     let daemon = ScriptedDaemon::start(Answers {
         stat: Arc::new(move |request| {
             let fits = request.task_id == "7";
-            let tag_length = if fits { 1 << 20 } else { MAX_ANSWER_LENGTH };
+            let tag_length = if fits {
+                1 << 20
+            } else {
+                crate::wire::service::MAX_ANSWER_LENGTH
+            };
             Ok(task(&request.task_id, tag_length))
         }),
         ..Answers::default()

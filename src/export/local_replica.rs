@@ -40,9 +40,8 @@ impl LocalReplica {
             remote_ip: None,
         };
         let answer = async {
-            let mut service = client.service().await.ok()?;
-            let answer = service.stat_local_persistent_cache_task(asked).await;
-            answer.ok().map(tonic::Response::into_inner)
+            let service = client.service().await.ok()?;
+            service.stat_local(&asked).await.ok()
         };
         match timeout(ANSWERS_WITHIN, answer).await {
             Ok(Some(replica)) => Self {

@@ -14,9 +14,9 @@ use crate::content::coverage::{Addition, Coverage};
 use crate::content::{ContentWriter, Destination, Step};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::remedy::Remedy;
+use crate::wire::call::Answer;
 use crate::wire::piece_decoder::{Decoder, Event, Malformed, PieceHead};
 use crate::wire::status::{self, Operation};
-use crate::wire::streaming_call::Answer;
 
 /// No file system holds a longer file.
 const MAX_CONTENT_LENGTH: u64 = i64::MAX.unsigned_abs();

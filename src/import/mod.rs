@@ -325,13 +325,10 @@ impl Client {
 
     /// The same; errors do not say what was attempted.
     async fn import_once(&self, import: &CheckedImport) -> Result<Imported> {
-        let mut service = self.service().await?;
-        let response = service
-            .upload_persistent_cache_task(wire_request(import))
-            .await;
-        let status = match response {
+        let service = self.service().await?;
+        let status = match service.import(&wire_request(import)).await {
             Ok(task) => {
-                let task = Task::from(task.into_inner());
+                let task = Task::from(task);
                 check(&task, import)?;
                 import.check_unchanged(&task).await?;
                 info!(task_id = %task.task_id, "imported");

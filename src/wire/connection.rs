@@ -1,29 +1,19 @@
-//! One HTTP/2 connection over a Unix socket, as a service for the generated clients.
-//!
-//! tonic's own channel buffers, and opens TCP too; this is one connection, whose failure is reported
-//! apart from what a daemon answers. `client` makes another one when it is lost.
+//! One HTTP/2 connection over a Unix socket, whose failure is reported apart from what a daemon answers.
+//! `client` makes another one when it is lost.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::BodyExt as _;
-use http_body_util::combinators::MapFrame;
-use hyper::body::{Frame, Incoming};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
-use tonic::body::Body;
-use tower_service::Service;
 
+use super::grpc::BoxError;
 use super::spinning_socket::Socket;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::mutex::Mutex;
@@ -47,15 +37,6 @@ const MAX_HEADERS: u32 = 1 << 20;
 /// How long to wait before asking again at a socket whose queue of connections is full.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
-/// Where the details of a status travel.
-const STATUS_DETAILS: &str = "grpc-status-details-bin";
-
-/// Base64 as gRPC takes it: with padding or without.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 /// A connection to a daemon. Clones share it, and with the last it closes.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -64,7 +45,7 @@ pub(crate) struct Connection {
 
 /// None once the connection has ended. A request that is handed over at that very moment stays in
 /// hyper's queue, and its call waits, for as long as there is a sender.
-type Sender = Option<SendRequest<Body>>;
+type Sender = Option<SendRequest<Full<Bytes>>>;
 
 /// A connection, and the user that the daemon runs as, if the system tells.
 pub(crate) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>), Error> {
@@ -138,55 +119,17 @@ impl Connection {
         let sender = self.sender.lock();
         sender.as_ref().is_none_or(SendRequest::is_closed)
     }
-}
-
-/// As tonic's bounds have it.
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The body of an answer, its trailers fit to be read.
-pub(crate) type ReceivedBody = MapFrame<Incoming, fn(Frame<Bytes>) -> Frame<Bytes>>;
-
-impl Service<Request<Body>> for Connection {
-    type Response = Response<ReceivedBody>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    /// Always: a closed connection fails the call, where the reason is known.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    /// Sends a request and waits for the head of the answer. A closed connection fails it.
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, BoxError> {
         let response = self
             .sender
             .lock()
             .as_mut()
             .map(|sender| sender.send_request(request));
-        Box::pin(async move {
-            let response = response.ok_or("connection closed")?;
-            let (mut head, body) = response.await?.into_parts();
-            drop_unreadable_details(&mut head.headers);
-            let body = body.map_frame(with_readable_details as fn(_) -> _);
-            Ok(Response::from_parts(head, body))
-        })
-    }
-}
-
-fn with_readable_details(frame: Frame<Bytes>) -> Frame<Bytes> {
-    match frame.into_trailers() {
-        Ok(mut trailers) => {
-            drop_unreadable_details(&mut trailers);
-            Frame::trailers(trailers)
-        }
-        Err(frame) => frame,
-    }
-}
-
-/// Takes out status details that are not base64: tonic would panic on them.
-fn drop_unreadable_details(headers: &mut HeaderMap) {
-    let readable = |value: &HeaderValue| BASE64.decode(value.as_bytes()).is_ok();
-    if !headers.get_all(STATUS_DETAILS).iter().all(readable) {
-        headers.remove(STATUS_DETAILS);
+        Ok(response.ok_or("connection closed")?.await?)
     }
 }
 
@@ -197,47 +140,21 @@ mod tests {
     use std::time::Instant;
 
     use dfdaemon_api::dfdaemon::v2::StatPersistentCacheTaskRequest;
-    use dfdaemon_api::dfdaemon::v2::dfdaemon_download_client::DfdaemonDownloadClient;
+    use http::{HeaderMap, HeaderValue};
+    use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::wire::service::Service;
     use crate::wire::status::{self, Operation};
-
-    #[test]
-    fn only_details_that_are_base64_are_kept() {
-        for (values, kept) in [
-            (&["CAUSBWhlbGxv"][..], 1),
-            (&["CAUSBWhlbGw="], 1),
-            (&["CAUSBWhlbGw"], 1),
-            (&[""], 1),
-            (&["?"], 0),
-            (&["CAUSBWhlbGxv", "\u{e9}"], 0),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-status", HeaderValue::from_static("13"));
-            for value in values {
-                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
-                headers.append(STATUS_DETAILS, value);
-            }
-            drop_unreadable_details(&mut headers);
-            assert_eq!(
-                headers.get_all(STATUS_DETAILS).iter().count(),
-                kept,
-                "{values:?}"
-            );
-            let status = tonic::Status::from_header_map(&headers).unwrap();
-            assert_eq!(status.code(), tonic::Code::Internal);
-        }
-    }
 
     /// Answers every call with a status whose details are not base64: with the head alone if the
     /// call is a stat, else behind a body.
     async fn odd_server(listener: tokio::net::UnixListener) {
-        use http_body_util::Full;
         let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
             let mut status = HeaderMap::new();
             status.insert("grpc-status", HeaderValue::from_static("13"));
             status.insert("grpc-message", HeaderValue::from_static("odd"));
-            status.insert(STATUS_DETAILS, HeaderValue::from_static("?"));
+            status.insert("grpc-status-details-bin", HeaderValue::from_static("?"));
             let alone = request.uri().path().ends_with("StatPersistentCacheTask");
             let trailers = (!alone).then(|| Ok(status.clone()));
             let body = Full::<Bytes>::default().with_trailers(async move { trailers });
@@ -280,7 +197,6 @@ mod tests {
 
     /// Ends every answer after these bytes, without a status.
     async fn abrupt_server(listener: tokio::net::UnixListener, bytes: &'static [u8]) {
-        use http_body_util::Full;
         let service = hyper::service::service_fn(move |_: Request<Incoming>| async move {
             let mut response = Response::new(Full::new(Bytes::from_static(bytes)));
             let grpc = HeaderValue::from_static("application/grpc");
@@ -381,12 +297,11 @@ mod tests {
         // Every pair of delays from 0 to 50 µs, in steps of 1 µs, several times.
         for round in 0..3 * 51 * 51 {
             let (connection, _) = connect(&endpoint).await.unwrap();
-            let origin = http::Uri::from_static("http://localhost");
-            let mut service = DfdaemonDownloadClient::with_origin(connection, origin);
+            let service = Service(connection);
             sender.send(Duration::from_micros(round / 51 % 51)).unwrap();
             wait_busily(Duration::from_micros(round % 51));
-            let stat =
-                service.stat_persistent_cache_task(StatPersistentCacheTaskRequest::default());
+            let request = StatPersistentCacheTaskRequest::default();
+            let stat = service.stat(&request);
             let stat = tokio::time::timeout(testkit::wait::HANGS, stat).await;
             let status = stat.unwrap_or_else(|_| panic!("round {round} hangs"));
             let error = status::cause(&status.unwrap_err(), Operation::Query);

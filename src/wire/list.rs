@@ -1,18 +1,15 @@
-//! The codec of a list of tasks, which may be long.
+//! A list of tasks, which may be long.
 //!
-//! Each task is taken over as it is decoded. The generated codec decodes the whole list first, and a
+//! Each task is taken over as it is decoded. The generated type decodes the whole list first, and a
 //! task that takes two bytes on the wire takes hundreds in memory: a hostile server would need few
 //! bytes to fill it.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
-use dfdaemon_api::dfdaemon::v2::{
-    ListLocalPersistentCacheTasksRequest, StatLocalPersistentCacheTaskResponse,
-};
+use bytes::{Buf as _, Bytes};
+use dfdaemon_api::dfdaemon::v2::StatLocalPersistentCacheTaskResponse;
 use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+use super::grpc::{Code, Status};
 use crate::types::local_task::LocalTask;
 
 /// How many tasks are taken at most.
@@ -21,45 +18,11 @@ const MAX_TASKS: usize = 1 << 20;
 /// The number of the only field of a list: its tasks.
 const TASKS: u32 = 1;
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ListCodec;
-
-impl Codec for ListCodec {
-    type Encode = ListLocalPersistentCacheTasksRequest;
-    type Decode = Vec<LocalTask>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
+pub(super) fn decode(list: Bytes) -> Result<Vec<LocalTask>, Status> {
+    decode_some(list, MAX_TASKS)
 }
 
-impl Encoder for ListCodec {
-    type Item = ListLocalPersistentCacheTasksRequest;
-    type Error = Status;
-
-    fn encode(&mut self, request: Self::Item, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&request.encode_to_vec());
-        Ok(())
-    }
-}
-
-impl Decoder for ListCodec {
-    type Item = Vec<LocalTask>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        let list = buffer.copy_to_bytes(buffer.remaining());
-        decode(list, MAX_TASKS).map(Some)
-    }
-}
-
-fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
+fn decode_some(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
     let mut tasks = Vec::new();
     while list.has_remaining() {
         let (field, kind) = decode_key(&mut list).map_err(unreadable)?;
@@ -74,7 +37,7 @@ fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
         }
         if tasks.len() == max_tasks {
             let text = format!("dfdaemon's list has more than {max_tasks} tasks");
-            return Err(Status::data_loss(text));
+            return Err(Status::new(Code::DataLoss, text));
         }
         let task = StatLocalPersistentCacheTaskResponse::decode(list.split_to(length));
         tasks.push(task.map_err(unreadable)?.into());
@@ -83,7 +46,8 @@ fn decode(mut list: Bytes, max_tasks: usize) -> Result<Vec<LocalTask>, Status> {
 }
 
 fn unreadable(why: impl std::fmt::Display) -> Status {
-    Status::data_loss(format!("dfdaemon's list cannot be read: {why}"))
+    let text = format!("dfdaemon's list cannot be read: {why}");
+    Status::new(Code::DataLoss, text)
 }
 
 #[cfg(test)]
@@ -111,15 +75,15 @@ mod tests {
             // Fields of a later release.
             bytes.extend([0x10, 7, 0x1a, 2, b'h', b'i']);
             let expected: Vec<LocalTask> = list.tasks.into_iter().map(Into::into).collect();
-            assert_eq!(decode(bytes.into(), 300).unwrap(), expected);
+            assert_eq!(decode_some(bytes.into(), 300).unwrap(), expected);
         }
     }
 
     #[test]
     fn only_so_many_tasks_are_taken() {
         // The shortest there are, of two bytes.
-        let error = decode([0x0a, 0].repeat(4).into(), 3).unwrap_err();
-        assert_eq!(error.message(), "dfdaemon's list has more than 3 tasks");
+        let error = decode_some([0x0a, 0].repeat(4).into(), 3).unwrap_err();
+        assert_eq!(error.message, "dfdaemon's list has more than 3 tasks");
     }
 
     #[test]
@@ -127,7 +91,7 @@ mod tests {
         let whole = Bytes::from(list(3).encode_to_vec());
         let task_length = whole.len() / 3;
         for end in (0..whole.len()).filter(|end| end % task_length != 0) {
-            let cut = decode(whole.slice(..end), 3);
+            let cut = decode_some(whole.slice(..end), 3);
             assert!(cut.is_err(), "{end}");
         }
     }

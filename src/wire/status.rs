@@ -7,13 +7,11 @@
 mod meaning;
 mod wrapping;
 
-use std::error::Error as _;
-
 use serde::Deserialize;
-use tonic::{Code, Status};
 
 use self::meaning::{HINT_NO_DAEMON, by_code, by_os_error, by_text, os_error, other};
 use self::wrapping::unwrap;
+use super::grpc::{Code, Status};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::options::TaskId;
@@ -56,7 +54,7 @@ pub(crate) fn cause(status: &Status, operation: Operation) -> Error {
 
 /// The id in `persistent cache task <id> is <state> cannot upload`.
 pub(crate) fn existing_task(status: &Status) -> Option<TaskId> {
-    let (_, text) = unwrap(status.code(), status.message());
+    let (_, text) = unwrap(status.code, &status.message);
     let text = text
         .strip_prefix("persistent cache task ")?
         .strip_suffix(" cannot upload")?;
@@ -73,16 +71,19 @@ struct Verdict {
 }
 
 fn classify(status: &Status, operation: Operation) -> Verdict {
-    if let Some(source) = status.source() {
+    if let Some(source) = &status.source {
         // Only this side puts sources into a status: the connection broke.
         return Verdict {
             kind: ErrorKind::Unavailable,
-            reason: format!("the connection to dfdaemon was lost: {}", innermost(source)),
+            reason: format!(
+                "the connection to dfdaemon was lost: {}",
+                innermost(&**source)
+            ),
             remedy: other(HINT_NO_DAEMON),
             errno: None,
         };
     }
-    let (code, text) = unwrap(status.code(), status.message());
+    let (code, text) = unwrap(status.code, &status.message);
     let errno = os_error(&text);
     // What is not available is no path of ours: a proxy or a scheduler that nobody reaches.
     let by_system = || {
@@ -92,7 +93,7 @@ fn classify(status: &Status, operation: Operation) -> Verdict {
     let (kind, remedy) = by_text(&text, operation)
         .or_else(by_system)
         .unwrap_or_else(|| by_code(code, operation));
-    let reason = match backend_error(status.details()) {
+    let reason = match backend_error(&status.details) {
         Some(backend) => format!("{}; {backend}", reason(code, text)),
         None => reason(code, text),
     };

@@ -14,6 +14,9 @@ pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// The `.proto` files of the crate.
 pub const SOURCES: [&str; 3] = ["common.proto", "dfdaemon.proto", "errordetails.proto"];
 
+/// The attribute of clients and servers: not everybody who takes the messages takes tonic too.
+const SERVICES: &str = "#[cfg(feature = \"services\")]";
+
 /// A file's name and its content.
 pub type File = (String, Vec<u8>);
 
@@ -30,6 +33,8 @@ pub fn compile() -> Result<Vec<File>> {
     fs::write(directory.path().join("descriptors.bin"), encoded)?;
     tonic_prost_build::configure()
         .build_transport(false)
+        .client_mod_attribute(".", SERVICES)
+        .server_mod_attribute(".", SERVICES)
         .bytes(".common.v2.Piece.content")
         .out_dir(directory.path())
         .compile_fds(descriptors)?;

@@ -222,6 +222,7 @@ pub struct DownloadPersistentCachePieceResponse {
     pub digest: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// Generated client implementations.
+#[cfg(feature = "services")]
 pub mod dfdaemon_download_client {
     #![allow(
         unused_variables,
@@ -457,6 +458,7 @@ pub mod dfdaemon_download_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "services")]
 pub mod dfdaemon_download_server {
     #![allow(
         unused_variables,
@@ -903,6 +905,7 @@ pub mod dfdaemon_download_server {
     }
 }
 /// Generated client implementations.
+#[cfg(feature = "services")]
 pub mod dfdaemon_upload_client {
     #![allow(
         unused_variables,
@@ -1162,6 +1165,7 @@ pub mod dfdaemon_upload_client {
     }
 }
 /// Generated server implementations.
+#[cfg(feature = "services")]
 pub mod dfdaemon_upload_server {
     #![allow(
         unused_variables,

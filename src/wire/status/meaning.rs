@@ -1,7 +1,6 @@
 //! What a text, an error of the daemon's system or a code means: a kind of error, and what helps.
 
-use tonic::Code;
-
+use super::super::grpc::Code;
 use super::Operation;
 use crate::types::error::ErrorKind;
 use crate::types::remedy::Remedy;
@@ -74,13 +73,13 @@ pub(super) fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
     if operation.is_export() && FILE_ENDS_EARLY.iter().any(|end| text.ends_with(end)) {
         return Some((ErrorKind::Integrity, Some(Remedy::AnotherTag)));
     }
-    // tonic's texts for an answer that is longer than we take, and for one that is no message.
+    // tonic's texts, and ours, for an answer that is longer than we take, and for one that is no message.
     if text.starts_with("Error, decoded message length too large")
         || text.starts_with("failed to decode Protobuf message")
     {
         return Some((ErrorKind::Integrity, None));
     }
-    // tonic's texts for an answer that ended before its status or its message came.
+    // The same for an answer that ended before its status or its message came.
     if text.starts_with("protocol error: missing grpc-status trailer")
         || text == "Missing response message."
         || text == "Unexpected EOF decoding stream."

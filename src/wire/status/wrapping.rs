@@ -1,6 +1,6 @@
 //! Statuses that are wrapped into the text of another one.
 
-use tonic::Code;
+use super::super::grpc::Code;
 
 /// Statuses are wrapped once, seldom twice; a text that goes on for longer is not honest.
 const MAX_WRAPPINGS: usize = 8;
@@ -40,9 +40,7 @@ fn after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
 }
 
 fn code_where(is: impl Fn(Code) -> bool) -> Option<Code> {
-    (0..=Code::Unauthenticated as i32)
-        .map(Code::from)
-        .find(|code| is(*code))
+    Code::all().find(|code| is(*code))
 }
 
 /// The string that starts with a quotation mark, as Rust's `{:?}` escaped it.
