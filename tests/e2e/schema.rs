@@ -62,6 +62,8 @@ fn results_of_every_command_are_valid() {
         };
         let import = result("import file");
         assert_is("import", &import);
+        assert_eq!(import["path"], world.path("file").to_str().unwrap());
+        assert_eq!(import["existed"], false);
         assert_is("import", &result("import --skip-existing file"));
         let options = "--tag t --application a --ttl 90m --piece-length 8mib";
         let labelled = result(&format!("import {options} file"));
@@ -75,7 +77,10 @@ fn results_of_every_command_are_valid() {
             let stat = result(&format!("stat --wait-for-replicas 2 {id}"));
             assert_is("stat", &stat);
             for options in ["", "--overwrite", "--overwrite --transfer-from-dfdaemon"] {
-                assert_is("export", &result(&format!("export {options} -O out {id}")));
+                let export = result(&format!("export {options} -O out {id}"));
+                assert_is("export", &export);
+                assert_eq!(export["path"], world.path("out").to_str().unwrap());
+                assert_eq!(export["transferred"], options.contains("transfer"));
             }
             fs::remove_file(world.path("out")).unwrap();
         }

@@ -136,42 +136,6 @@ fn a_stdout_that_is_closed_or_full_is_no_silent_success() {
     world.import(&world.path("another"));
 }
 
-#[test]
-fn json_is_one_object_on_one_line() {
-    let world = World::new();
-    let file = world.file("file", 10);
-    let json = |line: &str| {
-        let command = world.dfcache().args(words(line)).args(["--format", "json"]);
-        command.run().succeeds().json()
-    };
-    let imported = json("import file");
-    let id = imported["task_id"].as_str().unwrap();
-    assert_eq!(imported["path"], file.to_str().unwrap());
-    assert_eq!(imported["existed"], false);
-    assert_eq!(imported["content_length"], 10);
-    let exported = json(&format!("export -O out {id}"));
-    assert_eq!(
-        exported,
-        serde_json::json!({
-            "task_id": id, "path": world.path("out"), "content_length": 10, "piece_count": 1,
-            "transferred": false, "digest": null
-        })
-    );
-    let digest = "--digest crc32:0 --overwrite --transfer-from-dfdaemon";
-    let command = format!("export {digest} -O out {id} --format json");
-    let error = world
-        .dfcache()
-        .args(words(&command))
-        .run()
-        .fails_with(7)
-        .json_error();
-    assert_eq!(
-        (&error["kind"], &error["exit_code"]),
-        (&"integrity".into(), &7.into())
-    );
-    assert_eq!(json("id file")["task_id"], id);
-}
-
 /// The export stands still half-way, so that what it shows can be read.
 #[test]
 fn a_terminal_sees_how_far_an_export_is_each_byte_counted_once() {

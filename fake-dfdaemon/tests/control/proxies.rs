@@ -132,23 +132,9 @@ async fn what_a_proxy_cannot_know_is_refused_by_name_and_not_in_the_document() {
     }
     api.refuses(405, ("POST", "/clock", ""), &["/clock does not take POST"])
         .await;
-    for (fault, why) in [
-        (
-            json!({"on": "import", "do": {"no_space": true}}),
-            "no_space: a proxy has no store",
-        ),
-        (
-            json!({"on": "replicate", "do": {"stall": true}}),
-            "on: a proxy sees no replicate",
-        ),
-        (
-            json!({"on": "stat", "host": "host-0", "do": {"stall": true}}),
-            "host: a proxy has one daemon",
-        ),
-    ] {
-        api.refuses(400, ("POST", "/faults", &fault.to_string()), &[why])
-            .await;
-    }
+    let fault = r#"{"on":"import","do":{"no_space":true}}"#;
+    let why = ["no_space: a proxy has no store"];
+    api.refuses(400, ("POST", "/faults", fault), &why).await;
     api.refuses(
         400,
         ("GET", "/journal?host=host-0", ""),

@@ -8,17 +8,6 @@ use tonic::Code;
 
 use crate::faults::world::{World, import, transfer};
 
-#[tokio::test]
-async fn a_guard_that_goes_out_of_scope_takes_its_fault_along() {
-    let w = World::new().await;
-    let client = w.client().await;
-    {
-        let _guard = w.daemon.fault(Fault::on(Rpc::Health).error(Code::Aborted));
-        client.health("").await.unwrap_err();
-    }
-    client.health("").await.unwrap();
-}
-
 /// Many calls of several kinds hang in one fault; its end lets all of them go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_are_stalled_go_on_when_the_fault_is_removed() {

@@ -25,6 +25,18 @@ pub fn identity(path: &Path) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+/// Name, inode, content, permissions and times of a file.
+pub fn state(path: &Path) -> impl PartialEq + std::fmt::Debug + use<> {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.nlink());
+    (
+        identity(path),
+        metadata.mode(),
+        times,
+        fs::read(path).unwrap(),
+    )
+}
+
 /// Everything in a directory, sorted.
 pub fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();

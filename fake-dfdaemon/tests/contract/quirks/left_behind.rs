@@ -1,7 +1,6 @@
 //! Quirks that show in what imports and exports leave in the store and at the scheduler.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use fake_dfdaemon::{FakeDfdaemon, Release};
@@ -11,6 +10,7 @@ use super::{client_of, imported};
 use crate::support::client::Client;
 use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
+use crate::support::world::content_path;
 use crate::tested_daemon::{MIB, TestedDaemon, export_to, import_as, transfer};
 
 /// So many that one of them would end before a link is tried, if it did not wait for the link.
@@ -34,7 +34,7 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
         let left = other.stat_local(&id).await.ok();
         let ends = left.as_ref().map(|left| (left.finished_at, left.failed_at));
         assert!(ends.is_none_or(|ends| ends == (None, None)), "{ends:?}");
-        let file = fs::metadata(content_path(fake, "host-1", &id)).ok();
+        let file = fs::metadata(content_path(fake.state_dir(), "host-1", &id)).ok();
         assert_eq!(file.map(|file| file.len()), left.map(|_| 10));
         assert_eq!(count(&id).await, 1);
     }
@@ -45,7 +45,7 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     let left = other.stat_local(&id).await.ok();
     let failed = left.is_some_and(|left| left.failed_at.is_some());
     // The next one writes nothing either: what somebody has cut stays cut.
-    let file = content_path(fake, "host-1", &id);
+    let file = content_path(fake.state_dir(), "host-1", &id);
     let length = || fs::metadata(&file).ok().map(|file| file.len());
     assert_eq!(length(), failed.then_some(10));
     if failed {
@@ -59,7 +59,7 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     assert_eq!(count(&id).await, 1);
     // Transfers that lose their last parent. Their outputs stay, and are what comes at last.
     let (id, _) = imported(w, fake, 10).await;
-    let content = content_path(fake, "host-0", &id);
+    let content = content_path(fake.state_dir(), "host-0", &id);
     fs::File::options()
         .write(true)
         .open(content)
@@ -81,7 +81,7 @@ pub(super) async fn failed_exports(w: &TestedDaemon, fake: &FakeDfdaemon) -> boo
     assert_eq!(failed, is_left);
     // What the importer has is no replica any more.
     assert_eq!(count(&id).await, if failed { 1 } else { 0 });
-    let file = content_path(fake, "host-1", &id);
+    let file = content_path(fake.state_dir(), "host-1", &id);
     assert_eq!(
         fs::metadata(file).ok().map(|file| file.len()),
         failed.then_some(5)
@@ -119,7 +119,7 @@ async fn pieces_in_order(w: &TestedDaemon, other: &Client, fake: &FakeDfdaemon) 
     drop(bad);
     if other.stat_local(&id).await.is_ok() {
         assert_eq!(exported.numbers(), [0]);
-        let written = fs::read(content_path(fake, "host-1", &id)).unwrap();
+        let written = fs::read(content_path(fake.state_dir(), "host-1", &id)).unwrap();
         let (first, others) = written.split_at(4 * MIB);
         assert!(first == &bytes[..4 * MIB] && others.iter().all(|byte| *byte == 0));
     }
@@ -156,7 +156,7 @@ pub(super) async fn changes_of_a_host(w: &TestedDaemon, fake: &FakeDfdaemon) -> 
     // A replica that is deleted: it is offered as a parent all the same.
     let (id, _) = imported(w, fake, 10).await;
     peer(0).await.delete(&id).await.unwrap();
-    assert!(!content_path(fake, "host-0", &id).exists());
+    assert!(!content_path(fake.state_dir(), "host-0", &id).exists());
     assert_eq!(counts(&id).await, if untold { (1, 1) } else { (0, 0) });
     let exported = other.export(transfer(&id)).await;
     let (code, text) = match untold {
@@ -198,12 +198,6 @@ pub(super) async fn empty_copies(w: &TestedDaemon, fake: &FakeDfdaemon) -> bool 
     );
     assert!([(1, 1), (2, 2)].contains(&counts), "{counts:?}");
     counts == (1, 1)
-}
-
-pub(super) fn content_path(fake: &FakeDfdaemon, host: &str, id: &str) -> PathBuf {
-    let tasks = fake.state_dir().join("hosts").join(host);
-    let tasks = tasks.join("content/persistent-cache-tasks");
-    tasks.join(id.get(..3).unwrap()).join(id)
 }
 
 /// Lets 8 seconds pass after an import, and in the middle of another one.

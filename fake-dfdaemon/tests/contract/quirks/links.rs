@@ -8,10 +8,10 @@ use dfdaemon_api::task_id::Parameters;
 use fake_dfdaemon::FakeDfdaemon;
 use tonic::Code;
 
-use super::left_behind::content_path;
 use super::{client_of, imported};
 use crate::support::client::{Client, Export};
 use crate::support::peer_client::PeerClient;
+use crate::support::world::content_path;
 use crate::tested_daemon::{TestedDaemon, export_to, import, transfer};
 
 /// Imports through links: an absolute one, one within a directory, one to another directory.
@@ -208,7 +208,7 @@ pub(super) async fn targets_at_start(w: &TestedDaemon, fake: &FakeDfdaemon) -> b
         std::os::unix::fs::symlink(name, &link).unwrap();
         let id = client.import(import(&link)).await.unwrap().id;
         client.export(transfer(&id)).await.ok();
-        targets.push(content_path(fake, "host-0", &id).with_file_name(name));
+        targets.push(content_path(fake.state_dir(), "host-0", &id).with_file_name(name));
         assert_eq!(fs::read(&targets[targets.len() - 1]).unwrap(), [0; 10]);
     }
     // Another file has taken its place.

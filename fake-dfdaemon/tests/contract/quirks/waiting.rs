@@ -11,6 +11,7 @@ use super::imported;
 use crate::support::client::{Client, Export, Exported, LocalTask};
 use crate::support::eventually;
 use crate::support::peer_client::PeerClient;
+use crate::support::world::content_path;
 use crate::tested_daemon::{MIB, TestedDaemon, export_to, transfer};
 
 /// More than a dfdaemon reads ahead of its client.
@@ -143,7 +144,6 @@ impl Hosts<'_> {
     }
 
     fn has_file(&self, host: usize, id: &str) -> bool {
-        let file = super::left_behind::content_path(self.fake, &format!("host-{host}"), id);
-        file.exists()
+        content_path(self.fake.state_dir(), &format!("host-{host}"), id).exists()
     }
 }
