@@ -11,6 +11,7 @@ mod content_check;
 pub(crate) mod coverage;
 mod destination;
 mod id_check;
+pub(crate) mod lanes;
 mod piece;
 mod reader;
 pub(crate) mod thread;

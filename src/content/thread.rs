@@ -11,7 +11,8 @@ use crate::output::leftovers::of_this_operation;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::mutex::Mutex;
 
-type Work = Box<dyn FnOnce() + Send>;
+/// What a thread does.
+pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// Threads that have done their work and wait for more: a new one takes longer than all else that an
 /// import of a small file calculates. Work that hangs keeps its thread, and nobody else waits for it.
@@ -40,11 +41,17 @@ pub(crate) fn on_thread<T: Send + 'static>(
         // Nobody listens any more if the operation was broken off.
         let _ = sender.send(work());
     }));
+    start(name, work)?;
+    Ok(receiver)
+}
+
+/// Does work on a thread that does nothing else meanwhile.
+pub(super) fn start(name: &str, work: Work) -> Result<()> {
     // The one that worked last, whose memory is at hand.
     let waiting = IDLE.lock().pop();
     let work = match waiting {
         Some(thread) => match thread.work.send(work) {
-            Ok(()) => return Ok(receiver),
+            Ok(()) => return Ok(()),
             Err(unsent) => unsent.0,
         },
         None => work,
@@ -55,7 +62,7 @@ pub(crate) fn on_thread<T: Send + 'static>(
         .map_err(|source| {
             Error::new(ErrorKind::Failure, "cannot start a thread").because(source)
         })?;
-    Ok(receiver)
+    Ok(())
 }
 
 /// Does work after work, as long as there is more of it.

@@ -13,7 +13,8 @@ use dfdaemon_api::dfdaemon::v2::UploadPersistentCacheTaskRequest;
 use tracing::info;
 
 use crate::client::Client;
-use crate::content::thread::{finished, on_thread};
+use crate::content::lanes::briefly;
+use crate::content::thread::finished;
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::escape::needs_escape;
@@ -256,9 +257,7 @@ impl CheckedImport {
         };
         let (path, request) = (self.path.clone(), self.request.clone());
         let task_id = task.task_id.clone();
-        let checked = on_thread("unchanged", move || {
-            unchanged::check(&path, before, &request, task_id.as_str())
-        })?;
+        let checked = briefly(move || unchanged::check(&path, before, &request, task_id.as_str()))?;
         finished(checked).await
     }
 
@@ -311,7 +310,7 @@ impl Client {
         let request = request.into();
         let (timeout, attempt) = (request.timeout, Attempt::Import(request.path.clone()));
         let import = async {
-            let checked = on_thread("check", move || request.check())?;
+            let checked = briefly(move || request.check())?;
             self.import_checked(&finished(checked).await?).await
         };
         self.bounded(timeout, attempt, import).await
