@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// The library's package and the most crates that it may come to, itself among them.
-const LIBRARIES: [(&str, usize); 2] = [("dfcache", 74), ("fake-dfdaemon", 90)];
+const LIBRARIES: [(&str, usize); 2] = [("dfcache", 73), ("fake-dfdaemon", 90)];
 
 fn crates(package: &str) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))

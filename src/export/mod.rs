@@ -11,6 +11,7 @@ pub(crate) mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 
 use bytes::Bytes;
 use dfdaemon_api::dfdaemon::v2::DownloadPersistentCacheTaskRequest;
@@ -23,6 +24,7 @@ use crate::content::{ContentWriter, OrderedWriter, PositionedWriter, stream_fail
 use crate::output::{Target, TemporaryFile};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::first::{First, first};
 use crate::wire::status::Operation;
 
 use local_replica::{LocalReplica, Mender};
@@ -95,8 +97,18 @@ impl Client {
         };
         let copy = async { copy.await.map_err(stream_failed) };
         let both = async {
-            let (exported, ()) = tokio::try_join!(export, copy)?;
-            Ok(exported)
+            let (mut export, mut copy) = (pin!(export), pin!(copy));
+            match first(&mut export, &mut copy).await {
+                First::Left(exported) => {
+                    let exported = exported?;
+                    copy.await?;
+                    Ok(exported)
+                }
+                First::Right(copied) => {
+                    copied?;
+                    export.await
+                }
+            }
         };
         // The export may have ended when the writer hangs.
         self.bounded(timeout, attempt, both).await

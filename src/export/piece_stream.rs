@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::content::coverage::{Addition, Coverage};
 use crate::content::{ContentWriter, Destination, Step};
 use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::first::{First, first};
 use crate::types::remedy::Remedy;
 use crate::wire::call::Answer;
 use crate::wire::piece_decoder::{Decoder, Event, Malformed, PieceHead};
@@ -89,10 +90,9 @@ impl<'a> PieceStream<'a> {
         // Where the piece that is being received was said to be.
         let mut place = None;
         loop {
-            let event = tokio::select! {
-                biased;
-                error = writer.failed() => return Err(error),
-                event = self.next_event() => event?,
+            let event = match first(writer.failed(), self.next_event()).await {
+                First::Left(error) => return Err(error),
+                First::Right(event) => event?,
             };
             let step = match event {
                 None => break,

@@ -18,6 +18,7 @@ use crate::export::{ExportMode, ExportRequest, OnProgress, Progress};
 use crate::output::{PrivateTree, Target};
 use crate::types::attempt::Attempt;
 use crate::types::error::{Error, Result};
+use crate::types::first::{First, first};
 use crate::types::options::TaskId;
 
 /// The export of a tree.
@@ -291,13 +292,14 @@ impl Files<'_> {
         let exported = {
             let mut export = pin!(client.export(&request, target));
             loop {
-                tokio::select! {
-                    biased;
-                    exported = &mut export => break exported,
-                    Ok(()) = receiver.changed() => {
+                match first(&mut export, receiver.changed()).await {
+                    First::Left(exported) => break exported,
+                    First::Right(Ok(())) => {
                         let received = receiver.borrow_and_update().received;
                         count(received.min(file.length));
                     }
+                    // It tells no more of its progress.
+                    First::Right(Err(_)) => break export.await,
                 }
             }
         }?;

@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod endpoint;
 pub(crate) mod error;
 pub(crate) mod escape;
+pub(crate) mod first;
 pub(crate) mod local_task;
 pub(crate) mod mutex;
 pub(crate) mod options;
