@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use tonic::Status;
 
 use crate::support::command::words;
-use crate::support::files::{PIECE, files_below, names_in};
+use crate::support::files::{PIECE, names_in};
 use crate::support::{ScriptedDaemon, Step, World};
 
 #[test]
@@ -119,28 +119,6 @@ fn exit_5_is_content_that_no_host_holds_now() {
         world.holds_only(&["file"]);
         world.on_daemon(async |host| host.start().await.unwrap(), 0);
         world.export(1, &[], &id, "out").succeeds();
-    }
-}
-
-#[test]
-fn exit_5_is_content_whose_last_parent_is_lost() {
-    for release in [fake_dfdaemon::Release::V0_2, fake_dfdaemon::Release::V1_5] {
-        for mode in [&[][..], &["--transfer-from-dfdaemon"]] {
-            let world = World::with(|builder| builder.release(release));
-            let file = world.file("file", PIECE + 1);
-            let id = world.import_with(&["--persistent-replica-count", "1"], &file);
-            // The scheduler offers the replica of this host, and the transfer finds it cut.
-            let hosts = world.daemon().state_dir().join("hosts");
-            let files = files_below(&hosts).unwrap();
-            let content = files.iter().find(|path| path.ends_with(&id)).unwrap();
-            let content = fs::File::options().write(true).open(content);
-            content.unwrap().set_len(1).unwrap();
-            let run = world.export(1, mode, &id, "out");
-            run.fails_with(5)
-                .says("no candidate parents found")
-                .says("try again later");
-            world.holds_only(&["file"]);
-        }
     }
 }
 

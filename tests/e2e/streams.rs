@@ -190,21 +190,6 @@ fn a_key_that_interrupts_leaves_nothing_of_the_bar() {
     }
 }
 
-#[test]
-fn a_terminal_sees_colour_unless_it_is_told_not_to() {
-    let world = World::new();
-    let (run, shown) = Terminal::as_stderr_of(world.dfcache().args(["stat", "7"]));
-    run.exits_with(3);
-    assert!(shown.contains("\x1b["), "{shown:?}");
-    let quiet = world.dfcache().env("NO_COLOR", "1").args(["stat", "7"]);
-    let (run, shown) = Terminal::as_stderr_of(quiet);
-    run.exits_with(3);
-    assert!(
-        !shown.contains('\x1b') && shown.contains("error: "),
-        "{shown:?}"
-    );
-}
-
 /// A reader that stops does not make dfcache fetch the rest.
 #[test]
 fn memory_does_not_grow_with_a_slow_reader() {

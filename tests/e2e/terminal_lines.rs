@@ -46,9 +46,14 @@ fn colour_in_a_pipe_is_there_only_when_it_is_forced() {
 fn a_terminal_has_colour_in_errors_unless_it_says_no() {
     let directory = Directory::new();
     for line in ["frobnicate", "stat", "stat -e missing 7"] {
-        for (variable, wanted) in [(("CLICOLOR_FORCE", "0"), true), (("NO_COLOR", "1"), false)] {
+        for (variable, wanted) in [
+            (("LANG", "C"), true),
+            (("CLICOLOR_FORCE", "0"), true),
+            (("NO_COLOR", "1"), false),
+        ] {
             let command = directory.dfcache().args(words(line));
             let (_, shown) = Terminal::as_stderr_of(command.env(variable.0, variable.1));
+            assert!(shown.contains("error"), "{variable:?} {line}: {shown:?}");
             assert_eq!(
                 shown.contains('\x1b'),
                 wanted,
