@@ -1,11 +1,12 @@
 //! Faults before a daemon: a client sees what a fake with the same fault says, and so does the journal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fake_dfdaemon::{Action, Call, FakeDfdaemon, Fault, Query, Rpc};
 use serde_json::Value;
-use testkit::wait::Changes;
+use tempfile::TempDir;
+use testkit::wait::{Changes, HANGS};
 
 use super::raw::{program, proxy};
 use crate::support::client::{Client, Exported};
@@ -17,23 +18,23 @@ use crate::support::world::ended;
 /// A piece of the smallest length that there is.
 const PIECE: usize = 4 << 20;
 
-/// How long a client waits, where a fault stalls calls and where none does.
-const STALLED: Duration = Duration::from_secs(1);
-const NEVER: Duration = Duration::from_secs(60);
+/// How long a client waits for calls that a fault stalls, in milliseconds: longer where a machine is so busy that before a
+/// proxy something else was given up than before a fake.
+const STALLED: [u64; 4] = [300, 1500, 7000, 30_000];
 
 /// What a client sees of one call of each kind. Ids of peers, times and costs are left out.
 async fn seen(
     endpoint: &Path,
     file: &Path,
     id: &str,
-    (round, fault): (usize, &str),
+    (round, fault, stalled): (usize, &str, u64),
 ) -> Vec<String> {
     // Only what stalls is given up.
     let patience = |rpc: &str| {
         let is_on = fault.starts_with(rpc) || fault.contains(&format!("\"on\":\"{rpc}\""));
         match is_on && fault.contains("stall") {
-            true => STALLED,
-            false => NEVER,
+            true => Duration::from_millis(stalled),
+            false => HANGS,
         }
     };
     let client = Client::connect(endpoint).await;
@@ -214,40 +215,68 @@ async fn does_the_same(mut faults: Vec<String>, more: &[&str], length: usize) {
     let other = dir.path().join("other");
     std::fs::write(&other, bytes(4, 100)).unwrap();
     let start = || FakeDfdaemon::builder().hosts(1).fault_seed(7).start();
-    let (faulty, sound) = (start().await.unwrap(), start().await.unwrap());
+    let w = TwoFakes {
+        faulty: start().await.unwrap(),
+        sound: start().await.unwrap(),
+        dir,
+        file,
+        other,
+    };
     for (round, fault) in faults.iter().enumerate() {
-        let turn = (round, fault.as_str());
+        for stalled in STALLED {
+            let [there, here] = w.under((round, fault, stalled)).await;
+            let is_last = !fault.contains("stall") || Some(&stalled) == STALLED.last();
+            if is_last || here == there {
+                assert_eq!(here, there, "{fault}");
+                break;
+            }
+        }
+    }
+}
+
+/// A fake that can have a fault, and one with a proxy before it that has it instead.
+struct TwoFakes {
+    faulty: FakeDfdaemon,
+    sound: FakeDfdaemon,
+    dir: TempDir,
+    /// What is imported before, and under the fault.
+    file: PathBuf,
+    other: PathBuf,
+}
+
+impl TwoFakes {
+    /// What a client sees under a fault, and what is noted of it: of the fake, and of the proxy.
+    async fn under(&self, turn: (usize, &str, u64)) -> [(Vec<String>, Vec<Value>); 2] {
         let mut id = String::new();
-        for daemon in [&faulty, &sound] {
+        for daemon in [&self.faulty, &self.sound] {
             daemon.reset().await.unwrap();
             let first = Client::connect(daemon.endpoint()).await;
-            let first = first.import(requests::import_as(&file, "first", 1, 3600));
+            let first = first.import(requests::import_as(&self.file, "first", 1, 3600));
             id = first.await.unwrap().id;
             daemon.journal().clear().unwrap();
         }
-        let guard = faulty.fault(fault.parse::<Fault>().unwrap());
-        let expected = seen(faulty.endpoint(), &other, &id, turn).await;
-        let direct = ended(&faulty, Query::default(), expected.len()).await;
+        let (round, fault, stalled) = turn;
+        let guard = self.faulty.fault(fault.parse::<Fault>().unwrap());
+        let expected = seen(self.faulty.endpoint(), &self.other, &id, turn).await;
+        let direct = ended(&self.faulty, Query::default(), expected.len()).await;
         assert_eq!(direct.len(), expected.len());
         drop(guard);
 
-        let (socket, journal) = (
-            dir.path().join("in"),
-            dir.path().join(format!("{round}.jsonl")),
-        );
-        let mut command = proxy(sound.endpoint(), &socket);
+        let socket = self.dir.path().join("in");
+        let journal = self.dir.path().join(format!("{round}-{stalled}.jsonl"));
+        let mut command = proxy(self.sound.endpoint(), &socket);
         command
             .args(["--fault", fault, "--fault-seed", "7", "--journal"])
             .arg(&journal);
         let process = Process::start(&mut command);
         assert_eq!(process.ready["fault_seed"], 7);
-        let found = seen(&socket, &other, &id, turn).await;
-        assert_eq!(found, expected, "{fault}");
-        let written = || read(&journal).len() == expected.len();
+        let found = seen(&socket, &self.other, &id, turn).await;
+        let written = || read(&journal).len() == found.len();
         let what = "every call is in the proxy's journal";
-        Changes::at(dir.path()).until(what, written).await;
-        assert_eq!(noted(read(&journal)), noted(direct), "{fault}");
-        assert!(read(&journal).iter().all(|call| call.host == "upstream"));
+        Changes::at(self.dir.path()).until(what, written).await;
+        let calls = read(&journal);
+        assert!(calls.iter().all(|call| call.host == "upstream"));
+        [(expected, noted(direct)), (found, noted(calls))]
     }
 }
 
