@@ -5,9 +5,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::wait::Changes;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_dfcache-bench");
 
@@ -125,6 +125,7 @@ fn a_reference_client_and_its_daemon_stand_beside_ours() {
 fn an_interrupted_suite_leaves_nothing() {
     for signal in [Signal::INT, Signal::TERM] {
         let directory = tempfile::tempdir().unwrap();
+        let changes = Changes::at(directory.path());
         let mut suite = bench(directory.path())
             .env("BENCH_ROUNDS", "1000000")
             .stdout(Stdio::null())
@@ -134,12 +135,12 @@ fn an_interrupted_suite_leaves_nothing() {
         let state = directory
             .path()
             .join(format!("dfcache-bench-{}/state", suite.id()));
-        let start = Instant::now();
-        while !state.exists() {
-            assert!(suite.try_wait().unwrap().is_none(), "it ended by itself");
-            assert!(start.elapsed() < Duration::from_secs(30));
-            std::thread::yield_now();
-        }
+        let begins = |directory: &Path| {
+            changes.block_until("it has a directory", || directory.exists());
+            Changes::at(directory)
+        };
+        begins(state.parent().unwrap()).block_until("it has begun", || state.exists());
+        assert!(suite.try_wait().unwrap().is_none(), "it ended by itself");
         let pid = Pid::from_raw(i32::try_from(suite.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
         let status = suite.wait().unwrap();

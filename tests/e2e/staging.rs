@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fake_dfdaemon::{Call, Release, Rpc};
 use rustix::process::Signal;
+use testkit::wait::Changes;
 
 use crate::support::World;
 use crate::support::command::words;
@@ -211,7 +213,7 @@ fn a_staged_import_leaves_nothing_whatever_ends_it_wherever_it_is() {
             let stream = write.as_mut().unwrap();
             std::io::Write::write_all(stream, &[7; 100]).unwrap();
             match at {
-                At::Copying => while !is_copied(&world, 100) {},
+                At::Copying => until_copied(&world, 100),
                 At::Asked | At::Waiting => {
                     drop(write.take());
                     until_it_fires(&fault);
@@ -238,15 +240,19 @@ fn a_staged_import_leaves_nothing_whatever_ends_it_wherever_it_is() {
     }
 }
 
-/// Whether the copy of a stream has so many bytes.
-fn is_copied(world: &World, length: u64) -> bool {
-    let directories = names_in(&world.path("staging"));
-    let mut files = directories.iter().flat_map(|name| {
-        let directory = world.path("staging").join(name);
-        let names = fs::read_dir(directory).into_iter().flatten().flatten();
-        names.map(|entry| entry.path())
-    });
-    files.any(|file| fs::metadata(file).is_ok_and(|file| file.len() == length))
+/// Waits until the copy of a stream has so many bytes, in a directory of its own.
+fn until_copied(world: &World, length: u64) {
+    let staging = world.path("staging");
+    let only = |directory: &Path| {
+        let changes = Changes::at(directory);
+        changes.block_until("it is staged", || !names_in(directory).is_empty());
+        directory.join(&names_in(directory)[0])
+    };
+    let directory = only(&staging);
+    let changes = Changes::at(&directory);
+    let copy = only(&directory);
+    let is_copied = || fs::metadata(&copy).unwrap().len() == length;
+    changes.block_until("all of it is copied", is_copied);
 }
 
 #[test]

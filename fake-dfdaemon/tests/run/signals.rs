@@ -42,10 +42,9 @@ fn a_signal_at_once_after_the_ready_file_leaves_nothing() {
     for _ in 0..10 {
         let mut program = w.program();
         program.args(["run", "--ready-file", "ready.json", "--", "sleep", "60"]);
+        let (changes, ready) = (Changes::at(&w.path("")), w.path("ready.json"));
         let child = program.spawn().unwrap();
-        while !w.path("ready.json").exists() {
-            std::thread::yield_now();
-        }
+        changes.block_until("it is ready", || ready.exists());
         let pid = rustix::process::Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
         let ended = crate::run::sandbox::ended(child.wait_with_output().unwrap());
