@@ -12,8 +12,10 @@
 mod error;
 mod export;
 mod failed_exports;
+mod hand_back;
 mod import;
 mod jobs;
+mod lanes;
 mod node;
 mod peers;
 mod replica_ops;

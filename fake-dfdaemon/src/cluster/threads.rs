@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::hand_back::HandBack;
+use super::lanes::Lanes;
 use super::turns::Turns;
 use super::{Cluster, Error};
 use crate::call::gate::{CALLS_END_WITHIN, Gate};
@@ -92,6 +94,8 @@ pub(super) struct Workers {
     running: TaskTracker,
     client_files: ClientFileThreads,
     turns: Turns,
+    lanes: Lanes,
+    hand_back: HandBack,
 }
 
 impl Workers {
@@ -102,6 +106,8 @@ impl Workers {
             running: TaskTracker::new(),
             client_files: ClientFileThreads::new(),
             turns: Turns::new(),
+            lanes: Lanes::default(),
+            hand_back: HandBack::default(),
         }
     }
 
@@ -194,8 +200,15 @@ impl Cluster {
     ) -> Result<T, Error> {
         let entered = self.workers().enter()?;
         let thread = self.workers().take_for_client_file(&cancel).await?;
-        let work = move |cluster: &Arc<Self>| work(cluster, &cancel);
-        self.blocking_holding((entered, thread), work).await
+        let (cluster, tracked) = (Arc::clone(self), self.workers().running.token());
+        let (sender, done) = oneshot::channel();
+        self.workers().lanes.spawn(Box::new(move || {
+            let done = work(&cluster, &cancel);
+            drop((entered, thread, cluster, tracked));
+            let _ = sender.send(done);
+        }));
+        let done = self.workers().hand_back.from(done).await;
+        done.unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
     }
 
     /// Runs blocking work that holds on to something until it has ended, also if nobody waits.

@@ -68,6 +68,8 @@ pub(super) struct Held {
     pub(super) queued: u64,
     pub(super) clears: Vec<Clear>,
     pub(super) is_finished: bool,
+    /// Whether the writer sleeps. To wake one that does not would be a system call for each call.
+    pub(super) is_idle: bool,
 }
 
 /// A wait until the journal is cleared, up to a time.
@@ -122,6 +124,7 @@ impl Shared {
                 queued: 0,
                 clears: Vec::new(),
                 is_finished: false,
+                is_idle: false,
             }),
             work: Condvar::new(),
             dealt: watch::Sender::new(0),
@@ -168,8 +171,11 @@ impl Shared {
         held.queue.push((call.call, line));
         held.queued += 1;
         let number = held.queued;
+        let is_idle = std::mem::replace(&mut held.is_idle, false);
         drop(held);
-        self.work.notify_one();
+        if is_idle {
+            self.work.notify_one();
+        }
         Written(Some((Arc::clone(self), number)))
     }
 

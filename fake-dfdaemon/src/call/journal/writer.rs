@@ -79,8 +79,10 @@ impl Writer {
     /// Waits for something to do. `None` when there is no more.
     fn next(&self) -> Option<Work> {
         let held = self.shared.held();
-        let is_idle =
-            |held: &mut Held| held.queue.is_empty() && held.clears.is_empty() && !held.is_finished;
+        let is_idle = |held: &mut Held| {
+            held.is_idle = held.queue.is_empty() && held.clears.is_empty() && !held.is_finished;
+            held.is_idle
+        };
         let waited = self.shared.work.wait_while(held, is_idle);
         let mut held = unpoisoned(waited);
         if held.queue.is_empty() && held.clears.is_empty() {
