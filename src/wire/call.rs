@@ -1,11 +1,13 @@
 //! A call: one message is sent, and the answer read as it comes, raw bytes of messages and then a status.
 
+use std::convert::identity;
+
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use super::connection::Connection;
+use super::connection::{Connection, RequestBody};
 use super::grpc::{Code, Status};
 
 /// Before each message: a byte that tells compression, and the length.
@@ -33,7 +35,7 @@ pub(super) async fn call(
     })
 }
 
-fn request(method: &str, message: &[u8]) -> http::Result<Request<Full<Bytes>>> {
+fn request(method: &str, message: &[u8]) -> http::Result<Request<RequestBody>> {
     let mut bytes = BytesMut::with_capacity(PREFIX_LENGTH + message.len());
     bytes.put_u8(0);
     // Paths and tags: no request is anywhere near 4 GiB.
@@ -46,7 +48,7 @@ fn request(method: &str, message: &[u8]) -> http::Result<Request<Full<Bytes>>> {
         .version(Version::HTTP_2)
         .header(header::TE, "trailers")
         .header(header::CONTENT_TYPE, "application/grpc")
-        .body(Full::new(bytes.freeze()))
+        .body(Full::new(bytes.freeze()).map_frame(identity as fn(_) -> _))
 }
 
 /// An answer whose head has come.
@@ -162,6 +164,12 @@ fn without_status(http_status: StatusCode) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_no_header_of_its_length() {
+        let request = request("/a", b"message").unwrap();
+        assert_eq!(hyper::body::Body::size_hint(request.body()).exact(), None);
+    }
 
     #[test]
     fn a_message_is_read_once_it_is_whole() {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::MapFrame;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
@@ -43,9 +44,12 @@ pub(crate) struct Connection {
     sender: Arc<Mutex<Sender>>,
 }
 
+/// One message, whose length is not known before: hyper would tell it in a header, and clients of gRPC send none.
+pub(super) type RequestBody = MapFrame<Full<Bytes>, fn(Frame<Bytes>) -> Frame<Bytes>>;
+
 /// None once the connection has ended. A request that is handed over at that very moment stays in
 /// hyper's queue, and its call waits, for as long as there is a sender.
-type Sender = Option<SendRequest<Full<Bytes>>>;
+type Sender = Option<SendRequest<RequestBody>>;
 
 /// A connection, and the user that the daemon runs as, if the system tells.
 pub(crate) async fn connect(endpoint: &Endpoint) -> Result<(Connection, Option<u32>), Error> {
@@ -122,7 +126,7 @@ impl Connection {
     /// Sends a request and waits for the head of the answer. A closed connection fails it.
     pub(super) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, BoxError> {
         let response = self
             .sender
