@@ -12,7 +12,6 @@
 mod error;
 mod export;
 mod failed_exports;
-mod hand_back;
 mod import;
 mod jobs;
 mod lanes;

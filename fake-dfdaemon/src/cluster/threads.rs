@@ -10,7 +10,6 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::hand_back::HandBack;
 use super::lanes::Lanes;
 use super::turns::Turns;
 use super::{Cluster, Error};
@@ -95,7 +94,6 @@ pub(super) struct Workers {
     client_files: ClientFileThreads,
     turns: Turns,
     lanes: Lanes,
-    hand_back: HandBack,
 }
 
 impl Workers {
@@ -107,7 +105,6 @@ impl Workers {
             client_files: ClientFileThreads::new(),
             turns: Turns::new(),
             lanes: Lanes::default(),
-            hand_back: HandBack::default(),
         }
     }
 
@@ -207,8 +204,8 @@ impl Cluster {
             drop((entered, thread, cluster, tracked));
             let _ = sender.send(done);
         }));
-        let done = self.workers().hand_back.from(done).await;
-        done.unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
+        done.await
+            .unwrap_or_else(|error| Err(Error::Io(Arc::new(io::Error::other(error)))))
     }
 
     /// Runs blocking work that holds on to something until it has ended, also if nobody waits.
