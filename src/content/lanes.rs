@@ -61,7 +61,7 @@ pub(crate) fn briefly<T: Send + 'static>(
 /// Does what waits, until nothing does.
 fn lane() {
     while let Some(work) = next() {
-        // Who waits for it finds out.
+        // Its sender is dropped, which ends the wait for it.
         let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }

@@ -1,4 +1,4 @@
-//! The first of two futures to end. With tokio's `select!`, who uses the library would compile procedural macros of tokio.
+//! The first of two futures to end. With the `select!` of tokio, a user of the library would compile its procedural macros.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -54,7 +54,7 @@ impl Lanes {
         let lane = self.clone();
         spawn_blocking(move || {
             while let Some(work) = lane.next() {
-                // Who waits for it finds out.
+                // Its sender is dropped, which ends the wait for it.
                 let _ = catch_unwind(AssertUnwindSafe(work));
             }
         });
