@@ -12,6 +12,13 @@ use crate::common::v2::TaskType;
 use crate::digest::hex;
 
 /// How an id is hashed and written.
+///
+/// ```
+/// # use dfdaemon_api::task_id::TaskIdScheme;
+/// let id = TaskIdScheme::Sha256.of_content("hello");
+/// assert_eq!(id, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+/// assert_eq!(TaskIdScheme::Crc32.of_content("hello"), "907060870");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskIdScheme {
     /// CRC-32 in decimal, not padded: daemons from 0.2.28 to 1.0.14.
