@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::thread::{Work, start};
-use crate::output::leftovers::of_this_operation;
+use super::thread::{Work, answered, start};
 use crate::types::error::Result;
 use crate::types::mutex::Mutex;
 
@@ -40,11 +39,7 @@ struct Queue {
 pub(crate) fn briefly<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<T>>> {
-    let (sender, receiver) = oneshot::channel();
-    let work: Work = Box::new(of_this_operation(move || {
-        // Nobody listens any more if the operation was broken off.
-        let _ = sender.send(work());
-    }));
+    let (work, receiver) = answered(work);
     let mut queue = QUEUE.lock();
     queue.waiting.push_back((Instant::now(), work));
     if queue.lanes <= queue.late {

@@ -36,13 +36,21 @@ pub(crate) fn on_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<T>>> {
-    let (sender, receiver) = oneshot::channel();
-    let work: Work = Box::new(of_this_operation(move || {
-        // Nobody listens any more if the operation was broken off.
-        let _ = sender.send(work());
-    }));
+    let (work, receiver) = answered(work);
     start(name, work)?;
     Ok(receiver)
+}
+
+/// Work of this operation for another thread, and where its result comes.
+pub(super) fn answered<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> (Work, oneshot::Receiver<Result<T>>) {
+    let (sender, receiver) = oneshot::channel();
+    let work = of_this_operation(move || {
+        // Nobody listens any more if the operation was broken off.
+        let _ = sender.send(work());
+    });
+    (Box::new(work), receiver)
 }
 
 /// Does work on a thread that does nothing else meanwhile.

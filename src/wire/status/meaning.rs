@@ -73,13 +73,13 @@ pub(super) fn by_text(text: &str, operation: Operation) -> Option<Meaning> {
     if operation.is_export() && FILE_ENDS_EARLY.iter().any(|end| text.ends_with(end)) {
         return Some((ErrorKind::Integrity, Some(Remedy::AnotherTag)));
     }
-    // tonic's texts, and ours, for an answer that is longer than we take, and for one that is no message.
+    // The answer is too long, or no message. A daemon has these texts from tonic; the client uses the same.
     if text.starts_with("Error, decoded message length too large")
         || text.starts_with("failed to decode Protobuf message")
     {
         return Some((ErrorKind::Integrity, None));
     }
-    // The same for an answer that ended before its status or its message came.
+    // The answer ended before its status or its message came. The texts are tonic's again.
     if text.starts_with("protocol error: missing grpc-status trailer")
         || text == "Missing response message."
         || text == "Unexpected EOF decoding stream."
